@@ -1,0 +1,35 @@
+# The two commands of the README are `make demo` and `make test`. Both make their own environment in .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+.PHONY: demo test test-slow check bench clean
+
+demo: $(READY)
+	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs 2
+	$(BIN)/reidbench table benchmarks/quickstart.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest -q
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m pytest benchmarks/perf -q -m "slow or not slow" --benchmark-only
+
+# --prefer-binary and the constraints keep the install to tested wheels; see constraints.txt for why torch is exact.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

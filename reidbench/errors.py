@@ -1,0 +1,33 @@
+"""Everything that is the user's to mend: one clear sentence, no traceback, exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ReidbenchError(Exception):
+    """Base of all errors that are shown as their message alone."""
+
+
+class PluginError(ReidbenchError):
+    """A plugin is broken, or two plugins disagree."""
+
+
+class UnknownComponent(PluginError):
+    """A name that no loaded plugin offers."""
+
+
+class DataError(ReidbenchError):
+    """Images or labels on disk are not what their layout promises."""
+
+
+class StoreError(ReidbenchError):
+    """The store cannot be read or written."""
+
+
+class ConfigError(ReidbenchError):
+    """A matrix file is wrong. `problems` holds one `file:line: sentence` for each mistake found."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
