@@ -1,0 +1,225 @@
+"""What a plugin declares (Component, Params) and what its code is given (the contexts)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from .data import HiddenSplit, Split
+
+# What a component may use beside its ordinary inputs; each word is shown in the protocol column.
+USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
+
+
+class Params(BaseModel):
+    """Base of every component's parameters: typed, frozen, documented, no unknown names, part of the key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Nested(BaseModel):
+    """A component chosen inside another's parameters: `{use: NAME, param: value, ...}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+
+@dataclass(frozen=True)
+class NestedKind:
+    """Which kind of component a `Uses` field takes, and on which data role its stage runs."""
+
+    kind: str
+    role: str
+
+
+class Uses:
+    """`style: Uses["preparer", "target"]` makes the named preparer a parent stage on the target's images."""
+
+    def __class_getitem__(cls, item: tuple[str, str]) -> Any:
+        kind, role = item
+        return Annotated[Nested, NestedKind(kind, role)]
+
+
+@dataclass(frozen=True)
+class ContentHashed:
+    """Marks a path whose content, not whose name, enters the key."""
+
+    folder: bool
+
+
+FileParam = Annotated[Path, ContentHashed(folder=False)]
+FolderParam = Annotated[Path, ContentHashed(folder=True)]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method comes from, and where this implementation differs from it."""
+
+    title: str
+    venue: str = ""
+    url: str = ""
+    code: str = ""
+    code_licence: str = ""
+    deviations: Sequence[str] = ()
+    published: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One thing with a name in a matrix file.
+
+    `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
+    `provides` and `requires` match a backbone with the methods that can take it; a data set that needs a `root`
+    says `requires={"root"}`. `fingerprint`, for data sets only, is "module:function" of
+    `(params, root) -> str`, which names the content without building it.
+    """
+
+    name: str
+    target: str
+    params: type[Params] = Params
+    version: int = 1
+    summary: str = ""
+    paper: Paper | None = None
+    provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
+    fingerprint: str = ""
+
+    def load(self) -> Any:
+        """The code behind `target`."""
+        return load_attribute(self.target)
+
+    def provided(self, params: Params) -> frozenset[str]:
+        """What this component provides when it is used with `params`."""
+        return self.provides(params) if callable(self.provides) else self.provides
+
+
+def load_attribute(target: str) -> Any:
+    """Import "module:attribute"."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selector's answer: the chosen indices of the pool, and one score for every pool image."""
+
+    indices: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """An evaluator's answer: numbers by name (fractions), and arrays with one entry per query."""
+
+    values: Mapping[str, float]
+    per_query: Mapping[str, np.ndarray] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Embedded images: features [N, D] float32, pids [N], camids [N]."""
+
+    features: np.ndarray
+    pids: np.ndarray
+    camids: np.ndarray
+
+
+class Checkpoint(Protocol):
+    """Keeps a stage's state between epochs, so that a killed stage goes on where it was."""
+
+    def epochs(self, total: int, **state: Any) -> Iterator[int]:
+        """The epochs still to run, after restoring `state`; what is given is saved after each of them.
+
+        `state` holds objects with `state_dict` and `load_state_dict` (networks, optimisers, schedules) or
+        torch generators. The global torch, numpy and python generators are always included.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The part that all stages share."""
+
+    params: Any
+    image_size: tuple[int, int]
+    seed: int
+    device: str
+    workers: int  # threads that may decode images; no result depends on them
+    out: Path
+    scratch: Path
+    checkpoint: Checkpoint
+    progress: Callable[[int, int], None]
+    log: Callable[[Mapping[str, float]], None]
+    record_clusters: Callable[[int, Any], None]
+    make_fabric: Callable[[], Any]
+    prepared: Mapping[str, Path] = field(default_factory=dict)
+    truth: Any = None
+
+    @cached_property
+    def fabric(self) -> Any:
+        """The Lightning Fabric that places networks and batches; methods call no `.cuda()`."""
+        return self.make_fabric()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectContext(Context):
+    """For selectors: the pool without labels; the target's train part only for `uses={"target-labels"}`."""
+
+    pool: HiddenSplit
+    backbone: Callable[[], Any]
+    target: Split | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainContext(Context):
+    """For pretrainers: the (selected) pool without labels, a fresh backbone at each call of `backbone()`."""
+
+    pool: HiddenSplit | None
+    backbone: Callable[[], Any]
+    auxiliary: Split | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareContext(Context):
+    """For preparers: the images of the data role that the user of the preparer asked for."""
+
+    split: HiddenSplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneContext(Context):
+    """For fine-tuners: labelled source images; `backbone()` carries the weights of the stage before.
+
+    `source` is None only for a fine-tuner that provides "label-free": it trains on nothing and needs no source.
+    """
+
+    source: Split | None
+    backbone: Callable[[], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptContext(Context):
+    """For adapters: unlabelled target, labelled source or None, and the embedder to start from or None."""
+
+    target: HiddenSplit
+    source: Split | None
+    backbone: Callable[[], Any]
+    start: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateContext(Context):
+    """For evaluators: the embedded query and gallery."""
+
+    query: Features
+    gallery: Features

@@ -1,0 +1,84 @@
+"""A CSV manifest: `path,pid,camid,split[,domain,time]`, one line an image. The format for everybody's own data."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ..errors import DataError
+from .dataset import PARTS, Dataset
+from .split import JUNK, Sample, Split
+
+REQUIRED = ("path", "pid", "camid", "split")
+OPTIONAL = ("domain", "time")
+
+
+def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Dataset:
+    """Read a manifest. Paths are relative to `root`, by default the manifest's folder.
+
+    Raises DataError as `file:line: what is wrong` for a missing column, a label that is no whole number, an
+    unknown split, a path that leaves the root, and a path that appears twice in one split.
+    """
+    file = Path(file)
+    rows: dict[str, list[Sample]] = {part: [] for part in PARTS}
+    seen: set[tuple[str, str]] = set()
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            _check_header(file, reader.fieldnames)
+            for row in reader:
+                part, sample = _read_row(f"{file}:{reader.line_num}", row)
+                if (part, sample.path) in seen:
+                    raise DataError(f"{file}:{reader.line_num}: {sample.path} appears twice in {part}")
+                seen.add((part, sample.path))
+                if part != "train" or sample.pid != JUNK:
+                    rows[part].append(sample)
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such manifest") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: not a CSV text file: {error}") from None
+    return _dataset(file, root or file.parent, name or file.stem, rows)
+
+
+def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:
+    if not rows["train"]:
+        raise DataError(f"{file}: no row with split=train")
+    if bool(rows["query"]) != bool(rows["gallery"]):
+        there, absent = ("query", "gallery") if rows["query"] else ("gallery", "query")
+        raise DataError(f"{file}: rows with split={there} but none with split={absent}")
+    query, gallery = (Split(root, rows[part]) if rows[part] else None for part in ("query", "gallery"))
+    return Dataset(name, root, Split(root, rows["train"]), query, gallery)
+
+
+def _check_header(file: Path, header: object) -> None:
+    names = list(header) if isinstance(header, list) else []
+    missing = [column for column in REQUIRED if column not in names]
+    unknown = [column for column in names if column not in REQUIRED + OPTIONAL]
+    if missing or unknown:
+        what = f"missing {', '.join(missing)}" if missing else f"unknown {', '.join(map(repr, unknown))}"
+        raise DataError(f"{file}:1: columns {what}; expected {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]")
+
+
+def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:
+    if None in row or None in row.values():
+        raise DataError(f"{where}: this line has another number of columns than the first")
+    path, part = row["path"], row["split"]
+    if part not in PARTS:
+        raise DataError(f"{where}: split {part!r} is none of {', '.join(PARTS)}")
+    if Path(path).is_absolute() or ".." in Path(path).parts or not path:
+        raise DataError(f"{where}: path {path!r} must be relative and stay inside the root")
+    pid, camid = (_whole_number(where, column, row[column]) for column in ("pid", "camid"))
+    if pid < JUNK or camid < 0:
+        raise DataError(f"{where}: pid {pid} or camid {camid} is negative (only pid -1, junk, may be)")
+    time = row.get("time") or None
+    try:
+        return part, Sample(path, pid, camid, row.get("domain") or "", None if time is None else float(time))
+    except ValueError:
+        raise DataError(f"{where}: time {time!r} is no number") from None
+
+
+def _whole_number(where: str, column: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise DataError(f"{where}: {column} {text!r} is no whole number") from None

@@ -1,0 +1,54 @@
+"""Fixtures that most tests need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench import plugins
+from reidbench.testing import write_market_folder
+
+os.environ["REIDBENCH_PLUGINS"] = ""  # a developer's own plugins must not leak into the tests
+
+
+@pytest.fixture(autouse=True)
+def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache or store."""
+    monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("REIDBENCH_STORE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Market-1501-style folder of 4 + 4 identities, 2 cameras, 2 images. Read only."""
+    return write_market_folder(tmp_path_factory.mktemp("market") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def registry() -> plugins.Registry:
+    """The built-in plugins."""
+    return plugins.load()
+
+
+@pytest.fixture
+def matrix(tmp_path: Path, market: Path) -> Callable[..., Path]:
+    """Writes a small matrix file; keyword arguments replace its parts (YAML text)."""
+
+    def write(**parts: str) -> Path:
+        defaults = {
+            "title": "Test",
+            "image_size": "[32, 16]",
+            "data": f"{{tiny: {{use: market-folder, root: {market}}}}}",
+            "tasks": "{tiny: {source: tiny, target: tiny}}",
+            "backbone": "{use: resnet-tiny, width: 4}",
+            "evaluate": "cosine",
+            "methods": "{untrained: {finetune: none}}",
+        }
+        file = tmp_path / "matrix.yaml"
+        file.write_text("".join(f"{key}: {value}\n" for key, value in {**defaults, **parts}.items() if value))
+        return file
+
+    return write
