@@ -1,0 +1,157 @@
+"""Distances of queries to a gallery: fast float32 blocks, and float64 for the few pairs that float32 cannot order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.errors import MetricError
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+BLOCK_ROWS = 512  # products of far fewer rows leave up to a third of the speed unused
+LEAST_BLOCK_ROWS = 128
+BLOCK_BYTES = 192 << 20
+TILE_ROWS = 1024  # gallery rows converted at a time where the features are not float32
+PAIR_BYTES = 1 << 20
+_LARGEST = 1e18  # squares of larger norms leave the range of float32
+
+
+class Products:
+    """Sort keys of a gallery [G, D] for each of the queries [Q, D]: smaller is nearer.
+
+    cosine: minus the cosine; euclidean: squared distance less the query's own squared norm. Both order a row as the
+    distance itself does. A zero vector has cosine 0 with everything (torch's `normalize` does the same).
+    """
+
+    def __init__(self, query: NDArray[Any], gallery: NDArray[Any], distance: str) -> None:
+        self.query, self.gallery = features("query_features", query), features("gallery_features", gallery)
+        if self.query.shape[1] != self.gallery.shape[1]:
+            raise MetricError(
+                f"query_features has {self.query.shape[1]} dimensions but gallery_features {self.gallery.shape[1]}"
+            )
+        self.cosine = distance == "cosine"
+        self.query_norms = norms("query_features", self.query)
+        self.gallery_norms = norms("gallery_features", self.gallery)
+        if self.cosine:
+            self._columns = _inverse(self.gallery_norms)
+        else:
+            self._columns = (self.gallery_norms.astype(np.float64) ** 2).astype(np.float32)
+        self.block_rows = max(LEAST_BLOCK_ROWS, min(BLOCK_ROWS, BLOCK_BYTES // (4 * len(self.gallery))))
+
+    def blocks(self) -> Iterator[Floats]:
+        """Keys [b, G] of consecutive queries, in one buffer that is used again for the next block."""
+        keys = np.empty((min(self.block_rows, len(self.query)), len(self.gallery)), np.float32)
+        for start in range(0, len(self.query), self.block_rows):
+            rows = slice(start, min(start + self.block_rows, len(self.query)))
+            out = keys[: rows.stop - start]
+            self._multiply(self._weighted(rows).astype(np.float32), out)
+            if self.cosine:
+                out *= self._columns
+            else:
+                out += self._columns
+            yield out
+
+    def _multiply(self, query: Floats, out: Floats) -> None:
+        if _multipliable(self.gallery):
+            np.matmul(query, self.gallery.T, out=out)
+            return
+        for start in range(0, len(self.gallery), TILE_ROWS):
+            tile = self.gallery[start : start + TILE_ROWS].astype(np.float32)
+            np.matmul(query, tile.T, out=out[:, start : start + TILE_ROWS])
+
+    def _weighted(self, rows: slice | NDArray[np.intp]) -> Doubles:
+        """Queries with the factor that turns their products into keys: of length 1, or times 2, negated."""
+        query = self.query[rows].astype(np.float64)
+        if not self.cosine:
+            return query * -2.0
+        lengths = np.sqrt(np.einsum("ij,ij->i", query, query))
+        return query * -_inverse(lengths)[:, None]
+
+    def window(self, start: int, stop: int) -> Doubles:
+        """[b]: float32 keys of one row that differ by less may be in either order.
+
+        Rounding errors of a sum of D products grow with sqrt(D); measured on unit vectors of 768 and 2,048 dimensions
+        the largest of 10^7 errors was a tenth of this.
+        """
+        eps = float(np.finfo(np.float32).eps)
+        return self._scales(self.query_norms[start:stop]) * eps * (4 + np.sqrt(self.query.shape[1]))
+
+    def tolerance(self, queries: NDArray[np.intp]) -> Doubles:
+        """[m]: float64 keys that differ by less are equal."""
+        eps = float(np.finfo(np.float64).eps)
+        return self._scales(self.query_norms[queries]) * eps * (4 + np.sqrt(self.query.shape[1]))
+
+    def _scales(self, query_norms: Floats) -> Doubles:
+        lengths = query_norms.astype(np.float64)
+        if self.cosine:
+            return np.ones_like(lengths)
+        largest = float(self.gallery_norms.max())
+        return 2.0 * lengths * largest + largest**2
+
+    def pairs(self, queries: NDArray[np.intp], rows: NDArray[np.intp]) -> Doubles:
+        """[m]: float64 keys of single pairs; the same pair of vectors always gives the same key."""
+        keys = np.empty(len(rows))
+        step = max(1, PAIR_BYTES // (8 * self.gallery.shape[1]))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            gallery = self.gallery[rows[part]].astype(np.float64)
+            squares = np.einsum("ij,ij->i", gallery, gallery)
+            products = np.einsum("ij,ij->i", self._weighted(queries[part]), gallery)
+            keys[part] = products * _inverse(np.sqrt(squares)) if self.cosine else products + squares
+        return keys
+
+    def rows(self, queries: NDArray[np.intp]) -> Doubles:
+        """[m, G]: float64 keys of whole rows, for queries whose gallery is one heap of near-ties."""
+        keys = np.empty((len(queries), len(self.gallery)))
+        weighted = self._weighted(queries)
+        for start in range(0, len(self.gallery), TILE_ROWS):
+            tile = self.gallery[start : start + TILE_ROWS].astype(np.float64)
+            squares = np.einsum("ij,ij->i", tile, tile)
+            products = weighted @ tile.T
+            keys[:, start : start + TILE_ROWS] = (
+                products * _inverse(np.sqrt(squares)) if self.cosine else products + squares
+            )
+        return keys
+
+
+def features(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """The array itself if it is a matrix of real numbers with rows and columns, else MetricError."""
+    values = np.asarray(values)
+    if values.ndim != 2:
+        raise MetricError(f"{name} must have two dimensions [images, values], not shape {values.shape}")
+    if values.dtype.kind not in "fiu":
+        raise MetricError(f"{name} must be real numbers, not {values.dtype}")
+    if not values.shape[1]:
+        raise MetricError(f"{name} has no dimension: its shape is {values.shape}")
+    return values
+
+
+def norms(name: str, values: NDArray[Any]) -> Floats:
+    """[N]: Euclidean norms; MetricError names the first row that is not finite or too large for float32."""
+    lengths = np.empty(len(values), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(values), TILE_ROWS):
+            tile = values[start : start + TILE_ROWS].astype(np.float32, copy=False)
+            lengths[start : start + TILE_ROWS] = np.sqrt(np.einsum("ij,ij->i", tile, tile))
+    doubtful = np.flatnonzero(~((lengths > 1 / _LARGEST) & (lengths < _LARGEST)))
+    for row in doubtful:
+        if not np.isfinite(values[row]).all():
+            raise MetricError(f"{name} row {row} holds NaN or infinity")
+        lengths[row] = length = float(np.linalg.norm(values[row].astype(np.float64)))
+        if length and not 1 / _LARGEST < length < _LARGEST:
+            raise MetricError(f"{name} row {row} has length {length:.3g}, beyond what float32 products can hold")
+    return lengths
+
+
+def _inverse(lengths: NDArray[Any]) -> NDArray[Any]:
+    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def _multipliable(values: NDArray[Any]) -> bool:
+    """Whether BLAS takes the matrix as it lies in memory."""
+    return values.dtype == np.float32 and (values.flags.c_contiguous or values.flags.f_contiguous)

@@ -1,0 +1,147 @@
+"""The numbers of scored features with their intervals and rules, and paired comparisons, as data and as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.ranking import Ranking
+from reidbench.metrics.reranking import Reranking
+from reidbench.metrics.statistics import Difference, bootstrap, paired_bootstrap
+
+LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc10": "rank-10", "cmc20": "rank-20"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked."""
+
+    name: str
+    ranking: Ranking
+    query_pids: NDArray[np.int64]
+    query_camids: NDArray[np.int64]
+    rerank: Reranking | None = None
+
+    def per_query(self) -> dict[str, NDArray[np.float64]]:
+        """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero."""
+        found = self.ranking
+        results = {"mAP": found.ap, "mINP": found.inp}
+        if found.rules.gallery == "all":
+            results["cmc1"] = (found.first_hit == 1).astype(np.float64)
+        fill = 0.0 if found.rules.invalid == "zero" else np.nan
+        return {name: np.where(found.valid, values, fill) for name, values in results.items()}
+
+    def rules(self) -> dict[str, Any]:
+        """The rules of the ranking, and of the re-ranking if there was one."""
+        return self.ranking.rules.as_dict() | {"rerank": self.rerank.as_dict() if self.rerank else None}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of `reidbench score`: fractions, not per cent; intervals are 95 % bootstraps over the queries."""
+        found = self.ranking
+        intervals = {name: bootstrap(values) for name, values in self.per_query().items()}
+        return {
+            "file": self.name,
+            "mAP": found.mAP,
+            "mINP": found.mINP,
+            "cmc": {str(k): value for k, value in found.cmc_at.items()},
+            "ci95": {name: [interval.low, interval.high] for name, interval in intervals.items()},
+            "num_queries": found.num_queries,
+            "num_valid": found.num_valid,
+            "filtered": found.filtered,
+            "invalid_queries": {
+                "reasons": found.invalid_queries.reasons,
+                "first": list(found.invalid_queries.first),
+            },
+            "rules": self.rules(),
+        }
+
+    def as_text(self) -> str:
+        """A few plain lines, in per cent."""
+        found = self.ranking
+        intervals = {name: bootstrap(values) for name, values in self.per_query().items()}
+        lines = [self.name]
+        for name, value in found.metrics().items():
+            interval = intervals.get(name)
+            spread = f"  [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
+            lines.append(f"  {LABELS[name]:<8}{100 * value:6.2f} %{spread}")
+        lines.append(
+            f"  {found.num_queries} queries, {found.num_valid} valid; removed: {found.filtered['junk']} junk gallery "
+            f"rows, {found.filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera"
+        )
+        if found.num_valid < found.num_queries:
+            lines.append(f"  without a true match: {found.invalid_queries}")
+            lines += [f"    {query}" for query in found.invalid_queries.first]
+        how = str(self.rerank) if self.rerank else "none"
+        return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired difference of one metric, `name` less `baseline`, over the queries that both were asked."""
+
+    metric: str
+    name: str
+    baseline: str
+    difference: Difference
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name to value; `share` is that of the bootstrap samples in favour of `name`."""
+        found = self.difference
+        return {
+            "metric": self.metric,
+            "file": self.name,
+            "baseline": self.baseline,
+            "difference": found.value,
+            "ci95": [found.low, found.high],
+            "share": found.share,
+            "within_noise": found.within_noise,
+        }
+
+    def as_text(self) -> str:
+        """One line, in points of per cent."""
+        found = self.difference
+        verdict = "within noise" if found.within_noise else "beyond noise"
+        return (
+            f"  {LABELS[self.metric]:<8}{100 * found.value:+6.2f}  [{100 * found.low:+.2f}, {100 * found.high:+.2f}]  "
+            f"better in {100 * found.share:.1f} % of samples, {verdict}"
+        )
+
+
+def compare(reports: Sequence[Report]) -> tuple[list[Comparison], str]:
+    """Each report against the first, where both had the same queries; and a sentence about those that had not."""
+    found, others = [], []
+    for report in reports[1:]:
+        baseline = reports[0]
+        if _comparable(baseline, report):
+            mine, theirs = report.per_query(), baseline.per_query()
+            found += [
+                Comparison(metric, report.name, baseline.name, paired_bootstrap(mine[metric], theirs[metric]))
+                for metric in mine
+            ]
+        else:
+            others.append(report.name)
+    note = f"not compared with {reports[0].name}, for they have other (valid) queries: {', '.join(others)}"
+    return found, note if others else ""
+
+
+def _comparable(a: Report, b: Report) -> bool:
+    counted = [np.isnan(report.per_query()["mAP"]) for report in (a, b)]
+    return (
+        np.array_equal(a.query_pids, b.query_pids)
+        and np.array_equal(a.query_camids, b.query_camids)
+        and np.array_equal(*counted)
+    )
+
+
+def render(reports: Sequence[Report], comparisons: Sequence[Comparison] = (), note: str = "") -> str:
+    """Plain text of all reports, then of the comparisons."""
+    parts = [report.as_text() for report in reports]
+    for name in dict.fromkeys(comparison.name for comparison in comparisons):
+        mine = [comparison for comparison in comparisons if comparison.name == name]
+        lines = [f"{name} less {mine[0].baseline}, paired over queries", *(line.as_text() for line in mine)]
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, note] if note else parts)

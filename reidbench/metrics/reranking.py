@@ -1,0 +1,138 @@
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017) in blocks: its memory grows with N * k, not with N^2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.errors import MetricError
+from reidbench.metrics.minima import Minima
+from reidbench.metrics.neighbours import nearest_of
+from reidbench.metrics.products import Floats
+from reidbench.metrics.reciprocal import expanded_sets, normalised, query_expanded, squared_on
+from reidbench.metrics.vectors import Vectors
+
+Variant = Literal["zhong", "torchreid", "fastreid"]
+
+BLOCK_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """Which re-ranking; the implementations in use give numbers up to two points of rank 1 apart.
+
+    zhong: the authors' MATLAB code. Lists of k1 + 1, half lists of round((k1 + 1) / 2); weights exp(-d) and mixing
+        term with d = squared distance / row maximum. Features are always brought to length 1.
+    torchreid: as zhong with d = fourth power of the distance / row maximum, and half lists of around(k1 / 2) + 1 with
+        numpy's rounding (equal unless k1 % 4 == 3). Also SpCL, MMT, Person_reID_baseline_pytorch.
+    fastreid: lists of k1; weights softmax(-squared distance); mixing term the plain cosine distance, or the squared
+        distance under euclidean. Also OpenUnReID.
+    lambda_: share of the original distance in the final one.
+    """
+
+    variant: Variant = "zhong"
+    k1: int = 20
+    k2: int = 6
+    lambda_: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.variant not in get_args(Variant):
+            choices = ", ".join(get_args(Variant))
+            raise MetricError(f"re-ranking {self.variant!r} is unknown; choose one of {choices}")
+        if self.k1 < 1 or self.k2 < 1:
+            raise MetricError(f"re-ranking needs k1 >= 1 and k2 >= 1, not k1={self.k1} and k2={self.k2}")
+        if not 0 <= self.lambda_ <= 1:
+            raise MetricError(f"re-ranking needs lambda between 0 and 1, not {self.lambda_}")
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """Name to value."""
+        return {"variant": self.variant, "k1": self.k1, "k2": self.k2, "lambda": self.lambda_}
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in self.as_dict().items())
+
+    @property
+    def listed(self) -> int:
+        """Length of the neighbour lists."""
+        return self.k1 if self.variant == "fastreid" else self.k1 + 1
+
+    @property
+    def half(self) -> int:
+        """Length of the half lists."""
+        return (self.k1 + 2) // 2 if self.variant == "zhong" else round(self.k1 / 2) + 1
+
+
+def rerank_blocks(
+    query_features: NDArray[Any],
+    gallery_features: NDArray[Any],
+    how: Reranking | None = None,
+    distance: str = "cosine",
+) -> Iterator[Floats]:
+    """Final distances [b, G] of consecutive queries, for `rank_blocks`; each block is a new array.
+
+    Queries [Q, D] and gallery [G, D] are ranked together, whatever their labels. Raises MetricError for features that
+    are not finite or do not fit together.
+    """
+    how = how or Reranking()
+    if how.variant == "zhong":
+        distance = "cosine"
+    vectors = Vectors({"query_features": query_features, "gallery_features": gallery_features}, distance)
+    queries = len(query_features)
+    weights, largest = _weights(vectors, how)
+    for start, sums in Minima(weights[:queries], weights[queries:]).blocks(BLOCK_ROWS):
+        rows = slice(start, start + sums.shape[0])
+        final = vectors.squared(vectors.block(rows, slice(queries, len(vectors))))
+        if largest is not None:
+            _normalise(final, largest[rows], how)
+        elif vectors.cosine:
+            final *= np.float32(0.5)  # 1 - cos
+        yield _mix(final, sums, how.lambda_)
+
+
+def rerank(
+    query_features: NDArray[Any],
+    gallery_features: NDArray[Any],
+    how: Reranking | None = None,
+    distance: str = "cosine",
+) -> Floats:
+    """[Q, G] float32: the final distances of `rerank_blocks` in one matrix."""
+    final = np.empty((len(query_features), len(gallery_features)), np.float32)
+    start = 0
+    for block in rerank_blocks(query_features, gallery_features, how, distance):
+        final[start : start + len(block)] = block
+        start += len(block)
+    return final
+
+
+def _weights(vectors: Vectors, how: Reranking) -> tuple[Any, Floats | None]:
+    """(V [N, N] CSR, row maxima of the squared distances where the variant divides by them)."""
+    divides = how.variant != "fastreid"
+    near = nearest_of(vectors, max(how.listed, how.k2), farthest=divides)
+    sets = expanded_sets(near.indices, how.listed, how.half)
+    distances = squared_on(sets, vectors, near)
+    largest = near.farthest
+    if largest is not None:
+        _normalise(distances, np.repeat(largest, np.diff(sets.indptr)), how)
+    return query_expanded(normalised(sets, -distances), near.indices, how.k2), largest
+
+
+def _normalise(squared: Floats, largest: Floats, how: Reranking) -> None:
+    """Divide squared distances by the largest of their row, and raise them to the variant's power, in place."""
+    scale = np.divide(np.float32(1), largest, out=np.zeros_like(largest), where=largest > 0)
+    squared *= scale if squared.ndim == 1 else scale[:, None]
+    if how.variant == "torchreid":
+        squared *= squared
+
+
+def _mix(final: Floats, sums: Any, share: float) -> Floats:
+    """share * distance + (1 - share) * Jaccard, which is 1 - s / (2 - s) where rows meet and 1 elsewhere."""
+    final *= np.float32(share)
+    final += np.float32(1 - share)
+    rows = np.repeat(np.arange(len(final)), np.diff(sums.indptr))
+    met = np.minimum(sums.data, np.float32(1))
+    final[rows, sums.indices] -= np.float32(1 - share) * (met / (2 - met))
+    return final

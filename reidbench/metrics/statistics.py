@@ -1,0 +1,192 @@
+"""How sure a number is: bootstrap over queries, t-intervals over seeds, and paired differences of two methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.errors import MetricError
+
+Doubles = NDArray[np.float64]
+
+SAMPLES = 5_000
+_DRAWN_AT_ONCE = 1 << 20  # indices; more leave the cache
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval from `n` queries or seeds; low and high are NaN where n is too small."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Name to value."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "level": self.level}
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """Mean of first - second over what both have; `share` of the bootstrap samples favour the first, ties half."""
+
+    share: float = float("nan")
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the interval holds 0, or there is none: a table draws the two as tied."""
+        return not (self.low > 0 or self.high < 0)
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Name to value."""
+        return super().as_dict() | {"share": self.share}
+
+
+def bootstrap(values: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Interval:
+    """Percentile bootstrap of the mean over queries [Q]; NaN marks queries without a true match, which do not count.
+
+    Efron's percentile interval: the queries are drawn again with replacement, `samples` times. To count invalid
+    queries as zero, pass zeros for them. Raises MetricError if no query counts.
+    """
+    values = _finite(_vector("values", values))
+    low, high = _percentiles(_resampled_means(values, samples, seed), level)
+    return Interval(float(values.mean()), low, high, len(values), level)
+
+
+def over_seeds(values: Any, level: float = 0.95) -> Interval:
+    """Student's t-interval of the mean over seeds [S]; one seed has a value but no interval."""
+    values = _vector("values", values)
+    if not len(values) or not np.isfinite(values).all():
+        raise MetricError(f"a mean over seeds needs one finite value of each, not {values.tolist()}")
+    half = _half_width(values, _checked(level))
+    mean = float(values.mean())
+    return Interval(mean, mean - half, mean + half, len(values), level)
+
+
+def paired_bootstrap(
+    first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0
+) -> Difference:
+    """Paired bootstrap of first - second over the same queries: per-query results [Q], or [S, Q] with the same seeds.
+
+    Seeds are averaged for each query, then queries are drawn again: the interval is about other queries, not about
+    other seeds (`paired_seeds` is). A query without a true match is NaN in both. Raises MetricError otherwise.
+    """
+    first, second = (np.atleast_2d(np.asarray(x, np.float64)) for x in (first, second))
+    if first.shape != second.shape:
+        raise MetricError(f"a paired comparison needs the same seeds and queries, not {first.shape} and {second.shape}")
+    invalid = np.isnan(first)
+    if (invalid != np.isnan(second)).any() or (invalid != invalid[0]).any():
+        raise MetricError("a paired comparison needs the same valid queries on both sides")
+    differences = _finite((first - second)[:, ~invalid[0]].mean(0))
+    means = _resampled_means(differences, samples, seed)
+    low, high = _percentiles(means, level)
+    return Difference(float(differences.mean()), low, high, len(differences), level, _share(means))
+
+
+def paired_seeds(
+    first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0
+) -> Difference:
+    """t-interval of first - second over the same seeds [S]; `share` from a bootstrap over the seeds.
+
+    One seed has a difference but no interval, so that it is within noise. Raises MetricError for unequal lengths.
+    """
+    first, second = _vector("first", first), _vector("second", second)
+    if first.shape != second.shape:
+        raise MetricError(f"a paired comparison needs the same seeds, not {len(first)} and {len(second)} of them")
+    interval = over_seeds(first - second, level)
+    share = _share(_resampled_means(first - second, samples, seed))
+    return Difference(interval.value, interval.low, interval.high, interval.n, level, share)
+
+
+def tied_with_best(rows: Sequence[Any], level: float = 0.95) -> list[bool]:
+    """For each row of a table (its values over the same seeds [S]): whether the best row is not beyond noise better.
+
+    The best row is tied with itself. Rows of one seed cannot be told apart, and rows over other numbers of seeds than
+    the best one are compared by Welch's t-interval. Rows without a value are not tied.
+    """
+    values = [_vector("values", row) for row in rows]
+    means = [float(row.mean()) if len(row) else -np.inf for row in values]
+    if not values or max(means) == -np.inf:
+        return [False] * len(values)
+    best = values[int(np.argmax(means))]
+    return [bool(len(row)) and (row is best or _within_noise(best, row, level)) for row in values]
+
+
+def _within_noise(best: Doubles, row: Doubles, level: float) -> bool:
+    if len(best) == len(row):
+        return paired_seeds(best, row, level, samples=1).within_noise
+    return welch(best, row, level).within_noise
+
+
+def welch(first: Any, second: Any, level: float = 0.95) -> Difference:
+    """Welch's t-interval of the difference of two means over seeds [S], [T] that are not paired; no `share`."""
+    first, second = _vector("first", first), _vector("second", second)
+    difference = float(first.mean() - second.mean())
+    if min(len(first), len(second)) < 2:
+        return Difference(difference, float("nan"), float("nan"), min(len(first), len(second)), level)
+    from scipy.stats import t
+
+    a, b = first.var(ddof=1) / len(first), second.var(ddof=1) / len(second)
+    freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1)) if a + b > 0 else 1.0
+    half = float(t.ppf((1 + _checked(level)) / 2, freedom) * np.sqrt(a + b))
+    return Difference(difference, difference - half, difference + half, min(len(first), len(second)), level)
+
+
+def _half_width(values: Doubles, level: float) -> float:
+    if len(values) < 2:
+        return float("nan")
+    from scipy.stats import t
+
+    return float(t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _resampled_means(values: Doubles, samples: int, seed: int) -> Doubles:
+    """[samples]: means of values drawn with replacement; the same seed and length draw the same places."""
+    if samples < 1:
+        raise MetricError(f"a bootstrap needs at least one sample, not {samples}")
+    rng, n = np.random.default_rng(seed), len(values)
+    means, step = np.empty(samples), max(1, _DRAWN_AT_ONCE // len(values))
+    for start in range(0, samples, step):
+        part = means[start : start + step]
+        part[:] = values[rng.integers(n, size=(len(part), n), dtype=np.int32)].mean(1)
+    return means
+
+
+def _percentiles(means: Doubles, level: float) -> tuple[float, float]:
+    low, high = np.quantile(means, [(1 - _checked(level)) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _share(means: Doubles) -> float:
+    return float(np.mean(means > 0) + np.mean(means == 0) / 2)
+
+
+def _vector(name: str, values: Any) -> Doubles:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1:
+        raise MetricError(f"{name} must have one dimension, not shape {values.shape}")
+    return values
+
+
+def _finite(values: Doubles) -> Doubles:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        raise MetricError("there is no valid query to draw from")
+    if not np.isfinite(values).all():
+        raise MetricError("the values of the queries hold infinity")
+    return values
+
+
+def _checked(level: float) -> float:
+    if not 0 < level < 1:
+        raise MetricError(f"level={level} must lie between 0 and 1")
+    return level

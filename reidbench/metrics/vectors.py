@@ -1,0 +1,101 @@
+"""One set of float32 vectors that are compared with each other, and what their products mean as distances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.errors import MetricError
+from reidbench.metrics.products import TILE_ROWS, Doubles, Floats, features, norms
+
+PAIR_BYTES = 1 << 20  # vectors gathered at a time; what stays in the second-level cache is twice as fast
+UNIT = 5e-7  # lengths this close to 1 are 1: features stored at length 1 need no copy
+OFF_CENTRE = 0.9  # share of the mean squared length that lies in the mean vector
+
+
+class Vectors:
+    """Vectors [N, D] under one distance; `similarity` is larger for the nearer.
+
+    cosine: vectors of length 1 and similarity x.y, so that the squared distance is 2 - 2 x.y;
+    euclidean: vectors as they are and similarity -|x - y|^2 / 2.
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], distance: str) -> None:
+        if distance not in ("cosine", "euclidean"):
+            raise MetricError(f"distance={distance!r} is unknown; choose one of cosine, euclidean")
+        parts = [features(name, values) for name, values in arrays.items()]
+        if len({part.shape[1] for part in parts}) > 1:
+            raise MetricError(f"{' and '.join(arrays)} have different dimensions: {[p.shape[1] for p in parts]}")
+        lengths = np.concatenate([norms(name, part) for name, part in zip(arrays, parts, strict=True)])
+        self.distance = distance
+        self.cosine = distance == "cosine"
+        centre = None if self.cosine else _centre(parts, lengths)
+        as_it_is = bool((np.abs(lengths - 1) < UNIT).all()) if self.cosine else centre is None
+        if len(parts) == 1 and as_it_is:
+            self.values = np.ascontiguousarray(parts[0], np.float32)
+        else:
+            self.values = _stack(parts, lengths if self.cosine else None, centre)
+        if centre is not None:
+            lengths = norms("features", self.values)
+        self.halves = None if self.cosine else np.float32(0.5) * lengths**2
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def block(self, rows: slice, cols: slice, out: Floats | None = None) -> Floats:
+        """[rows, cols]: similarities, one matrix product."""
+        found = np.matmul(self.values[rows], self.values[cols].T, out=out)
+        if self.halves is not None:
+            found -= self.halves[rows, None]
+            found -= self.halves[cols]
+        return found
+
+    def pairs(self, rows: NDArray[Any], cols: NDArray[Any]) -> Floats:
+        """[m]: similarities of single pairs."""
+        found = np.empty(len(rows), np.float32)
+        step = max(1, PAIR_BYTES // (4 * self.values.shape[1]))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            x, y = self.values[rows[part]], self.values[cols[part]]
+            if self.cosine:
+                found[part] = np.einsum("ij,ij->i", x, y)
+            else:  # from the difference: products would lose the digits of near pairs far from the origin
+                x -= y
+                found[part] = np.float32(-0.5) * np.einsum("ij,ij->i", x, x)
+        return found
+
+    def squared(self, similarities: Floats) -> Floats:
+        """Squared distances."""
+        found = np.float32(-2) * similarities
+        if self.cosine:
+            found += np.float32(2)
+        return np.maximum(found, 0, out=found)
+
+
+def _centre(parts: list[NDArray[Any]], lengths: Floats) -> Doubles | None:
+    """[D]: the mean vector, if it is so long that products of float32 would lose the distances between the vectors."""
+    total = sum(
+        part[start : start + TILE_ROWS].sum(0, dtype=np.float64)
+        for part in parts
+        for start in range(0, len(part), TILE_ROWS)
+    )
+    mean = np.asarray(total / len(lengths))
+    squares = float(np.mean(lengths.astype(np.float64) ** 2))
+    return mean if mean @ mean > OFF_CENTRE * squares else None
+
+
+def _stack(parts: list[NDArray[Any]], lengths: Floats | None, centre: Doubles | None) -> Floats:
+    """One float32 copy, of length 1 if `lengths` are given."""
+    values = np.empty((sum(map(len, parts)), parts[0].shape[1]), np.float32)
+    stop = 0
+    for part in parts:
+        for start in range(0, len(part), TILE_ROWS):
+            tile = part[start : start + TILE_ROWS]
+            rows = slice(stop, stop + len(tile))
+            stop = rows.stop
+            values[rows] = tile if centre is None else tile - centre
+            if lengths is not None:
+                values[rows] /= np.where(lengths[rows] > 0, lengths[rows], 1)[:, None]
+    return values

@@ -1,0 +1,152 @@
+"""Re-ranking against the dense definition of each variant, written with sets and loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reidbench.metrics import (
+    MetricError,
+    Reranking,
+    minima,
+    rank_blocks,
+    rank_distances,
+    rerank,
+    rerank_blocks,
+    symmetric,
+)
+
+VARIANTS = ("zhong", "torchreid", "fastreid")
+
+
+def dense(query: Any, gallery: Any, variant: str, k1: int, k2: int, share: float, distance: str = "cosine") -> Any:
+    """The definition: N x N matrices in float64, sets as Python sets."""
+    x = np.concatenate([query, gallery]).astype(float)
+    if variant == "zhong" or distance == "cosine":
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    n = len(x)
+    squared = ((x[:, None] - x[None]) ** 2).sum(2)
+    order = np.argsort(squared, axis=1, kind="stable")
+    listed = k1 if variant == "fastreid" else k1 + 1
+    half = int(np.floor((k1 + 1) / 2 + 0.5)) if variant == "zhong" else int(np.around(k1 / 2)) + 1
+    power = {"zhong": 1, "torchreid": 2, "fastreid": 1}[variant]
+    base = squared**power
+    if variant != "fastreid":
+        base = base / base.max(1, keepdims=True)
+
+    def reciprocal(i: int, k: int) -> set[int]:
+        return {int(j) for j in order[i, :k] if i in order[j, :k]}
+
+    v = np.zeros((n, n))
+    for i in range(n):
+        near = reciprocal(i, listed)
+        expanded = set(near)
+        for j in near:
+            candidates = reciprocal(j, half)
+            if len(candidates & near) > 2 / 3 * len(candidates):
+                expanded |= candidates
+        at = sorted(expanded)
+        v[i, at] = np.exp(-base[i, at]) / np.exp(-base[i, at]).sum()
+    if k2 != 1:
+        v = np.stack([v[order[i, :k2]].mean(0) for i in range(n)])
+    shared = np.stack([np.minimum(v[i], v).sum(1) for i in range(len(query))])
+    jaccard = 1 - shared / (2 - shared)
+    original = base if variant != "fastreid" else squared / 2 if distance == "cosine" else squared
+    return ((1 - share) * jaccard + share * original[: len(query)])[:, len(query) :]
+
+
+def blobs(queries: int = 20, gallery: int = 130, dim: int = 12, seed: int = 0) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(12, dim))
+    x = centres[rng.integers(12, size=queries + gallery)] + 0.7 * rng.normal(size=(queries + gallery, dim))
+    return x[:queries], x[queries:]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("k1", "k2", "share"), [(20, 6, 0.3), (23, 1, 0.5), (7, 3, 0.0), (30, 6, 1.0)])
+def test_equal_to_the_dense_definition(
+    variant: Any, distance: str, k1: int, k2: int, share: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiled:
+        pytest.importorskip("numba")
+    monkeypatch.setattr(minima, "find_spec", lambda name: object() if compiled else None)
+    query, gallery = blobs()
+    found = rerank(query, gallery, Reranking(variant, k1, k2, share), distance)
+    expected = dense(query, gallery, variant, k1, k2, share, distance)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    variant=st.sampled_from(VARIANTS),
+    distance=st.sampled_from(["cosine", "euclidean"]),
+    queries=st.integers(1, 8),
+    gallery=st.integers(1, 40),
+    k1=st.integers(1, 25),
+    k2=st.integers(1, 8),
+    block=st.integers(5, 60),
+    seed=st.integers(0, 10_000),
+)
+def test_any_size_and_any_blocks(
+    variant: Any, distance: str, queries: int, gallery: int, k1: int, k2: int, block: int, seed: int
+) -> None:
+    query, other = blobs(queries, gallery, 6, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(symmetric, "BLOCK", block)
+        patch.setattr(minima, "EXPANDED", 50 * block)
+        found = rerank(query, other, Reranking(variant, k1, k2), distance)
+    expected = dense(query, other, variant, k1, k2, 0.3, distance)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_copies_and_float16(variant: Any) -> None:
+    """Frames that are alike to the last bit: lists are filled by index."""
+    query, gallery = blobs()
+    query, gallery = query.astype(np.float16), np.concatenate([gallery, gallery[:40], gallery[:40]]).astype(np.float16)
+    found = rerank(query, gallery, Reranking(variant))
+    np.testing.assert_allclose(found, dense(query, gallery, variant, 20, 6, 0.3), atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_features_that_are_all_the_same(variant: Any) -> None:
+    assert np.isfinite(rerank(np.ones((3, 4)), np.ones((60, 4)), Reranking(variant))).all()
+
+
+def test_features_far_from_the_origin() -> None:
+    """Squared distances that products of float32 would give without a correct digit."""
+    query, gallery = (x + 300.0 for x in blobs())
+    found = rerank(query, gallery, Reranking("torchreid"), "euclidean")
+    np.testing.assert_allclose(found, dense(query, gallery, "torchreid", 20, 6, 0.3, "euclidean"), atol=1e-5)
+
+
+def test_ranking_takes_the_blocks() -> None:
+    query, gallery = blobs()
+    rng = np.random.default_rng(0)
+    labels = rng.integers(9, size=20), rng.integers(3, size=20), rng.integers(9, size=130), rng.integers(3, size=130)
+    blocks = rank_blocks(rerank_blocks(query, gallery), *labels)
+    whole = rank_distances(rerank(query, gallery), *labels)
+    np.testing.assert_array_equal(blocks.ap, whole.ap)
+
+
+def test_names_and_errors() -> None:
+    assert str(Reranking("fastreid")) == "variant=fastreid k1=20 k2=6 lambda=0.3"
+    assert [Reranking("zhong", k1=k).half for k in (20, 21, 22, 23)] == [11, 11, 12, 12]
+    assert [Reranking("torchreid", k1=k).half for k in (20, 21, 22, 23)] == [11, 11, 12, 13]
+    for message, kwargs in (
+        ("re-ranking 'gcn' is unknown; choose one of zhong, torchreid, fastreid", {"variant": "gcn"}),
+        ("k1=0", {"k1": 0}),
+        ("k2=0", {"k2": 0}),
+        ("lambda between 0 and 1, not 1.5", {"lambda_": 1.5}),
+    ):
+        with pytest.raises(MetricError, match=message):
+            Reranking(**kwargs)  # type: ignore[arg-type]
+    with pytest.raises(MetricError, match="different dimensions"):
+        rerank(np.ones((2, 3)), np.ones((2, 4)))
