@@ -1,0 +1,251 @@
+"""The command line. Exit codes: 0 all done, 1 some cells failed, 2 bad input."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from . import __version__, config, display, executors, plan, plugins, report, runner
+from .errors import ConfigError, ReidbenchError
+from .store import Store
+
+app = typer.Typer(
+    name="reidbench",
+    help="Cross person re-identification methods, data sets and seeds into leaderboards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Spelled out for the command line; a test holds them to what is really there.
+ExecutorName = Literal["inline", "process"]
+FormatName = Literal["md", "csv", "json"]
+Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
+]
+WithoutOption = Annotated[
+    list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the file, like seeds=[0]. May be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except ReidbenchError as error:
+        lines = error.problems if isinstance(error, ConfigError) else (f"reidbench: {error}",)
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `reidbench ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"reidbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def _load(without: list[str] | None) -> plugins.Registry:
+    registry = plugins.load(frozenset(without or ()))
+    for complaint in registry.complaints():
+        print(f"reidbench: {complaint}", file=sys.stderr)
+    return registry
+
+
+def _store(given: Path | None) -> Store:
+    return Store(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench"))
+
+
+def _plan(file: Path, without: list[str] | None, overrides: list[str] | None) -> tuple[plan.Plan, plugins.Registry]:
+    registry = _load(without)
+    return plan.expand(config.read(file, registry, overrides or ()), registry), registry
+
+
+@app.command("plugins")
+def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> None:
+    """What plugins are there, from where; what failed to load and why."""
+    registry = plugins.load(frozenset(without or ()))
+    found = plugins.report(registry)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for plugin in found["plugins"]:
+        print(plugins.printable(f"{plugin['name']} ({plugin['version']}) {plugin['file']}"))
+        for component in plugin["components"]:
+            print(plugins.printable(f"  {component['kind']:<10} {component['name']:<20} {component['summary']}"))
+    for broken in found["broken"]:
+        print(f"{plugins.printable(broken['name'])}: NOT LOADED")
+        print("\n".join(f"  {plugins.printable(line)}" for line in broken["traceback"].splitlines()))
+
+
+@app.command()
+def show(
+    kind: Annotated[Kind, typer.Argument(show_default=False)],
+    name: Annotated[str, typer.Argument(show_default=False)],
+    without: WithoutOption = None,
+) -> None:
+    """A component's params with types and defaults, its paper, deviations and published numbers."""
+    registry = _load(without)
+    component = registry.get(kind, name)
+    print(f"{kind} {name} (version {component.version}, from {registry.source[kind, name]})")
+    if component.summary:
+        print(component.summary)
+    print("params:" if component.params.model_fields else "params: none")
+    schema = component.params.model_json_schema()["properties"] if component.params.model_fields else {}
+    for param, info in component.params.model_fields.items():
+        annotation = getattr(info.annotation, "__name__", None) if not schema[param].get("enum") else None
+        kind_text = (
+            annotation if annotation and annotation.isidentifier() else _type_text(schema[param], info.annotation)
+        )
+        default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
+        print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
+    for word in ("requires", "uses"):
+        values = getattr(component, word)
+        if values:
+            print(f"{word}: {', '.join(sorted(values))}")
+    if component.paper:
+        _show_paper(component.paper)
+
+
+def _type_text(schema: dict[str, Any], annotation: Any) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    return str(annotation).replace("typing.", "")
+
+
+def _show_paper(paper: Any) -> None:
+    print(f"paper: {paper.title}. {paper.venue}. {paper.url}".rstrip(". "))
+    if paper.code:
+        print(f"official code: {paper.code} ({paper.code_licence or 'licence unknown'})")
+    for deviation in paper.deviations:
+        print(f"differs: {deviation}")
+    for what, number in paper.published.items():
+        print(f"published: {what}: {number}")
+
+
+@app.command("plan")
+def show_plan(
+    file: FileArgument,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
+    the_plan, registry = _plan(file, without, overrides)
+    found = runner.preview(the_plan, _store(store), registry)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{found['title']}: {found['rows']} rows, {found['not_applicable']} of them not applicable")
+    print(f"{found['stages']} stages, {found['to_run']} to run")
+    for line in found["kinds"]:
+        counts = f"{line['stages']:>6} stages, {line['to_run']:>6} to run{line['time']}"
+        print(f"  {line['kind']:<9} {line['use']:<20} {counts}")
+    print(f"expected: {found['expected']}")
+    for reason in found["reasons"]:
+        print(f"not applicable: {reason}")
+    for warning in found["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+@app.command()
+def run(
+    file: FileArgument,
+    store: StoreOption = None,
+    executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = "process",
+    jobs: Annotated[int, typer.Option(min=1, help="Stages at a time.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images in a stage.")] = 0,
+    only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+) -> None:
+    """Run what is missing, then print the leaderboard."""
+    the_plan, _ = _plan(file, without, overrides)
+    if only:
+        rows = [row for row in the_plan.rows if _matches(row, only)]
+        if not rows:
+            raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
+        the_plan = the_plan.only(rows)
+    the_store = _store(store)
+    console = Console(stderr=True)
+    try:
+        with display.make(console) as shown:
+            outcome = runner.Runner(
+                the_plan, the_store, executors.make(executor, jobs), shown, frozenset(without or ()), workers
+            ).run()
+    except KeyboardInterrupt:
+        print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
+        sys.exit(130)
+    print(report.write(report.collect(the_plan, the_store), "md"), end="")
+    print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+    if outcome.failed:
+        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
+        print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _matches(row: plan.Row, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in (row.method, f"{row.method}/{row.task}"))
+
+
+def _again() -> str:
+    return shlex.join(["reidbench", *sys.argv[1:]])
+
+
+@app.command()
+def table(
+    file: FileArgument,
+    store: StoreOption = None,
+    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = "md",
+    metric: Annotated[str, typer.Option(help="The metric of the Markdown table.")] = "mAP",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+) -> None:
+    """The leaderboard, from what lies in the store."""
+    the_plan, _ = _plan(file, without, overrides)
+    the_store = _store(store)
+    text = report.write(report.collect(the_plan, the_store), form, metric)
+    if out is None:
+        sys.stdout.write(text)
+        if form == "md":
+            print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+    else:
+        try:
+            out.write_text(text)
+        except OSError as error:
+            raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,370 @@
+"""A matrix file becomes a Benchmark; every mistake is named with file, line, key and cure, all at once."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, marker
+from .components import Component, ContentHashed, NestedKind, Params
+from .errors import ConfigError, UnknownComponent
+from .plugins import Registry, printable
+from .yamlfile import Path_, Tree, read_tree
+
+TOP = (
+    "title", "image_size", "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
+    "data", "tasks", "backbone", "evaluate", "methods", "matrix",
+)  # fmt: skip
+TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
+RECIPE = ("backbone", "select", "pretrain", "finetune", "adapt", "ensemble")
+STEPS = {"select": "selector", "pretrain": "pretrainer", "finetune": "finetuner", "adapt": "adapter"}
+SEVERAL = ("pretrain", "adapt")  # steps of which a recipe may have several in a row
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+def read(file: Path, registry: Registry, overrides: Sequence[str] = ()) -> Benchmark:
+    """Read a matrix file. `overrides` are `KEY=VALUE` with dots between keys, values as in YAML.
+
+    Raises ConfigError with every problem found, each as `file:line: sentence`.
+    """
+    tree = read_tree(Path(file))
+    for override in overrides:
+        _override(tree, override)
+    return _Reader(tree, registry).benchmark()
+
+
+def _override(tree: Tree, override: str) -> None:
+    import yaml
+
+    key, equals, text = override.partition("=")
+    path = key.split(".")
+    at = tree.value
+    for word in path[:-1]:
+        at = at.setdefault(word, {}) if isinstance(at, dict) else None
+    if not equals or not isinstance(at, dict):
+        raise ConfigError([f"--set {printable(override)}: expected KEY=VALUE with dots between keys, like seeds=[0]"])
+    try:
+        at[path[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError([f"--set {printable(override)}: the value is not YAML"]) from None
+
+
+def _guess(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class _Reader:
+    """Walks the tree once and collects problems instead of stopping at the first."""
+
+    def __init__(self, tree: Tree, registry: Registry) -> None:
+        self.tree = tree
+        self.registry = registry
+        self.problems: dict[str, None] = {}  # an ordered set
+
+    # ------------------------------------------------------------------ small tools
+    def wrong(self, path: Path_, sentence: str) -> None:
+        where = ".".join(map(str, path))
+        text = f"{self.tree.file}:{self.tree.line(path)}: {where + ': ' if where else ''}{sentence}"
+        self.problems[printable(text)] = None
+
+    def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
+        """`value` if it is a map of known keys, else {} and a problem."""
+        if not isinstance(value, dict):
+            self.wrong(path, f"must be a map (key: value), not {_kind(value)}")
+            return {}
+        for key in value:
+            if known and key not in known:
+                self.wrong((*path, key), f"unknown key{_guess(key, known)} (known: {', '.join(known)})")
+        return value
+
+    def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            self.wrong(path, f"must be a whole number from {least}, not {value!r}")
+            return default
+        return value
+
+    def seeds(self, value: Any, path: Path_) -> tuple[int, ...]:
+        if not isinstance(value, list) or not value:
+            self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {_kind(value)}")
+            return (0,)
+        seeds = tuple(self.whole_number(seed, (*path, index), 0, 0) for index, seed in enumerate(value))
+        if len(set(seeds)) < len(seeds):
+            self.wrong(path, f"a seed appears twice in {list(seeds)}")
+        return seeds
+
+    # ------------------------------------------------------------------ components
+    def choice(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = ()) -> Choice | None:
+        """`name` or `{use: name, param: value}`; `extra` keys are not the component's and are left out."""
+        given = {"use": value} if isinstance(value, str) else self.map(value, path)
+        name = given.get("use")
+        if not isinstance(name, str):
+            if isinstance(value, dict):
+                self.wrong(path, f"needs `use:` with the name of a {kind}")
+            return None
+        try:
+            component = self.registry.get(kind, name)
+        except UnknownComponent as error:
+            self.wrong((*path, "use") if isinstance(value, dict) else path, str(error))
+            return None
+        options = {key: option for key, option in given.items() if key != "use" and key not in extra}
+        return self.with_params(kind, component, options, path)
+
+    def with_params(self, kind: str, component: Component, options: dict[str, Any], path: Path_) -> Choice | None:
+        nested = {}
+        for name, info in component.params.model_fields.items():
+            role = marker(info, NestedKind)
+            if role is None:
+                continue
+            chosen = self.choice(role.kind, options.get(name, _default(info)), (*path, name))
+            if chosen is None:
+                return None
+            nested[name] = (chosen, role.role)
+            options = {**options, name: {"use": chosen.name, **chosen.resolved}}
+        try:
+            params = component.params(**{key: self.located(component, key, value) for key, value in options.items()})
+        except ValidationError as error:
+            for problem in error.errors():
+                self.param_problem(kind, component, problem, path)
+            return None
+        return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
+
+    def located(self, component: Component, key: str, value: Any) -> Any:
+        """Paths in a matrix file are relative to the file."""
+        info = component.params.model_fields.get(key)
+        return self.place(value) if info and marker(info, ContentHashed) and isinstance(value, str) else value
+
+    def place(self, value: str) -> Path:
+        return (Path(self.tree.file).parent / Path(value).expanduser()).resolve()
+
+    def paths_exist(self, params: Params, path: Path_) -> bool:
+        fine = True
+        for name, info in type(params).model_fields.items():
+            hashed, value = marker(info, ContentHashed), getattr(params, name)
+            if hashed and value is not None and not (value.is_dir() if hashed.folder else value.is_file()):
+                self.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {value}")
+                fine = False
+        return fine
+
+    def param_problem(self, kind: str, component: Component, problem: Any, path: Path_) -> None:
+        where = (*path, *problem["loc"])
+        known = list(component.params.model_fields)
+        if problem["type"] == "extra_forbidden":
+            guess = _guess(str(problem["loc"][-1]), known)
+            self.wrong(
+                where, f"{kind} {component.name} has no such parameter{guess} (known: {', '.join(known) or 'none'})"
+            )
+        elif problem["type"] == "missing":
+            self.wrong(where, f"{kind} {component.name} needs this parameter")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            self.wrong(where, f"{message[:1].lower()}{message[1:]}, not {problem['input']!r}"[:500])
+
+    # ------------------------------------------------------------------ the file
+    def benchmark(self) -> Benchmark:
+        top = self.map(self.tree.value, (), TOP)
+        for key in ("data", "tasks", "methods"):
+            if key not in top and isinstance(self.tree.value, dict) and not (key == "methods" and "matrix" in top):
+                self.wrong((), f"the key `{key}` is missing")
+        data = {name: self.data_source(name, value) for name, value in self.map(top.get("data", {}), ("data",)).items()}
+        known = list(data)
+        tasks = [self.task(name, value, known) for name, value in self.map(top.get("tasks", {}), ("tasks",)).items()]
+        evaluate = self.evaluate(top.get("evaluate", "cosine"))
+        methods = self.methods(top)
+        settings = self.settings(top)
+        if self.problems:
+            raise ConfigError(list(self.problems))
+        return Benchmark(
+            file=Path(self.tree.file),
+            data={name: source for name, source in data.items() if source},
+            tasks=tuple(task for task in tasks if task),
+            evaluate=evaluate,
+            methods=methods,
+            **settings,
+        )
+
+    def settings(self, top: dict[str, Any]) -> dict[str, Any]:
+        size = top.get("image_size", [256, 128])
+        if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and 8 <= n <= 4096 for n in size)):
+            self.wrong(("image_size",), f"must be [height, width] in pixels from 8 to 4096, not {size!r}")
+            size = [256, 128]
+        precision = top.get("precision", PRECISIONS[0])
+        if precision not in PRECISIONS:
+            self.wrong(("precision",), f"must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        title = top.get("title", Path(self.tree.file).stem)
+        if not isinstance(title, str):
+            self.wrong(("title",), f"must be text, not {_kind(title)}")
+        return {
+            "title": printable(str(title)),
+            "image_size": (size[0], size[1]),
+            "precision": precision,
+            "threads": self.whole_number(top.get("threads", 1), ("threads",), 1, 1),
+            "devices": self.whole_number(top.get("devices", 1), ("devices",), 1, 1),
+            "prepare_seed": self.whole_number(top.get("prepare_seed", 0), ("prepare_seed",), 0, 0),
+            "seeds": self.seeds(top.get("seeds", [0]), ("seeds",)),
+            "pretrain_seeds": self.seeds(top.get("pretrain_seeds", [0]), ("pretrain_seeds",)),
+        }
+
+    def data_source(self, name: str, value: Any) -> DataSource | None:
+        path: Path_ = ("data", name)
+        choice = self.choice("dataset", value, path, extra=("root",))
+        root = value.get("root") if isinstance(value, dict) else None
+        if root is not None and not isinstance(root, str):
+            self.wrong((*path, "root"), f"must be a path, not {_kind(root)}")
+            return None
+        if choice and root is None and "root" in choice.component.requires:
+            self.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
+        place = self.place(root) if root is not None else None
+        if place and choice and "root" in choice.component.requires and not place.exists():
+            self.wrong((*path, "root"), f"no such folder or file: {place}")
+        return DataSource(name, choice, place) if choice else None
+
+    def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
+        entries = value if isinstance(value, list) else [value]
+        where = [(*path, index) if isinstance(value, list) else path for index in range(len(entries))]
+        refs = [self.data_ref(entry, at, known) for entry, at in zip(entries, where, strict=True)]
+        names = [ref.name for ref in refs if ref]
+        if len(set(names)) < len(names):
+            self.wrong(path, "a data set appears twice")
+        return tuple(ref for ref in refs if ref)
+
+    def data_ref(self, value: Any, path: Path_, known: list[str]) -> DataRef | None:
+        given: dict[str, Any] = {"use": value}
+        if not isinstance(value, str):
+            given = self.map(value, path, ("use", "identities", "subset_seed"))
+        name = given.get("use")
+        if not isinstance(name, str) or name not in known:
+            if isinstance(value, str | dict):
+                self.wrong(
+                    path,
+                    f"no data set named {name!r} under `data`{_guess(str(name), known)} (known: {', '.join(known)})",
+                )
+            return None
+        identities = given.get("identities")
+        fine = (type(identities) is int and identities >= 2) or (type(identities) is float and 0 < identities <= 1)
+        if identities is not None and not fine:
+            self.wrong(
+                (*path, "identities"), f"must be a fraction up to 1.0 or a whole number from 2, not {identities!r}"
+            )
+            return None
+        seed = self.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
+        return DataRef(name, identities, seed)
+
+    def task(self, name: str, value: Any, known: list[str]) -> Task | None:
+        path: Path_ = ("tasks", name)
+        given = self.map(value, path, TASK)
+        if "target" not in given:
+            if isinstance(value, dict):
+                self.wrong(path, "needs `target:`, the data set whose query and gallery are ranked")
+            return None
+        roles = {
+            role: self.data_refs(given[role], (*path, role), known) if role in given else ()
+            for role in ("source", "target", "pool", "auxiliary")
+        }
+        for role in ("target", "pool"):
+            for ref in roles[role]:
+                if ref.identities is not None:
+                    self.wrong((*path, role), "`identities` chooses by labels: it is for source and auxiliary only")
+        adapt_on = given.get("adapt_on", "train")
+        if adapt_on not in ("train", "test"):
+            self.wrong((*path, "adapt_on"), f"must be train or test, not {adapt_on!r}")
+        if len(roles["target"]) != 1:
+            if isinstance(given["target"], list):
+                self.wrong((*path, "target"), "must be one data set")
+            return None
+        return Task(name, roles["target"][0], roles["source"], roles["pool"], roles["auxiliary"], adapt_on)
+
+    def evaluate(self, value: Any) -> tuple[Choice, ...]:
+        entries = value if isinstance(value, list) else [value]
+        choices: list[Choice] = []
+        for index, entry in enumerate(entries):
+            path: Path_ = ("evaluate", index) if isinstance(value, list) else ("evaluate",)
+            choice = self.choice("evaluator", entry, path)
+            if choice and any(choice.identity == other.identity for other in choices):
+                self.wrong(path, f"evaluator {choice.name} appears twice")
+            choices += [choice] if choice else []
+        return tuple(choices)
+
+    def methods(self, top: dict[str, Any]) -> tuple[Recipe, ...]:
+        default = self.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
+        recipes: dict[str, Recipe | None] = {}
+        given = self.map(top.get("methods", {}), ("methods",))
+        for name, value in given.items():
+            recipes[name] = self.recipe(name, value, ("methods", name), top, default)
+        for name, value, path in self.combinations(top.get("matrix", [])):
+            if name in recipes:
+                self.wrong(path, f"the combination {name!r} is there already; give it a name under `methods`")
+            else:
+                recipes[name] = self.recipe(name, value, path, top, default)
+        for name, recipe in recipes.items():
+            for other in recipe.ensemble if recipe else ():
+                part = recipes.get(other)
+                if other not in recipes or (part and part.ensemble):
+                    self.wrong(("methods", name, "ensemble"), f"{other!r} is no other method with stages of its own")
+        return tuple(recipe for recipe in recipes.values() if recipe)
+
+    def combinations(self, value: Any) -> list[tuple[str, dict[str, Any], Path_]]:
+        if not isinstance(value, list):
+            self.wrong(("matrix",), f"must be a list of maps, not {_kind(value)}")
+            return []
+        found = []
+        for index, entry in enumerate(value):
+            path: Path_ = ("matrix", index)
+            steps = self.map(entry, path, RECIPE[:-1])
+            lists = [options if isinstance(options, list) else [options] for options in steps.values()]
+            for options in itertools.product(*lists):
+                names = [option.get("use") if isinstance(option, dict) else option for option in options]
+                found.append(("+".join(map(str, names)), dict(zip(steps, options, strict=True)), path))
+        return found
+
+    def recipe(self, name: str, value: Any, path: Path_, top: dict[str, Any], default: Choice | None) -> Recipe | None:
+        given = self.map(value, path, RECIPE)
+        backbone = self.choice("backbone", given["backbone"], (*path, "backbone")) if "backbone" in given else default
+        if "backbone" not in given and "backbone" not in top:
+            self.wrong(path, "no backbone: name one here or for all methods with `backbone:` at the top")
+        if "ensemble" in given:
+            parts = given["ensemble"]
+            if (
+                len(given) > 1
+                or not isinstance(parts, list)
+                or len(parts) < 2
+                or not all(isinstance(p, str) for p in parts)
+            ):
+                self.wrong((*path, "ensemble"), "must be the only key, with a list of two or more methods")
+                return None
+            return Recipe(name, backbone, ensemble=tuple(parts)) if backbone else None
+        steps = [step for key in STEPS if key in given for step in self.step(key, given[key], (*path, key))]
+        if isinstance(value, dict) and not {"finetune", "adapt"} & set(given):
+            self.wrong(
+                path,
+                "needs `finetune` or `adapt`: something must give features (`finetune: none` keeps the backbone's)",
+            )
+        if "select" in given and "pretrain" not in given:
+            self.wrong((*path, "select"), "chooses images for pre-training, but there is no `pretrain`")
+        return Recipe(name, backbone, tuple(steps)) if backbone and steps else None
+
+    def step(self, key: str, value: Any, path: Path_) -> list[tuple[str, Choice]]:
+        if isinstance(value, list) and key not in SEVERAL:
+            self.wrong(path, "takes one component, not a list")
+            return []
+        entries = value if isinstance(value, list) else [value]
+        paths = [(*path, index) if isinstance(value, list) else path for index in range(len(entries))]
+        choices = [self.choice(STEPS[key], entry, at) for entry, at in zip(entries, paths, strict=True)]
+        return [(key, choice) for choice in choices if choice]
+
+
+def _default(info: FieldInfo) -> Any:
+    default = info.get_default(call_default_factory=True)
+    return default.model_dump() if hasattr(default, "model_dump") else default
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return {dict: "a map", list: "a list", str: "text", bool: "true or false"}.get(type(value), "a number")

@@ -1,0 +1,34 @@
+"""What an executor is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+OnEvent = Callable[[str, dict[str, Any]], None]  # (stage key, event)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a stage ended: done, busy (another driver makes it), damaged (a parent's bytes are wrong) or failed."""
+
+    key: str
+    status: str
+    error: str = ""
+    traceback: str = ""
+
+
+class Executor(Protocol):
+    """Takes specs, gives results."""
+
+    slots: int
+
+    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+        """Start a stage. Called only while fewer than `slots` are running."""
+
+    def wait(self) -> Iterable[Result]:
+        """The stages that ended; waits a moment when none has."""
+
+    def stop(self) -> None:
+        """End everything that runs, now."""

@@ -1,0 +1,152 @@
+"""What a stage is given: images with or without labels, truth, networks with their parent's weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from . import plugins
+from .components import Component, Params
+from .data import Dataset, HiddenSplit, Split
+from .data.split import BoundTruth
+from .errors import DataError, ReidbenchError
+from .store import Artifact, Store
+
+Emit = Callable[[dict[str, Any]], None]
+KINDS = {
+    "data": "dataset",
+    "select": "selector",
+    "pretrain": "pretrainer",
+    "prepare": "preparer",
+    "finetune": "finetuner",
+    "adapt": "adapter",
+    "evaluate": "evaluator",
+}
+
+
+class StageError(ReidbenchError):
+    """A stage cannot give what it must."""
+
+
+class Inputs:
+    """Reads what a stage's spec names, from the store and from the data."""
+
+    def __init__(self, spec: Mapping[str, Any], store: Store, registry: plugins.Registry, emit: Emit) -> None:
+        self.spec = spec
+        self.stage = spec["stage"]
+        self.store = store
+        self.registry = registry
+        self.emit = emit
+
+    @cached_property
+    def component(self) -> Component:
+        return self.registry.get(KINDS[self.stage["kind"]], self.stage["use"])
+
+    @cached_property
+    def params(self) -> Params:
+        return self.component.params(**self.stage["params"])
+
+    def progress(self, done: int, total: int) -> None:
+        self.emit({"event": "progress", "done": done, "total": total})
+
+    def artifact(self, key: str) -> Artifact:
+        return self.store.read(key)
+
+    def parent(self, *roles: str) -> Artifact | None:
+        """The artifact of the last parent with one of these roles."""
+        keys = [key for role, key in self.stage["parents"] if role in roles]
+        return self.artifact(keys[-1]) if keys else None
+
+    # ------------------------------------------------------------------ data
+    def data_inputs(self, role: str) -> list[dict[str, Any]]:
+        return [given for given in self.stage["data"] if given["role"] == role]
+
+    def folder_of(self, given: Mapping[str, Any]) -> tuple[Artifact, Path]:
+        """The published lists of a data set, and where its images lie now."""
+        artifact = self.artifact(given["key"])
+        return artifact, Path(self.spec["roots"].get(given["key"]) or artifact.manifest["root"])
+
+    def labelled(self, role: str) -> Split | None:
+        """The train images of a role with labels; several data sets become one."""
+        splits = []
+        for given in self.data_inputs(role):
+            artifact, root = self.folder_of(given)
+            split = Split.load(artifact.path / "train.json", root)
+            if given["identities"] is not None:
+                split = split.few_identities(given["identities"], given["subset_seed"])
+            splits.append(split)
+        return Split.merge(splits) if splits else None
+
+    def hidden(self, role: str) -> HiddenSplit | None:
+        """The images of a role without labels."""
+        splits = []
+        for given in self.data_inputs(role):
+            artifact, root = self.folder_of(given)
+            file = artifact.path / f"{given['part']}-hidden.json"
+            if not file.is_file():
+                raise DataError(f"{given['data']} has no {given['part']} images")
+            splits.append(HiddenSplit.load(file, root))
+        return HiddenSplit.merge(splits) if splits else None
+
+    def images(self, role: str) -> HiddenSplit:
+        """The images of a role that the plan promised."""
+        images = self.hidden(role)
+        if images is None:
+            raise StageError(f"{self.stage['use']} needs a {role}")
+        return images
+
+    def truth(self, role: str) -> Any:
+        """What only rendered data know, for components that say `uses={"truth"}`."""
+        if "truth" not in self.component.uses:
+            return None
+        (given,) = self.data_inputs(role)
+        stage = self.spec["data_stages"][given["key"]]
+        dataset = self.open_dataset(stage["use"], stage["params"], stage["root"])
+        if dataset.truth is None:
+            raise StageError(f"{self.stage['use']} needs the truth, which {given['data']} does not know")
+        return BoundTruth(dataset.truth, self.images(role))
+
+    def open_dataset(self, use: str, params: Mapping[str, Any], root: str | None) -> Dataset:
+        component = self.registry.get("dataset", use)
+        target = component.load()
+        more = {"progress": self.progress} if "progress" in inspect.signature(target).parameters else {}
+        dataset = target(component.params(**params), Path(root) if root else None, Path(self.spec["cache"]), **more)
+        if not isinstance(dataset, Dataset):
+            raise StageError(f"dataset {use} must return a Dataset, got {type(dataset).__name__}")
+        return dataset
+
+    # ------------------------------------------------------------------ networks
+    def build_backbone(self, described: Mapping[str, Any]) -> Any:
+        """A fresh network from `{use, params, image_size}`."""
+        from .training import Backbone
+
+        component = self.registry.get("backbone", described["use"])
+        size = tuple(described["image_size"])
+        network = component.load()(component.params(**described["params"]), size)
+        if not isinstance(network, Backbone):
+            raise StageError(f"backbone {described['use']} must be a reidbench.training.Backbone")
+        network.spec = {"use": described["use"], "params": dict(described["params"]), "image_size": list(size)}
+        return network
+
+    def backbone(self) -> Any:
+        """A fresh network with the parent stage's weights."""
+        from .training.artifacts import load_backbone
+
+        parent = self.parent("pretrain", "finetune", "adapt")
+        if parent and (parent.path / "backbone.json").is_file():
+            return load_backbone(parent.path, self.build_backbone)
+        if parent and (start := self.start()) is not None and hasattr(start, "backbone"):
+            return start.backbone
+        return self.build_backbone({**self.stage["backbone"], "image_size": self.spec["image_size"]})
+
+    def start(self) -> Any:
+        """The parent's embedder, or None."""
+        from .training.artifacts import load_embedder
+
+        parent = self.parent("finetune", "adapt")
+        if parent is None:
+            return None
+        return load_embedder(parent.path, self.build_backbone, plugins.packages(self.registry))

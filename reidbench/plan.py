@@ -1,0 +1,347 @@
+"""A Benchmark becomes a Plan: stages with keys, equal ones once, and the rows that they end in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, canonical
+from .components import load_attribute
+from .data import fingerprint_content, fingerprint_folder
+from .plugins import Registry
+
+KEY_VERSION = 1  # bump when the way keys are computed changes
+LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
+POOL_FREE = "pool-free"  # a pretrainer that provides this reads weights from elsewhere and needs no pool
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A split that a stage is given: which data set, which part, with labels or without."""
+
+    role: str
+    data: str  # name in the matrix file
+    key: str  # of the data stage
+    part: str  # train | test (query and gallery)
+    hidden: bool
+    identities: int | float | None = None
+    subset_seed: int = 0
+
+    @property
+    def identity(self) -> list[Any]:
+        """What of it enters a key."""
+        return [self.role, self.key, self.part, self.hidden, self.identities, self.subset_seed]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work. Its key names everything that can change its result."""
+
+    key: str
+    kind: str
+    use: str
+    params: dict[str, Any]
+    parents: tuple[tuple[str, str], ...] = ()  # role -> key
+    data: tuple[DataInput, ...] = ()
+    backbone: dict[str, Any] | None = None
+    seed: int = 0
+    root: str | None = None  # data stages only; where data lie is no part of a key
+    label: str = ""
+
+    @property
+    def needs(self) -> Iterator[str]:
+        """Keys of the stages that must be there first."""
+        yield from (key for _, key in self.parents)
+        yield from (given.key for given in self.data)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the results: a method on a task, by an evaluator, with its seeds."""
+
+    method: str
+    task: str
+    evaluator: str
+    seed: int
+    pretrain_seed: int | None
+    key: str | None  # None: not applicable
+    reason: str = ""
+    protocol: str = ""
+
+
+@dataclass
+class Plan:
+    """Stages by key, parents first, and rows."""
+
+    benchmark: Benchmark
+    stages: dict[str, Stage] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+    def only(self, keep: Sequence[Row]) -> Plan:
+        """The plan that these rows need."""
+        wanted: set[str] = set()
+        waiting = [row.key for row in keep if row.key]
+        while waiting:
+            key = waiting.pop()
+            if key not in wanted:
+                wanted.add(key)
+                waiting += self.stages[key].needs
+        stages = {key: stage for key, stage in self.stages.items() if key in wanted}
+        return Plan(self.benchmark, stages, list(keep))
+
+
+class NotApplicable(Exception):
+    """A method cannot run on a task; the reason is for the table."""
+
+
+def expand(benchmark: Benchmark, registry: Registry) -> Plan:
+    """Cross methods, tasks, seeds and evaluators. Renders nothing and runs nothing.
+
+    Raises DataError when a data set's files cannot be listed.
+    """
+    return _Expansion(benchmark, registry).plan()
+
+
+class _Expansion:
+    def __init__(self, benchmark: Benchmark, registry: Registry) -> None:
+        self.benchmark = benchmark
+        self.registry = registry
+        self.result = Plan(benchmark)
+        self.data_keys: dict[str, str] = {}
+        self.choice_texts: dict[int, str] = {}
+        self.common = canonical(
+            [KEY_VERSION, benchmark.image_size, benchmark.threads, benchmark.precision, benchmark.devices]
+        )
+
+    def plan(self) -> Plan:
+        evaluators = list(zip(self.benchmark.evaluate, evaluator_labels(self.benchmark.evaluate), strict=True))
+        recipes = {recipe.name: recipe for recipe in self.benchmark.methods}
+        for recipe in self.benchmark.methods:
+            for task in self.benchmark.tasks:
+                for seed, pretrain_seed in self.seeds(recipe, recipes):
+                    self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
+        return self.result
+
+    def seeds(self, recipe: Recipe, recipes: dict[str, Recipe]) -> Iterator[tuple[int, int | None]]:
+        """Seeds, crossed with pre-training seeds where something is pre-trained."""
+        parts = [recipes[name] for name in recipe.ensemble] or [recipe]
+        pretrained = any(kind == "pretrain" for part in parts for kind, _ in part.steps)
+        pretrain_seeds = self.benchmark.pretrain_seeds if pretrained else (None,)
+        return ((seed, pretrain_seed) for pretrain_seed in pretrain_seeds for seed in self.benchmark.seeds)
+
+    def cell(
+        self,
+        recipe: Recipe,
+        recipes: dict[str, Recipe],
+        task: Task,
+        seed: int,
+        pretrain_seed: int | None,
+        evaluators: list[tuple[Choice, str]],
+    ) -> None:
+        parts = [recipes[name] for name in recipe.ensemble] or [recipe]
+        words = protocol_words(parts, task)
+        try:
+            embedded = [self.embed(part, task, seed, pretrain_seed or 0) for part in parts]
+            reason = ""
+        except NotApplicable as error:
+            embedded, reason = [], str(error)
+        for choice, label in evaluators:
+            key = self.evaluate(choice, embedded, recipe, task, seed) if embedded else None
+            protocol = ", ".join([*words, *sorted(choice.component.provided(choice.params))])
+            self.result.rows.append(Row(recipe.name, task.name, label, seed, pretrain_seed, key, reason, protocol))
+
+    # ------------------------------------------------------------------ stages
+    def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> str:
+        """The embed stage of a method on a task: target query and gallery to features."""
+        parent: tuple[str, str] | None = None
+        for kind, choice in recipe.steps:
+            self.check(kind, choice, recipe, task)
+            stage_seed = pretrain_seed if kind in ("select", "pretrain") else seed
+            key = self.step(kind, choice, recipe, task, stage_seed, parent)
+            parent = (kind, key)
+        assert parent is not None
+        label = f"embed {recipe.name} -> {task.target.name} [seed {seed}]"
+        return self.add("embed", None, (parent,), self.inputs("target", (task.target,), "test", True), None, 0, label)
+
+    def step(
+        self, kind: str, choice: Choice, recipe: Recipe, task: Task, seed: int, parent: tuple[str, str] | None
+    ) -> str:
+        parents = [parent] if parent else []
+        for name, (nested, role) in choice.nested.items():
+            parents.append((f"prepared.{name}", self.prepare(nested, role, recipe, task)))
+        label = f"{kind} {choice.name} [{self.place(kind, task)}seed {seed}]"
+        data = tuple(self.step_inputs(kind, choice, task))
+        return self.add(kind, choice, tuple(parents), data, recipe.backbone, seed, label)
+
+    def place(self, kind: str, task: Task) -> str:
+        refs = {"select": task.pool, "pretrain": task.pool, "finetune": task.source, "adapt": (task.target,)}[kind]
+        return "".join(f"{ref.name}, " for ref in refs)
+
+    def prepare(self, choice: Choice, role: str, recipe: Recipe, task: Task) -> str:
+        refs = {"source": task.source, "target": (task.target,), "pool": task.pool}.get(role, ())
+        if not refs:
+            raise NotApplicable(f"{choice.name} needs a {role}, and the task names none")
+        part = task.adapt_on if role == "target" else "train"
+        seed = self.benchmark.prepare_seed
+        data = self.inputs("split", refs, part, True)
+        label = f"prepare {choice.name} [{refs[0].name}, seed {seed}]"
+        return self.add("prepare", choice, (), data, None, seed, label)
+
+    def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
+        uses = choice.component.uses
+        if kind in ("select", "pretrain"):
+            yield from self.inputs("pool", task.pool, "train", True)
+        if kind == "select" and "target-labels" in uses:
+            yield from self.inputs("target", (task.target,), "train", False)
+        if kind == "pretrain" and "auxiliary" in uses:
+            yield from self.inputs("auxiliary", task.auxiliary, "train", False)
+        if kind == "finetune" and LABEL_FREE not in choice.component.provided(choice.params):
+            yield from self.inputs("source", task.source, "train", False)
+        if kind == "adapt":
+            yield from self.inputs("target", (task.target,), task.adapt_on, True)
+            yield from self.inputs("source", task.source, "train", False)
+
+    def check(self, kind: str, choice: Choice, recipe: Recipe, task: Task) -> None:
+        provided = choice.component.provided(choice.params)
+        if kind in ("select", "pretrain") and not task.pool and POOL_FREE not in provided:
+            raise NotApplicable(f"{choice.name} needs a pool, and the task names none")
+        if kind == "pretrain" and "auxiliary" in choice.component.uses and not task.auxiliary:
+            raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
+        if kind == "finetune" and not task.source and LABEL_FREE not in provided:
+            raise NotApplicable(f"{choice.name} needs a source, and the task names none")
+        backbone = recipe.backbone
+        missing = choice.component.requires - backbone.component.provided(backbone.params)
+        if missing:
+            raise NotApplicable(
+                f"{choice.name} needs {', '.join(sorted(missing))}, which {backbone.name} does not provide"
+            )
+
+    def evaluate(self, choice: Choice, embedded: list[str], recipe: Recipe, task: Task, seed: int) -> str:
+        parents = tuple((f"features.{number}", key) for number, key in enumerate(embedded))
+        label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [seed {seed}]"
+        return self.add("evaluate", choice, parents, (), None, 0, label)
+
+    # ------------------------------------------------------------------ data
+    def inputs(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> tuple[DataInput, ...]:
+        return tuple(
+            DataInput(role, ref.name, self.data_key(ref.name), part, hidden, ref.identities, ref.subset_seed)
+            if part == "train" and not hidden
+            else DataInput(role, ref.name, self.data_key(ref.name), part, hidden)
+            for ref in refs
+        )
+
+    def data_key(self, name: str) -> str:
+        """The key of a data stage, which is added when it is first needed."""
+        if name not in self.data_keys:
+            source = self.benchmark.data[name]
+            identity = canonical([KEY_VERSION, "data", *data_identity(source)])
+            key = self.data_keys[name] = _digest(identity)
+            root = str(source.root) if source.root else None
+            stage = Stage(key, "data", source.choice.name, source.choice.resolved, root=root, label=f"data {name}")
+            self.result.stages[key] = stage
+        return self.data_keys[name]
+
+    # ------------------------------------------------------------------ keys
+    def add(
+        self,
+        kind: str,
+        choice: Choice | None,
+        parents: tuple[tuple[str, str], ...],
+        data: tuple[DataInput, ...],
+        backbone: Choice | None,
+        seed: int,
+        label: str,
+    ) -> str:
+        text = "|".join(
+            (
+                self.common,
+                kind,
+                self.text(choice),
+                self.text(backbone),
+                canonical([parents, [given.identity for given in data], seed]),
+            )
+        )
+        key = _digest(text)
+        if key not in self.result.stages:
+            self.result.stages[key] = Stage(
+                key,
+                kind,
+                choice.name if choice else kind,
+                choice.resolved if choice else {},
+                parents,
+                data,
+                {"use": backbone.name, "params": backbone.resolved} if backbone else None,
+                seed,
+                label=label,
+            )
+        return key
+
+    def text(self, choice: Choice | None) -> str:
+        """Canonical JSON of a choice; each is asked for thousands of times."""
+        if choice is None:
+            return ""
+        if id(choice) not in self.choice_texts:
+            self.choice_texts[id(choice)] = canonical(choice.identity)
+        return self.choice_texts[id(choice)]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def data_identity(source: DataSource) -> list[Any]:
+    """What names the content of a data set.
+
+    A component with a fingerprint function of its own says which params matter; else all of them count, and the
+    names and sizes of the files under the root.
+    """
+    choice = source.choice
+    if choice.component.fingerprint:
+        fingerprint = load_attribute(choice.component.fingerprint)(choice.params, source.root)
+        return [choice.name, choice.component.version, str(fingerprint)]
+    if source.root is None:
+        return [choice.identity]
+    content = fingerprint_folder(source.root) if source.root.is_dir() else fingerprint_content(source.root)
+    return [choice.identity, content]
+
+
+def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
+    """One name for each evaluator: its own, with the params that differ from the defaults where names repeat."""
+    names = [choice.name for choice in choices]
+    labels = []
+    for choice in choices:
+        if names.count(choice.name) == 1:
+            labels.append(choice.name)
+            continue
+        fields = type(choice.params).model_fields
+        changed = {
+            name: value
+            for name, value in choice.resolved.items()
+            if getattr(choice.params, name) != fields[name].get_default(call_default_factory=True)
+        }
+        labels.append(f"{choice.name}({', '.join(f'{name}={value}' for name, value in changed.items())})")
+    return labels
+
+
+def protocol_words(parts: Sequence[Recipe], task: Task) -> list[str]:
+    """Which labels, images and knowledge a method used on a task, for the protocol column."""
+    words: dict[str, None] = {}
+    for part in parts:
+        kinds = {kind for kind, _ in part.steps}
+        trained = any(kind == "finetune" and LABEL_FREE not in c.component.provided(c.params) for kind, c in part.steps)
+        if task.source and (trained or "adapt" in kinds):
+            words["source labels"] = None
+        if "pretrain" in kinds and task.pool:
+            words["pool"] = None
+        if "adapt" in kinds:
+            words["target images"] = None
+            if task.adapt_on == "test":
+                words["transductive"] = None
+        for _, choice in part.steps:
+            nested = [inner.component.uses for inner, _ in choice.nested.values()]
+            words |= dict.fromkeys(sorted(choice.component.uses.union(*nested)))
+    if len(parts) > 1:
+        words[f"ensemble of {len(parts)}"] = None
+    return list(words) or ["no labels"]

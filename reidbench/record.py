@@ -1,0 +1,43 @@
+"""What a method logs and clusters while it runs, and how its clusters are judged afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+
+class Record:
+    """What a method logs and clusters, kept across restarts by the checkpoint."""
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+        self.emit = emit
+        self.lines: list[dict[str, float]] = []
+        self.clusters: list[tuple[int, list[int]]] = []
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        line = {name: float(value) for name, value in metrics.items()}
+        self.lines.append(line)
+        self.emit({"event": "log", "metrics": line})
+
+    def record_clusters(self, epoch: int, labels: Any) -> None:
+        self.clusters.append((int(epoch), [int(label) for label in labels]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"lines": self.lines, "clusters": self.clusters}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.lines = list(state["lines"])
+        self.clusters = [(epoch, labels) for epoch, labels in state["clusters"]]
+
+
+def cluster_purity(clusters: np.ndarray, pids: np.ndarray) -> dict[str, float]:
+    """Share of clustered images whose cluster is mostly of their own identity; -1 means not clustered."""
+    inside = clusters >= 0
+    best = sum(int(np.unique(pids[clusters == c], return_counts=True)[1].max()) for c in np.unique(clusters[inside]))
+    return {
+        "clusters": float(len(np.unique(clusters[inside]))),
+        "outliers": float((~inside).sum()),
+        "purity": best / max(int(inside.sum()), 1),
+    }

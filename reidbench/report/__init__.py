@@ -1,0 +1,8 @@
+"""From the store to a leaderboard: results, summaries, and the formats they are written in."""
+
+from __future__ import annotations
+
+from .formats import FORMATS, write
+from .results import METRICS, Leaderboard, Result, Summary, collect
+
+__all__ = ["FORMATS", "METRICS", "Leaderboard", "Result", "Summary", "collect", "write"]

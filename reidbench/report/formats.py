@@ -1,0 +1,168 @@
+"""A leaderboard as Markdown, CSV or JSON. The same store gives the same bytes, whenever and wherever."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from tabulate import tabulate
+
+from ..errors import ReidbenchError
+from .results import Leaderboard, Result, Summary
+
+NAMES = {"cmc1": "R1", "cmc5": "R5", "cmc10": "R10", "cmc20": "R20"}
+STATUS_WORDS = {"failed": "failed", "blocked": "failed", "not-applicable": "not applicable", "missing": "missing"}
+
+
+def write(board: Leaderboard, form: str, metric: str = "mAP") -> str:
+    """The leaderboard as text. Raises ReidbenchError for an unknown metric."""
+    if form == "md" and board.metrics and metric not in board.metrics:
+        raise ReidbenchError(f"no metric named {metric!r} (known: {', '.join(board.metrics)})")
+    return FORMATS[form](board, metric)
+
+
+def markdown(board: Leaderboard, metric: str) -> str:
+    """One table of `metric` over tasks, one of all metrics, and why cells are empty. Percent."""
+    parts = [f"# {one_line(board.title)}", ""]
+    label = NAMES.get(metric, metric)
+    parts += [f"{label} in %: mean ± sd over seeds [95 % interval of the mean].", "", _matrix(board, metric), ""]
+    parts += ["All metrics in %, mean over seeds:", "", _details(board), ""]
+    reasons = _reasons(board)
+    if reasons:
+        parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
+    return "\n".join(parts)
+
+
+def _matrix(board: Leaderboard, metric: str) -> str:
+    several = len(board.evaluators) > 1
+    rows = []
+    for method in board.methods:
+        for evaluator in board.evaluators:
+            cells = [_cell(board, method, task, evaluator, metric) for task in board.tasks]
+            protocols = dict.fromkeys(
+                r.row.protocol for task in board.tasks for r in board.cell(method, task, evaluator)
+            )
+            rows.append([method, *([evaluator] if several else []), *cells, " / ".join(protocols)])
+    headers = ["method", *(["evaluator"] if several else []), *board.tasks, "protocol"]
+    return table(headers, rows)
+
+
+def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str) -> str:
+    results = board.cell(method, task, evaluator)
+    found = [s for s in board.summary if (s.method, s.task, s.evaluator, s.metric) == (method, task, evaluator, metric)]
+    good = sum(result.status == "ok" for result in results)
+    if not found:
+        return STATUS_WORDS.get(results[0].status, "-") if results else "-"
+    text = _interval(found[0])
+    return text if good == len(results) else f"{text} ({good}/{len(results)} seeds)"
+
+
+def _interval(summary: Summary) -> str:
+    text = f"{100 * summary.mean:.1f}"
+    if summary.sd is not None and summary.ci95 is not None:
+        low, high = (100 * bound for bound in summary.ci95)
+        text += f" ± {100 * summary.sd:.1f} [{low:.1f}, {high:.1f}]"
+    return text
+
+
+def _details(board: Leaderboard) -> str:
+    pretrained = any(summary.pretrainings for summary in board.summary)
+    rows = []
+    cells: dict[tuple[str, str, str], dict[str, Summary]] = {}
+    for summary in board.summary:
+        cells.setdefault((summary.task, summary.method, summary.evaluator), {})[summary.metric] = summary
+    order = [(t, m, e) for t in board.tasks for m in board.methods for e in board.evaluators]
+    for place in order:
+        found = cells.get(place, {})
+        if found:
+            numbers = [f"{100 * found[name].mean:.1f}" if name in found else "-" for name in board.metrics]
+            first = next(iter(found.values()))
+            rows.append([*place, *numbers, first.n, *([first.pretrainings] if pretrained else [])])
+    names = [NAMES.get(name, name) for name in board.metrics]
+    headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
+    return table(headers, rows)
+
+
+def _reasons(board: Leaderboard) -> list[str]:
+    """Why cells have no number, equal reasons once."""
+    reasons: dict[tuple[str, str, str, str], list[Result]] = {}
+    for result in board.results:
+        if result.status != "ok":
+            word = STATUS_WORDS[result.status]
+            reasons.setdefault((result.row.method, result.row.task, word, result.error), []).append(result)
+    sentences = []
+    for (method, task, word, error), members in reasons.items():
+        seeds = ", ".join(str(seed) for seed in dict.fromkeys(result.row.seed for result in members))
+        of_seeds = "" if word == "not applicable" else f" (seed {seeds})"
+        sentences.append(one_line(f"{method} on {task}{of_seeds}: {word}: {error}"))
+    return sentences
+
+
+def table(headers: list[str], rows: list[list[Any]]) -> str:
+    """A Markdown table whose cells cannot break it."""
+    cells = [[one_line(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
+    return str(
+        tabulate(cells, [one_line(header).replace("|", "\\|") for header in headers], "github", disable_numparse=True)
+    )
+
+
+def one_line(text: str) -> str:
+    """Text of plugins and files without line breaks and control characters, and no HTML of its own."""
+    visible = "".join(char if char.isprintable() else " " for char in text)
+    return visible.replace("<", "&lt;").replace(">", "&gt;") if "<" in visible else visible
+
+
+def as_csv(board: Leaderboard, metric: str) -> str:
+    """The rows, one a line, metrics as fractions; no times."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = board.metrics
+    writer.writerow(
+        ["method", "task", "evaluator", "seed", "pretrain_seed", "status", *names, "error", "protocol", "key"]
+    )
+    for result in board.results:
+        row = result.row
+        numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
+        pretrain_seed = "" if row.pretrain_seed is None else row.pretrain_seed
+        place = [row.method, row.task, row.evaluator, row.seed, pretrain_seed, result.status]
+        writer.writerow([*place, *numbers, result.error, row.protocol, row.key or ""])
+    return stream.getvalue()
+
+
+def as_json(board: Leaderboard, metric: str) -> str:
+    """Rows and summary; metrics are fractions."""
+    rows = [
+        {
+            "method": result.row.method,
+            "task": result.row.task,
+            "evaluator": result.row.evaluator,
+            "seed": result.row.seed,
+            "pretrain_seed": result.row.pretrain_seed,
+            "status": result.status,
+            "metrics": dict(result.metrics),
+            "error": result.error,
+            "protocol": result.row.protocol,
+            "key": result.row.key,
+        }
+        for result in board.results
+    ]
+    summary = [
+        {
+            "method": s.method,
+            "task": s.task,
+            "evaluator": s.evaluator,
+            "metric": s.metric,
+            "n": s.n,
+            "pretrainings": s.pretrainings,
+            "mean": s.mean,
+            "sd": s.sd,
+            "ci95": s.ci95,
+        }
+        for s in board.summary
+    ]
+    return json.dumps({"title": board.title, "rows": rows, "summary": summary}, indent=1) + "\n"
+
+
+FORMATS = {"md": markdown, "csv": as_csv, "json": as_json}

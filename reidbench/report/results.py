@@ -1,0 +1,144 @@
+"""Rows and their summaries over seeds, read from manifests and from nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..plan import Plan, Row
+from ..store import DamagedArtifact, Store
+
+METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row with its outcome: ok, failed, blocked, not-applicable or missing."""
+
+    row: Row
+    status: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric of a method on a task by an evaluator, over `n` seeds.
+
+    `mean`, `sd` (of a sample, n - 1) and `ci95` (Student's t) are fractions; `sd` and `ci95` are None for one
+    seed. With several pre-trainings the mean is first taken over them, seed by seed: they are no further seeds.
+    """
+
+    method: str
+    task: str
+    evaluator: str
+    metric: str
+    n: int
+    pretrainings: int
+    mean: float
+    sd: float | None
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Everything that a table shows."""
+
+    title: str
+    results: tuple[Result, ...]
+    summary: tuple[Summary, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods in the order of the matrix file."""
+        return list(dict.fromkeys(result.row.method for result in self.results))
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks in the order of the matrix file."""
+        return list(dict.fromkeys(result.row.task for result in self.results))
+
+    @property
+    def evaluators(self) -> list[str]:
+        """Evaluators in the order of the matrix file."""
+        return list(dict.fromkeys(result.row.evaluator for result in self.results))
+
+    @property
+    def metrics(self) -> list[str]:
+        """The usual metrics first, then whatever else evaluators gave."""
+        given = {name for result in self.results for name in result.metrics}
+        return [name for name in METRICS if name in given] + sorted(given - set(METRICS))
+
+    def cell(self, method: str, task: str, evaluator: str) -> list[Result]:
+        """The results of all seeds of one cell."""
+        place = (method, task, evaluator)
+        return [r for r in self.results if (r.row.method, r.row.task, r.row.evaluator) == place]
+
+
+def collect(plan: Plan, store: Store) -> Leaderboard:
+    """Read the results of a plan from the store."""
+    results = tuple(_result(row, plan, store) for row in plan.rows)
+    return Leaderboard(plan.benchmark.title, results, tuple(summarise(results)))
+
+
+def _result(row: Row, plan: Plan, store: Store) -> Result:
+    if row.key is None:
+        return Result(row, "not-applicable", error=row.reason)
+    try:
+        return Result(row, "ok", dict(sorted(store.manifest(row.key).metrics.items())))
+    except DamagedArtifact:
+        return Result(row, "missing", error="its result is damaged; run again")
+    except KeyError:
+        return _why_missing(row, row.key, plan, store)
+
+
+def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:
+    own = store.failure(key)
+    if own is not None:
+        return Result(row, "failed", error=f"{plan.stages[key].label}: {own}")
+    waiting, seen = list(plan.stages[key].needs), set()
+    while waiting:
+        parent = waiting.pop()
+        if parent in seen or store.has(parent):
+            continue
+        seen.add(parent)
+        reason = store.failure(parent)
+        if reason is not None:
+            return Result(row, "blocked", error=f"{plan.stages[parent].label}: {reason}")
+        waiting += plan.stages[parent].needs
+    return Result(row, "missing", error="not run yet")
+
+
+def summarise(results: Sequence[Result]) -> list[Summary]:
+    """Mean, standard deviation and 95 % interval over seeds, for each cell and metric that has a number."""
+    cells: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        if result.status == "ok":
+            row = result.row
+            cells.setdefault((row.method, row.task, row.evaluator), []).append(result)
+    summaries = []
+    for (method, task, evaluator), members in cells.items():
+        for metric in dict.fromkeys(name for member in members for name in member.metrics):
+            by_seed: dict[int, list[float]] = {}
+            for member in members:
+                if metric in member.metrics:
+                    by_seed.setdefault(member.row.seed, []).append(member.metrics[metric])
+            values = [math.fsum(numbers) / len(numbers) for numbers in by_seed.values()]
+            pretrainings = len({m.row.pretrain_seed for m in members if m.row.pretrain_seed is not None})
+            mean, sd, ci95 = mean_interval(values)
+            summaries.append(Summary(method, task, evaluator, metric, len(values), pretrainings, mean, sd, ci95))
+    return summaries
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None, tuple[float, float] | None]:
+    """Mean, sample standard deviation and the 95 % Student-t interval of the mean."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n < 2:
+        return mean, None, None
+    from scipy.special import stdtrit
+
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stdtrit(n - 1, 0.975)) * sd / math.sqrt(n)
+    return mean, sd, (mean - half, mean + half)

@@ -1,0 +1,390 @@
+"""How one stage is run: a spec in, an artifact out. `python -m reidbench.stages STAGE.json` is a worker.
+
+A spec is plain JSON, so that any executor can start a stage anywhere that sees the store: the planned stage, the
+benchmark's settings, where the store and the data lie, and which plugins are disabled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import plugins
+from .components import (
+    AdaptContext,
+    EvaluateContext,
+    Features,
+    FinetuneContext,
+    Metrics,
+    PrepareContext,
+    PretrainContext,
+    SelectContext,
+    Selection,
+)
+from .data import Split
+from .data.split import hidden_order
+from .errors import DataError, ReidbenchError
+from .inputs import KINDS, Emit, Inputs, StageError
+from .record import Record, cluster_purity
+from .store import DamagedArtifact, Store
+
+TORCH_FREE = ("data", "evaluate")
+
+
+class Busy(ReidbenchError):
+    """Another process is making this artifact."""
+
+
+def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
+    """Make one artifact and publish it. Returns at once when it is there; raises Busy when another makes it.
+
+    Any other exception is the stage's failure.
+    """
+    store = Store(Path(spec["store"]))
+    stage = spec["stage"]
+    with store.claim(stage["key"]) as mine:
+        if store.has(stage["key"]):
+            return
+        if not mine:
+            raise Busy(f"another process is running {stage['label']}")
+        registry = plugins.load(frozenset(spec["without"]))
+        with limited_threads(spec["threads"]), store.publishing(stage["key"]) as (folder, manifest):
+            began = time.time()
+            manifest.update(_provenance(spec, registry))
+            try:
+                manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
+            except DamagedArtifact as error:
+                store.set_aside(error.key)  # the runner has it made again
+                raise
+            manifest["seconds"] = round(time.time() - began, 3)
+
+
+def _provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str, Any]:
+    """What a reader of the artifact may want to know, and no key depends on."""
+    stage = spec["stage"]
+    kind = KINDS.get(stage["kind"], "")
+    versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
+    return {
+        "stage": stage,
+        "settings": {name: spec[name] for name in ("image_size", "threads", "precision", "devices")},
+        "versions": {"python": platform.python_version(), **versions},
+        "plugin": registry.source.get((kind, stage["use"]), "reidbench"),
+        "source": plugins.source_hash(registry, kind, stage["use"]),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Hold every numeric library to `threads`, since their number changes sums of floats."""
+    from threadpoolctl import threadpool_limits
+
+    if "torch" not in sys.modules:
+        with threadpool_limits(threads):
+            yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Run(Inputs):
+    """One stage being run: reads its parents, builds its context, calls its code, saves the answer."""
+
+    def __init__(
+        self, spec: Mapping[str, Any], store: Store, registry: plugins.Registry, folder: Path, emit: Emit
+    ) -> None:
+        super().__init__(spec, store, registry, emit)
+        self.folder = folder
+        self.record = Record(emit)
+
+    def run(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Do the work in `folder`; returns the metrics of the manifest."""
+        kind = self.stage["kind"]
+        if kind not in TORCH_FREE:
+            _seed_torch(self.stage["seed"])
+        answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
+        if self.record.lines:
+            lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in self.record.lines)
+            (self.folder / "log.jsonl").write_text(lines)
+        if self.record.clusters:
+            answer |= self._judge_clusters()
+        return answer
+
+    def _data(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
+        manifest["root"] = str(Path(dataset.root).absolute())
+        manifest["notes"] = list(dataset.notes)
+        for note in dataset.notes:
+            self.emit({"event": "note", "text": f"{self.stage['label']}: {note}"})
+        parts = dataset.parts()
+        for part, split in parts.items():
+            split.save(self.folder / f"{part}.json")
+        dataset.train.hide().save(self.folder / "train-hidden.json")
+        if "query" in parts and "gallery" in parts:
+            # Query and gallery of one set share pids and cameras, so they are joined as they are.
+            test = Split(dataset.root, [*parts["query"].samples, *parts["gallery"].samples])
+            test.hide().save(self.folder / "test-hidden.json")
+        counts = {part: (len(split), split.num_pids, split.num_cameras) for part, split in parts.items()}
+        words = ("images", "identities", "cameras")
+        return {f"{part}_{word}": n for part, row in counts.items() for word, n in zip(words, row, strict=True)}
+
+    def common(self) -> dict[str, Any]:
+        """The arguments that all contexts share."""
+        scratch = self.store.scratch(self.stage["key"])
+        device = "cpu"
+        checkpoint: Any = None
+        if self.stage["kind"] not in TORCH_FREE:
+            from .training import TrainingCheckpoint
+
+            device = default_device()
+            checkpoint = TrainingCheckpoint(scratch / "checkpoint", extra=self.record, progress=self.progress)
+        prepared = {
+            role.removeprefix("prepared."): self.artifact(key).path
+            for role, key in self.stage["parents"]
+            if role.startswith("prepared.")
+        }
+        return {
+            "params": self.params,
+            "image_size": tuple(self.spec["image_size"]),
+            "seed": self.stage["seed"],
+            "device": device,
+            "workers": self.spec["workers"],
+            "out": self.folder,
+            "scratch": scratch,
+            "checkpoint": checkpoint,
+            "progress": self.progress,
+            "log": self.record.log,
+            "record_clusters": self.record.record_clusters,
+            "make_fabric": self.make_fabric,
+            "prepared": prepared,
+        }
+
+    def make_fabric(self) -> Any:
+        from lightning_fabric import Fabric
+
+        fabric = Fabric(accelerator="auto", devices=self.spec["devices"], precision=self.spec["precision"])
+        fabric.launch()
+        return fabric
+
+    # ------------------------------------------------------------------ kinds
+    def _select(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        pool = self.images("pool")
+        target = self.labelled("target") if self.data_inputs("target") else None
+        truth = self.truth("pool")
+        context = SelectContext(pool=pool, target=target, backbone=self.backbone, **self.common(), truth=truth)
+        answer = self.component.load()(context)
+        if not isinstance(answer, Selection) or len(answer.scores) != len(pool):
+            raise StageError(f"selector {self.stage['use']} must return a Selection with one score per pool image")
+        np.savez(self.folder / "selection.npz", indices=np.asarray(answer.indices), scores=np.asarray(answer.scores))
+        return {"selected": len(answer.indices), "pool": len(answer.scores)}
+
+    def _pretrain(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        from .training.artifacts import save_backbone
+
+        pool = self.hidden("pool")
+        selection = self.parent("select")
+        if pool is not None and selection is not None:
+            pool = pool.subset(np.load(selection.path / "selection.npz")["indices"])
+        context = PretrainContext(
+            pool=pool,
+            backbone=self.backbone,
+            auxiliary=self.labelled("auxiliary"),
+            truth=self.truth("pool"),
+            **self.common(),
+        )
+        save_backbone(self.folder, self.component.load()(context))
+        return {}
+
+    def _prepare(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        split = self.images("split")
+        self.component.load()(PrepareContext(split=split, truth=self.truth("split"), **self.common()))
+        return {}
+
+    def _finetune(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        context = FinetuneContext(source=self.labelled("source"), backbone=self.backbone, **self.common())
+        return self._save_embedder(self.component.load()(context))
+
+    def _adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        context = AdaptContext(
+            target=self.images("target"),
+            source=self.labelled("source"),
+            backbone=self.backbone,
+            start=self.start(),
+            truth=self.truth("target"),
+            **self.common(),
+        )
+        return self._save_embedder(self.component.load()(context))
+
+    def _save_embedder(self, embedder: Any) -> dict[str, Any]:
+        from .training.artifacts import save_embedder
+
+        save_embedder(self.folder, embedder)
+        return {"parameters": sum(tensor.numel() for tensor in embedder.parameters())}
+
+    def _embed(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        from .training import embed
+
+        (given,) = self.stage["data"]
+        artifact, root = self.folder_of(given)
+        embedder = self.start()
+        columns: dict[str, np.ndarray] = {}
+        for part in ("query", "gallery"):
+            if not (artifact.path / f"{part}.json").is_file():
+                raise DataError(f"{given['data']} has no {part}: it can be a source or a pool, not a target")
+            split = Split.load(artifact.path / f"{part}.json", root)
+            device = default_device()
+            features = embed(
+                embedder, split, split.camids, device=device, workers=self.spec["workers"], progress=self.progress
+            )
+            if not np.isfinite(features).all():
+                row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
+                raise StageError(f"features that are no numbers, first for {split.paths[row]}")
+            columns |= {f"{part}_features": features, f"{part}_pids": split.pids, f"{part}_camids": split.camids}
+        save_arrays(self.folder / "features.npz", columns)  # the layout that `reidbench score` reads
+        return {"dim": columns["query_features"].shape[1]}
+
+    def _evaluate(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        query, gallery = _joined([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
+        answer = self.component.load()(EvaluateContext(query=query, gallery=gallery, **self.common()))
+        if not isinstance(answer, Metrics):
+            raise StageError(f"evaluator {self.stage['use']} must return Metrics, got {type(answer).__name__}")
+        values = {name: float(value) for name, value in answer.values.items()}
+        wrong = [name for name, value in values.items() if not np.isfinite(value)]
+        if wrong:
+            raise StageError(f"evaluator {self.stage['use']} gave no number for {', '.join(wrong)}")
+        save_arrays(self.folder / "per_query.npz", answer.per_query)
+        (self.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
+        return values
+
+    def _judge_clusters(self) -> dict[str, float]:
+        """Purity of the last clustering against the labels that its method never saw."""
+        clusters = self.record.clusters[-1][1]
+        by_epoch = {str(epoch): np.array(labels) for epoch, labels in self.record.clusters}
+        save_arrays(self.folder / "clusters.npz", by_epoch)
+        (given,) = self.data_inputs("target")
+        artifact, root = self.folder_of(given)
+        if given["part"] != "train":
+            return {}
+        split = Split.load(artifact.path / "train.json", root)
+        pids = split.pids[hidden_order(len(split))]
+        return cluster_purity(np.array(clusters), pids)
+
+
+def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name as .npz."""
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _joined(files: list[Path]) -> tuple[Features, Features]:
+    """Query and gallery of one method, or of several as an ensemble.
+
+    The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
+    ensemble's evaluator sees ordinary features.
+    """
+    loaded = [dict(np.load(file)) for file in files]
+    sides = []
+    for side in ("query", "gallery"):
+        parts = [columns[f"{side}_features"] for columns in loaded]
+        if len(parts) > 1:
+            parts = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts]
+        sides.append(Features(np.concatenate(parts, 1), loaded[0][f"{side}_pids"], loaded[0][f"{side}_camids"]))
+    return sides[0], sides[1]
+
+
+def default_device() -> str:
+    """The accelerator if there is one; `CUDA_VISIBLE_DEVICES=` hides it."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _seed_torch(seed: int) -> None:
+    """Seed the global generators, which methods should not need, and ask for repeatable kernels."""
+    import random
+
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+# ---------------------------------------------------------------------- the worker process
+def describe(error: BaseException) -> str:
+    """One line that says what happened, for the table."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, ReidbenchError) or not text:
+        text = f"{type(error).__name__}: {text}"
+    return plugins.printable(text)[:500]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage of a spec file. Events go, a JSON line each, to the descriptor in REIDBENCH_EVENTS.
+
+    Standard input is a pipe that nobody writes to: when it ends, the driver is gone, and so is the worker.
+    """
+    spec = json.loads(Path(arguments[0]).read_text())
+    events = os.fdopen(int(os.environ.pop("REIDBENCH_EVENTS", "1")), "w")  # by hand: standard output
+    lock = threading.Lock()
+
+    def emit(event: dict[str, Any]) -> None:
+        with lock:
+            events.write(json.dumps(event) + "\n")
+            events.flush()
+
+    threading.Thread(target=_leave_with_the_driver, daemon=True).start()
+    try:
+        run_stage(spec, emit)
+    except Busy:
+        emit({"event": "busy"})
+        return 0
+    except DamagedArtifact as error:
+        emit({"event": "damaged", "error": str(error)})
+        return 1
+    except (Exception, SystemExit) as error:  # whatever a plugin raises costs one cell
+        traceback.print_exc()
+        emit({"event": "failed", "error": describe(error), "traceback": traceback.format_exc()})
+        return 1
+    emit({"event": "done"})
+    return 0
+
+
+def _leave_with_the_driver() -> None:
+    sys.stdin.read()
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""Networks on disk: a JSON spec that rebuilds them, and their weights as safetensors. Never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..components import load_attribute
+from ..errors import ReidbenchError
+from .backbone import Backbone
+from .embedder import Embedder
+
+BuildBackbone = Callable[[dict[str, Any]], Backbone]
+
+
+def save_backbone(folder: Path, backbone: Backbone) -> None:
+    """Write `backbone.json` and `backbone.safetensors`. Raises ReidbenchError for something else than a backbone."""
+    if not isinstance(backbone, Backbone) or not hasattr(backbone, "spec"):
+        raise ReidbenchError(f"a pretrainer must return the backbone to keep, got {type(backbone).__name__}")
+    (folder / "backbone.json").write_text(json.dumps(backbone.spec))
+    _save(backbone, folder / "backbone.safetensors")
+
+
+def load_backbone(folder: Path, build: BuildBackbone) -> Backbone:
+    """Rebuild what `save_backbone` wrote."""
+    backbone = build(json.loads((folder / "backbone.json").read_text()))
+    backbone.load_state_dict(load_file(folder / "backbone.safetensors"))
+    return backbone
+
+
+def save_embedder(folder: Path, embedder: Embedder) -> None:
+    """Write `embedder.json` and `embedder.safetensors`. Raises ReidbenchError for something else than an embedder."""
+    if not isinstance(embedder, Embedder):
+        raise ReidbenchError(f"the stage must return an Embedder, got {type(embedder).__name__}")
+    name = f"{type(embedder).__module__}:{type(embedder).__qualname__}"
+    (folder / "embedder.json").write_text(json.dumps({"class": name, "spec": embedder.spec}))
+    _save(embedder, folder / "embedder.safetensors")
+
+
+def load_embedder(folder: Path, build: BuildBackbone, packages: Mapping[str, str]) -> Embedder:
+    """Rebuild what `save_embedder` wrote; its class must come from one of `packages`, those of loaded plugins."""
+    described = json.loads((folder / "embedder.json").read_text())
+    package = described["class"].partition(":")[0].partition(".")[0]
+    if package not in packages:
+        raise ReidbenchError(f"embedder {described['class']} comes from {package}, which is no loaded plugin")
+    arguments = {
+        key: build(value["backbone"]) if isinstance(value, dict) and "backbone" in value else value
+        for key, value in described["spec"].items()
+    }
+    embedder = load_attribute(described["class"])(**arguments)
+    embedder.load_state_dict(load_file(folder / "embedder.safetensors"))
+    return embedder  # type: ignore[no-any-return]
+
+
+def _save(network: nn.Module, file: Path) -> None:
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}, file)

@@ -1,0 +1,70 @@
+"""Augmentation of whole batches, drawn from one generator, so that workers cannot change a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Flip, pad and crop, erase: the augmentations of BoT, on normalised images [B, 3, H, W].
+
+    `flip` is a probability. `pad` pixels of `pad_value` (black, in normalised units) are put around and a window
+    of the old size is cut out. `erase` is the probability of one rectangle, of a share of the image within
+    `erase_area` and an aspect between 0.3 and 3.33, filled with `erase_value` (in normalised units).
+    """
+
+    flip: float = 0.5
+    pad: int = 10
+    pad_value: Sequence[float] = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
+    erase: float = 0.5
+    erase_area: tuple[float, float] = (0.02, 0.4)
+    erase_value: Sequence[float] = (0.0, 0.0, 0.0)
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A new batch; every image draws its own numbers, in a fixed order."""
+        images = self._flip(images, generator)
+        images = self._pad_and_crop(images, generator)
+        return self._erase(images, generator)
+
+    def _flip(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        flipped = torch.rand(len(images), generator=generator) < self.flip
+        return torch.where(flipped[:, None, None, None], images.flip(3), images)
+
+    def _pad_and_crop(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if self.pad == 0:
+            return images
+        batch, channels, height, width = images.shape
+        value = torch.tensor(tuple(self.pad_value)).view(1, channels, 1, 1)
+        # Padding with zeros after subtracting the value, then adding it back, pads with the value.
+        padded = F.pad(images - value, [self.pad] * 4) + value
+        top, left = (torch.randint(2 * self.pad + 1, (batch,), generator=generator) for _ in range(2))
+        rows = (top[:, None] + torch.arange(height))[:, None, :, None]
+        columns = (left[:, None] + torch.arange(width))[:, None, None, :]
+        index = torch.arange(batch)[:, None, None, None]
+        return padded[index, torch.arange(channels)[None, :, None, None], rows, columns]
+
+    def _erase(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if self.erase == 0:
+            return images
+        _, _, height, width = images.shape
+        images = images.clone()
+        value = torch.tensor(tuple(self.erase_value)).view(-1, 1, 1)
+        for image in images:
+            if torch.rand((), generator=generator).item() >= self.erase:
+                continue
+            for _ in range(100):  # most draws fit at the first try
+                share, aspect, y, x = torch.rand(4, generator=generator).tolist()
+                area = (self.erase_area[0] + share * (self.erase_area[1] - self.erase_area[0])) * height * width
+                ratio = 0.3 + aspect * (1 / 0.3 - 0.3)
+                tall, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+                if tall < height and wide < width:
+                    top, left = int(y * (height - tall + 1)), int(x * (width - wide + 1))
+                    image[:, top : top + tall, left : left + wide] = value
+                    break
+        return images

@@ -1,0 +1,123 @@
+"""State between epochs: saved whole, verified when read, with every random generator in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+DIGEST = hashlib.sha256().digest_size
+
+
+class TrainingCheckpoint:
+    """The checkpoint of one stage, in its scratch folder; `extra` is what the harness keeps in it."""
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        extra: Any = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        every: int = 1,
+    ) -> None:
+        self.file = Path(file)
+        self.extra = extra
+        self.progress = progress
+        self.every = every
+
+    def epochs(self, total: int, **state: Any) -> Iterator[int]:
+        """The epochs still to run, from 0. Restores `state` first, saves it after each epoch.
+
+        `state` holds objects with `state_dict` and `load_state_dict`, or `torch.Generator`s. The same names must
+        be given after a restart. A checkpoint that is damaged or of other names is not used.
+        """
+        first = self._restore(total, state)
+        self.progress(first, total)
+        for epoch in range(first, total):
+            yield epoch
+            if (epoch + 1) % self.every == 0 and epoch + 1 < total:
+                self._save(epoch + 1, total, state)
+            self.progress(epoch + 1, total)
+
+    def _save(self, epoch: int, total: int, state: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        content = {
+            "epoch": epoch,
+            "total": total,
+            "state": {name: _get(item) for name, item in state.items()},
+            "extra": self.extra.state_dict() if self.extra is not None else {},
+            "random": _random_state(),
+        }
+        torch.save(content, buffer)
+        payload = buffer.getvalue()
+        beside = self.file.with_suffix(".new")
+        with beside.open("wb") as stream:
+            stream.write(hashlib.sha256(payload).digest() + payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, self.file)
+
+    def _restore(self, total: int, state: dict[str, Any]) -> int:
+        content = self._read()
+        if content is None or content["total"] != total or set(content["state"]) != set(state):
+            return 0
+        for name, item in state.items():
+            _set(item, content["state"][name])
+        if self.extra is not None:
+            self.extra.load_state_dict(content["extra"])
+        _set_random_state(content["random"])
+        return int(content["epoch"])
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            payload = self.file.read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(payload[DIGEST:]).digest() != payload[:DIGEST]:
+            return None
+        content: dict[str, Any] = torch.load(io.BytesIO(payload[DIGEST:]), weights_only=True, map_location="cpu")
+        return content
+
+
+def _get(item: Any) -> Any:
+    return item.get_state() if isinstance(item, torch.Generator) else item.state_dict()
+
+
+def _set(item: Any, saved: Any) -> None:
+    if isinstance(item, torch.Generator):
+        item.set_state(saved)
+    else:
+        item.load_state_dict(saved)
+
+
+def _random_state() -> dict[str, Any]:
+    kind, words, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    key = torch.from_numpy(np.asarray(words).astype(np.int64))
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, key, int(position), int(has_gauss), float(gauss)],
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    kind, words, *rest = state["numpy"]
+    np.random.set_state((kind, words.numpy().astype(np.uint32), *rest))
+    random.setstate(_as_tuple(state["python"]))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list | tuple) else value

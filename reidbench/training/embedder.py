@@ -1,0 +1,76 @@
+"""Embedders: what a method leaves behind, images to features, rebuilt from a spec and safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How pixels become network input: size (height, width), then (value / 255 - mean) / std per channel."""
+
+    size: Sequence[int]
+    mean: Sequence[float] = Backbone.mean
+    std: Sequence[float] = Backbone.std
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 [B, H, W, 3] to float [B, 3, H, W]."""
+        images = pixels.permute(0, 3, 1, 2).float().div_(255)
+        return images.sub_(self._channels(self.mean)).div_(self._channels(self.std))
+
+    @staticmethod
+    def _channels(values: Sequence[float]) -> torch.Tensor:
+        return torch.tensor(tuple(values)).view(1, 3, 1, 1)
+
+
+class Embedder(nn.Module):
+    """Base of embedders: `forward(images [B, 3, H, W], camids [B] or None) -> features [B, D]`.
+
+    A subclass passes to `super().__init__` the JSON values (and backbones) that its own constructor takes, by the
+    same names, `preprocess` among them; they are kept as `spec` and rebuild it. The class must be importable from
+    a registered plugin.
+    """
+
+    def __init__(self, *, preprocess: Preprocess | dict[str, Any], **spec: Any) -> None:
+        super().__init__()
+        self.preprocess = preprocess if isinstance(preprocess, Preprocess) else Preprocess(**preprocess)
+        self.spec: dict[str, Any] = {"preprocess": asdict(self.preprocess)}
+        for key, value in spec.items():
+            self.spec[key] = {"backbone": value.spec} if isinstance(value, Backbone) else value
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised images to features [B, D]; how they are compared is the evaluator's choice."""
+        raise NotImplementedError
+
+
+class BNNeck(nn.Module):
+    """Batch norm between the triplet's and the classifier's feature, its bias held at 0 (Luo et al., BoT, 2019)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(dim)
+        self.norm.bias.requires_grad_(False)
+
+    def forward(self, vector: torch.Tensor) -> torch.Tensor:
+        """[B, D] to [B, D]."""
+        return self.norm(vector)  # type: ignore[no-any-return]
+
+
+class BackboneEmbedder(Embedder):
+    """A backbone's pooled vector, with `neck` after a BNNeck. Serves most methods."""
+
+    def __init__(self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], neck: bool = False) -> None:
+        super().__init__(backbone=backbone, preprocess=preprocess, neck=neck)
+        self.backbone = backbone
+        self.neck = BNNeck(backbone.dim) if neck else nn.Identity()
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised images to features [B, dim]."""
+        return self.neck(self.backbone(images).vector)  # type: ignore[no-any-return]

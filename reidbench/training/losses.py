@@ -1,0 +1,58 @@
+"""Losses of supervised re-identification."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class LabelSmoothingCrossEntropy(nn.Module):
+    """Cross-entropy against (1 - eps) one-hot + eps / C: the share is spread over all C classes (BoT, BDB)."""
+
+    def __init__(self, smoothing: float = 0.1) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """logits [B, C] and labels [B] to a scalar, the mean over B."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+
+
+def euclidean_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """[A, D] and [B, D] to [A, B]; equal rows are 1e-6 apart, which keeps the root's gradient finite."""
+    squares = first.pow(2).sum(1, keepdim=True) + second.pow(2).sum(1)[None] - 2 * first @ second.t()
+    return squares.clamp_min(1e-12).sqrt()
+
+
+class BatchHardTriplet(nn.Module):
+    """For each image the farthest of its own identity against the nearest of another (Hermans et al., 2017).
+
+    With `margin` the hinge max(0, margin + d_ap - d_an), with None the soft form log(1 + exp(d_ap - d_an)).
+    """
+
+    def __init__(self, margin: float | None = 0.3) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """features [B, D], not normalised, and labels [B], of two or more identities, to a scalar."""
+        distances = euclidean_distances(features, features)
+        same = labels[:, None] == labels[None]
+        hardest_positive = distances.masked_fill(~same, -torch.inf).amax(1)
+        hardest_negative = distances.masked_fill(same, torch.inf).amin(1)
+        gap = hardest_positive - hardest_negative
+        loss = F.softplus(gap) if self.margin is None else F.relu(gap + self.margin)
+        return loss.mean()
+
+
+class CenterLoss(nn.Module):
+    """(1 / B) sum |f - c_y|^2 with learned centres (Wen et al., 2016), as in BoT."""
+
+    def __init__(self, classes: int, dim: int) -> None:
+        super().__init__()
+        self.centers = nn.Parameter(torch.randn(classes, dim))
+
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """features [B, D] and labels [B] to a scalar."""
+        return (features - self.centers[labels]).pow(2).sum(1).mean()

@@ -1,0 +1,175 @@
+"""Matrix files: what is read, and that every mistake is one sentence with file, line and cure."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench import config
+from reidbench.errors import ConfigError
+from reidbench.plugins import Registry
+
+
+def problems(file: Path, registry: Registry, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config.read(file, registry, overrides)
+    return list(caught.value.problems)
+
+
+def test_a_whole_file(matrix: Callable[..., Path], registry: Registry, market: Path) -> None:
+    file = matrix(
+        seeds="[3, 4]",
+        data=f"{{a: {{use: market-folder, root: {market}}}, b: {{use: synthetic, size: tiny}}}}",
+        tasks="{a->b: {source: [a, b], target: b, pool: a}, few: {source: {use: a, identities: 0.5}, target: a}}",
+        methods="{bot: {finetune: {use: bot, epochs: 2, lr: 3e-4}}}",
+        matrix="[{finetune: [none, {use: colour-histogram, bins: 4}]}]",
+    )
+    benchmark = config.read(file, registry)
+    assert benchmark.seeds == (3, 4)
+    assert benchmark.image_size == (32, 16)
+    assert [recipe.name for recipe in benchmark.methods] == ["bot", "none", "colour-histogram"]
+    bot = benchmark.methods[0].steps[0][1]
+    assert bot.resolved["epochs"] == 2
+    assert bot.resolved["lr"] == 3e-4  # PyYAML reads 3e-4 as text
+    assert benchmark.tasks[0].source[1].name == "b"
+    assert benchmark.tasks[1].source[0].identities == 0.5
+    assert benchmark.data["a"].root == market
+
+
+def test_roots_are_relative_to_the_file(matrix: Callable[..., Path], registry: Registry, market: Path) -> None:
+    file = matrix(data="{tiny: {use: market-folder, root: here}}")
+    (file.parent / "here").symlink_to(market)
+    assert config.read(file, registry).data["tiny"].root == market
+
+
+def test_overrides(matrix: Callable[..., Path], registry: Registry) -> None:
+    file = matrix(methods="{bot: {finetune: {use: bot}}}")
+    benchmark = config.read(file, registry, ["seeds=[7]", "methods.bot.finetune.epochs=3"])
+    assert benchmark.seeds == (7,)
+    assert benchmark.methods[0].steps[0][1].resolved["epochs"] == 3
+    assert "expected KEY=VALUE" in problems(file, registry, "nonsense")[0]
+
+
+def test_merge_keys_and_anchors(matrix: Callable[..., Path], registry: Registry) -> None:
+    file = matrix(methods="{a: {finetune: &bot {use: bot, epochs: 5}}, b: {finetune: {<<: *bot, epochs: 6}}}")
+    steps = [recipe.steps[0][1].resolved["epochs"] for recipe in config.read(file, registry).methods]
+    assert steps == [5, 6]
+
+
+def test_all_problems_at_once(matrix: Callable[..., Path], registry: Registry) -> None:
+    file = matrix(
+        titel="x",
+        seeds="[0, 0]",
+        tasks="{t: {source: nowhere, target: tiny, pools: tiny}}",
+        methods="{m: {finetune: {use: bot, epoch: 3}}, n: {finetune: {use: bott}}, o: {pretrain: bot}}",
+    )
+    found = "\n".join(problems(file, registry))
+    for words in (
+        "titel: unknown key; did you mean 'title'?",
+        "a seed appears twice",
+        "no data set named 'nowhere'",
+        "pools: unknown key; did you mean 'pool'?",
+        "methods.m.finetune.epoch: finetuner bot has no such parameter; did you mean 'epochs'?",
+        "no finetuner named 'bott'; did you mean 'bot'?",
+        "no pretrainer named 'bot'; it is of kind finetuner",
+        "methods.o: needs `finetune` or `adapt`",
+    ):
+        assert words in found, words
+    assert all(re.match(rf"{re.escape(str(file))}:\d+: ", line) for line in found.splitlines())
+
+
+MALFORMED = {
+    "unknown key": ("data: {}\nmethodz: {}\n", 2, "unknown key; did you mean 'methods'?"),
+    "wrong type": ("image_size: wide\n", 1, "must be [height, width]"),
+    "unknown component": ("backbone: {use: resnet-tinny}\n", 1, "did you mean 'resnet-tiny'?"),
+    "missing data root": ("title: t\ndata:\n  m: {use: market1501, root: /not/there}\n", 3, "no such folder"),
+    "alias of itself": ("title: t\ndata: &a\n  b: *a\n", 2, "alias contains itself"),
+    "python tag": ("title: t\ndata: !!python/object/apply:os.system ['true']\n", 2, "tag"),
+    "duplicate name": ("title: t\nmethods:\n  a: {}\n  a: {}\n", 4, "'a' appears twice (first on line 3)"),
+    "empty file": ("", 1, "the file is empty"),
+    "binary file": (b"\x89PNG\r\n\x1a\n\x00\xff", 1, "not a text file"),
+    "list for a map": ("title: t\ndata: [a, b]\n", 2, "must be a map (key: value), not a list"),
+    "tab": ("title: t\ndata:\n\tm: x\n", 3, "indent with spaces, not tabs"),
+    "control characters": ("title: 'a\x07b'\n", 1, "control character"),
+    "alias bomb": (
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)),
+        1,
+        "aliases stand for more than",
+    ),
+    "a key that is no word": ("title: t\nno: x\n", 2, "put it in quotes"),
+    "two documents": ("title: t\n---\ntitle: u\n", 2, "not YAML"),
+    "unclosed": ("title: [1, 2\n", 2, "not YAML"),
+    "bad root type": ("data:\n  m: {use: market1501, root: 3}\n", 2, "must be a path, not a number"),
+    "no root": ("data:\n  m: {use: market1501}\n", 2, "needs `root:`"),
+    "nested too deeply": ("a: " + "[" * 5000 + "]" * 5000, 1, "nested too deeply"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_files(name: str, tmp_path: Path, registry: Registry) -> None:
+    content, line, words = MALFORMED[name]
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    found = problems(file, registry)
+    matching = [problem for problem in found if words in problem]
+    assert matching, found
+    if name != "alias bomb":
+        assert matching[0].startswith(f"{file}:{line}: "), matching
+    assert all("\n" not in problem and problem.isprintable() for problem in found)
+
+
+@pytest.mark.parametrize("name", ["python tag", "binary file", "tab", "empty file"])
+def test_the_program_exits_with_2_and_no_traceback(name: str, tmp_path: Path) -> None:
+    content = MALFORMED[name][0]
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = subprocess.run([sys.executable, "-m", "reidbench", "run", str(file)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"{file}:")
+    assert done.stdout == ""
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> None:
+    assert "cannot be read: No such file" in problems(tmp_path / "none.yaml", registry)[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("seeds", "3", "must be a list of whole numbers"),
+        ("seeds", "[]", "must be a list of whole numbers"),
+        ("seeds", "[-1]", "must be a whole number from 0"),
+        ("seeds", "[true]", "must be a whole number from 0"),
+        ("threads", "0", "must be a whole number from 1"),
+        ("precision", "8", "must be one of"),
+        ("image_size", "[32]", "must be [height, width]"),
+        ("tasks", "{t: {source: tiny}}", "needs `target:`"),
+        ("tasks", "{t: {target: [tiny, tiny]}}", "must be one data set"),
+        ("tasks", "{t: {target: tiny, adapt_on: val}}", "must be train or test"),
+        ("tasks", "{t: {target: tiny, source: {use: tiny, identities: 1}}}", "must be a fraction up to 1.0"),
+        ("tasks", "{t: {target: {use: tiny, identities: 2}}}", "chooses by labels"),
+        ("evaluate", "[cosine, cosine]", "appears twice"),
+        ("methods", "{m: {finetune: [none, bot]}}", "takes one component, not a list"),
+        ("methods", "{m: {finetune: {epochs: 3}}}", "needs `use:`"),
+        ("methods", "{m: {finetune: {use: bot, epochs: ten}}}", "valid integer"),
+        ("methods", "{m: {finetune: {use: bot, epochs: 0}}}", "greater than or equal to 1"),
+        ("methods", "{m: {ensemble: [n]}}", "two or more methods"),
+        ("methods", "{m: {ensemble: [n, o]}}", "'n' is no other method"),
+        ("methods", "{m: {finetune: none, select: none}}", "there is no `pretrain`"),
+        ("backbone", "", "no backbone"),
+    ],
+)
+def test_wrong_values(part: str, value: str, words: str, matrix: Callable[..., Path], registry: Registry) -> None:
+    assert words in "\n".join(problems(matrix(**{part: value}), registry))
+
+
+def test_a_combination_that_is_there_already(matrix: Callable[..., Path], registry: Registry) -> None:
+    file = matrix(methods="{none: {finetune: none}}", matrix="[{finetune: [none]}]")
+    assert "the combination 'none' is there already" in problems(file, registry)[0]

@@ -1,0 +1,213 @@
+"""Keys name everything that can change a result and nothing else; equal stages are one stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench import config, plan
+from reidbench.components import Component, FileParam, Params, Uses
+from reidbench.plugins import Registry
+from reidbench.testing import write_market_folder
+
+
+class FileParams(Params):
+    file: FileParam
+
+
+class StyleParams(Params):
+    style: Uses["preparer", "target"]  # type: ignore[type-arg]
+    weight: float = 1.0
+
+
+class StrengthParams(Params):
+    strength: int = 1
+
+
+def components() -> list[tuple[str, Component]]:
+    return [
+        ("selector", Component("half", "m:f")),
+        ("selector", Component("peeking", "m:f", uses=frozenset({"target-labels"}))),
+        ("pretrainer", Component("moco", "m:f")),
+        ("pretrainer", Component("from-file", "m:f", FileParams, provides=frozenset({"pool-free"}))),
+        ("pretrainer", Component("elsewhere", "m:f", uses=frozenset({"auxiliary"}))),
+        ("preparer", Component("stargan", "m:f", StrengthParams, uses=frozenset({"cameras"}))),
+        ("finetuner", Component("needs-tokens", "m:f", requires=frozenset({"tokens"}))),
+        ("adapter", Component("hhl", "m:f", StyleParams)),
+        ("adapter", Component("usl", "m:f")),
+    ]
+
+
+@pytest.fixture
+def toys() -> Registry:
+    """Built-ins and declared components that are never run."""
+    from reidbench import plugins
+
+    registry = plugins.load()
+    registry.add("toys", components())
+    return registry
+
+
+def expand(file: Path, registry: Registry, *overrides: str) -> plan.Plan:
+    return plan.expand(config.read(file, registry, overrides), registry)
+
+
+def keys(the_plan: plan.Plan, kind: str) -> set[str]:
+    return {key for key, stage in the_plan.stages.items() if stage.kind == kind}
+
+
+def test_shared_stages_are_counted_once(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        seeds="[0, 1, 2]",
+        pretrain_seeds="[0, 1]",
+        tasks="{a: {source: tiny, target: tiny, pool: tiny}, b: {target: tiny, pool: tiny, source: tiny}}",
+        evaluate="[{use: cosine}, {use: cosine, ap: trapezoid}]",
+        methods="{m: {select: half, pretrain: moco, finetune: bot}, n: {select: half, pretrain: moco, finetune: none}}",
+    )
+    the_plan = expand(file, toys)
+    counts = Counter(stage.kind for stage in the_plan.stages.values())
+    # 2 pre-training seeds; x 3 seeds x (bot on one source, none) ; both tasks are the same data
+    assert counts == {"data": 1, "select": 2, "pretrain": 2, "finetune": 12, "embed": 12, "evaluate": 24}
+    assert len(the_plan.rows) == 2 * 2 * 3 * 2 * 2
+    assert {row.evaluator for row in the_plan.rows} == {"cosine()", "cosine(ap=trapezoid)"}
+
+
+def test_parents_come_first(matrix: Callable[..., Path], toys: Registry) -> None:
+    the_plan = expand(matrix(methods="{m: {finetune: bot, adapt: [{use: hhl, style: stargan}, usl]}}"), toys)
+    seen: set[str] = set()
+    for key, stage in the_plan.stages.items():
+        assert set(stage.needs) <= seen
+        seen.add(key)
+    assert [stage.kind for stage in the_plan.stages.values()].count("adapt") == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "changes"),
+    [
+        ("threads=2", {"finetune", "embed", "evaluate"}),
+        ("image_size=[64, 32]", {"finetune", "embed", "evaluate"}),
+        ("precision=bf16-mixed", {"finetune", "embed", "evaluate"}),
+        ("methods.bot.finetune.epochs=9", {"finetune", "embed", "evaluate"}),
+        ("backbone.width=8", {"finetune", "embed", "evaluate"}),
+        ("seeds=[1]", {"finetune", "embed", "evaluate"}),
+        ("evaluate.ap=trapezoid", {"evaluate"}),
+        ("title=Other", set()),
+        ("methods.bot.finetune.epochs=120", set()),  # the default, spelled out
+    ],
+)
+def test_what_changes_a_key(override: str, changes: set[str], matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(methods="{bot: {finetune: {use: bot}}}", evaluate="{use: cosine}")
+    before, after = expand(file, toys), expand(file, toys, override)
+    changed = {kind for kind in ("data", "finetune", "embed", "evaluate") if keys(before, kind) != keys(after, kind)}
+    assert changed == changes
+
+
+def test_names_and_places_are_in_no_key(matrix: Callable[..., Path], toys: Registry, tmp_path: Path) -> None:
+    first, second = (write_market_folder(tmp_path / name) for name in ("first", "second"))
+    plans = [
+        expand(
+            matrix(data=f"{{{name}: {{use: market-folder, root: {root}}}}}", tasks=f"{{t: {{target: {name}}}}}"), toys
+        )
+        for name, root in (("a", first), ("b", second))
+    ]
+    assert plans[0].stages.keys() == plans[1].stages.keys()
+    picture = next((second / "query").iterdir())
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    changed = expand(matrix(data=f"{{a: {{use: market-folder, root: {second}}}}}", tasks="{t: {target: a}}"), toys)
+    assert keys(changed, "evaluate").isdisjoint(keys(plans[0], "evaluate"))
+
+
+def test_a_component_version_changes_its_key(matrix: Callable[..., Path], toys: Registry) -> None:
+    from dataclasses import replace
+
+    file = matrix(methods="{bot: {finetune: bot}}")
+    before = expand(file, toys)
+    toys.components["finetuner", "bot"] = replace(toys.components["finetuner", "bot"], version=2)
+    assert keys(before, "finetune").isdisjoint(keys(expand(file, toys), "finetune"))
+
+
+def test_content_of_a_file_not_its_name_is_in_the_key(
+    matrix: Callable[..., Path], toys: Registry, tmp_path: Path
+) -> None:
+    found = []
+    for name, content in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).write_text(content)
+        the_plan = expand(
+            matrix(methods=f"{{m: {{pretrain: {{use: from-file, file: {name}}}, finetune: none}}}}"), toys
+        )
+        found.append(keys(the_plan, "pretrain"))
+    assert found[0] == found[1] != found[2]
+
+
+def test_prepare_stages_are_shared_by_seeds_and_methods(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        seeds="[0, 1, 2]",
+        methods="""{
+          a: {finetune: bot, adapt: {use: hhl, style: stargan}},
+          b: {finetune: bot, adapt: {use: hhl, weight: 2, style: {use: stargan, strength: 1}}},
+          c: {finetune: bot, adapt: {use: hhl, style: {use: stargan, strength: 2}}}}""",
+    )
+    the_plan = expand(file, toys)
+    assert len(keys(the_plan, "prepare")) == 2
+    assert len(keys(the_plan, "adapt")) == 9
+    assert all("cameras" in row.protocol for row in the_plan.rows)
+
+
+def test_hidden_and_labelled_inputs(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        tasks="{t: {source: {use: tiny, identities: 0.5}, target: tiny, pool: tiny}}",
+        methods="{m: {select: peeking, pretrain: moco, finetune: bot, adapt: usl}}",
+    )
+    stages = {stage.kind: stage for stage in expand(file, toys).stages.values()}
+    assert [(given.role, given.hidden) for given in stages["select"].data] == [("pool", True), ("target", False)]
+    assert [(given.role, given.hidden) for given in stages["pretrain"].data] == [("pool", True)]
+    assert [(g.role, g.hidden, g.identities) for g in stages["finetune"].data] == [("source", False, 0.5)]
+    assert [(given.role, given.hidden) for given in stages["adapt"].data] == [("target", True), ("source", False)]
+    assert [(given.role, given.part) for given in stages["embed"].data] == [("target", "test")]
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("{pretrain: moco, finetune: bot}", "moco needs a pool"),
+        ("{pretrain: elsewhere, finetune: bot}", "elsewhere needs a pool"),
+        ("{finetune: needs-tokens}", "needs-tokens needs tokens, which resnet-tiny does not provide"),
+        ("{finetune: bot}", "bot needs a source"),
+    ],
+)
+def test_not_applicable(method: str, reason: str, matrix: Callable[..., Path], toys: Registry) -> None:
+    source = "" if "source" in reason else "source: tiny, "
+    the_plan = expand(matrix(tasks=f"{{t: {{{source}target: tiny}}}}", methods=f"{{m: {method}}}"), toys)
+    (row,) = the_plan.rows
+    assert row.key is None
+    assert reason in row.reason
+    assert not keys(the_plan, "evaluate")
+
+
+def test_untrained_features_need_no_source_and_say_so(matrix: Callable[..., Path], toys: Registry) -> None:
+    (row,) = expand(matrix(tasks="{t: {target: tiny}}"), toys).rows
+    assert row.key
+    assert row.protocol == "no labels, AP step"
+
+
+def test_protocol_words(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        tasks="{t: {source: tiny, target: tiny, pool: tiny, adapt_on: test}}",
+        methods="{m: {select: peeking, pretrain: moco, finetune: bot, adapt: usl}, e: {ensemble: [m, n]}, n: {finetune: bot}}",
+    )
+    rows = {row.method: row for row in expand(file, toys).rows}
+    assert rows["m"].protocol == "source labels, pool, target images, transductive, target-labels, AP step"
+    assert rows["e"].protocol.endswith("ensemble of 2, AP step")
+
+
+def test_rows_of_methods_without_pretraining_have_no_pretrain_seed(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        pretrain_seeds="[5, 6]",
+        tasks="{t: {target: tiny, pool: tiny}}",
+        methods="{n: {finetune: none}, m: {pretrain: moco, finetune: none}}",
+    )
+    found = [(row.method, row.pretrain_seed) for row in expand(file, toys).rows]
+    assert found == [("n", None), ("m", 5), ("m", 6)]

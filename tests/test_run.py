@@ -1,0 +1,322 @@
+"""A matrix is run: stages, failures, resuming, damage, and equal results whatever runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reidbench import report
+from reidbench.store import Store
+from reidbench.testing import make_plugin, run_matrix
+
+TOY = '''
+"""Components that misbehave on request."""
+import os, time
+from reidbench import Component, Params, hookimpl
+
+
+class ToyParams(Params):
+    epochs: int = 3
+    seconds: float = 0.0
+    fail: str = ""
+
+
+@hookimpl
+def reidbench_finetuners():
+    yield Component("toy", "toy_plugin:finetune", ToyParams)
+
+
+@hookimpl
+def reidbench_adapters():
+    yield Component("toy-adapt", "toy_plugin:adapt", ToyParams)
+
+
+def finetune(ctx):
+    import torch
+    from reidbench.training import BackboneEmbedder, Preprocess
+
+    if ctx.params.fail == "raise":
+        raise RuntimeError("it went wrong")
+    if ctx.params.fail == "exit":
+        os._exit(7)
+    if ctx.params.fail == "kill":
+        os.kill(os.getpid(), 9)
+    if ctx.params.fail == "none":
+        return None
+    if ctx.params.fail == "interrupt":
+        raise SystemExit("leaving")
+    backbone = ctx.backbone()
+    for epoch in ctx.checkpoint.epochs(ctx.params.epochs, backbone=backbone):
+        if os.environ.get("TOY_LOG"):
+            with open(os.environ["TOY_LOG"], "a") as log:
+                log.write(f"{ctx.seed} {epoch}\\n")
+        time.sleep(ctx.params.seconds)
+        with torch.no_grad():
+            for parameter in backbone.parameters():
+                parameter += 0.01 * torch.randn(parameter.shape)
+        ctx.log({"epoch": epoch})
+    if ctx.params.fail == "nan":
+        with torch.no_grad():
+            for parameter in backbone.parameters():
+                parameter.fill_(float("nan"))
+    return BackboneEmbedder(backbone, Preprocess(ctx.image_size))
+
+
+def adapt(ctx):
+    import numpy as np
+
+    assert not hasattr(ctx.target, "pids") and not hasattr(ctx.target, "paths")
+    ctx.record_clusters(0, np.arange(len(ctx.target)) // 4)
+    return ctx.start
+'''
+
+MATRIX = """
+title: Toys
+image_size: [32, 16]
+seeds: [0, 1]
+data: {{tiny: {{use: market-folder, root: {root}}}}}
+tasks: {{tiny: {{source: tiny, target: tiny}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {methods}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy plugin, seen by this process and its children."""
+    folder = tmp_path / "site"
+    make_plugin(folder, "toy_plugin", TOY)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
+    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
+    return folder
+
+
+def text(market: Path, methods: str) -> str:
+    return MATRIX.format(root=market, methods=methods)
+
+
+def test_executors_give_the_same_bytes(tmp_path: Path, market: Path, site: Path) -> None:
+    matrix = text(market, "{none: {finetune: none}, toy: {finetune: toy}}")
+    tables = []
+    for jobs in (0, 2):
+        folder = tmp_path / str(jobs)
+        folder.mkdir()
+        board = run_matrix(matrix, folder, jobs=jobs)
+        assert all(result.status == "ok" for result in board.results)
+        tables.append(report.write(board, "csv"))
+    assert tables[0] == tables[1]
+    first, second = (Store(tmp_path / name / "store") for name in ("0", "2"))
+    assert first.keys() == second.keys()
+    for key in first.keys():  # noqa: SIM118 - a method, not a mapping
+        files = [
+            {n: f["sha256"] for n, f in store.manifest(key).manifest["files"].items()} for store in (first, second)
+        ]
+        assert files[0] == files[1]
+
+
+def test_a_second_run_does_nothing(tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv("TOY_LOG", str(log))
+    matrix = text(market, "{toy: {finetune: toy}}")
+    first = run_matrix(matrix, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("manifest.json")}
+    assert run_matrix(matrix, tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("manifest.json")} == before
+    assert log.read_text().splitlines() == [f"{seed} {epoch}" for seed in (0, 1) for epoch in range(3)]
+
+
+FAILURES = {
+    "raise": "RuntimeError: it went wrong",
+    "exit": "exit code 7",
+    "kill": "killed by SIGKILL",
+    "none": "must return an Embedder, got NoneType",
+    "interrupt": "SystemExit: leaving",
+}
+
+
+def test_failures_cost_their_own_cells_and_are_told(tmp_path: Path, market: Path, site: Path) -> None:
+    methods = ", ".join(f"{name}: {{finetune: {{use: toy, fail: {name}}}}}" for name in [*FAILURES, "nan"])
+    matrix = text(market, f"{{good: {{finetune: toy}}, {methods}}}").replace("[0, 1]", "[0]")
+    board = run_matrix(matrix, tmp_path, jobs=2)
+    for name, words in FAILURES.items():
+        for result in board.cell(name, "tiny", "cosine"):
+            assert result.status == "blocked"
+            assert words in result.error
+    for result in board.cell("nan", "tiny", "cosine"):
+        assert "features that are no numbers, first for query/0005_c1s1_000000_00.png" in result.error
+    assert [result.status for result in board.cell("good", "tiny", "cosine")] == ["ok"]
+    table = report.write(board, "md")
+    assert "raise on tiny (seed 0): failed: finetune toy [tiny, seed 0]: RuntimeError: it went wrong" in table
+
+
+def test_a_failure_is_tried_again_and_forgotten(tmp_path: Path, market: Path, site: Path) -> None:
+    matrix = text(market, "{toy: {finetune: toy}}")
+    module = site / "toy_plugin.py"
+    module.write_text(TOY.replace("backbone = ctx.backbone()", "raise RuntimeError('for now')"))
+    assert {result.status for result in run_matrix(matrix, tmp_path, jobs=1).results} == {"blocked"}
+    module.write_text(TOY)
+    assert {result.status for result in run_matrix(matrix, tmp_path, jobs=1).results} == {"ok"}
+
+
+def test_damaged_artifacts_are_made_again(tmp_path: Path, market: Path, site: Path) -> None:
+    matrix = text(market, "{toy: {finetune: toy}}")
+    good = report.write(run_matrix(matrix, tmp_path), "csv")
+    store = Store(tmp_path / "store")
+    stages = {key: store.manifest(key).manifest["stage"] for key in store.keys()}  # noqa: SIM118
+    evaluate = next(key for key, stage in stages.items() if stage["kind"] == "evaluate")
+    (embed,) = (key for _, key in stages[evaluate]["parents"])
+    (finetune,) = (key for _, key in stages[embed]["parents"])
+    kinds = {"evaluate": evaluate, "embed": embed, "finetune": finetune}
+    for kinds_to_damage in (["evaluate"], ["finetune", "embed", "evaluate"]):
+        for kind in kinds_to_damage:
+            path = next(p for p in store.path(kinds[kind]).iterdir() if p.name != "manifest.json")
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+        assert report.write(run_matrix(matrix, tmp_path), "csv") == good
+    assert len(list((tmp_path / "store" / "damaged").iterdir())) == 4
+
+
+def test_images_that_are_gone_are_rendered_again(tmp_path: Path) -> None:
+    import shutil
+
+    matrix = """
+image_size: [48, 24]
+data: {w: {use: synthetic, size: tiny}}
+tasks: {t: {target: w}}
+backbone: {use: resnet-tiny, width: 4}
+methods: {none: {finetune: none}}
+"""
+    first = report.write(run_matrix(matrix, tmp_path), "csv")
+    store = Store(tmp_path / "store")
+    for key in store.keys():  # noqa: SIM118
+        if store.manifest(key).manifest["stage"]["kind"] != "data":
+            shutil.rmtree(store.path(key))
+    shutil.rmtree(os.environ["REIDBENCH_CACHE"])
+    assert report.write(run_matrix(matrix, tmp_path), "csv") == first
+
+
+def test_missing_images_of_one_set_harm_only_its_cells(tmp_path: Path, market: Path, site: Path) -> None:
+    (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
+    matrix = f"""
+image_size: [32, 16]
+data: {{good: {{use: market-folder, root: {market}}}, bad: {{use: market-folder, root: {tmp_path / "empty"}}}}}
+tasks: {{good: {{target: good}}, bad: {{target: bad}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{none: {{finetune: none}}}}
+"""
+    board = run_matrix(matrix, tmp_path)
+    assert [result.status for result in board.results] == ["ok", "blocked"]
+    assert "no image with a name like" in board.results[1].error
+
+
+def test_adaptation_sees_no_labels_and_its_clusters_are_judged(tmp_path: Path, market: Path, site: Path) -> None:
+    board = run_matrix(text(market, "{a: {finetune: none, adapt: toy-adapt}}"), tmp_path)
+    assert [result.status for result in board.results] == ["ok", "ok"]
+    store = Store(tmp_path / "store")
+    manifests = [store.manifest(key).manifest for key in store.keys()]  # noqa: SIM118
+    (adapted, _) = [manifest for manifest in manifests if manifest["stage"]["kind"] == "adapt"]
+    # 16 train images of 4 identities in 4 groups of 4, in an order that does not follow the identities
+    assert adapted["metrics"]["clusters"] == 4
+    assert 0.25 <= adapted["metrics"]["purity"] < 1
+
+
+def start(matrix: Path, store: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "reidbench", "run", str(matrix), "--store", str(store), "--jobs", "2"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def kill_and_resume(tmp_path: Path, market: Path, log: Path, moments: list[tuple[int, float]]) -> None:
+    """Kill a run when n artifacts are there and some seconds have passed; run again; compare with an unbroken run."""
+    methods = "{none: {finetune: none}, toy: {finetune: {use: toy, epochs: 4, seconds: 0.25}}}"
+    matrix = tmp_path / "matrix.yaml"
+    matrix.write_text(text(market, methods))
+    whole = start(matrix, tmp_path / "whole")
+    table = whole.communicate()[0]
+    assert whole.returncode == 0
+    for number, (artifacts, delay) in enumerate(moments):
+        store = Store(tmp_path / f"killed-{number}")
+        log.unlink(missing_ok=True)
+        run = start(matrix, store.root)
+        while len(store.keys()) < artifacts and run.poll() is None:
+            time.sleep(0.01)
+        time.sleep(delay)
+        assert run.poll() is None, "the run ended before it could be killed"
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        time.sleep(0.2)  # workers notice that their driver is gone
+        before = {key: store.path(key).joinpath("manifest.json").stat().st_mtime_ns for key in store.keys()}  # noqa: SIM118
+        again = start(matrix, store.root)
+        assert again.communicate()[0] == table
+        assert again.returncode == 0
+        for key, published in before.items():
+            assert store.path(key).joinpath("manifest.json").stat().st_mtime_ns == published
+        epochs = log.read_text().split("\n")[:-1]
+        # an epoch may run twice only if the kill fell into it: at most one for each of two jobs
+        assert sorted(set(epochs)) == [f"{seed} {epoch}" for seed in (0, 1) for epoch in range(4)]
+        assert len(epochs) <= 8 + 2
+
+
+def test_kill_and_resume(tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
+    kill_and_resume(tmp_path, market, tmp_path / "log", [(1, 0.5), (6, 1.0)])
+
+
+@pytest.mark.slow
+def test_kill_and_resume_at_many_points(
+    tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
+    moments = [
+        (0, 0.2),
+        (0, 1.5),
+        (1, 0.0),
+        (1, 2.5),
+        (2, 0.3),
+        (3, 0.0),
+        (3, 1.0),
+        (4, 0.7),
+        (5, 0.0),
+        (5, 1.3),
+        (6, 0.4),
+        (7, 0.0),
+    ]
+    kill_and_resume(tmp_path, market, tmp_path / "log", moments)
+
+
+def test_two_drivers_on_one_store_do_each_stage_once(
+    tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
+    matrix = tmp_path / "matrix.yaml"
+    matrix.write_text(text(market, "{toy: {finetune: {use: toy, epochs: 4, seconds: 0.1}}}"))
+    drivers = [start(matrix, tmp_path / "store") for _ in range(2)]
+    said = [driver.communicate() for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], said
+    tables = [out for out, _ in said]
+    assert tables[0] == tables[1]
+    assert len((tmp_path / "log").read_text().split("\n")[:-1]) == 8
+
+
+def test_manifests_say_what_they_were_made_with(tmp_path: Path, market: Path, site: Path) -> None:
+    run_matrix(text(market, "{none: {finetune: none}}"), tmp_path)
+    store = Store(tmp_path / "store")
+    for key in store.keys():  # noqa: SIM118
+        manifest = store.read(key).manifest
+        assert manifest["versions"]["reidbench"]
+        assert manifest["stage"]["key"] == key
+        assert manifest["host"]
+        assert manifest["seconds"] >= 0
+        json.dumps(dict(manifest))

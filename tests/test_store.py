@@ -1,0 +1,222 @@
+"""Artifacts are visible only when whole, verified when read, and claimed by one living owner."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reidbench import store as store_module
+from reidbench.errors import StoreError
+from reidbench.store import DamagedArtifact, Store, process_start
+
+
+def publish(store: Store, key: str, text: str = "content") -> None:
+    with store.publishing(key) as (folder, manifest):
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_text(text)
+        manifest["metrics"] = {"mAP": 0.5}
+
+
+def test_publish_and_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert not store.has("k")
+    assert store.keys() == set()
+    publish(store, "k")
+    artifact = store.read("k")
+    assert artifact.metrics == {"mAP": 0.5}
+    assert (artifact.path / "deep" / "file").read_text() == "content"
+    assert list(artifact.manifest["files"]) == ["deep/file"]
+    assert store.keys() == {"k"}
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_absent_is_a_key_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        Store(tmp_path).read("k")
+
+
+def test_nothing_is_visible_when_the_block_fails(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.publishing("k") as (folder, _):
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert not store.has("k")
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("file", ["deep/file", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_every_damage_is_noticed_and_set_aside(tmp_path: Path, file: str, damage: str) -> None:
+    store = Store(tmp_path)
+    publish(store, "k", "x" * 100)
+    path = store.path("k") / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "flip":
+        path.write_bytes(content)
+    elif damage == "truncate":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    with pytest.raises(DamagedArtifact) as caught:
+        store.read("k")
+    assert caught.value.key == "k"
+    aside = store.set_aside("k")
+    assert aside.is_dir()
+    assert not store.has("k")
+    publish(store, "k")
+    assert store.read("k").metrics == {"mAP": 0.5}
+
+
+def test_every_single_bit_of_a_manifest_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    publish(store, "k")
+    path = store.path("k") / "manifest.json"
+    good = path.read_bytes()
+    unnoticed = []
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 2
+        path.write_bytes(bad)
+        try:
+            store.read("k")
+        except DamagedArtifact:
+            continue
+        # Blanks between JSON tokens may change into other blanks; the values are what is signed.
+        if json.loads(bad) != json.loads(good):
+            unnoticed.append(position)
+    assert unnoticed == []
+
+
+def _publish_many(root: str, number: int) -> None:
+    for index in range(20):
+        publish(Store(Path(root)), f"k{index}", f"content {index}")
+
+
+def test_eight_writers_of_equal_keys_leave_whole_artifacts(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_publish_many, args=(str(tmp_path), number)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    store = Store(tmp_path)
+    assert store.keys() == {f"k{index}" for index in range(20)}
+    for index in range(20):
+        assert (store.read(f"k{index}").path / "deep" / "file").read_text() == f"content {index}"
+
+
+def test_a_claim_keeps_others_off_until_it_ends(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.claim("k") as mine:
+        assert mine
+        with store.claim("k") as second:
+            assert not second
+        with store.claim("other") as other:
+            assert other
+    with store.claim("k") as again:
+        assert again
+
+
+def test_a_dead_owner_on_this_host_loses_its_claim_at_once(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from reidbench.store import Store\n"
+        "with Store(Path(sys.argv[1])).claim('k'): print('held', flush=True); os.kill(os.getpid(), 9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=environment)
+    assert done.stdout == "held\n"
+    assert (tmp_path / "claims" / "k.json").exists()
+    with Store(tmp_path).claim("k") as mine:
+        assert mine
+
+
+def test_a_reused_pid_is_not_the_owner(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.claim("k"):
+        pass
+    owner = {**store_module._identity(), "start": "1"}
+    (tmp_path / "claims" / "k.json").write_text(json.dumps(owner))
+    with store.claim("k") as mine:
+        assert mine
+
+
+def test_another_host_keeps_its_claim_while_its_heart_beats(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.claim("other"):
+        pass
+    file = tmp_path / "claims" / "k.json"
+    file.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": "1"}))
+    with store.claim("k") as mine:
+        assert not mine
+    long_ago = time.time() - store_module.DEAD_AFTER - 1
+    os.utime(file, (long_ago, long_ago))
+    with store.claim("k") as mine:
+        assert mine
+
+
+def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "HEARTBEAT", 0.01)
+    store = Store(tmp_path)
+    with store.claim("k"):
+        file = tmp_path / "claims" / "k.json"
+        os.utime(file, (1, 1))
+        deadline = time.monotonic() + 10
+        while file.stat().st_mtime < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert file.stat().st_mtime > 2
+
+
+def test_process_start_tells_the_living_from_the_dead() -> None:
+    assert process_start(os.getpid()) is not None
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert process_start(child.pid) is None
+
+
+def test_failures_are_kept_until_a_success(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.failure("k") is None
+    store.record_failure("k", "why", "trace")
+    assert store.failure("k") == "why"
+    publish(store, "k")
+    assert store.failure("k") is None
+
+
+def test_scratch_outlives_a_failure_and_goes_with_success(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (store.scratch("k") / "checkpoint").write_text("epoch 3")
+    with pytest.raises(RuntimeError), store.publishing("k"):
+        raise RuntimeError
+    assert (store.scratch("k") / "checkpoint").read_text() == "epoch 3"
+    publish(store, "k")
+    assert not (tmp_path / "scratch" / "k").exists()
+
+
+def test_temporary_folders_of_the_dead_are_removed(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead = tmp_path / "tmp" / f"k-{child.pid}-1"
+    alive = tmp_path / "tmp" / f"k-{os.getpid()}-1"
+    dead.mkdir(parents=True)
+    alive.mkdir()
+    Store(tmp_path).clean_tmp()
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StoreError, match="the store cannot be written"),
+        Store(tmp_path / "file" / "store").publishing("k"),
+    ):
+        pytest.fail("unreachable")
