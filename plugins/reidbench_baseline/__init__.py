@@ -1,0 +1,92 @@
+"""Baselines that every table needs: backbones, untrained features, the colour histogram, BoT, cosine retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, Paper, hookimpl
+
+from .params import BotParams, CosineParams, HistogramParams, NoneParams, ResNetParams, TinyParams
+
+STAGES = frozenset({"stages", "bn"})
+
+
+@hookimpl
+def reidbench_backbones() -> Iterator[Component]:
+    """Networks of this plugin."""
+    yield Component(
+        "resnet-tiny",
+        "reidbench_baseline.resnet:resnet_tiny",
+        TinyParams,
+        summary="residual network of 0.26 million parameters for 64x32 on a CPU",
+        provides=STAGES,
+    )
+    for depth in (18, 50):
+        yield Component(
+            f"resnet{depth}",
+            f"reidbench_baseline.resnet:resnet{depth}",
+            ResNetParams,
+            summary=f"torchvision's ResNet-{depth} with last stride 1",
+            provides=STAGES,
+            paper=Paper(
+                title="Deep Residual Learning for Image Recognition",
+                venue="CVPR 2016",
+                url="https://arxiv.org/abs/1512.03385",
+                code="https://github.com/pytorch/vision",
+                code_licence="BSD-3-Clause",
+                deviations=("last stride 1 as in Luo et al. 2019, 2 with last_stride: 2",),
+            ),
+        )
+
+
+@hookimpl
+def reidbench_finetuners() -> Iterator[Component]:
+    """Supervised methods, and two that train on nothing."""
+    yield Component(
+        "none",
+        "reidbench_baseline.frozen:keep_backbone",
+        NoneParams,
+        summary="the backbone's features as they are",
+        provides=frozenset({"label-free"}),
+    )
+    yield Component(
+        "colour-histogram",
+        "reidbench_baseline.frozen:colour_histogram",
+        HistogramParams,
+        summary="colour histograms of horizontal stripes: the floor to beat",
+        provides=frozenset({"label-free"}),
+    )
+    yield Component(
+        "bot",
+        "reidbench_baseline.bot:finetune",
+        BotParams,
+        summary="Bag of Tricks: BNNeck, label smoothing, batch-hard triplet, warm-up, random erasing",
+        paper=Paper(
+            title="Bag of Tricks and A Strong Baseline for Deep Person Re-identification",
+            venue="CVPR Workshops 2019",
+            url="https://arxiv.org/abs/1903.07071",
+            code="https://github.com/michuanhaohao/reid-strong-baseline",
+            code_licence="MIT",
+            deviations=(
+                "the ReLU after the stem's batch norm is kept; the official ResNet leaves it out",
+                "warm-up and milestones are fractions of the epochs, the paper's at 120 epochs",
+            ),
+            published={
+                "Market-1501 mAP/R1, ResNet-50 with centre loss": "85.9/94.5 (official README)",
+                "Market-1501 mAP/R1, ResNet-50 without": "85.7/94.1 (official README)",
+                "DukeMTMC-reID mAP/R1, ResNet-50 with centre loss": "76.4/86.4 (official README)",
+            },
+        ),
+    )
+
+
+@hookimpl
+def reidbench_evaluators() -> Iterator[Component]:
+    """Retrieval protocols."""
+    yield Component(
+        "cosine",
+        "reidbench_baseline.evaluators:cosine",
+        CosineParams,
+        summary="cosine distance, market1501 camera rule, exact CMC, mAP and mINP",
+        provides=CosineParams.protocol,
+    )

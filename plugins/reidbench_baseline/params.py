@@ -1,0 +1,81 @@
+"""Parameters of the baseline components."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from reidbench import FileParam, Params
+
+
+class TinyParams(Params):
+    """resnet-tiny."""
+
+    width: int = Field(16, ge=4, le=256, description="channels of the stem; later stages have 2, 4 and 7 times as many")
+
+
+class ResNetParams(Params):
+    """ResNets of torchvision."""
+
+    last_stride: Literal[1, 2] = Field(1, description="stride of the last stage; 1 doubles its map")
+    weights: str | None = Field(
+        None, description="torchvision weights by name (IMAGENET1K_V1), from its cache or downloaded; default: random"
+    )
+    weights_file: FileParam | None = Field(None, description="a local state dict (.pth or .safetensors) instead")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ResNetParams:
+        if self.weights is not None and self.weights_file is not None:
+            raise ValueError("give weights or weights_file, not both")
+        return self
+
+
+class NoneParams(Params):
+    """none has no parameters."""
+
+
+class HistogramParams(Params):
+    """colour-histogram."""
+
+    stripes: int = Field(6, ge=1, description="horizontal stripes")
+    bins: int = Field(8, ge=2, le=32, description="bins of each channel; a stripe has bins^3 colours")
+    middle: float = Field(0.5, gt=0, le=1, description="share of the columns that is counted, around the middle")
+
+
+class BotParams(Params):
+    """bot; the defaults are the paper's, for 256x128 and a ResNet-50."""
+
+    epochs: int = Field(120, ge=1, description="passes of the identity sampler over the source")
+    identities: int = Field(16, ge=2, description="identities in a batch (P)")
+    images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
+    lr: float = Field(3.5e-4, gt=0, description="Adam's learning rate after warm-up")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
+    warmup: float = Field(1 / 12, ge=0, lt=1, description="fraction of the epochs with a linear warm-up")
+    warmup_factor: float = Field(0.01, gt=0, le=1, description="where the warm-up starts, times lr")
+    milestones: tuple[float, ...] = Field((1 / 3, 7 / 12), description="fractions of the epochs at which lr falls")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor at each milestone")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
+    margin: float | None = Field(0.3, description="margin of the batch-hard triplet; null: the soft margin")
+    triplet_weight: float = Field(1.0, ge=0, description="weight of the triplet loss")
+    center_weight: float = Field(0.0, ge=0, description="weight of the centre loss; the paper's best row has 5e-4")
+    center_lr: float = Field(0.5, gt=0, description="SGD learning rate of the centres")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    pad: int | None = Field(None, ge=0, description="pixels of padding before the crop; default: 10 at a height of 256")
+    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
+
+
+class CosineParams(Params):
+    """cosine."""
+
+    ap: Literal["step", "trapezoid"] = Field("step", description="area under the precision-recall curve")
+    invalid: Literal["drop", "zero"] = Field("drop", description="queries without a true match: left out, or counted 0")
+    ties: Literal["stable", "best", "worst"] = Field("stable", description="order of equal distances")
+    camera: Literal["market1501", "none"] = Field("market1501", description="market1501 drops same pid and same camera")
+
+    def protocol(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        words = {f"AP {self.ap}"}
+        words |= {"no camera rule"} if self.camera == "none" else set()
+        words |= {"invalid queries count 0"} if self.invalid == "zero" else set()
+        return frozenset(words | ({f"ties {self.ties}"} if self.ties != "stable" else set()))

@@ -1,0 +1,156 @@
+"""Residual backbones: a tiny one for CPUs, and torchvision's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.errors import ReidbenchError
+from reidbench.training import Backbone, Features
+from reidbench.training.torchvision_compat import torchvision_models
+
+from .params import ResNetParams, TinyParams
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions with batch norm around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class TinyResNet(Backbone):
+    """Stem 5x5 with stride 2, then four stages of one block with strides 1, 2, 2, 1: 64x32 to a map of 8x4.
+
+    The vector is the sum of average and maximum pooling: the average alone learns slowly in a few hundred steps.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        widths = [width, width, 2 * width, 4 * width, 7 * width]
+        self.stages = nn.ModuleList(
+            _Block(before, after, stride)
+            for before, after, stride in zip(widths, widths[1:], (1, 2, 2, 1), strict=False)
+        )
+        self.dim = widths[-1]
+        self.to(memory_format=torch.channels_last)  # 20 to 40 % faster on CPUs
+
+    def forward(self, images: torch.Tensor) -> Features:
+        """images [B, 3, H, W] to Features with C = 7 x width and a map of H/8 x W/8."""
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        for stage in self.stages:
+            x = stage(x)
+        return Features(x, F.adaptive_avg_pool2d(x, 1).flatten(1) + F.adaptive_max_pool2d(x, 1).flatten(1))
+
+
+class TorchvisionResNet(Backbone):
+    """torchvision's ResNet without its classifier; state-dict names are torchvision's."""
+
+    def __init__(self, network: nn.Module, dim: int, last_stride: int) -> None:
+        super().__init__()
+        for name, module in network.named_children():
+            if name not in ("avgpool", "fc"):
+                self.add_module(name, module)
+        self.dim = dim
+        if last_stride == 1:
+            first = self.layer4[0]
+            strided = first.conv2 if hasattr(first, "conv3") else first.conv1
+            strided.stride = first.downsample[0].stride = (1, 1)
+
+    @property
+    def stem(self) -> nn.Module:
+        """Everything before the first stage."""
+        return nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool)
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The four residual stages."""
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
+
+    def forward(self, images: torch.Tensor) -> Features:
+        """images [B, 3, H, W] to Features; global average pooling."""
+        x = self.stem(images)
+        for stage in self.stages:
+            x = stage(x)
+        return Features(x, F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def resnet_tiny(params: TinyParams, image_size: tuple[int, int]) -> TinyResNet:
+    """The tiny network; any image size from 16x16 works."""
+    return TinyResNet(params.width)
+
+
+def resnet18(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
+    """ResNet-18, 512-d."""
+    return _torchvision("resnet18", 512, params)
+
+
+def resnet50(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
+    """ResNet-50, 2048-d."""
+    return _torchvision("resnet50", 2048, params)
+
+
+def _torchvision(name: str, dim: int, params: ResNetParams) -> TorchvisionResNet:
+    models = torchvision_models()
+    network = getattr(models, name)(weights=None)
+    if params.weights_file is not None:
+        _load(network, _read(params.weights_file), str(params.weights_file))
+    elif params.weights is not None:
+        _load(network, _named_weights(name, params.weights), params.weights)
+    return TorchvisionResNet(network, dim, params.last_stride)
+
+
+def _named_weights(name: str, weights: str) -> dict[str, torch.Tensor]:
+    models = torchvision_models()
+    known = models.get_model_weights(name).__members__
+    if weights not in known:
+        raise ReidbenchError(f"{name} has no weights named {weights!r} (known: {', '.join(known)})")
+    try:
+        return known[weights].get_state_dict(progress=False, check_hash=True)  # type: ignore[no-any-return]
+    except OSError as error:
+        place = torch.hub.get_dir() + "/checkpoints"
+        raise ReidbenchError(
+            f"{name} weights {weights} are neither in {place} nor can be downloaded ({error}); put the file there or "
+            "use weights_file"
+        ) from None
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds for a file that is not theirs
+        raise ReidbenchError(f"{file}: no weights that can be read safely: {type(error).__name__}") from None
+    return content.get("state_dict", content) if isinstance(content, dict) else {}
+
+
+def _load(network: nn.Module, state: dict[str, torch.Tensor], where: str) -> None:
+    """Load by name; the classifier may be missing or of another size, nothing else."""
+    backbone = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    expected = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("fc.")}
+    wrong = [name for name in expected if name not in backbone or backbone[name].shape != expected[name].shape]
+    if wrong:
+        raise ReidbenchError(
+            f"{where}: {len(wrong)} of {len(expected)} tensors are missing or of another shape: {wrong[0]}, ..."
+        )
+    network.load_state_dict(backbone, strict=False)

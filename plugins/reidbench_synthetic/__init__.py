@@ -1,0 +1,23 @@
+"""Rendered persons: worlds of any size without a download, and with the truth that no real data set has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, hookimpl
+
+from .params import SyntheticParams
+
+
+@hookimpl
+def reidbench_datasets() -> Iterator[Component]:
+    """One data set; its parameters choose among the worlds."""
+    yield Component(
+        "synthetic",
+        "reidbench_synthetic.dataset:open_synthetic",
+        SyntheticParams,
+        version=1,
+        summary="Rendered pedestrians: the worlds plaza, station, arcade and the pool crowd, in four sizes.",
+        fingerprint="reidbench_synthetic.dataset:fingerprint",
+        provides=frozenset({"truth"}),
+    )

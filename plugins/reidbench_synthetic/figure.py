@@ -1,0 +1,114 @@
+"""Draws a posed person: geometry to an antialiased layer, in colour or as a grey structure map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import Bytes, Floats, Ints, Light
+from .clothing import albedo
+from .filters import to_bytes
+from .identity import Identity
+from .mesh import Mesh
+from .moment import Framing, Moment
+from .palettes import Colour
+from .pose import skeleton
+from .raster import Fragments, rasterise
+
+_FILL = 0.92  # a person of zoom 1 is this share of the picture's height
+_PERSPECTIVE = 0.12
+_SAMPLES = 2  # per pixel and axis
+_HEAD_LIGHT: Colour = (0.2, 0.35, 0.9)
+NOTHING = -1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A person alone: premultiplied `colour` [H,W,3] and `cover` [H,W] of 0 to 1, `parts` [H,W] or -1."""
+
+    colour: Light
+    cover: Light
+    parts: Ints
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """The visible points of a person on the fine grid; `shade` [P] is the cosine to the light."""
+
+    fragments: Fragments
+    corners: Ints
+    shade: Floats
+
+
+def draw_figure(
+    person: Identity, mesh: Mesh, moment: Moment, pitch: float, light: Colour, ambient: float, shape: tuple[int, int]
+) -> Layer:
+    """The dressed person at a moment, `shape` = (height, width)."""
+    surface = _surface(person, mesh, moment, pitch, light, shape)
+    fragments = surface.fragments
+    uv = (mesh.uv[surface.corners] * fragments.weights[:, :, None]).sum(1)
+    parts = mesh.parts[fragments.faces]
+    lit = (ambient + (1 - ambient) * np.clip(surface.shade, 0, 1)).astype(np.float32)
+    paint = albedo(person, parts, uv[:, 0], uv[:, 1]) * lit[:, None]
+    return _layer(fragments.pixels, paint, parts, shape)
+
+
+def draw_structure(person: Identity, mesh: Mesh, moment: Moment, pitch: float, shape: tuple[int, int]) -> Bytes:
+    """The bare form under a head light: light grey on white [H,W], 0 to 255."""
+    surface = _surface(person, mesh, moment, pitch, _HEAD_LIGHT, shape)
+    grey = (0.25 + 0.6 * np.clip(surface.shade, 0, 1)).astype(np.float32)
+    parts = mesh.parts[surface.fragments.faces]
+    layer = _layer(surface.fragments.pixels, np.repeat(grey[:, None], 3, axis=1), parts, shape)
+    on_white = layer.colour[:, :, 0] + (1 - layer.cover)
+    return to_bytes(on_white)
+
+
+def _surface(
+    person: Identity, mesh: Mesh, moment: Moment, pitch: float, light: Colour, shape: tuple[int, int]
+) -> _Surface:
+    vertices, normals = mesh.posed(skeleton(person, moment.pose))
+    vertices[:, 1] -= 0.5
+    seen = _look(vertices, moment.yaw, pitch)
+    scale = 1.0 / (1.0 - _PERSPECTIVE * seen[:, 2])
+    height, width = shape[0] * _SAMPLES, shape[1] * _SAMPLES
+    points = _frame(seen[:, :2] * scale[:, None], moment.framing, height, width)
+    fragments = rasterise(points, seen[:, 2], mesh.faces, height, width)
+    corners = mesh.faces[fragments.faces]
+    facing = _look(normals, moment.yaw, pitch)
+    cosine = facing[:, 0] * light[0] + facing[:, 1] * light[1] + facing[:, 2] * light[2]
+    shade = (cosine[corners] * fragments.weights).sum(1)
+    return _Surface(fragments, corners, shade)
+
+
+def _look(vectors: Floats, yaw: float, pitch: float) -> Floats:
+    """Into the camera's frame: x to the right, y up, z to the viewer. The camera is above and looks down."""
+    c, s = math.cos(yaw), math.sin(yaw)
+    x, y = c * vectors[:, 0] + s * vectors[:, 2], vectors[:, 1]
+    z = c * vectors[:, 2] - s * vectors[:, 0]
+    c, s = math.cos(pitch), math.sin(pitch)
+    return np.stack([x, c * y - s * z, s * y + c * z], axis=1)
+
+
+def _frame(points: Floats, framing: Framing, height: int, width: int) -> Floats:
+    """Fit the person's box into the picture: [V,2] in pixels of the fine grid, y down."""
+    low, high = points.min(0), points.max(0)
+    middle = 0.5 * (low + high)
+    scale = height * _FILL / (high[1] - low[1]) * framing.zoom
+    x = (points[:, 0] - middle[0]) * scale * framing.stretch + width * (0.5 + framing.right)
+    y = height * (0.5 + framing.down) - (points[:, 1] - middle[1]) * scale
+    return np.stack([x, y], axis=1)
+
+
+def _layer(pixels: Ints, paint: Light, parts: Ints, shape: tuple[int, int]) -> Layer:
+    """Average the fine grid; a pixel's part is the highest of its samples, so that one covered sample is enough."""
+    height, width = shape
+    grid = np.zeros((height * width * _SAMPLES**2, 4), dtype=np.float32)
+    grid[pixels, :3] = paint
+    grid[pixels, 3] = 1
+    mean = grid.reshape(height, _SAMPLES, width, _SAMPLES, 4).mean((1, 3))
+    labels = np.full(len(grid), NOTHING, dtype=np.int64)
+    labels[pixels] = parts
+    fine = labels.reshape(height, _SAMPLES, width, _SAMPLES)
+    return Layer(mean[:, :, :3], mean[:, :, 3], fine.max((1, 3)))

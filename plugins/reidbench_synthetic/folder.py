@@ -1,0 +1,102 @@
+"""A rendered set on disk: a Market-1501-style folder with a small description of itself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from reidbench.errors import DataError
+
+from .params import SyntheticParams
+from .publish import fresh_folder, is_empty
+from .render import RENDERER_VERSION
+from .shots import Kind, Part, list_shots
+from .workers import Job, Progress, render_files
+from .worlds import size_of
+
+DESCRIPTION = "synthetic.json"
+STRUCTURE = "structure"
+ANGLES = (0, 45, 90, 135, 180, 225, 270, 315)
+_STRUCTURE_SIDES: dict[Part, str] = {"train": "train", "gallery": "test"}
+
+
+def write_folder(
+    params: SyntheticParams, destination: Path, processes: int | None = None, progress: Progress | None = None
+) -> None:
+    """Render a set into `destination`; nothing happens if it is already there.
+
+    Uses all cores unless `processes` says otherwise; 1 renders in this process. The folder appears whole or not
+    at all, and of several processes that render it at once all end well. Raises DataError when `destination`
+    holds something else.
+    """
+    if not holds_set(params, destination):
+        jobs = [Job(shot.path, shot) for shot in list_shots(params.world, params.size)]
+        with fresh_folder(destination) as folder:
+            render_files(params, jobs, folder, processes, progress)
+            text = json.dumps(_description(params), indent=2) + "\n"
+            (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+        if not holds_set(params, destination):
+            raise DataError(f"{destination}: emptied while a synthetic set was rendered into it")
+
+
+def write_structure(
+    params: SyntheticParams, destination: Path, processes: int | None = None, progress: Progress | None = None
+) -> None:
+    """Add the structure maps of all train and gallery persons to a written set, if they are missing.
+
+    `structure/{train,test}/render[_45.._315]/<the picture's name>`: light grey on white; the angle turns the
+    person's front further towards the right of the picture. Maps of other renderers may turn the other way.
+    """
+    if (destination / STRUCTURE).is_dir():
+        return
+    jobs = []
+    for shot in list_shots(params.world, params.size):
+        if shot.part in _STRUCTURE_SIDES and shot.kind is not Kind.IRRELEVANT:
+            side = _STRUCTURE_SIDES[shot.part]
+            jobs += [Job(f"{side}/render{_suffix(angle)}/{shot.name}", shot, angle) for angle in ANGLES]
+    with fresh_folder(destination / STRUCTURE) as folder:
+        render_files(params, jobs, folder, processes, progress)
+
+
+def holds_set(params: SyntheticParams, destination: Path) -> bool:
+    """Whether this very set is there. False if nothing is; DataError if anything else is."""
+    if is_empty(destination):
+        return False
+    found = _read_description(destination)
+    wanted = _description(params)
+    different = [key for key in ("world", "size", "seed", "renderer") if found.get(key) != wanted[key]]
+    if different:
+        has, wants = ({key: it.get(key) for key in different} for it in (found, wanted))
+        raise DataError(f"{destination}: holds a synthetic set with {has}, not {wants}; give another root or none")
+    return True
+
+
+def _read_description(destination: Path) -> dict[str, Any]:
+    foreign = f"{destination}: not empty and no synthetic set (no readable {DESCRIPTION}); give another root or none"
+    try:
+        found = json.loads((destination / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(foreign) from error
+    if not isinstance(found, dict):
+        raise DataError(foreign)
+    return found
+
+
+def _description(params: SyntheticParams) -> dict[str, Any]:
+    size = size_of(params.world, params.size)
+    return {
+        "world": params.world,
+        "size": params.size,
+        "seed": params.seed,
+        "renderer": RENDERER_VERSION,
+        "height": size.height,
+        "width": size.width,
+        "cameras": size.cameras,
+        "counts": dict(Counter(shot.part for shot in list_shots(params.world, params.size))),
+    }
+
+
+def _suffix(angle: int) -> str:
+    return f"_{angle}" if angle else ""

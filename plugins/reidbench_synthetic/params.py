@@ -1,0 +1,20 @@
+"""What a matrix file may say about a synthetic data set."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from reidbench import Params
+
+from .worlds import SizeName, WorldName
+
+
+class SyntheticParams(Params):
+    """Which rendered persons: world, size and seed decide every pixel."""
+
+    world: WorldName = Field(
+        "plaza", description="plaza (summer), station (winter), arcade (autumn evening), or crowd: a pool of all three"
+    )
+    size: SizeName = Field("small", description="tiny (seconds), small, medium or full (minutes to render)")
+    seed: int = Field(0, ge=0, lt=2**32, description="another seed gives other persons, cameras and scenes")
+    structure: bool = Field(False, description="also write structure maps, at eight angles, into the folder")

@@ -1,0 +1,126 @@
+"""From a shot to its picture: who is seen, before what, through which camera."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import Bytes, Ints, Light, Mask
+from .body import build_body
+from .camera import Camera, draw_camera, expose
+from .figure import NOTHING, draw_figure, draw_structure
+from .identity import Identity, draw_identity
+from .mesh import Mesh
+from .moment import Moment, contact_shadow, draw_moment
+from .params import SyntheticParams
+from .randomness import Stream, Tag
+from .scenery import crop_scene, paint_irrelevant, paint_scene
+from .shots import Kind, Shot
+from .worlds import WORLDS, size_of
+
+RENDERER_VERSION = 1  # raised when any pixel changes: rendered sets and their fingerprints carry it
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A picture before its camera's colours: `clean` and `background` [H,W,3] of 0 to 1.
+
+    `cover` [H,W] of 0 to 1 is the person's share of a pixel, 0 behind an occluder; `parts` [H,W] holds the
+    `mesh.Part` or -1.
+    """
+
+    clean: Light
+    background: Light
+    cover: Light
+    parts: Ints
+
+    @property
+    def mask(self) -> Mask:
+        """Pixels [H,W] that show more person than anything else."""
+        person: Mask = self.cover > 0.5
+        return person
+
+
+class Studio:
+    """Renders the shots of one set; cameras, scenes and the persons seen last are kept."""
+
+    def __init__(self, params: SyntheticParams) -> None:
+        self._world = WORLDS[params.world]
+        self._seed = params.seed
+        self._size = size_of(params.world, params.size)
+        self.camera = functools.cache(self._camera)
+        self.person = functools.lru_cache(maxsize=256)(self._person)
+        self._scenery = functools.cache(self._paint_scene)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of every picture."""
+        return self._size.height, self._size.width
+
+    def picture(self, shot: Shot) -> Bytes:
+        """The finished picture [H,W,3], 0 to 255."""
+        return self.restyle(shot, self.rendering(shot).clean, shot.camera)
+
+    def restyle(self, shot: Shot, clean: Light, camera: int, draw: int = 0) -> Bytes:
+        """A shot's clean picture through any camera; each `draw` has noise of its own."""
+        noise = self._stream(Tag.NOISE, *shot.key, draw)
+        return expose(clean, self.camera(camera), noise)
+
+    def rendering(self, shot: Shot, turn: float = 0.0) -> Rendering:
+        """The clean picture and its layers, the person turned by `turn` radians."""
+        if shot.kind is Kind.IRRELEVANT:
+            return self._empty(shot)
+        camera, moment = self.camera(shot.camera), self._turned(shot, turn)
+        person, mesh = self.person(shot.person)
+        height, width = self.shape
+        layer = draw_figure(person, mesh, moment, camera.pitch, camera.light, camera.ambient, self.shape)
+        scene = crop_scene(self._scenery(shot.camera), moment.scene_down, moment.scene_right, height, width)
+        background = scene * contact_shadow(moment.framing, height, width)
+        clean = background * (1 - layer.cover[:, :, None]) + layer.colour * np.float32(moment.brightness)
+        cover, parts = layer.cover, layer.parts
+        if moment.occluder:
+            hidden = moment.occluder.covers(height, width)
+            clean[hidden] = background[hidden] = moment.occluder.colour
+            cover, parts = np.where(hidden, np.float32(0), cover), np.where(hidden, NOTHING, parts)
+        return Rendering(np.clip(clean, 0, 1), np.clip(background, 0, 1), cover, parts)
+
+    def structure(self, shot: Shot, turn: float = 0.0) -> Bytes:
+        """The person's form in this pose and framing: light grey on white [H,W], 0 to 255."""
+        person, mesh = self.person(shot.person)
+        return draw_structure(person, mesh, self._turned(shot, turn), self.camera(shot.camera).pitch, self.shape)
+
+    def moment(self, shot: Shot) -> Moment:
+        """Pose, direction and framing of a shot that shows somebody."""
+        person, _ = self.person(shot.person)
+        stream = self._stream(Tag.MOMENT, *shot.key)
+        track = self._stream(Tag.TRACK, *shot.track)
+        return draw_moment(stream, track, person.gait, self.camera(shot.camera), shot.kind is Kind.JUNK)
+
+    def _turned(self, shot: Shot, turn: float) -> Moment:
+        moment = self.moment(shot)
+        return dataclasses.replace(moment, yaw=moment.yaw + turn)
+
+    def _empty(self, shot: Shot) -> Rendering:
+        height, width = self.shape
+        stream = self._stream(Tag.IRRELEVANT, *shot.key)
+        image = paint_irrelevant(stream, self._scenery(shot.camera), height, width)
+        cover = np.zeros((height, width), dtype=np.float32)
+        return Rendering(image, image, cover, np.full((height, width), NOTHING, dtype=np.int64))
+
+    def _camera(self, camera: int) -> Camera:
+        return draw_camera(self._stream(Tag.CAMERA, camera), self._world.at_camera(camera))
+
+    def _paint_scene(self, camera: int) -> Light:
+        return paint_scene(self._stream(Tag.SCENERY, camera), self._world.at_camera(camera))
+
+    def _person(self, who: tuple[int, ...]) -> tuple[Identity, Mesh]:
+        """`who` is the pid of an identity, or the kind and index of a stranger."""
+        stream = self._stream(Tag.IDENTITY if len(who) == 1 else Tag.STRANGER, *who)
+        person = draw_identity(stream, stream.pick(self._world.seasons))
+        return person, build_body(person)
+
+    def _stream(self, tag: Tag, *key: int) -> Stream:
+        return Stream(self._seed, tag, self._world.key, *key)

@@ -1,0 +1,83 @@
+"""Renders many files, in this process or with all cores."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import radians
+from pathlib import Path
+
+from PIL import Image
+
+from .params import SyntheticParams
+from .render import Studio
+from .shots import Shot
+
+Progress = Callable[[int, int], None]
+_CHUNK = 48  # files: a few persons, under a second of work
+_ALONE = 600  # files that take about as long as starting processes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file: a shot's picture, or its structure map turned by `angle` degrees."""
+
+    path: str
+    shot: Shot
+    angle: int | None = None
+
+
+def render_files(
+    params: SyntheticParams,
+    jobs: Sequence[Job],
+    folder: Path,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write all files under `folder`. `progress(done, total)` is called from this process."""
+    for parent in sorted({Path(job.path).parent for job in jobs}):
+        (folder / parent).mkdir(parents=True, exist_ok=True)
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    done = 0
+    for count in _run(functools.partial(_render_chunk, params, folder), chunks, _count(processes, len(jobs))):
+        done += count
+        if progress:
+            progress(done, len(jobs))
+
+
+def _run(render: Callable[[Sequence[Job]], int], chunks: list[Sequence[Job]], processes: int) -> Iterator[int]:
+    if processes == 1:
+        yield from map(render, chunks)
+        return
+    # spawn, not fork: the caller may already run threads
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(render, chunks)
+
+
+def _count(processes: int | None, files: int) -> int:
+    """How many processes: as asked for, else all cores this process may use if that is worth starting them."""
+    if multiprocessing.current_process().daemon:
+        return 1  # a pool's worker may not start processes
+    if processes is not None:
+        return processes
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if files < _ALONE else cores
+
+
+def _render_chunk(params: SyntheticParams, folder: Path, jobs: Sequence[Job]) -> int:
+    studio = _studio(params)
+    for job in jobs:
+        if job.angle is None:
+            pixels = studio.picture(job.shot)
+        else:
+            pixels = studio.structure(job.shot, radians(job.angle))
+        Image.fromarray(pixels).save(folder / job.path, compress_level=1)  # noise does not compress
+    return len(jobs)
+
+
+@functools.lru_cache(maxsize=1)
+def _studio(params: SyntheticParams) -> Studio:
+    return Studio(params)

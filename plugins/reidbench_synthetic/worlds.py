@@ -1,0 +1,159 @@
+"""The worlds persons are filmed in, and how many of them each size holds.
+
+Nuisances are set so that a small net can learn in minutes and does not saturate. Kept out, because they stop
+small nets from learning at all: shrinking beyond 1.5, blur beyond 0.5, jitter beyond 0.04, gain and
+white-balance spreads far above 0.1, vivid backgrounds, dark pictures in thick haze. What makes the gap between
+worlds instead: clothes of the season, camera pitch, aspect, a common colour cast and exposure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .palettes import AUTUMN, SUMMER, WINTER, Colour, Season
+
+WorldName = Literal["plaza", "station", "arcade", "crowd"]
+SizeName = Literal["tiny", "small", "medium", "full"]
+Place = Literal["plaza", "station", "arcade"]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the cameras of a place have in common; each camera draws its own values from these."""
+
+    place: Place
+    pitch: Range  # radians that a camera looks down
+    gain: float  # standard deviations in stops: gain, red and blue, gamma
+    balance: float
+    gamma: float
+    saturation: Range
+    blur: Range  # sigma in pixels of a picture 128 high
+    shrink: Range  # the picture is shrunk by this and enlarged again
+    noise: Range
+    haze: Range
+    ambient: Range  # share of the light that has no direction
+    occlusion: float  # probability that something stands before the person
+    jitter: float  # standard deviation of the framing, in picture sizes
+    yaw_spread: float  # standard deviation in radians of a walk's direction
+    aspect: float  # persons are drawn this much wider
+    exposure: float  # stops
+    background_saturation: float
+    cast: Colour = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class World:
+    """`key` names the world in random streams: never change or reuse one. A pool has no test side."""
+
+    key: int
+    seasons: tuple[Season, ...]
+    conditions: tuple[Conditions, ...]
+    pool: bool = False
+
+    def at_camera(self, camera: int) -> Conditions:
+        """The conditions of a camera, counted from 0; a mixed world deals them out in turn."""
+        return self.conditions[camera % len(self.conditions)]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is rendered; distractors and junk are pictures, and stand in the gallery."""
+
+    train_identities: int
+    test_identities: int
+    cameras: int
+    images: int  # of each identity and camera
+    height: int
+    width: int
+    distractors: int = 0
+    junk: int = 0
+    irrelevant: int = 0
+
+
+_PLAZA = Conditions(
+    place="plaza",
+    pitch=(0.05, 0.22),
+    gain=0.112,
+    balance=0.08,
+    gamma=0.117,
+    saturation=(0.85, 1.1),
+    blur=(0.0, 0.4),
+    shrink=(1.0, 1.25),
+    noise=(0.004, 0.014),
+    haze=(0.0, 0.05),
+    ambient=(0.45, 0.65),
+    occlusion=0.08,
+    jitter=0.022,
+    yaw_spread=0.5,
+    aspect=1.35,
+    exposure=0.0,
+    background_saturation=0.5,
+)
+_STATION = Conditions(
+    place="station",
+    pitch=(0.20, 0.42),
+    gain=0.126,
+    balance=0.096,
+    gamma=0.117,
+    saturation=(0.75, 1.0),
+    blur=(0.0, 0.4),
+    shrink=(1.0, 1.3),
+    noise=(0.005, 0.016),
+    haze=(0.02, 0.09),
+    ambient=(0.5, 0.7),
+    occlusion=0.10,
+    jitter=0.026,
+    yaw_spread=0.5,
+    aspect=1.45,
+    exposure=-0.2,
+    background_saturation=0.35,
+    cast=(0.94, 0.99, 1.08),
+)
+_ARCADE = Conditions(
+    place="arcade",
+    pitch=(0.12, 0.32),
+    gain=0.13,
+    balance=0.11,
+    gamma=0.125,
+    saturation=(0.8, 1.1),
+    blur=(0.0, 0.4),
+    shrink=(1.0, 1.25),
+    noise=(0.006, 0.016),
+    haze=(0.0, 0.06),
+    ambient=(0.4, 0.6),
+    occlusion=0.10,
+    jitter=0.024,
+    yaw_spread=0.5,
+    aspect=1.25,
+    exposure=-0.15,
+    background_saturation=0.45,
+    cast=(1.10, 0.99, 0.84),
+)
+
+WORLDS: dict[WorldName, World] = {
+    "plaza": World(key=1, seasons=(SUMMER,), conditions=(_PLAZA,)),
+    "station": World(key=2, seasons=(WINTER,), conditions=(_STATION,)),
+    "arcade": World(key=3, seasons=(AUTUMN,), conditions=(_ARCADE,)),
+    "crowd": World(key=4, seasons=(SUMMER, WINTER, AUTUMN), conditions=(_PLAZA, _STATION, _ARCADE), pool=True),
+}
+
+_SIZES: dict[SizeName, Size] = {
+    "tiny": Size(12, 12, cameras=3, images=2, height=48, width=24, distractors=6, junk=3),
+    "small": Size(100, 100, cameras=6, images=2, height=64, width=32, distractors=60, junk=30),
+    "medium": Size(400, 200, cameras=6, images=4, height=64, width=32, distractors=200, junk=100),
+    "full": Size(400, 400, cameras=8, images=4, height=128, width=64, distractors=400, junk=200),
+}
+# A tenth of a pool's pictures shows nobody: 8 of 80, 133 of 1333, ...
+_POOL_SIZES: dict[SizeName, Size] = {
+    "tiny": Size(12, 0, cameras=3, images=2, height=48, width=24, irrelevant=8),
+    "small": Size(100, 0, cameras=6, images=2, height=64, width=32, irrelevant=133),
+    "medium": Size(400, 0, cameras=6, images=4, height=64, width=32, irrelevant=1067),
+    "full": Size(600, 0, cameras=8, images=4, height=128, width=64, irrelevant=2133),
+}
+
+
+def size_of(world: WorldName, size: SizeName) -> Size:
+    """The counts of a world at a size."""
+    return (_POOL_SIZES if WORLDS[world].pool else _SIZES)[size]
