@@ -13,7 +13,14 @@ Floats = NDArray[np.float32]
 
 
 def _sums(
-    indptr: Ints, indices: Ints, data: Floats, starts: NDArray[np.int64], edges: Ints, rows: Ints, values: Floats, n: int
+    indptr: Ints,
+    indices: Ints,
+    data: Floats,
+    starts: NDArray[np.int64],
+    edges: Ints,
+    rows: Ints,
+    values: Floats,
+    n: int,
 ) -> tuple[Floats, Ints, Ints]:
     """CSR arrays: for each row, add min(entry, entry of the same column) to the rows that meet it there.
 

@@ -48,7 +48,7 @@ def _index(vectors: Vectors) -> Any:
     import faiss
 
     halves = None if vectors.halves is None else -vectors.halves
-    index = faiss.IndexFlatIP(vectors.values.shape[1] + (halves is not None))
+    index: Any = faiss.IndexFlatIP(vectors.values.shape[1] + (halves is not None))
     if gpus():
         index = faiss.index_cpu_to_all_gpus(index)
     for start in range(0, len(vectors), QUERIES):

@@ -48,8 +48,8 @@ class Labels:
         return labels
 
 
-def _integers(name: str, values: Any) -> Ints:
-    values = np.asarray(values)
+def _integers(name: str, given: Any) -> Ints:
+    values = np.asarray(given)
     if values.ndim != 1:
         raise MetricError(f"{name} must have one dimension, not shape {values.shape}")
     if values.size and values.dtype.kind not in "iu":

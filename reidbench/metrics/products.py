@@ -12,6 +12,7 @@ from reidbench.metrics.errors import MetricError
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Rows = NDArray[np.integer[Any]]
 
 BLOCK_ROWS = 512  # products of far fewer rows leave up to a third of the speed unused
 LEAST_BLOCK_ROWS = 128
@@ -31,9 +32,8 @@ class Products:
     def __init__(self, query: NDArray[Any], gallery: NDArray[Any], distance: str) -> None:
         self.query, self.gallery = features("query_features", query), features("gallery_features", gallery)
         if self.query.shape[1] != self.gallery.shape[1]:
-            raise MetricError(
-                f"query_features has {self.query.shape[1]} dimensions but gallery_features {self.gallery.shape[1]}"
-            )
+            widths = f"query_features {self.query.shape[1]} but gallery_features {self.gallery.shape[1]} dimensions"
+            raise MetricError(f"{widths}: only equal ones can be compared")
         self.cosine = distance == "cosine"
         self.query_norms = norms("query_features", self.query)
         self.gallery_norms = norms("gallery_features", self.gallery)
@@ -64,36 +64,35 @@ class Products:
             tile = self.gallery[start : start + TILE_ROWS].astype(np.float32)
             np.matmul(query, tile.T, out=out[:, start : start + TILE_ROWS])
 
-    def _weighted(self, rows: slice | NDArray[np.intp]) -> Doubles:
+    def _weighted(self, rows: slice | Rows) -> Doubles:
         """Queries with the factor that turns their products into keys: of length 1, or times 2, negated."""
-        query = self.query[rows].astype(np.float64)
-        if not self.cosine:
-            return query * -2.0
-        lengths = np.sqrt(np.einsum("ij,ij->i", query, query))
-        return query * -_inverse(lengths)[:, None]
+        query: Doubles = self.query[rows].astype(np.float64)
+        if self.cosine:
+            query *= -_inverse(np.sqrt(np.einsum("ij,ij->i", query, query)))[:, None]
+        else:
+            query *= -2.0
+        return query
 
     def window(self, start: int, stop: int) -> Doubles:
         """[b]: float32 keys of one row that differ by less may be in either order.
 
-        Rounding errors of a sum of D products grow with sqrt(D); measured on unit vectors of 768 and 2,048 dimensions
-        the largest of 10^7 errors was a tenth of this.
+        Rounding errors of a sum of D products grow with sqrt(D). Of 5 million products of unit vectors in 768 and in
+        2,048 dimensions none was off by more than a sixth of this.
         """
-        eps = float(np.finfo(np.float32).eps)
-        return self._scales(self.query_norms[start:stop]) * eps * (4 + np.sqrt(self.query.shape[1]))
+        return self._scales(self.query_norms[start:stop], np.finfo(np.float32))
 
-    def tolerance(self, queries: NDArray[np.intp]) -> Doubles:
+    def tolerance(self, queries: Rows) -> Doubles:
         """[m]: float64 keys that differ by less are equal."""
-        eps = float(np.finfo(np.float64).eps)
-        return self._scales(self.query_norms[queries]) * eps * (4 + np.sqrt(self.query.shape[1]))
+        return self._scales(self.query_norms[queries], np.finfo(np.float64))
 
-    def _scales(self, query_norms: Floats) -> Doubles:
-        lengths = query_norms.astype(np.float64)
-        if self.cosine:
-            return np.ones_like(lengths)
+    def _scales(self, query_norms: Floats, precision: np.finfo[Any]) -> Doubles:
+        lengths: Doubles = query_norms.astype(np.float64)
         largest = float(self.gallery_norms.max())
-        return 2.0 * lengths * largest + largest**2
+        scales = np.ones_like(lengths) if self.cosine else 2.0 * lengths * largest + largest**2
+        scales *= float(precision.eps) / 2 * (8 + self.query.shape[1] ** 0.5)
+        return scales
 
-    def pairs(self, queries: NDArray[np.intp], rows: NDArray[np.intp]) -> Doubles:
+    def pairs(self, queries: Rows, rows: Rows) -> Doubles:
         """[m]: float64 keys of single pairs; the same pair of vectors always gives the same key."""
         keys = np.empty(len(rows))
         step = max(1, PAIR_BYTES // (8 * self.gallery.shape[1]))
@@ -105,7 +104,7 @@ class Products:
             keys[part] = products * _inverse(np.sqrt(squares)) if self.cosine else products + squares
         return keys
 
-    def rows(self, queries: NDArray[np.intp]) -> Doubles:
+    def rows(self, queries: Rows) -> Doubles:
         """[m, G]: float64 keys of whole rows, for queries whose gallery is one heap of near-ties."""
         keys = np.empty((len(queries), len(self.gallery)))
         weighted = self._weighted(queries)
@@ -149,7 +148,8 @@ def norms(name: str, values: NDArray[Any]) -> Floats:
 
 
 def _inverse(lengths: NDArray[Any]) -> NDArray[Any]:
-    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    inverse: NDArray[Any] = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return inverse
 
 
 def _multipliable(values: NDArray[Any]) -> bool:

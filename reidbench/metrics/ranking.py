@@ -34,8 +34,8 @@ class Ranking:
     pairs of a query and a gallery row that the camera rule removed.
     """
 
-    mAP: float
-    mINP: float
+    mAP: float  # noqa: N815 - the field's own spelling
+    mINP: float  # noqa: N815
     cmc: NDArray[np.float64]
     cmc_at: dict[int, float]
     ap: NDArray[np.float64]
@@ -100,7 +100,8 @@ def rank_distances(
         )
     step = max(1, _DISTANCE_BYTES // (8 * distances.shape[1]))
     parts = (distances[start : start + step] for start in range(0, len(distances), step))
-    return rank_blocks(map(_comparable, parts), *dataclasses.astuple(labels), rules, max_rank)
+    rules = dataclasses.replace(rules or Rules(), distance="given")
+    return _rank(_finite(map(_comparable, parts)), labels, rules, max_rank)
 
 
 def rank_blocks(

@@ -57,7 +57,7 @@ def squared_on(pattern: Sparse, vectors: Vectors, near: Neighbours) -> Floats:
     known = (np.arange(n)[:, None] * n + np.take_along_axis(near.indices, order, 1)).ravel()
     at = np.searchsorted(known, wanted)
     at[at == len(known)] = 0
-    found = np.take_along_axis(near.squared, order, 1).ravel()[at]
+    found: Floats = np.take_along_axis(near.squared, order, 1).ravel()[at]
     missing = np.flatnonzero(known[at] != wanted)
     found[missing] = vectors.squared(vectors.pairs(rows[missing], pattern.indices[missing]))
     return found

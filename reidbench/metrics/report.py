@@ -129,11 +129,11 @@ def compare(reports: Sequence[Report]) -> tuple[list[Comparison], str]:
 
 
 def _comparable(a: Report, b: Report) -> bool:
-    counted = [np.isnan(report.per_query()["mAP"]) for report in (a, b)]
+    mine, theirs = (np.isnan(report.per_query()["mAP"]) for report in (a, b))
     return (
         np.array_equal(a.query_pids, b.query_pids)
         and np.array_equal(a.query_camids, b.query_camids)
-        and np.array_equal(*counted)
+        and np.array_equal(mine, theirs)
     )
 
 

@@ -72,9 +72,7 @@ def over_seeds(values: Any, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, len(values), level)
 
 
-def paired_bootstrap(
-    first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0
-) -> Difference:
+def paired_bootstrap(first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Difference:
     """Paired bootstrap of first - second over the same queries: per-query results [Q], or [S, Q] with the same seeds.
 
     Seeds are averaged for each query, then queries are drawn again: the interval is about other queries, not about
@@ -92,9 +90,7 @@ def paired_bootstrap(
     return Difference(float(differences.mean()), low, high, len(differences), level, _share(means))
 
 
-def paired_seeds(
-    first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0
-) -> Difference:
+def paired_seeds(first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Difference:
     """t-interval of first - second over the same seeds [S]; `share` from a bootstrap over the seeds.
 
     One seed has a difference but no interval, so that it is within noise. Raises MetricError for unequal lengths.
@@ -170,8 +166,8 @@ def _share(means: Doubles) -> float:
     return float(np.mean(means > 0) + np.mean(means == 0) / 2)
 
 
-def _vector(name: str, values: Any) -> Doubles:
-    values = np.asarray(values, np.float64)
+def _vector(name: str, given: Any) -> Doubles:
+    values: Doubles = np.asarray(given, np.float64)
     if values.ndim != 1:
         raise MetricError(f"{name} must have one dimension, not shape {values.shape}")
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,7 @@ def nearest(vectors: Vectors, k: int, farthest: bool = False) -> tuple[NearestLi
     """
     n = len(vectors)
     lists, least = NearestLists(n, k), np.full(n, np.inf, np.float32) if farthest else None
-    edges = np.linspace(0, n, -(-n // BLOCK) + 1).astype(int)
-    parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = blocks(n)
     size = max(part.stop - part.start for part in parts)
     space, mask = np.empty(size * size, np.float32), np.empty(size * size, bool)
     for part in parts:
@@ -75,6 +75,12 @@ def nearest(vectors: Vectors, k: int, farthest: bool = False) -> tuple[NearestLi
                 np.minimum(least[rows], block.min(1), out=least[rows])
                 np.minimum(least[cols], block.min(0), out=least[cols])
     return lists, least
+
+
+def blocks(n: int) -> list[slice]:
+    """Consecutive rows in blocks of at most BLOCK, all but equal in size."""
+    edges = np.linspace(0, n, -(-n // BLOCK) + 1).astype(int).tolist()
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _product(vectors: Vectors, rows: slice, cols: slice, space: Floats) -> Floats:

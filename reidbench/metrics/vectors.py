@@ -27,7 +27,8 @@ class Vectors:
             raise MetricError(f"distance={distance!r} is unknown; choose one of cosine, euclidean")
         parts = [features(name, values) for name, values in arrays.items()]
         if len({part.shape[1] for part in parts}) > 1:
-            raise MetricError(f"{' and '.join(arrays)} have different dimensions: {[p.shape[1] for p in parts]}")
+            widths = [f"{name} {part.shape[1]}" for name, part in zip(arrays, parts, strict=True)]
+            raise MetricError(f"{' but '.join(widths)} dimensions: only equal ones can be compared")
         lengths = np.concatenate([norms(name, part) for name, part in zip(arrays, parts, strict=True)])
         self.distance = distance
         self.cosine = distance == "cosine"
@@ -46,7 +47,7 @@ class Vectors:
 
     def block(self, rows: slice, cols: slice, out: Floats | None = None) -> Floats:
         """[rows, cols]: similarities, one matrix product."""
-        found = np.matmul(self.values[rows], self.values[cols].T, out=out)
+        found: Floats = np.matmul(self.values[rows], self.values[cols].T, out=out)
         if self.halves is not None:
             found -= self.halves[rows, None]
             found -= self.halves[cols]
@@ -68,10 +69,11 @@ class Vectors:
 
     def squared(self, similarities: Floats) -> Floats:
         """Squared distances."""
-        found = np.float32(-2) * similarities
+        found: Floats = np.float32(-2) * similarities
         if self.cosine:
             found += np.float32(2)
-        return np.maximum(found, 0, out=found)
+        np.maximum(found, 0, out=found)
+        return found
 
 
 def _centre(parts: list[NDArray[Any]], lengths: Floats) -> Doubles | None:

@@ -20,6 +20,10 @@ class Preprocess:
     mean: Sequence[float] = Backbone.mean
     std: Sequence[float] = Backbone.std
 
+    def __post_init__(self) -> None:
+        for name in ("size", "mean", "std"):  # from JSON they come as lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 [B, H, W, 3] to float [B, 3, H, W]."""
         images = pixels.permute(0, 3, 1, 2).float().div_(255)

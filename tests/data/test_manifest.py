@@ -1,0 +1,68 @@
+"""CSV manifests: what they say is read, what is wrong is told by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reidbench.data import read_manifest
+from reidbench.errors import DataError
+
+HEADER = "path,pid,camid,split,domain,time\n"
+ROWS = "a.jpg,1,0,train,day,0.5\nb.jpg,-1,0,train,,\nc.jpg,2,0,query,,\nd.jpg,2,11,gallery,,\ne.jpg,-1,1,gallery,,\n"
+
+
+def test_rows(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(HEADER + ROWS)
+    dataset = read_manifest(file)
+    assert dataset.root == tmp_path
+    assert dataset.train.samples == (("a.jpg", 1, 0, "day", 0.5),)  # junk is not trained on
+    assert dataset.gallery is not None
+    assert dataset.gallery.pids.tolist() == [2, -1]
+    assert dataset.gallery.camids.tolist() == [11, 1]
+
+
+def test_a_pool_has_only_train_rows(tmp_path: Path) -> None:
+    file = tmp_path / "pool.csv"
+    file.write_text("path,pid,camid,split\nx.jpg,0,0,train\n")
+    dataset = read_manifest(file)
+    assert dataset.query is None
+    assert dataset.train.pids.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,pid,split\n", ":1: columns missing camid"),
+        ("path,pid,camid,split,sex\n", ":1: columns unknown 'sex'"),
+        (HEADER + "a.jpg,x,0,train,,\n", ":2: pid 'x' is no whole number"),
+        (HEADER + "a.jpg,1,0,train,,\nb.jpg,1,1.5,train,,\n", ":3: camid '1.5'"),
+        (HEADER + "a.jpg,1,0,val,,\n", ":2: split 'val' is none of"),
+        (HEADER + "../a.jpg,1,0,train,,\n", "must be relative and stay inside"),
+        (HEADER + "/a.jpg,1,0,train,,\n", "must be relative and stay inside"),
+        (HEADER + "a.jpg,-2,0,train,,\n", "negative"),
+        (HEADER + "a.jpg,1,0,train,,soon\n", "time 'soon'"),
+        (HEADER + "a.jpg,1,0,train,,\na.jpg,1,0,train,,\n", ":3: a.jpg appears twice in train"),
+        (HEADER + "a.jpg,1,0\n", ":2: this line has another number of columns"),
+        (HEADER + "a.jpg,1,0,query,,\n", "no row with split=train"),
+        (HEADER + "a.jpg,1,0,train,,\nb.jpg,1,0,query,,\n", "split=query but none with split=gallery"),
+        ("", ":1: columns missing"),
+    ],
+)
+def test_mistakes(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_manifest(file)
+    assert words in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_binary_and_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such manifest"):
+        read_manifest(tmp_path / "none.csv")
+    (tmp_path / "bin.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(DataError, match="not a CSV text file"):
+        read_manifest(tmp_path / "bin.csv")

@@ -1,0 +1,57 @@
+"""The readers as components: fingerprints, strictness, images that are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reidbench import plugins
+from reidbench.errors import DataError
+from reidbench.testing import write_market_folder
+from reidbench_datasets import FolderParams, ManifestParams
+from reidbench_datasets import manifest as manifest_reader
+from reidbench_datasets import market as market_reader
+
+
+def test_strict_refuses_strays(tmp_path: Path) -> None:
+    root = write_market_folder(tmp_path / "m")
+    (root / "query" / "stray.png").write_bytes(b"")
+    assert market_reader.open_folder(FolderParams(), root, tmp_path).notes
+    with pytest.raises(DataError, match=r"query: 1 files left out, their names do not match: stray\.png"):
+        market_reader.open_folder(FolderParams(strict=True), root, tmp_path)
+
+
+def test_market1501_is_stricter_than_market_folder(tmp_path: Path) -> None:
+    root = write_market_folder(tmp_path / "m")  # .png, which the release does not have
+    with pytest.raises(DataError, match="no image with a name like"):
+        market_reader.open_market1501(FolderParams(), root, tmp_path)
+
+
+def test_fingerprint_of_a_folder_is_that_of_its_parts(tmp_path: Path) -> None:
+    root = write_market_folder(tmp_path / "m")
+    before = market_reader.fingerprint(FolderParams(), root)
+    (root / "readme.txt").write_text("not part of the data")
+    assert market_reader.fingerprint(FolderParams(), root) == before
+    (root / "query" / "0001_c1s1_000009_00.png").write_bytes(b"x")
+    assert market_reader.fingerprint(FolderParams(), root) != before
+
+
+def test_manifest_with_images_elsewhere(tmp_path: Path) -> None:
+    root = write_market_folder(tmp_path / "m")
+    rows = [f"{path.relative_to(root)},{int(path.name[:4])},0,train" for path in sorted((root / "query").iterdir())]
+    file = tmp_path / "data.csv"
+    file.write_text("path,pid,camid,split\n" + "\n".join(rows) + "\n")
+    with pytest.raises(DataError, match=r"8 of 8 images are not there, first query/0005_c1s1_000000_00\.png"):
+        manifest_reader.open_manifest(ManifestParams(), file, tmp_path)
+    dataset = manifest_reader.open_manifest(ManifestParams(images="m"), file, tmp_path)
+    assert dataset.train.image(0).shape == (32, 16, 3)
+    before = manifest_reader.fingerprint(ManifestParams(images="m"), file)
+    picture = root / rows[0].split(",")[0]
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    assert manifest_reader.fingerprint(ManifestParams(images="m"), file) != before
+
+
+def test_every_reader_says_that_it_needs_a_root(registry: plugins.Registry) -> None:
+    for name in ("market1501", "market-folder", "csv-manifest"):
+        assert "root" in registry.get("dataset", name).requires
