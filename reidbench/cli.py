@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from . import __version__, config, display, executors, plan, plugins, report, runner
+from . import __version__, cli_data, config, display, executors, plan, plugins, report, runner
 from .errors import ConfigError, ReidbenchError
 from .store import Store
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(cli_data.app)
 # Spelled out for the command line; a test holds them to what is really there.
 ExecutorName = Literal["inline", "process"]
 FormatName = Literal["md", "csv", "json"]

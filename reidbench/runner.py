@@ -132,7 +132,7 @@ class Runner:
 
     def run(self) -> Outcome:
         """Run until every stage is made, failed or blocked. On Ctrl-C ends the workers and raises KeyboardInterrupt."""
-        self.store.clean_tmp()
+        self.store.prepare()
         self.waiting = missing(self.plan, self.store)
         self.display.begin(len(self.waiting))
         for key in self.waiting:

@@ -210,13 +210,17 @@ class Store:
             write_whole(file, json.dumps(_identity()))
             return True
 
-    def clean_tmp(self) -> None:
-        """Remove temporary folders of writers on this host that are gone."""
-        with contextlib.suppress(FileNotFoundError):
-            for folder in (self.root / "tmp").iterdir():
-                pid = folder.name.split("-")[1]
-                if not pid.isdigit() or process_start(int(pid)) is None:
-                    shutil.rmtree(folder, ignore_errors=True)
+    def prepare(self) -> None:
+        """Make the store's folders, and remove temporary ones of writers on this host that are gone.
+
+        Raises StoreError when the place cannot be written.
+        """
+        self._place("objects", "any")
+        temporary = self._place("tmp", "any").parent
+        for folder in temporary.iterdir():
+            pid = folder.name.split("-")[1]
+            if not pid.isdigit() or process_start(int(pid)) is None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:

@@ -196,7 +196,8 @@ def test_untrained_features_need_no_source_and_say_so(matrix: Callable[..., Path
 def test_protocol_words(matrix: Callable[..., Path], toys: Registry) -> None:
     file = matrix(
         tasks="{t: {source: tiny, target: tiny, pool: tiny, adapt_on: test}}",
-        methods="{m: {select: peeking, pretrain: moco, finetune: bot, adapt: usl}, e: {ensemble: [m, n]}, n: {finetune: bot}}",
+        methods="""{m: {select: peeking, pretrain: moco, finetune: bot, adapt: usl},
+                    n: {finetune: bot}, e: {ensemble: [m, n]}}""",
     )
     rows = {row.method: row for row in expand(file, toys).rows}
     assert rows["m"].protocol == "source labels, pool, target images, transductive, target-labels, AP step"

@@ -208,7 +208,7 @@ def test_temporary_folders_of_the_dead_are_removed(tmp_path: Path) -> None:
     alive = tmp_path / "tmp" / f"k-{os.getpid()}-1"
     dead.mkdir(parents=True)
     alive.mkdir()
-    Store(tmp_path).clean_tmp()
+    Store(tmp_path).prepare()
     assert not dead.exists()
     assert alive.exists()
 

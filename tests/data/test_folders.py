@@ -72,7 +72,7 @@ def test_folder_without_any_image(folder: Path) -> None:
     for file in (folder / "query").iterdir():
         file.unlink()
     (folder / "query" / "readme.txt").write_text("x")
-    with pytest.raises(DataError, match="no image with a name like 0002_c1s1_000451_03.jpg among 1 files"):
+    with pytest.raises(DataError, match=r"no image with a name like 0002_c1s1_000451_03\.jpg among 1 files"):
         read_market_folder(folder)
 
 

@@ -67,10 +67,7 @@ def test_ties_are_ordered_by_index(n: int, k: int, levels: int, block: int, seed
 @pytest.mark.parametrize("backend", ["product", "faiss"])
 def test_copies_under_cosine(backend: Any) -> None:
     """Eleven copies of everything, more than the margin: each list starts with the copies, by index."""
-    features = (
-        np.tile(blobs(40), (11, 1)).astype(np.float32)
-        * np.repeat(np.float32([1, 2, 4, 8, 3, 5, 6, 7, 9, 10, 11]), 40)[:, None]
-    )
+    features = np.tile(blobs(40), (11, 1)).astype(np.float32) * np.repeat(np.float32(2) ** np.arange(11), 40)[:, None]
     found = nearest_neighbours(features, 5, backend=backend)
     np.testing.assert_array_equal(found.indices, (np.arange(440) % 40)[:, None] + 40 * np.arange(5))
 

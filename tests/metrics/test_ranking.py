@@ -132,7 +132,11 @@ def brute_force(distances: Any, q_pids: Any, q_camids: Any, g_pids: Any, g_camid
         aps.append(sum(terms) / len(terms)), inps.append(len(places) / places[-1]), firsts.append(places[0])
     valid = [f > 0 for f in firsts]
     counted = sum(valid) if rules.invalid == "drop" else len(valid)
-    mean = lambda values: sum(v for v, ok in zip(values, valid, strict=True) if ok) / counted if counted else 0.0
+
+    def mean(values: Any) -> float:
+        total = sum(v for v, ok in zip(values, valid, strict=True) if ok)
+        return float(total / counted) if counted else 0.0
+
     return {
         "mAP": mean(aps),
         "mINP": mean(inps),
@@ -218,7 +222,7 @@ def test_euclidean_features_match_brute_force(labels: tuple[Any, ...], rules: Ru
 @settings(deadline=None, max_examples=200)
 @given(labels=labelled(), rules=st.sampled_from(ALL_RULES), heap=st.booleans(), data=st.data())
 def test_cosine_features_match_brute_force(labels: tuple[Any, ...], rules: Rules, heap: bool, data: Any) -> None:
-    """Gallery rows are copies of a few vectors, at several lengths: ties in every row, whatever float32 makes of them."""
+    """Gallery rows are copies of a few vectors, at several lengths: ties in every row, whatever float32 makes of it."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     kinds = rng.normal(size=(data.draw(st.integers(1, 5)), 8))
     if heap:
@@ -414,7 +418,7 @@ ONE = np.ones((1, 2)), [7], [1], np.ones((1, 2)), [7], [2]
         (3, np.array([[1, np.inf]]), "gallery_features row 0 holds NaN or infinity"),
         (3, np.array([[1, 1e30]]), "gallery_features row 0 has length 1e\\+30"),
         (3, np.ones((2, 2)), "gallery_features has 2 rows but gallery_pids has 1 entries"),
-        (3, np.ones((1, 3)), "query_features has 2 dimensions but gallery_features 3"),
+        (3, np.ones((1, 3)), "query_features 2 but gallery_features 3 dimensions"),
         (0, np.ones(2), "query_features must have two dimensions"),
         (0, np.ones((1, 2), complex), "query_features must be real numbers, not complex128"),
         (0, np.ones((1, 0)), "query_features has no dimension"),

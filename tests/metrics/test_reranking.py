@@ -148,5 +148,5 @@ def test_names_and_errors() -> None:
     ):
         with pytest.raises(MetricError, match=message):
             Reranking(**kwargs)  # type: ignore[arg-type]
-    with pytest.raises(MetricError, match="different dimensions"):
+    with pytest.raises(MetricError, match="query_features 3 but gallery_features 4"):
         rerank(np.ones((2, 3)), np.ones((2, 4)))

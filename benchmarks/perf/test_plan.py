@@ -1,0 +1,54 @@
+"""Planning is for people who wait at a prompt: 10,000 cells in under 3 seconds, start included."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reidbench import config, plan, plugins
+
+CELLS = 10_000
+
+
+def write_matrix(folder: Path, methods: int = 20, tasks: int = 10, seeds: int = 25, evaluators: int = 2) -> Path:
+    """A matrix of methods x tasks x seeds x evaluators = 10,000 rows, with shared pre-trainings of none."""
+    recipes = "\n".join(f"  m{n}: {{finetune: {{use: bot, epochs: {n + 1}}}}}" for n in range(methods))
+    columns = "\n".join(f"  t{n}: {{source: w{n}, target: w{(n + 1) % tasks}}}" for n in range(tasks))
+    data = "\n".join(f"  w{n}: {{use: synthetic, world: plaza, size: tiny, seed: {n}}}" for n in range(tasks))
+    rules = ["{use: cosine}", "{use: cosine, ap: trapezoid}"][:evaluators]
+    file = folder / "large.yaml"
+    file.write_text(
+        f"image_size: [48, 24]\nseeds: {list(range(seeds))}\nbackbone: resnet-tiny\nevaluate: [{', '.join(rules)}]\n"
+        f"data:\n{data}\ntasks:\n{columns}\nmethods:\n{recipes}\n"
+    )
+    return file
+
+
+def test_plan_10000_cells(benchmark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """In this process: YAML to stages and keys."""
+    file = write_matrix(tmp_path)
+    registry = plugins.load()
+    the_plan = benchmark(lambda: plan.expand(config.read(file, registry), registry))
+    assert len(the_plan.rows) == CELLS
+    benchmark.extra_info["stages"] = len(the_plan.stages)
+    assert benchmark.stats["median"] < 3
+
+
+def test_plan_command_10000_cells(benchmark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """The whole command, as typed; beside it a bare Python start, the part that no program can save."""
+    file = write_matrix(tmp_path)
+    command = [sys.executable, "-m", "reidbench", "plan", str(file), "--store", str(tmp_path / "store")]
+    done = benchmark.pedantic(
+        lambda: subprocess.run(command, capture_output=True, text=True, check=True), rounds=3, warmup_rounds=1
+    )
+    assert f"{CELLS} rows" in done.stdout
+    assert benchmark.stats["median"] < 3
+
+
+@pytest.mark.parametrize("code", ["pass", "import reidbench.cli"])
+def test_start(benchmark, code: str) -> None:  # type: ignore[no-untyped-def]
+    """For comparison: a bare interpreter, and the imports of the command line."""
+    benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", code], check=True), rounds=3, warmup_rounds=1)

@@ -1,0 +1,186 @@
+"""The command line as a person or a script meets it: output, exit codes, and a start without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench import cli, executors, plugins, report
+from reidbench.testing import make_plugin
+
+
+def reidbench(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join(sys.path)
+    return subprocess.run(
+        [sys.executable, "-m", "reidbench", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+    )
+
+
+HEAVY = ("torch", "torchvision", "lightning_fabric", "faiss", "sklearn", "scipy.stats", "PIL.Image")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["plugins"], ["plan"], ["table"], ["show", "finetuner", "bot"]])
+def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], tmp_path: Path) -> None:
+    arguments = [*command, str(matrix()), "--store", str(tmp_path)] if command[0] in ("plan", "table") else command
+    code = (
+        "import sys\nfrom reidbench import cli\n"
+        f"sys.argv = ['reidbench', *{arguments!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('\\nHEAVY', [name for name in " + repr(HEAVY[:5]) + " if name in sys.modules])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("HEAVY []\n")
+
+
+def test_choices_on_the_command_line_are_those_that_are_there() -> None:
+    assert typing.get_args(cli.Kind) == tuple(plugins.HOOKS)
+    assert typing.get_args(cli.ExecutorName) == executors.NAMES
+    assert typing.get_args(cli.FormatName) == tuple(report.FORMATS)
+
+
+def test_run_table_and_plan(matrix: Callable[..., Path], tmp_path: Path) -> None:
+    file, store = matrix(), tmp_path / "store"
+    planned = reidbench("plan", file, "--store", store)
+    assert "4 stages, 4 to run" in planned.stdout
+    assert not store.exists()  # planning writes nothing
+    first = reidbench("run", file, "--store", store)
+    assert first.returncode == 0, first.stderr
+    assert "| untrained | " in first.stdout
+    assert f"results: {store}" in first.stderr
+    assert "\x1b" not in first.stdout + first.stderr  # no terminal, no colours
+    again = reidbench("run", file, "--store", store)
+    assert again.stdout == first.stdout
+    assert "nothing to run" in again.stderr
+    shown = reidbench("table", file, REIDBENCH_STORE=str(store))
+    assert shown.stdout == first.stdout
+    planned = reidbench("plan", file, "--store", store, "--json")
+    assert json.loads(planned.stdout)["to_run"] == 0
+    out = tmp_path / "table.csv"
+    assert reidbench("table", file, "--store", store, "--format", "csv", "-o", out).stdout == ""
+    assert out.read_text().startswith("method,task,evaluator,seed,")
+
+
+def test_plan_warns_when_code_changed_and_its_version_did_not(matrix: Callable[..., Path], tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    text = (
+        "from reidbench import Component, hookimpl\n@hookimpl\ndef reidbench_finetuners():\n"
+        "    yield Component('mine', 'my_plugin:run')\n\ndef run(ctx):\n"
+        "    from reidbench.training import BackboneEmbedder, Preprocess\n"
+        "    return BackboneEmbedder(ctx.backbone(), Preprocess(ctx.image_size))\n"
+    )
+    module = make_plugin(site, "my_plugin", text)
+    environment = {"PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "REIDBENCH_PLUGINS": "reidbench-my-plugin"}
+    file = matrix(methods="{m: {finetune: mine}}")
+    run = reidbench("run", file, "--store", tmp_path / "s", **environment)
+    assert run.returncode == 0, run.stderr
+    assert reidbench("plan", file, "--store", tmp_path / "s", **environment).stderr == ""
+    module.write_text(text + "\n# changed\n")
+    warned = reidbench("plan", file, "--store", tmp_path / "s", **environment)
+    assert "the code of finetune mine has changed since cached results" in warned.stderr
+
+
+def test_only_and_set(matrix: Callable[..., Path], tmp_path: Path) -> None:
+    file = matrix(methods="{untrained: {finetune: none}, colours: {finetune: colour-histogram}}")
+    done = reidbench(
+        "run", file, "--store", tmp_path / "s", "--only", "col*", "--set", "seeds=[5]", "--executor", "inline"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "untrained" not in done.stdout
+    wrong = reidbench("run", file, "--only", "nothing")
+    assert wrong.returncode == 2
+    assert "--only 'nothing' matches no method" in wrong.stderr
+
+
+def test_failed_cells_exit_with_1_and_end_with_the_command_that_resumes(
+    matrix: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = matrix(data=f"{{tiny: {{use: market-folder, root: {tmp_path}}}}}")
+    done = reidbench("run", file, "--store", tmp_path / "a store")
+    assert done.returncode == 1
+    assert "failed" in done.stdout
+    assert done.stderr.rstrip().endswith(f"reidbench run {file} --store '{tmp_path}/a store'")
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(matrix: Callable[..., Path], tmp_path: Path) -> None:
+    methods = ", ".join(f"m{n}: {{finetune: {{use: bot, epochs: 300, lr: 0.{n}}}}}" for n in range(1, 5))
+    file = matrix(methods="{" + methods + "}")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "reidbench", "run", str(file), "--store", str(tmp_path / "s")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list((tmp_path / "s").glob("scratch/*/checkpoint")) and run.poll() is None:
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    _, error = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert "interrupted; what is finished is kept" in error
+    assert "Traceback" not in error
+    (checkpoint,) = (tmp_path / "s").glob("scratch/*/checkpoint")
+    assert checkpoint.stat().st_size > 0
+
+
+def test_plugins_listing(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    make_plugin(site, "broken_one", "raise RuntimeError('no \\x1b[31m good')\n")
+    path = os.pathsep.join([str(site), *sys.path])
+    listed = reidbench("plugins", PYTHONPATH=path, REIDBENCH_PLUGINS="reidbench-broken-one")
+    assert listed.returncode == 0
+    assert re.search(r"finetuner +bot ", listed.stdout)
+    assert "reidbench-broken-one:broken_one: NOT LOADED" in listed.stdout
+    assert "\x1b" not in listed.stdout
+    found = json.loads(reidbench("plugins", "--json", PYTHONPATH=path, REIDBENCH_PLUGINS="reidbench-broken-one").stdout)
+    assert [broken["name"] for broken in found["broken"]] == ["reidbench-broken-one:broken_one"]
+    assert {plugin["name"] for plugin in found["plugins"]} == set(plugins.BUILTIN)
+
+
+def test_show_tells_params_and_paper() -> None:
+    shown = reidbench("show", "finetuner", "bot").stdout
+    assert "epochs (int, default 120)" in shown
+    assert "paper: Bag of Tricks and A Strong Baseline" in shown
+    assert "official code: https://github.com/michuanhaohao/reid-strong-baseline (MIT)" in shown
+    assert "published: Market-1501 mAP/R1, ResNet-50 with centre loss: 85.9/94.5" in shown
+    wrong = reidbench("show", "finetuner", "bott")
+    assert wrong.returncode == 2
+    assert wrong.stderr == wrong.stderr.strip() + "\n"
+    assert "did you mean 'bot'?" in wrong.stderr
+
+
+def test_an_unwritable_store_is_one_sentence(matrix: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = reidbench("run", matrix(), "--store", tmp_path / "file" / "store")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "the store cannot be" in done.stderr
+
+
+def test_data_make_renders_a_folder_that_any_market_reader_reads(tmp_path: Path) -> None:
+    done = reidbench("data", "make", "plaza", "--size", "tiny", "-o", tmp_path / "plaza")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "plaza").iterdir() if path.is_dir()) == [
+        "bounding_box_test",
+        "bounding_box_train",
+        "query",
+    ]
+    assert "train: 72 images, 12 identities, 3 cameras" in done.stdout  # 12 identities x 3 cameras x 2 images
+    assert "query: 36 images, 12 identities, 3 cameras" in done.stdout
+    wrong = reidbench("data", "make", "plazza", "-o", tmp_path / "x")
+    assert wrong.returncode == 2
+    assert "world" in wrong.stderr

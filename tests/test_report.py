@@ -1,0 +1,137 @@
+"""Tables: summaries against hand calculation, every status with its reason, bytes that cannot break a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from reidbench import config, plan, report
+from reidbench.errors import ReidbenchError
+from reidbench.plan import Row
+from reidbench.plugins import Registry
+from reidbench.report.formats import one_line, table
+from reidbench.report.results import Leaderboard, Result, mean_interval, summarise
+from reidbench.store import Store
+
+
+def result(
+    method: str = "m", task: str = "t", seed: int = 0, pretrain: int | None = None, status: str = "ok", **more: object
+) -> Result:
+    row = Row(method, task, "cosine", seed, pretrain, "key", protocol="source labels, AP step")
+    metrics = more.get("metrics", {"mAP": 0.5, "cmc1": 0.75} if status == "ok" else {})
+    return Result(row, status, metrics, str(more.get("error", "")))  # type: ignore[arg-type]
+
+
+def board(*results: Result) -> Leaderboard:
+    return Leaderboard("Title", results, tuple(summarise(results)))
+
+
+def test_interval_against_scipy_and_by_hand() -> None:
+    values = [0.40, 0.50, 0.60]
+    mean, sd, ci95 = mean_interval(values)
+    assert mean == pytest.approx(0.5)
+    assert sd == pytest.approx(0.1)
+    assert ci95 is not None
+    # t(2, .975) = 4.303; 4.303 x .1 / sqrt(3) = .2484
+    assert ci95 == pytest.approx((0.5 - 0.2484, 0.5 + 0.2484), abs=1e-4)
+    assert ci95 == pytest.approx(stats.t.interval(0.95, 2, loc=0.5, scale=0.1 / math.sqrt(3)))
+    assert mean_interval([0.3]) == (0.3, None, None)
+
+
+def test_pretrainings_are_no_further_seeds() -> None:
+    results = [
+        result(seed=seed, pretrain=pretrain, metrics={"mAP": value})
+        for seed, pretrain, value in ((0, 0, 0.2), (0, 1, 0.4), (1, 0, 0.5), (1, 1, 0.7))
+    ]
+    (summary,) = summarise(results)
+    assert (summary.n, summary.pretrainings) == (2, 2)
+    assert summary.mean == pytest.approx((0.3 + 0.6) / 2)
+    assert summary.sd == pytest.approx(0.3 / math.sqrt(2))
+
+
+def test_markdown_shows_interval_seeds_and_reasons() -> None:
+    results = [
+        *(result(seed=seed, metrics={"mAP": 0.4 + 0.1 * seed}) for seed in range(3)),
+        *(result("partial", seed=seed) for seed in range(2)),
+        result("partial", seed=2, status="failed", error="finetune x: boom"),
+        *(result("broken", seed=seed, status="blocked", error="adapt y: bang") for seed in range(3)),
+        *(result("na", seed=seed, status="not-applicable", error="y needs a pool") for seed in range(3)),
+        *(result("later", seed=seed, status="missing", error="not run yet") for seed in range(3)),
+    ]
+    text = report.write(board(*results), "md")
+    assert "50.0 ± 10.0 [25.2, 74.8]" in text
+    assert "50.0 ± 0.0 [50.0, 50.0] (2/3 seeds)" in text
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    assert "| failed " in lines["broken"]
+    assert "| not applicable " in lines["na"]
+    assert "| missing " in lines["later"]
+    assert "- partial on t (seed 2): failed: finetune x: boom" in text
+    assert "- broken on t (seed 0, 1, 2): failed: adapt y: bang" in text
+    assert "- na on t: not applicable: y needs a pool" in text
+    assert "source labels, AP step" in text
+
+
+def test_csv_is_one_row_a_line_without_times() -> None:
+    text = report.write(board(result(), result(seed=1, status="failed", error='a, "b"\nc')), "csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["status"] for row in rows] == ["ok", "failed"]
+    assert rows[0]["mAP"] == "0.5"
+    assert rows[1]["error"] == 'a, "b"\nc'
+    assert not {"seconds", "date", "started"} & rows[0].keys()
+
+
+def test_json_has_the_documented_shape() -> None:
+    loaded = json.loads(report.write(board(*(result(seed=seed) for seed in range(2))), "json"))
+    assert loaded["title"] == "Title"
+    assert loaded["rows"][0] == {
+        "method": "m",
+        "task": "t",
+        "evaluator": "cosine",
+        "seed": 0,
+        "pretrain_seed": None,
+        "status": "ok",
+        "metrics": {"mAP": 0.5, "cmc1": 0.75},
+        "error": "",
+        "protocol": "source labels, AP step",
+        "key": "key",
+    }
+    assert {"method", "task", "evaluator", "metric", "n", "mean", "sd", "ci95"} <= loaded["summary"][0].keys()
+    assert loaded["summary"][0]["ci95"] == [0.5, 0.5]
+
+
+def test_another_metric_and_an_unknown_one() -> None:
+    assert "R1 in %" in report.write(board(result()), "md", "cmc1")
+    with pytest.raises(ReidbenchError, match="known: mAP, cmc1"):
+        report.write(board(result()), "md", "map")
+
+
+def test_cells_cannot_break_the_table() -> None:
+    text = table(["a|b"], [["x|y\nz"], ["<script>\x1b[31m"]])
+    assert text.splitlines()[0].count("|") == 3  # two borders and one that is escaped
+    assert "x\\|y z" in text
+    assert "<script>" not in text
+    assert "\x1b" not in text
+    assert one_line("a\u2028b") == "a b"
+
+
+def test_what_was_never_run_is_missing_and_what_failed_blocks(
+    matrix: Callable[..., Path], registry: Registry, tmp_path: Path
+) -> None:
+    the_plan = plan.expand(config.read(matrix(), registry), registry)
+    store = Store(tmp_path / "store")
+    (found,) = report.collect(the_plan, store).results
+    assert (found.status, found.error) == ("missing", "not run yet")
+    finetune = next(stage for stage in the_plan.stages.values() if stage.kind == "finetune")
+    store.record_failure(finetune.key, "boom")
+    (found,) = report.collect(the_plan, store).results
+    assert (found.status, found.error) == ("blocked", "finetune none [tiny, seed 0]: boom")
+    store.record_failure(found.row.key or "", "own")
+    (found,) = report.collect(the_plan, store).results
+    assert found.status == "failed"
