@@ -353,10 +353,12 @@ def describe(error: BaseException) -> str:
 def main(arguments: list[str]) -> int:
     """Run the stage of a spec file. Events go, a JSON line each, to the descriptor in REIDBENCH_EVENTS.
 
-    Standard input is a pipe that nobody writes to: when it ends, the driver is gone, and so is the worker.
+    Standard input is a pipe that nobody writes to: when it ends, the driver is gone, and so is the worker. Started by
+    hand, without that variable, a worker prints its events and heeds no input.
     """
     spec = json.loads(Path(arguments[0]).read_text())
-    events = os.fdopen(int(os.environ.pop("REIDBENCH_EVENTS", "1")), "w")  # by hand: standard output
+    driven = os.environ.pop("REIDBENCH_EVENTS", "")
+    events = os.fdopen(int(driven), "w") if driven else sys.stdout
     lock = threading.Lock()
 
     def emit(event: dict[str, Any]) -> None:
@@ -364,7 +366,8 @@ def main(arguments: list[str]) -> int:
             events.write(json.dumps(event) + "\n")
             events.flush()
 
-    threading.Thread(target=_leave_with_the_driver, daemon=True).start()
+    if driven:
+        threading.Thread(target=_leave_with_the_driver, daemon=True).start()
     try:
         run_stage(spec, emit)
     except Busy:

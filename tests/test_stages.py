@@ -1,0 +1,263 @@
+"""Every kind of stage is run once: what it is given, what it leaves, what it must not see."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reidbench.record import cluster_purity
+from reidbench.report import Leaderboard
+from reidbench.store import Store
+from reidbench.testing import make_plugin, run_matrix
+
+TOY = '''
+"""One component of each kind, which writes down what it was given."""
+import json
+import numpy as np
+from reidbench import Component, Params, Selection, Uses, hookimpl
+
+
+class StyleParams(Params):
+    strength: int = 1
+
+
+class AdaptParams(Params):
+    style: Uses["preparer", "target"]
+
+
+@hookimpl
+def reidbench_selectors():
+    yield Component("first-half", "kinds:select")
+    yield Component("peeking", "kinds:select", uses=frozenset({"target-labels"}))
+    yield Component("oracle", "kinds:oracle", uses=frozenset({"truth"}))
+
+
+@hookimpl
+def reidbench_pretrainers():
+    yield Component("ones", "kinds:pretrain")
+    yield Component("aux", "kinds:pretrain", uses=frozenset({"auxiliary"}))
+
+
+@hookimpl
+def reidbench_preparers():
+    yield Component("style", "kinds:prepare", StyleParams)
+
+
+@hookimpl
+def reidbench_adapters():
+    yield Component("styled", "kinds:adapt_styled", AdaptParams)
+    yield Component("plain", "kinds:adapt_plain")
+
+
+def tell(ctx, **facts):
+    (ctx.out / "facts.json").write_text(json.dumps({"seed": ctx.seed, **facts}))
+
+
+def select(ctx):
+    target = ctx.target is not None and len(ctx.target.pids)
+    tell(ctx, pool=len(ctx.pool), hidden=not hasattr(ctx.pool, "pids"), target=target)
+    scores = np.arange(len(ctx.pool), dtype=float)
+    return Selection(np.flatnonzero(scores < len(scores) / 2), scores)
+
+
+def oracle(ctx):
+    relevant = np.array([ctx.truth.relevance(index) for index in range(len(ctx.pool))], dtype=float)
+    tell(ctx, relevant=relevant.sum())
+    return Selection(np.flatnonzero(relevant), relevant)
+
+
+def pretrain(ctx):
+    import torch
+    backbone = ctx.backbone()
+    tell(ctx, pool=len(ctx.pool), auxiliary=ctx.auxiliary is not None and ctx.auxiliary.num_pids)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.fill_(0.5)
+    return backbone
+
+
+def prepare(ctx):
+    tell(ctx, images=len(ctx.split), strength=ctx.params.strength, hidden=not hasattr(ctx.split, "pids"))
+    (ctx.out / "style.txt").write_text("style")
+
+
+def adapt_styled(ctx):
+    style = (ctx.prepared["style"] / "style.txt").read_text()
+    tell(ctx, style=style, target=len(ctx.target), source=ctx.source is not None)
+    return ctx.start
+
+
+def adapt_plain(ctx):
+    from reidbench.training import BackboneEmbedder, Preprocess
+    backbone = ctx.backbone()
+    weights = {float(p.detach().flatten()[0]) for p in backbone.parameters()}
+    tell(ctx, start=ctx.start is not None, weights=sorted(weights), target=len(ctx.target))
+    return BackboneEmbedder(backbone, Preprocess(ctx.image_size))
+'''
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy plugin on the import path."""
+    folder = tmp_path / "site"
+    make_plugin(folder, "kinds", TOY)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "kinds", raising=False)
+    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-kinds")
+    return folder
+
+
+def run(
+    tmp_path: Path, market: Path, methods: str, task: str = "source: tiny, target: tiny, pool: tiny"
+) -> Leaderboard:
+    return run_matrix(
+        f"""
+image_size: [32, 16]
+seeds: [3]
+pretrain_seeds: [5]
+prepare_seed: 7
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{{task}}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {methods}
+""",
+        tmp_path,
+    )
+
+
+def facts(tmp_path: Path) -> dict[str, dict[str, object]]:
+    store = Store(tmp_path / "store")
+    found = {}
+    for key in store.keys():  # noqa: SIM118 - a method, not a mapping
+        file = store.path(key) / "facts.json"
+        if file.exists():
+            found[store.manifest(key).manifest["stage"]["kind"]] = json.loads(file.read_text())
+    return found
+
+
+def statuses(board: Leaderboard) -> set[tuple[str, str]]:
+    return {(result.status, result.error) for result in board.results}
+
+
+def test_select_pretrain_and_adapt_get_their_seeds_and_each_others_work(
+    tmp_path: Path, market: Path, site: Path
+) -> None:
+    board = run(tmp_path, market, "{m: {select: first-half, pretrain: ones, adapt: plain}}")
+    assert statuses(board) == {("ok", "")}
+    found = facts(tmp_path)
+    assert found["select"] == {"seed": 5, "pool": 16, "hidden": True, "target": False}
+    assert found["pretrain"] == {"seed": 5, "pool": 8, "auxiliary": False}
+    assert found["adapt"] == {"seed": 3, "start": False, "weights": [0.5], "target": 16}
+
+
+def test_a_selector_that_says_so_gets_target_labels(tmp_path: Path, market: Path, site: Path) -> None:
+    board = run(tmp_path, market, "{m: {select: peeking, pretrain: ones, finetune: none}}")
+    assert statuses(board) == {("ok", "")}
+    assert facts(tmp_path)["select"]["target"] == 16
+    assert "target-labels" in board.results[0].row.protocol
+
+
+def test_auxiliary_data_only_for_those_who_ask(tmp_path: Path, market: Path, site: Path) -> None:
+    task = "source: tiny, target: tiny, pool: tiny, auxiliary: {use: tiny, identities: 2}"
+    assert statuses(run(tmp_path, market, "{m: {pretrain: aux, finetune: none}}", task)) == {("ok", "")}
+    assert facts(tmp_path)["pretrain"]["auxiliary"] == 2
+
+
+def test_a_nested_preparer_runs_before_its_user(tmp_path: Path, market: Path, site: Path) -> None:
+    board = run(tmp_path, market, "{m: {finetune: none, adapt: {use: styled, style: {use: style, strength: 2}}}}")
+    assert statuses(board) == {("ok", "")}
+    found = facts(tmp_path)
+    assert found["prepare"] == {"seed": 7, "images": 16, "strength": 2, "hidden": True}
+    assert found["adapt"] == {"seed": 3, "style": "style", "target": 16, "source": True}
+
+
+def test_transductive_adaptation_sees_query_and_gallery_without_labels(
+    tmp_path: Path, market: Path, site: Path
+) -> None:
+    board = run(tmp_path, market, "{m: {adapt: plain}}", "target: tiny, adapt_on: test")
+    assert statuses(board) == {("ok", "")}
+    assert facts(tmp_path)["adapt"]["target"] == 8 + 8
+    assert "transductive" in board.results[0].row.protocol
+
+
+def test_an_ensemble_is_the_mean_of_its_members_cosines(tmp_path: Path, market: Path, site: Path) -> None:
+    methods = "{a: {finetune: none}, b: {finetune: colour-histogram}, both: {ensemble: [a, b]}}"
+    board = run(tmp_path, market, methods)
+    assert statuses(board) == {("ok", "")}
+    store = Store(tmp_path / "store")
+    rows = {result.row.method: result for result in board.results}
+    key = rows["both"].row.key or ""
+    parents = [key for _, key in store.manifest(key).manifest["stage"]["parents"]]
+    assert len(parents) == 2
+    distances = 0.0
+    for parent in parents:
+        columns = np.load(store.path(parent) / "features.npz")
+        query, gallery = (columns[f"{side}_features"].astype(float) for side in ("query", "gallery"))
+        unit = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (query, gallery)]
+        distances = distances + 1 - unit[0] @ unit[1].T
+    from reidbench.metrics import rank_distances
+
+    labels = (columns["query_pids"], columns["query_camids"], columns["gallery_pids"], columns["gallery_camids"])
+    assert rank_distances(distances, *labels).mAP == pytest.approx(rows["both"].metrics["mAP"], abs=1e-9)
+
+
+def test_truth_is_given_to_those_who_say_so(tmp_path: Path, site: Path) -> None:
+    board = run_matrix(
+        """
+image_size: [48, 24]
+data: {crowd: {use: synthetic, world: crowd, size: tiny}, w: {use: synthetic, size: tiny}}
+tasks: {t: {target: w, pool: crowd}}
+backbone: {use: resnet-tiny, width: 4}
+methods: {m: {select: oracle, pretrain: ones, finetune: none}}
+""",
+        tmp_path,
+    )
+    assert statuses(board) == {("ok", "")}
+    found = facts(tmp_path)
+    assert found["select"]["relevant"] == found["pretrain"]["pool"]
+    assert "truth" in board.results[0].row.protocol
+
+
+def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -> None:
+    board = run(tmp_path, market, "{m: {select: oracle, pretrain: ones, finetune: none}}")
+    ((status, error),) = statuses(board)
+    assert status == "blocked"
+    assert "oracle needs the truth, which tiny does not know" in error
+
+
+def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Path) -> None:
+    from rich.console import Console
+
+    from reidbench import config, display, plan, plugins, runner
+
+    run(tmp_path, market, "{m: {finetune: none}}")
+    registry = plugins.load()
+    the_plan = plan.expand(config.read(tmp_path / "matrix.yaml", registry), registry)
+    store = Store(tmp_path / "another")
+    a_runner = runner.Runner(the_plan, store, None, display.Lines(Console()), frozenset())
+    stage = next(stage for stage in the_plan.stages.values() if stage.kind == "data")
+    file = tmp_path / "stage.json"
+    file.write_text(json.dumps(a_runner.spec(stage)))
+    done = subprocess.run(
+        [sys.executable, "-m", "reidbench.stages", str(file)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"event": "done"}
+    assert store.read(stage.key).metrics["train_identities"] == 4
+
+
+def test_purity_by_hand() -> None:
+    clusters = np.array([0, 0, 0, 1, 1, -1])
+    pids = np.array([7, 7, 8, 9, 9, 7])
+    assert cluster_purity(clusters, pids) == {"clusters": 2, "outliers": 1, "purity": 4 / 5}
+    assert cluster_purity(np.array([-1, -1]), np.array([1, 2])) == {"clusters": 0, "outliers": 2, "purity": 0}
