@@ -248,5 +248,42 @@ def table(
             raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
 
 
+@app.command("score")
+def score_files(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", show_default=False, help=".npz, .mat or .pt files.")
+    ],
+    as_json: JsonOption = False,
+    ap: Annotated[Literal["step", "trapezoid"], typer.Option(help="Area under precision and recall.")] = "step",
+    invalid: Annotated[Literal["drop", "zero"], typer.Option(help="Queries without a true match.")] = "drop",
+    ties: Annotated[Literal["stable", "best", "worst"], typer.Option(help="Order of equal distances.")] = "stable",
+    distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
+    no_camera: Annotated[bool, typer.Option("--no-camera", help="Keep matches of the query's own camera.")] = False,
+    rerank: Annotated[
+        Literal["zhong", "torchreid", "fastreid"] | None,
+        typer.Option(help="k-reciprocal re-ranking, whose definition."),
+    ] = None,
+    k1: Annotated[int, typer.Option(help="Re-ranking: neighbours of the reciprocal sets.")] = 20,
+    k2: Annotated[int, typer.Option(help="Re-ranking: neighbours of the query expansion.")] = 6,
+    lambda_: Annotated[float, typer.Option("--lambda", help="Re-ranking: share of the original distance.")] = 0.3,
+) -> None:
+    """Score feature files: mAP, CMC, mINP, and what was filtered. Several files are also compared in pairs."""
+    from . import score
+
+    score.run(
+        files,
+        as_json=as_json,
+        ap=ap,
+        invalid=invalid,
+        ties=ties,
+        distance=distance,
+        camera=not no_camera,
+        rerank=rerank,
+        k1=k1,
+        k2=k2,
+        lambda_=lambda_,
+    )
+
+
 if __name__ == "__main__":
     main()

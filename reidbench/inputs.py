@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,18 @@ KINDS = {
 
 class StageError(ReidbenchError):
     """A stage cannot give what it must."""
+
+
+def images_place(dataset: Dataset, root: str | None) -> dict[str, str | None]:
+    """Where a data set's images lie, for its manifest: absolutely, and seen from the root that the user gave."""
+    place = os.path.abspath(dataset.root)  # noqa: PTH100 - not resolved: a link may lead elsewhere tomorrow
+    return {"root": place, "root_from_given": os.path.relpath(place, root) if root else None}
+
+
+def images_root(manifest: Mapping[str, Any], root: str | None) -> Path:
+    """Where the images lie now: data may have moved together with the root that the user gives."""
+    beside = manifest["root_from_given"]
+    return Path(os.path.normpath(Path(root) / beside)) if root and beside else Path(manifest["root"])
 
 
 class Inputs:
@@ -67,7 +80,7 @@ class Inputs:
     def folder_of(self, given: Mapping[str, Any]) -> tuple[Artifact, Path]:
         """The published lists of a data set, and where its images lie now."""
         artifact = self.artifact(given["key"])
-        return artifact, Path(self.spec["roots"].get(given["key"]) or artifact.manifest["root"])
+        return artifact, images_root(artifact.manifest, self.spec["roots"].get(given["key"]))
 
     def labelled(self, role: str) -> Split | None:
         """The train images of a role with labels; several data sets become one."""

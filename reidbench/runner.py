@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from .inputs import KINDS
+from .inputs import KINDS, images_root
 from .plan import Plan, Stage
 from .plugins import Registry, source_hash
 from .store import DamagedArtifact, Store
@@ -104,13 +104,12 @@ def _intact(store: Store, key: str, published: set[str]) -> bool:
 
 def _images_there(plan: Plan, store: Store, key: str) -> bool:
     try:
-        root = plan.stages[key].root or store.manifest(key).manifest["root"]
+        there = images_root(store.manifest(key).manifest, plan.stages[key].root).exists()
     except (DamagedArtifact, KeyError):
-        root = ""
-    if root and Path(root).exists():
-        return True
-    store.set_aside(key)
-    return False
+        there = False
+    if not there:
+        store.set_aside(key)
+    return there
 
 
 class Runner:

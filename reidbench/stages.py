@@ -37,7 +37,7 @@ from .components import (
 from .data import Split
 from .data.split import hidden_order
 from .errors import DataError, ReidbenchError
-from .inputs import KINDS, Emit, Inputs, StageError
+from .inputs import KINDS, Emit, Inputs, StageError, images_place
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
 
@@ -141,7 +141,7 @@ class _Run(Inputs):
 
     def _data(self, manifest: dict[str, Any]) -> dict[str, Any]:
         dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
-        manifest["root"] = str(Path(dataset.root).absolute())
+        manifest |= images_place(dataset, self.stage["root"])
         manifest["notes"] = list(dataset.notes)
         for note in dataset.notes:
             self.emit({"event": "note", "text": f"{self.stage['label']}: {note}"})

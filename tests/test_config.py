@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -129,7 +130,9 @@ def test_the_program_exits_with_2_and_no_traceback(name: str, tmp_path: Path) ->
     content = MALFORMED[name][0]
     file = tmp_path / "bad.yaml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    done = subprocess.run([sys.executable, "-m", "reidbench", "run", str(file)], capture_output=True, text=True)
+    command = [sys.executable, "-m", "reidbench", "run", str(file)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith(f"{file}:")

@@ -66,8 +66,8 @@ def test_markdown_shows_interval_seeds_and_reasons() -> None:
         *(result("later", seed=seed, status="missing", error="not run yet") for seed in range(3)),
     ]
     text = report.write(board(*results), "md")
-    assert "50.0 ± 10.0 [25.2, 74.8]" in text
-    assert "50.0 ± 0.0 [50.0, 50.0] (2/3 seeds)" in text
+    assert "**50.0** ± 10.0 [25.2, 74.8]" in text
+    assert "**50.0** ± 0.0 [50.0, 50.0] (2/3 seeds)" in text
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
     assert "| failed " in lines["broken"]
     assert "| not applicable " in lines["na"]
@@ -76,6 +76,27 @@ def test_markdown_shows_interval_seeds_and_reasons() -> None:
     assert "- broken on t (seed 0, 1, 2): failed: adapt y: bang" in text
     assert "- na on t: not applicable: y needs a pool" in text
     assert "source labels, AP step" in text
+
+
+def rows_of(method: str, values: list[float], protocol: str = "source labels, AP step") -> list[Result]:
+    return [
+        Result(Row(method, "t", "cosine", seed, None, "key", protocol=protocol), "ok", {"mAP": value})
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_leaders_are_the_best_and_its_ties() -> None:
+    results = [
+        *rows_of("best", [0.60, 0.62, 0.64]),
+        *rows_of("tied", [0.59, 0.63, 0.62]),  # differences .01, -.01, .02: the interval holds 0
+        *rows_of("behind", [0.50, 0.52, 0.54]),  # .10 behind in every seed
+        *rows_of("cheat", [0.90, 0.91, 0.92], "truth, AP step"),
+        *rows_of("peeking", [0.95, 0.96, 0.97], "target images, transductive, AP step"),
+    ]
+    assert report.leaders(board(*results), "t", "cosine", "mAP") == {"best", "tied", "cheat", "peeking"}
+    text = report.write(board(*results), "md")
+    assert "**62.0** ± 2.0" in text
+    assert "| 52.0 ± 2.0" in text
 
 
 def test_csv_is_one_row_a_line_without_times() -> None:

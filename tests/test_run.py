@@ -204,6 +204,37 @@ methods: {none: {finetune: none}}
     assert report.write(run_matrix(matrix, tmp_path), "csv") == first
 
 
+def test_data_may_move_between_runs(tmp_path: Path) -> None:
+    """A folder and a manifest whose images lie elsewhere: same content, same keys, found where they are now."""
+    from reidbench.testing import write_market_folder
+
+    matrix = """
+image_size: [32, 16]
+data: {{folder: {{use: market-folder, root: {0}/m}}, csv: {{use: csv-manifest, root: {0}/lists/d.csv, images: ../m}}}}
+tasks: {{folder: {{source: folder, target: folder}}, csv: {{source: csv, target: csv}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{bot: {{finetune: {{use: bot, epochs: {1}, images: 2}}}}}}
+"""
+    old, new = tmp_path / "old", tmp_path / "new"
+    root = write_market_folder(old / "m")
+    parts = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
+    rows = [
+        f"{folder}/{file.name},{int(file.name[:4])},{int(file.name[6]) - 1},{part}"
+        for folder, part in parts.items()
+        for file in sorted((root / folder).iterdir())
+    ]
+    (old / "lists").mkdir()
+    (old / "lists" / "d.csv").write_text("path,pid,camid,split\n" + "\n".join(rows) + "\n")
+    first = run_matrix(matrix.format(old, 1), tmp_path)
+    assert {(result.status, result.error) for result in first.results} == {("ok", "")}
+    assert first.results[0].metrics == first.results[1].metrics
+    old.rename(new)
+    again = run_matrix(matrix.format(new, 1), tmp_path)
+    assert report.write(again, "csv") == report.write(first, "csv")
+    more = run_matrix(matrix.format(new, 2), tmp_path)  # images are read again, in their new place
+    assert {(result.status, result.error) for result in more.results} == {("ok", "")}
+
+
 def test_missing_images_of_one_set_harm_only_its_cells(tmp_path: Path, market: Path, site: Path) -> None:
     (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
     matrix = f"""

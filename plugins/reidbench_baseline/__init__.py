@@ -6,9 +6,33 @@ from collections.abc import Iterator
 
 from reidbench import Component, Paper, hookimpl
 
-from .params import BotParams, CosineParams, HistogramParams, NoneParams, ResNetParams, TinyParams
+from .params import (
+    BotParams,
+    ExpansionParams,
+    HistogramParams,
+    NoneParams,
+    RankingParams,
+    ReciprocalParams,
+    ResNetParams,
+    TinyParams,
+)
 
 STAGES = frozenset({"stages", "bn"})
+PAPERS = {
+    "k-reciprocal": Paper(
+        title="Re-ranking Person Re-identification with k-reciprocal Encoding",
+        venue="CVPR 2017",
+        url="https://arxiv.org/abs/1701.08398",
+        code="https://github.com/zhunzhong07/person-re-ranking",
+        code_licence="none stated",
+        deviations=("junk is left out before re-ranking", "computed sparsely and in blocks; equal to 1e-5"),
+    ),
+    "query-expansion": Paper(
+        title="Fine-tuning CNN Image Retrieval with No Human Annotation",
+        venue="TPAMI 2019",
+        url="https://arxiv.org/abs/1711.02512",
+    ),
+}
 
 
 @hookimpl
@@ -83,10 +107,17 @@ def reidbench_finetuners() -> Iterator[Component]:
 @hookimpl
 def reidbench_evaluators() -> Iterator[Component]:
     """Retrieval protocols."""
-    yield Component(
-        "cosine",
-        "reidbench_baseline.evaluators:cosine",
-        CosineParams,
-        summary="cosine distance, market1501 camera rule, exact CMC, mAP and mINP",
-        provides=CosineParams.protocol,
-    )
+    for name, function, params, summary in (
+        ("cosine", "cosine", RankingParams, "cosine distance: exact CMC, mAP and mINP with the market1501 camera rule"),
+        ("euclidean", "euclidean", RankingParams, "Euclidean distance of the features as they are"),
+        ("k-reciprocal", "k_reciprocal", ReciprocalParams, "re-ranking with k-reciprocal neighbours (Zhong et al.)"),
+        ("query-expansion", "query_expansion", ExpansionParams, "alpha query expansion, then cosine distance"),
+    ):
+        yield Component(
+            name,
+            f"reidbench_baseline.evaluators:{function}",
+            params,
+            summary=summary,
+            provides=params.protocol,
+            paper=PAPERS.get(name),
+        )

@@ -65,17 +65,50 @@ class BotParams(Params):
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
 
 
-class CosineParams(Params):
-    """cosine."""
+class RankingParams(Params):
+    """The rules of a ranking, shared by all evaluators."""
 
     ap: Literal["step", "trapezoid"] = Field("step", description="area under the precision-recall curve")
     invalid: Literal["drop", "zero"] = Field("drop", description="queries without a true match: left out, or counted 0")
     ties: Literal["stable", "best", "worst"] = Field("stable", description="order of equal distances")
     camera: Literal["market1501", "none"] = Field("market1501", description="market1501 drops same pid and same camera")
+    gallery: Literal["all", "single-shot"] = Field(
+        "all", description="single-shot: CMC with one drawn image of each identity, CUHK03's classic protocol"
+    )
+    repeats: int = Field(10, ge=1, description="draws of the single-shot gallery")
+    draw_seed: int = Field(0, ge=0, description="seed of the single-shot draws")
 
     def protocol(self) -> frozenset[str]:
         """Words for the protocol column."""
         words = {f"AP {self.ap}"}
         words |= {"no camera rule"} if self.camera == "none" else set()
         words |= {"invalid queries count 0"} if self.invalid == "zero" else set()
+        words |= {f"single gallery shot x{self.repeats}"} if self.gallery == "single-shot" else set()
         return frozenset(words | ({f"ties {self.ties}"} if self.ties != "stable" else set()))
+
+
+class ReciprocalParams(RankingParams):
+    """k-reciprocal; the defaults are those of Zhong et al."""
+
+    variant: Literal["zhong", "torchreid", "fastreid"] = Field(
+        "zhong", description="whose definition; they differ by up to two points of rank 1"
+    )
+    k1: int = Field(20, ge=1, description="neighbours of the k-reciprocal sets")
+    k2: int = Field(6, ge=1, description="neighbours of the local query expansion")
+    lambda_: float = Field(0.3, ge=0, le=1, description="share of the original distance")
+
+    def protocol(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return super().protocol() | {f"re-ranked ({self.variant})"}
+
+
+class ExpansionParams(RankingParams):
+    """query-expansion: alpha query expansion (Radenovic et al., TPAMI 2019)."""
+
+    k: int = Field(5, ge=1, description="gallery neighbours that are added to each query and gallery feature")
+    alpha: float = Field(3.0, ge=0, description="power of the similarity that weighs a neighbour; 0 weighs all alike")
+    gallery_too: bool = Field(False, description="expand gallery features as well (database augmentation)")
+
+    def protocol(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return super().protocol() | {"query expansion"}

@@ -50,9 +50,7 @@ class Processes:
         self._running[key] = worker
         threading.Thread(target=self._follow, args=(key, worker, reading, on_event, file), daemon=True).start()
 
-    def _follow(
-        self, key: str, worker: subprocess.Popen[bytes], reading: int, on_event: OnEvent, file: Path
-    ) -> None:
+    def _follow(self, key: str, worker: subprocess.Popen[bytes], reading: int, on_event: OnEvent, file: Path) -> None:
         """Pass a worker's events on until it ends, then say how it ended."""
         result: Result | None = None
         with os.fdopen(reading) as events:

@@ -79,8 +79,17 @@ def search(
     return Neighbours(indices[:, :k], np.maximum(squared, 0))
 
 
-def nearest_of(vectors: Vectors, k: int, backend: Backend = "auto", farthest: bool = False) -> Neighbours:
-    """As `nearest_neighbours`, of prepared vectors, with the farthest distances if asked for."""
+def nearest_of(
+    vectors: Vectors,
+    k: int,
+    backend: Backend = "auto",
+    farthest: bool = False,
+    visit: symmetric.Visit | None = None,
+) -> Neighbours:
+    """As `nearest_neighbours`, of prepared vectors, with the farthest distances if asked for.
+
+    `visit` is shown the blocks of similarities where the product computes them.
+    """
     if k < 1:
         raise MetricError(f"k={k} must be at least 1")
     n, k = len(vectors), min(k, len(vectors))
@@ -88,7 +97,7 @@ def nearest_of(vectors: Vectors, k: int, backend: Backend = "auto", farthest: bo
     if backend == "faiss" or (backend == "auto" and faiss_search.gpus()):
         indices, similarities, least = faiss_search.nearest(vectors, wide, farthest)
     elif backend in ("auto", "product"):
-        lists, least = symmetric.nearest(vectors, wide, farthest)
+        lists, least = symmetric.nearest(vectors, wide, farthest, visit)
         indices, similarities = lists.indices, lists.similarities
     else:
         raise MetricError(f"backend={backend!r} is unknown; choose one of auto, product, faiss")

@@ -25,7 +25,7 @@ HEADLINE_RANKS = (1, 5, 10, 20)
 _DISTANCE_BYTES = 32 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranking:
     """What a ranking is worth, with the rules it was computed under. Fractions, not per cent.
 

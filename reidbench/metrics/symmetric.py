@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from reidbench.metrics.vectors import Vectors
 BLOCK = 2_048
 
 Rows = NDArray[np.int64]
+Visit = Callable[[slice, slice, Floats], None]
 
 
 class NearestLists:
@@ -49,11 +51,13 @@ def _descending(values: Floats) -> NDArray[np.int64]:
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) + 2**31
 
 
-def nearest(vectors: Vectors, k: int, farthest: bool = False) -> tuple[NearestLists, Floats | None]:
+def nearest(
+    vectors: Vectors, k: int, farthest: bool = False, visit: Visit | None = None
+) -> tuple[NearestLists, Floats | None]:
     """(lists of the k <= N most similar, itself among them; the least similarity [N] if `farthest`).
 
     A block's candidates are the entries above the rows' and above the columns' current floors, which the blocks on
-    the diagonal set first.
+    the diagonal set first. `visit(rows, cols, block)` is shown each block, on and above the diagonal.
     """
     n = len(vectors)
     lists, least = NearestLists(n, k), np.full(n, np.inf, np.float32) if farthest else None
@@ -63,11 +67,15 @@ def nearest(vectors: Vectors, k: int, farthest: bool = False) -> tuple[NearestLi
     for part in parts:
         block = _product(vectors, part, part, space)
         _seed(lists, part, block)
+        if visit:
+            visit(part, part, block)
         if least is not None:
             least[part] = block.min(1)
     for i, rows in enumerate(parts):
         for cols in parts[i + 1 :]:
             block = _product(vectors, rows, cols, space)
+            if visit:
+                visit(rows, cols, block)
             above = mask[: block.size].reshape(block.shape)
             _take(lists, rows, cols, block, np.greater(block, lists.floors[rows, None], out=above), False)
             _take(lists, rows, cols, block, np.greater(block, lists.floors[cols], out=above), True)

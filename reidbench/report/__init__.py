@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .formats import FORMATS, write
-from .results import METRICS, Leaderboard, Result, Summary, collect
+from .results import METRICS, Leaderboard, Result, Summary, collect, leaders
 
-__all__ = ["FORMATS", "METRICS", "Leaderboard", "Result", "Summary", "collect", "write"]
+__all__ = ["FORMATS", "METRICS", "Leaderboard", "Result", "Summary", "collect", "leaders", "write"]

@@ -10,9 +10,10 @@ from typing import Any
 from tabulate import tabulate
 
 from ..errors import ReidbenchError
-from .results import Leaderboard, Result, Summary
+from .results import Leaderboard, Result, Summary, leaders
 
 NAMES = {"cmc1": "R1", "cmc5": "R5", "cmc10": "R10", "cmc20": "R20"}
+BOLD = "Bold: the best of its column, and whatever is tied with it within noise (paired over seeds, 95 %)."
 STATUS_WORDS = {"failed": "failed", "blocked": "failed", "not-applicable": "not applicable", "missing": "missing"}
 
 
@@ -27,7 +28,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
     """One table of `metric` over tasks, one of all metrics, and why cells are empty. Percent."""
     parts = [f"# {one_line(board.title)}", ""]
     label = NAMES.get(metric, metric)
-    parts += [f"{label} in %: mean ± sd over seeds [95 % interval of the mean].", "", _matrix(board, metric), ""]
+    parts += [f"{label} in %: mean ± sd over seeds [95 % interval of the mean].", BOLD, "", _matrix(board, metric), ""]
     parts += ["All metrics in %, mean over seeds:", "", _details(board), ""]
     reasons = _reasons(board)
     if reasons:
@@ -38,9 +39,12 @@ def markdown(board: Leaderboard, metric: str) -> str:
 def _matrix(board: Leaderboard, metric: str) -> str:
     several = len(board.evaluators) > 1
     rows = []
+    first = {(task, e): leaders(board, task, e, metric) for task in board.tasks for e in board.evaluators}
     for method in board.methods:
         for evaluator in board.evaluators:
-            cells = [_cell(board, method, task, evaluator, metric) for task in board.tasks]
+            cells = [
+                _cell(board, method, task, evaluator, metric, method in first[task, evaluator]) for task in board.tasks
+            ]
             protocols = dict.fromkeys(
                 r.row.protocol for task in board.tasks for r in board.cell(method, task, evaluator)
             )
@@ -49,18 +53,19 @@ def _matrix(board: Leaderboard, metric: str) -> str:
     return table(headers, rows)
 
 
-def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str) -> str:
+def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:
     results = board.cell(method, task, evaluator)
     found = [s for s in board.summary if (s.method, s.task, s.evaluator, s.metric) == (method, task, evaluator, metric)]
     good = sum(result.status == "ok" for result in results)
     if not found:
         return STATUS_WORDS.get(results[0].status, "-") if results else "-"
-    text = _interval(found[0])
+    text = _interval(found[0], leads)
     return text if good == len(results) else f"{text} ({good}/{len(results)} seeds)"
 
 
-def _interval(summary: Summary) -> str:
-    text = f"{100 * summary.mean:.1f}"
+def _interval(summary: Summary, leads: bool) -> str:
+    mean = f"{100 * summary.mean:.1f}"
+    text = f"**{mean}**" if leads else mean
     if summary.sd is not None and summary.ci95 is not None:
         low, high = (100 * bound for bound in summary.ci95)
         text += f" ± {100 * summary.sd:.1f} [{low:.1f}, {high:.1f}]"

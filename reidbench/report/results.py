@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..metrics.statistics import over_seeds, tied_with_best
 from ..plan import Plan, Row
 from ..store import DamagedArtifact, Store
 
+NOT_COMPARABLE = ("transductive", "truth")  # protocols that are never ranked with others
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 
 
@@ -133,12 +136,26 @@ def summarise(results: Sequence[Result]) -> list[Summary]:
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float | None, tuple[float, float] | None]:
     """Mean, sample standard deviation and the 95 % Student-t interval of the mean."""
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n < 2:
-        return mean, None, None
-    from scipy.special import stdtrit
+    interval = over_seeds(values)
+    if interval.n < 2:
+        return interval.value, None, None
+    return interval.value, statistics.stdev(values), (interval.low, interval.high)
 
-    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(stdtrit(n - 1, 0.975)) * sd / math.sqrt(n)
-    return mean, sd, (mean - half, mean + half)
+
+def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
+    """The methods that no other is better than beyond noise, in one column: the best, and those tied with it.
+
+    Paired over seeds. Rows that saw the test images, or the truth, are compared only with their like.
+    """
+    found: set[str] = set()
+    groups: dict[tuple[bool, ...], dict[str, list[float]]] = {}
+    for method in board.methods:
+        results = board.cell(method, task, evaluator)
+        values = [result.metrics[metric] for result in results if metric in result.metrics]
+        if values:
+            kind = tuple(word in results[0].row.protocol.split(", ") for word in NOT_COMPARABLE)
+            groups.setdefault(kind, {})[method] = values
+    for rows in groups.values():
+        tied = tied_with_best(list(rows.values()))
+        found |= {method for method, leads in zip(rows, tied, strict=True) if leads}
+    return found

@@ -17,6 +17,7 @@ from reidbench.metrics import (
     rank_distances,
     rerank,
     rerank_blocks,
+    reranking,
     symmetric,
 )
 
@@ -29,7 +30,7 @@ def dense(query: Any, gallery: Any, variant: str, k1: int, k2: int, share: float
     if variant == "zhong" or distance == "cosine":
         x = x / np.linalg.norm(x, axis=1, keepdims=True)
     n = len(x)
-    squared = ((x[:, None] - x[None]) ** 2).sum(2)
+    squared = np.stack([((row - x) ** 2).sum(1) for row in x])
     order = np.argsort(squared, axis=1, kind="stable")
     listed = k1 if variant == "fastreid" else k1 + 1
     half = int(np.floor((k1 + 1) / 2 + 0.5)) if variant == "zhong" else int(np.around(k1 / 2)) + 1
@@ -66,6 +67,19 @@ def blobs(queries: int = 20, gallery: int = 130, dim: int = 12, seed: int = 0) -
     return x[:queries], x[queries:]
 
 
+def test_three_vectors_by_hand() -> None:
+    """Query q at angle 0, a at 0.1 and b at 1.5; squared distances qa 0.00999, qb 1.85853, ab 1.66007.
+
+    Lists of two: q a, a q, b a. So R(q) = R(a) = {q, a} and R(b) = {b}. Row maxima 1.85853, 1.66007, 1.85853 give the
+    weights V(q) = .501344 .498656 0, V(a) = .498496 .501504 0, V(b) = 0 0 1. Minima sum to .997152 and 0, so that the
+    Jaccard distances are .005680 and 1; the final ones .7 * .005680 + .3 * .005375 and .7 + .3.
+    """
+    angles = np.array([0.0, 0.1, 1.5])
+    x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    found = rerank(x[:1], x[1:], Reranking("zhong", k1=1, k2=1))
+    np.testing.assert_allclose(found, [[0.005589, 1.0]], atol=2e-6)
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -83,6 +97,14 @@ def test_equal_to_the_dense_definition(
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_thousand_samples(variant: Any) -> None:
+    query, gallery = blobs(400, 1_600, 64)
+    found = rerank(query, gallery, Reranking(variant))
+    np.testing.assert_allclose(found, dense(query, gallery, variant, 20, 6, 0.3), atol=1e-5)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     variant=st.sampled_from(VARIANTS),
@@ -92,15 +114,17 @@ def test_equal_to_the_dense_definition(
     k1=st.integers(1, 25),
     k2=st.integers(1, 8),
     block=st.integers(5, 60),
+    kept=st.sampled_from([0, 1 << 20]),
     seed=st.integers(0, 10_000),
 )
 def test_any_size_and_any_blocks(
-    variant: Any, distance: str, queries: int, gallery: int, k1: int, k2: int, block: int, seed: int
+    variant: Any, distance: str, queries: int, gallery: int, k1: int, k2: int, block: int, kept: int, seed: int
 ) -> None:
     query, other = blobs(queries, gallery, 6, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(symmetric, "BLOCK", block)
         patch.setattr(minima, "EXPANDED", 50 * block)
+        patch.setattr(reranking, "KEPT_BYTES", kept)
         found = rerank(query, other, Reranking(variant, k1, k2), distance)
     expected = dense(query, other, variant, k1, k2, 0.3, distance)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -18,7 +18,7 @@ from reidbench.store import Store
 from reidbench.testing import run_matrix
 from reidbench.training import BackboneEmbedder, Preprocess
 from reidbench_baseline import bot, frozen, resnet
-from reidbench_baseline.params import BotParams, CosineParams, ResNetParams, TinyParams
+from reidbench_baseline.params import BotParams, RankingParams, ResNetParams, TinyParams
 
 
 def test_tiny_has_a_quarter_of_a_million_parameters() -> None:
@@ -163,8 +163,8 @@ def test_histogram_by_hand() -> None:
 
 
 def test_cosine_protocol_words() -> None:
-    assert CosineParams().protocol() == {"AP step"}
-    words = CosineParams(ap="trapezoid", camera="none", invalid="zero", ties="worst").protocol()
+    assert RankingParams().protocol() == {"AP step"}
+    words = RankingParams(ap="trapezoid", camera="none", invalid="zero", ties="worst").protocol()
     assert words == {"AP trapezoid", "no camera rule", "invalid queries count 0", "ties worst"}
 
 

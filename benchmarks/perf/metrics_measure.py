@@ -1,0 +1,236 @@
+"""Measure one metric in a process of its own: CPU seconds of one thread, and peak memory over the inputs.
+
+`python -m benchmarks.perf.metrics_measure NAME` prints the figures of one as JSON; without a name all are measured,
+each in a fresh process, and printed as the Markdown table of metrics.md. Ours and the plain matrix product take turns
+in the same process, library and blocks, so that their ratio holds on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+Figures = dict[str, Any]
+
+
+def seconds(run: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU seconds of this process, and the result."""
+    start = time.process_time()
+    result = run()
+    return time.process_time() - start, result
+
+
+def memory(field: str) -> float:
+    """MiB of VmRSS or VmHWM (its peak)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(field))
+
+
+def over_inputs(run: Callable[[], Any]) -> tuple[float, float, Any]:
+    """(CPU seconds, MiB of the peak over what was there before, result) of a first run."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts again at the present size
+    before = memory("VmRSS")
+    taken, result = seconds(run)
+    return taken, memory("VmHWM") - before, result
+
+
+def turns(ours: Callable[[], Any], product: Callable[[], Any], rounds: int) -> Figures:
+    """Ours and the product in turn: first run for the memory, then medians, and the median of the ratios of rounds."""
+    first, mib, result = over_inputs(ours)
+    times = [(first if i == 0 and rounds == 1 else seconds(ours)[0], seconds(product)[0]) for i in range(rounds)]
+    return {
+        "ours_s": statistics.median(a for a, _ in times),
+        "product_s": statistics.median(b for _, b in times),
+        "ratio": statistics.median(a / b for a, b in times),
+        "mib": mib,
+        "result": result,
+    }
+
+
+def rectangle(query: Any, gallery: Any) -> Callable[[], None]:
+    """The plain product Q x G in the blocks that ranking takes, into one buffer."""
+    import numpy as np
+
+    from reidbench.metrics.products import BLOCK_ROWS
+
+    def run() -> None:
+        buffer = np.empty((BLOCK_ROWS, len(gallery)), np.float32)
+        for start in range(0, len(query), BLOCK_ROWS):
+            block = query[start : start + BLOCK_ROWS]
+            np.matmul(block, gallery.T, out=buffer[: len(block)])
+
+    return run
+
+
+def square(x: Any) -> Callable[[], None]:
+    """The plain product N x N in the blocks that neighbours take, into one buffer."""
+    import numpy as np
+
+    from reidbench.metrics.symmetric import blocks
+
+    def run() -> None:
+        parts = blocks(len(x))
+        size = max(part.stop - part.start for part in parts)
+        buffer = np.empty(size * size, np.float32)
+        for a in parts:
+            for b in parts:
+                out = buffer[: (a.stop - a.start) * (b.stop - b.start)].reshape(a.stop - a.start, -1)
+                np.matmul(x[a], x[b].T, out=out)
+
+    return run
+
+
+def ranking(size: str, rounds: int, sample: int) -> Figures:
+    """All queries of a size; the argsort reference on the first `sample` of them, scaled up."""
+    from benchmarks.perf import metrics_data, metrics_reference
+    from reidbench.metrics import rank
+
+    query, gallery = metrics_data.draw(getattr(metrics_data, size))
+
+    def ours(queries: Any = query) -> Any:
+        return rank(queries.features, queries.pids, queries.camids, gallery.features, gallery.pids, gallery.camids)
+
+    figures = turns(ours, rectangle(query.features, gallery.features), rounds)
+    figures["metrics"] = figures.pop("result").metrics()
+    few = query.take(slice(0, sample))
+    taken, (mean_ap, mean_inp, first) = seconds(lambda: metrics_reference.argsort_ranking(few, gallery))
+    figures["reference_s"] = taken * len(query.features) / sample
+    found = ours(few)
+    figures["difference"] = max(abs(found.mAP - mean_ap), abs(found.mINP - mean_inp), abs(found.cmc[0] - first))
+    return figures
+
+
+def reranking(size: str, rounds: int, dense: bool) -> Figures:
+    """All samples of a size, final distances ranked block by block; the dense reference where it fits."""
+    import numpy as np
+
+    from benchmarks.perf import metrics_data, metrics_reference
+    from reidbench.metrics import Reranking, rank_blocks, rank_distances, rerank, rerank_blocks
+
+    query, gallery = metrics_data.draw(getattr(metrics_data, size))
+    labels = query.pids, query.camids, gallery.pids, gallery.camids
+    together = np.concatenate([query.features, gallery.features])
+
+    def ours() -> Any:
+        return rank_blocks(rerank_blocks(query.features, gallery.features, Reranking("zhong")), *labels)
+
+    _warm_up()
+    figures = turns(ours, square(together), rounds)
+    figures["metrics"] = figures.pop("result").metrics()
+    del together
+    if dense:
+        expected_s, expected = seconds(lambda: metrics_reference.dense_reranking(query.features, gallery.features))
+        found = rerank(query.features, gallery.features)
+        figures["reference_s"] = expected_s
+        figures["difference"] = float(np.abs(found - expected).max())
+        figures["share_beyond_1e-5"] = float(np.mean(np.abs(found - expected) > 1e-5))
+        figures["reference_mAP"] = rank_distances(expected, *labels).mAP
+    return figures
+
+
+def clustering(size: str, rounds: int, dense: int) -> Figures:
+    """Jaccard graph and DBSCAN of all samples; labels of the first `dense` against the dense matrix."""
+    import numpy as np
+    from sklearn.cluster import DBSCAN
+
+    from benchmarks.perf import metrics_data, metrics_reference
+    from reidbench.metrics import cluster
+
+    x = metrics_data.draw(getattr(metrics_data, size))[1].features
+    _warm_up()
+    figures = turns(lambda: cluster(x), square(x), rounds)
+    labels = figures.pop("result")
+    figures["clusters"], figures["outliers"] = int(labels.max()) + 1, int((labels < 0).sum())
+    few = x[:dense]
+
+    def reference() -> Any:
+        jaccard = metrics_reference.dense_jaccard(few)
+        return DBSCAN(eps=0.6, min_samples=4, metric="precomputed").fit_predict(jaccard)
+
+    taken, expected = seconds(reference)
+    ours_s, found = seconds(lambda: cluster(few))
+    figures |= {"dense_n": dense, "reference_s": taken, "ours_there_s": ours_s}
+    figures["same_labels"] = bool(np.array_equal(found, expected))
+    return figures
+
+
+def searching(size: str, rounds: int) -> Figures:
+    """Lists of 21 of all samples from half of the product; faiss beside it."""
+    import numpy as np
+
+    from benchmarks.perf import metrics_data
+    from reidbench.metrics import nearest_neighbours
+
+    query, gallery = metrics_data.draw(getattr(metrics_data, size))
+    x = np.concatenate([query.features, gallery.features])
+    del query, gallery
+    _warm_up()
+    figures = turns(lambda: nearest_neighbours(x, 21, backend="product"), square(x), rounds)
+    figures["faiss_s"], other = seconds(lambda: nearest_neighbours(x, 21, backend="faiss"))
+    figures["same_lists"] = bool(np.array_equal(figures.pop("result").indices, other.indices))
+    return figures
+
+
+def _warm_up() -> None:
+    """Import scipy and scikit-learn and compile what there is to compile: none of it is part of a metric's time."""
+    import numpy as np
+
+    from reidbench.metrics import cluster, rerank
+
+    few = np.random.default_rng(0).normal(size=(64, 8))
+    cluster(few)
+    rerank(few[:8], few[8:])
+
+
+TASKS: dict[str, Callable[[], Figures]] = {
+    "ranking-market": lambda: ranking("MARKET", rounds=5, sample=337),
+    "ranking-msmt17": lambda: ranking("MSMT17", rounds=1, sample=200),
+    "neighbours-market": lambda: searching("MARKET", rounds=2),
+    "reranking-market": lambda: reranking("MARKET", rounds=2, dense=True),
+    "reranking-msmt17": lambda: reranking("MSMT17", rounds=1, dense=False),
+    "clustering-market-train": lambda: clustering("MARKET_TRAIN", rounds=2, dense=3_000),
+    "clustering-msmt17-train": lambda: clustering("MSMT17_TRAIN", rounds=2, dense=3_000),
+}
+
+
+def in_child(name: str) -> Figures:
+    """Measure in a fresh process with one thread."""
+    command = [sys.executable, "-m", "benchmarks.perf.metrics_measure", name]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True)
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def row(name: str, found: Figures) -> str:
+    """One line of the table."""
+    times = f"{found['ours_s']:.2f} | {found['product_s']:.2f} | {found['ratio']:.2f} | {found['mib']:.0f}"
+    return f"| {name} | {times} | {found.get('reference_s', float('nan')):.1f} |"
+
+
+HEADER = (
+    "| what | ours, CPU s | product, CPU s | ratio | MiB over inputs | reference, CPU s |\n|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    """Print one measurement as JSON, or all as a table."""
+    if len(sys.argv) > 1:
+        print(json.dumps(TASKS[sys.argv[1]]()))
+        return
+    print(HEADER)
+    for name in TASKS:
+        print(row(name, in_child(name)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What a run shows: bars with remaining time on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from reidbench import display
+from reidbench.plan import Stage
+
+STAGE = Stage("k", "finetune", "bot", {}, label="finetune bot [plaza, seed 0]")
+HOSTILE = Stage("h", "finetune", "x", {}, label="finetune [red]x\x1b[31m")
+
+
+def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
+    stream = io.StringIO()
+    return Console(file=stream, force_terminal=terminal, width=120), stream
+
+
+def play(shown: display.Bars | display.Lines) -> None:
+    """A run of three stages: one done, one failed, one that another driver made."""
+    with shown:
+        shown.begin(2)
+        shown.more(1)
+        for stage in (STAGE, HOSTILE):
+            shown.started(stage)
+            shown.event(stage, {"event": "progress", "done": 3, "total": 20})
+            shown.event(stage, {"event": "note", "text": "two files left out"})
+        shown.ended(STAGE, "busy", 0.1, "")
+        shown.ended(STAGE, "done", 2.5, "")
+        shown.ended(HOSTILE, "failed", 1.0, "RuntimeError: [bold]no\x07")
+        shown.ended(STAGE, "there", 0.0, "")
+
+
+def test_lines_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "EVERY", 0.0)
+    place, stream = console(terminal=False)
+    shown = display.make(place)
+    assert isinstance(shown, display.Lines)
+    play(shown)
+    assert stream.getvalue().splitlines() == [
+        "2 stages to run",
+        "        finetune bot [plaza, seed 0]: 3 of 20",
+        "note: two files left out",
+        "        finetune [red]x\\x1b[31m: 3 of 20",
+        "note: two files left out",
+        "[1/3] finetune bot [plaza, seed 0]: done in 2.5 s",
+        "[2/3] finetune [red]x\\x1b[31m: failed: RuntimeError: [bold]no\\x07",
+        "[3/3] finetune bot [plaza, seed 0]: there",
+    ]
+
+
+def test_bars_on_a_terminal() -> None:
+    place, stream = console(terminal=True)
+    shown = display.make(place)
+    assert isinstance(shown, display.Bars)
+    play(shown)
+    text = stream.getvalue()
+    assert "all stages" in text
+    assert "3/3" in text
+    assert "two files left out" in text
+    assert "failed: RuntimeError: [bold]no" in text  # shown as text, not obeyed
+    assert "\x07" not in text
+
+
+def test_nothing_to_run() -> None:
+    for terminal in (True, False):
+        place, stream = console(terminal=terminal)
+        with display.make(place) as shown:
+            shown.begin(0)
+        assert "nothing to run" in stream.getvalue()
