@@ -209,7 +209,10 @@ class FinetuneContext(Context):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptContext(Context):
-    """For adapters: unlabelled target, labelled source or None, and the embedder to start from or None."""
+    """For adapters: unlabelled target, labelled source or None, and the embedder to start from or None.
+
+    An adapter that provides "source-free" is given no source: it needs none, and the protocol column says so.
+    """
 
     target: HiddenSplit
     source: Split | None

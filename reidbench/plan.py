@@ -14,6 +14,7 @@ from .plugins import Registry
 
 KEY_VERSION = 1  # bump when the way keys are computed changes
 LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
+SOURCE_FREE = "source-free"  # an adapter that provides this is given no source images
 POOL_FREE = "pool-free"  # a pretrainer that provides this reads weights from elsewhere and needs no pool
 
 
@@ -201,7 +202,8 @@ class _Expansion:
             yield from self.inputs("source", task.source, "train", False)
         if kind == "adapt":
             yield from self.inputs("target", (task.target,), task.adapt_on, True)
-            yield from self.inputs("source", task.source, "train", False)
+            if SOURCE_FREE not in choice.component.provided(choice.params):
+                yield from self.inputs("source", task.source, "train", False)
 
     def check(self, kind: str, choice: Choice, recipe: Recipe, task: Task) -> None:
         provided = choice.component.provided(choice.params)
@@ -325,13 +327,18 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
     return labels
 
 
+def _takes_source(kind: str, choice: Choice) -> bool:
+    """Whether a step is given the labelled source."""
+    free = {"finetune": LABEL_FREE, "adapt": SOURCE_FREE}.get(kind)
+    return free is not None and free not in choice.component.provided(choice.params)
+
+
 def protocol_words(parts: Sequence[Recipe], task: Task) -> list[str]:
     """Which labels, images and knowledge a method used on a task, for the protocol column."""
     words: dict[str, None] = {}
     for part in parts:
         kinds = {kind for kind, _ in part.steps}
-        trained = any(kind == "finetune" and LABEL_FREE not in c.component.provided(c.params) for kind, c in part.steps)
-        if task.source and (trained or "adapt" in kinds):
+        if task.source and any(_takes_source(kind, choice) for kind, choice in part.steps):
             words["source labels"] = None
         if "pretrain" in kinds and task.pool:
             words["pool"] = None

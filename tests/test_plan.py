@@ -38,6 +38,7 @@ def components() -> list[tuple[str, Component]]:
         ("finetuner", Component("needs-tokens", "m:f", requires=frozenset({"tokens"}))),
         ("adapter", Component("hhl", "m:f", StyleParams)),
         ("adapter", Component("usl", "m:f")),
+        ("adapter", Component("free", "m:f", provides=frozenset({"source-free"}))),
     ]
 
 
@@ -202,6 +203,21 @@ def test_protocol_words(matrix: Callable[..., Path], toys: Registry) -> None:
     rows = {row.method: row for row in expand(file, toys).rows}
     assert rows["m"].protocol == "source labels, pool, target images, transductive, target-labels, AP step"
     assert rows["e"].protocol.endswith("ensemble of 2, AP step")
+
+
+def test_an_adapter_that_needs_no_source_gets_none_and_shares_its_stage(
+    matrix: Callable[..., Path], toys: Registry
+) -> None:
+    file = matrix(
+        tasks="{with: {source: tiny, target: tiny}, without: {target: tiny}}",
+        methods="{free: {adapt: free}, usl: {adapt: usl}}",
+    )
+    the_plan = expand(file, toys)
+    rows = {(row.method, row.task): row for row in the_plan.rows}
+    assert rows["free", "with"].key == rows["free", "without"].key
+    assert rows["usl", "with"].key != rows["usl", "without"].key
+    assert rows["free", "with"].protocol == "target images, AP step"
+    assert rows["usl", "with"].protocol == "source labels, target images, AP step"
 
 
 def test_rows_of_methods_without_pretraining_have_no_pretrain_seed(matrix: Callable[..., Path], toys: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Pseudo labels: DBSCAN on the k-reciprocal Jaccard distance, as SpCL and its successors cluster."""
+"""Pseudo labels: DBSCAN on the k-reciprocal Jaccard distance, as SpCL and its successors cluster, and other ways."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.metrics.errors import MetricError
+from reidbench.metrics.groupings import OUTLIER, agglomerative, circular_search, k_means
 from reidbench.metrics.minima import Minima
 from reidbench.metrics.neighbours import Backend, nearest_of
 from reidbench.metrics.reciprocal import expanded_sets, normalised, query_expanded, squared_on
@@ -15,8 +16,9 @@ from reidbench.metrics.vectors import Vectors
 
 Sparse = Any  # scipy.sparse.csr_array; scipy has no types
 
-OUTLIER = -1
 BLOCK_ROWS = 512
+
+__all__ = ["OUTLIER", "agglomerative", "circular_search", "cluster", "dbscan", "jaccard_graph", "k_means"]
 
 
 def jaccard_graph(

@@ -1,0 +1,63 @@
+"""Adaptive batch norm (Li et al., 2016): the target's statistics, the source's weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from reidbench.components import AdaptContext
+from reidbench.data import HiddenSplit
+from reidbench.errors import ReidbenchError
+from reidbench.training import BackboneEmbedder, Embedder, Preprocess, image_source
+
+from .params import AdaBNParams
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def adapt(ctx: AdaptContext) -> Embedder:
+    """Re-estimate all running statistics on the target; no weight changes.
+
+    Every method that forwards target images in train mode does this on the way, so it is a row of every adaptation
+    table. Raises ReidbenchError for a network without batch norm.
+    """
+    embedder = ctx.start
+    if embedder is None:
+        backbone = ctx.backbone()
+        embedder = BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
+    params: AdaBNParams = ctx.params
+    estimate(embedder, ctx.target, params, torch.Generator().manual_seed(ctx.seed), ctx.device, ctx.workers)
+    return embedder  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def estimate(
+    embedder: Embedder,
+    images: HiddenSplit,
+    params: AdaBNParams,
+    generator: torch.Generator,
+    device: str = "cpu",
+    workers: int = 0,
+) -> None:
+    """Set the running statistics of `embedder` to the mean of those of all full batches of `images`."""
+    norms = [module for module in embedder.modules() if isinstance(module, NORMS)]
+    if not norms:
+        raise ReidbenchError("adabn needs batch norm, and this network has none")
+    momenta = [norm.momentum for norm in norms]
+    embedder.to(device).eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for a plain mean over batches
+        norm.train()
+    height, width = embedder.preprocess.size
+    fetch = image_source(images, (height, width), workers=workers)
+    size = min(params.batch, len(images))
+    for _ in range(params.passes):
+        order = torch.randperm(len(images), generator=generator).numpy()
+        for start in range(0, len(images) - size + 1, size):  # a last, small batch would weigh as much as a full one
+            indices = order[start : start + size]
+            cameras = torch.as_tensor(images.camids[indices]).to(device)
+            embedder(embedder.preprocess.normalise(fetch(indices)).to(device), cameras)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    embedder.eval()

@@ -1,0 +1,96 @@
+"""What every clustering method does: embed the target, cluster, train on pseudo labels, again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from reidbench.components import AdaptContext
+from reidbench.data import HiddenSplit, Split
+from reidbench.training import Augment, BackboneEmbedder, Embedder, IdentitySampler, Preprocess, embed, image_source
+
+from .params import LoopParams
+
+ERASE_VALUE = (0.485, 0.456, 0.406)
+
+
+def starting_embedder(ctx: AdaptContext) -> BackboneEmbedder:
+    """The recipe's embedder if it is a backbone with a neck; else its backbone under a fresh neck.
+
+    The source's classifier is gone in any case; its batch-norm neck stays, as the scale of its features.
+    """
+    start = ctx.start
+    if isinstance(start, BackboneEmbedder) and start.spec["neck"]:
+        return start
+    backbone = start.backbone if isinstance(start, BackboneEmbedder) else ctx.backbone()
+    return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std), neck=True)
+
+
+def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext) -> np.ndarray:
+    """Features [N, D] of the images in eval mode, of unit length."""
+    features = embed(embedder, images, images.camids, device=ctx.device, workers=ctx.workers)
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+class PseudoLabelBatches:
+    """Batches of pseudo-labelled images, as many as are asked for, however few clusters there are."""
+
+    def __init__(self, images: HiddenSplit | Split, preprocess: Preprocess, params: LoopParams, workers: int) -> None:
+        height, width = preprocess.size
+        self.fetch = image_source(images, (height, width), workers=workers)
+        self.preprocess = preprocess
+        self.params = params
+        pad = params.pad if params.pad is not None else max(1, round(10 * height / 256))
+        self.augment = Augment(flip=params.flip, pad=pad, erase=params.erase, erase_value=ERASE_VALUE)
+
+    def batches(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        """`iterations` times (images [P * K, 3, H, W], their indices); images labelled -1 never come.
+
+        With fewer clusters than P a batch holds them all.
+        """
+        inside = np.flatnonzero(labels >= 0)
+        sampler = IdentitySampler(labels[inside], self.params.identities, self.params.images, generator)
+        left = self.params.iterations
+        while left > 0:
+            for chosen in sampler:
+                yield self.images(inside[chosen], generator), inside[chosen]
+                left -= 1
+                if left == 0:
+                    return
+
+    def images(self, indices: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+        """Augmented, normalised images of the given indices."""
+        return self.augment(self.preprocess.normalise(self.fetch(indices)), generator)
+
+
+def make_optimiser(network: torch.nn.Module, params: LoopParams) -> torch.optim.Optimizer:
+    """Adam over whatever is trained."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, params: LoopParams, round_: int) -> None:
+    """A tenth of the rate after each `lr_step` of the rounds, whether or not a round trains."""
+    step = max(1, round(params.lr_step * params.rounds))
+    for group in optimiser.param_groups:
+        group["lr"] = params.lr * 0.1 ** (round_ // step)
+
+
+def describe(labels: np.ndarray) -> dict[str, float]:
+    """How many clusters and outliers there are, for the log."""
+    return {"clusters": float(labels.max(initial=-1) + 1), "outliers": float((labels < 0).sum())}
+
+
+def too_few(labels: np.ndarray) -> bool:
+    """Whether there is nothing to tell apart: all noise, or one cluster. Such a round is skipped, and says so."""
+    return int(labels.max(initial=-1)) < 1
+
+
+def skip(ctx: AdaptContext, labels: np.ndarray, round_: int) -> None:
+    """Log a round without training."""
+    found = describe(labels)
+    ctx.log({"round": round_, "skipped": 1.0, **found})
+    counts = f"{found['clusters']:.0f} clusters, {found['outliers']:.0f} outliers"
+    print(f"round {round_}: {counts}: nothing to tell apart, skipped")

@@ -1,0 +1,125 @@
+"""Memories: one row per cluster (Cluster Contrast), or per source class and target image (SpCL)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class _ClusterProducts(torch.autograd.Function):
+    """f M^T whose backward also updates the rows of the batch's clusters: without backward, no update."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor, momentum: float, update: str
+    ) -> torch.Tensor:
+        ctx.momentum, ctx.update, ctx.rows = momentum, update, rows
+        ctx.save_for_backward(features, labels)
+        return features @ rows.t()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
+        features, labels = ctx.saved_tensors
+        answer = gradient @ ctx.rows  # before the rows move
+        update_clusters(ctx.rows, features, labels, ctx.momentum, ctx.update)
+        return answer, None, None, None, None
+
+
+@torch.no_grad()
+def update_clusters(
+    rows: torch.Tensor, features: torch.Tensor, labels: torch.Tensor, momentum: float, update: str
+) -> None:
+    """rows [C, D] <- normalised(momentum x row + (1 - momentum) x what the batch says), once per cluster, in place.
+
+    ``mean``: the mean of the cluster's features; ``hard``: the one with the lowest cosine to the row.
+    """
+    for label in labels.unique():
+        members = features[labels == label]
+        chosen = members.mean(0) if update == "mean" else members[(members @ rows[label]).argmin()]
+        rows[label] = F.normalize(momentum * rows[label] + (1 - momentum) * chosen, dim=0)
+
+
+class ClusterMemory(nn.Module):
+    """Softmax over cluster centroids; rows are the normalised means of the clusters' features (Dai et al., 2022)."""
+
+    rows: torch.Tensor
+
+    def __init__(
+        self,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        temperature: float = 0.05,
+        momentum: float = 0.2,
+        update: Literal["mean", "hard"] = "mean",
+    ) -> None:
+        """features [N, D] of unit length, labels [N] with -1 for outliers, which have no row."""
+        super().__init__()
+        self.temperature, self.momentum, self.update = temperature, momentum, update
+        self.register_buffer("rows", class_means(features[labels >= 0], labels[labels >= 0]))
+
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Unit features [B, D] and their clusters [B] to a scalar loss; rows move in backward."""
+        products = _ClusterProducts.apply(features, labels, self.rows, self.momentum, self.update)
+        return F.cross_entropy(products / self.temperature, labels)
+
+
+def class_means(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """[C, D] normalised mean feature of each class 0..C-1."""
+    sums = torch.zeros(int(labels.max()) + 1, features.shape[1], device=features.device)
+    sums.index_add_(0, labels, features)
+    return F.normalize(sums / torch.bincount(labels)[:, None], dim=1)
+
+
+class _InstanceProducts(torch.autograd.Function):
+    """f V^T whose backward also moves the rows of the batch, one image after the other."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: torch.Tensor, places: torch.Tensor, rows: torch.Tensor, momentum: float
+    ) -> torch.Tensor:
+        ctx.momentum, ctx.rows = momentum, rows
+        ctx.save_for_backward(features, places)
+        return features @ rows.t()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        features, places = ctx.saved_tensors
+        answer = gradient @ ctx.rows
+        with torch.no_grad():
+            for feature, place in zip(features, places, strict=True):
+                moved = ctx.momentum * ctx.rows[place] + (1 - ctx.momentum) * feature
+                ctx.rows[place] = F.normalize(moved, dim=0)
+        return answer, None, None, None
+
+
+class HybridMemory(nn.Module):
+    """SpCL's memory: a row per source class and per target image; `labels` say which rows are one class.
+
+    The similarity to a class is the mean over its rows, so that a cluster's centroid is the plain mean of its
+    instances and is not normalised again; an un-clustered image is a class of one row (Ge et al., 2020, eq. 2).
+    """
+
+    rows: torch.Tensor
+    labels: torch.Tensor
+
+    def __init__(self, rows: torch.Tensor, *, temperature: float = 0.05, momentum: float = 0.2) -> None:
+        super().__init__()
+        self.temperature, self.momentum = temperature, momentum
+        self.register_buffer("rows", F.normalize(rows.float(), dim=1))
+        self.register_buffer("labels", torch.arange(len(rows)))
+
+    def forward(self, features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Unit features [B, D] and the memory rows that they belong to [B] to a scalar loss."""
+        products = _InstanceProducts.apply(features.float(), places, self.rows, self.momentum) / self.temperature
+        classes = int(self.labels.max()) + 1
+        sums = torch.zeros(classes, len(features), device=features.device).index_add(0, self.labels, products.t())
+        sizes = torch.bincount(self.labels, minlength=classes)[:, None]
+        logits = (sums / sizes.clamp_min(1)).t()
+        # Without the largest subtracted, exp(20) is near the end of what half precision holds: this stays float32.
+        weights = logits.exp() * (sizes.t() > 0)
+        share = weights / (weights.sum(1, keepdim=True) + 1e-6)
+        return F.nll_loss((share + 1e-6).log(), self.labels[places])

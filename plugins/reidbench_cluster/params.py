@@ -1,0 +1,74 @@
+"""Parameters of the clustering methods; defaults are the papers', for 256x128 and a ResNet-50."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from reidbench import Params
+
+
+class AdaBNParams(Params):
+    """adabn."""
+
+    batch: int = Field(64, ge=2, description="images in a batch")
+    passes: int = Field(1, ge=1, description="passes over the target; statistics are the mean over all batches")
+
+
+class LoopParams(Params):
+    """What all loops over rounds of clustering share."""
+
+    rounds: int = Field(50, ge=1, description="times that the target is embedded, clustered and trained on")
+    iterations: int = Field(200, ge=1, description="steps in a round")
+    identities: int = Field(16, ge=2, description="clusters in a batch (P)")
+    images: int = Field(4, ge=2, description="images of each cluster in a batch (K)")
+    lr: float = Field(3.5e-4, gt=0, description="Adam's learning rate")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+    lr_step: float = Field(0.4, gt=0, description="fraction of the rounds after which lr falls to a tenth, repeatedly")
+    eps: float = Field(0.6, gt=0, lt=1, description="DBSCAN: largest Jaccard distance between neighbours")
+    min_samples: int = Field(4, ge=2, description="DBSCAN: neighbours that make a core")
+    k1: int = Field(30, ge=1, description="Jaccard distance: neighbours of the reciprocal sets")
+    k2: int = Field(6, ge=1, description="Jaccard distance: neighbours of the query expansion")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    pad: int | None = Field(None, ge=0, description="pixels of padding before the crop; default: 10 at a height of 256")
+    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
+
+
+class PseudoLabelParams(LoopParams):
+    """pseudo-label."""
+
+    clustering: Literal["dbscan", "agglomerative", "k-means", "circular"] = Field(
+        "dbscan", description="DBSCAN on Jaccard distances, average linkage, k-means or circular search"
+    )
+    threshold: float = Field(0.5, gt=0, description="agglomerative and circular: largest cosine distance")
+    clusters: int = Field(500, ge=2, description="k-means: how many")
+    chains: Literal["union", "parent"] = Field("union", description="circular: what i -> j -> k becomes")
+    mutual: Literal["keep", "drop"] = Field("keep", description="circular: two that name each other")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
+    margin: float | None = Field(0.3, description="margin of the batch-hard triplet; null: the soft margin")
+
+
+class ClusterContrastParams(LoopParams):
+    """cluster-contrast."""
+
+    temperature: float = Field(0.05, gt=0, description="of the softmax over clusters")
+    momentum: float = Field(0.2, ge=0, lt=1, description="weight of the old centroid in an update")
+    update: Literal["mean", "hard"] = Field(
+        "mean", description="a cluster's row moves to its batch mean or hardest image"
+    )
+
+
+class SpCLParams(LoopParams):
+    """spcl."""
+
+    iterations: int = Field(400, ge=1, description="steps in a round")
+    temperature: float = Field(0.05, gt=0, description="of the softmax over classes, clusters and instances")
+    momentum: float = Field(0.2, ge=0, lt=1, description="weight of the old row in an update")
+    eps_gap: float = Field(0.02, ge=0, description="how much looser and tighter the clusterings of the criteria are")
+    quantile: float = Field(0.9, gt=0, le=1, description="of cluster independence in the first round: the threshold")
+    use_source: bool = Field(True, description="train on the labelled source as well, where the task names one")
+
+    def source_free(self) -> frozenset[str]:
+        """Without `use_source` no source image is asked for."""
+        return frozenset() if self.use_source else frozenset({"source-free"})

@@ -1,0 +1,138 @@
+"""Self-paced contrastive learning with a hybrid memory (SpCL, Ge et al., NeurIPS 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.components import AdaptContext
+from reidbench.metrics import pseudo_labels
+from reidbench.training import BackboneEmbedder, IdentitySampler
+
+from .domain_norm import keep_target_norms, split_norms
+from .loop import PseudoLabelBatches, describe, make_optimiser, set_rate, skip, starting_embedder, target_features
+from .memory import HybridMemory, class_means
+from .params import SpCLParams
+from .reliability import reliable_labels, singled
+
+LARGEST_RADIUS = 0.999  # pairs without a common neighbour are at 1, and are no graph's edges
+
+
+class _Threshold(nn.Module):
+    """The independence threshold, fixed in the first round and kept by the checkpoint."""
+
+    value: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.tensor(float("nan"), dtype=torch.float64))
+
+    def get(self) -> float | None:
+        number = float(self.value)
+        return None if np.isnan(number) else number
+
+
+class _Training:
+    """The parts of one run: target alone, or target and source with domain-specific batch norm."""
+
+    def __init__(self, ctx: AdaptContext) -> None:
+        self.ctx = ctx
+        self.params: SpCLParams = ctx.params
+        self.embedder = starting_embedder(ctx).to(ctx.device)
+        self.source = ctx.source if self.params.use_source else None
+        self.generator = torch.Generator().manual_seed(ctx.seed)
+        self.batches = PseudoLabelBatches(ctx.target, self.embedder.preprocess, self.params, ctx.workers)
+        self.source_labels = np.zeros(0, dtype=np.int64)
+        rows = [torch.from_numpy(target_features(self.embedder, ctx.target, ctx))]
+        if self.source is not None:
+            self.source_labels = self.source.labels()
+            self.source_batches = PseudoLabelBatches(self.source, self.embedder.preprocess, self.params, ctx.workers)
+            features = torch.from_numpy(target_features(self.embedder, self.source, ctx))
+            rows.insert(0, class_means(features, torch.from_numpy(self.source_labels)))
+            split_norms(self.embedder)
+        self.classes = len(rows[0]) if self.source is not None else 0
+        self.memory = HybridMemory(
+            torch.cat(rows), temperature=self.params.temperature, momentum=self.params.momentum
+        ).to(ctx.device)
+        self.threshold = _Threshold()
+        self.optimiser = make_optimiser(self.embedder, self.params)
+
+    def cluster(self) -> np.ndarray:
+        """Cluster the target's memory rows; trusted clusters keep their label, all other images are -1."""
+        params = self.params
+        rows = self.memory.rows[self.classes :].cpu().numpy()
+        eps = [params.eps, min(params.eps + params.eps_gap, LARGEST_RADIUS), params.eps - params.eps_gap]
+        graph = pseudo_labels.jaccard_graph(rows, params.k1, params.k2, max(eps))
+        labels, looser, tighter = (pseudo_labels.dbscan(graph, e, params.min_samples) for e in eps)
+        labels, threshold = reliable_labels(labels, looser, tighter, self.threshold.get(), params.quantile)
+        self.threshold.value.fill_(threshold)
+        return labels
+
+    def train(self, labels: np.ndarray) -> float:
+        """One round: every target image is an instance of its class, un-clustered ones of their own."""
+        classes = singled(labels)
+        places = np.concatenate([np.arange(self.classes), self.classes + classes])
+        # Reliability may leave gaps in the numbers; the memory wants classes 0, 1, ...
+        self.memory.labels.copy_(torch.from_numpy(np.unique(places, return_inverse=True)[1]))
+        self.embedder.train()
+        total = 0.0
+        for images, rows in self._steps(classes):
+            features = F.normalize(self.embedder(images.to(self.ctx.device)), dim=1)
+            loss = self.memory(features, torch.as_tensor(rows).to(self.ctx.device))
+            if self.source is not None:  # two means over halves, as in the paper, not one over all
+                loss = 2 * loss
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
+            total += float(loss.detach())
+        return total / self.params.iterations
+
+    def _steps(self, classes: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        """Images of a step (source before target) and their memory rows."""
+        if self.source is None:
+            for indices in self._target_indices(classes):
+                yield self.batches.images(indices, self.generator), self.classes + indices
+            return
+        sources = self.source_batches.batches(self.source_labels, self.generator)
+        for (images, chosen), indices in zip(sources, self._target_indices(classes), strict=False):
+            size = min(len(chosen), len(indices))  # halves of a batch are equally long
+            targets = self.batches.images(indices[:size], self.generator)
+            rows = np.concatenate([self.source_labels[chosen[:size]], self.classes + indices[:size]])
+            yield torch.cat([images[:size], targets]), rows
+
+    def _target_indices(self, classes: np.ndarray) -> Iterator[np.ndarray]:
+        """`iterations` batches of target indices; an un-clustered image comes once, others K of their cluster."""
+        left = self.params.iterations
+        while left > 0:
+            for chosen in IdentitySampler(classes, self.params.identities, self.params.images, self.generator):
+                # A lone image is drawn K times by the sampler; it says nothing more the second time.
+                yield np.array(list(dict.fromkeys(chosen.tolist())))
+                left -= 1
+                if left == 0:
+                    return
+
+
+def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+    """Learn on target and source together (UDA), or on the target alone (USL) where the task names no source."""
+    run = _Training(ctx)
+    state = {
+        "embedder": run.embedder,
+        "memory": run.memory,
+        "threshold": run.threshold,
+        "optimiser": run.optimiser,
+        "generator": run.generator,
+    }
+    for round_ in ctx.checkpoint.epochs(run.params.rounds, **state):
+        set_rate(run.optimiser, run.params, round_)
+        labels = run.cluster()
+        ctx.record_clusters(round_, labels)
+        if len(np.unique(singled(labels))) < 2:
+            skip(ctx, labels, round_)
+        else:
+            ctx.log({"round": round_, "loss": run.train(labels), **describe(labels)})
+    keep_target_norms(run.embedder)
+    return run.embedder

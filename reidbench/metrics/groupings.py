@@ -1,0 +1,122 @@
+"""Other ways to pseudo labels: agglomerative, k-means, and circular search among the nearest."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.errors import MetricError
+from reidbench.metrics.neighbours import nearest_neighbours
+
+OUTLIER = -1
+# Agglomerative clustering needs all pairs: above this the matrix alone would take more than 3 GiB.
+MOST_PAIRED = 28_000
+
+
+def agglomerative(features: NDArray[Any], threshold: float = 0.43) -> NDArray[np.int64]:
+    """[N] cluster of each vector of features [N, D] by average linkage on cosine distances up to `threshold`.
+
+    A vector on its own is an outlier, -1. Needs all N x N distances. Raises MetricError above 28,000 vectors.
+    """
+    from sklearn.cluster import AgglomerativeClustering
+
+    if len(features) > MOST_PAIRED:
+        raise MetricError(f"agglomerative clustering of {len(features)} vectors needs all pairs; use DBSCAN")
+    if len(features) < 2:
+        return np.full(len(features), OUTLIER, dtype=np.int64)
+    unit = _unit(features)
+    distances = np.clip(1 - unit @ unit.T, 0, None)
+    model = AgglomerativeClustering(
+        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=threshold
+    )
+    return consecutive(model.fit_predict(distances))
+
+
+def k_means(features: NDArray[Any], clusters: int, seed: int = 0) -> NDArray[np.int64]:
+    """[N] cluster of each vector of features [N, D], brought to length 1, by k-means; no outliers but lone vectors."""
+    from sklearn.cluster import KMeans
+
+    if clusters < 1:
+        raise MetricError(f"clusters={clusters} must be at least 1")
+    model = KMeans(n_clusters=min(clusters, len(features)), n_init=1, random_state=seed)
+    return consecutive(model.fit_predict(_unit(features).astype(np.float64)))
+
+
+def circular_search(
+    features: NDArray[Any],
+    threshold: float = 0.5,
+    chains: Literal["union", "parent"] = "union",
+    mutual: Literal["keep", "drop"] = "keep",
+) -> NDArray[np.int64]:
+    """[N] identity of each vector of features [N, D]: that of its nearest other, where that is near enough.
+
+    Every vector searches all others; its nearest at a cosine distance below `threshold` is its parent. A vector is
+    never its own parent, and of equally near ones the first counts.
+
+    chains: with i -> j -> k, ``union`` makes one identity of all three; ``parent`` keeps each vector that others name
+        as an identity of its own, and gives the others that of their parent.
+    mutual: where two name each other, ``keep`` makes them one identity, ``drop`` forgets both links (the rule of the
+        competition system that this comes from).
+
+    Identities of one vector are outliers, -1.
+    """
+    count = len(features)
+    if count < 2:
+        return np.full(count, OUTLIER, dtype=np.int64)
+    parent = _parents(features, threshold)
+    named = np.flatnonzero(parent >= 0)
+    if mutual == "drop":
+        both = named[parent[parent[named]] == named]
+        parent[both] = OUTLIER
+        named = np.flatnonzero(parent >= 0)
+    if chains == "union":
+        return consecutive(_connected(count, named, parent[named]))
+    labels = np.arange(count)
+    is_parent = np.isin(labels, parent[named])
+    followers = named[~is_parent[named]]
+    labels[followers] = parent[followers]
+    if mutual == "keep":  # of two that name each other, the first stands for both
+        both = named[parent[parent[named]] == named]
+        labels[both] = np.minimum(both, parent[both])
+        moved = followers[np.isin(parent[followers], both)]
+        labels[moved] = labels[parent[moved]]
+    return consecutive(labels)
+
+
+def _parents(features: NDArray[Any], threshold: float) -> NDArray[np.int64]:
+    """The nearest other of each vector, -1 where none is near enough."""
+    near = nearest_neighbours(features, 2)
+    rows = np.arange(len(features))
+    # Equal vectors may put another one first: whichever of the two is not the vector itself is its nearest.
+    own_first = near.indices[:, 0] == rows
+    parent = np.where(own_first, near.indices[:, 1], near.indices[:, 0]).astype(np.int64)
+    unit = _unit(features)
+    distance = 1 - np.einsum("nd,nd->n", unit, unit[parent])
+    return np.where(distance < threshold, parent, OUTLIER)
+
+
+def _connected(count: int, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
+
+
+def consecutive(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Labels numbered 0, 1, ... in order of first appearance; those of one member, and -1, become -1."""
+    values, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    kept = (sizes > 1) & (values != OUTLIER)
+    order = np.argsort(np.where(kept, first, np.iinfo(np.int64).max), kind="stable")
+    number = np.full(len(values), OUTLIER, dtype=np.int64)
+    number[order[: kept.sum()]] = np.arange(kept.sum())
+    return number[inverse]
+
+
+def _unit(features: NDArray[Any]) -> NDArray[Any]:
+    rows: NDArray[np.float32] = np.asarray(features, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = rows / np.maximum(lengths, np.float32(1e-12))
+    return unit
