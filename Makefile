@@ -8,7 +8,6 @@ READY  := $(VENV)/.installed
 
 demo: $(READY)
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs 2
-	$(BIN)/reidbench table benchmarks/quickstart.yaml
 
 test: $(READY)
 	$(BIN)/python -m pytest -q

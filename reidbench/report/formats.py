@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from typing import Any
 
@@ -55,11 +56,11 @@ def _matrix(board: Leaderboard, metric: str) -> str:
 
 def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:
     results = board.cell(method, task, evaluator)
-    found = [s for s in board.summary if (s.method, s.task, s.evaluator, s.metric) == (method, task, evaluator, metric)]
+    found = board.summarised(method, task, evaluator).get(metric)
     good = sum(result.status == "ok" for result in results)
-    if not found:
+    if found is None:
         return STATUS_WORDS.get(results[0].status, "-") if results else "-"
-    text = _interval(found[0], leads)
+    text = _interval(found, leads)
     return text if good == len(results) else f"{text} ({good}/{len(results)} seeds)"
 
 
@@ -75,17 +76,14 @@ def _interval(summary: Summary, leads: bool) -> str:
 def _details(board: Leaderboard) -> str:
     pretrained = any(summary.pretrainings for summary in board.summary)
     rows = []
-    cells: dict[tuple[str, str, str], dict[str, Summary]] = {}
-    for summary in board.summary:
-        cells.setdefault((summary.task, summary.method, summary.evaluator), {})[summary.metric] = summary
-    order = [(t, m, e) for t in board.tasks for m in board.methods for e in board.evaluators]
-    for place in order:
-        found = cells.get(place, {})
+    metrics = board.metrics
+    for task, method, evaluator in itertools.product(board.tasks, board.methods, board.evaluators):
+        found = board.summarised(method, task, evaluator)
         if found:
-            numbers = [f"{100 * found[name].mean:.1f}" if name in found else "-" for name in board.metrics]
+            numbers = [f"{100 * found[name].mean:.1f}" if name in found else "-" for name in metrics]
             first = next(iter(found.values()))
-            rows.append([*place, *numbers, first.n, *([first.pretrainings] if pretrained else [])])
-    names = [NAMES.get(name, name) for name in board.metrics]
+            rows.append([task, method, evaluator, *numbers, first.n, *([first.pretrainings] if pretrained else [])])
+    names = [NAMES.get(name, name) for name in metrics]
     headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
     return table(headers, rows)
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..metrics.statistics import over_seeds, tied_with_best
 from ..plan import Plan, Row
@@ -75,8 +76,25 @@ class Leaderboard:
 
     def cell(self, method: str, task: str, evaluator: str) -> list[Result]:
         """The results of all seeds of one cell."""
-        place = (method, task, evaluator)
-        return [r for r in self.results if (r.row.method, r.row.task, r.row.evaluator) == place]
+        return self._cells.get((method, task, evaluator), [])
+
+    def summarised(self, method: str, task: str, evaluator: str) -> dict[str, Summary]:
+        """The summaries of one cell by metric."""
+        return self._summaries.get((method, task, evaluator), {})
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str, str], list[Result]]:
+        cells: dict[tuple[str, str, str], list[Result]] = {}
+        for result in self.results:
+            cells.setdefault((result.row.method, result.row.task, result.row.evaluator), []).append(result)
+        return cells
+
+    @cached_property
+    def _summaries(self) -> dict[tuple[str, str, str], dict[str, Summary]]:
+        cells: dict[tuple[str, str, str], dict[str, Summary]] = {}
+        for summary in self.summary:
+            cells.setdefault((summary.method, summary.task, summary.evaluator), {})[summary.metric] = summary
+        return cells
 
 
 def collect(plan: Plan, store: Store) -> Leaderboard:
