@@ -1,9 +1,12 @@
-"""`reidbench data`: render a synthetic set into a folder."""
+"""`reidbench data`: render a synthetic set into a folder, check a copy of a published one."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -11,16 +14,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from . import plugins
-from .data import Dataset
+from .components import Component, Params, load_attribute
+from .data import Dataset, Report, examine, read_contents, walk_images
+from .data.check import Contents, compare_names
+from .data.folders import first_names
+from .data.lmdbfile import data_file, is_lmdb
+from .data.memory import Listing, recall, recall_names, remember, remember_names
 from .errors import ReidbenchError
 from .runner import cache_folder
 
-app = typer.Typer(name="data", help="Data sets: render one.", no_args_is_help=True)
+app = typer.Typer(name="data", help="Data sets: check a copy, render one.", no_args_is_help=True)
 
 
 @app.callback()
 def _options() -> None:
-    """Data sets: render one."""
+    """Data sets: check a copy, render one."""
 
 
 @app.command()
@@ -33,21 +41,169 @@ def make(
 ) -> None:
     """Render a synthetic set into a Market-1501-style folder."""
     component = plugins.load().get("dataset", "synthetic")
-    try:
-        params = component.params(**{"world": world, "size": size, "seed": seed, "structure": structure})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"]))
-        raise ReidbenchError(f"{name}: {problem['msg'].lower()}, not {problem['input']!r}") from None
-    with Progress(console=Console(stderr=True), disable=not Console(stderr=True).is_terminal) as progress:
-        bar = progress.add_task("rendering", total=None)
-        dataset: Dataset = component.load()(
-            params,
-            out.absolute(),
-            cache_folder(),
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+    params = _params(component, {"world": world, "size": size, "seed": seed, "structure": structure})
+    with _bar("rendering") as progress:
+        dataset: Dataset = component.load()(params, out.absolute(), cache_folder(), progress=progress)
     for part, split in dataset.parts().items():
         print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras")
     for note in dataset.notes:
         print(f"note: {note}")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A data set of `reidbench plugins`, like market1501.")],
+    root: Annotated[Path, typer.Argument(help="Where your copy lies: a folder, an archive or a file.")],
+    full: Annotated[
+        bool, typer.Option("--full", help="Read and decode every picture; fingerprint by content.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter of the data set: --set train=trainval")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="A whole copy, or a text file with its paths, to name what is missing.")
+    ] = None,
+) -> None:
+    """Compare a copy of a data set with the published counts, and name what differs.
+
+    Ends with 1 when something is certainly wrong. Unverified counts are shown with a question mark and never do.
+    """
+    component = plugins.load().get("dataset", name)
+    params = _params(component, {**_defaults(component), **_settings(settings or [])})
+    root, cache = root.expanduser().absolute(), cache_folder()
+    dataset = _open(component, params, root, cache)
+    report = examine(dataset)
+    sound = _print_report(report)
+    sound &= _print_names(report, cache, against)
+    if component.fingerprint:
+        print(f"fingerprint (names and sizes): {load_attribute(component.fingerprint)(params, root)}")
+    if full:
+        sound &= _print_contents(dataset, cache)
+    print(f"{name}: {'nothing wrong found' if sound else 'not the published set'}")
+    if not sound:
+        raise typer.Exit(1)
+
+
+def _open(component: Component, params: Params, root: Path, cache: Path) -> Dataset:
+    target = component.load()
+    with _bar("reading") as progress:
+        more = {"progress": progress} if "progress" in inspect.signature(target).parameters else {}
+        dataset: Dataset = target(params, root, cache, **more)
+    return dataset
+
+
+def _print_report(report: Report) -> bool:
+    """Print counts, problems and causes; whether there is no problem."""
+    from .report.formats import table
+
+    columns = ["split", "images / published", "identities / published", "cameras / published", "junk", "distractors"]
+    print(f"{report.dataset.name} in {report.dataset.root}")
+    print(table(columns, report.table()))
+    if report.dataset.published is not None:
+        print(f"published: {report.dataset.published.source}; ? = unverified")
+    else:
+        print("published: no counts that could be compared")
+    for problem in report.problems:
+        print(f"problem: {problem}")
+    if report.lacking or report.excess:
+        print(f"in all: {report.lacking} images missing, {report.excess} files too many")
+    for remark in report.remarks:
+        print(f"unverified: {remark}")
+    for note in report.dataset.notes:
+        print(f"note: {note}")
+    for cause in report.causes:
+        print(f"likely cause: {cause}")
+    return report.whole
+
+
+def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
+    """Name missing and strange files where a whole copy is known: given, or checked here before."""
+    dataset = report.dataset
+    certain = {part for part, counts in (dataset.published.parts if dataset.published else {}).items()
+               if counts.images is not None and "images" not in counts.unverified}  # fmt: skip
+    if against is not None:
+        names: list[str] | None = _names_of(against)
+    else:
+        if report.whole and certain >= set(dataset.parts()):
+            paths = (path for split in dataset.parts().values() for path in split.paths)
+            remember_names(cache, _variant(dataset), paths)
+        names = recall_names(cache, _variant(dataset)) if dataset.published else None
+    if names is None:
+        if not report.whole:
+            print("names of missing files are known once a whole copy was checked here, or with --against COPY")
+        return True
+    missing, strange = compare_names(dataset, names)
+    whole = "the copy given" if against is not None else "the whole copy checked before"
+    for words, files in (("missing", missing), ("strange", strange)):
+        if files:
+            print(f"problem: {len(files)} files {words}, against {whole}: {first_names(files)}")
+    return not (missing or strange)
+
+
+def _variant(dataset: Dataset) -> str:
+    return "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in dataset.name)
+
+
+def _names_of(given: Path) -> list[str]:
+    if given.is_dir():
+        return list(walk_images(given))
+    try:
+        return [line.strip() for line in given.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReidbenchError(f"{given}: neither a folder nor a list of paths: {error}") from None
+
+
+def _print_contents(dataset: Dataset, cache: Path) -> bool:
+    """Print the content fingerprint and the pictures that cannot be decoded; whether there is none."""
+    paths = [path for split in dataset.parts().values() for path in split.paths]
+    if is_lmdb(dataset.root):
+        listing = Listing(data_file(dataset.root).parent, [data_file(dataset.root).name])
+    else:
+        listing = Listing(dataset.root, paths)
+    known = recall(cache, listing)
+    if known is not None:
+        contents = Contents(known["fingerprint"], tuple(known["unreadable"]))
+    else:
+        with _bar("decoding") as progress:
+            contents = read_contents(dataset, progress)
+        remember(cache, listing, contents.as_json())
+    print(f"fingerprint (contents): {contents.fingerprint}{' (known: no file changed)' if known else ''}")
+    print(f"pictures that cannot be decoded: {len(contents.unreadable)}")
+    for line in contents.unreadable:
+        print(f"problem: {line}")
+    return not contents.unreadable
+
+
+def _defaults(component: Component) -> dict[str, Any]:
+    """The check itself compares, so that the reader must not refuse."""
+    return {"check": "off"} if "check" in component.params.model_fields else {}
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    import yaml
+
+    values = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ReidbenchError(f"--set {text}: expected KEY=VALUE")
+        values[key] = yaml.safe_load(value)
+    return values
+
+
+def _params(component: Component, values: dict[str, Any]) -> Params:
+    try:
+        return component.params(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"]))
+        raise ReidbenchError(f"{name}: {problem['msg'].lower()}, not {problem['input']!r}") from None
+
+
+@contextmanager
+def _bar(words: str) -> Iterator[Any]:
+    """A progress bar on a terminal, silence elsewhere; gives `progress(done, total)`."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(words, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)

@@ -88,6 +88,8 @@ class Inputs:
         for given in self.data_inputs(role):
             artifact, root = self.folder_of(given)
             split = Split.load(artifact.path / "train.json", root)
+            if len(split) == 0:
+                raise DataError(f"{given['data']} has no train images: it can be a target, not a {role}")
             if given["identities"] is not None:
                 split = split.few_identities(given["identities"], given["subset_seed"])
             splits.append(split)
@@ -102,6 +104,8 @@ class Inputs:
             if not file.is_file():
                 raise DataError(f"{given['data']} has no {given['part']} images")
             splits.append(HiddenSplit.load(file, root))
+            if len(splits[-1]) == 0:
+                raise DataError(f"{given['data']} has no {given['part']} images")
         return HiddenSplit.merge(splits) if splits else None
 
     def images(self, role: str) -> HiddenSplit:

@@ -274,6 +274,8 @@ class _Run(Inputs):
 
     def _evaluate(self, manifest: dict[str, Any]) -> dict[str, Any]:
         query, gallery = _joined([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
+        if (query.camids < 0).all():
+            manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
         answer = self.component.load()(EvaluateContext(query=query, gallery=gallery, **self.common()))
         if not isinstance(answer, Metrics):
             raise StageError(f"evaluator {self.stage['use']} must return Metrics, got {type(answer).__name__}")

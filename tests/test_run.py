@@ -235,6 +235,28 @@ methods: {{bot: {{finetune: {{use: bot, epochs: {1}, images: 2}}}}}}
     assert {(result.status, result.error) for result in more.results} == {("ok", "")}
 
 
+def test_a_set_without_cameras_is_scored_and_says_so(tmp_path: Path) -> None:
+    from reidbench.testing import write_market_folder
+
+    root = write_market_folder(tmp_path / "m", cameras=1)
+    parts = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
+    rows = [f"{f.parent.name}/{f.name},{int(f.name[:4])},{parts[f.parent.name]}" for f in sorted(root.glob("*/*.png"))]
+    (root / "own.csv").write_text("path,pid,split\n" + "\n".join(rows) + "\n")
+    matrix = f"""
+image_size: [32, 16]
+data: {{own: {{use: csv-manifest, root: {root}/own.csv}}, faked: {{use: market-folder, root: {root}}}}}
+tasks: {{own: {{source: own, target: own}}, faked: {{source: faked, target: faked}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{bot: {{finetune: {{use: bot, epochs: 1, images: 2}}}}}}
+"""
+    own, faked = run_matrix(matrix, tmp_path).results
+    assert own.status == "ok"
+    assert own.row.protocol == "source labels, AP step, no cameras"
+    assert own.metrics["mAP"] > 0.25  # four persons
+    assert faked.status == "failed"  # every true match is of the query's own camera
+    assert "no query is valid" in faked.error
+
+
 def test_missing_images_of_one_set_harm_only_its_cells(tmp_path: Path, market: Path, site: Path) -> None:
     (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
     matrix = f"""

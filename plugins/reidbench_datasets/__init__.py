@@ -1,56 +1,84 @@
-"""Readers for data sets on disk: Market-1501-style folders and CSV manifests."""
+"""Readers for the data sets of this field on disk: strict names, published counts, fingerprints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import Field
-
 from reidbench import Component, Params, hookimpl
 
+from .params import (
+    CheckedParams,
+    ClonedPersonParams,
+    CuhkClassicParams,
+    CuhkParams,
+    FolderParams,
+    GridParams,
+    ManifestParams,
+    Market1501Params,
+    MarketFolderParams,
+    MsmtParams,
+    PoolParams,
+    SplitParams,
+    ViperParams,
+    WithdrawnParams,
+)
 
-class FolderParams(Params):
-    """A Market-1501-style folder."""
+__all__ = ["FolderParams", "ManifestParams", "Market1501Params", "reidbench_datasets"]
 
-    strict: bool = Field(
-        False, description="refuse a folder with files whose names do not match, instead of naming them"
-    )
-
-
-class Market1501Params(FolderParams):
-    """The Market-1501 release."""
-
-
-class ManifestParams(Params):
-    """A CSV manifest."""
-
-    images: str = Field("", description="folder that the paths start from, relative to the manifest; default: its own")
+# name, "module:function", "module:fingerprint", params, summary
+READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
+    ("market1501", "market:open_market1501", "market:fingerprint", Market1501Params,
+     "Market-1501: bounding_box_train, query, bounding_box_test; six cameras, strict file names"),
+    ("msmt17-v1", "msmt17:open_v1", "msmt17:fingerprint_v1", MsmtParams,
+     "MSMT17 as first released: train, test and four lists; 15 cameras"),
+    ("msmt17-v2", "msmt17:open_v2", "msmt17:fingerprint_v2", MsmtParams,
+     "MSMT17 with blurred faces: mask_train_v2, mask_test_v2 and four lists; not comparable with V1"),
+    ("cuhk03-np", "cuhk03:open_np", "cuhk03:fingerprint_np", CuhkParams,
+     "CUHK03 in the 767/700 protocol: detected or labeled boxes"),
+    ("cuhk03-classic", "cuhk03:open_classic", "cuhk03:fingerprint_classic", CuhkClassicParams,
+     "CUHK03 in the classic protocol: 20 splits of 100 test persons, single gallery shot"),
+    ("dukemtmc-reid", "duke:open_duke", "duke:fingerprint", WithdrawnParams,
+     "DukeMTMC-reID, withdrawn by its owner: a copy of your own, with accept_withdrawal"),
+    ("occluded-duke", "duke:open_occluded", "duke:fingerprint", WithdrawnParams,
+     "Occluded-Duke, withdrawn with its source: a copy of your own, with accept_withdrawal"),
+    ("luperson", "pools:open_luperson", "pools:fingerprint_luperson", CheckedParams,
+     "LUPerson: pictures without labels, as folders or as an lmdb with any keys"),
+    ("viper", "small:open_viper", "small:fingerprint_viper", ViperParams,
+     "VIPeR: 632 persons, two cameras, ten fixed splits"),
+    ("grid", "small:open_grid", "small:fingerprint_grid", GridParams,
+     "GRID: 250 persons and 775 distractors, eight cameras, ten fixed or official splits"),
+    ("prid2011", "small:open_prid", "small:fingerprint_prid", SplitParams,
+     "PRID 2011 single-shot: 100 persons sought among 649, ten fixed splits"),
+    ("personx", "rendered:open_personx", "rendered:fingerprint_personx", CheckedParams,
+     "PersonX, the Market-style subset of ViSDA-2020: rendered, six cameras"),
+    ("randperson", "rendered:open_randperson", "rendered:fingerprint_randperson", CheckedParams,
+     "RandPerson's subset: rendered, for training only"),
+    ("clonedperson", "rendered:open_clonedperson", "rendered:fingerprint_clonedperson", ClonedPersonParams,
+     "ClonedPerson: rendered; a camera is a scene and a number in it"),
+    ("partial-reid", "partial:open_partial_reid", "partial:fingerprint", Params,
+     "Partial-REID: parts of persons against whole ones; no cameras, for tests only"),
+    ("partial-ilids", "partial:open_partial_ilids", "partial:fingerprint", Params,
+     "Partial-iLIDS: parts of persons against whole ones; no cameras, for tests only"),
+    ("occluded-reid", "partial:open_occluded_reid", "partial:fingerprint", Params,
+     "Occluded-REID: occluded persons against whole ones; no cameras, for tests only"),
+    ("market-folder", "market:open_folder", "market:fingerprint", MarketFolderParams,
+     "any folder in the Market-1501 layout (0002_c1s1_000451_03.jpg and its relatives)"),
+    ("csv-manifest", "manifest:open_manifest", "manifest:fingerprint", ManifestParams,
+     "a CSV file path,pid,split[,camid,domain,time], one line an image"),
+    ("image-folder", "pools:open_folder", "pools:fingerprint", PoolParams,
+     "all pictures under a folder or in an lmdb, without labels: a pool"),
+)  # fmt: skip
 
 
 @hookimpl
 def reidbench_datasets() -> Iterator[Component]:
     """Data sets of this plugin."""
-    yield Component(
-        "market1501",
-        "reidbench_datasets.market:open_market1501",
-        Market1501Params,
-        summary="Market-1501: bounding_box_train, query, bounding_box_test; six cameras, strict file names",
-        requires=frozenset({"root"}),
-        fingerprint="reidbench_datasets.market:fingerprint",
-    )
-    yield Component(
-        "market-folder",
-        "reidbench_datasets.market:open_folder",
-        FolderParams,
-        summary="any folder in the Market-1501 layout (0002_c1s1_000451_03.jpg and its relatives)",
-        requires=frozenset({"root"}),
-        fingerprint="reidbench_datasets.market:fingerprint",
-    )
-    yield Component(
-        "csv-manifest",
-        "reidbench_datasets.manifest:open_manifest",
-        ManifestParams,
-        summary="a CSV file path,pid,camid,split[,domain,time], one line an image",
-        requires=frozenset({"root"}),
-        fingerprint="reidbench_datasets.manifest:fingerprint",
-    )
+    for name, target, fingerprint, params, summary in READERS:
+        yield Component(
+            name,
+            f"{__name__}.{target}",
+            params,
+            summary=summary,
+            requires=frozenset({"root"}),
+            fingerprint=f"{__name__}.{fingerprint}",
+        )

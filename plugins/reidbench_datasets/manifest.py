@@ -7,7 +7,7 @@ from pathlib import Path
 from reidbench.data import Dataset, fingerprint_content, fingerprint_files, read_manifest
 from reidbench.errors import DataError
 
-from . import ManifestParams
+from .params import ManifestParams
 
 
 def _images(params: ManifestParams, file: Path) -> Path:

@@ -1,27 +1,41 @@
-"""Images and labels on disk: samples, splits with and without labels, folder layouts, fingerprints."""
+"""Images and labels on disk: samples, splits with and without labels, folder layouts, fingerprints, checks."""
 
 from __future__ import annotations
 
+from .archives import is_archive, unpack
+from .check import Report, examine, judge, read_contents
 from .dataset import Dataset
 from .fingerprint import fingerprint_content, fingerprint_files, fingerprint_folder
-from .folders import FileNameRule, read_market_folder
+from .folders import FileNameRule, read_folder, read_market_folder, walk_images
 from .images import load_pixels, read_image, resize
 from .manifest import read_manifest
-from .split import HiddenSplit, Sample, Sidecar, Split
+from .published import Counts, Published
+from .split import UNKNOWN_CAMERA, HiddenSplit, Sample, Sidecar, Split
 
 __all__ = [
+    "UNKNOWN_CAMERA",
+    "Counts",
     "Dataset",
     "FileNameRule",
     "HiddenSplit",
+    "Published",
+    "Report",
     "Sample",
     "Sidecar",
     "Split",
+    "examine",
     "fingerprint_content",
     "fingerprint_files",
     "fingerprint_folder",
+    "is_archive",
+    "judge",
     "load_pixels",
+    "read_contents",
+    "read_folder",
     "read_image",
     "read_manifest",
     "read_market_folder",
     "resize",
+    "unpack",
+    "walk_images",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .published import Published
 from .split import Split
 
 PARTS = ("train", "query", "gallery")
@@ -13,11 +15,13 @@ PARTS = ("train", "query", "gallery")
 
 @dataclass(frozen=True)
 class Dataset:
-    """`train`, `query` and `gallery`; a pool has `train` only.
+    """`train`, `query` and `gallery`; a pool has `train` only, and a set for tests has an empty `train`.
 
     `notes` are sentences about strays and oddities. `truth` is what only rendered data know (the synthetic
     persons offer `restyle`, `view`, `structure`, `mask`, `relevance`); it is given only to components that say
-    `uses={"truth"}`.
+    `uses={"truth"}`. `published` are the counts that the set should have. `strays` are files that were left out
+    because they do not belong, and `absent` are images that a list of the set names and that are not there, both
+    by split.
     """
 
     name: str
@@ -27,6 +31,9 @@ class Dataset:
     gallery: Split | None = None
     notes: tuple[str, ...] = ()
     truth: Any = None
+    published: Published | None = None
+    strays: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def parts(self) -> dict[str, Split]:
         """The splits that are there, by name."""
@@ -36,3 +43,7 @@ class Dataset:
     def with_truth(self, truth: Any) -> Dataset:
         """The same data set, knowing the truth."""
         return replace(self, truth=truth)
+
+    def with_notes(self, *notes: str) -> Dataset:
+        """The same data set with further notes."""
+        return replace(self, notes=(*self.notes, *notes))

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
 from .dataset import Dataset
 from .fingerprint import is_clutter
-from .split import JUNK, Sample, Split
+from .hidden import UNKNOWN_CAMERA
+from .split import JUNK, Split
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+SHOWN = 5  # names that a sentence holds before it says ", ..."
 
 
 @dataclass(frozen=True)
 class FileNameRule:
     """How a file name tells pid and camera: a pattern with the groups `pid` and `cam`, and the first camera's number.
 
-    The whole name has to match, so that a stray file cannot pass for an image of the set.
+    The whole name has to match, so that a stray file cannot pass for an image of the set. Without a group `cam` the
+    camera is unknown (-1). `cameras` lists the numbers in use where they are not consecutive: they become 0, 1, ...
+    `highest_pid` is the last person of the set, beyond which a file does not belong to it. `shift` is added to the
+    pids (not to junk), for sets that call their first person 0.
     """
 
     pattern: str
     first_camera: int = 1
+    cameras: tuple[int, ...] = ()
+    highest_pid: int | None = None
+    shift: int = 0
 
     def read(self, name: str) -> tuple[int, int] | None:
         """(pid, camid from 0), or None for a name that does not match as a whole."""
-        match = re.fullmatch(self.pattern, name)
-        return (int(match["pid"]), int(match["cam"]) - self.first_camera) if match else None
+        match = _compiled(self.pattern).fullmatch(name)
+        if match is None:
+            return None
+        pid = int(match["pid"])
+        if self.highest_pid is not None and pid > self.highest_pid:
+            return None
+        pid = pid if pid == JUNK else pid + self.shift
+        if "cam" not in match.re.groupindex:
+            return pid, UNKNOWN_CAMERA
+        camera = int(match["cam"])
+        if self.cameras:
+            return (pid, self.cameras.index(camera)) if camera in self.cameras else None
+        return pid, camera - self.first_camera
 
+
+_compiled = functools.cache(re.compile)
 
 # Session, frame and box are there in every Market-like release; other sets number cameras beyond 6.
 MARKET_LIKE = FileNameRule(r"(?P<pid>-1|\d{4,})_c(?P<cam>[1-9]\d?)(s\d+)?_\w+\.(jpg|jpeg|png|bmp)")
@@ -42,7 +65,7 @@ def read_market_folder(
     name: str = "",
     parts: Sequence[str] = ("train", "query", "gallery"),
     rule: FileNameRule = MARKET_LIKE,
-    folders: dict[str, str] = MARKET_FOLDERS,
+    folders: Mapping[str, str] = MARKET_FOLDERS,
 ) -> Dataset:
     """Read `bounding_box_train`, `query` and `bounding_box_test` in sorted order.
 
@@ -50,37 +73,82 @@ def read_market_folder(
     where the metrics drop it, and is left out of training. Raises DataError for a missing or empty folder.
     """
     root = Path(root)
-    notes: list[str] = []
     splits: dict[str, Split] = {}
+    strays: dict[str, list[str]] = {}
     for part in parts:
-        samples, strays = _read_part(root / folders[part], folders[part], rule)
-        if part == "train":
-            samples = [sample for sample in samples if sample.pid != JUNK]
-        if strays:
-            shown = ", ".join(strays[:5]) + (", ..." if len(strays) > 5 else "")
-            notes.append(f"{folders[part]}: {len(strays)} files left out, their names do not match: {shown}")
-        splits[part] = Split(root, samples)
-    return Dataset(name or root.name, root, splits["train"], splits.get("query"), splits.get("gallery"), tuple(notes))
+        splits[part], strays[part] = read_folder(root, folders[part], rule, keep_junk=part != "train")
+    train = splits.get("train", Split(root, ()))
+    return Dataset(
+        name or root.name,
+        root,
+        train,
+        splits.get("query"),
+        splits.get("gallery"),
+        tuple(stray_note(folders[part], left_out) for part, left_out in strays.items() if left_out),
+        strays={part: [f"{folders[part]}/{file}" for file in files] for part, files in strays.items() if files},
+    )
 
 
-def _read_part(folder: Path, prefix: str, rule: FileNameRule) -> tuple[list[Sample], list[str]]:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder{_depth_hint(folder)}")
-    samples, strays = [], []
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not is_clutter(entry.name))
+def read_folder(
+    root: Path, folder: str, rule: FileNameRule, *, keep_junk: bool = True, example: str = "0002_c1s1_000451_03.jpg"
+) -> tuple[Split, list[str]]:
+    """(the images of one flat folder in sorted order, the names that do not match). Raises DataError."""
+    place = root / folder
+    if not place.is_dir():
+        raise DataError(f"{place}: no such folder{depth_hint(place)}")
+    paths: list[str] = []
+    pids: list[int] = []
+    camids: list[int] = []
+    strays: list[str] = []
+    names = list_names(place)
+    prefix = f"{folder}/" if folder else ""
     for file in names:
         labels = rule.read(file)
         if labels is None:
             strays.append(file)
-        else:
-            samples.append(Sample(f"{prefix}/{file}", *labels))
-    if not samples:
-        raise DataError(f"{folder}: no image with a name like 0002_c1s1_000451_03.jpg among {len(names)} files")
-    return samples, strays
+        elif keep_junk or labels[0] != JUNK:
+            paths.append(prefix + file)
+            pids.append(labels[0])
+            camids.append(labels[1])
+    if not paths:
+        raise DataError(f"{place}: no image with a name like {example} among {len(names)} files")
+    return Split.of_columns(root, paths, pids, camids), strays
 
 
-def _depth_hint(folder: Path) -> str:
+def list_names(folder: Path) -> list[str]:
+    """What lies in a folder, sorted, without what a desktop leaves behind."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not is_clutter(entry.name))
+
+
+def walk_images(root: Path) -> Iterator[str]:
+    """Paths under `root` of all files that end like an image, folder by folder, sorted."""
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        folders = []
+        with os.scandir(root / prefix) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if is_clutter(entry.name):
+                    continue
+                if entry.is_dir():
+                    folders.append(f"{prefix}{entry.name}/")
+                elif entry.name.lower().endswith(IMAGE_ENDINGS):
+                    yield prefix + entry.name
+        pending += reversed(folders)
+
+
+def stray_note(where: str, files: Sequence[str]) -> str:
+    """The sentence about files that were left out."""
+    return f"{where}: {len(files)} files left out, their names do not match: {first_names(files)}"
+
+
+def first_names(files: Sequence[str]) -> str:
+    """The first few of many names."""
+    return ", ".join(files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
+
+
+def depth_hint(folder: Path) -> str:
     """An archive unpacked into a folder of its own name is the usual slip."""
     deeper = sorted(folder.parent.glob(f"*/{folder.name}")) if folder.parent.is_dir() else []
     return f"; did you mean {deeper[0].parent} as root?" if deeper else ""

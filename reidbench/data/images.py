@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
+from .lmdbfile import read_value
 
 
 class HasImages(Protocol):
@@ -23,19 +25,35 @@ class HasImages(Protocol):
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode a file to uint8 [height, width, 3], RGB.
+    """Decode a file, or a value of an lmdb, to uint8 [height, width, 3], RGB.
 
     Raises DataError, naming the file, for what is missing, is no image, is cut short or is absurdly large.
     """
+    return decode_image(read_encoded(path), str(path))
+
+
+def read_encoded(path: Path) -> bytes:
+    """The bytes of an image file; below an lmdb they are the value of that key. Raises DataError."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        value = read_value(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be decoded: {error}") from None
+    if value is None:
+        raise DataError(f"{path}: no such image")
+    return value
+
+
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """Encoded bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(io.BytesIO(data)) as image:
                 return np.asarray(image.convert("RGB"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such image") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be decoded: {error}") from None
+        raise DataError(f"{name}: cannot be decoded: {error}") from None
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -53,11 +71,13 @@ def load_pixels(
     limit: int | None = None,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    picture: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray | None:
     """All pictures at one size, uint8 [N, height, width, 3], or None when they exceed `limit` bytes.
 
     Decoding is free of randomness, so `workers` threads change the time and nothing else (Pillow decodes
-    outside the interpreter lock). The default limit is a quarter of the machine's memory.
+    outside the interpreter lock). The default limit is a quarter of the machine's memory. `picture(index)` may
+    decode and resize in another way than Pillow's.
     """
     count = len(images)
     if count * size[0] * size[1] * 3 > (memory_limit() if limit is None else limit):
@@ -65,7 +85,7 @@ def load_pixels(
     pixels = np.empty((count, *size, 3), dtype=np.uint8)
 
     def load(index: int) -> None:
-        pixels[index] = resize(images.image(index), size)
+        pixels[index] = resize(images.image(index), size) if picture is None else picture(index)
 
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:

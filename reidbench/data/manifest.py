@@ -1,4 +1,7 @@
-"""A CSV manifest: `path,pid,camid,split[,domain,time]`, one line an image. The format for everybody's own data."""
+"""A CSV manifest: `path,pid,split[,camid,domain,time]`, one line an image. The format for everybody's own data.
+
+Without a column `camid`, or with an empty cell, the camera is unknown (-1): such an image falls under no camera rule.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from pathlib import Path
 
 from ..errors import DataError
 from .dataset import PARTS, Dataset
-from .split import JUNK, Sample, Split
+from .split import JUNK, UNKNOWN_CAMERA, Sample, Split
 
-REQUIRED = ("path", "pid", "camid", "split")
-OPTIONAL = ("domain", "time")
+REQUIRED = ("path", "pid", "split")
+OPTIONAL = ("camid", "domain", "time")
 
 
 def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Dataset:
@@ -67,9 +70,10 @@ def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:
         raise DataError(f"{where}: split {part!r} is none of {', '.join(PARTS)}")
     if Path(path).is_absolute() or ".." in Path(path).parts or not path:
         raise DataError(f"{where}: path {path!r} must be relative and stay inside the root")
-    pid, camid = (_whole_number(where, column, row[column]) for column in ("pid", "camid"))
-    if pid < JUNK or camid < 0:
-        raise DataError(f"{where}: pid {pid} or camid {camid} is negative (only pid -1, junk, may be)")
+    pid = _whole_number(where, "pid", row["pid"])
+    camid = _whole_number(where, "camid", row["camid"]) if row.get("camid") else UNKNOWN_CAMERA
+    if pid < JUNK or camid < UNKNOWN_CAMERA:
+        raise DataError(f"{where}: pid {pid} or camid {camid} is negative (only -1 may be: junk, an unknown camera)")
     time = row.get("time") or None
     try:
         return part, Sample(path, pid, camid, row.get("domain") or "", None if time is None else float(time))

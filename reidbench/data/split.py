@@ -1,27 +1,39 @@
-"""Splits: rows of images with labels (Split) and rows of images that have none to give (HiddenSplit)."""
+"""Splits: rows of images with labels (Split) and rows of images that have none to give (HiddenSplit).
+
+A Split holds columns, not rows: half a million images cost some 60 MB, and `samples` are made when asked for.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DataError
-from .images import read_image
+from .hidden import UNKNOWN_CAMERA, HiddenSplit, Images, Sidecar, file_name, hidden_order, merge_cameras
+
+__all__ = [
+    "DISTRACTOR",
+    "JUNK",
+    "UNKNOWN_CAMERA",
+    "BoundTruth",
+    "HiddenSplit",
+    "Sample",
+    "Sidecar",
+    "Split",
+    "hidden_order",
+]
 
 JUNK = -1  # pid of boxes that are neither right nor wrong: never scored
 DISTRACTOR = 0  # pid of people who are in no query
-# A hidden split's order must not depend on labels; sorted files group by person, so they are shuffled once.
-HIDDEN_ORDER_SEED = 20211126
 
 
 class Sample(NamedTuple):
-    """One image: path relative to the data set's root, pid (-1 junk, 0 distractor), camid from 0."""
+    """One image: path relative to the data set's root, pid (-1 junk, 0 distractor), camid from 0 (-1 unknown)."""
 
     path: str
     pid: int
@@ -30,55 +42,7 @@ class Sample(NamedTuple):
     time: float | None = None
 
 
-class _Images:
-    """What both kinds of split can do: count, read images, tell cameras, join files by name."""
-
-    def __init__(self, root: Path, files: Sequence[str], camids: np.ndarray, domains: Sequence[str]) -> None:
-        self._root = Path(root)
-        self._files = tuple(files)
-        self.camids = np.asarray(camids, dtype=np.int64)
-        self.domains = tuple(domains)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def image(self, index: int) -> np.ndarray:
-        """Picture `index` as uint8 [height, width, 3], RGB. Raises DataError when it cannot be decoded."""
-        return read_image(self._root / self._files[index])
-
-    def sidecar(self, folder: str | os.PathLike[str], pattern: str = "{name}", **values: object) -> Sidecar:
-        """Files that belong to these images by name, for instance `pattern="{stem}_fake_{k}.jpg", k=3`.
-
-        `{name}`, `{stem}` and `{path}` stand for the image's file name, the same without its ending, and its
-        path under the root. The names themselves stay out of reach, since they often tell the identity.
-        """
-        return Sidecar(Path(folder), [_fill(pattern, file, values) for file in self._files])
-
-
-class Sidecar:
-    """Images joined to a split by file name: `image(i)` belongs to the split's image i."""
-
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self._folder = folder
-        self._names = tuple(names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def exists(self, index: int) -> bool:
-        """Whether the file that belongs to image `index` is there."""
-        return (self._folder / self._names[index]).is_file()
-
-    def missing(self) -> list[int]:
-        """Indices of the images whose file is not there."""
-        return [index for index in range(len(self)) if not self.exists(index)]
-
-    def image(self, index: int) -> np.ndarray:
-        """The file that belongs to image `index` as uint8 [height, width, 3]."""
-        return read_image(self._folder / self._names[index])
-
-
-class Split(_Images):
+class Split(Images):
     """Labelled images. `paths`, `pids`, `camids`, `domains` are aligned; the order is the data set's own."""
 
     def __init__(self, root: Path, samples: Sequence[Sample]) -> None:
@@ -88,8 +52,35 @@ class Split(_Images):
             np.array([sample.camid for sample in samples], dtype=np.int64),
             [sample.domain for sample in samples],
         )
-        self.samples = tuple(samples)
         self.pids = np.array([sample.pid for sample in samples], dtype=np.int64)
+        times = tuple(sample.time for sample in samples)
+        self.times: tuple[float | None, ...] | None = times if any(time is not None for time in times) else None
+
+    @classmethod
+    def of_columns(
+        cls,
+        root: Path,
+        paths: Sequence[str],
+        pids: Sequence[int] | np.ndarray,
+        camids: Sequence[int] | np.ndarray,
+        domains: Sequence[str] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> Split:
+        """The same from columns of one length: what readers of large folders use."""
+        split = cls(root, ())
+        Images.__init__(split, root, paths, np.asarray(camids, dtype=np.int64), domains or ("",) * len(paths))
+        split.pids = np.asarray(pids, dtype=np.int64)
+        split.times = tuple(times) if times is not None else None
+        if not len(paths) == len(split.pids) == len(split.camids) == len(split.domains):
+            raise DataError(f"{root}: {len(paths)} paths, {len(split.pids)} pids, {len(split.camids)} camids")
+        return split
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The rows, made anew at each call."""
+        times = self.times or (None,) * len(self)
+        rows = zip(self._files, self.pids.tolist(), self.camids.tolist(), self.domains, times, strict=True)
+        return tuple(map(Sample._make, rows))
 
     @property
     def root(self) -> Path:
@@ -108,8 +99,8 @@ class Split(_Images):
 
     @property
     def num_cameras(self) -> int:
-        """How many cameras there are."""
-        return len(np.unique(self.camids))
+        """How many cameras there are; an unknown one is none."""
+        return len(np.unique(self.camids[self.camids != UNKNOWN_CAMERA]))
 
     def labels(self) -> np.ndarray:
         """Training labels [N]: identities numbered 0, 1, ... in the order of their pids.
@@ -122,7 +113,15 @@ class Split(_Images):
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Split:
         """The images of the given indices, in that order."""
-        return Split(self._root, [self.samples[int(index)] for index in indices])
+        chosen = [int(index) for index in indices]
+        return Split.of_columns(
+            self._root,
+            [self._files[index] for index in chosen],
+            self.pids[chosen],
+            self.camids[chosen],
+            [self.domains[index] for index in chosen],
+            None if self.times is None else [self.times[index] for index in chosen],
+        )
 
     def few_identities(self, identities: int | float, seed: int = 0) -> Split:
         """All images of some identities: a number of them, or a fraction (at least two), chosen by `seed`."""
@@ -144,82 +143,42 @@ class Split(_Images):
 
     @classmethod
     def merge(cls, splits: Sequence[Split]) -> Split:
-        """One training set of several. Equal pids or cameras of different sets stay different."""
+        """One training set of several. Equal pids or cameras of different sets stay different.
+
+        Junk stays junk, a distractor stays one, and a camera that nobody knows stays unknown.
+        """
         if len(splits) == 1:
             return splits[0]
-        merged: list[Sample] = []
-        first_pid, first_camid = 1, 0
+        paths: list[str] = []
+        domains: list[str] = []
+        times: list[float | None] = []
+        merged_pids, first_pid = [], 1
         for number, split in enumerate(splits):
-            pids = {pid: first_pid + rank for rank, pid in enumerate(np.unique(split.pids[split.pids > 0]).tolist())}
-            for sample in split.samples:
-                merged.append(
-                    sample._replace(
-                        path=str((split.root / sample.path).absolute()),
-                        pid=pids.get(sample.pid, sample.pid),
-                        camid=first_camid + sample.camid,
-                        domain=f"{number}:{sample.domain}",
-                    )
-                )
-            first_pid += len(pids)
-            first_camid += int(split.camids.max(initial=-1)) + 1
-        return cls(Path(), merged)
+            known = np.unique(split.pids[split.pids > 0])
+            ranks = np.searchsorted(known, split.pids) + first_pid
+            merged_pids.append(np.where(split.pids > 0, ranks, split.pids))
+            first_pid += len(known)
+            paths += [str((split.root / path).absolute()) for path in split.paths]
+            domains += [f"{number}:{domain}" for domain in split.domains]
+            times += split.times or (None,) * len(split)
+        camids = merge_cameras([split.camids for split in splits])
+        some_time = any(split.times is not None for split in splits)
+        return cls.of_columns(Path(), paths, np.concatenate(merged_pids), camids, domains, times if some_time else None)
 
     def save(self, file: Path) -> None:
-        """Write the rows as JSON; the root is not among them, so that data may move."""
-        file.write_text(json.dumps({"samples": self.samples}))
+        """Write the columns as JSON; the root is not among them, so that data may move."""
+        columns = {"paths": self._files, "pids": self.pids.tolist(), "camids": self.camids.tolist()}
+        columns |= {"domains": self.domains} if any(self.domains) else {}
+        columns |= {"times": self.times} if self.times is not None else {}
+        file.write_text(json.dumps(columns))
 
     @classmethod
     def load(cls, file: Path, root: Path) -> Split:
-        """Read what `save` wrote."""
-        return cls(root, [Sample(*row) for row in json.loads(file.read_text())["samples"]])
-
-
-def hidden_order(count: int) -> np.ndarray:
-    """The order in which `Split.hide` lays out a split of that many images."""
-    return np.random.Generator(np.random.PCG64(HIDDEN_ORDER_SEED)).permutation(count)
-
-
-class HiddenSplit(_Images):
-    """Unlabelled images: there are no pids and no paths here. `ids` are opaque and count from 0."""
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """One opaque name per image, fit for file names."""
-        return tuple(f"{index:07d}" for index in range(len(self)))
-
-    def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
-        """The images of the given indices, in that order."""
-        chosen = [int(index) for index in indices]
-        return type(self)(
-            self._root,
-            [self._files[index] for index in chosen],
-            self.camids[chosen],
-            [self.domains[index] for index in chosen],
-        )
-
-    @classmethod
-    def merge(cls, splits: Sequence[HiddenSplit]) -> HiddenSplit:
-        """One set of images of several; cameras of different sets stay different."""
-        if len(splits) == 1:
-            return splits[0]
-        files, camids, domains, first_camid = [], [], [], 0
-        for number, split in enumerate(splits):
-            files += [str((split._root / file).absolute()) for file in split._files]
-            camids.append(split.camids + first_camid)
-            domains += [f"{number}:{domain}" for domain in split.domains]
-            first_camid += int(split.camids.max(initial=-1)) + 1
-        return cls(Path(), files, np.concatenate(camids), domains)
-
-    def save(self, file: Path) -> None:
-        """Write the rows as JSON, in this order."""
-        rows = {"files": self._files, "camids": self.camids.tolist(), "domains": self.domains}
-        file.write_text(json.dumps(rows))
-
-    @classmethod
-    def load(cls, file: Path, root: Path) -> HiddenSplit:
-        """Read what `save` wrote."""
-        rows = json.loads(file.read_text())
-        return cls(root, rows["files"], np.array(rows["camids"], dtype=np.int64), rows["domains"])
+        """Read what `save` wrote, or the rows that it wrote before columns came."""
+        columns = json.loads(file.read_text())
+        if "samples" in columns:
+            return cls(root, [Sample(*row) for row in columns["samples"]])
+        return cls.of_columns(root, **columns)
 
 
 @dataclass(frozen=True)
@@ -227,17 +186,8 @@ class BoundTruth:
     """A data set's truth for one split: every call takes the image's index where the data set takes its name."""
 
     truth: Any
-    split: _Images
+    split: Images
 
     def __getattr__(self, method: str) -> Any:
         function = getattr(self.truth, method)
-        return lambda index, *args, **kwargs: function(_name(self.split._files[index]), *args, **kwargs)
-
-
-def _name(file: str) -> str:
-    return file.rpartition("/")[2]
-
-
-def _fill(pattern: str, file: str, values: dict[str, object]) -> str:
-    name = _name(file)
-    return pattern.format(name=name, stem=name.rpartition(".")[0] or name, path=file, **values)
+        return lambda index, *args, **kwargs: function(file_name(self.split._files[index]), *args, **kwargs)

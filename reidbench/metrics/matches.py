@@ -109,7 +109,9 @@ class Matches:
         if self.same_camera_counts:
             nothing = np.empty(0, np.intp)
             return Pairs(rows, cols), Pairs(nothing, nothing)
-        hit = self.labels.gallery_camids[cols] != self.labels.query_camids[start:stop][rows]
+        camids = self.labels.query_camids[start:stop][rows]
+        # Two images of unknown cameras (-1) may be of different ones: the rule removes what it knows.
+        hit = (self.labels.gallery_camids[cols] != camids) | (camids < 0)
         return Pairs(rows[hit], cols[hit]), Pairs(rows[~hit], cols[~hit])
 
     def explain(self, invalid: NDArray[np.intp]) -> InvalidQueries:

@@ -33,7 +33,8 @@ class Rules:
         ``trapezoid`` averages it with the precision just before (Market-1501's MATLAB code, scikit-learn <= 0.18).
     invalid: queries without a true match are dropped from all means, or count as zero (MATLAB).
     ties: gallery rows at equal distance are ordered by their index, or true matches come first, or last.
-    camera: ``market1501`` removes the gallery rows of a query's own pid and camera; ``none`` keeps them.
+    camera: ``market1501`` removes the gallery rows of a query's own pid and camera; ``none`` keeps them. Camera -1
+        is unknown, and never the same as another.
     distance: how features are compared; ``given`` when distances came from outside.
     gallery: ``all`` rows, or CUHK03's classic ``single-shot`` CMC: one drawn row of each pid, mean of `repeats`
         draws that depend on `seed` and the query's number alone. AP and INP stay those of the whole gallery.

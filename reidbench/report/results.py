@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..metrics.statistics import over_seeds, tied_with_best
@@ -107,7 +107,9 @@ def _result(row: Row, plan: Plan, store: Store) -> Result:
     if row.key is None:
         return Result(row, "not-applicable", error=row.reason)
     try:
-        return Result(row, "ok", dict(sorted(store.manifest(row.key).metrics.items())))
+        manifest = store.manifest(row.key).manifest
+        protocol = ", ".join([row.protocol, *manifest.get("protocol", ())])
+        return Result(replace(row, protocol=protocol), "ok", dict(sorted(manifest["metrics"].items())))
     except DamagedArtifact:
         return Result(row, "missing", error="its result is damaged; run again")
     except KeyError:

@@ -6,8 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+
+TRIES = 10  # rectangles that are tried for an erasure; most draws fit at the first
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What happens to each of B pictures: flip [B], window's top and left [B] in the padded picture, box [B, 4].
+
+    A box is top, left, height and width of what is erased; height 0 erases nothing.
+    """
+
+    flip: np.ndarray
+    top: np.ndarray
+    left: np.ndarray
+    box: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,27 @@ class Augment:
         images = self._flip(images, generator)
         images = self._pad_and_crop(images, generator)
         return self._erase(images, generator)
+
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
+        """The same choices beforehand, for pictures that are augmented one by one.
+
+        Every picture has a row of random numbers of its own, of fixed length, whatever becomes of the others. The
+        distribution is that of `__call__`, the numbers are not.
+        """
+        height, width = size
+        chance = torch.rand((count, 4 + 4 * TRIES), generator=generator, dtype=torch.float64).numpy()
+        span = 2 * self.pad + 1
+        share, aspect, y, x = np.moveaxis(chance[:, 4:].reshape(count, TRIES, 4), 2, 0)
+        area = (self.erase_area[0] + share * (self.erase_area[1] - self.erase_area[0])) * height * width
+        ratio = 0.3 + aspect * (1 / 0.3 - 0.3)
+        tall, wide = np.rint(np.sqrt(area * ratio)).astype(int), np.rint(np.sqrt(area / ratio)).astype(int)
+        fits = (tall < height) & (wide < width)
+        boxes = np.stack([y * (height - tall + 1), x * (width - wide + 1), tall, wide], axis=-1).astype(int)
+        box = boxes[np.arange(count), fits.argmax(1)]
+        box[~fits.any(1) | (chance[:, 3] >= self.erase)] = 0
+        return Draws(
+            chance[:, 0] < self.flip, (chance[:, 1] * span).astype(int), (chance[:, 2] * span).astype(int), box
+        )
 
     def _flip(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         flipped = torch.rand(len(images), generator=generator) < self.flip

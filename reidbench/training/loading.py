@@ -10,24 +10,30 @@ import numpy as np
 import torch
 
 from ..data.images import HasImages, load_pixels, resize
+from .augment import Augment
 from .embedder import Embedder, Preprocess
+from .fast import FastBatches, picture_reader
 
 Fetch = Callable[[np.ndarray], torch.Tensor]
 
 
-def image_source(images: HasImages, size: tuple[int, int], *, limit: int | None = None, workers: int = 0) -> Fetch:
+def image_source(
+    images: HasImages, size: tuple[int, int], *, limit: int | None = None, workers: int = 0, fast: bool = False
+) -> Fetch:
     """A function from indices [B] to pixels uint8 [B, H, W, 3].
 
-    Keeps all decoded pictures when they fit into `limit` bytes (a quarter of the memory by default).
+    Keeps all decoded pictures when they fit into `limit` bytes (a quarter of the memory by default). `fast` decodes
+    and resizes with the extra `fast`: a grey level may differ from Pillow's.
     """
-    pixels = load_pixels(images, size, limit=limit, workers=workers)
+    read = picture_reader(images, size) if fast else None
+    pixels = load_pixels(images, size, limit=limit, workers=workers, picture=read)
     if pixels is not None:
         held = torch.from_numpy(pixels)
         return lambda indices: held[torch.as_tensor(indices)]
 
     def fetch(indices: np.ndarray) -> torch.Tensor:
         def one(index: int) -> np.ndarray:
-            return resize(images.image(int(index)), size)
+            return resize(images.image(int(index)), size) if read is None else read(int(index))
 
         if workers > 1:
             with ThreadPoolExecutor(workers) as pool:
@@ -38,7 +44,10 @@ def image_source(images: HasImages, size: tuple[int, int], *, limit: int | None 
 
 
 class Batches:
-    """Normalised, augmented batches: (images [B, 3, H, W], indices [B]) for each index array of `sampler`."""
+    """Normalised, augmented batches: (images [B, 3, H, W], indices [B]) for each index array of `sampler`.
+
+    `fast` takes the way of `reidbench.training.fast`, with numbers of its own: say it in the key of what you train.
+    """
 
     def __init__(
         self,
@@ -48,9 +57,16 @@ class Batches:
         augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None,
         generator: torch.Generator | None = None,
         workers: int = 0,
+        fast: bool = False,
     ) -> None:
         height, width = preprocess.size
-        self.fetch = image_source(images, (height, width), workers=workers)
+        self.straight: FastBatches | None = None
+        if fast:
+            inside = augment if isinstance(augment, Augment) else None
+            self.straight = FastBatches(images, preprocess, inside, workers=workers)
+            augment = None if inside is not None else augment
+        else:
+            self.fetch = image_source(images, (height, width), workers=workers)
         self.preprocess = preprocess
         self.sampler = sampler
         self.augment = augment
@@ -58,7 +74,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for indices in self.sampler:
-            images = self.preprocess.normalise(self.fetch(indices))
+            if self.straight is not None:
+                images = self.straight.batch(indices, self.generator)
+            else:
+                images = self.preprocess.normalise(self.fetch(indices))
             if self.augment is not None:
                 images = self.augment(images, self.generator)
             yield images, torch.as_tensor(indices)
@@ -74,18 +93,23 @@ def embed(
     batch: int = 128,
     workers: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    fast: bool = False,
 ) -> np.ndarray:
-    """Features [N, D] float32 of all images, in eval mode. The embedder is left in the mode it was in."""
+    """Features [N, D] float32 of all images, in eval mode. The embedder is left in the mode it was in.
+
+    `fast` reads pictures with the extra `fast`: features then differ in their last digits.
+    """
     training, device = embedder.training, torch.device(device)
     embedder.eval().to(device)
     height, width = embedder.preprocess.size
+    straight = FastBatches(images, embedder.preprocess, limit=0, workers=workers) if fast else None
     fetch = image_source(images, (height, width), limit=0, workers=workers)
     cameras: Any = torch.as_tensor(camids)
     rows = []
     for start in range(0, len(images), batch):
         indices = np.arange(start, min(start + batch, len(images)))
-        pixels = embedder.preprocess.normalise(fetch(indices)).to(device)
-        rows.append(embedder(pixels, cameras[indices].to(device)).float().cpu())
+        pixels = straight.batch(indices) if straight else embedder.preprocess.normalise(fetch(indices))
+        rows.append(embedder(pixels.to(device), cameras[indices].to(device)).float().cpu())
         progress(int(indices[-1]) + 1, len(images))
     embedder.train(training)
     return torch.cat(rows).numpy()

@@ -35,7 +35,7 @@ def test_a_pool_has_only_train_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("path,pid,split\n", ":1: columns missing camid"),
+        ("path,camid,split\n", ":1: columns missing pid"),
         ("path,pid,camid,split,sex\n", ":1: columns unknown 'sex'"),
         (HEADER + "a.jpg,x,0,train,,\n", ":2: pid 'x' is no whole number"),
         (HEADER + "a.jpg,1,0,train,,\nb.jpg,1,1.5,train,,\n", ":3: camid '1.5'"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from reidbench.metrics import MetricError, Rules, rank, rank_distances
+from reidbench.metrics.matches import Labels, Matches
 
 
 def test_rules_are_named_and_checked() -> None:
@@ -80,3 +81,16 @@ def test_errors_of_empty_arrays_and_distances() -> None:
         rank_distances(np.ones((1, 1)), [7], [1], [7], [2], max_rank=0)
     with pytest.raises(MetricError, match="rank needs cosine or euclidean"):
         rank(*ONE, Rules(distance="given"))
+
+
+def test_unknown_cameras_are_never_the_same() -> None:
+    """Camera -1: nothing is removed for it, whatever the other side has; known cameras follow their rule."""
+    features = np.eye(4, 6, dtype=np.float32)
+    pids, camids = np.array([1, 1, 2, 2]), np.array([-1, -1, 3, 3])
+    gallery = Labels.check(pids[:1], camids[:1], pids, camids)
+    true_matches, removed = Matches(gallery, "market1501").block(0, 1)
+    assert true_matches.cols.tolist() == [0, 1]
+    assert len(removed.cols) == 0
+    known = rank(features[2:3], pids[2:3], camids[2:3], features, pids, np.array([-1, -1, 3, -1]))
+    assert known.filtered["same_camera"] == 1
+    assert known.num_valid == 1

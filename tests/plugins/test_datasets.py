@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from reidbench import plugins
+from reidbench.components import load_attribute
 from reidbench.errors import DataError
 from reidbench.testing import write_market_folder
-from reidbench_datasets import FolderParams, ManifestParams
+from reidbench_datasets import READERS, FolderParams, ManifestParams
 from reidbench_datasets import manifest as manifest_reader
 from reidbench_datasets import market as market_reader
 
@@ -52,6 +54,11 @@ def test_manifest_with_images_elsewhere(tmp_path: Path) -> None:
     assert manifest_reader.fingerprint(ManifestParams(images="m"), file) != before
 
 
-def test_every_reader_says_that_it_needs_a_root(registry: plugins.Registry) -> None:
-    for name in ("market1501", "market-folder", "csv-manifest"):
-        assert "root" in registry.get("dataset", name).requires
+def test_every_reader_says_that_it_needs_a_root_and_what_names_its_content(registry: plugins.Registry) -> None:
+    for name, *_ in READERS:
+        component = registry.get("dataset", name)
+        assert "root" in component.requires
+        assert callable(component.load())
+        assert callable(load_attribute(component.fingerprint))
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+    assert len({name for name, *_ in READERS}) == 20

@@ -1,0 +1,58 @@
+"""What all readers do before and after reading: find the folder, unpack, name the content, compare the counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reidbench import Params
+from reidbench.data import Dataset, fingerprint_content, fingerprint_folder, is_archive, judge, unpack
+from reidbench.data.archives import inner_folder
+from reidbench.errors import DataError
+
+from .counts import PUBLISHED
+from .params import CheckedParams
+
+
+def place(root: Path, cache: Path, *inside: str) -> Path:
+    """The folder to read: an archive is unpacked, and one of the folders `inside` may be meant by its parent.
+
+    Raises DataError where there is nothing.
+    """
+    root = Path(root)
+    if is_archive(root):
+        root = inner_folder(unpack(root, cache))
+    elif not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    return next((root / name for name in inside if (root / name).is_dir()), root)
+
+
+def finish(dataset: Dataset, params: CheckedParams, variant: str) -> Dataset:
+    """The data set under its full name, judged against the published counts as `params.check` says."""
+    return judge(replace(dataset, name=variant, published=PUBLISHED.get(variant)), params.check)
+
+
+def fingerprint_parts(params: Params, root: Path, *parts: str, inside: Sequence[str] = ()) -> str:
+    """Names and sizes of the files and folders `parts` of the root, or of all of it, and the params that matter.
+
+    An archive goes by its content, so it has another key than the folder that it unpacks to.
+    """
+    root = Path(root)
+    if is_archive(root):
+        return f"{fingerprint_content(root)}{params_mark(params)}"
+    root = next((root / name for name in inside if (root / name).is_dir()), root)
+    there = [root / part for part in parts if (root / part).exists()] if parts else [root]
+    marks = [fingerprint_folder(part) if part.is_dir() else fingerprint_content(part) for part in there]
+    return " ".join(marks) + params_mark(params)
+
+
+def params_mark(params: Params) -> str:
+    """The params that are not the default and change what is read or refused, as text."""
+    fields = type(params).model_fields
+    changed = {name: value for name, value in params.model_dump().items() if value != fields[name].default}
+    if changed.get("check") != "strict":
+        changed.pop("check", None)
+    changed.pop("accept_withdrawal", None)
+    return f" {json.dumps(changed, sort_keys=True)}" if changed else ""

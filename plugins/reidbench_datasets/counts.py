@@ -1,0 +1,104 @@
+"""The published counts of every set, once: `data check`, the runs and the README's table read them here.
+
+A number is `doubted()` where nobody counted it on a copy and no two sources agree: it is shown as unverified and never
+stops a run. Identities count all distractors as one (see reidbench.data.Counts).
+"""
+
+from __future__ import annotations
+
+from reidbench.data import Counts, Published
+
+_CUHK_DETECTED = {"train": Counts(7365, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5332, 700, 2)}
+_CUHK_LABELED = {"train": Counts(7368, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5328, 700, 2)}
+_CUHK_SOURCE = "counted in cuhk03_new_protocol_config_*.mat of Zhong et al."
+_MSMT_TEST = {"query": Counts(11659, 3060, 15), "gallery": Counts(82161, 3060, 15)}
+_MSMT_V1_SOURCE = "four libraries and a survey agree: 126,441 images, 4,101 persons; train without val unverified"
+_MARKET_TRAIN = Counts(12936, 751, 6)
+_MARKET_QUERY = Counts(3368, 750, 6)
+_MARKET_ALONE = ("the 500,000 distractors are missing: unpack them as the folder images", {"gallery": 19732})
+_DUKE = {"train": Counts(16522, 702, 8), "query": Counts(2228, 702, 8), "gallery": Counts(17661, 1110, 8)}
+
+PUBLISHED: dict[str, Published] = {
+    "market1501": Published(
+        {"train": _MARKET_TRAIN, "query": _MARKET_QUERY, "gallery": Counts(19732, 751, 6)},
+        "counted in the index files of Zhong et al.",
+        per_camera={"gallery": (2738, 2224, 3199, 1365, 2762, 3625)},
+        alternatives=(
+            ("the 3,819 junk boxes (-1) were removed from bounding_box_test", {"gallery": 15913}),
+            ("junk (-1) and distractors (0000) were removed from bounding_box_test", {"gallery": 13115}),
+        ),
+    ),
+    "market1501:500k": Published(
+        {
+            "train": _MARKET_TRAIN,
+            "query": _MARKET_QUERY,
+            "gallery": Counts(519732, 751, 6, frozenset({"images", "cameras"})),
+        },
+        "a log shows 515,913, which is without the 3,819 junk boxes",
+        alternatives=(_MARKET_ALONE,),
+    ),
+    "msmt17-v1:train": Published(
+        {"train": Counts(30248, 1041, 15).doubted(), **_MSMT_TEST},
+        _MSMT_V1_SOURCE,
+        alternatives=(("this is train + val: say train: trainval", {"train": 32621}),),
+    ),
+    "msmt17-v1:trainval": Published(
+        {"train": Counts(32621, 1041, 15), **_MSMT_TEST},
+        _MSMT_V1_SOURCE,
+        alternatives=(("this is train without val: list_val.txt names no image", {"train": 30248}),),
+    ),
+    "msmt17-v2:train": Published({"train": Counts(30248, 1041, 15), **_MSMT_TEST}, "assumed equal to V1").doubted(),
+    "msmt17-v2:trainval": Published({"train": Counts(32621, 1041, 15), **_MSMT_TEST}, "assumed equal to V1").doubted(),
+    "cuhk03-np:detected": Published(
+        _CUHK_DETECTED,
+        _CUHK_SOURCE,
+        alternatives=(("these are the labeled boxes: say boxes: labeled", {"train": 7368, "gallery": 5328}),),
+    ),
+    "cuhk03-np:labeled": Published(
+        _CUHK_LABELED,
+        _CUHK_SOURCE,
+        alternatives=(("these are the detected boxes: say boxes: detected", {"train": 7365, "gallery": 5332}),),
+    ),
+    "cuhk03-classic": Published(
+        {"train": Counts(None, 1367), "query": Counts(None, 100), "gallery": Counts(None, 100)},
+        "documents disagree on the number of persons (1,467 and 1,360 in all)",
+    ).doubted(),
+    "dukemtmc-reid": Published(
+        _DUKE, "a log of fast-reid", alternatives=(("this is Occluded-Duke: use occluded-duke", {"train": 15618}),)
+    ).doubted(),
+    "occluded-duke": Published(
+        {"train": Counts(15618, 702, 8), "query": Counts(2210, 519, 8), "gallery": Counts(17661, 1110, 8)},
+        "counted in the author's three .list files",
+        per_camera={
+            "train": (1982, 3009, 1088, 1395, 1685, 3700, 1330, 1429),
+            "query": (1137, 215, 97, 164, 92, 314, 80, 111),
+            "gallery": (2704, 2798, 828, 1139, 1209, 3308, 1255, 4420),
+        },
+        alternatives=(("this is DukeMTMC-reID: use dukemtmc-reid", {"train": 16522, "query": 2228}),),
+    ),
+    "luperson": Published({"train": Counts(4180243)}, "README of the authors; rebuilt copies differ").doubted(),
+    "viper": Published(
+        {"train": Counts(632, 316, 2), "query": Counts(316, 316, 1), "gallery": Counts(316, 316, 1)},
+        "632 persons x 2 cameras, halved by the split files of this plugin",
+    ),
+    "grid": Published(
+        {"train": Counts(250, 125), "query": Counts(125, 125), "gallery": Counts(900, 126)},
+        "250 pairs and 775 distractors, 8 cameras",
+    ),
+    "prid2011": Published(
+        {"train": Counts(200, 100, 2), "query": Counts(100, 100, 1), "gallery": Counts(649, 649, 1)},
+        "385 persons in camera A, 749 in B, the first 200 in both",
+    ),
+    "personx": Published(
+        {
+            "train": Counts(9840, 410, 6, frozenset({"identities"})),
+            "query": Counts(5136, 856, 6, frozenset({"identities"})),
+            "gallery": Counts(30816, None, 6),
+        },
+        "docstrings of OpenUnReID: 1,266 persons in all",
+    ),
+    "randperson": Published(
+        {"train": Counts(132145, 8000, 19, frozenset({"cameras"}))}, "the authors' subset of 1,801,816 images"
+    ),
+    "clonedperson": Published({"all": Counts(887766, 5621, 24, frozenset({"cameras"}))}, "totals of the authors"),
+}

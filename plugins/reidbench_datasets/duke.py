@@ -1,0 +1,44 @@
+"""DukeMTMC-reID (Zheng et al., ICCV 2017) and Occluded-Duke (Miao et al., ICCV 2019), for those who have a copy.
+
+Duke University took the recordings back in 2019: people had not agreed to be in them. Nothing here downloads them, no
+benchmark names them by default, and whoever uses a copy says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reidbench.data import Dataset, FileNameRule, read_market_folder
+from reidbench.data.folders import MARKET_FOLDERS
+from reidbench.errors import DataError
+
+from .common import fingerprint_parts, finish, place
+from .params import WithdrawnParams
+
+RULE = FileNameRule(r"(?P<pid>\d{4})_c(?P<cam>[1-8])_f\d{7}\.jpg")
+NOTICE = (
+    "its owner, Duke University, withdrew these pictures in 2019 for the privacy of those who are in them; "
+    "reidbench neither distributes nor recommends them"
+)
+
+
+def open_duke(params: WithdrawnParams, root: Path, cache: Path) -> Dataset:
+    """Read DukeMTMC-reID. Raises DataError unless the withdrawal is accepted."""
+    return _open("dukemtmc-reid", params, root, cache)
+
+
+def open_occluded(params: WithdrawnParams, root: Path, cache: Path) -> Dataset:
+    """Read Occluded-Duke, which is made of the same pictures. Raises DataError unless the withdrawal is accepted."""
+    return _open("occluded-duke", params, root, cache)
+
+
+def _open(name: str, params: WithdrawnParams, root: Path, cache: Path) -> Dataset:
+    if not params.accept_withdrawal:
+        raise DataError(f"{name}: {NOTICE}. To use a copy of yours, say accept_withdrawal: true")
+    dataset = read_market_folder(place(root, cache), name=name, rule=RULE).with_notes(f"{name}: {NOTICE}")
+    return finish(dataset, params, name)
+
+
+def fingerprint(params: WithdrawnParams, root: Path) -> str:
+    """Names and sizes of the three folders."""
+    return fingerprint_parts(params, root, *MARKET_FOLDERS.values())

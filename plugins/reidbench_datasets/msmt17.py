@@ -1,0 +1,113 @@
+"""MSMT17 (Wei et al., CVPR 2018), V1 and V2. V2 has blurred faces: numbers on the two are not one column.
+
+The lists tell the person, the third field of a name the camera (two digits). Training and test persons are both
+numbered from 0, and 0 is a person: here training persons are 1 to 1041 and test persons 1042 to 4101.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reidbench.data import Dataset, FileNameRule, Split
+from reidbench.data.folders import first_names, walk_images
+from reidbench.errors import DataError
+
+from .common import fingerprint_parts, finish, place
+from .params import MsmtParams
+
+FOLDERS = {"msmt17-v1": ("train", "test"), "msmt17-v2": ("mask_train_v2", "mask_test_v2")}
+INSIDE = {"msmt17-v1": "MSMT17_V1", "msmt17-v2": "MSMT17_V2"}
+LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
+TRAIN_PERSONS = 1041
+RULE = FileNameRule(r"(?P<pid>\d{4})_\d{3}_(?P<cam>\d{2})_\w+\.jpg")  # some names end _ex
+EXAMPLE = "0000/0000_045_12_0303morning_0006_2.jpg 0"
+
+
+def open_v1(params: MsmtParams, root: Path, cache: Path) -> Dataset:
+    """Read MSMT17_V1: train/, test/ and four lists."""
+    return _open("msmt17-v1", "msmt17-v2", params, root, cache)
+
+
+def open_v2(params: MsmtParams, root: Path, cache: Path) -> Dataset:
+    """Read MSMT17_V2: mask_train_v2/, mask_test_v2/ and the same lists."""
+    return _open("msmt17-v2", "msmt17-v1", params, root, cache)
+
+
+def _open(name: str, other: str, params: MsmtParams, root: Path, cache: Path) -> Dataset:
+    root = place(root, cache, INSIDE[name])
+    train, test = FOLDERS[name]
+    if not (root / train).is_dir():
+        wrong = (root / FOLDERS[other][0]).is_dir() or (root / INSIDE[other]).is_dir()
+        raise DataError(f"{root / train}: no such folder{f'; this is {other}: say use: {other}' if wrong else ''}")
+    gone = [file for file in LISTS if not (root / file).is_file()]
+    if gone:
+        raise DataError(f"{root}: {', '.join(gone)} missing: the lists come with the release and tell the persons")
+    return finish(_read(root, train, test, params), params, f"{name}:{params.train}")
+
+
+def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
+    on_disk = {folder: {f"{folder}/{path}" for path in walk_images(root / folder)} for folder in (train, test)}
+    lists = {file: _List(root, file, train if file in LISTS[:2] else test, on_disk) for file in LISTS}
+    used = [lists["list_train.txt"]] + ([lists["list_val.txt"]] if params.train == "trainval" else [])
+    query, gallery = lists["list_query.txt"], lists["list_gallery.txt"]
+    absent = {"train": [path for part in used for path in part.absent], "query": query.absent}
+    absent["gallery"] = gallery.absent
+    strays = {
+        part: sorted(on_disk[folder].difference(*(part_list.listed for part_list in lists.values())))
+        for part, folder in (("train", train), ("gallery", test))
+    }
+    notes = [f"{part}: {len(files)} images of the list are not there: {first_names(files)}"
+             for part, files in absent.items() if files]  # fmt: skip
+    notes += [f"{part}: {len(files)} files that no list names: {first_names(files)}"
+              for part, files in strays.items() if files]  # fmt: skip
+    return Dataset(
+        "msmt17",
+        root,
+        _split(root, *used),
+        _split(root, query),
+        _split(root, gallery),
+        tuple(notes),
+        strays={part: files for part, files in strays.items() if files},
+        absent={part: files for part, files in absent.items() if files},
+    )
+
+
+class _List:
+    """The images of one list file, those that it names and that are not there, and all that it names."""
+
+    def __init__(self, root: Path, file: str, folder: str, on_disk: dict[str, set[str]]) -> None:
+        self.rows: list[tuple[str, int, int]] = []
+        self.absent: list[str] = []
+        self.listed: set[str] = set()
+        first = 1 if file in LISTS[:2] else 1 + TRAIN_PERSONS
+        for number, line in enumerate((root / file).read_text().splitlines(), start=1):
+            if not line.strip():
+                continue
+            name, _, label = line.strip().rpartition(" ")
+            labels = RULE.read(name.rpartition("/")[2])
+            if labels is None or not label.isdecimal():
+                raise DataError(f"{root / file}:{number}: {line.strip()!r} is no line like {EXAMPLE!r}")
+            path = f"{folder}/{name}"
+            self.listed.add(path)
+            if path in on_disk[folder]:
+                self.rows.append((path, int(label) + first, labels[1]))
+            else:
+                self.absent.append(path)
+
+
+def _split(root: Path, *lists: _List) -> Split:
+    rows = sorted(row for part in lists for row in part.rows)
+    if not rows:
+        raise DataError(f"{root}: none of the images that the lists name is there")
+    paths, pids, camids = zip(*rows, strict=True)
+    return Split.of_columns(root, paths, pids, camids)
+
+
+def fingerprint_v1(params: MsmtParams, root: Path) -> str:
+    """Names and sizes of V1's pictures, and the lists."""
+    return fingerprint_parts(params, root, *FOLDERS["msmt17-v1"], *LISTS, inside=(INSIDE["msmt17-v1"],))
+
+
+def fingerprint_v2(params: MsmtParams, root: Path) -> str:
+    """Names and sizes of V2's pictures, and the lists."""
+    return fingerprint_parts(params, root, *FOLDERS["msmt17-v2"], *LISTS, inside=(INSIDE["msmt17-v2"],))

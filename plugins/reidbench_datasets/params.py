@@ -1,0 +1,113 @@
+"""What a matrix file may say about each data set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from reidbench import Params
+
+
+def _unbooled(value: Any) -> Any:
+    """YAML reads a bare `off` as False."""
+    return "off" if value is False else value
+
+
+class CheckedParams(Params):
+    """A set of which counts are published."""
+
+    check: Annotated[Literal["warn", "strict", "off"], BeforeValidator(_unbooled)] = Field(
+        "warn",
+        description="a set that differs from the published counts: note it, refuse to run, or do not look",
+    )
+
+
+class FolderParams(Params):
+    """A Market-1501-style folder."""
+
+    strict: bool = Field(
+        False, description="refuse a folder with files whose names do not match, instead of naming them"
+    )
+
+
+class MarketFolderParams(FolderParams):
+    """Any folder in the Market-1501 layout."""
+
+    cameras: Literal["name", "none"] = Field(
+        "name", description="none: names like 0002_anything.jpg, of which nobody knows the camera"
+    )
+
+
+class Market1501Params(FolderParams, CheckedParams):
+    """The Market-1501 release."""
+
+    distractors: bool = Field(False, description="add the 500,000 distractors in the folder images to the gallery")
+
+
+class MsmtParams(CheckedParams):
+    """MSMT17. Papers rarely say which training set they mean, so that it is named here and in the table."""
+
+    train: Literal["train", "trainval"] = Field(
+        "train", description="train: list_train.txt; trainval: list_val.txt too (32,621 images)"
+    )
+
+
+class CuhkParams(CheckedParams):
+    """CUHK03 in the 767/700 protocol."""
+
+    boxes: Literal["detected", "labeled"] = Field("detected", description="boxes of a detector, or drawn by hand")
+
+
+class CuhkClassicParams(CuhkParams):
+    """CUHK03 in the classic protocol: 20 splits, each of 100 test persons."""
+
+    split: int = Field(0, ge=0, le=19, description="which of the 20 splits")
+
+
+class WithdrawnParams(CheckedParams):
+    """A set that its owners withdrew."""
+
+    accept_withdrawal: bool = Field(
+        False, description="I have read that Duke withdrew these pictures in 2019, and may use my copy"
+    )
+
+
+class PoolParams(Params):
+    """Person images without any label."""
+
+
+class ManifestParams(Params):
+    """A CSV manifest."""
+
+    images: str = Field("", description="folder that the paths start from, relative to the manifest; default: its own")
+
+
+class SplitParams(CheckedParams):
+    """A small set with ten fixed splits, which lie in this plugin."""
+
+    split: int = Field(0, ge=0, le=9, description="which of the ten splits")
+
+
+class ViperParams(SplitParams):
+    """VIPeR."""
+
+    direction: Literal["a-to-b", "b-to-a"] = Field(
+        "a-to-b", description="the camera of the queries, then the gallery's"
+    )
+
+
+class GridParams(SplitParams):
+    """GRID."""
+
+    partition: Literal["reidbench", "official"] = Field(
+        "reidbench", description="reidbench: the splits of this plugin; official: features_and_partitions.mat"
+    )
+
+
+class ClonedPersonParams(CheckedParams):
+    """ClonedPerson."""
+
+    camera_rule: Literal["scene", "official"] = Field(
+        "scene", description="scene: a camera is a scene and a number; official: cameras of all scenes collapse"
+    )

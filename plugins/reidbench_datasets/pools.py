@@ -1,0 +1,75 @@
+"""Person images without any label: LUPerson (Fu et al., CVPR 2021) and any folder or lmdb of pictures.
+
+No person and no camera is made up: every pid is 0, every camera unknown, so that such a set can only be a pool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, is_archive, walk_images
+from reidbench.data.folders import first_names
+from reidbench.data.lmdbfile import data_file, image_keys, is_lmdb
+from reidbench.data.split import DISTRACTOR
+from reidbench.errors import DataError
+
+from .common import fingerprint_parts, finish, params_mark, place
+from .params import CheckedParams, PoolParams
+
+INSIDE = ("LUP/images", "images", "lmdb")  # how copies of LUPerson are laid out, as far as seen
+LMDB_HEAD = 1 << 16  # bytes; the two meta pages lie there
+
+
+def open_luperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
+    """Read LUPerson: a tree of pictures, or an lmdb with whatever keys its maker chose."""
+    return finish(_pool("luperson", _folder(root, cache)), params, "luperson")
+
+
+def open_folder(params: PoolParams, root: Path, cache: Path) -> Dataset:
+    """Read all pictures under a folder, or in an lmdb."""
+    root = Path(root)
+    return _pool(root.name, root if is_lmdb(root) else place(root, cache))
+
+
+def _folder(root: Path, cache: Path) -> Path:
+    root = Path(root)
+    return root if is_lmdb(root) else place(root, cache, *INSIDE)
+
+
+def _pool(name: str, root: Path) -> Dataset:
+    notes: tuple[str, ...] = ()
+    if is_lmdb(root):
+        entries = list(image_keys(root))
+        paths = [key for key, picture in entries if picture]
+        others = [key for key, picture in entries if not picture]
+        if others:
+            notes = (f"{len(others)} entries of the lmdb are no pictures and were left out: {first_names(others)}",)
+    else:
+        paths = list(walk_images(root))
+    if not paths:
+        raise DataError(f"{root}: no picture in it")
+    pids = np.full(len(paths), DISTRACTOR)
+    return Dataset(name, root, Split.of_columns(root, paths, pids, np.full(len(paths), UNKNOWN_CAMERA)), notes=notes)
+
+
+def fingerprint_luperson(params: CheckedParams, root: Path) -> str:
+    """As `fingerprint`, of the folder that is read."""
+    root = Path(root)
+    inside = None if is_lmdb(root) or is_archive(root) else next((n for n in INSIDE if (root / n).is_dir()), None)
+    return fingerprint(params, root / inside if inside else root)
+
+
+def fingerprint(params: PoolParams | CheckedParams, root: Path) -> str:
+    """Names and sizes of the pictures; of an lmdb, which may have 100 GB, the size and how it begins.
+
+    The first pages of an lmdb hold the number of its last transaction, which changes with everything written.
+    """
+    root = Path(root)
+    if not is_lmdb(root):
+        return fingerprint_parts(params, root)
+    with data_file(root).open("rb") as stream:
+        head = stream.read(LMDB_HEAD)
+    return f"{data_file(root).stat().st_size} {hashlib.sha256(head).hexdigest()}{params_mark(params)}"

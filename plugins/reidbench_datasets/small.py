@@ -1,0 +1,166 @@
+"""VIPeR (Gray et al., 2007), PRID 2011 single-shot (Hirzer et al., SCIA 2011) and GRID (Loy et al., CVPR 2009).
+
+Half of the persons are for training. Which half stands in this plugin, so that two users get the same numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from reidbench.data import Dataset, Split
+from reidbench.data.folders import list_names, stray_note
+from reidbench.errors import DataError
+
+from .common import fingerprint_parts, finish, place
+from .params import GridParams, SplitParams, ViperParams
+from .splits import training_persons
+
+VIPER_NAME = re.compile(r"(?P<pid>\d+)_\d+\.bmp")
+PRID_NAME = re.compile(r"person_(?P<pid>\d{4})\.png")
+GRID_NAME = re.compile(r"(?P<pid>\d+)_(?P<cam>[1-8])_\w+\.(jpeg|jpg)")
+GRID_TRAIN = 125
+GRID_PARTITIONS = "features_and_partitions.mat"
+PRID_SHARED = 200  # persons 1 to 200 are in both cameras; the same number beyond it means two persons
+Row = tuple[str, int, int]  # path, pid, camid
+
+
+class _Reader:
+    """Reads flat folders and keeps what does not match."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.strays: dict[str, list[str]] = {}
+        self.notes: list[str] = []
+
+    def rows(self, part: str, folder: str, pattern: re.Pattern[str], camera: int | None, shift: int) -> list[Row]:
+        """(path, pid, camid) of a folder, sorted; the camera is given, or stands in the name from 1."""
+        place = self.root / folder
+        if not place.is_dir():
+            raise DataError(f"{place}: no such folder")
+        rows, strays = [], []
+        for name in list_names(place):
+            match = pattern.fullmatch(name)
+            if match is None:
+                strays.append(name)
+            else:
+                camid = int(match["cam"]) - 1 if camera is None else camera
+                rows.append((f"{folder}/{name}", int(match["pid"]) + shift, camid))
+        if strays:
+            self.strays[part] = [f"{folder}/{name}" for name in strays]
+            self.notes.append(stray_note(folder, strays))
+        return rows
+
+    def dataset(self, name: str, parts: Mapping[str, list[Row]]) -> Dataset:
+        splits = {part: _split(self.root, rows) for part, rows in parts.items()}
+        train, query, gallery = (splits[part] for part in ("train", "query", "gallery"))
+        return Dataset(name, self.root, train, query, gallery, tuple(self.notes), strays=self.strays)
+
+
+def open_viper(params: ViperParams, root: Path, cache: Path) -> Dataset:
+    """Read VIPeR: cam_a and cam_b with the same 632 persons, one picture each."""
+    reader = _Reader(place(root, cache, "VIPeR"))
+    # Its first person is 000; here 0 would mean a distractor.
+    a = reader.rows("query", "cam_a", VIPER_NAME, 0, shift=1)
+    b = reader.rows("gallery", "cam_b", VIPER_NAME, 1, shift=1)
+    train = _trained("viper", params, a, b)
+    query, gallery = (a, b) if params.direction == "a-to-b" else (b, a)
+    parts = {"train": _of(a + b, train), "query": _but(query, train), "gallery": _but(gallery, train)}
+    return finish(reader.dataset("viper", parts), params, "viper")
+
+
+def open_prid(params: SplitParams, root: Path, cache: Path) -> Dataset:
+    """Read PRID 2011 single-shot: 100 persons of camera A are sought among 649 of camera B."""
+    root = place(root, cache)
+    reader = _Reader(next((root / n for n in ("single_shot", "prid_2011/single_shot") if (root / n).is_dir()), root))
+    a = reader.rows("query", "cam_a", PRID_NAME, 0, shift=0)
+    b = reader.rows("gallery", "cam_b", PRID_NAME, 1, shift=0)
+    shared = [row for row in a if row[1] <= PRID_SHARED]
+    train = _trained("prid2011", params, shared, [row for row in b if row[1] <= PRID_SHARED])
+    parts = {"train": _of(shared + b, train), "query": _but(shared, train), "gallery": _but(b, train)}
+    return finish(reader.dataset("prid2011", parts), params, "prid2011")
+
+
+def open_grid(params: GridParams, root: Path, cache: Path) -> Dataset:
+    """Read GRID: 250 persons in probe and gallery, 775 distractors (0000) in the gallery, cameras 1 to 8."""
+    reader = _Reader(place(root, cache, "underground_reid"))
+    probe = reader.rows("query", "probe", GRID_NAME, None, shift=0)
+    gallery = reader.rows("gallery", "gallery", GRID_NAME, None, shift=0)
+    persons = [row for row in gallery if row[1] > 0]
+    if params.partition == "official":
+        train = _official(reader.root, params.split)
+    else:
+        train = _trained("grid", params, probe, persons)
+    parts = {"train": _of(probe + persons, train), "query": _but(probe, train), "gallery": _but(gallery, train)}
+    return finish(reader.dataset("grid", parts), params, "grid")
+
+
+def _trained(name: str, params: SplitParams, first: list[Row], second: list[Row]) -> set[int]:
+    """The training persons of the split file. Raises DataError when a person is in one camera only."""
+    one, other = ({pid for _, pid, _ in rows} for rows in (first, second))
+    alone = sorted(one ^ other)
+    if alone:
+        raise DataError(
+            f"{name}: {len(alone)} persons are in one camera only, first {alone[:5]}; the copy is not whole"
+        )
+    known = sorted(one)
+    return {known[rank] for rank in training_persons(name, params.split, len(known))}
+
+
+def _official(root: Path, split: int) -> set[int]:
+    file = root / GRID_PARTITIONS
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; it holds the official partitions")
+    from scipy.io import loadmat
+
+    try:
+        persons = _persons_of(loadmat(file)["trainIdxAll"].ravel()[split])
+    except (KeyError, IndexError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{file}: no partitions of GRID: {error}") from None
+    return persons
+
+
+def _persons_of(cell: np.ndarray) -> set[int]:
+    """The 125 persons of a partition: in the release the third field of a struct, else the plain numbers."""
+    fields = [cell]
+    if cell.dtype.names:
+        record = cell.ravel()[0]
+        fields = sorted((record[name] for name in cell.dtype.names), key=lambda field: field is not record[2])
+    for field in fields:
+        numbers = np.ravel(field)
+        if numbers.dtype.kind in "iuf" and len(set(numbers.tolist())) == GRID_TRAIN and numbers.min() >= 1:
+            return {int(number) for number in numbers}
+    raise ValueError(f"no field holds {GRID_TRAIN} persons")
+
+
+def _of(rows: list[Row], persons: set[int]) -> list[Row]:
+    return [row for row in rows if row[1] in persons]
+
+
+def _but(rows: list[Row], persons: set[int]) -> list[Row]:
+    return [row for row in rows if row[1] not in persons]
+
+
+def _split(root: Path, rows: list[Row]) -> Split:
+    if not rows:
+        raise DataError(f"{root}: a split without a picture")
+    paths, pids, camids = zip(*sorted(rows), strict=True)
+    return Split.of_columns(root, paths, pids, camids)
+
+
+def fingerprint_viper(params: ViperParams, root: Path) -> str:
+    """Names and sizes of both cameras' pictures."""
+    return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("VIPeR",))
+
+
+def fingerprint_prid(params: SplitParams, root: Path) -> str:
+    """Names and sizes of both cameras' pictures."""
+    return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("single_shot", "prid_2011/single_shot"))
+
+
+def fingerprint_grid(params: GridParams, root: Path) -> str:
+    """Names and sizes of probe and gallery, and the partitions."""
+    return fingerprint_parts(params, root, "probe", "gallery", GRID_PARTITIONS, inside=("underground_reid",))

@@ -1,0 +1,144 @@
+"""Archives given in place of a folder: unpacked into the cache, once, and never beyond it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from ..errors import DataError
+
+LIMIT = 200 * 2**30  # bytes that an archive may unpack to; the largest set of the field, LUPerson, has about 100 GB
+FILES = 10_000_000
+BLOCK = 1 << 20
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+Member = tuple[str, Callable[[], IO[bytes] | None]]  # path in the archive, and how to open it
+Progress = Callable[[int, int], None]
+
+
+def is_archive(path: Path) -> bool:
+    """Whether `path` is a file that ends like an archive."""
+    return path.name.lower().endswith(ENDINGS) and path.is_file()
+
+
+def unpack(archive: Path, cache: Path, *, limit: int = LIMIT, progress: Progress | None = None) -> Path:
+    """The folder with the archive's files, unpacked now or before.
+
+    Raises DataError for an archive that is damaged, that unpacks to more than `limit` bytes, or that holds a path
+    outside the target or anything but files and folders. What was unpacked is renamed into place when it is
+    whole. `progress(bytes, 0)` is called now and then.
+    """
+    info = archive.stat()
+    mark = f"{archive.absolute()}\0{info.st_size}\0{info.st_mtime_ns}"
+    target = cache / "unpacked" / f"{_stem(archive)}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}"
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target.parent))
+    try:
+        with _members(archive) as members:
+            _write(archive, work, members, limit, progress)
+        _publish(work, target)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        raise DataError(f"{archive}: cannot be unpacked: {error}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def inner_folder(folder: Path) -> Path:
+    """Down through folders that hold nothing but one folder, which is how archives are often packed."""
+    while True:
+        inside = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+        if len(inside) != 1 or not inside[0].is_dir():
+            return folder
+        folder = inside[0]
+
+
+def _publish(work: Path, target: Path) -> None:
+    try:
+        os.replace(work, target)
+    except OSError:
+        if not target.is_dir():  # else another process was first with the same files
+            raise
+
+
+def _write(archive: Path, work: Path, members: Iterator[Member], limit: int, progress: Progress | None) -> None:
+    done = 0
+    for number, (name, opening) in enumerate(members):
+        if number >= FILES:
+            raise DataError(f"{archive}: more than {FILES} files")
+        file = work / _safe(archive, name)
+        source = opening()
+        if source is None:
+            file.mkdir(parents=True, exist_ok=True)
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # "x" never follows or overwrites: a name that comes twice is an error, as is a file that is a folder too.
+        with source, file.open("xb") as out:
+            while block := source.read(BLOCK):
+                done += len(block)
+                if done > limit:
+                    raise DataError(f"{archive}: unpacks to more than {limit} bytes, the limit")
+                out.write(block)
+        if progress is not None and number % 200 == 0:
+            progress(done, 0)
+
+
+def _safe(archive: Path, name: str) -> PurePosixPath:
+    """The member's path, or DataError when it would lie outside the target."""
+    path = PurePosixPath(name)
+    drive = "\\" in name or (len(name) > 1 and name[1] == ":")
+    if path.is_absolute() or ".." in path.parts or drive or "\0" in name:
+        raise DataError(f"{archive}: {name!r} would leave the folder that it is unpacked into; nothing was unpacked")
+    return path
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[Iterator[Member]]:
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as packed:
+            yield _zip_members(archive, packed)
+    else:
+        with tarfile.open(archive) as packed_tar:
+            yield _tar_members(archive, packed_tar)
+
+
+def _zip_members(archive: Path, packed: zipfile.ZipFile) -> Iterator[Member]:
+    for info in packed.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise DataError(f"{archive}: {info.filename!r} is a link or a device; nothing was unpacked")
+        yield info.filename, _nothing if info.is_dir() else _zip_opener(packed, info)
+
+
+def _zip_opener(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+    return lambda: packed.open(info)
+
+
+def _tar_members(archive: Path, packed: tarfile.TarFile) -> Iterator[Member]:
+    for info in packed:
+        if not (info.isreg() or info.isdir()):
+            raise DataError(f"{archive}: {info.name!r} is a link or a device; nothing was unpacked")
+        yield info.name, _nothing if info.isdir() else _tar_opener(packed, info)
+
+
+def _tar_opener(packed: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], Any]:
+    return lambda: packed.extractfile(info)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _stem(archive: Path) -> str:
+    name = archive.name.lower()
+    return archive.name[: -len(next(ending for ending in ENDINGS[::-1] if name.endswith(ending)))]

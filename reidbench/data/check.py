@@ -1,0 +1,230 @@
+"""Is this copy of a data set the published one? Counts compared, files named, the likely cause told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..errors import DataError
+from .dataset import Dataset
+from .fingerprint import fingerprint_files
+from .folders import first_names
+from .hidden import Images
+from .images import decode_image
+from .published import WORDS, Found, count, count_cameras
+from .split import Split
+
+Mode = Literal["off", "warn", "strict"]
+STRANGE = "files that do not belong to the set"
+ABSENT = "images that the lists name are not there"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A number that is not the published one; `certain` unless the published number is unverified."""
+
+    part: str
+    what: str
+    found: int
+    published: int
+    certain: bool
+
+    def __str__(self) -> str:
+        doubt = "" if self.certain else " (unverified)"
+        change = self.found - self.published
+        text = f"{self.part}: {self.found} {self.what}, published are {self.published}{doubt}"
+        return text + (f": {abs(change)} {'missing' if change < 0 else 'too many'}" if self.what == "images" else "")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a data set holds against what it should hold.
+
+    `problems` are sentences about what is certainly wrong, `remarks` about what may be, `causes` are guesses at
+    why. `found` and the rows of `table` are by split.
+    """
+
+    dataset: Dataset
+    found: Mapping[str, Found]
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+    causes: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is certainly wrong."""
+        return not self.problems
+
+    @property
+    def lacking(self) -> int:
+        """Images that are fewer than published, over all splits; lists may know of more."""
+        return sum(max(n, 0) for n in self._short().values())
+
+    @property
+    def excess(self) -> int:
+        """Files that do not belong, and images beyond the published numbers."""
+        more = sum(max(-n, 0) for n in self._short().values())
+        return more + sum(map(len, self.dataset.strays.values()))
+
+    def _short(self) -> dict[str, int]:
+        parts = self.dataset.published.parts if self.dataset.published else {}
+        sure = {part: n.images for part, n in parts.items() if n.images is not None and "images" not in n.unverified}
+        return {part: images - self.found[part].images for part, images in sure.items() if part in self.found}
+
+    def table(self) -> list[list[str]]:
+        """Rows of split, then found / published for images, identities and cameras, junk and distractors."""
+        return [[part, *self._cells(part), str(n.junk), str(n.distractors)] for part, n in self.found.items()]
+
+    def _cells(self, part: str) -> list[str]:
+        published = self.dataset.published
+        counts = published.parts.get(part) if published else None
+        cells = []
+        for word in WORDS:
+            expected = getattr(counts, word, None)
+            doubt = "?" if counts and word in counts.unverified else ""
+            cells.append(f"{getattr(self.found[part], word)} / {'-' if expected is None else f'{expected}{doubt}'}")
+        return cells
+
+
+def examine(dataset: Dataset) -> Report:
+    """Compare the counts of all splits with the published ones."""
+    found = {part: count(split) for part, split in dataset.parts().items()}
+    if dataset.published and "all" in dataset.published.parts:
+        found["all"] = count(_union(dataset))
+    differences = _differences(dataset, found)
+    problems = [str(difference) for difference in differences if difference.certain]
+    remarks = [str(difference) for difference in differences if not difference.certain]
+    for part, files in dataset.absent.items():
+        problems.append(f"{part}: {len(files)} {ABSENT}: {first_names(files)}")
+    for part, files in dataset.strays.items():
+        problems.append(f"{part}: {len(files)} {STRANGE}: {first_names(files)}")
+    problems += _short_cameras(dataset, differences)
+    causes = _causes(dataset, found, differences)
+    return Report(dataset, found, tuple(problems), tuple(remarks), tuple(causes))
+
+
+def judge(dataset: Dataset, mode: Mode) -> Dataset:
+    """The data set with a note for each problem (`warn`), or DataError with the first of them (`strict`).
+
+    Unverified counts never stop anything: a difference from one is not even noted here, only in a Report.
+    """
+    if mode == "off":
+        return dataset
+    report = examine(dataset)
+    if not report.problems:
+        return dataset
+    why = f" ({'; '.join(report.causes)})" if report.causes else ""
+    if mode == "strict":
+        files_first = sorted(report.problems, key=lambda problem: problem in _unnoted(report))
+        raise DataError(f"{dataset.root}: not the published {dataset.name}: {'; '.join(files_first[:6])}{why}")
+    told = tuple(f"not the published {dataset.name}: {problem}" for problem in _unnoted(report))
+    return dataset.with_notes(*told, *(f"likely cause: {cause}" for cause in report.causes if told))
+
+
+def _union(dataset: Dataset) -> Split:
+    parts = list(dataset.parts().values())
+    pids, camids = (np.concatenate([getattr(split, name) for split in parts]) for name in ("pids", "camids"))
+    return Split.of_columns(dataset.root, [path for split in parts for path in split.paths], pids, camids)
+
+
+def _unnoted(report: Report) -> list[str]:
+    """Readers note strays and absent files themselves."""
+    known = (STRANGE, ABSENT)
+    return [problem for problem in report.problems if not any(words in problem for words in known)]
+
+
+def _differences(dataset: Dataset, found: Mapping[str, Found]) -> list[Difference]:
+    published = dataset.published
+    differences = []
+    for part, counts in (published.parts if published else {}).items():
+        have = found.get(part) or Found(0, 0, 0, 0, 0)
+        for word in WORDS:
+            expected, got = getattr(counts, word), getattr(have, word)
+            if expected is not None and got != expected:
+                differences.append(Difference(part, word, got, expected, word not in counts.unverified))
+    return differences
+
+
+def _short_cameras(dataset: Dataset, differences: Sequence[Difference]) -> list[str]:
+    """Where the images of each camera are published, they tell which cameras files are missing from."""
+    sentences = []
+    for part in dict.fromkeys(d.part for d in differences if d.what == "images" and d.certain):
+        expected = dataset.published.per_camera.get(part) if dataset.published else None
+        split = dataset.parts().get(part)
+        if expected is None or split is None:
+            continue
+        found = count_cameras(split, len(expected))
+        pairs = enumerate(zip(found, expected, strict=True), start=1)
+        changes = [f"camera {n} {have - want:+d}" for n, (have, want) in pairs if have != want]
+        sentences += [f"{part}, by camera (junk apart): {', '.join(changes)}"] if changes else []
+    return sentences
+
+
+def _causes(dataset: Dataset, found: Mapping[str, Found], differences: Sequence[Difference]) -> list[str]:
+    causes = []
+    for sentence, counts in dataset.published.alternatives if dataset.published else ():
+        wrong = {d.part for d in differences if d.what == "images"}
+        if wrong & set(counts) and all(part in found and found[part].images == n for part, n in counts.items()):
+            causes.append(sentence)
+    if causes:
+        return causes
+    images = [d for d in differences if d.what == "images" and d.certain]
+    if any(d.found < d.published for d in images) or dataset.absent:
+        causes.append("an interrupted copy, download or unpacking: take these files from the archive again")
+    if dataset.strays or any(d.found > d.published for d in images):
+        causes.append("copies, renamed files, or files of another version of the set lie among the images")
+    return causes
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What reading every picture tells: a fingerprint by content, and those that cannot be decoded, with reasons."""
+
+    fingerprint: str
+    unreadable: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """For the cache."""
+        return asdict(self)
+
+
+def read_contents(dataset: Dataset, progress: Progress = lambda done, total: None) -> Contents:
+    """Read and decode every picture once. Pictures that lie in several splits are read once."""
+    from hashlib import sha256
+
+    rows: dict[str, str] = {}
+    unreadable = []
+    splits = list(dataset.parts().values())
+    total, done = sum(map(len, splits)), 0
+    for split in splits:
+        for index, path in enumerate(split.paths):
+            done += 1
+            if path in rows:
+                continue
+            try:
+                data = _bytes_of(split, index)
+                rows[path] = sha256(data).hexdigest()
+                decode_image(data, path)
+            except DataError as error:
+                rows.setdefault(path, "")
+                unreadable.append(str(error))
+            if done % 100 == 0:
+                progress(done, total)
+    progress(total, total)
+    return Contents(fingerprint_files(rows.items()), tuple(unreadable))
+
+
+def _bytes_of(split: Images, index: int) -> bytes:
+    return split._encoded(index)[1]
+
+
+def compare_names(dataset: Dataset, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(missing, strange): paths of a whole copy that are not among the images or strays here, and the reverse."""
+    have = {path for split in dataset.parts().values() for path in split.paths}
+    have |= {path for files in dataset.strays.values() for path in files}
+    whole = set(names)
+    return sorted(whole - have), sorted(have - whole)

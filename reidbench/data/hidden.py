@@ -1,0 +1,136 @@
+"""Rows of images without labels: what every split can do, and all that a HiddenSplit can do."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from .images import read_encoded, read_image
+
+UNKNOWN_CAMERA = -1  # nobody knows which camera it was; the camera rule never fires for it
+# A hidden split's order must not depend on labels; sorted files group by person, so they are shuffled once.
+HIDDEN_ORDER_SEED = 20211126
+
+
+class Images:
+    """What both kinds of split can do: count, read images, tell cameras, join files by name."""
+
+    def __init__(self, root: Path, files: Sequence[str], camids: np.ndarray, domains: Sequence[str]) -> None:
+        self._root = Path(root)
+        self._files = tuple(files)
+        self.camids = np.asarray(camids, dtype=np.int64)
+        self.domains = tuple(domains)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def image(self, index: int) -> np.ndarray:
+        """Picture `index` as uint8 [height, width, 3], RGB. Raises DataError when it cannot be decoded."""
+        return read_image(self._root / self._files[index])
+
+    def _encoded(self, index: int) -> tuple[str, bytes]:
+        """(name for messages, bytes of the file): for decoders of our own, never for methods."""
+        path = self._root / self._files[index]
+        return str(path), read_encoded(path)
+
+    def sidecar(self, folder: str | os.PathLike[str], pattern: str = "{name}", **values: object) -> Sidecar:
+        """Files that belong to these images by name, for instance `pattern="{stem}_fake_{k}.jpg", k=3`.
+
+        `{name}`, `{stem}` and `{path}` stand for the image's file name, the same without its ending, and its
+        path under the root. The names themselves stay out of reach, since they often tell the identity.
+        """
+        return Sidecar(Path(folder), [_fill(pattern, file, values) for file in self._files])
+
+
+class Sidecar:
+    """Images joined to a split by file name: `image(i)` belongs to the split's image i."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._folder = folder
+        self._names = tuple(names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def exists(self, index: int) -> bool:
+        """Whether the file that belongs to image `index` is there."""
+        return (self._folder / self._names[index]).is_file()
+
+    def missing(self) -> list[int]:
+        """Indices of the images whose file is not there."""
+        return [index for index in range(len(self)) if not self.exists(index)]
+
+    def image(self, index: int) -> np.ndarray:
+        """The file that belongs to image `index` as uint8 [height, width, 3]."""
+        return read_image(self._folder / self._names[index])
+
+
+def hidden_order(count: int) -> np.ndarray:
+    """The order in which `Split.hide` lays out a split of that many images."""
+    return np.random.Generator(np.random.PCG64(HIDDEN_ORDER_SEED)).permutation(count)
+
+
+class HiddenSplit(Images):
+    """Unlabelled images: there are no pids and no paths here. `ids` are opaque and count from 0."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """One opaque name per image, fit for file names."""
+        return tuple(f"{index:07d}" for index in range(len(self)))
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """The images of the given indices, in that order."""
+        chosen = [int(index) for index in indices]
+        return type(self)(
+            self._root,
+            [self._files[index] for index in chosen],
+            self.camids[chosen],
+            [self.domains[index] for index in chosen],
+        )
+
+    @classmethod
+    def merge(cls, splits: Sequence[HiddenSplit]) -> HiddenSplit:
+        """One set of images of several; cameras of different sets stay different, unknown ones unknown."""
+        if len(splits) == 1:
+            return splits[0]
+        files: list[str] = []
+        domains: list[str] = []
+        for number, split in enumerate(splits):
+            files += [str((split._root / file).absolute()) for file in split._files]
+            domains += [f"{number}:{domain}" for domain in split.domains]
+        return cls(Path(), files, merge_cameras([split.camids for split in splits]), domains)
+
+    def save(self, file: Path) -> None:
+        """Write the rows as JSON, in this order."""
+        rows = {"files": self._files, "camids": self.camids.tolist(), "domains": self.domains}
+        file.write_text(json.dumps(rows))
+
+    @classmethod
+    def load(cls, file: Path, root: Path) -> HiddenSplit:
+        """Read what `save` wrote."""
+        rows = json.loads(file.read_text())
+        return cls(root, rows["files"], np.array(rows["camids"], dtype=np.int64), rows["domains"])
+
+
+def merge_cameras(sets: Sequence[np.ndarray]) -> np.ndarray:
+    """The camids of several data sets [N1], [N2], ... in one numbering [N]: shifted, but unknown stays unknown."""
+    merged, first = [], 0
+    for camids in sets:
+        merged.append(np.where(camids == UNKNOWN_CAMERA, UNKNOWN_CAMERA, camids + first))
+        first += int(camids.max(initial=-1)) + 1
+    return np.concatenate(merged)
+
+
+def file_name(file: str) -> str:
+    """The last part of a path that is written with `/`."""
+    return file.rpartition("/")[2]
+
+
+def _fill(pattern: str, file: str, values: dict[str, object]) -> str:
+    name = file_name(file)
+    return pattern.format(name=name, stem=name.rpartition(".")[0] or name, path=file, **values)
