@@ -229,6 +229,9 @@ def table(
     store: StoreOption = None,
     form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = "md",
     metric: Annotated[str, typer.Option(help="The metric of the Markdown table.")] = "mAP",
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="METHOD", help="Also paired differences to a method. May be repeated.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
@@ -236,7 +239,7 @@ def table(
     """The leaderboard, from what lies in the store."""
     the_plan, _ = _plan(file, without, overrides)
     the_store = _store(store)
-    text = report.write(report.collect(the_plan, the_store), form, metric)
+    text = report.write(report.collect(the_plan, the_store), form, metric, against or ())
     if out is None:
         sys.stdout.write(text)
         if form == "md":

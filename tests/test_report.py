@@ -99,6 +99,22 @@ def test_leaders_are_the_best_and_its_ties() -> None:
     assert "| 52.0 ± 2.0" in text
 
 
+def test_differences_are_paired_over_seeds() -> None:
+    results = [*rows_of("base", [0.5, 0.6, 0.4]), *rows_of("new", [0.6, 0.7, 0.5]), *rows_of("mixed", [0.7, 0.5, 0.4])]
+    found = {pair.method: pair for pair in report.differences(board(*results), "base", "mAP")}
+    assert found["new"].better == 3
+    assert found["new"].difference.value == pytest.approx(0.1)
+    assert found["new"].difference.low == pytest.approx(0.1)  # the same gain in every seed: no spread
+    # differences .2, -.1, 0: mean .0333, sd .1528, half-width 4.303 x .1528 / sqrt(3) = .3795
+    assert found["mixed"].better == 1
+    assert found["mixed"].difference.high == pytest.approx(0.0333 + 0.3795, abs=1e-3)
+    text = report.write(board(*results), "md", against=["base"])
+    assert "| +10.0 [+10.0, +10.0] 3/3 |" in text
+    assert "| +3.3 [-34.6, +41.3] 1/3 " in text
+    with pytest.raises(ReidbenchError, match="no method named 'bass'"):
+        report.write(board(*results), "md", against=["bass"])
+
+
 def test_csv_is_one_row_a_line_without_times() -> None:
     text = report.write(board(result(), result(seed=1, status="failed", error='a, "b"\nc')), "csv")
     rows = list(csv.DictReader(io.StringIO(text)))

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from .differences import Paired, differences
 from .formats import FORMATS, write
 from .results import METRICS, Leaderboard, Result, Summary, collect, leaders
 
-__all__ = ["FORMATS", "METRICS", "Leaderboard", "Result", "Summary", "collect", "leaders", "write"]
+__all__ = [
+    "FORMATS",
+    "METRICS",
+    "Leaderboard",
+    "Paired",
+    "Result",
+    "Summary",
+    "collect",
+    "differences",
+    "leaders",
+    "write",
+]

@@ -6,11 +6,13 @@ import csv
 import io
 import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from ..errors import ReidbenchError
+from .differences import differences
 from .results import Leaderboard, Result, Summary, leaders
 
 NAMES = {"cmc1": "R1", "cmc5": "R5", "cmc10": "R10", "cmc20": "R20"}
@@ -18,11 +20,35 @@ BOLD = "Bold: the best of its column, and whatever is tied with it within noise 
 STATUS_WORDS = {"failed": "failed", "blocked": "failed", "not-applicable": "not applicable", "missing": "missing"}
 
 
-def write(board: Leaderboard, form: str, metric: str = "mAP") -> str:
-    """The leaderboard as text. Raises ReidbenchError for an unknown metric."""
+def write(board: Leaderboard, form: str, metric: str = "mAP", against: Sequence[str] = ()) -> str:
+    """The leaderboard as text; Markdown also as paired differences to the methods in `against`.
+
+    Raises ReidbenchError for an unknown metric or method.
+    """
     if form == "md" and board.metrics and metric not in board.metrics:
         raise ReidbenchError(f"no metric named {metric!r} (known: {', '.join(board.metrics)})")
-    return FORMATS[form](board, metric)
+    text = FORMATS[form](board, metric)
+    return text + "".join(_differences(board, name, metric) for name in against) if form == "md" else text
+
+
+def _differences(board: Leaderboard, against: str, metric: str) -> str:
+    label = NAMES.get(metric, metric)
+    several = len(board.evaluators) > 1
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for pair in differences(board, against, metric):
+        mean, low, high = (
+            100 * number for number in (pair.difference.value, pair.difference.low, pair.difference.high)
+        )
+        interval = f" [{low:+.1f}, {high:+.1f}]" if pair.difference.n > 1 else ""
+        text = f"{mean:+.1f}{interval} {pair.better}/{pair.difference.n}"
+        rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = text
+    cells = [
+        [method, *([evaluator] if several else []), *(found.get(task, "-") for task in board.tasks)]
+        for (method, evaluator), found in rows.items()
+    ]
+    title = f"{label} against {against}, in points: paired mean [95 % interval], and in how many seeds it is better:"
+    headers = ["method", *(["evaluator"] if several else []), *board.tasks]
+    return f"{one_line(title)}\n\n{table(headers, cells)}\n\n"
 
 
 def markdown(board: Leaderboard, metric: str) -> str:
