@@ -77,6 +77,7 @@ def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
         _augment(params, ctx.image_size[0]),
         generator,
         ctx.workers,
+        fast=params.fast,
     )
     targets = torch.from_numpy(labels).to(ctx.device)
     embedder.to(ctx.device).train()

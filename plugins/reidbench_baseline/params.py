@@ -63,6 +63,7 @@ class BotParams(Params):
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     pad: int | None = Field(None, ge=0, description="pixels of padding before the crop; default: 10 at a height of 256")
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
+    fast: bool = Field(False, description="decode and augment with the extra `fast`: other pixels, hence another key")
 
 
 class RankingParams(Params):

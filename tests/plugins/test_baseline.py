@@ -192,6 +192,25 @@ methods:
     assert lines[-1]["loss"] < lines[0]["loss"]
 
 
+def test_bot_takes_the_fast_pipeline_or_says_what_to_install(tmp_path: Path, market: Path) -> None:
+    text = f"""
+image_size: [32, 16]
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks: {{tiny: {{source: tiny, target: tiny}}}}
+backbone: {{use: resnet-tiny, width: 8}}
+methods: {{bot: {{finetune: {{use: bot, epochs: 40, images: 2, identities: 4, lr: 3e-3, fast: true}}}}}}
+"""
+    (result,) = run_matrix(text, tmp_path).results
+    try:
+        import cv2  # noqa: F401
+        import simplejpeg  # noqa: F401
+    except ImportError:
+        assert result.status == "blocked"
+        assert "fast" in result.error
+        return
+    assert result.metrics["mAP"] > 0.5
+
+
 def test_evaluation_keeps_per_query_results(tmp_path: Path, matrix: Callable[..., Path], market: Path) -> None:
     board = run_matrix(matrix().read_text(), tmp_path)
     (result,) = board.results
