@@ -31,7 +31,7 @@ def adapt(ctx: AdaptContext) -> BackboneEmbedder:
     images are not used. The feature, for clustering and for the test, is the one after the neck.
     """
     params: ClusterContrastParams = ctx.params
-    embedder = starting_embedder(ctx).to(ctx.device)
+    embedder = starting_embedder(ctx, params.keep_neck).to(ctx.device)
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers)

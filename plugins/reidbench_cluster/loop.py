@@ -16,13 +16,13 @@ from .params import LoopParams
 ERASE_VALUE = (0.485, 0.456, 0.406)
 
 
-def starting_embedder(ctx: AdaptContext) -> BackboneEmbedder:
-    """The recipe's embedder if it is a backbone with a neck; else its backbone under a fresh neck.
+def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbedder:
+    """The recipe's embedder if it is a backbone with a neck that is to be kept; else its backbone under a fresh neck.
 
-    The source's classifier is gone in any case; its batch-norm neck stays, as the scale of its features.
+    The source's classifier is gone in any case.
     """
     start = ctx.start
-    if isinstance(start, BackboneEmbedder) and start.spec["neck"]:
+    if keep_neck and isinstance(start, BackboneEmbedder) and start.spec["neck"]:
         return start
     backbone = start.backbone if isinstance(start, BackboneEmbedder) else ctx.backbone()
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std), neck=True)

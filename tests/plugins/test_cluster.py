@@ -181,6 +181,20 @@ def test_adabn_changes_statistics_and_no_weight(market: Path) -> None:
 
 
 # ---------------------------------------------------------------------- loops
+def test_the_source_neck_is_dropped_or_kept() -> None:
+    """Item 34: adaptation starts from the source's backbone; its BNNeck goes, unless it is to be kept."""
+    from types import SimpleNamespace
+
+    start = tiny_embedder()
+    with torch.no_grad():
+        start.neck.norm.weight.fill_(7)  # type: ignore[union-attr]
+    ctx: Any = SimpleNamespace(start=start, image_size=(32, 16), backbone=None)
+    fresh, kept = loop.starting_embedder(ctx, keep_neck=False), loop.starting_embedder(ctx)
+    assert fresh.neck.norm.weight.unique().tolist() == [1]  # type: ignore[union-attr]
+    assert fresh.backbone is start.backbone
+    assert kept is start
+
+
 @pytest.mark.parametrize("clusters", [2, 3, 40])
 def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int) -> None:
     split = read_market_folder(market).train.hide()
