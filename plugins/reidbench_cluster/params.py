@@ -57,6 +57,9 @@ class ClusterContrastParams(LoopParams):
     update: Literal["mean", "hard"] = Field(
         "mean", description="a cluster's row moves to its batch mean or hardest image"
     )
+    keep_neck: bool = Field(
+        False, description="keep the source's batch-norm neck; the official recipe starts it afresh"
+    )
 
 
 class SpCLParams(LoopParams):
