@@ -192,7 +192,7 @@ class _Expansion:
 
     def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
         uses = choice.component.uses
-        if kind in ("select", "pretrain"):
+        if kind == "select" or (kind == "pretrain" and POOL_FREE not in choice.component.provided(choice.params)):
             yield from self.inputs("pool", task.pool, "train", True)
         if kind == "select" and "target-labels" in uses:
             yield from self.inputs("target", (task.target,), "train", False)
@@ -338,9 +338,10 @@ def protocol_words(parts: Sequence[Recipe], task: Task) -> list[str]:
     words: dict[str, None] = {}
     for part in parts:
         kinds = {kind for kind, _ in part.steps}
+        pooled = any(kind == "pretrain" and POOL_FREE not in c.component.provided(c.params) for kind, c in part.steps)
         if task.source and any(_takes_source(kind, choice) for kind, choice in part.steps):
             words["source labels"] = None
-        if "pretrain" in kinds and task.pool:
+        if pooled and task.pool:
             words["pool"] = None
         if "adapt" in kinds:
             words["target images"] = None

@@ -23,7 +23,7 @@ from .errors import PluginError, UnknownComponent
 from .hookspecs import HOOKS
 
 GROUP = "reidbench"
-BUILTIN = ("reidbench_synthetic", "reidbench_datasets", "reidbench_baseline", "reidbench_cluster")
+BUILTIN = ("reidbench_synthetic", "reidbench_datasets", "reidbench_baseline", "reidbench_cluster", "reidbench_upreid")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 

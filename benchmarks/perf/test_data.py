@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch  # noqa: TID253
+import torch
 from PIL import Image
 
 from reidbench.data import Sample, Split, read_market_folder

@@ -6,15 +6,21 @@ from collections.abc import Iterator
 
 from reidbench import Component, Paper, hookimpl
 
+from .papers import BDB, MGN, MOCO
 from .params import (
+    BdbParams,
     BotParams,
     ExpansionParams,
     HistogramParams,
+    MgnParams,
+    MocoParams,
     NoneParams,
     RankingParams,
     ReciprocalParams,
     ResNetParams,
+    SupervisedParams,
     TinyParams,
+    WeightsParams,
 )
 
 STAGES = frozenset({"stages", "bn"})
@@ -101,6 +107,50 @@ def reidbench_finetuners() -> Iterator[Component]:
                 "DukeMTMC-reID mAP/R1, ResNet-50 with centre loss": "76.4/86.4 (official README)",
             },
         ),
+    )
+    yield Component(
+        "bdb",
+        "reidbench_baseline.bdb:finetune",
+        BdbParams,
+        summary="Batch DropBlock: a global branch, and one that loses the same rows in a whole batch",
+        requires=frozenset({"stages"}),
+        paper=BDB,
+    )
+    yield Component(
+        "mgn",
+        "reidbench_baseline.mgn:finetune",
+        MgnParams,
+        summary="Multiple Granularity Network: whole, halves and thirds by three copies of the last stages",
+        requires=frozenset({"stages"}),
+        paper=MGN,
+    )
+
+
+@hookimpl
+def reidbench_pretrainers() -> Iterator[Component]:
+    """Where a backbone's weights come from before fine-tuning."""
+    yield Component(
+        "moco-v2",
+        "reidbench_baseline.moco:pretrain",
+        MocoParams,
+        summary="MoCo v2 with shuffle-BN on one device; presets of MoCo and of LUPerson",
+        requires=frozenset({"bn"}),
+        paper=MOCO,
+    )
+    yield Component(
+        "supervised",
+        "reidbench_baseline.supervised:pretrain",
+        SupervisedParams,
+        summary="BoT on the labels of the task's auxiliary data",
+        provides=frozenset({"pool-free"}),
+        uses=frozenset({"auxiliary"}),
+    )
+    yield Component(
+        "weights",
+        "reidbench_baseline.weights:pretrain",
+        WeightsParams,
+        summary="a user's own weights: torchvision, MoCo, LUPerson, fast-reid, torchreid, BoT, BDB, MGN, SpCL names",
+        provides=frozenset({"pool-free"}),
     )
 
 

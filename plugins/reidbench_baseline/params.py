@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
+from reidbench.contrastive import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
 
 
 class TinyParams(Params):
@@ -113,3 +117,82 @@ class ExpansionParams(RankingParams):
     def protocol(self) -> frozenset[str]:
         """Words for the protocol column."""
         return super().protocol() | {"query expansion"}
+
+
+class MocoParams(ContrastiveParams):
+    """moco-v2; the defaults are LUPerson's recipe with MoCo's batch of 256."""
+
+
+class SupervisedParams(BotParams):
+    """supervised: BoT on the task's auxiliary data."""
+
+
+class WeightsParams(Params):
+    """weights: a file of the user's own; pixel statistics in a .json of its name fill what is not given."""
+
+    file: FileParam = Field(description="a state dict or checkpoint (.pth, .tar, .safetensors), read without executing")
+    layout: LayoutName | Literal["auto"] = Field("auto", description="whose names the file uses; auto: the best match")
+    mean: tuple[float, float, float] = Field(
+        IMAGENET_MEAN, description="pixel mean; default: from the .json, else ImageNet"
+    )
+    std: tuple[float, float, float] = Field(IMAGENET_STD, description="pixel deviation; default as for the mean")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_the_sidecar(cls, given: Any) -> Any:
+        """Here, and not when the weights are read, so that the numbers are part of the key."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("file"), str | Path):
+            return given
+        sidecar = Path(given["file"]).with_suffix(".json")
+        if not sidecar.is_file():
+            return given
+        try:
+            content = json.loads(sidecar.read_text())
+        except ValueError as error:
+            raise ValueError(f"{sidecar}, which stands beside the weights, is no JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise ValueError(f"{sidecar}, which stands beside the weights, must be an object with mean and std")
+        return {**{name: content[name] for name in ("mean", "std") if name in content}, **given}
+
+
+class BdbParams(Params):
+    """bdb; the defaults are the official recipe's (`--adjust_lr`), for 384x128 and a ResNet-50."""
+
+    epochs: int = Field(100, ge=1, description="passes of the sampler; about the steps of the official 400")
+    identities: int = Field(32, ge=2, description="identities in a batch (P)")
+    images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
+    lr: float = Field(1e-3, gt=0, description="Adam's learning rate after warm-up")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
+    warmup: float = Field(1 / 8, ge=0, lt=1, description="fraction of the epochs in which lr climbs in ten stairs")
+    milestones: tuple[float, ...] = Field((1 / 2, 3 / 4), description="fractions of the epochs at which lr falls")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
+    margin: float | None = Field(None, description="margin of the batch-hard triplet; null: the soft margin")
+    global_dim: int = Field(512, ge=1, description="length of the global feature")
+    drop_dim: int = Field(1024, ge=1, description="length of the feature with the dropped block")
+    drop_height: float = Field(0.33, gt=0, le=1, description="share of the map's rows that are dropped")
+    drop_width: float = Field(1.0, gt=0, le=1, description="share of the map's columns that are dropped")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    cutout: float = Field(0.5, ge=0, le=1, description="probability of one square of the mean colour")
+    cutout_size: float = Field(1 / 6, gt=0, le=1, description="its side as a share of the height: 64 of 384")
+
+
+class MgnParams(Params):
+    """mgn; the defaults are the best script of the reproduction by seathiefwang, for 384x128 and a ResNet-50."""
+
+    epochs: int = Field(400, ge=1, description="passes of the identity sampler over the source")
+    identities: int = Field(16, ge=2, description="identities in a batch (P)")
+    images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
+    lr: float = Field(2e-4, gt=0, description="learning rate of Adam with amsgrad")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
+    milestones: tuple[float, ...] = Field((0.8, 0.95), description="fractions of the epochs at which lr falls")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="eps of the cross-entropy")
+    margin: float | None = Field(1.2, description="margin of the batch-hard triplet; null: the soft margin")
+    triplet_weight: float = Field(2.0, ge=0, description="weight of the triplet loss, the mean over three vectors")
+    dim: int = Field(256, ge=1, description="length of each of the eight vectors")
+    pool: Literal["max", "avg"] = Field("max", description="pooling of the branches and of their stripes")
+    extra_norm: bool = Field(False, description="batch norm on each branch's map, as LUPerson's fork adds it")
+    flip_test: bool = Field(True, description="add the feature of the flipped image at test time")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing with the mean colour")

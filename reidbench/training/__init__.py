@@ -5,27 +5,65 @@ from __future__ import annotations
 from .augment import Augment
 from .backbone import Backbone, Features
 from .checkpoint import TrainingCheckpoint
+from .crops import row_overlap
 from .embedder import BackboneEmbedder, BNNeck, Embedder, Preprocess
+from .heads import BatchDrop, Encoder, ProjectionHead, Reduction
 from .loading import Batches, embed, image_source
 from .losses import BatchHardTriplet, CenterLoss, LabelSmoothingCrossEntropy
+from .moco import (
+    ContrastiveStep,
+    KeyQueue,
+    MocoStep,
+    MomentumEncoders,
+    StepOutput,
+    Views,
+    cosine_per_epoch,
+    info_nce,
+    stream,
+)
 from .samplers import IdentitySampler
 from .schedules import warmup_multistep
+from .splitnorm import reestimate_batch_norm, split_batch_norm
+from .views import ViewAugment
+from .weights import LoadReport, load_weights, read_state, to_layout, write_weights
 
 __all__ = [
     "Augment",
     "BNNeck",
     "Backbone",
     "BackboneEmbedder",
+    "BatchDrop",
     "BatchHardTriplet",
     "Batches",
     "CenterLoss",
+    "ContrastiveStep",
     "Embedder",
+    "Encoder",
     "Features",
     "IdentitySampler",
+    "KeyQueue",
     "LabelSmoothingCrossEntropy",
+    "LoadReport",
+    "MocoStep",
+    "MomentumEncoders",
     "Preprocess",
+    "ProjectionHead",
+    "Reduction",
+    "StepOutput",
     "TrainingCheckpoint",
+    "ViewAugment",
+    "Views",
+    "cosine_per_epoch",
     "embed",
     "image_source",
+    "info_nce",
+    "load_weights",
+    "read_state",
+    "reestimate_batch_norm",
+    "row_overlap",
+    "split_batch_norm",
+    "stream",
+    "to_layout",
     "warmup_multistep",
+    "write_weights",
 ]

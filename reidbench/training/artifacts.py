@@ -14,6 +14,7 @@ from ..components import load_attribute
 from ..errors import ReidbenchError
 from .backbone import Backbone
 from .embedder import Embedder
+from .weights import describe
 
 BuildBackbone = Callable[[dict[str, Any]], Backbone]
 
@@ -22,13 +23,16 @@ def save_backbone(folder: Path, backbone: Backbone) -> None:
     """Write `backbone.json` and `backbone.safetensors`. Raises ReidbenchError for something else than a backbone."""
     if not isinstance(backbone, Backbone) or not hasattr(backbone, "spec"):
         raise ReidbenchError(f"a pretrainer must return the backbone to keep, got {type(backbone).__name__}")
-    (folder / "backbone.json").write_text(json.dumps(backbone.spec))
+    (folder / "backbone.json").write_text(json.dumps(describe(backbone)))  # which is also a sidecar of the weights
     _save(backbone, folder / "backbone.safetensors")
 
 
 def load_backbone(folder: Path, build: BuildBackbone) -> Backbone:
     """Rebuild what `save_backbone` wrote."""
-    backbone = build(json.loads((folder / "backbone.json").read_text()))
+    described = json.loads((folder / "backbone.json").read_text())
+    backbone = build(described)
+    for name in described.keys() & {"mean", "std"}:  # the pixels that the weights were trained on
+        setattr(backbone, name, tuple(described[name]))
     backbone.load_state_dict(load_file(folder / "backbone.safetensors"))
     return backbone
 

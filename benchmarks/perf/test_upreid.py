@@ -1,0 +1,55 @@
+"""The cost of a step: within 1.3 times the three forward-backward pairs that UP-ReID's formula needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from reidbench.stages import limited_threads
+from reidbench.training import Encoder, MomentumEncoders, ProjectionHead, Views
+from reidbench_baseline.params import TinyParams
+from reidbench_baseline.resnet import resnet_tiny
+from reidbench_upreid.params import UpReidParams
+from reidbench_upreid.patches import split_patches
+from reidbench_upreid.pretrain import UpReidStep
+
+
+def least(work: Callable[[], None], repeats: int = 10) -> float:
+    """Processor seconds of the fastest of some runs, after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.process_time()
+        work()
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def test_a_step_costs_its_three_pairs() -> None:
+    params = UpReidParams(batch=64, splits=4, queue=1024, dim=64)
+    torch.manual_seed(0)
+    backbone = resnet_tiny(TinyParams(), (64, 32))
+    head = ProjectionHead(backbone.dim, 64, norm=True)
+    encoders = MomentumEncoders(Encoder(backbone, head), momentum=0.99, splits=4)
+    step = UpReidStep(encoders, params, 0)
+    views = Views(*torch.randn(3, 64, 3, 64, 32).unbind())
+
+    def whole() -> None:
+        output = step(views)
+        output.loss.backward()
+        step.queue.enqueue(output.keys)
+
+    def pairs() -> None:
+        """Forward and backward of f_q and forward of f_k for view, plain image and patches, and nothing else."""
+        patches = split_patches(views.first, 4, 2).flatten(0, 1)
+        total = torch.zeros(())
+        for images in (views.first, views.original, patches):
+            total = total + encoders.online(images).sum()
+            with torch.no_grad():
+                encoders.target(images)
+        total.backward()
+
+    with limited_threads(1):
+        assert least(whole) < 1.3 * least(pairs)

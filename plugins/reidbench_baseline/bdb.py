@@ -1,0 +1,145 @@
+"""Batch DropBlock (Dai et al., ICCV 2019): a global branch, and one whose map loses a block, alike in a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from reidbench.components import FinetuneContext
+from reidbench.training import Augment, Backbone, BatchDrop, Embedder, Preprocess, Reduction
+
+from .params import BdbParams
+from .parts import PartLosses, fit, labelled
+
+
+class _Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions with batch norm around a shortcut, as in a ResNet-50; C to C channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = max(1, channels // 4)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, inner, 3, padding=1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.layers(maps) + maps)
+
+
+class BdbEmbedder(Embedder):
+    """Global feature and dropped-block feature, one after the other: [B, global_dim + drop_dim].
+
+    The backbone's last stage feeds both; only the second branch has a fresh bottleneck, and drops in training.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        preprocess: Preprocess | dict[str, Any],
+        global_dim: int,
+        drop_dim: int,
+        drop_height: float,
+        drop_width: float,
+    ) -> None:
+        super().__init__(
+            preprocess=preprocess,
+            backbone=backbone,
+            global_dim=global_dim,
+            drop_dim=drop_dim,
+            drop_height=drop_height,
+            drop_width=drop_width,
+        )
+        self.backbone = backbone
+        self.reduction = Reduction(backbone.dim, global_dim, bias=True)
+        self.bottleneck = _Bottleneck(backbone.dim)
+        self.drop = BatchDrop(drop_height, drop_width)
+        self.dropped = nn.Sequential(nn.Linear(backbone.dim, drop_dim), nn.BatchNorm1d(drop_dim), nn.ReLU())
+
+    def branches(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised images to [B, global_dim] and [B, drop_dim]."""
+        maps = self.backbone(images).map
+        whole = self.reduction(F.adaptive_avg_pool2d(maps, 1))
+        partial = F.adaptive_max_pool2d(self.drop(self.bottleneck(maps)), 1).flatten(1)
+        return whole, self.dropped(partial)
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised images to features [B, global_dim + drop_dim]; the official code compares them as they are."""
+        return torch.cat(self.branches(images), 1)
+
+
+class Cutout:
+    """Flips, then one square of zeros, the mean colour, on some of the images [B, 3, H, W]."""
+
+    def __init__(self, flip: float, probability: float, share: float) -> None:
+        self.flip = Augment(flip=flip, pad=0, erase=0.0)
+        self.probability = probability
+        self.share = share
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A new batch; the square's side is a share of the height, and it lies inside the image."""
+        images = self.flip(images, generator)
+        batch, _, height, width = images.shape
+        side = min(round(self.share * height), height, width)
+        chosen, y, x = torch.rand(3, batch, generator=generator)
+        top, left = (y * (height - side + 1)).long()[:, None], (x * (width - side + 1)).long()[:, None]
+        rows, columns = torch.arange(height), torch.arange(width)
+        tall, wide = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
+        inside = (chosen < self.probability)[:, None, None] & tall[:, :, None] & wide[:, None, :]
+        return images.masked_fill(inside[:, None].to(images.device), 0.0)
+
+
+def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> LambdaLR:
+    """lr climbs in ten equal stairs to its value and later falls at each milestone.
+
+    Of the official 400 epochs: 1e-4 (e // 5 + 1) up to epoch 50, 1e-3 up to 200, 1e-4 up to 300, then 1e-5.
+    """
+    warm = round(params.warmup * params.epochs)
+    falls = [round(milestone * params.epochs) for milestone in params.milestones]
+
+    def factor(epoch: int) -> float:
+        if epoch < warm:
+            return (10 * epoch // warm + 1) / 10
+        return float(params.gamma ** sum(epoch >= fall for fall in falls))
+
+    return LambdaLR(optimiser, factor)
+
+
+def finetune(ctx: FinetuneContext) -> BdbEmbedder:
+    """Train both branches by label-smoothed cross-entropy and soft-margin batch-hard triplet on the source.
+
+    Raises DataError when the source has fewer than two identities.
+    """
+    params: BdbParams = ctx.params
+    source = labelled(ctx, "bdb")
+    generator = torch.Generator().manual_seed(ctx.seed)
+    backbone: Backbone = ctx.backbone()
+    preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
+    embedder = BdbEmbedder(
+        backbone, preprocess, params.global_dim, params.drop_dim, params.drop_height, params.drop_width
+    )
+    embedder.drop.generator = generator
+    dims = [params.global_dim, params.drop_dim]
+    losses = PartLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin)
+
+    def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        vectors = list(embedder.branches(images))
+        return losses.cross_entropies(vectors, labels).sum() + losses.triplets(vectors, labels).sum()
+
+    trained = (*embedder.parameters(), *losses.parameters())
+    optimiser = torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
+    augment = Cutout(params.flip, params.cutout, params.cutout_size)
+    schedule = stairs_then_steps(optimiser, params)
+    fit(ctx, source, embedder, losses, loss, optimiser, schedule, augment, generator)
+    embedder.drop.generator = None
+    return embedder

@@ -1,0 +1,114 @@
+"""Multiple Granularity Network (Wang et al., ACM MM 2018), after the reproduction by seathiefwang."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.components import FinetuneContext
+from reidbench.training import Augment, Backbone, Embedder, Preprocess, Reduction, warmup_multistep
+
+from .params import MgnParams
+from .parts import PartLosses, fit, labelled, set_stride
+
+STRIPES = (1, 2, 3)  # horizontal parts of the three branches; those of 2 and 3 also have a global vector
+VECTORS = 8
+
+
+class MgnEmbedder(Embedder):
+    """Eight vectors of `dim` from three copies of the backbone's last stages: [B, 8 dim].
+
+    Shared are the stem, all but the last two stages and the first block of the last but one; the copies start
+    equal, are not tied, and differ in the last stride: 2 in the branch without stripes, 1 in the others. Pooling
+    is adaptive, so that any height works.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        preprocess: Preprocess | dict[str, Any],
+        dim: int = 256,
+        pool: str = "max",
+        extra_norm: bool = False,
+        flip_test: bool = True,
+    ) -> None:
+        super().__init__(
+            preprocess=preprocess, backbone=backbone, dim=dim, pool=pool, extra_norm=extra_norm, flip_test=flip_test
+        )
+        shared, last = _divide(backbone)
+        self.shared = shared
+        self.branches = nn.ModuleList(copy.deepcopy(last) for _ in STRIPES)
+        for branch, stripes in zip(self.branches, STRIPES, strict=True):
+            set_stride(branch[-1], 2 if stripes == 1 else 1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(backbone.dim) if extra_norm else nn.Identity() for _ in STRIPES)
+        self.reductions = nn.ModuleList(Reduction(backbone.dim, dim, bias=False) for _ in range(VECTORS))
+        self.pool = F.adaptive_max_pool2d if pool == "max" else F.adaptive_avg_pool2d
+        self.flip_test = flip_test
+        self._template = (backbone, last)  # in a tuple, so that their weights are not counted twice
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone as one network again, its last stages those of the branch with halves."""
+        backbone, last = self._template
+        last.load_state_dict(self.branches[1].state_dict())
+        return backbone.to(next(self.parameters()).device)
+
+    def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
+        common = self.shared(images)
+        wholes, parts = [], []
+        for branch, norm, stripes in zip(self.branches, self.norms, STRIPES, strict=True):
+            maps = norm(branch(common))
+            wholes.append(self.pool(maps, (1, 1)))
+            if stripes > 1:
+                parts += self.pool(maps, (stripes, 1)).split(1, 2)
+        return [reduce(pooled) for reduce, pooled in zip(self.reductions, [*wholes, *parts], strict=True)]
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised images to unit features [B, 8 dim]: those of the image and of its mirror image, added."""
+        features = torch.cat(self.vectors(images), 1)
+        if self.flip_test:
+            features = features + torch.cat(self.vectors(images.flip(3)), 1)
+        return F.normalize(features, dim=1)
+
+
+def _divide(backbone: Backbone) -> tuple[nn.Sequential, nn.Sequential]:
+    """The part that branches share, and the part that each has a copy of."""
+    *early, third, fourth = list(backbone.stages)
+    blocks = list(third) if isinstance(third, nn.Sequential) else [third]
+    return nn.Sequential(backbone.stem, *early, blocks[0]), nn.Sequential(*blocks[1:], fourth)
+
+
+def finetune(ctx: FinetuneContext) -> MgnEmbedder:
+    """Train by the mean of eight cross-entropies and the weighted mean of three global triplets on the source.
+
+    Raises DataError when the source has fewer than two identities.
+    """
+    params: MgnParams = ctx.params
+    source = labelled(ctx, "mgn")
+    generator = torch.Generator().manual_seed(ctx.seed)
+    backbone: Backbone = ctx.backbone()
+    preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
+    embedder = MgnEmbedder(backbone, preprocess, params.dim, params.pool, params.extra_norm, params.flip_test)
+    dims = [params.dim] * VECTORS
+    losses = PartLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin)
+
+    def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        vectors = embedder.vectors(images)
+        triplet = losses.triplets(vectors[: len(STRIPES)], labels).mean()
+        return losses.cross_entropies(vectors, labels).mean() + params.triplet_weight * triplet
+
+    optimiser = torch.optim.Adam(
+        [*embedder.parameters(), *losses.parameters()],
+        lr=params.lr,
+        weight_decay=params.weight_decay,
+        amsgrad=True,
+    )
+    schedule = warmup_multistep(optimiser, params.epochs, warmup=0, milestones=params.milestones, gamma=params.gamma)
+    augment = Augment(flip=params.flip, pad=0, erase=params.erase)
+    fit(ctx, source, embedder, losses, loss, optimiser, schedule, augment, generator)
+    return embedder

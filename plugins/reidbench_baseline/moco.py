@@ -1,0 +1,17 @@
+"""MoCo v2 (Chen et al., 2020) on unlabelled persons: the baseline of every unsupervised pre-training."""
+
+from __future__ import annotations
+
+from reidbench.components import PretrainContext
+from reidbench.contrastive import ContrastiveParams
+from reidbench.training import Backbone, MocoStep, MomentumEncoders
+from reidbench.training.pretraining import pretrain as run
+
+
+def pretrain(ctx: PretrainContext) -> Backbone:
+    """Train on the pool by MoCo v2 and return the query encoder's backbone."""
+    return run(ctx, _step)
+
+
+def _step(encoders: MomentumEncoders, params: ContrastiveParams, seed: int) -> MocoStep:
+    return MocoStep(encoders, dim=params.dim, queue=params.queue, temperature=params.temperature, seed=seed)

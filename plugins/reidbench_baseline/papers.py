@@ -1,0 +1,49 @@
+"""Where the pre-training methods and part-based heads come from, and where ours differ."""
+
+from __future__ import annotations
+
+from reidbench import Paper
+
+MOCO = Paper(
+    title="Improved Baselines with Momentum Contrastive Learning",
+    venue="arXiv 2003.04297, 2020",
+    url="https://arxiv.org/abs/2003.04297",
+    code="https://github.com/facebookresearch/moco",
+    code_licence="see its LICENSE file",
+    deviations=(
+        "one device: shuffle-BN by batch norm in `splits` parts, as in the official one-GPU demo",
+        "the queue wraps around and takes any batch size, as in LUPerson's version",
+        "crops are taken from pictures of the network's size, and blur is scaled with their height",
+        "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 leaves it)",
+        "head_norm, which the paper lacks, lets small networks learn in few steps",
+    ),
+)
+BDB = Paper(
+    title="Batch DropBlock Network for Person Re-identification and Beyond",
+    venue="ICCV 2019",
+    url="https://arxiv.org/abs/1811.07130",
+    code="https://github.com/daizuozhuo/batch-dropblock-network",
+    code_licence="MIT",
+    deviations=(
+        "BoT's sampler, which exhausts each identity's images: 100 epochs have about the steps of the official 400",
+        "the cut square is a sixth of the height, 64 at 384",
+        "scored with the shared evaluator; the official one cuts matches off at rank 50 and so reports too low an mAP",
+    ),
+    published={
+        "Market-1501 mAP/R1, ResNet-50": "86.2/95.3 (official README)",
+        "DukeMTMC-reID mAP/R1, ResNet-50": "75.9/88.9 (official README)",
+    },
+)
+MGN = Paper(
+    title="Learning Discriminative Features with Multiple Granularities for Person Re-Identification",
+    venue="ACM Multimedia 2018",
+    url="https://arxiv.org/abs/1804.01438",
+    code="https://github.com/seathiefwang/MGN-pytorch (a reproduction)",
+    code_licence="none stated",
+    deviations=(
+        "follows the reproduction: cross-entropy on the 256-d vectors, not on the 2048-d ones of the paper",
+        "adaptive pooling, so that any input height works; 24 rows divide by 2 and 3, other heights overlap by a row",
+        "on backbones whose third stage is one block, that block is shared and only the last stage is copied",
+    ),
+    published={"Market-1501 mAP/R1, ResNet-50": "86.15/94.95 (README of the reproduction by GNAYUOHZ)"},
+)

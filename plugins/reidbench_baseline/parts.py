@@ -1,0 +1,105 @@
+"""What bdb and mgn share: strides of a stage, and the loop over identity batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from reidbench.components import FinetuneContext
+from reidbench.data import Split
+from reidbench.errors import DataError, ReidbenchError
+from reidbench.training import (
+    Batches,
+    BatchHardTriplet,
+    Embedder,
+    IdentitySampler,
+    LabelSmoothingCrossEntropy,
+)
+
+from .params import BdbParams, MgnParams
+
+Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+def set_stride(stage: nn.Module, stride: int) -> None:
+    """Give a residual stage another stride: its first 3x3 convolution, and the 1x1 one of its first shortcut.
+
+    Raises ReidbenchError for a stage whose first block has no convolution in its shortcut.
+    """
+    convolutions = [module for module in stage.modules() if isinstance(module, nn.Conv2d)]
+    spatial = next(module for module in convolutions if module.kernel_size == (3, 3))
+    shortcuts = [
+        module
+        for name, module in stage.named_modules()
+        if isinstance(module, nn.Conv2d) and ("downsample" in name or "shortcut" in name)
+    ]
+    if not shortcuts:
+        raise ReidbenchError("the last stage of this backbone cannot change its stride: its shortcut has no weights")
+    spatial.stride = shortcuts[0].stride = (stride, stride)
+
+
+def labelled(ctx: FinetuneContext, name: str) -> Split:
+    """The source, or DataError when it has fewer than two identities."""
+    if ctx.source is None or ctx.source.num_pids < 2:
+        raise DataError(f"{name} needs a source of two or more identities")
+    return ctx.source
+
+
+class PartLosses(nn.Module):
+    """A classifier for each of several vectors, and a batch-hard triplet on some of them."""
+
+    def __init__(self, dims: list[int], classes: int, *, smoothing: float, margin: float | None) -> None:
+        super().__init__()
+        self.classifiers = nn.ModuleList(nn.Linear(dim, classes) for dim in dims)
+        for classifier in self.classifiers:
+            nn.init.normal_(classifier.weight, std=0.001)
+            nn.init.zeros_(classifier.bias)
+        self.cross_entropy = LabelSmoothingCrossEntropy(smoothing)
+        self.triplet = BatchHardTriplet(margin)
+
+    def cross_entropies(self, vectors: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """One cross-entropy for each vector [B, D]: [vectors]."""
+        return torch.stack([
+            self.cross_entropy(classifier(vector), labels)
+            for classifier, vector in zip(self.classifiers, vectors, strict=True)
+        ])  # fmt: skip
+
+    def triplets(self, vectors: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """One triplet loss for each vector [B, D]: [vectors]."""
+        return torch.stack([self.triplet(vector, labels) for vector in vectors])
+
+
+def fit(
+    ctx: FinetuneContext,
+    source: Split,
+    embedder: Embedder,
+    losses: PartLosses,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+    schedule: LambdaLR,
+    augment: Augmentation,
+    generator: torch.Generator,
+) -> None:
+    """Train by `loss(images, labels)` for the epochs of the parameters; all that changes is in the checkpoint."""
+    params: BdbParams | MgnParams = ctx.params
+    labels = source.labels()
+    sampler = IdentitySampler(labels, params.identities, params.images, generator)
+    batches = Batches(source, embedder.preprocess, sampler, augment, generator, ctx.workers)
+    targets = torch.from_numpy(labels).to(ctx.device)
+    embedder.to(ctx.device).train()
+    losses.to(ctx.device)
+    state = {"embedder": embedder, "losses": losses, "optimiser": optimiser, "schedule": schedule}
+    for _ in ctx.checkpoint.epochs(params.epochs, **state, generator=generator):
+        total, steps = 0.0, 0
+        for images, indices in batches:
+            value = loss(images.to(ctx.device), targets[indices])
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            total += float(value.detach())
+            steps += 1
+        ctx.log({"loss": total / steps, "lr": schedule.get_last_lr()[0], "steps": steps})
+        schedule.step()

@@ -1,0 +1,20 @@
+"""Supervised pre-training on other persons: BoT on the task's auxiliary data, of which the backbone is kept."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from reidbench.components import Context, FinetuneContext, PretrainContext
+from reidbench.training import Backbone
+
+from . import bot
+
+
+def pretrain(ctx: PretrainContext) -> Backbone:
+    """Train on the auxiliary labels as BoT does and return the backbone without its neck.
+
+    Raises DataError when the auxiliary data have fewer than two identities.
+    """
+    shared = {field.name: getattr(ctx, field.name) for field in fields(Context)}
+    embedder = bot.finetune(FinetuneContext(source=ctx.auxiliary, backbone=ctx.backbone, **shared))
+    return embedder.backbone

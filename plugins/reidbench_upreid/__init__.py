@@ -1,0 +1,41 @@
+"""UP-ReID (Yang et al., CVPR 2022): unsupervised pre-training for person re-identification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, Paper, hookimpl
+
+from .params import UpReidParams
+
+PAPER = Paper(
+    title="Unleashing Potential of Unsupervised Pre-Training with Intra-Identity Regularization "
+    "for Person Re-Identification",
+    venue="CVPR 2022",
+    url="https://arxiv.org/abs/2112.00317",
+    code="https://github.com/Frost-Yang-99/UP-ReID (a README only, no code and no weights)",
+    code_licence="none stated",
+    deviations=(
+        "no code was ever released: written from the formulas, and what they leave open is a parameter",
+        "open in the formulas, so chosen here: kernels, samples and weight of the MMD; one head for images and patches",
+        "epochs, key momentum, weight decay, schedule and projection are LUPerson's MoCo v2",
+        "one device: shuffle-BN by batch norm in `splits` parts",
+        "batch norm is re-estimated on clean pool images before the backbone is kept",
+    ),
+    published={
+        "Market-1501 mAP/R1, ResNet-50, pre-trained on LUPerson": "91.1/97.1 (as cited by PLIP, Table 7)",
+    },
+)
+
+
+@hookimpl
+def reidbench_pretrainers() -> Iterator[Component]:
+    """The pretrainer of this plugin."""
+    yield Component(
+        "up-reid",
+        "reidbench_upreid.pretrain:pretrain",
+        UpReidParams,
+        summary="UP-ReID: MoCo v2 with consistency to the plain image and contrast of body patches",
+        requires=frozenset({"bn"}),
+        paper=PAPER,
+    )

@@ -1,0 +1,97 @@
+"""Random crops of whole batches, the shapes that person pre-training uses, and how far two crops share body rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+ATTEMPTS = 10  # as torchvision
+
+
+@dataclass(frozen=True)
+class CropShape:
+    """Area as a share of the image, and width / height; `upright` draws height / width evenly, else log-evenly."""
+
+    area: tuple[float, float]
+    ratio: tuple[float, float]
+    upright: bool = False
+
+
+CROPS = {
+    # On a 1:2 box a ratio of 3/4 and more leaves no crop taller than two thirds, so two crops share few rows.
+    "imagenet-rrc": CropShape((0.2, 1.0), (3 / 4, 4 / 3)),
+    "person-rrc": CropShape((0.2, 1.0), (0.4, 0.6)),
+    "rect": CropShape((0.64, 1.0), (1 / 3, 1 / 2), upright=True),
+}
+
+
+def draw_boxes(shape: CropShape, count: int, size: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    """`count` boxes (top, left, height, width) [count, 4] of an image of `size`, each drawn on its own.
+
+    The first of ten attempts that fits counts, as in torchvision's RandomResizedCrop; when none does, the central
+    box with the nearest allowed ratio, and for upright crops the whole image.
+    """
+    height, width = size
+    area, ratio, y, x = torch.rand(4, count, ATTEMPTS, generator=generator, dtype=torch.float64)
+    area = (shape.area[0] + area * (shape.area[1] - shape.area[0])) * (height * width)
+    low, high = (torch.tensor(value, dtype=torch.float64) for value in shape.ratio)
+    if shape.upright:
+        ratio = 1 / (1 / high + ratio * (1 / low - 1 / high))
+    else:
+        ratio = (low.log() + ratio * (high / low).log()).exp()
+    tall, wide = (area / ratio).sqrt().round(), (area * ratio).sqrt().round()
+    fits = (tall <= height) & (wide <= width) & (tall > 0) & (wide > 0)
+    first = fits.double().argmax(1, keepdim=True)
+    tall, wide, y, x = (value.gather(1, first)[:, 0] for value in (tall, wide, y, x))
+    boxes = torch.stack([(y * (height - tall + 1)).floor(), (x * (width - wide + 1)).floor(), tall, wide], 1).long()
+    return torch.where(fits.any(1)[:, None], boxes, _fallback(shape, size))
+
+
+def _fallback(shape: CropShape, size: tuple[int, int]) -> torch.Tensor:
+    height, width = size
+    tall, wide = height, width
+    if not shape.upright:
+        if width / height < shape.ratio[0]:
+            tall = round(width / shape.ratio[0])
+        elif width / height > shape.ratio[1]:
+            wide = round(height * shape.ratio[1])
+    return torch.tensor([(height - tall) // 2, (width - wide) // 2, tall, wide])
+
+
+def bilinear(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
+    """Weights [B, size, size] that enlarge `length` [B] pixels from `start` [B] to `size`, half-pixel centres."""
+    centres = (torch.arange(size) + 0.5) * (length[:, None] / size) - 0.5
+    centres = centres.clamp_min(0).minimum(length[:, None] - 1.0)
+    lower = centres.floor()
+    share = (centres - lower).float()
+    index = (start[:, None] + lower).long()
+    above = torch.minimum(index + 1, (start + length - 1)[:, None])
+    weights = torch.zeros(len(start), size, size)
+    weights.scatter_add_(2, index[..., None], (1 - share)[..., None])
+    return weights.scatter_add_(2, above[..., None], share[..., None])
+
+
+def resample(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """images [B, C, H, W] with weights rows [B, H, H] and columns [B, W, W], one pair for each image."""
+    rows, columns = rows.to(images), columns.to(images)
+    return rows[:, None] @ images @ columns.transpose(1, 2)[:, None]
+
+
+def crop_and_resize(images: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """Each image's box [B, 4] enlarged to the whole image, bilinear: [B, C, H, W]."""
+    top, left, tall, wide = boxes.unbind(1)
+    height, width = images.shape[2:]
+    return resample(images, bilinear(top, tall, height), bilinear(left, wide, width))
+
+
+def row_overlap(first: torch.Tensor, second: torch.Tensor, rows: int) -> torch.Tensor:
+    """IoU [B, rows] of the image rows behind the same patch row of two crops with boxes [B, 4]."""
+    step = torch.arange(rows) / rows
+    starts, ends = [], []
+    for boxes in (first.double(), second.double()):
+        starts.append(boxes[:, :1] + boxes[:, 2:3] * step)
+        ends.append(starts[-1] + boxes[:, 2:3] / rows)
+    common = (torch.minimum(*ends) - torch.maximum(*starts)).clamp_min(0)
+    union = (ends[0] - starts[0]) + (ends[1] - starts[1]) - common
+    return common / union

@@ -1,0 +1,288 @@
+"""Pretrainers as stages: streams, resume, monitor, what is kept; supervised and weights beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reidbench import plugins
+from reidbench.components import PretrainContext
+from reidbench.contrastive import ContrastiveParams
+from reidbench.data import HiddenSplit, read_market_folder
+from reidbench.errors import DataError, ReidbenchError
+from reidbench.stages import limited_threads
+from reidbench.store import Store
+from reidbench.testing import run_matrix, write_market_folder
+from reidbench.training import Backbone, TrainingCheckpoint, write_weights
+from reidbench.training.artifacts import load_backbone, save_backbone
+from reidbench.training.pretraining import _hold_out, _rank_1, _Run
+from reidbench_baseline import moco
+from reidbench_baseline.params import MocoParams, TinyParams, WeightsParams
+from reidbench_baseline.resnet import resnet_tiny
+from reidbench_upreid import pretrain as upreid
+from reidbench_upreid.params import UpReidParams
+
+SMALL: dict[str, Any] = {
+    "epochs": 4, "batch": 8, "splits": 2, "queue": 24, "dim": 16, "key_momentum": 0.9, "lr": 0.05, "held_out": 0.2,
+    "monitor_every": 2, "clean_batches": 2, "head_norm": True,
+}  # fmt: skip
+MOCO_LIKE = {"global_weight": 1.0, "patch_weight": 0.0, "consistency_weight": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for a second thread."""
+    with limited_threads(1):
+        yield
+
+
+class Killed(Exception):
+    """What a test kills a stage with."""
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> HiddenSplit:
+    """32 unlabelled images of 32x16: 8 identities, 2 cameras."""
+    folder = write_market_folder(tmp_path_factory.mktemp("pool") / "tiny", identities=8)
+    return read_market_folder(folder, name="tiny").train.hide()
+
+
+def backbone() -> Backbone:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = resnet_tiny(TinyParams(width=4), (32, 16))
+    network.spec = {"use": "resnet-tiny", "params": {"width": 4}, "image_size": [32, 16]}
+    return network
+
+
+def context(
+    pool: HiddenSplit | None, params: ContrastiveParams, out: Path, *, seed: int = 0, die_after: int = 99
+) -> tuple[PretrainContext, list[dict[str, float]]]:
+    """A context whose log raises Killed once `die_after` lines were written."""
+    from lightning_fabric import Fabric
+
+    lines: list[dict[str, float]] = []
+
+    def log(line: Any) -> None:
+        if len(lines) == die_after:
+            raise Killed
+        lines.append(dict(line))
+
+    out.mkdir(exist_ok=True)
+    ctx = PretrainContext(
+        params=params, image_size=(32, 16), seed=seed, device="cpu", workers=0, out=out, scratch=out,
+        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
+        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
+        pool=pool, backbone=backbone,
+    )  # fmt: skip
+    return ctx, lines
+
+
+def weights(network: Backbone) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_upreid_without_its_parts_is_moco_to_the_last_bit(pool: HiddenSplit, tmp_path: Path) -> None:
+    """4.14, whole stages: every logged loss and the exported backbone are equal."""
+    ours, our_lines = context(pool, UpReidParams(**SMALL, **MOCO_LIKE), tmp_path / "a")
+    theirs, their_lines = context(pool, MocoParams(**SMALL), tmp_path / "b")
+    assert same(weights(upreid.pretrain(ours)), weights(moco.pretrain(theirs)))
+    assert [line["loss"] for line in our_lines] == [line["loss"] for line in their_lines]
+    assert len(our_lines) == 4
+
+
+@pytest.mark.parametrize("name", ["moco", "up-reid"])
+def test_killed_and_resumed_is_uninterrupted(name: str, pool: HiddenSplit, tmp_path: Path) -> None:
+    """4.25: queues, pointer, both encoders, optimiser, schedule and every stream come back; bit-identical on a CPU."""
+    params, run = (MocoParams(**SMALL), moco.pretrain) if name == "moco" else (UpReidParams(**SMALL), upreid.pretrain)
+    whole, whole_lines = context(pool, params.model_copy(update={"keep_state": True}), tmp_path / "whole")
+    expected = weights(run(whole))
+    first, _ = context(pool, params, tmp_path / "cut", die_after=2)
+    with pytest.raises(Killed):
+        run(first)
+    torch.manual_seed(12345)  # the global generators have nothing to say
+    second, rest = context(pool, params.model_copy(update={"keep_state": True}), tmp_path / "cut")
+    assert same(weights(run(second)), expected)
+    assert rest == whole_lines[2:]
+    states = [load_file(tmp_path / folder / "moco.safetensors") for folder in ("whole", "cut")]
+    assert same(*states)
+    assert states[0]["module.queue"].shape == (16, 24)
+    assert ("module.queue_patch" in states[0]) == (name == "up-reid")
+    assert "module.encoder_q.stem.0.weight" in states[0]
+
+
+def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: Path) -> None:
+    results = []
+    for number, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(number)
+        ctx, _ = context(pool, MocoParams(**{**SMALL, "epochs": 1}), tmp_path / str(number), seed=seed)
+        results.append(weights(moco.pretrain(ctx)))
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+
+
+def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSplit, tmp_path: Path) -> None:
+    """4.12 and 4.15: x_r is resized and normalised only; x_q is a new draw each time."""
+    ctx, _ = context(pool, MocoParams(**SMALL), tmp_path / "a")
+    run = _Run(ctx, moco._step)
+    order = run.streams["order"].get_state()
+    first = [views for views, _ in run._batches()]
+    run.streams["order"].set_state(order)
+    second = [views for views, _ in run._batches()]
+    assert len(first) == 26 // 8  # 32 less 6 held out; the incomplete last batch is dropped (4.17)
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one.original, other.original)
+        assert not torch.equal(one.first, other.first)
+        assert not torch.equal(one.first, one.second)
+
+
+def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
+    """4.16: row overlap stands beside the loss; the monitor runs every second epoch and before the first."""
+    ctx, lines = context(pool, UpReidParams(**SMALL, crop="rect"), tmp_path / "a")
+    upreid.pretrain(ctx)
+    assert 0.6 < lines[0]["row_overlap"] < 0.95
+    assert {"loss", "global_loss", "patch_loss", "consistency", "lr", "steps"} <= lines[0].keys()
+    assert "retrieval_at_start" in lines[0]
+    assert ["retrieval" in line for line in lines] == [False, True, False, True]
+    assert lines[3]["held_out_images"] == 6
+    assert lines[0]["lr"] == 0.05
+    assert lines[2]["lr"] == pytest.approx(0.025)
+
+
+def test_held_out_images_are_never_learnt_from() -> None:
+    seen, held = _hold_out(1000, 0.05, 0)
+    assert len(held) == 50
+    assert sorted([*seen, *held]) == list(range(1000))
+    assert len(_hold_out(100_000, 0.05, 0)[1]) == 1000
+    vectors = torch.eye(4)
+    assert _rank_1(vectors, vectors) == 1.0
+    assert _rank_1(vectors, vectors[[1, 0, 2, 3]]) == 0.5
+
+
+def test_a_pool_smaller_than_a_batch_says_so(pool: HiddenSplit, tmp_path: Path) -> None:
+    ctx, _ = context(pool, MocoParams(**{**SMALL, "batch": 64}), tmp_path / "a")
+    with pytest.raises(DataError, match="26 pool images to learn from, fewer than one batch of 64"):
+        moco.pretrain(ctx)
+    ctx, _ = context(None, MocoParams(**SMALL), tmp_path / "b")
+    with pytest.raises(DataError, match="needs a pool"):
+        moco.pretrain(ctx)
+
+
+def test_pixel_statistics_travel_with_the_backbone(pool: HiddenSplit, tmp_path: Path) -> None:
+    """Normalising with other numbers than the pre-training's changes what every filter sees."""
+    ctx, _ = context(pool, MocoParams(**{**SMALL, "epochs": 1}), tmp_path / "a")
+    kept = moco.pretrain(ctx)
+    save_backbone(tmp_path / "a", kept)
+    loaded = load_backbone(tmp_path / "a", lambda described: backbone())
+    assert loaded.mean == kept.mean == (0.3525, 0.3106, 0.3140)
+    assert json.loads((tmp_path / "a" / "backbone.json").read_text())["preset"] == "lup"
+    assert same(weights(kept), weights(loaded))
+    assert type(kept.stem[1]).__name__ == "BatchNorm2d"
+
+
+MATRIX = """
+image_size: [32, 16]
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks:
+  with:    {{source: tiny, target: tiny, pool: tiny, auxiliary: {{use: tiny, identities: 2}}}}
+  without: {{source: tiny, target: tiny}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods:
+  m: {{pretrain: {pretrain}, finetune: none}}
+"""
+
+
+def rows(tmp_path: Path, market: Path, pretrain: str) -> dict[str, Any]:
+    board = run_matrix(MATRIX.format(market=market, pretrain=pretrain), tmp_path)
+    return {result.row.task: result for result in board.results}
+
+
+def test_supervised_uses_auxiliary_labels_and_no_pool(tmp_path: Path, market: Path) -> None:
+    found = rows(tmp_path, market, "{use: supervised, epochs: 2, identities: 2, images: 2}")
+    assert found["with"].status == "ok"
+    assert found["with"].row.protocol == "auxiliary, AP step"
+    assert "needs auxiliary data" in found["without"].row.reason
+
+
+def test_moco_runs_in_a_matrix_and_needs_a_pool(tmp_path: Path, market: Path) -> None:
+    found = rows(tmp_path, market, "{use: moco-v2, epochs: 1, batch: 8, splits: 2, queue: 16, dim: 8}")
+    assert found["with"].status == "ok"
+    assert found["with"].row.protocol == "pool, AP step"
+    assert "needs a pool" in found["without"].row.reason
+
+
+def test_weights_of_a_file_come_into_a_matrix(tmp_path: Path, market: Path) -> None:
+    network = backbone()
+    network.mean = (0.1, 0.2, 0.3)
+    write_weights(tmp_path / "mine.safetensors", network)
+    found = rows(tmp_path, market, f"{{use: weights, file: {tmp_path / 'mine.safetensors'}}}")
+    assert {result.status for result in found.values()} == {"ok"}
+    assert found["with"].row.protocol == "no labels, AP step"
+    store = Store(tmp_path / "store")
+    (report,) = (store.path(key) for key in store.keys() if (store.path(key) / "weights-report.json").exists())  # noqa: SIM118
+    assert json.loads((report / "weights-report.json").read_text())["missing"] == []
+    assert json.loads((report / "backbone.json").read_text())["mean"] == [0.1, 0.2, 0.3]
+    assert torch.equal(load_file(report / "backbone.safetensors")["stem.0.weight"], network.stem[0].weight)
+
+
+def test_the_sidecar_is_read_when_planning_so_that_it_is_in_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes(b"")
+    assert WeightsParams(file=file).mean == (0.485, 0.456, 0.406)
+    (tmp_path / "mine.json").write_text('{"mean": [0.1, 0.2, 0.3], "use": "resnet-tiny"}')
+    params = WeightsParams(file=file)
+    assert (params.mean, params.std) == ((0.1, 0.2, 0.3), (0.229, 0.224, 0.225))
+    assert WeightsParams(file=file, mean=(0, 0, 0)).mean == (0, 0, 0)
+    for content, message in (("[1]", "must be an object"), ("{", "is no JSON"), ('{"std": [1]}', "std")):
+        (tmp_path / "mine.json").write_text(content)
+        with pytest.raises(ValueError, match=message):
+            WeightsParams(file=file)
+
+
+def test_weights_that_do_not_fit_are_a_row_with_its_reason(tmp_path: Path, market: Path) -> None:
+    torch.save({"head.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    found = rows(tmp_path, market, f"{{use: weights, file: {tmp_path / 'other.pth'}}}")
+    assert {result.status for result in found.values()} == {"blocked"}
+    assert "too little of it fits the backbone" in found["with"].error
+
+
+def test_components_say_what_they_need(registry: plugins.Registry) -> None:
+    for name in ("moco-v2", "up-reid"):
+        assert registry.get("pretrainer", name).requires == {"bn"}
+    assert registry.get("pretrainer", "up-reid").paper is not None
+    from reidbench.contrastive import LUP_STD
+
+    assert MocoParams().std == LUP_STD
+
+
+def test_more_than_one_device_is_refused(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning_fabric import Fabric
+
+    ctx, _ = context(pool, MocoParams(**SMALL), tmp_path / "a")
+    monkeypatch.setattr(Fabric, "world_size", property(lambda self: 2))
+    with pytest.raises(ReidbenchError, match="one device"):
+        moco.pretrain(ctx)
+
+
+def test_mixed_precision_trains_and_keeps_float32(pool: HiddenSplit, tmp_path: Path) -> None:
+    """4.25: under autocast the loss, the queue and the exported weights are float32, and the run is finite."""
+    from lightning_fabric import Fabric
+
+    ctx, lines = context(pool, UpReidParams(**{**SMALL, "epochs": 1}), tmp_path / "a")
+    mixed = replace(ctx, make_fabric=lambda: Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"))
+    kept = upreid.pretrain(mixed)
+    floats = [tensor for tensor in kept.state_dict().values() if tensor.is_floating_point()]
+    assert {tensor.dtype for tensor in floats} == {torch.float32}
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in floats)
+    assert 0 < lines[0]["loss"] < 10
