@@ -291,7 +291,7 @@ def start(matrix: Path, store: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def kill_and_resume(tmp_path: Path, market: Path, log: Path, moments: list[tuple[int, float]]) -> None:
+def check_kill_and_resume(tmp_path: Path, market: Path, log: Path, moments: list[tuple[int, float]]) -> None:
     """Kill a run when n artifacts are there and some seconds have passed; run again; compare with an unbroken run."""
     methods = "{none: {finetune: none}, toy: {finetune: {use: toy, epochs: 4, seconds: 0.25}}}"
     matrix = tmp_path / "matrix.yaml"
@@ -324,7 +324,7 @@ def kill_and_resume(tmp_path: Path, market: Path, log: Path, moments: list[tuple
 
 def test_kill_and_resume(tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
-    kill_and_resume(tmp_path, market, tmp_path / "log", [(1, 0.5), (6, 1.0)])
+    check_kill_and_resume(tmp_path, market, tmp_path / "log", [(1, 0.5), (6, 1.0)])
 
 
 @pytest.mark.slow
@@ -346,7 +346,7 @@ def test_kill_and_resume_at_many_points(
         (6, 0.4),
         (7, 0.0),
     ]
-    kill_and_resume(tmp_path, market, tmp_path / "log", moments)
+    check_kill_and_resume(tmp_path, market, tmp_path / "log", moments)
 
 
 def test_two_drivers_on_one_store_do_each_stage_once(

@@ -47,8 +47,8 @@ def decode(data: bytes, name: str) -> np.ndarray:
         try:
             pixels: np.ndarray = libraries()[1].decode_jpeg(data, colorspace="RGB")
             return pixels
-        except ValueError:
-            pass  # CMYK, or damaged: Pillow knows the one and names the other
+        except ValueError:  # CMYK, or damaged: Pillow knows the one and names the other
+            return decode_image(data, name)
     return decode_image(data, name)
 
 
