@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from .components import Component, ContentHashed, Params
+from .components import Component, ContentHashed, NestedKind, Params
 from .data import fingerprint_content, fingerprint_folder
 
 
@@ -22,7 +22,7 @@ class Choice:
     kind: str
     component: Component
     params: Params
-    nested: Mapping[str, tuple[Choice, str]] = field(default_factory=dict)  # field -> (choice, data role)
+    nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
 
     @property
     def name(self) -> str:

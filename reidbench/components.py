@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from .errors import ReidbenchError
+
 if TYPE_CHECKING:
     from .data import HiddenSplit, Split
 
@@ -34,18 +36,26 @@ class Nested(BaseModel):
 
 @dataclass(frozen=True)
 class NestedKind:
-    """Which kind of component a `Uses` field takes, and on which data role its stage runs."""
+    """What a `Uses` field takes: kinds of component, the data role of its stage, the field it starts from."""
 
-    kind: str
+    kinds: tuple[str, ...]
     role: str
+    start: str = ""
 
 
 class Uses:
-    """`style: Uses["preparer", "target"]` makes the named preparer a parent stage on the target's images."""
+    """Makes the component named in a Params field a parent stage of its own, shared by all that ask for the same.
 
-    def __class_getitem__(cls, item: tuple[str, str]) -> Any:
-        kind, role = item
-        return Annotated[Nested, NestedKind(kind, role)]
+    `style: Uses["preparer", "target"]` runs a preparer on the target's images; its files lie in
+    `ctx.prepared["style"]`. The kind may also be "pretrainer" (hidden images of the role) or "finetuner" (the
+    role's train images with labels, which the protocol column then tells), or a tuple of kinds, looked up in that
+    order; `ctx.network(field)` is what they trained. A third item names an earlier field of the same Params whose
+    weights the stage starts from.
+    """
+
+    def __class_getitem__(cls, item: tuple[Any, ...]) -> Any:
+        kinds, role, *start = item
+        return Annotated[Nested, NestedKind((kinds,) if isinstance(kinds, str) else tuple(kinds), role, *start)]
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,11 @@ class Checkpoint(Protocol):
         ...
 
 
+def no_network(name: str) -> Any:
+    """What a context without nested training stages answers."""
+    raise ReidbenchError(f"no network was trained for the field {name!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The part that all stages share."""
@@ -163,6 +178,7 @@ class Context:
     record_clusters: Callable[[int, Any], None]
     make_fabric: Callable[[], Any]
     prepared: Mapping[str, Path] = field(default_factory=dict)
+    network: Callable[[str], Any] = no_network  # of a `Uses` field: the Backbone or Embedder that was trained
     truth: Any = None
 
     @cached_property

@@ -119,13 +119,14 @@ class _Reader:
     def with_params(self, kind: str, component: Component, options: dict[str, Any], path: Path_) -> Choice | None:
         nested = {}
         for name, info in component.params.model_fields.items():
-            role = marker(info, NestedKind)
-            if role is None:
+            mark = marker(info, NestedKind)
+            if mark is None:
                 continue
-            chosen = self.choice(role.kind, options.get(name, _default(info)), (*path, name))
+            given = options.get(name, _default(info))
+            chosen = self.choice(self.kind_of(given, mark.kinds), given, (*path, name))
             if chosen is None:
                 return None
-            nested[name] = (chosen, role.role)
+            nested[name] = (chosen, mark)
             options = {**options, name: {"use": chosen.name, **chosen.resolved}}
         try:
             params = component.params(**{key: self.located(component, key, value) for key, value in options.items()})
@@ -134,6 +135,11 @@ class _Reader:
                 self.param_problem(kind, component, problem, path)
             return None
         return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
+
+    def kind_of(self, value: Any, kinds: Sequence[str]) -> str:
+        """The first of the kinds that has a component of the given name, or the first."""
+        name = value.get("use") if isinstance(value, dict) else value
+        return next((kind for kind in kinds if name in self.registry.names(kind)), kinds[0])
 
     def located(self, component: Component, key: str, value: Any) -> Any:
         """Paths in a matrix file are relative to the file."""
@@ -205,11 +211,16 @@ class _Reader:
             "image_size": (size[0], size[1]),
             "precision": precision,
             "threads": self.whole_number(top.get("threads", 1), ("threads",), 1, 1),
-            "devices": self.whole_number(top.get("devices", 1), ("devices",), 1, 1),
+            "devices": self.one_device(top.get("devices", 1)),
             "prepare_seed": self.whole_number(top.get("prepare_seed", 0), ("prepare_seed",), 0, 0),
             "seeds": self.seeds(top.get("seeds", [0]), ("seeds",)),
             "pretrain_seeds": self.seeds(top.get("pretrain_seeds", [0]), ("pretrain_seeds",)),
         }
+
+    def one_device(self, value: Any) -> int:
+        if value != 1 or isinstance(value, bool):
+            self.wrong(("devices",), f"must be 1: no method trains on several devices yet, not {value!r}")
+        return 1
 
     def data_source(self, name: str, value: Any) -> DataSource | None:
         path: Path_ = ("data", name)

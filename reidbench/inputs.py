@@ -161,9 +161,22 @@ class Inputs:
 
     def start(self) -> Any:
         """The parent's embedder, or None."""
+        parent = self.parent("finetune", "adapt")
+        return self.embedder(parent.path) if parent else None
+
+    def network(self, name: str) -> Any:
+        """What the stage of a `Uses` field trained: a Backbone or an Embedder."""
+        from .training.artifacts import load_backbone
+
+        artifact = self.parent(f"prepared.{name}")
+        if artifact is None:
+            raise StageError(f"{self.stage['use']} has no field {name!r} that names a stage")
+        if (artifact.path / "backbone.json").is_file():
+            return load_backbone(artifact.path, self.build_backbone)
+        return self.embedder(artifact.path)
+
+    def embedder(self, folder: Path) -> Any:
+        """The embedder that a stage saved."""
         from .training.artifacts import load_embedder
 
-        parent = self.parent("finetune", "adapt")
-        if parent is None:
-            return None
-        return load_embedder(parent.path, self.build_backbone, plugins.packages(self.registry))
+        return load_embedder(folder, self.build_backbone, plugins.packages(self.registry))

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, canonical
-from .components import load_attribute
+from .components import NestedKind, load_attribute
 from .data import fingerprint_content, fingerprint_folder
 from .plugins import Registry
+from .protocol import LABEL_FREE, POOL_FREE, SOURCE_FREE, protocol_words
 
 KEY_VERSION = 1  # bump when the way keys are computed changes
-LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
-SOURCE_FREE = "source-free"  # an adapter that provides this is given no source images
-POOL_FREE = "pool-free"  # a pretrainer that provides this reads weights from elsewhere and needs no pool
+# For the kinds that a `Uses` field may name: kind of stage, role of its images there, whether labels are hidden.
+NESTED = {
+    "preparer": ("prepare", "split", True),
+    "pretrainer": ("pretrain", "pool", True),
+    "finetuner": ("finetune", "source", False),
+}
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,7 @@ class _Expansion:
     def step(
         self, kind: str, choice: Choice, recipe: Recipe, task: Task, seed: int, parent: tuple[str, str] | None
     ) -> str:
-        parents = [parent] if parent else []
-        for name, (nested, role) in choice.nested.items():
-            parents.append((f"prepared.{name}", self.prepare(nested, role, recipe, task)))
+        parents = [*([parent] if parent else []), *self.nested(choice, recipe, task)]
         label = f"{kind} {choice.name} [{self.place(kind, task)}seed {seed}]"
         data = tuple(self.step_inputs(kind, choice, task))
         return self.add(kind, choice, tuple(parents), data, recipe.backbone, seed, label)
@@ -180,15 +182,32 @@ class _Expansion:
         refs = {"select": task.pool, "pretrain": task.pool, "finetune": task.source, "adapt": (task.target,)}[kind]
         return "".join(f"{ref.name}, " for ref in refs)
 
-    def prepare(self, choice: Choice, role: str, recipe: Recipe, task: Task) -> str:
-        refs = {"source": task.source, "target": (task.target,), "pool": task.pool}.get(role, ())
+    def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[tuple[str, str]]:
+        """The stages that the `Uses` fields of a choice stand for; a field may start from an earlier one."""
+        made: dict[str, tuple[str, str]] = {}
+        for name, (inner, mark) in choice.nested.items():
+            made[name] = self.nested_stage(inner, mark, made.get(mark.start), recipe, task)
+        return [(f"prepared.{name}", key) for name, (_, key) in made.items()]
+
+    def nested_stage(
+        self, choice: Choice, mark: NestedKind, start: tuple[str, str] | None, recipe: Recipe, task: Task
+    ) -> tuple[str, str]:
+        """Kind and key of one such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
+        refs = {"source": task.source, "target": (task.target,), "pool": task.pool}.get(mark.role, ())
         if not refs:
-            raise NotApplicable(f"{choice.name} needs a {role}, and the task names none")
-        part = task.adapt_on if role == "target" else "train"
+            raise NotApplicable(f"{choice.name} needs a {mark.role}, and the task names none")
+        kind, given, hidden = NESTED[choice.kind]
+        data = self.inputs(given, refs, task.adapt_on if hidden and mark.role == "target" else "train", hidden)
+        backbone = None
+        if kind != "prepare":
+            self.check_backbone(choice, recipe)
+            self.check_auxiliary(kind, choice, task)
+            data += tuple(given for given in self.step_inputs(kind, choice, task) if given.role == "auxiliary")
+            backbone = recipe.backbone
         seed = self.benchmark.prepare_seed
-        data = self.inputs("split", refs, part, True)
-        label = f"prepare {choice.name} [{refs[0].name}, seed {seed}]"
-        return self.add("prepare", choice, (), data, None, seed, label)
+        parents = (*([start] if start else []), *self.nested(choice, recipe, task))
+        label = f"{kind} {choice.name} [{refs[0].name}, seed {seed}]"
+        return kind, self.add(kind, choice, parents, data, backbone, seed, label)
 
     def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
         uses = choice.component.uses
@@ -209,10 +228,16 @@ class _Expansion:
         provided = choice.component.provided(choice.params)
         if kind in ("select", "pretrain") and not task.pool and POOL_FREE not in provided:
             raise NotApplicable(f"{choice.name} needs a pool, and the task names none")
-        if kind == "pretrain" and "auxiliary" in choice.component.uses and not task.auxiliary:
-            raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
+        self.check_auxiliary(kind, choice, task)
         if kind == "finetune" and not task.source and LABEL_FREE not in provided:
             raise NotApplicable(f"{choice.name} needs a source, and the task names none")
+        self.check_backbone(choice, recipe)
+
+    def check_auxiliary(self, kind: str, choice: Choice, task: Task) -> None:
+        if kind == "pretrain" and "auxiliary" in choice.component.uses and not task.auxiliary:
+            raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
+
+    def check_backbone(self, choice: Choice, recipe: Recipe) -> None:
         backbone = recipe.backbone
         missing = choice.component.requires - backbone.component.provided(backbone.params)
         if missing:
@@ -325,31 +350,3 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
         }
         labels.append(f"{choice.name}({', '.join(f'{name}={value}' for name, value in changed.items())})")
     return labels
-
-
-def _takes_source(kind: str, choice: Choice) -> bool:
-    """Whether a step is given the labelled source."""
-    free = {"finetune": LABEL_FREE, "adapt": SOURCE_FREE}.get(kind)
-    return free is not None and free not in choice.component.provided(choice.params)
-
-
-def protocol_words(parts: Sequence[Recipe], task: Task) -> list[str]:
-    """Which labels, images and knowledge a method used on a task, for the protocol column."""
-    words: dict[str, None] = {}
-    for part in parts:
-        kinds = {kind for kind, _ in part.steps}
-        pooled = any(kind == "pretrain" and POOL_FREE not in c.component.provided(c.params) for kind, c in part.steps)
-        if task.source and any(_takes_source(kind, choice) for kind, choice in part.steps):
-            words["source labels"] = None
-        if pooled and task.pool:
-            words["pool"] = None
-        if "adapt" in kinds:
-            words["target images"] = None
-            if task.adapt_on == "test":
-                words["transductive"] = None
-        for _, choice in part.steps:
-            nested = [inner.component.uses for inner, _ in choice.nested.values()]
-            words |= dict.fromkeys(sorted(choice.component.uses.union(*nested)))
-    if len(parts) > 1:
-        words[f"ensemble of {len(parts)}"] = None
-    return list(words) or ["no labels"]

@@ -186,12 +186,13 @@ class _Run(Inputs):
             "record_clusters": self.record.record_clusters,
             "make_fabric": self.make_fabric,
             "prepared": prepared,
+            "network": self.network,
         }
 
     def make_fabric(self) -> Any:
         from lightning_fabric import Fabric
 
-        fabric = Fabric(accelerator="auto", devices=self.spec["devices"], precision=self.spec["precision"])
+        fabric = Fabric(accelerator=default_device(), devices=self.spec["devices"], precision=self.spec["precision"])
         fabric.launch()
         return fabric
 

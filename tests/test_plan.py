@@ -23,6 +23,11 @@ class StyleParams(Params):
     weight: float = 1.0
 
 
+class ProxyParams(Params):
+    proxy: Uses["pretrainer", "pool"]  # type: ignore[type-arg]
+    tuned: Uses[("finetuner", "pretrainer"), "target", "proxy"]  # type: ignore[type-arg]
+
+
 class StrengthParams(Params):
     strength: int = 1
 
@@ -31,6 +36,7 @@ def components() -> list[tuple[str, Component]]:
     return [
         ("selector", Component("half", "m:f")),
         ("selector", Component("peeking", "m:f", uses=frozenset({"target-labels"}))),
+        ("selector", Component("proxied", "m:f", ProxyParams)),
         ("pretrainer", Component("moco", "m:f")),
         ("pretrainer", Component("from-file", "m:f", FileParams, provides=frozenset({"pool-free"}))),
         ("pretrainer", Component("elsewhere", "m:f", uses=frozenset({"auxiliary"}))),
@@ -155,6 +161,48 @@ def test_prepare_stages_are_shared_by_seeds_and_methods(matrix: Callable[..., Pa
     assert len(keys(the_plan, "prepare")) == 2
     assert len(keys(the_plan, "adapt")) == 9
     assert all("cameras" in row.protocol for row in the_plan.rows)
+
+
+def test_nested_training_is_a_stage_that_starts_from_another(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        seeds="[0, 1]",
+        pretrain_seeds="[0, 1]",
+        tasks="{t: {source: tiny, target: tiny, pool: tiny}}",
+        methods="""{
+          labels: {select: {use: proxied, proxy: moco, tuned: bot}, pretrain: moco, finetune: none},
+          none: {select: {use: proxied, proxy: moco, tuned: moco}, pretrain: moco, finetune: none}}""",
+    )
+    the_plan = expand(file, toys)
+    stages = the_plan.stages
+    (tuned,) = (stage for stage in stages.values() if stage.kind == "finetune" and stage.use == "bot")
+    ((role, proxy),) = tuned.parents
+    assert role == "pretrain"
+    assert [(given.role, given.part, given.hidden) for given in tuned.data] == [("source", "train", False)]
+    assert [(given.role, given.hidden) for given in stages[proxy].data] == [("pool", True)]
+    assert stages[proxy].backbone == tuned.backbone != None  # noqa: E711 - both have one
+    again = [stage for stage in stages.values() if dict(stage.parents).get("pretrain") == proxy]
+    assert sorted(stage.kind for stage in again) == ["finetune", "pretrain"]
+    (unlabelled,) = (stage for stage in again if stage.kind == "pretrain")
+    assert [(given.role, given.hidden) for given in unlabelled.data] == [("pool", True)]
+    selects = [stage for stage in stages.values() if stage.kind == "select"]
+    assert len(selects) == 4  # two methods, two pre-training seeds; the proxies are shared
+    assert {dict(stage.parents)["prepared.proxy"] for stage in selects} == {proxy}
+    protocols = {row.method: row.protocol for row in the_plan.rows}
+    assert "target-labels" in protocols["labels"]
+    assert "target-labels" not in protocols["none"]
+
+
+def test_nested_training_needs_what_any_training_needs(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        tasks="{t: {target: tiny, pool: tiny}}",
+        methods="""{
+          a: {select: {use: proxied, proxy: moco, tuned: needs-tokens}, pretrain: moco, finetune: none},
+          b: {select: {use: proxied, proxy: elsewhere, tuned: moco}, pretrain: moco, finetune: none}}""",
+    )
+    assert {row.method: row.reason for row in expand(file, toys).rows} == {
+        "a": "needs-tokens needs tokens, which resnet-tiny does not provide",
+        "b": "elsewhere needs auxiliary data, and the task names none",
+    }
 
 
 def test_hidden_and_labelled_inputs(matrix: Callable[..., Path], toys: Registry) -> None:

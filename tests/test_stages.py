@@ -31,11 +31,17 @@ class AdaptParams(Params):
     style: Uses["preparer", "target"]
 
 
+class ProxyParams(Params):
+    proxy: Uses["pretrainer", "pool"]
+    tuned: Uses[("finetuner", "pretrainer"), "target", "proxy"]
+
+
 @hookimpl
 def reidbench_selectors():
     yield Component("first-half", "kinds:select")
     yield Component("peeking", "kinds:select", uses=frozenset({"target-labels"}))
     yield Component("oracle", "kinds:oracle", uses=frozenset({"truth"}))
+    yield Component("proxied", "kinds:proxied", ProxyParams)
 
 
 @hookimpl
@@ -64,6 +70,21 @@ def select(ctx):
     tell(ctx, pool=len(ctx.pool), hidden=not hasattr(ctx.pool, "pids"), target=target)
     scores = np.arange(len(ctx.pool), dtype=float)
     return Selection(np.flatnonzero(scores < len(scores) / 2), scores)
+
+
+def proxied(ctx):
+    proxy, tuned = ctx.network("proxy"), ctx.network("tuned")
+    tell(
+        ctx,
+        proxy=float(next(proxy.parameters()).detach().flatten()[0]),
+        tuned=type(tuned).__name__,
+        equal=all(torch_equal(a, b) for a, b in zip(proxy.parameters(), tuned.backbone.parameters(), strict=True)),
+    )
+    return Selection(np.arange(4), np.zeros(len(ctx.pool)))
+
+
+def torch_equal(a, b):
+    return bool((a == b).all())
 
 
 def oracle(ctx):
@@ -175,6 +196,47 @@ def test_a_nested_preparer_runs_before_its_user(tmp_path: Path, market: Path, si
     found = facts(tmp_path)
     assert found["prepare"] == {"seed": 7, "images": 16, "strength": 2, "hidden": True}
     assert found["adapt"] == {"seed": 3, "style": "style", "target": 16, "source": True}
+
+
+def test_a_nested_network_starts_from_the_one_before(tmp_path: Path, market: Path, site: Path) -> None:
+    nested = "{use: proxied, proxy: ones, tuned: none}"
+    board = run(tmp_path, market, f"{{m: {{select: {nested}, pretrain: moco-v2, finetune: none}}}}")
+    (result,) = board.results
+    assert facts(tmp_path)["select"] == {"seed": 5, "proxy": 0.5, "tuned": "BackboneEmbedder", "equal": True}
+    assert "fewer than one batch" in result.error  # of the four images that were selected
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "{finetune: {use: bot, epochs: 1, identities: 2, images: 2}}",
+        "{finetune: {use: bdb, epochs: 1, identities: 2, images: 2}}",
+        "{finetune: {use: mgn, epochs: 1, identities: 2, images: 2}}",
+        "{adapt: {use: pseudo-label, clustering: k-means, clusters: 3, rounds: 1, iterations: 1}}",
+        "{adapt: {use: cluster-contrast, eps: 0.7, min_samples: 2, k1: 5, k2: 1, rounds: 1, iterations: 1}}",
+        "{adapt: {use: spcl, eps: 0.7, k1: 5, k2: 1, rounds: 1, iterations: 1}}",
+    ],
+)
+def test_every_method_computes_in_the_precision_that_is_asked_for(method: str, tmp_path: Path, market: Path) -> None:
+    """bfloat16 gives other features than float32, though not very other ones, and they are float32 on disk."""
+    features = []
+    for precision in ("32-true", "bf16-mixed"):
+        text = f"""
+image_size: [32, 16]
+precision: {precision}
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{source: tiny, target: tiny}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{m: {method}}}
+"""
+        (tmp_path / precision).mkdir()
+        board = run_matrix(text, tmp_path / precision)
+        assert statuses(board) == {("ok", "")}
+        (file,) = (tmp_path / precision / "store").rglob("features.npz")
+        features.append(np.load(file)["query_features"])
+    assert features[0].dtype == features[1].dtype == np.float32
+    assert not np.array_equal(*features)
+    np.testing.assert_allclose(*features, atol=0.3 * np.abs(features[0]).max())
 
 
 def test_transductive_adaptation_sees_query_and_gallery_without_labels(

@@ -132,14 +132,13 @@ def finetune(ctx: FinetuneContext) -> BdbEmbedder:
     dims = [params.global_dim, params.drop_dim]
     losses = PartLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin)
 
-    def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        vectors = list(embedder.branches(images))
+    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         return losses.cross_entropies(vectors, labels).sum() + losses.triplets(vectors, labels).sum()
 
     trained = (*embedder.parameters(), *losses.parameters())
     optimiser = torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
     augment = Cutout(params.flip, params.cutout, params.cutout_size)
     schedule = stairs_then_steps(optimiser, params)
-    fit(ctx, source, embedder, losses, loss, optimiser, schedule, augment, generator)
+    fit(ctx, source, embedder, losses, embedder.branches, loss, optimiser, schedule, augment, generator)
     embedder.drop.generator = None
     return embedder

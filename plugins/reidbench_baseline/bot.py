@@ -16,6 +16,7 @@ from reidbench.training import (
     IdentitySampler,
     LabelSmoothingCrossEntropy,
     Preprocess,
+    Update,
     warmup_multistep,
 )
 
@@ -82,11 +83,12 @@ def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
     targets = torch.from_numpy(labels).to(ctx.device)
     embedder.to(ctx.device).train()
     losses.to(ctx.device)
+    update = Update(ctx.fabric, *optimisers.values())
     state = {"embedder": embedder, "losses": losses, "schedule": schedule, "generator": generator, **optimisers}
     for _ in ctx.checkpoint.epochs(params.epochs, **state):
         total, steps = 0.0, 0
         for images, indices in batches:
-            total += _step(embedder, losses, optimisers, images.to(ctx.device), targets[indices])
+            total += _step(embedder, losses, update, images.to(ctx.device), targets[indices])
             steps += 1
         ctx.log({"loss": total / steps, "lr": schedule.get_last_lr()[0], "steps": steps})
         schedule.step()
@@ -96,20 +98,19 @@ def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
 def _step(
     embedder: BackboneEmbedder,
     losses: _Losses,
-    optimisers: dict[str, torch.optim.Optimizer],
+    update: Update,
     images: torch.Tensor,
     labels: torch.Tensor,
 ) -> float:
-    before = embedder.backbone(images).vector
+    with update.precision():
+        before = embedder.backbone(images).vector
+    before = before.float()
     loss = losses(before, embedder.neck(before), labels)
-    for optimiser in optimisers.values():
-        optimiser.zero_grad()
-    loss.backward()
+    update.backward(loss)
     if losses.center is not None:
         # The centres learn at their own rate, whatever the weight of their loss (official code).
         losses.center.centers.grad.mul_(1 / losses.params.center_weight)
-    for optimiser in optimisers.values():
-        optimiser.step()
+    update.step()
     return float(loss.detach())
 
 

@@ -97,8 +97,7 @@ def finetune(ctx: FinetuneContext) -> MgnEmbedder:
     dims = [params.dim] * VECTORS
     losses = PartLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin)
 
-    def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        vectors = embedder.vectors(images)
+    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         triplet = losses.triplets(vectors[: len(STRIPES)], labels).mean()
         return losses.cross_entropies(vectors, labels).mean() + params.triplet_weight * triplet
 
@@ -110,5 +109,5 @@ def finetune(ctx: FinetuneContext) -> MgnEmbedder:
     )
     schedule = warmup_multistep(optimiser, params.epochs, warmup=0, milestones=params.milestones, gamma=params.gamma)
     augment = Augment(flip=params.flip, pad=0, erase=params.erase)
-    fit(ctx, source, embedder, losses, loss, optimiser, schedule, augment, generator)
+    fit(ctx, source, embedder, losses, embedder.vectors, loss, optimiser, schedule, augment, generator)
     return embedder

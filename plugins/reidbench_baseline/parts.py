@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from reidbench.training import (
     Embedder,
     IdentitySampler,
     LabelSmoothingCrossEntropy,
+    Update,
 )
 
 from .params import BdbParams, MgnParams
@@ -77,13 +78,14 @@ def fit(
     source: Split,
     embedder: Embedder,
     losses: PartLosses,
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    vectors: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+    loss: Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor],
     optimiser: torch.optim.Optimizer,
     schedule: LambdaLR,
     augment: Augmentation,
     generator: torch.Generator,
 ) -> None:
-    """Train by `loss(images, labels)` for the epochs of the parameters; all that changes is in the checkpoint."""
+    """Train by `loss(vectors(images), labels)` for the epochs of the parameters, from the last checkpoint."""
     params: BdbParams | MgnParams = ctx.params
     labels = source.labels()
     sampler = IdentitySampler(labels, params.identities, params.images, generator)
@@ -91,15 +93,14 @@ def fit(
     targets = torch.from_numpy(labels).to(ctx.device)
     embedder.to(ctx.device).train()
     losses.to(ctx.device)
+    update = Update(ctx.fabric, optimiser)
     state = {"embedder": embedder, "losses": losses, "optimiser": optimiser, "schedule": schedule}
     for _ in ctx.checkpoint.epochs(params.epochs, **state, generator=generator):
         total, steps = 0.0, 0
         for images, indices in batches:
-            value = loss(images.to(ctx.device), targets[indices])
-            optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
-            total += float(value.detach())
+            with update.precision():
+                found = vectors(images.to(ctx.device))
+            total += update(loss([vector.float() for vector in found], targets[indices]))
             steps += 1
         ctx.log({"loss": total / steps, "lr": schedule.get_last_lr()[0], "steps": steps})
         schedule.step()

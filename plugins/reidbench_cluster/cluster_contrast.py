@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from reidbench.components import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder
+from reidbench.training import BackboneEmbedder, Update
 
 from .loop import (
     PseudoLabelBatches,
@@ -68,12 +68,10 @@ def _train(
         update=params.update,
     ).to(ctx.device)
     embedder.train()
+    update = Update(ctx.fabric, optimiser)
     total = 0.0
     for images, indices in batches.batches(labels, generator):
-        found = F.normalize(embedder(images.to(ctx.device)), dim=1)
-        loss = memory(found, targets[indices].to(ctx.device))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        total += float(loss.detach())
+        with update.precision():
+            found = embedder(images.to(ctx.device))
+        total += update(memory(F.normalize(found.float(), dim=1), targets[indices].to(ctx.device)))
     return total / params.iterations

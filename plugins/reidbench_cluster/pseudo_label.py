@@ -8,7 +8,7 @@ from torch import nn
 
 from reidbench.components import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, BatchHardTriplet, LabelSmoothingCrossEntropy
+from reidbench.training import BackboneEmbedder, BatchHardTriplet, LabelSmoothingCrossEntropy, Update
 
 from .loop import (
     PseudoLabelBatches,
@@ -49,7 +49,7 @@ def adapt(ctx: AdaptContext) -> BackboneEmbedder:
         if too_few(labels):
             skip(ctx, labels, round_)
         else:
-            loss = _train(embedder, optimiser, batches, labels, params, generator, ctx.device)
+            loss = _train(embedder, optimiser, batches, labels, generator, ctx)
             ctx.log({"round": round_, "loss": loss, **describe(labels)})
     return embedder
 
@@ -59,29 +59,27 @@ def _train(
     optimiser: torch.optim.Optimizer,
     batches: PseudoLabelBatches,
     labels: np.ndarray,
-    params: PseudoLabelParams,
     generator: torch.Generator,
-    device: str,
+    ctx: AdaptContext,
 ) -> float:
     """One round; its classifier starts at the clusters' centres, since clusters have new numbers in each round."""
+    params: PseudoLabelParams = ctx.params
     embedder.train()
     classes = int(labels.max()) + 1
     classifier = nn.Linear(embedder.backbone.dim, classes, bias=False)
     nn.init.normal_(classifier.weight, std=0.001, generator=generator)
-    classifier.to(device)
+    classifier.to(ctx.device)
     heads = torch.optim.Adam(classifier.parameters(), lr=params.lr, weight_decay=params.weight_decay)
     cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)
     triplet = BatchHardTriplet(params.margin)
     targets = torch.from_numpy(labels)
+    update = Update(ctx.fabric, optimiser, heads)
     total = 0.0
     for images, indices in batches.batches(labels, generator):
-        wanted = targets[indices].to(device)
-        before = embedder.backbone(images.to(device)).vector
+        wanted = targets[indices].to(ctx.device)
+        with update.precision():
+            before = embedder.backbone(images.to(ctx.device)).vector
+        before = before.float()
         loss = cross_entropy(classifier(embedder.neck(before)), wanted) + triplet(before, wanted)
-        optimiser.zero_grad()
-        heads.zero_grad()
-        loss.backward()
-        optimiser.step()
-        heads.step()
-        total += float(loss.detach())
+        total += update(loss)
     return total / params.iterations

@@ -11,7 +11,7 @@ from torch import nn
 
 from reidbench.components import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, IdentitySampler
+from reidbench.training import BackboneEmbedder, IdentitySampler, Update
 
 from .domain_norm import keep_target_norms, split_norms
 from .loop import PseudoLabelBatches, describe, make_optimiser, set_rate, skip, starting_embedder, target_features
@@ -60,6 +60,7 @@ class _Training:
         ).to(ctx.device)
         self.threshold = _Threshold()
         self.optimiser = make_optimiser(self.embedder, self.params)
+        self.update = Update(ctx.fabric, self.optimiser)
 
     def cluster(self) -> np.ndarray:
         """Cluster the target's memory rows; trusted clusters keep their label, all other images are -1."""
@@ -81,14 +82,13 @@ class _Training:
         self.embedder.train()
         total = 0.0
         for images, rows in self._steps(classes):
-            features = F.normalize(self.embedder(images.to(self.ctx.device)), dim=1)
+            with self.update.precision():
+                found = self.embedder(images.to(self.ctx.device))
+            features = F.normalize(found.float(), dim=1)
             loss = self.memory(features, torch.as_tensor(rows).to(self.ctx.device))
             if self.source is not None:  # two means over halves, as in the paper, not one over all
                 loss = 2 * loss
-            self.optimiser.zero_grad()
-            loss.backward()
-            self.optimiser.step()
-            total += float(loss.detach())
+            total += self.update(loss)
         return total / self.params.iterations
 
     def _steps(self, classes: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:

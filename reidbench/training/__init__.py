@@ -24,6 +24,7 @@ from .moco import (
 from .samplers import IdentitySampler
 from .schedules import warmup_multistep
 from .splitnorm import reestimate_batch_norm, split_batch_norm
+from .update import Update
 from .views import ViewAugment
 from .weights import LoadReport, load_weights, read_state, to_layout, write_weights
 
@@ -51,6 +52,7 @@ __all__ = [
     "Reduction",
     "StepOutput",
     "TrainingCheckpoint",
+    "Update",
     "ViewAugment",
     "Views",
     "cosine_per_epoch",

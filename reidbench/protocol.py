@@ -1,0 +1,48 @@
+"""What a recipe used on a task, in words, for the protocol column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .benchmark import Choice, Recipe, Task
+
+LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
+SOURCE_FREE = "source-free"  # an adapter that provides this is given no source images
+POOL_FREE = "pool-free"  # a pretrainer that provides this reads weights from elsewhere and needs no pool
+
+
+def _takes_source(kind: str, choice: Choice) -> bool:
+    """Whether a step is given the labelled source."""
+    free = {"finetune": LABEL_FREE, "adapt": SOURCE_FREE}.get(kind)
+    return free is not None and free not in choice.component.provided(choice.params)
+
+
+def _used(choice: Choice) -> set[str]:
+    """What a choice and the components nested in it say that they use; labels of the target count for all."""
+    words = set(choice.component.uses)
+    for inner, mark in choice.nested.values():
+        words |= _used(inner)
+        if inner.kind == "finetuner" and LABEL_FREE not in inner.component.provided(inner.params):
+            words |= {"target-labels"} if mark.role == "target" else set()
+    return words
+
+
+def protocol_words(parts: Sequence[Recipe], task: Task) -> list[str]:
+    """Which labels, images and knowledge a method used on a task, for the protocol column."""
+    words: dict[str, None] = {}
+    for part in parts:
+        kinds = {kind for kind, _ in part.steps}
+        pooled = any(kind == "pretrain" and POOL_FREE not in c.component.provided(c.params) for kind, c in part.steps)
+        if task.source and any(_takes_source(kind, choice) for kind, choice in part.steps):
+            words["source labels"] = None
+        if pooled and task.pool:
+            words["pool"] = None
+        if "adapt" in kinds:
+            words["target images"] = None
+            if task.adapt_on == "test":
+                words["transductive"] = None
+        for _, choice in part.steps:
+            words |= dict.fromkeys(sorted(_used(choice)))
+    if len(parts) > 1:
+        words[f"ensemble of {len(parts)}"] = None
+    return list(words) or ["no labels"]

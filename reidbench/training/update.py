@@ -1,0 +1,42 @@
+"""A step of optimisers under the precision that the matrix file asks for."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+
+class Update:
+    """Optimisers that step together through a Lightning Fabric.
+
+    Networks run inside `with update.precision():`, which computes in bfloat16 or float16 where the fabric says so;
+    losses are computed outside it, on features turned to float32.
+    """
+
+    def __init__(self, fabric: Any, *optimisers: torch.optim.Optimizer) -> None:
+        self.fabric = fabric
+        self.optimisers = [fabric.setup_optimizers(optimiser) for optimiser in optimisers]
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Where networks run: nothing changes under `32-true`."""
+        context: AbstractContextManager[Any] = self.fabric.autocast()
+        return context
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Gradients of `loss` alone; float16's are scaled until the step."""
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+        self.fabric.backward(loss)
+
+    def step(self) -> None:
+        """Each optimiser steps once."""
+        for optimiser in self.optimisers:
+            optimiser.step()
+
+    def __call__(self, loss: torch.Tensor) -> float:
+        """Backward and step; returns the loss as a number."""
+        self.backward(loss)
+        self.step()
+        return float(loss.detach())
