@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from . import __version__, cli_data, config, display, executors, plan, plugins, report, runner
+from . import __version__, cli_data, cli_plugin, cli_use, config, display, executors, plan, plugins, report, runner
 from .errors import ConfigError, ReidbenchError
 from .store import Store
 
@@ -27,9 +27,12 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_data.app)
+app.add_typer(cli_plugin.app)
+app.add_typer(cli_use.app)
 # Spelled out for the command line; a test holds them to what is really there.
 ExecutorName = Literal["inline", "process"]
-FormatName = Literal["md", "csv", "json"]
+FormatName = Literal["md", "csv", "json", "latex", "html"]
+PicturesName = Literal["rendered", "all", "none"]
 Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
@@ -228,25 +231,41 @@ def table(
     file: FileArgument,
     store: StoreOption = None,
     form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = "md",
-    metric: Annotated[str, typer.Option(help="The metric of the Markdown table.")] = "mAP",
+    metric: Annotated[str, typer.Option(help="The metric that ranks; CSV and JSON hold all.")] = "mAP",
     against: Annotated[
-        list[str] | None, typer.Option(metavar="METHOD", help="Also paired differences to a method. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
+    ranked: Annotated[int, typer.Option(min=0, help="HTML: so many best and worst queries of each row.")] = 3,
+    pictures: Annotated[
+        PicturesName, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
+    ] = "rendered",
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG and SVG into a folder.")
+    ] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
     """The leaderboard, from what lies in the store."""
     the_plan, _ = _plan(file, without, overrides)
     the_store = _store(store)
-    text = report.write(report.collect(the_plan, the_store), form, metric, against or ())
+    given = [
+        word
+        for key, values in (("--set", overrides), ("--without", without))
+        for v in values or ()
+        for word in (key, v)
+    ]
+    text = report.table(
+        the_plan, the_store, form, report.Options(metric, ranked, pictures, given), against or (), figures
+    )
     if out is None:
         sys.stdout.write(text)
         if form == "md":
             print(f"results: {the_store.root.absolute()}", file=sys.stderr)
     else:
         try:
-            out.write_text(text)
+            out.write_text(text, encoding="utf-8")
         except OSError as error:
             raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
 

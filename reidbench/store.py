@@ -211,14 +211,18 @@ class Store:
             return True
 
     def prepare(self) -> None:
-        """Make the store's folders, and remove temporary ones of writers on this host that are gone.
+        """Make the store's folders, and remove temporary ones of writers that are gone.
+
+        A writer holds the claim of its key, which tells whether it lives, on this host or another.
 
         Raises StoreError when the place cannot be written.
         """
         self._place("objects", "any")
         temporary = self._place("tmp", "any").parent
         for folder in temporary.iterdir():
-            pid = folder.name.split("-")[1]
+            key, pid, *_ = folder.name.split("-")
+            if not _is_dead(self.root / "claims" / f"{key}.json"):
+                continue
             if not pid.isdigit() or process_start(int(pid)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -70,6 +70,9 @@ def test_run_table_and_plan(matrix: Callable[..., Path], tmp_path: Path) -> None
     assert shown.stdout == first.stdout
     planned = reidbench("plan", file, "--store", store, "--json")
     assert json.loads(planned.stdout)["to_run"] == 0
+    scored = json.loads(reidbench("table", file, "--store", store, "--format", "json", "--metric", "score").stdout)
+    metrics = scored["rows"][0]["metrics"]
+    assert metrics["score"] == (metrics["cmc1"] + metrics["mAP"]) / 2
     out = tmp_path / "table.csv"
     assert reidbench("table", file, "--store", store, "--format", "csv", "-o", out).stdout == ""
     assert out.read_text().startswith("method,task,evaluator,seed,")

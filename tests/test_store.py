@@ -213,6 +213,23 @@ def test_temporary_folders_of_the_dead_are_removed(tmp_path: Path) -> None:
     assert alive.exists()
 
 
+def test_a_living_writer_on_another_host_keeps_its_temporary_folder(tmp_path: Path) -> None:
+    """On a shared store its pid says nothing here; its claim's heartbeat does."""
+    store = Store(tmp_path)
+    store.prepare()
+    folder = tmp_path / "tmp" / "k-999999999-1"
+    folder.mkdir()
+    claim = tmp_path / "claims" / "k.json"
+    claim.parent.mkdir(exist_ok=True)
+    claim.write_text(json.dumps({"host": "elsewhere", "pid": 999999999, "start": "1"}))
+    store.prepare()
+    assert folder.is_dir()
+    long_ago = time.time() - 10 * store_module.DEAD_AFTER
+    os.utime(claim, (long_ago, long_ago))
+    store.prepare()
+    assert not folder.exists()
+
+
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (

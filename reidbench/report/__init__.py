@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from .differences import Paired, differences
-from .formats import FORMATS, write
-from .results import METRICS, Leaderboard, Result, Summary, collect, leaders
+from .formats import write
+from .options import FORMATS, Options, table
+from .results import METRICS, Leaderboard, Place, Result, Summary, collect, leaders, places
 
 __all__ = [
     "FORMATS",
     "METRICS",
     "Leaderboard",
+    "Options",
     "Paired",
+    "Place",
     "Result",
     "Summary",
     "collect",
     "differences",
     "leaders",
+    "places",
+    "table",
     "write",
 ]

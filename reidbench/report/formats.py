@@ -1,4 +1,4 @@
-"""A leaderboard as Markdown, CSV or JSON. The same store gives the same bytes, whenever and wherever."""
+"""A leaderboard as Markdown, CSV, JSON or LaTeX. The same store gives the same bytes, whenever and wherever."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ def write(board: Leaderboard, form: str, metric: str = "mAP", against: Sequence[
 
     Raises ReidbenchError for an unknown metric or method.
     """
-    if form == "md" and board.metrics and metric not in board.metrics:
-        raise ReidbenchError(f"no metric named {metric!r} (known: {', '.join(board.metrics)})")
+    if form in ("md", "latex"):
+        check_metric(board, metric)
     text = FORMATS[form](board, metric)
     return text + "".join(_differences(board, name, metric) for name in against) if form == "md" else text
+
+
+def check_metric(board: Leaderboard, metric: str) -> None:
+    """Raise ReidbenchError for a metric that no result has."""
+    if board.metrics and metric not in board.metrics:
+        raise ReidbenchError(f"no metric named {metric!r} (known: {', '.join(board.metrics)})")
 
 
 def _differences(board: Leaderboard, against: str, metric: str) -> str:
@@ -139,8 +145,13 @@ def table(headers: list[str], rows: list[list[Any]]) -> str:
 
 def one_line(text: str) -> str:
     """Text of plugins and files without line breaks and control characters, and no HTML of its own."""
-    visible = "".join(char if char.isprintable() else " " for char in text)
-    return visible.replace("<", "&lt;").replace(">", "&gt;") if "<" in visible else visible
+    shown = visible(text)
+    return shown.replace("<", "&lt;").replace(">", "&gt;") if "<" in shown else shown
+
+
+def visible(text: str) -> str:
+    """Text without line breaks, control characters and marks that turn its direction."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def as_csv(board: Leaderboard, metric: str) -> str:
@@ -194,4 +205,11 @@ def as_json(board: Leaderboard, metric: str) -> str:
     return json.dumps({"title": board.title, "rows": rows, "summary": summary}, indent=1) + "\n"
 
 
-FORMATS = {"md": markdown, "csv": as_csv, "json": as_json}
+def as_latex(board: Leaderboard, metric: str) -> str:
+    """A booktabs table of `metric` over tasks."""
+    from .latex import latex
+
+    return latex(board, metric)
+
+
+FORMATS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": as_latex}

@@ -14,6 +14,7 @@ from ..store import DamagedArtifact, Store
 
 NOT_COMPARABLE = ("transductive", "truth")  # protocols that are never ranked with others
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
+SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,17 @@ class Leaderboard:
         return cells
 
 
-def collect(plan: Plan, store: Store) -> Leaderboard:
-    """Read the results of a plan from the store."""
+def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
+    """Read the results of a plan from the store; with `score` also the mean of rank 1 and mAP."""
     results = tuple(_result(row, plan, store) for row in plan.rows)
+    if score:
+        results = tuple(_scored(result) for result in results)
     return Leaderboard(plan.benchmark.title, results, tuple(summarise(results)))
+
+
+def _scored(result: Result) -> Result:
+    parts = [result.metrics[name] for name in ("cmc1", "mAP") if name in result.metrics]
+    return replace(result, metrics={**result.metrics, SCORE: sum(parts) / 2}) if len(parts) == 2 else result
 
 
 def _result(row: Row, plan: Plan, store: Store) -> Result:
@@ -162,20 +170,61 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None, tuple[f
     return interval.value, statistics.stdev(values), (interval.low, interval.high)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a method stands in one column.
+
+    `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
+    the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
+    (transductive, truth), or is empty.
+    """
+
+    rank: int
+    tied: int
+    beats: int
+    rivals: int
+    kind: tuple[str, ...] = ()
+
+
 def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
     """The methods that no other is better than beyond noise, in one column: the best, and those tied with it.
 
     Paired over seeds. Rows that saw the test images, or the truth, are compared only with their like.
     """
     found: set[str] = set()
-    groups: dict[tuple[bool, ...], dict[str, list[float]]] = {}
+    for rows in _comparable(board, task, evaluator, metric).values():
+        tied = tied_with_best(list(rows.values()))
+        found |= {method for method, leads in zip(rows, tied, strict=True) if leads}
+    return found
+
+
+def places(board: Leaderboard, task: str, evaluator: str, metric: str) -> dict[str, Place]:
+    """The place of every method that has a number in one column; two are compared as in `leaders`."""
+    found: dict[str, Place] = {}
+    for kind, rows in _comparable(board, task, evaluator, metric).items():
+        better = {method: [other for other in rows if _beats(rows[other], rows[method])] for method in rows}
+        ranks = {method: 1 + len(others) for method, others in better.items()}
+        for method, rank in ranks.items():
+            tied = sum(other == rank for other in ranks.values())
+            beats = sum(method in others for others in better.values())
+            found[method] = Place(rank, tied, beats, len(rows), kind)
+    return found
+
+
+def _beats(values: list[float], others: list[float]) -> bool:
+    """Whether the first is better beyond noise."""
+    return tied_with_best([values, others]) == [True, False]
+
+
+def _comparable(
+    board: Leaderboard, task: str, evaluator: str, metric: str
+) -> dict[tuple[str, ...], dict[str, list[float]]]:
+    """The values of all methods in one column, apart by the words of `NOT_COMPARABLE` in their protocol."""
+    groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for method in board.methods:
         results = board.cell(method, task, evaluator)
         values = [result.metrics[metric] for result in results if metric in result.metrics]
         if values:
-            kind = tuple(word in results[0].row.protocol.split(", ") for word in NOT_COMPARABLE)
-            groups.setdefault(kind, {})[method] = values
-    for rows in groups.values():
-        tied = tied_with_best(list(rows.values()))
-        found |= {method for method, leads in zip(rows, tied, strict=True) if leads}
-    return found
+            words = results[0].row.protocol.split(", ")
+            groups.setdefault(tuple(word for word in NOT_COMPARABLE if word in words), {})[method] = values
+    return groups

@@ -1,0 +1,154 @@
+"""One component tried: run, run again beside disturbed generators, interrupted and resumed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..components import Component
+from ..plugins import Registry
+from ..stages import _seed_torch
+from . import kinds
+from .examples import Example
+from .report import need
+from .trial import Interrupted, Trial, disturb, first_difference
+from .watch import changed, empty_working_folder, listing, settings, written_files
+from .world import SEED, World
+
+
+class Attempt:
+    """All trials of one component, under `folder`."""
+
+    def __init__(self, folder: Path, registry: Registry, kind: str, component: Component, example: Example) -> None:
+        self.folder = folder
+        self.registry = registry
+        self.kind = kind
+        self.component = component
+        self.example = example
+        self.notes: list[str] = []
+        self.world = World(folder, registry, example, truth="truth" in component.uses)
+
+    def run(self) -> dict[str, str]:
+        """The digests of the component's result. Raises Broken at the first contract that it does not keep."""
+        with empty_working_folder(self.folder / "empty"):
+            if self.kind == "dataset":
+                return self._dataset()
+            if self.kind == "backbone":
+                return self._backbone()
+            return self._stage()
+
+    # ------------------------------------------------------------------ methods and evaluators
+    def _stage(self) -> dict[str, str]:
+        stage, expansion = self.world.plan(self.kind, self.component)
+        self.world.make_parents(stage, expansion)
+        self.spec = self.world.spec(stage, expansion)
+        data = listing(self.folder / "data") if (self.folder / "data").is_dir() else {}
+        first = self._trial()
+        digests = first.watched()
+        kinds.answer(self.kind, first, stage, self.component)
+        self.drops = kinds.has_dropout(first)
+        self._again(digests)
+        self._resumed(first, digests)
+        if data:
+            need(listing(self.folder / "data") == data, "files: it changed files of the data set")
+        return digests
+
+    def _trial(self) -> Trial:
+        return Trial(self.spec, self.world.store, self.registry, self.world.new_folder())
+
+    def _again(self, digests: dict[str, str]) -> None:
+        """Run once more beside disturbed generators; where that differs, once more without, to tell which it is."""
+        differs = self._difference(digests, "all")
+        if not differs:
+            return
+        plain = self._difference(digests, "")
+        need(not plain, f"determinism: the same seed twice gives two results ({plain} differs)")
+        if self.drops and not self._difference(digests, "numpy"):
+            self.notes.append("dropout draws from torch's global generator, which the checkpoint keeps")
+            return
+        need(
+            False,
+            "global state: the result depends on numpy's, Python's or, in an epoch, torch's global generator "
+            f"({differs} differs); draw from reidbench.training.stream(ctx.seed, ...)",
+        )
+
+    def _difference(self, digests: dict[str, str], disturbed: str) -> str:
+        """What differs in another run from the first one's result."""
+        trial = self._trial()
+        trial.warm, trial.disturbed = True, disturbed
+        return first_difference(digests, trial.watched())
+
+    def _resumed(self, first: Trial, digests: dict[str, str]) -> None:
+        """Interrupt after the first epoch, go on in the same scratch folder, and compare."""
+        if first.checkpoint is None or not first.checkpoint.calls:
+            return
+        if max(map(len, first.checkpoint.calls)) < 2:
+            self.notes.append("resume not tried: it ran one epoch")
+            return
+        stopped = self._trial()
+        stopped.stop = True
+        try:
+            stopped.watched()
+        except Interrupted:
+            pass
+        else:
+            need(False, "resume: it went on when it was interrupted")
+        resumed = self._trial()
+        resumed.own_scratch = stopped.own_scratch
+        found = resumed.watched()
+        calls = resumed.checkpoint.calls if resumed.checkpoint else []
+        went_on = any(ran and ran[0] > 0 for ran in calls)
+        need(went_on, "resume: it began anew; its state must have the same names in every run, and restore before use")
+        differs = first_difference(digests, found)
+        need(not differs, f"resume: another result ({differs} differs); give all state to ctx.checkpoint.epochs")
+
+    # ------------------------------------------------------------------ data sets and networks
+    def _dataset(self) -> dict[str, str]:
+        params, root = self.component.params(**self.example.params), self.example.root
+        known = kinds.fingerprint(self.component, params, root) if self.component.fingerprint else ""
+        files = listing(root) if root else {}
+        found: list[dict[str, str]] = []
+        for number in range(2):
+            cache = self.folder / f"cache{number}"
+            if number:
+                disturb(torch_too=False)
+            before = settings(bool(number))
+            with written_files([cache]) as strays:
+                data = self.component.load()(params, root, cache)
+            alien = changed(before, settings(bool(number)))
+            need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
+            need(not strays, f"files: it wrote {', '.join(strays[:3])}, outside of its cache")
+            found.append(kinds.dataset(data))
+        need(found[0] == found[1], "determinism: opened twice it gives two sets")
+        if root:
+            need(listing(root) == files, "files: it changed files under its root")
+        return {**found[0], "fingerprint": known if root is None else ""}
+
+    def _backbone(self) -> dict[str, str]:
+        from ..training.artifacts import load_backbone, save_backbone
+
+        trial = Trial({"stage": {}}, self.world.store, self.registry, self.folder)
+        params = self.component.params(**self.example.params)
+        described: dict[str, Any] = {"use": self.component.name, "params": params.model_dump(mode="json")}
+        described["image_size"] = list(self.example.image_size)
+        states: list[dict[str, str]] = []
+        for number in range(2):
+            _seed_torch(SEED)
+            if number:
+                disturb(torch_too=False)
+            before = settings(bool(number))
+            with written_files([]) as strays:
+                network = trial.build_backbone(described)
+                kinds.backbone(network, self.example.image_size)
+            alien = changed(before, settings(bool(number)))
+            need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
+            need(not strays, f"files: it wrote {', '.join(strays[:3])}")
+            states.append(kinds.state_digest(network.state_dict()))
+        need(states[0] == states[1], "determinism: the same seed twice gives two networks")
+        kinds.provided(network, self.component.provided(params))
+        with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
+            save_backbone(Path(temporary), network)
+            again: Any = load_backbone(Path(temporary), trial.build_backbone)
+        need(kinds.state_digest(again.state_dict()) == states[0], "shapes: its weights do not survive a file")
+        return states[0]

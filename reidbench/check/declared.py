@@ -1,0 +1,85 @@
+"""What can be seen without running a component: its declaration, its parameters' words, the plugin's README."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from ..components import Component
+from ..hookspecs import HOOKS
+from ..plugins import Plugin, one_line
+from .report import need
+
+HEAVY = ("torch", "torchvision", "timm", "lightning_fabric", "faiss", "sklearn")
+DECLARE = """
+import importlib, sys
+module = importlib.import_module(sys.argv[1])
+for hook in sys.argv[2].split(","):
+    for component in (getattr(module, hook, None) or tuple)():
+        component.params.model_json_schema()
+print(*[name for name in sys.argv[3].split(",") if name in sys.modules])
+"""
+
+
+def light_import(plugin: Plugin) -> None:
+    """The plugin declares everything in a fresh interpreter without loading torch and its like."""
+    paths = [os.path.abspath(path or ".") for path in sys.path]  # noqa: PTH100 - import paths are text
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", DECLARE, plugin.module, ",".join(HOOKS.values()), ",".join(HEAVY)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    need(done.returncode == 0, f"import: it fails in a fresh interpreter: {one_line(done.stderr)}")
+    loaded = done.stdout.split()
+    need(not loaded, f"import: declaring loads {', '.join(loaded)}; import it in the module that the target names")
+
+
+def described(component: Component) -> None:
+    """A summary, and words for every parameter."""
+    need(bool(component.summary), "params: the component has no summary")
+    mute = [name for name, info in component.params.model_fields.items() if not (info.description or "").strip()]
+    need(not mute, f"params: no description of {', '.join(mute)}")
+
+
+def readme(plugin: Plugin, components: list[Component]) -> None:
+    """A package has a README that names its components and, for a paper's method, says what differs from it."""
+    text = _readme_text(plugin)
+    if text is None:
+        return
+    need(bool(text), "readme: the package has no README.md, beside its code or in its metadata")
+    unnamed = [component.name for component in components if not re.search(rf"(?<!\w){component.name}(?!\w)", text)]
+    need(not unnamed, f"readme: it does not name {', '.join(unnamed)}")
+    if any(component.paper for component in components):
+        says = re.search(r"differ|deviat", text, re.IGNORECASE)
+        need(bool(says), "readme: there is a paper, and no word on what differs from it")
+
+
+def _readme_text(plugin: Plugin) -> str | None:
+    """The README of a package, "" where it has none, None for a lone module, which needs none."""
+    file = Path(plugin.file)
+    package = file.name == "__init__.py"
+    near = [file.parent] if package else []
+    above = [file.parent.parent, file.parent.parent.parent] if package else [file.parent]
+    near += [folder for folder in above if (folder / "pyproject.toml").is_file() and folder.name != "plugins"]
+    for folder in near:
+        if (folder / "README.md").is_file() and _is_its_own(folder, file):
+            return (folder / "README.md").read_text()
+    distribution, _, entry = plugin.name.partition(":")
+    try:
+        content = metadata.distribution(distribution).read_text("METADATA") if entry else ""
+    except metadata.PackageNotFoundError:
+        content = ""
+    long_description = (content or "").partition("\n\n")[2].strip()
+    if long_description:
+        return long_description
+    return "" if package or any((folder / "pyproject.toml").is_file() for folder in above) else None
+
+
+def _is_its_own(folder: Path, file: Path) -> bool:
+    """A README above a package is the package's own only where the package stands directly in its project."""
+    return file.parent in (folder, folder / file.parent.name, folder / "src" / file.parent.name)

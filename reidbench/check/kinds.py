@@ -1,0 +1,179 @@
+"""What each kind of component must give, beyond what all must keep. Every function raises Broken."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import plugins
+from ..components import Component, Params
+from ..data import Dataset
+from ..plan import Stage
+from .report import need
+from .trial import Trial
+
+CLOSE = 1e-4  # of the largest feature: how near the same image's features must be in batches of other sizes
+
+
+def answer(kind: str, trial: Trial, stage: Stage, component: Component) -> None:
+    """Look at what a stage left."""
+    {
+        "selector": _selection,
+        "pretrainer": _pretrained,
+        "preparer": _prepared,
+        "finetuner": _embedder,
+        "adapter": _embedder,
+        "evaluator": _metrics,
+    }[kind](trial, stage, component)
+
+
+def has_dropout(trial: Trial) -> bool:
+    """Whether the network that it left drops activations or paths: such layers know one generator only."""
+    from ..training.artifacts import load_backbone
+
+    network = trial.returned
+    if network is None and (trial.folder / "backbone.json").is_file():
+        network = load_backbone(trial.folder, trial.build_backbone)
+    return network is not None and any("drop" in type(module).__name__.lower() for module in network.modules())
+
+
+def _selection(trial: Trial, stage: Stage, component: Component) -> None:
+    with np.load(trial.folder / "selection.npz") as arrays:
+        indices, scores = arrays["indices"], arrays["scores"]
+    need(scores.ndim == 1, f"shapes: scores are {list(scores.shape)}, not one number per image of the pool")
+    need(indices.ndim == 1 and np.issubdtype(indices.dtype, np.integer), "shapes: indices are no list of whole numbers")
+    need(len(indices) > 0, "shapes: it selected no image")
+    inside = ((indices >= 0) & (indices < len(scores))).all() and len(np.unique(indices)) == len(indices)
+    need(bool(inside), f"shapes: indices must be different and from 0 to {len(scores) - 1}")
+
+
+def _prepared(trial: Trial, stage: Stage, component: Component) -> None:
+    need(any(path.is_file() for path in trial.folder.rglob("*")), "shapes: a preparer must leave files in ctx.out")
+
+
+def _metrics(trial: Trial, stage: Stage, component: Component) -> None:
+    (features,) = (trial.artifact(key).path / "features.npz" for _, key in trial.stage["parents"])
+    with np.load(features) as arrays:
+        queries = len(arrays["query_pids"])
+    with np.load(trial.folder / "per_query.npz") as arrays:
+        wrong = [name for name in arrays.files if len(arrays[name]) != queries]
+    need(not wrong, f"shapes: per_query {', '.join(wrong)} must have one entry for each of {queries} queries")
+
+
+def _pretrained(trial: Trial, stage: Stage, component: Component) -> None:
+    from ..training.artifacts import load_backbone
+
+    backbone(load_backbone(trial.folder, trial.build_backbone), tuple(trial.spec["image_size"]))
+
+
+def _embedder(trial: Trial, stage: Stage, component: Component) -> None:
+    """Features [B, D], the same alone as in a batch, and the same from the file as from the answer."""
+    import torch
+
+    from ..training.artifacts import load_embedder
+
+    rebuilt = load_embedder(trial.folder, trial.build_backbone, plugins.packages(trial.registry)).eval()
+    images = _images(tuple(trial.returned.preprocess.size))
+    cameras = torch.arange(len(images)) % 2
+    with torch.no_grad():
+        live = trial.returned.cpu().eval()(images, cameras)
+        features = rebuilt(images, cameras)
+        shape = list(features.shape)
+        need(len(shape) == 2 and shape[0] == len(images), f"shapes: features are {shape}, not [{len(images)}, D]")
+        need(bool(features.isfinite().all()), "shapes: features that are no numbers")
+        near = _near(live, features)
+        need(near, "shapes: the embedder rebuilt from its spec and weights gives other features than the one returned")
+        alone = torch.cat([rebuilt(images[i : i + 1], cameras[i : i + 1]) for i in range(len(images))])
+        need(_near(alone, features), "shapes: in eval mode an image's features depend on the others of its batch")
+        if "cameras" not in component.uses:
+            need(_near(rebuilt(images), features), "shapes: features depend on camids, but `uses` lacks 'cameras'")
+
+
+def backbone(network: Any, image_size: tuple[int, ...]) -> None:
+    """A map [B, C, h, w] and a vector [B, C] with C = dim; the same for an image alone as in a batch."""
+    import torch
+
+    images = _images(image_size)
+    network.eval()
+    with torch.no_grad():
+        out = network(images)
+        alone = torch.cat([network(images[i : i + 1]).vector for i in range(len(images))])
+    count, dim = len(images), network.dim
+    shapes = list(out.map.shape), list(out.vector.shape)
+    fits = len(shapes[0]) == 4 and shapes[0][:2] == [count, dim] and shapes[1] == [count, dim]
+    need(fits, f"shapes: map {shapes[0]} and vector {shapes[1]} must be [{count}, {dim}, h, w] and [{count}, {dim}]")
+    need(bool(out.vector.isfinite().all()), "shapes: features that are no numbers")
+    need(_near(alone, out.vector), "shapes: in eval mode an image's features depend on the others of its batch")
+
+
+def provided(network: Any, words: frozenset[str]) -> None:
+    """What a backbone says that it provides is there."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if "stages" in words:
+        need(
+            hasattr(network, "stem") and hasattr(network, "stages"), "shapes: provides 'stages' without stem or stages"
+        )
+    if "bn" in words:
+        norms = any(isinstance(module, _BatchNorm) for module in network.modules())
+        need(norms, "shapes: provides 'bn' and has no batch norm")
+
+
+def _images(size: tuple[int, ...]) -> Any:
+    import torch
+
+    return torch.randn(4, 3, *size, generator=torch.Generator().manual_seed(0))
+
+
+def _near(one: Any, other: Any) -> bool:
+    scale = float(other.abs().max()) or 1.0
+    return one.shape == other.shape and float((one - other).abs().max()) <= CLOSE * scale
+
+
+def dataset(data: Dataset) -> dict[str, str]:
+    """Parts, labels and pictures of a data set; digests of its columns and of every picture."""
+    need(isinstance(data, Dataset), f"shapes: it must return a Dataset, not {type(data).__name__}")
+    parts = data.parts()
+    need(("query" in parts) == ("gallery" in parts), "shapes: query and gallery go together")
+    need(any(len(split) for split in parts.values()), "shapes: it has no image")
+    found = {}
+    for name, split in parts.items():
+        need(len(set(split.paths)) == len(split), f"shapes: an image appears twice in {name}")
+        need(int(split.pids.min(initial=0)) >= -1, f"shapes: a pid below -1 in {name}")
+        need(int(split.camids.min(initial=0)) >= -1, f"shapes: a camid below -1 in {name}")
+        if name == "query":
+            need(bool((split.pids > 0).all()), "shapes: a query without an identity")
+        columns = (split.paths, split.pids.tolist(), split.camids.tolist(), split.domains)
+        pictures = [_picture(split.image(index)) for index in range(len(split))]
+        found[name] = digest(repr((columns, pictures)))
+    return found
+
+
+def _picture(image: np.ndarray) -> str:
+    fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    need(fits, f"shapes: a picture is {image.dtype} {list(image.shape)}, not uint8 [height, width, 3]")
+    return digest(image.tobytes())
+
+
+def digest(content: str | bytes) -> str:
+    """A short hash of text or bytes."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def fingerprint(component: Component, params: Params, root: Path | None) -> str:
+    """The data set's own fingerprint. Raises Broken unless it is text and the same at every call."""
+    from ..components import load_attribute
+
+    function: Callable[..., object] = load_attribute(component.fingerprint)
+    first, second = function(params, root), function(params, root)
+    need(isinstance(first, str) and first == second, "determinism: two calls of its fingerprint give two answers")
+    return str(first)
+
+
+def state_digest(state: Mapping[str, Any]) -> dict[str, str]:
+    """The hash of each tensor of a network."""
+    return {name: digest(tensor.contiguous().numpy().tobytes()) for name, tensor in state.items()}

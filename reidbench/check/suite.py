@@ -1,0 +1,174 @@
+"""All contracts, component by component."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .. import plugins
+from ..components import Component
+from ..errors import PluginError
+from ..plan import NotApplicable
+from ..plugins import Plugin, Registry
+from . import declared, record
+from .examples import Example, example_of, lacking
+from .report import Broken, Line, Report
+
+Examples = Mapping[str, Example]
+
+
+def check_plugin(
+    plugin: str | Path,
+    *,
+    only: str | None = None,
+    keep_record: bool = False,
+    examples: Mapping[str, Example] | None = None,
+    tell: Callable[[Line], None] = lambda line: None,
+) -> Report:
+    """Try every component of a plugin: a loaded one by its name, distribution or module, or one by its path.
+
+    `only` names one component. `keep_record` writes the results beside the plugin's code. `examples`, by name, come
+    before the plugin's own CHECK. `tell` is called with each line as it is known. Everything runs on the CPU.
+    Raises PluginError when there is no such plugin or component, or when it cannot be loaded.
+    """
+    with _found(plugin) as (registry, found), _on_the_cpu():
+        mine = [(kind, one) for (kind, name), one in registry.components.items() if _is_of(registry, found, kind, name)]
+        chosen = [(kind, one) for kind, one in mine if only in (None, one.name)]
+        if only is not None and not chosen:
+            raise PluginError(f"{found.name} has no component {only!r} (it has {', '.join(c.name for _, c in mine)})")
+        report = Report(found.name)
+        known = record.read(found)
+        for line in _lines(report, registry, found, [one for _, one in mine], chosen, examples or {}, known):
+            report.lines.append(line)
+            tell(line)
+        if keep_record and not report.failures:
+            record.write(found, report.digests)
+        return report
+
+
+def _is_of(registry: Registry, plugin: Plugin, kind: str, name: str) -> bool:
+    return registry.source[kind, name] == plugin.name
+
+
+def _lines(
+    report: Report,
+    registry: Registry,
+    plugin: Plugin,
+    mine: list[Component],
+    chosen: list[tuple[str, Component]],
+    examples: Examples,
+    known: Mapping[str, Any],
+) -> Iterator[Line]:
+    problems = _problems(lambda: declared.light_import(plugin)) + _problems(lambda: declared.readme(plugin, mine))
+    yield Line("plugin", plugin.name, "failed" if problems else "ok", "; ".join(problems))
+    for kind, component in chosen:
+        yield _line(report, registry, plugin, kind, component, examples, known)
+
+
+def _line(
+    report: Report,
+    registry: Registry,
+    plugin: Plugin,
+    kind: str,
+    component: Component,
+    examples: Examples,
+    known: Mapping[str, Any],
+) -> Line:
+    """Try one component; its line. What it raises is a failure of its own."""
+    problems = _problems(lambda: declared.described(component))
+    skipped: list[str] = []
+    notes: list[str] = []
+
+    def attempt(folder: Path) -> None:
+        example = examples.get(component.name) or example_of(
+            registry, plugin.module, kind, component, folder / "example"
+        )
+        reason = lacking(component, example)
+        if reason:
+            skipped.append(reason)
+            return
+        from .attempt import Attempt
+
+        trials = Attempt(folder, registry, kind, component, example)
+        digests = trials.run()
+        label = f"{kind} {component.name}"
+        report.digests[label] = record.entry(component, example, digests)
+        notes.extend([*trials.notes, record.compare(known.get(label), report.digests[label])])
+
+    with tempfile.TemporaryDirectory(prefix="reidbench-check-") as folder:
+        try:
+            problems += _problems(lambda: attempt(Path(folder).resolve()))
+        except NotApplicable as error:
+            skipped.append(str(error))
+    status = "failed" if problems else "skipped" if skipped else "ok"
+    return Line(kind, component.name, status, "; ".join(filter(None, problems or skipped or notes)))
+
+
+def _problems(trial: Callable[[], None]) -> list[str]:
+    """The sentence of what a trial found broken, if anything."""
+    from ..stages import describe
+
+    try:
+        trial()
+    except Broken as error:
+        return [str(error)]
+    except NotApplicable:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it is told as its failure
+        return [f"run: {describe(error)}"]
+    return []
+
+
+@contextmanager
+def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
+    """The loaded plugin of that name or path; one that is only a path is made known meanwhile."""
+    from ..testing import installed
+
+    path = Path(plugin)
+    registry = plugins.load()
+    loaded = [one for one in registry.plugins.values() if _answers_to(one, str(plugin), path)]
+    if len(loaded) == 1:
+        yield registry, loaded[0]
+    elif loaded:
+        raise PluginError(f"{plugin} is several plugins: {', '.join(one.name for one in loaded)}")
+    elif path.exists():
+        with installed(path) as name:
+            registry = plugins.load()
+            if name in registry.broken:
+                raise PluginError(f"plugin {name} cannot be loaded: {plugins.one_line(registry.broken[name])}")
+            yield registry, registry.plugins[name]
+    else:
+        broken = [name for name in registry.broken if _same(str(plugin), name.partition(":")[0])]
+        why = f" could be loaded: {plugins.one_line(registry.broken[broken[0]])}" if broken else ""
+        known = f" (known: {', '.join(registry.plugins)}; or the path of one)" if not broken else ""
+        raise PluginError(f"no plugin {plugins.printable(str(plugin))!r}{why}{known}")
+
+
+def _answers_to(plugin: Plugin, name: str, path: Path) -> bool:
+    distribution, _, entry = plugin.name.partition(":")
+    file = Path(plugin.file)
+    if path.exists() and path.resolve() in (file.resolve(), file.resolve().parent):
+        return file.name == "__init__.py" or path.is_file()
+    return any(_same(name, known) for known in (plugin.name, distribution, entry, plugin.module) if known)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.replace("_", "-").lower() == other.replace("_", "-").lower()
+
+
+@contextmanager
+def _on_the_cpu() -> Iterator[None]:
+    """Hide accelerators: bits are promised to be the same on a CPU only."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before

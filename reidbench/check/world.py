@@ -1,0 +1,152 @@
+"""The tiny world that components are tried in: two small data sets, a store, and the stages that come before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from ..components import Component, NestedKind
+from ..config import STEPS, _Reader
+from ..errors import PluginError
+from ..plan import NotApplicable, Stage, _Expansion
+from ..plugins import Registry
+from ..runner import Runner
+from ..stages import _provenance, _Run, limited_threads
+from ..store import Store
+from ..yamlfile import Tree
+from .examples import Example
+
+FOLDERS = "market-folder"  # the reader of the folders that reidbench.testing writes
+RENDERED = "synthetic"  # for components that use the truth
+BACKBONES = ("resnet-tiny", "vit-tiny")  # tried first, for they are small
+SEED = 3
+
+
+class World:
+    """Data, networks and stages for trying one component; everything lies under `folder`."""
+
+    def __init__(self, folder: Path, registry: Registry, example: Example, truth: bool) -> None:
+        self.folder = folder
+        self.registry = registry
+        self.example = example
+        self.truth = truth
+        self.store = Store(folder / "store")
+        self.reader = _Reader(Tree(folder / "check.yaml", {}, {}), registry)
+        self.runs = 0
+
+    # ------------------------------------------------------------------ choices
+    def choice(self, kind: str, value: Any) -> Choice:
+        """A component as a matrix file would choose it. Raises PluginError with every mistake."""
+        found = self.reader.choice(kind, value, (kind,))
+        if found is None or self.reader.problems:
+            problems = [problem.partition(": ")[2] for problem in self.reader.problems]
+            raise PluginError("; ".join(problems) or f"{value!r} is no {kind}")
+        return found
+
+    def backbone_for(self, component: Component) -> Choice:
+        """The example's backbone, or the first small one that provides what the component requires."""
+        if self.example.backbone is not None:
+            return self.choice("backbone", self.example.backbone)
+        names = [name for name in BACKBONES if ("backbone", name) in self.registry.components]
+        others = [name for name in self.registry.names("backbone") if name not in names]
+        for name in [*names, *others]:
+            known = self.registry.get("backbone", name)
+            narrow = {"width": 4} if "width" in known.params.model_fields else {}
+            choice = self.choice("backbone", {"use": name, **narrow})
+            if component.requires <= known.provided(choice.params):
+                return choice
+        raise NotApplicable(f"no backbone provides {', '.join(sorted(component.requires))}")
+
+    # ------------------------------------------------------------------ plan
+    @cached_property
+    def benchmark(self) -> Benchmark:
+        """One task of two data sets."""
+        size = self.example.image_size
+        return Benchmark(
+            self.folder / "check.yaml", "check", size, 1, "32-true", 1, (SEED,), (SEED,), SEED,
+            {"source": self._data(0), "target": self._data(1)}, (self.task,), (), (),
+        )  # fmt: skip
+
+    @cached_property
+    def task(self) -> Task:
+        """Source and target are two sets; the source is also the pool and the auxiliary set."""
+        source = (DataRef("source"),)
+        return Task("check", DataRef("target"), source, source, source)
+
+    def _data(self, number: int) -> DataSource:
+        name = ("source", "target")[number]
+        if self.truth:
+            value = {"use": RENDERED, "world": ("plaza", "station")[number], "size": "tiny"}
+            return DataSource(name, self.choice("dataset", value), None)
+        from ..testing import write_market_folder
+
+        root = write_market_folder(self.folder / "data" / name, images=4, size=(48, 24), seed=number)
+        return DataSource(name, self.choice("dataset", FOLDERS), root)
+
+    def plan(self, kind: str, component: Component) -> tuple[Stage, _Expansion]:
+        """The stage that runs a component with its example. Raises NotApplicable when there can be none."""
+        value = {"use": component.name, **self.example.params}
+        choice = self.choice(kind, value)
+        backbone = self.backbone_for(component) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
+        expansion = _Expansion(self.benchmark, self.registry)
+        recipe = Recipe("check", backbone)
+        if kind == "preparer":
+            _, key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task)
+        elif kind == "evaluator":
+            untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", "none")),))
+            key = expansion.evaluate(choice, [expansion.embed(untrained, self.task, SEED, SEED)], recipe, self.task, 0)
+        else:
+            key = self._step(expansion, kind, choice, recipe)
+        return expansion.result.stages[key], expansion
+
+    def _step(self, expansion: _Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
+        kinds = {value: key for key, value in STEPS.items()}
+        steps = [item for step in self.example.before for item in step.items()] if kind == "adapter" else []
+        parent: tuple[str, str] | None = None
+        chosen = [(name, self.choice(STEPS[name], value)) for name, value in steps]
+        for name, one in [*chosen, (kinds[kind], choice)]:
+            expansion.check(name, one, recipe, self.task)
+            parent = (name, expansion.step(name, one, recipe, self.task, SEED, parent))
+        assert parent is not None
+        return parent[1]
+
+    # ------------------------------------------------------------------ runs
+    def spec(self, stage: Stage, expansion: _Expansion) -> dict[str, Any]:
+        """What a worker would be given."""
+        made = Runner(expansion.result, self.store, None, _Silent(), self.registry.disabled).spec(stage)
+        spec: dict[str, Any] = json.loads(json.dumps(made))
+        return spec
+
+    def make_parents(self, stage: Stage, expansion: _Expansion) -> None:
+        """Run and publish whatever the stage needs, parents first."""
+        for key in stage.needs:
+            if self.store.has(key):
+                continue
+            parent = expansion.result.stages[key]
+            self.make_parents(parent, expansion)
+            with self.store.publishing(key) as (folder, manifest), limited_threads(1):
+                spec = self.spec(parent, expansion)
+                manifest.update(_provenance(spec, self.registry))
+                run = _Run(spec, self.store, self.registry, folder, lambda event: None)
+                manifest["metrics"] = run.run(manifest)
+
+    def new_folder(self) -> Path:
+        """A name for the folder of one more run."""
+        self.runs += 1
+        (self.folder / "runs").mkdir(exist_ok=True)
+        return self.folder / "runs" / str(self.runs)
+
+
+class _Silent:
+    """A display that shows nothing."""
+
+    def begin(self, stages: int) -> None: ...
+    def more(self, stages: int) -> None: ...
+    def started(self, stage: Stage) -> None: ...
+    def event(self, stage: Stage, event: Mapping[str, Any]) -> None: ...
+    def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None: ...
+    def note(self, text: str) -> None: ...

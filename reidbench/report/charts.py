@@ -1,0 +1,82 @@
+"""The charts of the page as plotly figures: numbers and names, to which the page gives colours."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .curves import Cost, Curve, costs, curves
+from .formats import NAMES, visible
+from .provenance import Evidence
+from .results import Leaderboard
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star", "x")
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any]:
+    """CMC and cost figures by "TASK-EVALUATOR" (their numbers); None where nothing can be drawn yet."""
+    found: dict[str, Any] = {}
+    style = {method: number for number, method in enumerate(board.methods)}
+    for t, task in enumerate(board.tasks):
+        for e, evaluator in enumerate(board.evaluators):
+            drawn = curves(board, evidence, task, evaluator)
+            spent = costs(board, evidence, task, evaluator, metric)
+            found[f"{t}-{e}"] = {
+                "cmc": _cmc_figure(drawn, style) if drawn else None,
+                "cost": _cost_figure(spent, style, NAMES.get(metric, metric)) if spent else None,
+            }
+    return found
+
+
+def text(name: str) -> str:
+    """Text for plotly, which takes some HTML for markup."""
+    return html.escape(visible(name), quote=False)
+
+
+def _trace(number: int) -> dict[str, Any]:
+    """Marks that tell methods apart without colour; the page gives the colour, by number."""
+    return {"symbol": SYMBOLS[number % len(SYMBOLS)], "dash": DASHES[number // 2 % len(DASHES)]}
+
+
+def _cmc_figure(drawn: Sequence[Curve], style: Mapping[str, int]) -> dict[str, Any]:
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout={"template": None, "hovermode": "closest"})
+    for curve in drawn:
+        look = _trace(style[curve.method])
+        figure.add_scatter(
+            x=list(curve.ranks),
+            y=[round(100 * value, 3) for value in curve.values],
+            name=text(curve.method),
+            mode="lines" if len(curve.ranks) > 10 else "lines+markers",
+            line={"dash": look["dash"], "width": 2},
+            meta=style[curve.method],
+            hovertemplate="rank %{x}: %{y:.1f} %<extra>%{fullData.name}</extra>",
+        )
+    figure.update_xaxes(title="rank", range=[0.5, max(curve.ranks[-1] for curve in drawn) + 0.5])
+    figure.update_yaxes(title="queries with a true match, %", range=[0, 101])
+    return json.loads(figure.to_json())  # type: ignore[no-any-return]
+
+
+def _cost_figure(spent: Sequence[Cost], style: Mapping[str, int], label: str) -> dict[str, Any]:
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout={"template": None, "hovermode": "closest"})
+    for cost in spent:
+        mean, interval = cost.summary.mean, cost.summary.ci95
+        figure.add_scatter(
+            x=[round(max(cost.seconds, 0.01), 2)],
+            y=[round(100 * mean, 2)],
+            error_y={"array": [round(100 * (interval[1] - mean), 2)] if interval else [0]},
+            name=text(cost.method),
+            mode="markers",
+            marker={"symbol": _trace(style[cost.method])["symbol"], "size": 11},
+            meta=style[cost.method],
+            hovertemplate=f"%{{x}} s, {text(label)} %{{y:.1f}} %<extra>%{{fullData.name}}</extra>",
+        )
+    figure.update_xaxes(title="training, seconds (log)", type="log")
+    figure.update_yaxes(title=f"{text(label)}, %", rangemode="tozero")
+    return json.loads(figure.to_json())  # type: ignore[no-any-return]

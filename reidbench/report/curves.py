@@ -1,0 +1,104 @@
+"""What charts are drawn from: CMC curves, and accuracy against training time. Numbers only, no drawing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..store import Artifact, DamagedArtifact
+from .provenance import Evidence
+from .results import Leaderboard, Result, Summary
+
+RANKS = 50
+
+
+@dataclass(frozen=True)
+class Curve:
+    """CMC of one method: the share of queries (a fraction) with a true match among the first `ranks[i]`."""
+
+    method: str
+    ranks: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One method's metric against the wall seconds of all training behind it, both means over seeds."""
+
+    method: str
+    seconds: float
+    summary: Summary
+
+
+def curves(board: Leaderboard, evidence: Evidence, task: str, evaluator: str) -> list[Curve]:
+    """The CMC curves of all methods of a column, the mean over seeds, up to rank 50.
+
+    An evaluator that keeps no `first_hit` per query, or counts in another way, gives the ranks of its metrics only.
+    """
+    found = []
+    for method in board.methods:
+        each = [_curve(r, evidence) for r in board.cell(method, task, evaluator) if r.status == "ok"]
+        shared = sorted(set(each[0]).intersection(*each[1:])) if each else []
+        if shared:
+            means = [sum(curve[rank] for curve in each) / len(each) for rank in shared]
+            found.append(Curve(method, tuple(shared), tuple(means)))
+    return found
+
+
+def costs(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, metric: str) -> list[Cost]:
+    """Metric and training seconds of the methods of a column, where both are known."""
+    found = []
+    for method in board.methods:
+        summary = board.summarised(method, task, evaluator).get(metric)
+        seconds = evidence.mean_seconds(board.cell(method, task, evaluator))
+        if summary is not None and seconds is not None:
+            found.append(Cost(method, seconds, summary))
+    return found
+
+
+def _curve(result: Result, evidence: Evidence) -> dict[int, float]:
+    """Rank to share. The whole curve only if it passes through the metrics that the evaluator reported."""
+    points = {
+        int(name[3:]): value for name, value in result.metrics.items() if name[:3] == "cmc" and name[3:].isdigit()
+    }
+    whole = _whole(result, evidence)
+    agrees = all(abs(whole[rank] - value) < 1e-9 for rank, value in points.items() if rank in whole)
+    return whole if points and whole and agrees else points
+
+
+def _whole(result: Result, evidence: Evidence) -> dict[int, float]:
+    try:
+        artifact = evidence.store.read(result.row.key or "")
+    except (KeyError, DamagedArtifact):
+        return {}
+    arrays = read_arrays(artifact, "per_query.npz")
+    first, valid = (arrays.get(name, np.zeros(0)) for name in ("first_hit", "valid"))
+    if (first.dtype.kind, valid.dtype.kind) != ("i", "b") or first.shape != valid.shape:
+        return {}
+    zero = read_notes(artifact).get("rules", {}).get("invalid") == "zero"
+    count = len(first) if zero else int(valid.sum())
+    hits = np.bincount(first[valid & (first > 0)].clip(max=RANKS + 1), minlength=RANKS + 2)[1 : RANKS + 1].cumsum()
+    return {rank: float(hits[rank - 1]) / count for rank in range(1, RANKS + 1)} if count else {}
+
+
+def read_arrays(artifact: Artifact, name: str) -> dict[str, Any]:
+    """The arrays of an .npz of an artifact; none when it has no such file, or holds Python objects."""
+    file = artifact.path / name
+    if not file.is_file():
+        return {}
+    with np.load(file, allow_pickle=False) as loaded:
+        try:
+            return {key: loaded[key] for key in loaded.files}
+        except ValueError:
+            return {}
+
+
+def read_notes(artifact: Artifact) -> Mapping[str, Any]:
+    """What an evaluator noted beside its numbers."""
+    file = artifact.path / "notes.json"
+    notes = json.loads(file.read_text()) if file.is_file() else {}
+    return notes if isinstance(notes, dict) else {}

@@ -1,0 +1,14 @@
+"""Libraries that only some formats need: told in one sentence when they are not there."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from ..errors import ReidbenchError
+
+
+def require(what: str, *modules: str) -> None:
+    """Raise ReidbenchError, with the command that cures it, when a module of the extra `report` is missing."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ReidbenchError(f"{what} needs {', '.join(missing)}: pip install 'reidbench[report]'")

@@ -1,0 +1,109 @@
+"""The leaderboard as a LaTeX table (booktabs): two metrics a task, bold only where noise cannot explain the lead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .formats import NAMES, STATUS_WORDS, visible
+from .results import Leaderboard, Place, places
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "[": "{[}",  # after \\ a bare bracket would be its optional argument
+    "]": "{]}",
+    "*": "{*}",  # and a bare star would be its starred form
+}
+NOTE = (
+    "Mean and standard deviation over seeds in \\%. Bold: beyond noise better than every comparable row of its column "
+    "and evaluator (paired over seeds, 95\\,\\%); where nothing is bold, the best are tied."
+)
+
+
+def latex(board: Leaderboard, metric: str) -> str:
+    r"""A `table` with `tabular` of methods and tasks, `metric` and R1 (of R1 itself: mAP); needs booktabs, textcomp."""
+    shown = [name for name in dict.fromkeys((metric, "cmc1", "mAP")) if name in board.metrics][:2]
+    several = len(board.evaluators) > 1
+    lead = 2 if several else 1
+    lines = [
+        r"% \usepackage[T1]{fontenc} \usepackage{booktabs,textcomp}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(board.title)}. {NOTE}}}",
+        rf"\begin{{tabular}}{{{'l' * lead}{'r' * (len(shown) * len(board.tasks))}}}",
+        r"\toprule",
+        *_header(board.tasks, shown, lead),
+        r"\midrule",
+        *_rows(board, shown, several),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _header(tasks: Sequence[str], shown: Sequence[str], lead: int) -> list[str]:
+    width = len(shown)
+    titles = [rf"\multicolumn{{{width}}}{{c}}{{{escape(task)}}}" for task in tasks] if width else []
+    rules = [
+        rf"\cmidrule(lr){{{lead + 1 + width * number}-{lead + width * (number + 1)}}}" for number in range(len(tasks))
+    ]
+    names = [escape(NAMES.get(name, name)) for _ in tasks for name in shown]
+    first = ["Method", "Evaluator"][:lead]
+    return [_line([*[""] * lead, *titles]), " ".join(rules if width else []), _line([*first, *names])]
+
+
+def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
+    stands = {
+        (task, evaluator, name): places(board, task, evaluator, name)
+        for task in board.tasks
+        for evaluator in board.evaluators
+        for name in shown
+    }
+    lines = []
+    for method in board.methods:
+        for evaluator in board.evaluators:
+            cells = [
+                _cell(board, method, task, evaluator, name, stands[task, evaluator, name].get(method))
+                for task in board.tasks
+                for name in shown
+            ]
+            lines.append(_line([escape(method), *([escape(evaluator)] if several else []), *cells]))
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, place: Place | None) -> str:
+    found = board.summarised(method, task, evaluator).get(metric)
+    if found is None:
+        results = board.cell(method, task, evaluator)
+        word = STATUS_WORDS.get(results[0].status, "") if results else ""
+        return {"not applicable": "n/a", "": "--"}.get(word, word)
+    mean = f"{100 * found.mean:.1f}"
+    if place is not None and place.rivals > 1 and place.beats == place.rivals - 1:
+        mean = rf"\textbf{{{mean}}}"
+    return mean if found.sd is None else rf"{mean} {{\footnotesize $\pm$ {100 * found.sd:.1f}}}"
+
+
+def escape(text: str) -> str:
+    """Text of plugins and files as LaTeX that prints it: no command, no maths, no line break of its own."""
+    plain = "".join(SPECIAL.get(char, char) for char in visible(text))
+    return re.sub(r"([-,])(?=\1)", r"\1{}", plain)  # -- and ,, would become one other character

@@ -1,0 +1,221 @@
+"""Where a number comes from: its recipe, versions, seeds, data, the command that makes it again, what is published."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..benchmark import Choice, Recipe
+from ..components import Component
+from ..plan import Plan, Stage, evaluator_labels
+from ..store import DamagedArtifact, Store
+from .results import Leaderboard, Result
+
+TRAINING = ("select", "pretrain", "prepare", "finetune", "adapt")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One component of a recipe with its parameters."""
+
+    kind: str
+    component: Component
+    params: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set that a row used; `fingerprint` is its key, which changes with its content."""
+
+    name: str
+    use: str
+    params: str
+    roles: str
+    counts: str
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Made:
+    """One stage behind a row, as its manifest tells it; `seconds` is None when the artifact is gone."""
+
+    label: str
+    plugin: str
+    source: str
+    seconds: float | None
+    key: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything that stands behind one cell: a method on a task by an evaluator."""
+
+    command: str
+    steps: tuple[Step, ...]
+    settings: str
+    data: tuple[Data, ...]
+    versions: Mapping[str, str]
+    platforms: tuple[str, ...]
+    made: tuple[Made, ...]
+
+
+class Evidence:
+    """Reads the manifests behind rows, each once."""
+
+    def __init__(self, plan: Plan, store: Store, arguments: Sequence[str] = ()) -> None:
+        self.plan = plan
+        self.store = store
+        self.arguments = tuple(arguments)  # of the command line that read the file, like --set seeds=[0]
+        self._manifests: dict[str, Mapping[str, Any] | None] = {}
+
+    def manifest(self, key: str) -> Mapping[str, Any] | None:
+        """The manifest of a stage, or None when it was not run, was cleaned away, or is damaged."""
+        if key not in self._manifests:
+            try:
+                self._manifests[key] = self.store.manifest(key).manifest
+            except (KeyError, DamagedArtifact):
+                self._manifests[key] = None
+        return self._manifests[key]
+
+    def behind(self, key: str) -> list[Stage]:
+        """The stage of that key and all that it needs, parents first."""
+        wanted, waiting = {key}, [key]
+        while waiting:
+            new = set(self.plan.stages[waiting.pop()].needs) - wanted
+            wanted |= new
+            waiting += new
+        return [self.plan.stages[found] for found in sorted(wanted, key=self._order.__getitem__)]
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {key: number for number, key in enumerate(self.plan.stages)}
+
+    def training_seconds(self, key: str) -> float | None:
+        """Wall seconds of all training behind a row, what it shares with others in full; None if some are unknown."""
+        total = 0.0
+        for stage in self.behind(key):
+            if stage.kind in TRAINING:
+                manifest = self.manifest(stage.key)
+                if manifest is None:
+                    return None
+                total += float(manifest["seconds"])
+        return total
+
+    def mean_seconds(self, results: Sequence[Result]) -> float | None:
+        """Training seconds of a cell, the mean over its results that have a number."""
+        keys = [result.row.key for result in results if result.status == "ok" and result.row.key]
+        seconds = [found for key in keys if (found := self.training_seconds(key)) is not None]
+        return sum(seconds) / len(seconds) if keys and len(seconds) == len(keys) else None
+
+    # ------------------------------------------------------------------ one cell
+    def provenance(self, board: Leaderboard, method: str, task: str, evaluator: str) -> Provenance:
+        """What stands behind a cell; stages and versions are those of its first result that has a number."""
+        results = board.cell(method, task, evaluator)
+        key = next((r.row.key for r in results if r.status == "ok"), results[0].row.key)
+        stages = self.behind(key) if key else []
+        manifests = [found for stage in stages if (found := self.manifest(stage.key)) is not None]
+        return Provenance(
+            self.command(method, task),
+            tuple(self.steps(method, evaluator)),
+            self.settings(),
+            tuple(self._data(stages)),
+            _versions(manifests),
+            tuple(dict.fromkeys(str(manifest["platform"]) for manifest in manifests)),
+            tuple(_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"),
+        )
+
+    def command(self, method: str, task: str) -> str:
+        """The command that makes a cell again, in the folder of the matrix file."""
+        only = glob.escape(f"{method}/{task}")
+        return shlex.join(["reidbench", "run", self.plan.benchmark.file.name, "--only", only, *self.arguments])
+
+    def steps(self, method: str, evaluator: str) -> Iterator[Step]:
+        """Backbone, steps with what is nested in them, evaluator; an ensemble has the steps of its parts."""
+        benchmark = self.plan.benchmark
+        recipes = {recipe.name: recipe for recipe in benchmark.methods}
+        own = recipes[method]
+        for part in [recipes[name] for name in own.ensemble] or [own]:
+            prefix = f"{part.name}: " if own.ensemble else ""
+            yield from (Step(prefix + kind, choice.component, _params(choice)) for kind, choice in _choices(part))
+        labels = evaluator_labels(benchmark.evaluate)
+        judge = benchmark.evaluate[labels.index(evaluator)]
+        yield Step("evaluate", judge.component, _params(judge))
+
+    def settings(self) -> str:
+        """What holds for the whole matrix."""
+        benchmark = self.plan.benchmark
+        height, width = benchmark.image_size
+        threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
+        return f"images {height}x{width}, {threads}, precision {benchmark.precision}"
+
+    def file_hash(self) -> str:
+        """SHA-256 of the matrix file, or empty when it is gone."""
+        try:
+            return hashlib.sha256(self.plan.benchmark.file.read_bytes()).hexdigest()
+        except OSError:
+            return ""
+
+    def _data(self, stages: Sequence[Stage]) -> Iterator[Data]:
+        for stage in stages:
+            if stage.kind == "data":
+                manifest = self.manifest(stage.key)
+                roles = dict.fromkeys(_role(given) for user in stages for given in user.data if given.key == stage.key)
+                metrics = manifest["metrics"] if manifest else {}
+                yield Data(
+                    stage.label.removeprefix("data "),
+                    stage.use,
+                    compact(stage.params),
+                    ", ".join(roles),
+                    ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in metrics.items()),
+                    stage.key,
+                    tuple(manifest.get("notes", ())) if manifest else (),
+                )
+
+
+def _role(given: Any) -> str:
+    few = f", {given.identities} identities" if given.identities is not None else ""
+    return f"{given.role} ({given.part}{few}{', no labels' if given.hidden else ''})"
+
+
+def _choices(recipe: Recipe) -> Iterator[tuple[str, Choice]]:
+    yield "backbone", recipe.backbone
+    for kind, choice in recipe.steps:
+        yield from _nested(choice)
+        yield kind, choice
+
+
+def _nested(choice: Choice) -> Iterator[tuple[str, Choice]]:
+    for name, (inner, _) in choice.nested.items():
+        yield from _nested(inner)
+        yield name, inner
+
+
+def _params(choice: Choice) -> str:
+    return compact(choice.resolved)
+
+
+def compact(params: Mapping[str, Any]) -> str:
+    """Parameters as one line."""
+    return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in params.items())
+
+
+def _versions(manifests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Versions by distribution; several where the stages of a row were made with different ones."""
+    found: dict[str, dict[str, None]] = {}
+    for manifest in manifests:
+        for name, version in manifest["versions"].items():
+            found.setdefault(name, {})[str(version)] = None
+    return {name: ", ".join(versions) for name, versions in found.items()}
+
+
+def _made(stage: Stage, manifest: Mapping[str, Any] | None) -> Made:
+    if manifest is None:
+        return Made(stage.label, "", "", None, stage.key)
+    return Made(stage.label, str(manifest["plugin"]), str(manifest["source"]), float(manifest["seconds"]), stage.key)

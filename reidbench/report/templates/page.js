@@ -1,0 +1,137 @@
+// The page's own code; DataTables stands before it as `tableLibrary`, plotly as window.Plotly.
+const byId = (id) => document.getElementById(id);
+const json = (id) => JSON.parse(byId(id).textContent);
+
+// ---------------------------------------------------------------- the table
+const board = byId("board");
+const table = new tableLibrary(board, {
+  paging: false,
+  info: false,
+  autoWidth: false,
+  order: [],
+  layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
+  language: { zeroRecords: "No row fits the filters." },
+});
+
+const filters = ["task", "evaluator", "protocol"];
+const chosen = (id) => {
+  const select = byId(id);
+  return select.value === "" ? null : select.options[select.selectedIndex].textContent;
+};
+
+table.search.fixed("filters", (text, data, index) => {
+  const row = table.row(index).node();
+  return filters.every((id) => chosen(id) === null || row.dataset[id] === chosen(id));
+});
+
+function refresh() {
+  table.search(byId("search").value).draw();
+  for (const list of document.querySelectorAll("details.ranked")) {
+    list.hidden = ["task", "evaluator"].some((id) => chosen(id) !== null && list.dataset[id] !== chosen(id));
+  }
+}
+
+table.on("draw", () => {
+  byId("count").textContent = `${table.rows({ search: "applied" }).count()} of ${table.rows().count()} rows`;
+  // Brackets around ties make sense only where ties stand together: in the page's own order.
+  board.classList.toggle("grouped", table.order().length === 0 && !byId("search").value);
+});
+
+for (const id of filters) {
+  byId(id).addEventListener("change", () => {
+    refresh();
+    const charts = byId(`chart-${id}`);
+    if (charts && byId(id).value !== "") {
+      charts.value = byId(id).value;
+      drawCharts();
+    }
+  });
+}
+byId("search").addEventListener("input", refresh);
+byId("filters").addEventListener("submit", (event) => event.preventDefault());
+byId("filters").addEventListener("reset", () => {
+  setTimeout(() => {
+    table.order([]);
+    refresh();
+  });
+});
+
+board.addEventListener("click", (event) => {
+  const button = event.target.closest("button.open");
+  if (!button) return;
+  const line = button.closest("tr");
+  const row = table.row(line);
+  const open = row.child.isShown();
+  if (open) {
+    row.child.hide();
+  } else {
+    row.child(byId(`detail-${line.dataset.number}`).content.firstElementChild.cloneNode(true)).show();
+  }
+  button.setAttribute("aria-expanded", String(!open));
+});
+
+// ---------------------------------------------------------------- charts
+const figures = json("chart-data");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colours = {
+  light: ["#0b5cad", "#b34700", "#1a7f37", "#8250df", "#b42371", "#6b5900", "#00737d", "#57606a"],
+  dark: ["#6cb2ff", "#ffa657", "#56d364", "#d2a8ff", "#ff9bce", "#e3c94a", "#4fd6e0", "#c3ccd6"],
+};
+
+function layoutOf(figure) {
+  const style = getComputedStyle(document.documentElement);
+  const fore = style.getPropertyValue("--fore");
+  const axis = { gridcolor: style.getPropertyValue("--line"), zeroline: false, automargin: true, fixedrange: false };
+  return {
+    ...figure.layout,
+    font: { color: fore, family: "system-ui, sans-serif", size: 13 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: style.getPropertyValue("--soft"), activecolor: fore },
+    margin: { l: 50, r: 10, t: 34, b: 45 },
+    showlegend: true,
+    legend: { orientation: "h", y: -0.18, yanchor: "top" },
+    xaxis: { ...figure.layout.xaxis, ...axis },
+    yaxis: { ...figure.layout.yaxis, ...axis },
+  };
+}
+
+function coloured(trace) {
+  const list = colours[dark.matches ? "dark" : "light"];
+  const colour = list[trace.meta % list.length];
+  return {
+    ...trace,
+    line: { ...trace.line, color: colour },
+    marker: { ...trace.marker, color: colour },
+    error_y: trace.error_y && { ...trace.error_y, color: colour },
+  };
+}
+
+function drawCharts() {
+  const found = figures[`${byId("chart-task").value}-${byId("chart-evaluator").value}`] ?? {};
+  for (const id of ["cmc", "cost"]) {
+    const figure = found[id];
+    if (figure) {
+      const buttons = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
+      const options = { responsive: true, displaylogo: false, modeBarButtons: buttons };
+      Plotly.react(byId(id), figure.data.map(coloured), layoutOf(figure), options);
+    } else {
+      Plotly.purge(byId(id));
+      byId(id).textContent = "no numbers yet";
+    }
+  }
+}
+for (const id of ["chart-task", "chart-evaluator"]) byId(id).addEventListener("change", drawCharts);
+dark.addEventListener("change", drawCharts);
+
+// ---------------------------------------------------------------- pictures, only of the lists that are opened
+const pictures = json("thumbnails");
+for (const list of document.querySelectorAll("details.ranked")) {
+  list.addEventListener("toggle", () => {
+    for (const image of list.querySelectorAll("img[data-picture]:not([src])")) image.src = pictures[image.dataset.picture];
+  });
+}
+
+refresh();
+drawCharts();
+document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,42 @@
+"""example-people: ROOT/train/12/c2_7.png is picture 7 of person 12 by camera 2."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from reidbench import Dataset, Params, Sample, Split
+from reidbench.errors import DataError
+from reidbench.testing import Example, write_market_folder
+
+NAME = re.compile(r"(\d+)/c(\d+)_\d+\.png")
+
+
+def open_people(params: Params, root: Path, cache: Path) -> Dataset:
+    """Read the three parts. Strays are named in the notes; raises DataError when there is no picture at all."""
+    parts, strays = {}, []
+    for part in ("train", "query", "gallery"):
+        samples = []
+        for path in sorted((root / part).rglob("*.png")):  # sorted: the order must not depend on the disk
+            found = NAME.fullmatch(path.relative_to(root / part).as_posix())
+            if found is None:
+                strays.append(path.name)
+                continue
+            samples.append(Sample(path.relative_to(root).as_posix(), int(found[1]), int(found[2]) - 1))
+        parts[part] = Split(root, samples)
+    if not any(len(split) for split in parts.values()):
+        raise DataError(f"{root}: no picture like train/12/c2_7.png")
+    notes = (f"{len(strays)} files do not belong, first {strays[0]}",) if strays else ()
+    return Dataset("example-people", root, **parts, notes=notes)
+
+
+def example(folder: Path) -> Example:
+    """A tiny set in that layout, for `reidbench check`."""
+    market = write_market_folder(folder / "market")
+    for part, name in (("train", "bounding_box_train"), ("query", "query"), ("gallery", "bounding_box_test")):
+        for path in (market / name).iterdir():
+            pid, camera, number, _ = path.stem.split("_")
+            place = folder / "people" / part / str(int(pid)) / f"{camera.partition('s')[0]}_{int(number)}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
+    return Example(root=folder / "people")

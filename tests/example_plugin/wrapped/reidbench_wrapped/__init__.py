@@ -1,0 +1,12 @@
+from pydantic import Field
+
+from reidbench import Component, FileParam, Params, hookimpl
+
+
+class TheirParams(Params):
+    weights: FileParam = Field(description="their checkpoint: a state dict")
+
+
+@hookimpl
+def reidbench_finetuners():
+    yield Component("theirs", "reidbench_wrapped.model:load", TheirParams, summary="theirs", provides={"label-free"})

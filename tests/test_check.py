@@ -1,0 +1,354 @@
+"""The contract suite finds what is broken, one line for each component, and lets the sound ones pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from reidbench import check, cli, plugins
+from reidbench.check.examples import small
+from reidbench.errors import PluginError
+from reidbench.testing import check_plugin, installed
+
+HEAD = """
+from pydantic import Field
+from reidbench import Component, Params, hookimpl
+
+TRAINED = {names}
+
+
+class Epochs(Params):
+    epochs: int = Field(50, ge=1, description="passes")
+
+
+class Mute(Params):
+    strength: int = 1
+    words: str = Field("", description="told")
+
+
+class Required(Params):
+    file: str = Field(description="a file")
+
+
+@hookimpl
+def reidbench_finetuners():
+    for name in TRAINED:
+        yield Component(name, "broken.code:" + name.replace("-", "_"), Epochs, summary="x", provides={{"label-free"}})
+    yield Component("mute", "broken.code:sound", Mute, provides={{"label-free"}})
+    yield Component("needy", "broken.code:sound", Required, summary="x", provides={{"label-free"}})
+    yield Component("wrong-example", "broken.code:sound", Epochs, summary="x", provides={{"label-free"}})
+
+
+@hookimpl
+def reidbench_selectors():
+    yield Component("twice", "broken.code:twice", summary="x")
+
+
+@hookimpl
+def reidbench_evaluators():
+    yield Component("rolling", "broken.code:rolling", summary="x")
+    yield Component("too-few", "broken.code:too_few", summary="x")
+
+
+@hookimpl
+def reidbench_datasets():
+    yield Component("strange-pids", "broken.code:strange_pids", summary="x")
+    yield Component("rootless", "broken.code:strange_pids", summary="x", requires={{"root"}})
+
+
+CHECK = {{"wrong-example": {{"epochs": 0}}}}
+"""
+CODE = '''
+import random
+import numpy as np
+import torch
+from reidbench import Dataset, Metrics, Sample, Selection, Split
+from reidbench.training import BackboneEmbedder, Embedder, Preprocess, stream
+
+
+class Counter:
+    """State that a checkpoint can take."""
+    value = 0.0
+    def state_dict(self): return {"value": self.value}
+    def load_state_dict(self, state): self.value = state["value"]
+
+
+class Shift(Embedder):
+    def __init__(self, preprocess, shift, mode=""):
+        super().__init__(preprocess=preprocess, shift=shift, mode=mode)
+        self.register_buffer("value", torch.tensor(float(shift)))
+        self.mode = mode
+        self.hidden = 0.0
+        self.drop = torch.nn.Dropout() if mode == "drop" else None
+    def forward(self, images, camids=None):
+        vector = images.mean((2, 3)) + self.value + self.hidden
+        if self.mode == "batch": vector = vector - vector.mean(0)
+        if self.mode == "flat": vector = vector.flatten()
+        if self.mode == "camera" and camids is not None: vector = vector + camids[:, None]
+        return vector
+
+
+def train(ctx, draw, mode="", forget=False, name="counter"):
+    generator, counter = stream(ctx.seed, "steps"), Counter()
+    total = 0.0
+    for epoch in ctx.checkpoint.epochs(ctx.params.epochs, **{name: counter, "generator": generator}):
+        step = draw(generator)
+        counter.value += step
+        total += step
+        ctx.log({"value": counter.value})
+    return Shift(Preprocess(ctx.image_size), total if forget else counter.value, mode)
+
+
+def own(generator): return float(torch.rand(1, generator=generator))
+def sound(ctx): return train(ctx, own) if hasattr(ctx.params, "epochs") else Shift(Preprocess(ctx.image_size), 0.0)
+def unseeded(ctx): return train(ctx, lambda g: float(np.random.default_rng().random()))
+def numpy_global(ctx): return train(ctx, lambda g: float(np.random.rand()))
+def python_global(ctx): return train(ctx, lambda g: random.random())
+def torch_global(ctx): return train(ctx, lambda g: float(torch.rand(1)))
+def dropping(ctx): return train(ctx, lambda g: float(torch.nn.Dropout()(torch.ones(16)).sum()), "drop")
+def forgetful(ctx): return train(ctx, own, forget=True)
+def nameless(ctx): return train(ctx, own, name=ctx.out.name)
+def batchy(ctx): return train(ctx, own, "batch")
+def flat(ctx): return train(ctx, own, "flat")
+def camera(ctx): return train(ctx, own, "camera")
+def raising(ctx): raise ValueError("no such thing")
+
+
+def unrebuilt(ctx):
+    embedder = train(ctx, own)
+    embedder.hidden = 1.0
+    return embedder
+
+
+def setter(ctx):
+    torch.set_default_dtype(torch.float64)
+    return Shift(Preprocess(ctx.image_size), 0.5)
+
+
+def stray(ctx):
+    open("notes.txt", "w").close()
+    return train(ctx, own)
+
+
+def spoiler(ctx):
+    image = ctx.source.root / ctx.source.paths[0]
+    image.write_bytes(image.read_bytes() + b" ")
+    return train(ctx, own)
+
+
+def twice(ctx): return Selection(np.array([1, 1]), np.zeros(len(ctx.pool)))
+def rolling(ctx): return Metrics({"mAP": float(np.random.rand())})
+def too_few(ctx): return Metrics({"mAP": 0.5}, {"ap": np.zeros(1)})
+
+
+def strange_pids(params, root, cache):
+    from PIL import Image
+    cache.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 16)).save(cache / "a.png")
+    return Dataset("x", cache, Split(cache, [Sample("a.png", -5, 0)]))
+'''
+# component -> (status, what its line says)
+BROKEN = {
+    "sound": ("ok", ""),
+    "unseeded": ("failed", "determinism: the same seed twice gives two results (embedder.json differs)"),
+    "numpy-global": ("failed", "global state: the result depends on numpy's"),
+    "python-global": ("failed", "global state: the result depends on numpy's"),
+    "torch-global": ("failed", "global state: the result depends on numpy's"),
+    "dropping": ("ok", "dropout draws from torch's global generator"),
+    "forgetful": ("failed", "resume: another result (embedder.json differs)"),
+    "nameless": ("failed", "resume: it began anew"),
+    "batchy": ("failed", "shapes: in eval mode an image's features depend on the others"),
+    "flat": ("failed", "shapes: features are [12], not [4, D]"),
+    "camera": ("failed", "shapes: features depend on camids"),
+    "raising": ("failed", "run: ValueError: no such thing"),
+    "unrebuilt": ("failed", "shapes: the embedder rebuilt from its spec and weights gives other features"),
+    "setter": ("failed", "global state: it changed torch's default dtype"),
+    "stray": ("failed", "files: it wrote "),
+    "mute": ("failed", "params: the component has no summary"),
+    "needy": ("skipped", "needs file; give it in the plugin's CHECK = {'needy': ...}"),
+    "wrong-example": ("failed", "run: finetuner.epochs: input should be greater than or equal to 1"),
+    "twice": ("failed", "shapes: indices must be different and from 0 to 31"),
+    "rolling": ("failed", "determinism: the same seed twice gives two results (metrics differs)"),
+    "too-few": ("failed", "shapes: per_query ap must have one entry for each of 8 queries"),
+    "strange-pids": ("failed", "shapes: a pid below -1 in train"),
+    "rootless": ("skipped", "needs a root"),
+}
+TRAINED = list(BROKEN)[:15]
+
+
+def write(folder: Path, head: str, code: str = CODE) -> Path:
+    """A package `broken` with a README that names everything."""
+    package = folder / "broken"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(head)
+    (package / "code.py").write_text(code)
+    (package / "README.md").write_text(f"# broken\n\n{', '.join([*BROKEN, 'spoiler'])}\n")
+    return package
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> check.Report:
+    """All broken components, checked in one go, so that one could spoil the next."""
+    return check_plugin(write(tmp_path_factory.mktemp("plugin"), HEAD.format(names=TRAINED)))
+
+
+def line(report: check.Report, name: str) -> check.Line:
+    (found,) = (line for line in report.lines if line.name == name)
+    return found
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_each_broken_contract_is_one_clear_line(report: check.Report, name: str) -> None:
+    status, text = BROKEN[name]
+    found = line(report, name)
+    assert (found.status, found.text[: len(text)]) == (status, text)
+    assert "\n" not in str(found)
+
+
+def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(report: check.Report) -> None:
+    import torch
+
+    assert (report.lines[0].kind, report.lines[0].status) == ("plugin", "ok")
+    assert len(report.lines) == 1 + len(BROKEN)
+    assert torch.get_default_dtype() is torch.float32
+    assert "broken" not in sys.modules
+    assert not any("site" in path and "reidbench" in path for path in sys.path)
+
+
+def test_a_method_that_spoils_its_data_is_found(tmp_path: Path) -> None:
+    head = HEAD.format(names=["spoiler"]).replace('provides={"label-free"}', "provides=frozenset()")
+    found = check_plugin(write(tmp_path, head), only="spoiler")
+    assert line(found, "spoiler").text.startswith("files: it ")
+
+
+def test_torch_in_a_declaration_is_told(tmp_path: Path) -> None:
+    file = write(tmp_path, "import torch\n" + HEAD.format(names=["sound"]))
+    found = check_plugin(file, only="sound")
+    assert found.lines[0].status == "failed"
+    assert found.lines[0].text.startswith("import: declaring loads torch")
+    assert found.lines[1].status == "ok"
+
+
+def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> None:
+    package = write(tmp_path, HEAD.format(names=["sound"]))
+    (package / "README.md").write_text("# broken: `sound`, mute, needy, wrong-example, twice, rolling, rootless\n")
+    assert "does not name strange-pids, too-few" in check_plugin(package, only="needy").lines[0].text
+    (package / "README.md").unlink()
+    assert "no README.md" in check_plugin(package, only="needy").lines[0].text
+
+
+def test_a_changed_result_needs_another_version(tmp_path: Path) -> None:
+    head = HEAD.format(names=["sound"])
+    package = write(tmp_path, head)
+
+    def tell(**options: bool) -> check.Line:
+        return line(check_plugin(package, only="sound", **options), "sound")
+
+    assert tell(keep_record=True).text == ""
+    recorded = package / "reidbench-check.json"
+    entry = json.loads(recorded.read_text())["finetuner sound"]
+    assert entry["version"] == 1
+    assert tell().text == "same result as recorded"
+    (package / "code.py").write_text(CODE.replace('"steps")', '"other")'))
+    changed = tell()
+    assert changed.status == "failed"
+    assert "bump the component's version" in changed.text
+    (package / "__init__.py").write_text(head.replace("Epochs, summary", "Epochs, version=2, summary", 1))
+    assert tell().text.startswith("version 2, recorded was 1")
+    recorded.write_text(json.dumps({"finetuner sound": {**entry, "version": 2, "environment": "another machine"}}))
+    assert tell().text.startswith("not compared with the record, which is of another machine")
+
+
+def test_defaults_become_small_as_far_as_their_rules_allow(registry: plugins.Registry) -> None:
+    moco = registry.get("pretrainer", "moco-v2").params
+    made = small(moco, {})
+    assert (made["epochs"], made["batch"], made["splits"], made["queue"]) == (2, 8, 2, 16)  # 8 in 8 splits is refused
+    moco(**made)
+    assert small(moco, {"epochs": 7}).get("epochs") is None
+    assert small(registry.get("dataset", "synthetic").params, {}) == {"size": "tiny"}
+    assert small(registry.get("finetuner", "none").params, {}) == {}
+
+
+def test_unknown_plugins_and_components_are_told(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="no plugin 'nonsense'"):
+        check_plugin("nonsense")
+    with pytest.raises(PluginError, match=r"reidbench_upreid has no component 'moco' \(it has up-reid\)"):
+        check_plugin("reidbench_upreid", only="moco")
+    (tmp_path / "bad.py").write_text("raise RuntimeError('not today')\n")
+    with pytest.raises(PluginError, match="plugin bad:bad cannot be loaded: RuntimeError: not today"):
+        check_plugin(tmp_path / "bad.py")
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    with pytest.raises(PluginError, match="no entry point in the group 'reidbench'"):
+        check_plugin(tmp_path)
+
+
+def test_installed_is_found_by_the_harness_and_forgotten_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, HEAD.format(names=["sound"]))
+    before = list(sys.path)
+    with installed(file) as name:
+        assert name == "broken:broken"
+        assert ("finetuner", "sound") in plugins.load().components
+    assert sys.path == before
+    assert ("finetuner", "sound") not in plugins.load().components
+
+
+def test_exit_codes(tmp_path: Path, fixed_declaration: None) -> None:
+    package = write(tmp_path, HEAD.format(names=["sound"]))
+    failing = CliRunner().invoke(cli.app, ["check", str(package), "--only", "mute"])
+    assert failing.exit_code == 1
+    assert failing.output.splitlines()[1].startswith("finetuner  mute                 failed  params: ")
+    assert failing.output.endswith("1 ok, 0 skipped, 1 failed\n")
+    skipped = CliRunner().invoke(cli.app, ["check", str(package), "--only", "needy"])
+    assert (skipped.exit_code, skipped.output.splitlines()[-1]) == (0, "1 ok, 1 skipped, 0 failed")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "reidbench", "check", "nonsense"]
+    wrong = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("reidbench: no plugin 'nonsense'")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "component"),
+    [("reidbench_baseline", "bot"), ("reidbench_baseline", "cosine"), ("reidbench_cluster", "adabn")],
+)
+def test_some_shipped_components(plugin: str, component: str, fixed_declaration: None) -> None:
+    found = check_plugin(plugin, only=component)
+    assert line(found, component).status == "ok", str(found)
+
+
+@pytest.fixture
+def fixed_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow test looks at every declaration; three interpreters are saved here."""
+    monkeypatch.setattr(check.suite.declared, "light_import", lambda plugin: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plugin", plugins.BUILTIN)
+def test_every_shipped_plugin_keeps_the_contracts(plugin: str) -> None:
+    found = check_plugin(plugin)
+    assert not found.failures, str(found)
+    skipped = {one.text.partition(";")[0] for one in found.lines if one.status == "skipped"}
+    assert skipped <= {"needs a root", "needs file"}, str(found)
+
+
+def test_a_data_set_with_an_example_root(market: Path, make_root: Callable[[], Path]) -> None:
+    examples = {"market-folder": check.Example(root=make_root())}
+    found = check_plugin("reidbench_datasets", only="market-folder", examples=examples)
+    assert line(found, "market-folder").status == "ok", str(found)
+    assert np.all([one.status == "ok" for one in found.lines])
+
+
+@pytest.fixture
+def make_root(market: Path) -> Callable[[], Path]:
+    """The tiny Market-1501-style folder."""
+    return lambda: market

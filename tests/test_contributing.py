@@ -1,0 +1,170 @@
+"""CONTRIBUTING.md quotes code that is run here: the example plugin, and the recipe that wraps a repository."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reidbench import scaffold, testing
+from reidbench.components import EvaluateContext, Features
+from reidbench.report.formats import table
+from reidbench.testing import check_plugin, installed, run_matrix
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "tests" / "example_plugin"
+WRAPPED = EXAMPLE / "wrapped" / "reidbench_wrapped"
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+THEIRS = """
+import torch
+
+
+def build_model():
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, stride=2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+
+
+def extract(model, images):
+    return model(images)
+"""
+
+
+def test_quoted_code_is_the_code_that_runs() -> None:
+    quoted = dict(re.findall(r"```python\n# (tests/\S+)\n(.*?)```", TEXT, re.DOTALL))
+    code = {path.relative_to(ROOT).as_posix() for path in EXAMPLE.rglob("*.py") if "__pycache__" not in path.parts}
+    assert set(quoted) == code
+    for path, block in quoted.items():
+        assert block == (ROOT / path).read_text(), path
+
+
+def test_helpers_for_tests_are_listed() -> None:
+    found = [getattr(testing, name) for name in testing.__all__]
+    rows = [
+        [f"`{name}`", " ".join((inspect.getdoc(one) or "").split("\n\n")[0].split())]
+        for name, one in zip(testing.__all__, found, strict=True)
+    ]
+    block = TEXT.split("<!-- testing -->\n")[1].split("\n<!-- /testing -->")[0]
+    assert block == table(["name", "what it is"], rows)
+    public = {
+        name
+        for name, one in vars(testing).items()
+        if inspect.isfunction(inspect.unwrap(one)) and one.__module__ == testing.__name__ and not name.startswith("_")
+    }
+    assert public <= set(testing.__all__)
+
+
+def test_the_contracts_are_listed() -> None:
+    words = re.findall(r"^\| `([a-z ]+)` \| ", TEXT.split("## The contracts")[1].split("## ")[0], re.MULTILINE)
+    said = set()
+    for file in (ROOT / "reidbench" / "check").glob("*.py"):
+        said |= set(
+            re.findall(
+                r"f?\"(import|readme|params|shapes|determinism|resume|global state|files|version|run): ",
+                file.read_text(),
+            )
+        )
+    assert set(words) == said
+
+
+def test_the_method_is_what_reidbench_new_writes() -> None:
+    path = "reidbench_example/method.py"
+    assert scaffold.render("example")[path] == (EXAMPLE / path).read_text()
+
+
+def test_the_example_plugin_keeps_the_contracts() -> None:
+    report = check_plugin(EXAMPLE)
+    statuses = {line.name: line.status for line in report.lines}
+    assert statuses == dict.fromkeys(
+        ("reidbench-example:example", "example", "example-people", "precision-at"), "ok"
+    ), str(report)
+
+
+def test_precision_by_hand() -> None:
+    """One query along x: nearest are its own camera's image (left out), junk (left out), right, wrong, right."""
+    with installed(EXAMPLE):
+        from reidbench_example import PrecisionParams
+        from reidbench_example.precision import precision_at
+
+        angles = np.radians([0, 1, 5, 10, 20])
+        gallery = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+        query = Features(np.array([[2, 0]], np.float32), np.array([7]), np.array([0]))
+        pids, camids = np.array([7, -1, 7, 8, 7]), np.array([0, 1, 1, 0, 1])
+        values = []
+        for k in (1, 2, 3):
+            context = object.__new__(EvaluateContext)
+            object.__setattr__(context, "params", PrecisionParams(k=k))
+            object.__setattr__(context, "query", query)
+            object.__setattr__(context, "gallery", Features(gallery, pids, camids))
+            values.append(precision_at(context).values["precision"])
+    assert values == [1, 1 / 2, pytest.approx(2 / 3)]
+
+
+def test_method_data_and_evaluator_make_a_table(tmp_path: Path) -> None:
+    with installed(EXAMPLE):
+        from reidbench_example.people import example
+
+        root = example(tmp_path / "data").root
+        board = run_matrix(
+            f"""
+image_size: [32, 16]
+data: {{mine: {{use: example-people, root: {root}}}}}
+tasks: {{t: {{source: mine, target: mine}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+evaluate: [cosine, {{use: precision-at, k: 1}}]
+methods: {{mine: {{finetune: {{use: example, epochs: 2, identities: 4, images: 2}}}}}}
+""",
+            tmp_path,
+        )
+    by_evaluator = {result.row.evaluator: result for result in board.results}
+    assert {result.status for result in board.results} == {"ok"}
+    first = by_evaluator["cosine"].metrics["cmc1"]
+    assert by_evaluator["precision-at"].metrics["precision"] == pytest.approx(first)  # at k = 1 it is rank 1
+    assert "cosine" in by_evaluator["precision-at"].row.protocol
+
+
+def test_twenty_lines_wrap_a_repository(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [line for file in WRAPPED.glob("*.py") for line in file.read_text().splitlines() if line.strip()]
+    assert len(lines) <= 20
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "their_repository.py").write_text(THEIRS)
+    monkeypatch.syspath_prepend(str(tmp_path / "theirs"))
+    monkeypatch.delitem(sys.modules, "their_repository", raising=False)
+    from their_repository import build_model
+
+    torch.manual_seed(5)
+    model = build_model()
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    with installed(WRAPPED):
+        board = run_matrix(
+            f"""
+image_size: [32, 16]
+data: {{m: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{target: m}}}}
+backbone: resnet-tiny
+methods: {{theirs: {{finetune: {{use: theirs, weights: {tmp_path / "weights.pth"}}}}}}}
+""",
+            tmp_path,
+        )
+    (row,) = board.results
+    assert row.status == "ok", row.error
+    from PIL import Image
+
+    (features,) = (tmp_path / "store").glob("objects/*/features.npz")
+    picture = next(iter(sorted((market / "query").iterdir())))
+    pixels = np.asarray(Image.open(picture), dtype=np.float32) / 255
+    normal = (pixels - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    with torch.no_grad():
+        expected = model(torch.from_numpy(normal.astype(np.float32)).permute(2, 0, 1)[None])
+    np.testing.assert_allclose(np.load(features)["query_features"][0], expected[0], atol=1e-5)
+
+
+def test_the_example_is_a_package_that_builds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(EXAMPLE)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["reidbench_example-0.1.0-py3-none-any.whl"]

@@ -1,0 +1,66 @@
+"""`reidbench new`: a package whose own tests pass at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reidbench import scaffold
+from reidbench.errors import ReidbenchError
+
+
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd)
+
+
+def test_a_new_plugin_passes_its_own_tests(tmp_path: Path) -> None:
+    made = run("-m", "reidbench", "new", "mean-colour", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("reidbench-mean-colour: a plugin with the fine-tuner mean-colour\n")
+    project = tmp_path / "reidbench-mean-colour"
+    tested = run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "2 passed" in tested.stdout
+    linted = run("-m", "ruff", "check", "--isolated", "--select", "E,F,W,UP,B", "--line-length=120", ".", cwd=project)
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_a_name_gives_component_distribution_and_module() -> None:
+    expected = {"name": "mean-colour", "distribution": "reidbench-mean-colour", "module": "reidbench_mean_colour"}
+    for given in ("mean-colour", "reidbench-mean-colour", "Mean_Colour", "reidbench_mean_colour"):
+        assert scaffold.names(given) == expected
+    for wrong in ("", "mean colour", "-x", "../x", "1st", "é"):
+        with pytest.raises(ReidbenchError, match="a plugin's name is words of a-z and 0-9"):
+            scaffold.names(wrong)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert scaffold.write("x", tmp_path / "mine") == tmp_path / "mine"  # an empty folder will do
+    before = (tmp_path / "mine" / "README.md").read_text()
+    with pytest.raises(ReidbenchError, match="is there already"):
+        scaffold.write("y", tmp_path / "mine")
+    assert (tmp_path / "mine" / "README.md").read_text() == before
+    (tmp_path / "file").touch()
+    with pytest.raises(ReidbenchError, match="is there already"):
+        scaffold.write("y", tmp_path / "file")
+    with pytest.raises(ReidbenchError, match="cannot be written"):
+        scaffold.write("y", tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(
+    "command", [["new", "a-b"], ["clean", "nothing.yaml"], ["check", "nonsense"], ["check", "--help"]]
+)
+def test_these_commands_start_without_torch(command: list[str], tmp_path: Path) -> None:
+    code = (
+        f"import sys\nfrom reidbench import cli\nsys.argv = ['reidbench', *{command!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "print('\\nHEAVY', [n for n in ('torch', 'sklearn', 'faiss', 'lightning_fabric') if n in sys.modules])\n"
+    )
+    assert run("-c", code, cwd=tmp_path).stdout.endswith("HEAVY []\n")

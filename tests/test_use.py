@@ -1,0 +1,291 @@
+"""What can be done with a store: features of any picture, export, curves, cleaning."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from reidbench import cleaning, cli, config, finished, plan, plugins
+from reidbench.errors import ReidbenchError, StoreError
+from reidbench.report import Leaderboard
+from reidbench.store import Store
+from reidbench.testing import run_matrix, write_market_folder
+
+METHODS = {
+    "bot": "{finetune: {use: bot, epochs: 2, identities: 4, images: 2}}",
+    "moco": "{pretrain: {use: moco-v2, epochs: 2, batch: 8, splits: 2, queue: 16, dim: 16}, finetune: none}",
+    "colours": "{finetune: colour-histogram}",
+    "mgn": "{finetune: {use: mgn, epochs: 1, identities: 4, images: 2}}",
+    "both": "{ensemble: [bot, colours]}",
+}
+
+
+def text(root: Path, *names: str, epochs: int = 2) -> str:
+    methods = ", ".join(f"{name}: {METHODS[name]}" for name in names).replace(
+        "bot, epochs: 2", f"bot, epochs: {epochs}"
+    )
+    return f"""
+image_size: [96, 32]
+data: {{tiny: {{use: market-folder, root: {root}}}}}
+tasks: {{t: {{source: tiny, target: tiny, pool: tiny}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{{methods}}}
+"""
+
+
+class Place:
+    """A folder with data, a matrix file and a store in which all of METHODS has run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = write_market_folder(folder / "data", images=4, size=(96, 32))
+        self.board: Leaderboard = run_matrix(text(self.data, *METHODS), folder)
+        assert {result.status for result in self.board.results} == {"ok"}
+        self.store = Store(folder / "store")
+
+    def key(self, method: str) -> str:
+        (found,) = {result.row.key for result in self.board.results if result.row.method == method}
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Read only."""
+    return Place(tmp_path_factory.mktemp("use"))
+
+
+@pytest.fixture
+def own(place: Place, tmp_path: Path) -> Store:
+    """A copy of the store, to clean."""
+    shutil.copytree(place.store.root, tmp_path / "own")
+    return Store(tmp_path / "own")
+
+
+def run(*arguments: object) -> str:
+    """A command in this process; its output. Its errors are raised."""
+    done = CliRunner().invoke(cli.app, [str(one) for one in arguments], catch_exceptions=False)
+    return done.output
+
+
+def stage_of(store: Store, key: str) -> dict[str, Any]:
+    stage: dict[str, Any] = store.manifest(key).manifest["stage"]
+    return stage
+
+
+# ---------------------------------------------------------------------- embed
+def test_features_are_those_of_the_benchmark(place: Place, tmp_path: Path) -> None:
+    out = tmp_path / "some.npz"
+    first = next(iter(sorted((place.data / "query").iterdir())))
+    told = run("embed", place.key("bot")[:10], place.data / "query", first, "-o", out, "--store", place.store.root)
+    assert told.startswith(f"{out}: 9 pictures, 28 numbers each, by finetune bot [t")
+    with np.load(out, allow_pickle=False) as found:
+        names, features = found["names"].tolist(), found["features"]
+    assert names[:8] == sorted(str(path) for path in (place.data / "query").iterdir())
+    assert names[8] == str(first)
+    (embedded,) = (parent for _, parent in stage_of(place.store, place.key("bot"))["parents"])
+    with np.load(place.store.path(embedded) / "features.npz") as known:
+        np.testing.assert_allclose(features[:8], known["query_features"], atol=1e-6)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features[8], features[0], atol=1e-5)
+
+
+def test_what_has_no_network_is_told(place: Place, tmp_path: Path) -> None:
+    data = next(key for key in place.store.keys() if stage_of(place.store, key)["kind"] == "data")  # noqa: SIM118
+    with pytest.raises(StoreError, match="is an ensemble; name one of its members: "):
+        finished.network_of(place.store, place.key("both"))
+    with pytest.raises(StoreError, match="of a stage 'data', which leaves no network"):
+        finished.network_of(place.store, data)
+    with pytest.raises(StoreError, match="no artifact has it"):
+        finished.find(place.store, "zz")
+    with pytest.raises(StoreError, match="artifacts begin with it"):
+        finished.find(place.store, "")
+    with pytest.raises(ReidbenchError, match="no such file or folder"):
+        run("embed", place.key("bot"), tmp_path / "gone", "-o", tmp_path / "x.npz", "--store", place.store.root)
+    with pytest.raises(ReidbenchError, match="no picture in this folder"):
+        finished.pictures([tmp_path])
+
+
+# ---------------------------------------------------------------------- export
+def test_weights_fit_a_fresh_network(place: Place, tmp_path: Path, registry: plugins.Registry) -> None:
+    from reidbench.training import load_weights, read_state
+
+    out = tmp_path / "weights.safetensors"
+    run("export", place.key("bot"), "--format", "safetensors", "-o", out, "--store", place.store.root)
+    artifact = finished.network_of(place.store, place.key("bot"))
+    embedder = finished.load(place.store, artifact, registry)
+    expected = embedder.backbone.state_dict()
+    assert load_file(out).keys() == expected.keys()
+    sidecar = json.loads(out.with_suffix(".json").read_text())
+    assert (sidecar["image_size"], sidecar["key"]) == ([96, 32], artifact.key)
+    component = registry.get("backbone", sidecar["use"])
+    fresh = component.load()(component.params(**sidecar["params"]), sidecar["image_size"])
+    assert load_weights(fresh, read_state(out)).share == 1
+    assert all(torch.equal(fresh.state_dict()[name], tensor) for name, tensor in expected.items())
+    with pytest.raises(ReidbenchError, match="ColourHistogram has no backbone"):
+        run("export", place.key("colours"), "--format", "safetensors", "-o", out, "--store", place.store.root)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("method", ["bot", pytest.param("mgn", marks=pytest.mark.slow)])  # torch's two exporters
+def test_onnx_computes_the_same_for_batches_of_any_size(
+    place: Place, tmp_path: Path, registry: plugins.Registry, method: str
+) -> None:
+    pytest.importorskip("onnxscript")
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    out = tmp_path / "network.onnx"
+    run("export", place.key(method), "-o", out, "--store", place.store.root)
+    embedder = finished.load(place.store, finished.network_of(place.store, place.key(method)), registry)
+    session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    for count in (1, 5):
+        images = torch.randn(count, 3, 96, 32, generator=torch.Generator().manual_seed(count))
+        with torch.no_grad():
+            expected = embedder(images).numpy()
+        (found,) = session.run(None, {"images": images.numpy()})
+        assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    facts = {entry.key: entry.value for entry in onnx.load(str(out)).metadata_props}
+    preprocess = json.loads(facts["reidbench.preprocess"])
+    assert (preprocess["size"], preprocess["mean"]) == ([96, 32], [0.485, 0.456, 0.406])
+    assert facts["reidbench.key"] == finished.network_of(place.store, place.key(method)).key
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_network_that_onnx_cannot_say_leaves_no_file(place: Place, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    with pytest.raises(ReidbenchError, match="ColourHistogram cannot be said in ONNX for any batch"):
+        run("export", place.key("colours"), "-o", tmp_path / "x.onnx", "--store", place.store.root)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- curves
+@pytest.mark.filterwarnings("ignore")  # TensorBoard's own
+def test_curves_are_what_was_logged(place: Place, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    file = place.folder / "matrix.yaml"
+    told = run("curves", file, "-o", tmp_path / "tb", "--store", place.store.root)
+    assert told.startswith("3 new runs")  # bot, mgn and moco-v2
+    (folder,) = (tmp_path / "tb").glob("finetune-bot-*")
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    key = finished.network_of(place.store, place.key("bot")).key
+    lines = [json.loads(line) for line in (place.store.path(key) / "log.jsonl").read_text().splitlines()]
+    assert set(events.Tags()["scalars"]) == set(lines[0])
+    found = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert found == [(number, pytest.approx(line["loss"], rel=1e-6)) for number, line in enumerate(lines)]
+    assert run("curves", "-o", tmp_path / "tb", "--store", place.store.root).startswith("0 new runs")
+
+
+# ---------------------------------------------------------------------- clean
+def test_only_what_no_file_needs_goes(place: Place, own: Store, tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(text(place.data, "moco", "colours", "mgn"))
+    before = own.keys()
+    bot = finished.network_of(own, place.key("bot")).key
+    told = run("clean", "--dry-run", file, "--store", own.root)
+    assert own.keys() == before
+    assert f"would remove finetune bot [tiny, seed 0] {bot}" in told
+    told = run("clean", file, "--store", own.root)
+    gone = before - own.keys()
+    assert {stage_of(place.store, key)["label"].split(" [")[0] for key in gone} == {
+        "finetune bot", "embed bot -> tiny", "evaluate cosine of bot -> tiny", "evaluate cosine of both -> tiny",
+    }  # fmt: skip
+    assert told.splitlines()[-1].startswith("4 things removed, ")
+    assert not list((own.root / "tmp").iterdir())
+    assert run("plan", file, "--store", own.root).splitlines()[1].endswith("stages, 0 to run")
+    assert run("clean", file, "--store", own.root).startswith("0 things removed, 0 B")
+    both = place.folder / "matrix.yaml", file
+    assert cleaning.leftovers(place.store, set().union(*(needs(one) for one in both))) == []
+
+
+def planned(file: Path) -> dict[str, plan.Stage]:
+    registry = plugins.load()
+    return plan.expand(config.read(file, registry), registry).stages
+
+
+def needs(file: Path) -> set[str]:
+    return set(planned(file))
+
+
+def test_a_running_stage_keeps_what_it_has(place: Place, own: Store, tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(text(place.data, "bot", epochs=3))
+    (running,) = (key for key in needs(file) - own.keys() if planned(file)[key].kind == "finetune")
+    stranger = "f" * 32
+    for key in (running, stranger):
+        (own.scratch(key) / "checkpoint").write_text("half way")
+        (own.root / "tmp" / f"{key}-999999999-1").mkdir()
+    with own.claim(running):
+        told = run("clean", file, "--store", own.root)
+        assert (own.root / "tmp" / f"{running}-999999999-1").is_dir()
+        assert (own.root / "scratch" / running / "checkpoint").is_file()
+        assert f"removed checkpoint {stranger}" in told
+        assert f"removed unfinished artifact {stranger}" in told
+    run("clean", file, "--store", own.root)
+    assert not (own.root / "tmp" / f"{running}-999999999-1").exists()  # its writer is gone
+    assert (own.root / "scratch" / running / "checkpoint").is_file()  # from which the next run goes on
+    with own.claim(stranger), pytest.raises(StoreError, match=r"another run is making ffff.*name its file too"):
+        run("clean", file, "--store", own.root)
+
+
+def test_what_dead_workers_left_goes(place: Place, own: Store) -> None:
+    file = place.folder / "matrix.yaml"
+    done, gone = place.key("bot"), "e" * 32
+    own.record_failure(gone, "why")
+    own.log_file(gone).write_text("log")
+    (own.scratch(done) / "checkpoint").write_text("of a stage that is done")
+    (own.root / "damaged").mkdir(exist_ok=True)
+    (own.root / "damaged" / f"{done}-1").mkdir()
+    claim = own.root / "claims" / f"{gone}.json"
+    claim.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": "1"}))
+    os.utime(claim, (time.time() - 1000,) * 2)
+    young, old = own.spec_file(gone), own.root / "specs" / f"{gone}-999999999.json"
+    for spec in (young, old):
+        spec.write_text("{}")
+        os.utime(spec, (time.time() - 1000,) * 2)
+    before = own.keys()
+    found = [one.what for one in cleaning.leftovers(own, needs(file))]
+    assert sorted(found) == sorted(
+        [
+            "checkpoint",
+            "reason of a failure",
+            "log",
+            "damaged artifact, set aside",
+            "claim of a dead worker",
+            "spec of a worker",
+        ]
+    )
+    run("clean", file, "--store", own.root)
+    assert own.keys() == before
+    assert cleaning.leftovers(own, needs(file)) == []
+    assert young.exists()  # of this very process
+    assert not claim.exists()
+
+
+def test_a_claim_that_comes_in_between_is_respected(own: Store) -> None:
+    (leftover, *_) = cleaning.leftovers(own, set())
+    with own.claim(leftover.key):
+        assert not cleaning.remove(own, leftover)
+    assert leftover.path.exists()
+    assert cleaning.remove(own, leftover)
+    assert not leftover.path.exists()
+
+
+def test_a_wrong_matrix_file_removes_nothing(own: Store, tmp_path: Path) -> None:
+    before = own.keys()
+    with pytest.raises(ReidbenchError):
+        run("clean", tmp_path / "typo.yaml", "--store", own.root)
+    assert own.keys() == before
