@@ -117,8 +117,10 @@ class Inputs:
 
     def truth(self, role: str) -> Any:
         """What only rendered data know, for components that say `uses={"truth"}`."""
-        if "truth" not in self.component.uses:
-            return None
+        return self.known_truth(role) if "truth" in self.component.uses else None
+
+    def known_truth(self, role: str) -> Any:
+        """The truth about a role's images. Raises StageError where the data set does not know it."""
         (given,) = self.data_inputs(role)
         stage = self.spec["data_stages"][given["key"]]
         dataset = self.open_dataset(stage["use"], stage["params"], stage["root"])

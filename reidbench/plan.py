@@ -197,7 +197,8 @@ class _Expansion:
         if not refs:
             raise NotApplicable(f"{choice.name} needs a {mark.role}, and the task names none")
         kind, given, hidden = NESTED[choice.kind]
-        data = self.inputs(given, refs, task.adapt_on if hidden and mark.role == "target" else "train", hidden)
+        part = task.adapt_on if kind == "prepare" and mark.role == "target" else "train"  # training never on a test
+        data = self.inputs(given, refs, part, hidden)
         backbone = None
         if kind != "prepare":
             self.check_backbone(choice, recipe)

@@ -23,7 +23,18 @@ from .errors import PluginError, UnknownComponent
 from .hookspecs import HOOKS
 
 GROUP = "reidbench"
-BUILTIN = ("reidbench_synthetic", "reidbench_datasets", "reidbench_baseline", "reidbench_cluster", "reidbench_upreid")
+BUILTIN = (
+    "reidbench_synthetic",
+    "reidbench_datasets",
+    "reidbench_baseline",
+    "reidbench_cluster",
+    "reidbench_upreid",
+    "reidbench_transreid_ssl",
+    "reidbench_cfs",
+    "reidbench_arn",
+    "reidbench_hhl",
+    "reidbench_competition",
+)
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 

@@ -21,7 +21,7 @@ def _used(choice: Choice) -> set[str]:
     """What a choice and the components nested in it say that they use; labels of the target count for all."""
     words = set(choice.component.uses)
     for inner, mark in choice.nested.values():
-        words |= _used(inner)
+        words |= _used(inner) | ({"target images"} if mark.role == "target" else set())
         if inner.kind == "finetuner" and LABEL_FREE not in inner.component.provided(inner.params):
             words |= {"target-labels"} if mark.role == "target" else set()
     return words

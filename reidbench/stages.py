@@ -34,7 +34,7 @@ from .components import (
     SelectContext,
     Selection,
 )
-from .data import Split
+from .data import HiddenSplit, Split
 from .data.split import hidden_order
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
@@ -143,6 +143,7 @@ class _Run(Inputs):
         dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
         manifest |= images_place(dataset, self.stage["root"])
         manifest["notes"] = list(dataset.notes)
+        manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
         for note in dataset.notes:
             self.emit({"event": "note", "text": f"{self.stage['label']}: {note}"})
         parts = dataset.parts()
@@ -206,7 +207,7 @@ class _Run(Inputs):
         if not isinstance(answer, Selection) or len(answer.scores) != len(pool):
             raise StageError(f"selector {self.stage['use']} must return a Selection with one score per pool image")
         np.savez(self.folder / "selection.npz", indices=np.asarray(answer.indices), scores=np.asarray(answer.scores))
-        return {"selected": len(answer.indices), "pool": len(answer.scores)}
+        return {"selected": len(answer.indices), "pool": len(answer.scores)} | self._judge_selection(pool, answer)
 
     def _pretrain(self, manifest: dict[str, Any]) -> dict[str, Any]:
         from .training.artifacts import save_backbone
@@ -287,6 +288,17 @@ class _Run(Inputs):
         save_arrays(self.folder / "per_query.npz", answer.per_query)
         (self.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
         return values
+
+    def _judge_selection(self, pool: HiddenSplit, answer: Selection) -> dict[str, float]:
+        """What the truth says of a selection, after it was made; {} where nobody knows which images are relevant."""
+        from .metrics.selection import selection_quality
+
+        places = self.data_inputs("pool")
+        if len(places) != 1 or not self.folder_of(places[0])[0].manifest.get("knows_relevance"):
+            return {}
+        truth = self.known_truth("pool")
+        relevant = np.array([bool(truth.relevance(index)) for index in range(len(pool))])
+        return selection_quality(answer.scores, answer.indices, relevant)
 
     def _judge_clusters(self) -> dict[str, float]:
         """Purity of the last clustering against the labels that its method never saw."""

@@ -190,6 +190,20 @@ def test_nested_training_is_a_stage_that_starts_from_another(matrix: Callable[..
     protocols = {row.method: row.protocol for row in the_plan.rows}
     assert "target-labels" in protocols["labels"]
     assert "target-labels" not in protocols["none"]
+    assert "target images" in protocols["labels"]
+    assert "target images" in protocols["none"]
+
+
+def test_nested_training_never_sees_test_images(matrix: Callable[..., Path], toys: Registry) -> None:
+    file = matrix(
+        tasks="{t: {target: tiny, pool: tiny, adapt_on: test}}",
+        methods="""{m: {
+          select: {use: proxied, proxy: moco, tuned: moco}, pretrain: moco, adapt: {use: hhl, style: stargan}}}""",
+    )
+    parts = {(stage.kind, given.part) for stage in expand(file, toys).stages.values() for given in stage.data}
+    assert parts == {
+        ("select", "train"), ("pretrain", "train"), ("prepare", "test"), ("adapt", "test"), ("embed", "test"),
+    }  # fmt: skip
 
 
 def test_nested_training_needs_what_any_training_needs(matrix: Callable[..., Path], toys: Registry) -> None:

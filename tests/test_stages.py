@@ -40,7 +40,7 @@ class ProxyParams(Params):
 def reidbench_selectors():
     yield Component("first-half", "kinds:select")
     yield Component("peeking", "kinds:select", uses=frozenset({"target-labels"}))
-    yield Component("oracle", "kinds:oracle", uses=frozenset({"truth"}))
+    yield Component("knower", "kinds:oracle", uses=frozenset({"truth"}))
     yield Component("proxied", "kinds:proxied", ProxyParams)
 
 
@@ -184,6 +184,37 @@ def test_a_selector_that_says_so_gets_target_labels(tmp_path: Path, market: Path
     assert "target-labels" in board.results[0].row.protocol
 
 
+def test_the_harness_judges_a_selection_where_the_truth_is_known(tmp_path: Path, site: Path) -> None:
+    """A selector that knows which images are irrelevant is right, one that does not is near chance."""
+    text = """
+image_size: [32, 16]
+data: {pool: {use: synthetic, world: crowd, size: tiny}, tiny: {use: synthetic, world: plaza, size: tiny}}
+tasks: {t: {target: tiny, pool: pool}}
+backbone: {use: resnet-tiny, width: 4}
+methods: {m: {select: knower, pretrain: ones, finetune: none}, n: {select: first-half, pretrain: ones, finetune: none}}
+"""
+    board = run_matrix(text, tmp_path)
+    assert statuses(board) == {("ok", "")}
+    store = Store(tmp_path / "store")
+    manifests = [store.manifest(key).manifest for key in store.keys()]  # noqa: SIM118 - a method
+    found = {m["stage"]["use"]: m["metrics"] for m in manifests if m["stage"]["kind"] == "select"}
+    share = found["knower"]["relevant_in_pool"]
+    assert 0 < share < 1
+    assert found["knower"] == {
+        "selected": share * found["knower"]["pool"],
+        "pool": found["knower"]["pool"],
+        "relevant_in_pool": share,
+        "relevant_in_kept": 1.0,
+        "relevant_kept": 1.0,
+        "relevance_auc": 1.0,
+        "relevance_auc_low": 1.0,
+        "relevance_auc_high": 1.0,
+    }
+    assert found["first-half"]["selected"] == found["knower"]["pool"] / 2
+    assert 0.2 < found["first-half"]["relevance_auc"] < 0.8
+    assert found["first-half"]["relevance_auc_low"] < found["first-half"]["relevance_auc"]
+
+
 def test_auxiliary_data_only_for_those_who_ask(tmp_path: Path, market: Path, site: Path) -> None:
     task = "source: tiny, target: tiny, pool: tiny, auxiliary: {use: tiny, identities: 2}"
     assert statuses(run(tmp_path, market, "{m: {pretrain: aux, finetune: none}}", task)) == {("ok", "")}
@@ -276,7 +307,7 @@ image_size: [48, 24]
 data: {crowd: {use: synthetic, world: crowd, size: tiny}, w: {use: synthetic, size: tiny}}
 tasks: {t: {target: w, pool: crowd}}
 backbone: {use: resnet-tiny, width: 4}
-methods: {m: {select: oracle, pretrain: ones, finetune: none}}
+methods: {m: {select: knower, pretrain: ones, finetune: none}}
 """,
         tmp_path,
     )
@@ -287,10 +318,10 @@ methods: {m: {select: oracle, pretrain: ones, finetune: none}}
 
 
 def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -> None:
-    board = run(tmp_path, market, "{m: {select: oracle, pretrain: ones, finetune: none}}")
+    board = run(tmp_path, market, "{m: {select: knower, pretrain: ones, finetune: none}}")
     ((status, error),) = statuses(board)
     assert status == "blocked"
-    assert "oracle needs the truth, which tiny does not know" in error
+    assert "knower needs the truth, which tiny does not know" in error
 
 
 def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Path) -> None:

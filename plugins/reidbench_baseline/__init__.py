@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from reidbench import Component, Paper, hookimpl
 
-from .papers import BDB, MGN, MOCO
+from . import transformers
+from .papers import BDB, MGN, MOCO, RESNEXT, SENET
 from .params import (
     BdbParams,
     BotParams,
@@ -67,6 +68,14 @@ def reidbench_backbones() -> Iterator[Component]:
                 deviations=("last stride 1 as in Luo et al. 2019, 2 with last_stride: 2",),
             ),
         )
+    for name, target, summary, paper in (
+        ("resnext50", "resnet:resnext50", "torchvision's ResNeXt-50 32x4d with last stride 1", RESNEXT),
+        ("se-resnet50", "seresnet:se_resnet50", "timm's SE-ResNet-50 with last stride 1", SENET),
+    ):
+        yield Component(
+            name, f"reidbench_baseline.{target}", ResNetParams, summary=summary, provides=STAGES, paper=paper
+        )
+    yield from transformers.backbones()
 
 
 @hookimpl

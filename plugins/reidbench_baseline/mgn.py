@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.components import FinetuneContext
-from reidbench.training import Augment, Backbone, Embedder, Preprocess, Reduction, warmup_multistep
+from reidbench.training import Augment, Backbone, Embedder, Preprocess, Reduction, divide, set_stride, warmup_multistep
 
 from .params import MgnParams
-from .parts import PartLosses, fit, labelled, set_stride
+from .parts import PartLosses, fit, labelled
 
 STRIPES = (1, 2, 3)  # horizontal parts of the three branches; those of 2 and 3 also have a global vector
 VECTORS = 8
@@ -39,7 +39,7 @@ class MgnEmbedder(Embedder):
         super().__init__(
             preprocess=preprocess, backbone=backbone, dim=dim, pool=pool, extra_norm=extra_norm, flip_test=flip_test
         )
-        shared, last = _divide(backbone)
+        shared, last = divide(backbone)
         self.shared = shared
         self.branches = nn.ModuleList(copy.deepcopy(last) for _ in STRIPES)
         for branch, stripes in zip(self.branches, STRIPES, strict=True):
@@ -74,13 +74,6 @@ class MgnEmbedder(Embedder):
         if self.flip_test:
             features = features + torch.cat(self.vectors(images.flip(3)), 1)
         return F.normalize(features, dim=1)
-
-
-def _divide(backbone: Backbone) -> tuple[nn.Sequential, nn.Sequential]:
-    """The part that branches share, and the part that each has a copy of."""
-    *early, third, fourth = list(backbone.stages)
-    blocks = list(third) if isinstance(third, nn.Sequential) else [third]
-    return nn.Sequential(backbone.stem, *early, blocks[0]), nn.Sequential(*blocks[1:], fourth)
 
 
 def finetune(ctx: FinetuneContext) -> MgnEmbedder:

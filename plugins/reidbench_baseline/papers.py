@@ -47,3 +47,20 @@ MGN = Paper(
     ),
     published={"Market-1501 mAP/R1, ResNet-50": "86.15/94.95 (README of the reproduction by GNAYUOHZ)"},
 )
+
+RESNEXT = Paper(
+    title="Aggregated Residual Transformations for Deep Neural Networks",
+    venue="CVPR 2017",
+    url="https://arxiv.org/abs/1611.05431",
+    code="https://github.com/pytorch/vision",
+    code_licence="BSD-3-Clause",
+    deviations=("last stride 1, 2 with last_stride: 2",),
+)
+SENET = Paper(
+    title="Squeeze-and-Excitation Networks",
+    venue="CVPR 2018",
+    url="https://arxiv.org/abs/1709.01507",
+    code="https://github.com/huggingface/pytorch-image-models",
+    code_licence="Apache-2.0",
+    deviations=("last stride 1, 2 with last_stride: 2",),
+)

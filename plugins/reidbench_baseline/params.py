@@ -136,6 +136,11 @@ class WeightsParams(Params):
         IMAGENET_MEAN, description="pixel mean; default: from the .json, else ImageNet"
     )
     std: tuple[float, float, float] = Field(IMAGENET_STD, description="pixel deviation; default as for the mean")
+    source_grid: tuple[int, int] | None = Field(
+        None,
+        description="rows and columns of patches of a transformer's position embedding in the file (256x128 in patches "
+        "of 16: [16, 8]); default: from the .json, else the backbone's",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -152,7 +157,10 @@ class WeightsParams(Params):
             raise ValueError(f"{sidecar}, which stands beside the weights, is no JSON: {error}") from None
         if not isinstance(content, dict):
             raise ValueError(f"{sidecar}, which stands beside the weights, must be an object with mean and std")
-        return {**{name: content[name] for name in ("mean", "std") if name in content}, **given}
+        told = {name: content[name] for name in ("mean", "std") if name in content}
+        if "grid" in content:  # which write_transformer writes
+            told["source_grid"] = content["grid"]
+        return {**told, **given}
 
 
 class BdbParams(Params):

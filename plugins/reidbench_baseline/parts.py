@@ -1,4 +1,4 @@
-"""What bdb and mgn share: strides of a stage, and the loop over identity batches."""
+"""What bdb and mgn share: losses of several vectors, and the loop over identity batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from reidbench.components import FinetuneContext
 from reidbench.data import Split
-from reidbench.errors import DataError, ReidbenchError
+from reidbench.errors import DataError
 from reidbench.training import (
     Batches,
     BatchHardTriplet,
@@ -23,23 +23,6 @@ from reidbench.training import (
 from .params import BdbParams, MgnParams
 
 Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-
-
-def set_stride(stage: nn.Module, stride: int) -> None:
-    """Give a residual stage another stride: its first 3x3 convolution, and the 1x1 one of its first shortcut.
-
-    Raises ReidbenchError for a stage whose first block has no convolution in its shortcut.
-    """
-    convolutions = [module for module in stage.modules() if isinstance(module, nn.Conv2d)]
-    spatial = next(module for module in convolutions if module.kernel_size == (3, 3))
-    shortcuts = [
-        module
-        for name, module in stage.named_modules()
-        if isinstance(module, nn.Conv2d) and ("downsample" in name or "shortcut" in name)
-    ]
-    if not shortcuts:
-        raise ReidbenchError("the last stage of this backbone cannot change its stride: its shortcut has no weights")
-    spatial.stride = shortcuts[0].stride = (stride, stride)
 
 
 def labelled(ctx: FinetuneContext, name: str) -> Split:

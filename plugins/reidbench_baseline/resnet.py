@@ -107,6 +107,11 @@ def resnet50(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionRe
     return _torchvision("resnet50", 2048, params)
 
 
+def resnext50(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
+    """ResNeXt-50 32x4d, 2048-d."""
+    return _torchvision("resnext50_32x4d", 2048, params)
+
+
 def _torchvision(name: str, dim: int, params: ResNetParams) -> TorchvisionResNet:
     models = torchvision_models()
     network = getattr(models, name)(weights=None)

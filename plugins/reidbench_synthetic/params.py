@@ -13,7 +13,9 @@ class SyntheticParams(Params):
     """Which rendered persons: world, size and seed decide every pixel."""
 
     world: WorldName = Field(
-        "plaza", description="plaza (summer), station (winter), arcade (autumn evening), or crowd: a pool of all three"
+        "plaza",
+        description="plaza (summer), station (winter), arcade (autumn evening), or a pool of all three: crowd, where a "
+        "tenth shows nobody, or mixed, where half does not",
     )
     size: SizeName = Field("small", description="tiny (seconds), small, medium or full (minutes to render)")
     seed: int = Field(0, ge=0, lt=2**32, description="another seed gives other persons, cameras and scenes")

@@ -8,12 +8,12 @@ worlds instead: clothes of the season, camera pitch, aspect, a common colour cas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .palettes import AUTUMN, SUMMER, WINTER, Colour, Season
 
-WorldName = Literal["plaza", "station", "arcade", "crowd"]
+WorldName = Literal["plaza", "station", "arcade", "crowd", "mixed"]
 SizeName = Literal["tiny", "small", "medium", "full"]
 Place = Literal["plaza", "station", "arcade"]
 Range = tuple[float, float]
@@ -45,12 +45,16 @@ class Conditions:
 
 @dataclass(frozen=True)
 class World:
-    """`key` names the world in random streams: never change or reuse one. A pool has no test side."""
+    """`key` names the world in random streams: never change or reuse one.
+
+    A pool has no test side, and the share `irrelevant` of its pictures shows nobody.
+    """
 
     key: int
     seasons: tuple[Season, ...]
     conditions: tuple[Conditions, ...]
     pool: bool = False
+    irrelevant: float = 0.0
 
     def at_camera(self, camera: int) -> Conditions:
         """The conditions of a camera, counted from 0; a mixed world deals them out in turn."""
@@ -136,7 +140,8 @@ WORLDS: dict[WorldName, World] = {
     "plaza": World(key=1, seasons=(SUMMER,), conditions=(_PLAZA,)),
     "station": World(key=2, seasons=(WINTER,), conditions=(_STATION,)),
     "arcade": World(key=3, seasons=(AUTUMN,), conditions=(_ARCADE,)),
-    "crowd": World(key=4, seasons=(SUMMER, WINTER, AUTUMN), conditions=(_PLAZA, _STATION, _ARCADE), pool=True),
+    "crowd": World(4, (SUMMER, WINTER, AUTUMN), (_PLAZA, _STATION, _ARCADE), pool=True, irrelevant=0.1),
+    "mixed": World(5, (SUMMER, WINTER, AUTUMN), (_PLAZA, _STATION, _ARCADE), pool=True, irrelevant=0.5),
 }
 
 _SIZES: dict[SizeName, Size] = {
@@ -145,15 +150,19 @@ _SIZES: dict[SizeName, Size] = {
     "medium": Size(400, 200, cameras=6, images=4, height=64, width=32, distractors=200, junk=100),
     "full": Size(400, 400, cameras=8, images=4, height=128, width=64, distractors=400, junk=200),
 }
-# A tenth of a pool's pictures shows nobody: 8 of 80, 133 of 1333, ...
+# Pictures that show nobody come on top: of crowd 8 of 80, 133 of 1333, ..., of mixed 72 of 144, 1200 of 2400, ...
 _POOL_SIZES: dict[SizeName, Size] = {
-    "tiny": Size(12, 0, cameras=3, images=2, height=48, width=24, irrelevant=8),
-    "small": Size(100, 0, cameras=6, images=2, height=64, width=32, irrelevant=133),
-    "medium": Size(400, 0, cameras=6, images=4, height=64, width=32, irrelevant=1067),
-    "full": Size(600, 0, cameras=8, images=4, height=128, width=64, irrelevant=2133),
+    "tiny": Size(12, 0, cameras=3, images=2, height=48, width=24),
+    "small": Size(100, 0, cameras=6, images=2, height=64, width=32),
+    "medium": Size(400, 0, cameras=6, images=4, height=64, width=32),
+    "full": Size(600, 0, cameras=8, images=4, height=128, width=64),
 }
 
 
 def size_of(world: WorldName, size: SizeName) -> Size:
     """The counts of a world at a size."""
-    return (_POOL_SIZES if WORLDS[world].pool else _SIZES)[size]
+    if not WORLDS[world].pool:
+        return _SIZES[size]
+    counts, share = _POOL_SIZES[size], WORLDS[world].irrelevant
+    persons = counts.train_identities * counts.cameras * counts.images
+    return replace(counts, irrelevant=round(persons * share / (1 - share)))

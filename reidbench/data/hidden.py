@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
+from ..errors import DataError
 from .images import read_encoded, read_image
 
 UNKNOWN_CAMERA = -1  # nobody knows which camera it was; the camera rule never fires for it
@@ -83,6 +84,29 @@ class HiddenSplit(Images):
         """One opaque name per image, fit for file names."""
         return tuple(f"{index:07d}" for index in range(len(self)))
 
+    def match(self, names: Sequence[str], by: NameForm = "name") -> np.ndarray:
+        """The index of the image that each name stands for [len(names)] int64, -1 where there is none.
+
+        Compared are file names, stems (names without their ending) or whole paths under the root. Strings are found by
+        64-bit hashes, 8 bytes for each, and then compared. Raises DataError for a name that two images have.
+        """
+        form = NAME_FORMS[by]
+        own = np.fromiter(map(hash, map(form, self._files)), dtype=np.int64, count=len(self))
+        wanted = np.fromiter(map(hash, map(form, names)), dtype=np.int64, count=len(names))
+        order = np.argsort(own, kind="stable")
+        own = own[order]
+        found = np.full(len(names), -1, dtype=np.int64)
+        rows = np.argsort(wanted)  # neighbouring searches then touch the same memory
+        for row, start in zip(rows.tolist(), np.searchsorted(own, wanted[rows]).tolist(), strict=True):
+            name = form(names[row])
+            while start < len(own) and own[start] == wanted[row]:
+                if form(self._files[order[start]]) == name:
+                    if found[row] >= 0:
+                        raise DataError(f"{self._root}: two images are called {name}: compare whole paths")
+                    found[row] = order[start]
+                start += 1
+        return found
+
     def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images of the given indices, in that order."""
         chosen = [int(index) for index in indices]
@@ -131,6 +155,15 @@ def file_name(file: str) -> str:
     return file.rpartition("/")[2]
 
 
-def _fill(pattern: str, file: str, values: dict[str, object]) -> str:
+def file_stem(file: str) -> str:
+    """The last part of a path without its ending; a name that is nothing but an ending stays."""
     name = file_name(file)
-    return pattern.format(name=name, stem=name.rpartition(".")[0] or name, path=file, **values)
+    return name.rpartition(".")[0] or name
+
+
+NameForm = Literal["name", "stem", "path"]
+NAME_FORMS: dict[NameForm, Callable[[str], str]] = {"name": file_name, "stem": file_stem, "path": str}
+
+
+def _fill(pattern: str, file: str, values: dict[str, object]) -> str:
+    return pattern.format(name=file_name(file), stem=file_stem(file), path=file, **values)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from .augment import Augment
 from .backbone import Backbone, Features
+from .branching import divide, set_stride
 from .checkpoint import TrainingCheckpoint
 from .crops import row_overlap
 from .embedder import BackboneEmbedder, BNNeck, Embedder, Preprocess
 from .heads import BatchDrop, Encoder, ProjectionHead, Reduction
 from .loading import Batches, embed, image_source
-from .losses import BatchHardTriplet, CenterLoss, LabelSmoothingCrossEntropy
+from .losses import BatchHardTriplet, CenterLoss, LabelSmoothingCrossEntropy, cosine_distances
 from .moco import (
     ContrastiveStep,
     KeyQueue,
@@ -55,7 +56,9 @@ __all__ = [
     "Update",
     "ViewAugment",
     "Views",
+    "cosine_distances",
     "cosine_per_epoch",
+    "divide",
     "embed",
     "image_source",
     "info_nce",
@@ -63,6 +66,7 @@ __all__ = [
     "read_state",
     "reestimate_batch_norm",
     "row_overlap",
+    "set_stride",
     "split_batch_norm",
     "stream",
     "to_layout",

@@ -52,13 +52,21 @@ def load_embedder(folder: Path, build: BuildBackbone, packages: Mapping[str, str
     package = described["class"].partition(":")[0].partition(".")[0]
     if package not in packages:
         raise ReidbenchError(f"embedder {described['class']} comes from {package}, which is no loaded plugin")
+    pixels = described["spec"]["preprocess"]
     arguments = {
-        key: build(value["backbone"]) if isinstance(value, dict) and "backbone" in value else value
+        key: _rebuilt(value["backbone"], pixels, build) if isinstance(value, dict) and "backbone" in value else value
         for key, value in described["spec"].items()
     }
     embedder = load_attribute(described["class"])(**arguments)
     embedder.load_state_dict(load_file(folder / "embedder.safetensors"))
     return embedder  # type: ignore[no-any-return]
+
+
+def _rebuilt(described: dict[str, Any], pixels: Mapping[str, Any], build: BuildBackbone) -> Backbone:
+    """A backbone that goes on with the pixel statistics of its embedder, for whoever trains it further."""
+    backbone = build(described)
+    backbone.mean, backbone.std = tuple(pixels["mean"]), tuple(pixels["std"])
+    return backbone
 
 
 def _save(network: nn.Module, file: Path) -> None:

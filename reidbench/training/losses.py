@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -25,19 +27,27 @@ def euclidean_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tens
     return squares.clamp_min(1e-12).sqrt()
 
 
+def cosine_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """[A, D] and [B, D] to [A, B]: 1 - cosine, from 0 to 2."""
+    return 1 - F.normalize(first, dim=1) @ F.normalize(second, dim=1).t()
+
+
 class BatchHardTriplet(nn.Module):
     """For each image the farthest of its own identity against the nearest of another (Hermans et al., 2017).
 
     With `margin` the hinge max(0, margin + d_ap - d_an), with None the soft form log(1 + exp(d_ap - d_an)).
     """
 
-    def __init__(self, margin: float | None = 0.3) -> None:
+    def __init__(
+        self, margin: float | None = 0.3, distances: Callable[..., torch.Tensor] = euclidean_distances
+    ) -> None:
         super().__init__()
         self.margin = margin
+        self.distances = distances
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """features [B, D], not normalised, and labels [B], of two or more identities, to a scalar."""
-        distances = euclidean_distances(features, features)
+        distances = self.distances(features, features)
         same = labels[:, None] == labels[None]
         hardest_positive = distances.masked_fill(~same, -torch.inf).amax(1)
         hardest_negative = distances.masked_fill(same, torch.inf).amin(1)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from ..contrastive import ContrastiveParams
+from .colour import colour_jitter, luminance
 from .crops import ATTEMPTS, CROPS, crop_and_resize, draw_boxes, resample
-
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class ViewAugment:
         height, width = images.shape[2:]
         boxes = draw_boxes(CROPS[params.crop], len(images), (height, width), generator)
         images = crop_and_resize(images, boxes)
-        images = self._jitter(images, generator)
+        images = colour_jitter(images, params.jitter, params.jitter_probability, generator)
         images = self._where(params.grayscale, luminance(images).expand_as(images), images, generator)
         images = self._blur(images, generator)
         images = self._where(params.flip, images.flip(3), images, generator)
@@ -45,25 +44,6 @@ class ViewAugment:
     ) -> torch.Tensor:
         chosen = torch.rand(len(images), generator=generator) < probability
         return torch.where(chosen.to(images.device)[:, None, None, None], changed, images)
-
-    def _jitter(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Brightness, contrast, saturation and hue in an order that each image draws (torchvision's ColorJitter)."""
-        params = self.params
-        if params.jitter_probability == 0:
-            return images
-        count = len(images)
-        chosen = torch.rand(count, generator=generator) < params.jitter_probability
-        order = torch.rand(count, 4, generator=generator).argsort(1)
-        amounts = (2 * torch.rand(count, 4, generator=generator) - 1) * torch.tensor(params.jitter)
-        images = images.clone()
-        for place in range(4):
-            for kind, change in enumerate((_brightness, _contrast, _saturation, _hue)):
-                rows = torch.nonzero(chosen & (order[:, place] == kind))[:, 0]
-                if len(rows):
-                    amount = amounts[rows, kind].to(images)[:, None, None, None]
-                    where = rows.to(images.device)
-                    images[where] = change(images[where], amount)
-        return images
 
     def _blur(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Gaussian blur; sigma is scaled with the height, and at the border the kernel's share inside counts."""
@@ -98,45 +78,8 @@ class ViewAugment:
         return images.masked_fill(erased[:, None].to(images.device), 0.0)
 
 
-def luminance(images: torch.Tensor) -> torch.Tensor:
-    """[B, 3, H, W] to [B, 1, H, W] by ITU-R 601 weights."""
-    return (images * torch.tensor(LUMA).view(1, 3, 1, 1).to(images)).sum(1, keepdim=True)
-
-
 def _gauss(size: int, sigma: torch.Tensor) -> torch.Tensor:
     """Blur matrices [B, size, size]; each row sums to 1."""
     places = torch.arange(size)
     squares = (places[:, None] - places[None]).float().pow(2)
     return (-squares / (2 * sigma[:, None, None].pow(2))).softmax(2)
-
-
-def _brightness(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    return (images * (1 + amount)).clamp(0, 1)
-
-
-def _contrast(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    mean = luminance(images).mean((1, 2, 3), keepdim=True)
-    return (mean + (images - mean) * (1 + amount)).clamp(0, 1)
-
-
-def _saturation(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    grey = luminance(images)
-    return (grey + (images - grey) * (1 + amount)).clamp(0, 1)
-
-
-def _hue(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    """Turn the hue by `amount` of a full circle, by way of hue, saturation and value."""
-    value, which = images.max(1, keepdim=True)
-    chroma = value - images.amin(1, keepdim=True)
-    red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
-    safe = chroma.clamp_min(1e-8)
-    sextant = torch.where(
-        which == 0, (green - blue) / safe, torch.where(which == 1, 2 + (blue - red) / safe, 4 + (red - green) / safe)
-    )
-    sextant = sextant + 6 * amount
-    # f(n) = V - C max(0, min(k, 4 - k, 1)) with k = (n + hue) mod 6 gives the channels for n = 5, 3, 1.
-    channels = []
-    for number in (5, 3, 1):
-        k = (number + sextant) % 6
-        channels.append(value - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
-    return torch.cat(channels, 1)

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from reidbench import plugins, report
 from reidbench.errors import ReidbenchError
 from reidbench.store import Store
 from reidbench.testing import run_matrix
-from reidbench.training import BackboneEmbedder, Preprocess
+from reidbench.training import BackboneEmbedder, Preprocess, Update
 from reidbench_baseline import bot, frozen, resnet
 from reidbench_baseline.params import BotParams, RankingParams, ResNetParams, TinyParams
 
@@ -133,9 +134,10 @@ def test_one_step_moves_centres_by_their_own_rate_and_never_the_neck_bias() -> N
     for weight in (5e-4, 5e-2):
         embedder, both = losses(center_weight=weight)
         optimisers = bot._optimisers(embedder, both, both.params)
+        update = Update(Fabric(accelerator="cpu", devices=1), *optimisers.values())
         before = both.center.centers.detach().clone()
         torch.manual_seed(1)
-        bot._step(embedder, both, optimisers, torch.randn(8, 3, 32, 16), torch.arange(8) // 4)
+        bot._step(embedder, both, update, torch.randn(8, 3, 32, 16), torch.arange(8) // 4)
         moved[weight] = both.center.centers.detach() - before
         assert embedder.neck.norm.bias.abs().max() == 0  # type: ignore[union-attr]
         assert embedder.neck.norm.bias.requires_grad is False  # type: ignore[union-attr]

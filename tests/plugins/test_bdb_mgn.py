@@ -14,13 +14,21 @@ import torch.nn.functional as F
 from reidbench.errors import ReidbenchError
 from reidbench.stages import limited_threads
 from reidbench.testing import run_matrix
-from reidbench.training import Backbone, BatchDrop, BatchHardTriplet, LabelSmoothingCrossEntropy, Preprocess, stream
+from reidbench.training import (
+    Backbone,
+    BatchDrop,
+    BatchHardTriplet,
+    LabelSmoothingCrossEntropy,
+    Preprocess,
+    set_stride,
+    stream,
+)
 from reidbench.training.artifacts import load_embedder, save_embedder
 from reidbench.training.losses import euclidean_distances
 from reidbench_baseline.bdb import BdbEmbedder, Cutout, stairs_then_steps
 from reidbench_baseline.mgn import MgnEmbedder
 from reidbench_baseline.params import BdbParams, MgnParams, ResNetParams, TinyParams
-from reidbench_baseline.parts import PartLosses, set_stride
+from reidbench_baseline.parts import PartLosses
 from reidbench_baseline.resnet import resnet18, resnet50, resnet_tiny
 
 

@@ -286,3 +286,46 @@ def test_mixed_precision_trains_and_keeps_float32(pool: HiddenSplit, tmp_path: P
     assert {tensor.dtype for tensor in floats} == {torch.float32}
     assert all(bool(torch.isfinite(tensor).all()) for tensor in floats)
     assert 0 < lines[0]["loss"] < 10
+
+
+def test_weights_of_a_transformer_come_in_strictly_and_at_another_size(tmp_path: Path, market: Path) -> None:
+    """A 4 x 2 grid of positions is resized for 64x16 images; the grid is told by the sidecar or by the user."""
+    from reidbench.training.transformer_weights import write_transformer
+    from reidbench_baseline.transformer_params import ViTTinyParams
+    from reidbench_baseline.vit import vit_tiny
+
+    small = {"dim": 12, "depth": 1, "heads": 3}
+    network = vit_tiny(ViTTinyParams.model_validate(small), (32, 16))
+    network.spec = {"use": "vit-tiny", "params": small, "image_size": [32, 16]}
+    file = tmp_path / "vit.safetensors"
+    write_transformer(file, network, epochs=1)
+    tiny = "backbone: {use: resnet-tiny, width: 4}"
+    text = MATRIX.format(market=market, pretrain=f"{{use: weights, file: {file}}}")
+    text = text.replace(tiny, "backbone: {use: vit-tiny, dim: 12, depth: 1, heads: 3}")
+    board = run_matrix(text.replace("[32, 16]", "[64, 16]"), tmp_path)
+    assert {result.status for result in board.results} == {"ok"}
+    (saved,) = (tmp_path / "store").rglob("backbone.safetensors")
+    state = load_file(saved)
+    assert state["pos_embed"].shape == (1, 1 + 8 * 2, 12)
+    assert torch.equal(state["pos_embed"][:, :1], network.pos_embed[:, :1])
+    assert torch.equal(state["blocks.0.attn.qkv.weight"], network.blocks[0].attn.qkv.weight)
+    file.with_suffix(".json").unlink()
+    (tmp_path / "again").mkdir()
+    refused = run_matrix(text.replace("[32, 16]", "[64, 16]"), tmp_path / "again")
+    assert "source_grid" in next(iter(refused.results)).error
+
+
+@pytest.mark.parametrize(
+    ("backbone_line", "option", "message"),
+    [
+        ("{use: vit-tiny, dim: 12, depth: 1, heads: 3}", "layout: moco", "layout moco has no transformers"),
+        ("{use: resnet-tiny, width: 4}", "source_grid: [4, 2]", "for backbones with position embeddings"),
+    ],
+)
+def test_options_of_the_other_kind_are_refused(
+    backbone_line: str, option: str, message: str, tmp_path: Path, market: Path
+) -> None:
+    torch.save({"head.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    text = MATRIX.format(market=market, pretrain=f"{{use: weights, file: {tmp_path / 'other.pth'}, {option}}}")
+    board = run_matrix(text.replace("{use: resnet-tiny, width: 4}", backbone_line), tmp_path)
+    assert message in next(iter(board.results)).error

@@ -150,7 +150,7 @@ class Toy(Backbone):
 
 def test_an_embedder_is_rebuilt_from_its_spec_and_safetensors(tmp_path: Path, train: Any) -> None:
     torch.manual_seed(0)
-    embedder = BackboneEmbedder(Toy(), Preprocess((16, 8)), neck=True)
+    embedder = BackboneEmbedder(Toy(), Preprocess((16, 8), (0.1, 0.2, 0.3), (0.5, 0.5, 0.5)), neck=True)
     with torch.no_grad():
         for buffer in embedder.buffers():
             buffer += 1
@@ -161,6 +161,8 @@ def test_an_embedder_is_rebuilt_from_its_spec_and_safetensors(tmp_path: Path, tr
     assert first.dtype == np.float32
     assert (first == second).all()
     assert again.preprocess == embedder.preprocess
+    # Whoever trains the backbone further must normalise as before.
+    assert (again.backbone.mean, again.backbone.std) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
 
 
 def test_an_embedder_of_a_foreign_package_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""The adapter arn (Li et al., CVPR Workshops 2018): codes that both domains share, next to what is private to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from reidbench.components import AdaptContext
+from reidbench.data import HiddenSplit, Split
+from reidbench.errors import DataError, ReidbenchError
+from reidbench.training import Augment, Batches, IdentitySampler, stream, warmup_multistep
+
+from .embedder import ArnEmbedder, starting_embedder
+from .network import ArnNetwork
+from .params import ArnParams
+
+
+class ShuffledSampler:
+    """Batches of `size` indices below `count`, each index once in a pass; what is left of a pass is not used."""
+
+    def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
+        self.count = count
+        self.size = min(size, count)
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = torch.randperm(self.count, generator=self.generator).numpy()
+        for start in range(0, self.count - self.size + 1, self.size):
+            yield order[start : start + self.size]
+
+
+class Endless:
+    """Pass after pass of the sampler; whoever iterates anew, as each epoch does, begins a new pass.
+
+    So where an epoch was in its pass need not be in the checkpoint.
+    """
+
+    def __init__(self, sampler: Iterable[np.ndarray]) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        while True:
+            yield from self.sampler
+
+
+def adapt(ctx: AdaptContext) -> ArnEmbedder:
+    """Train on the labelled source and the unlabelled target; the answer is E_C(E_I(x)) alone.
+
+    Raises DataError without a source of two or more identities or with fewer than two target images, and
+    ReidbenchError for more than one device.
+    """
+    run = _Run(ctx)
+    run.train()
+    return run.network.embedder
+
+
+class _Run:
+    """One adaptation. Order, augmentation and dropout have streams of their own, so all ablations see one data."""
+
+    def __init__(self, ctx: AdaptContext) -> None:
+        self.ctx = ctx
+        self.params: ArnParams = ctx.params
+        source = _checked(ctx)
+        self.labels = torch.from_numpy(source.labels()).to(ctx.fabric.device)
+        self.network = ArnNetwork(starting_embedder(ctx), source.num_pids, self.params, ctx.seed)
+        self.groups = self.network.groups()
+        self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
+            [{"params": group, "lr": self.params.rate_of(name), "name": name} for name, group in self.groups.items()],
+            momentum=self.params.momentum,
+            weight_decay=self.params.weight_decay,
+        )
+        self.schedule = warmup_multistep(
+            self.optimiser,
+            self.params.epochs,
+            warmup=0,
+            milestones=self.params.milestones,
+            gamma=self.params.gamma,
+        )
+        self.streams = {
+            f"{domain} {what}": stream(ctx.seed, f"{domain} {what}")
+            for domain in ("source", "target")
+            for what in ("order", "augmentation")
+        }
+        size = self.params.target_images or self.params.identities * self.params.images
+        order = self.streams["source order"]
+        sampler = IdentitySampler(source.labels(), self.params.identities, self.params.images, order)
+        self.source = self._batches("source", source, sampler)
+        others = ShuffledSampler(len(ctx.target), size, self.streams["target order"])
+        self.target = self._batches("target", ctx.target, others) if self._forwards_target() else None
+        self.module, self.fabric_optimiser = ctx.fabric.setup(self.network, self.optimiser)
+
+    def _forwards_target(self) -> bool:
+        return self.params.uses_target or self.params.target_statistics
+
+    def _batches(self, domain: str, images: Split | HiddenSplit, sampler: Iterable[np.ndarray]) -> Batches:
+        augment = Augment(flip=self.params.flip, pad=self.params.pad, erase=self.params.erase)
+        preprocess = self.network.embedder.preprocess
+        generator = self.streams[f"{domain} augmentation"]
+        return Batches(images, preprocess, Endless(sampler), augment, generator, self.ctx.workers)
+
+    def train(self) -> None:
+        """All epochs that are still to run; logs each loss, the signs of collapse and the rates."""
+        state = {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule}
+        generators = {**self.streams, "dropout": self.network.generator}
+        for epoch in self.ctx.checkpoint.epochs(self.params.epochs, **state, **generators):
+            trained = self.params.warmup_groups if epoch < self.params.warmup_epochs else tuple(self.groups)
+            line = self._epoch(frozenset(trained))
+            rates = {f"lr_{group['name']}": group["lr"] for group in self.optimiser.param_groups}
+            self.ctx.log({**line, **rates})
+            self.schedule.step()
+
+    def _epoch(self, trained: frozenset[str]) -> dict[str, float]:
+        self.module.train()
+        device = self.ctx.fabric.device
+        source = iter(self.source)
+        target = iter(self.target) if self.target is not None else None
+        sums: dict[str, float] = {}
+        for _ in range(self.params.iterations):
+            images, indices = next(source)
+            others = next(target)[0].to(device) if target is not None else None
+            output = self.module(images.to(device), self.labels[indices.to(device)], others)
+            self.fabric_optimiser.zero_grad()
+            self.ctx.fabric.backward(output.loss)
+            self._keep_back(trained)
+            self.fabric_optimiser.step()
+            for name, value in output.facts.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+        return {name: total / self.params.iterations for name, total in sums.items()}
+
+    def _keep_back(self, trained: frozenset[str]) -> None:
+        """Without a gradient SGD leaves a parameter and its momentum alone, weight decay or not."""
+        for name, group in self.groups.items():
+            if name not in trained:
+                for parameter in group:
+                    parameter.grad = None
+
+
+def _checked(ctx: AdaptContext) -> Split:
+    """The source, when there is what arn needs."""
+    if ctx.source is None or ctx.source.num_pids < 2:
+        raise DataError("arn needs a labelled source of two or more identities")
+    if len(ctx.target) < 2:
+        raise DataError(f"arn needs two or more target images, this target has {len(ctx.target)}")
+    if ctx.fabric.world_size != 1:
+        raise ReidbenchError("arn runs on one device: set `devices: 1`")
+    return ctx.source

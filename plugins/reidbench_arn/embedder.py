@@ -1,0 +1,124 @@
+"""What ARN leaves behind, E_C(E_I(x)): E_C is the backbone's last stage, or a block on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.components import AdaptContext
+from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, stream
+
+from .params import ArnParams
+
+
+class Codes(NamedTuple):
+    """E_I's map X [B, C, h, w], the shared code as a map [B, D, h', w'] and as the feature e_c [B, D]."""
+
+    features: torch.Tensor
+    map: torch.Tensor
+    vector: torch.Tensor
+
+
+class ResidualEncoder(nn.Module):
+    """Two 3x3 convolutions with batch norm around a 1x1 shortcut, the first with stride 2: an encoder of a map.
+
+    The paper's 7x7 convolution from 2048 to 2048 channels alone has 206 million weights.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[B, inputs, h, w] to [B, outputs, ceil(h / 2), ceil(w / 2)]."""
+        return F.relu(self.body(features) + self.shortcut(features))
+
+
+class StageEmbedder(BackboneEmbedder):
+    """E_I is the backbone but its last stage, E_C that stage: at the start the very network that was given."""
+
+    backbone: Backbone
+
+    @property
+    def shared(self) -> nn.Module:
+        """E_C."""
+        return _stages(self.backbone)[-1]
+
+    @property
+    def image_modules(self) -> Sequence[nn.Module]:
+        """E_I."""
+        stem: nn.Module = self.backbone.stem  # type: ignore[assignment]
+        return [stem, *_stages(self.backbone)[:-1]]
+
+    def codes(self, images: torch.Tensor) -> Codes:
+        """images [B, 3, H, W] to X, the shared map and e_c."""
+        seen: list[torch.Tensor] = []
+        # What enters the last stage; the backbone's own forward also knows how it pools.
+        handle = self.shared.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        try:
+            features = self.backbone(images)
+        finally:
+            handle.remove()
+        return Codes(seen[0], features.map, self.neck(features.vector))
+
+
+class WholeEmbedder(Embedder):
+    """E_I is the whole backbone, E_C a residual block on its map; e_c [B, dim] is averaged over positions."""
+
+    def __init__(
+        self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], dim: int, neck: bool = False
+    ) -> None:
+        super().__init__(backbone=backbone, preprocess=preprocess, dim=dim, neck=neck)
+        self.backbone = backbone
+        self.shared = ResidualEncoder(backbone.dim, dim)
+        self.neck = BNNeck(dim) if neck else nn.Identity()
+
+    @property
+    def image_modules(self) -> Sequence[nn.Module]:
+        """E_I."""
+        return [self.backbone]
+
+    def codes(self, images: torch.Tensor) -> Codes:
+        """images [B, 3, H, W] to X, the shared map and e_c."""
+        features = self.backbone(images).map
+        code = self.shared(features)
+        return Codes(features, code, self.neck(code.mean((2, 3))))
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised images to e_c [B, dim]."""
+        return self.codes(images).vector
+
+
+def _stages(backbone: Backbone) -> list[nn.Module]:
+    """What a backbone with "stages" promises: a list of modules, or a ModuleList."""
+    return list(backbone.stages)  # type: ignore[arg-type]
+
+
+ArnEmbedder = StageEmbedder | WholeEmbedder
+
+
+def starting_embedder(ctx: AdaptContext) -> ArnEmbedder:
+    """The network to adapt: the start's backbone, with its neck where it has one and one is wanted."""
+    params: ArnParams = ctx.params
+    start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
+    backbone = start.backbone if start is not None else ctx.backbone()
+    preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
+    if params.split == "whole":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(ctx.seed, "shared encoder").initial_seed())
+            return WholeEmbedder(backbone, preprocess, params.dim or backbone.dim, params.neck)
+    embedder = StageEmbedder(backbone, preprocess, params.neck)
+    if params.neck and start is not None and isinstance(start.neck, BNNeck):
+        embedder.neck = start.neck
+    return embedder

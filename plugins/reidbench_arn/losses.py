@@ -1,0 +1,55 @@
+"""Losses of ARN (Li et al., CVPR Workshops 2018), each with the scale that makes its weight mean something."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def contrastive(codes: torch.Tensor, labels: torch.Tensor, margin: float) -> torch.Tensor:
+    """Mean over pairs i < j of [same] d^2 + [different] max(0, margin - d)^2 (Hadsell et al., CVPR 2006).
+
+    codes [B, D] and labels [B], B >= 2, to a scalar. d is the root of the mean squared difference, so that a margin
+    fits codes of any length. The formula as printed in ARN has no norm and takes a vector for a distance.
+    """
+    distances = F.pdist(codes.float()) / codes.shape[1] ** 0.5
+    first, second = torch.triu_indices(len(codes), len(codes), 1, device=codes.device)
+    same = labels[first] == labels[second]
+    return torch.where(same, distances.square(), F.relu(margin - distances).square()).mean()
+
+
+def reconstruction(wanted: torch.Tensor, rebuilt: torch.Tensor) -> torch.Tensor:
+    """|X - X_hat|^2 of one domain as the mean over its images and all C x H x W numbers.
+
+    ARN sums the numbers; their sum is about 1e5 times larger and makes its weight of 2 absurd.
+    """
+    return F.mse_loss(rebuilt.float(), wanted.float())
+
+
+def cosine_difference(shared: torch.Tensor, private: torch.Tensor) -> torch.Tensor:
+    """Mean over rows of cos^2 between the codes [N, D] of the same image, both centred over the batch.
+
+    Codes after a ReLU all point to one side, so without centring independent ones would look alike. A copy scores 1,
+    independent codes about 1 / D or 1 / N, whichever is more.
+    """
+    return (_rows(shared) * _rows(private)).sum(1).square().mean()
+
+
+def frobenius_difference(shared: torch.Tensor, private: torch.Tensor) -> torch.Tensor:
+    """|H_c^T H_p|_F^2 / D^2 of centred unit rows [N, D]: the difference loss of Domain Separation Networks.
+
+    With N much below D it hardly tells a copy, N (1 + N / D) before the division, from independence, N.
+    """
+    with torch.autocast(shared.device.type, enabled=False):
+        first, second = _rows(shared), _rows(private)
+        if len(first) < first.shape[1]:  # <H_c H_c^T, H_p H_p^T> is the same number from smaller matrices
+            squares = ((first @ first.t()) * (second @ second.t())).sum()
+        else:
+            squares = (first.t() @ second).square().sum()
+        return squares / shared.shape[1] ** 2
+
+
+def _rows(codes: torch.Tensor) -> torch.Tensor:
+    """Codes [N, D] less their mean, each of unit length."""
+    codes = codes.float()
+    return F.normalize(codes - codes.mean(0), dim=1)

@@ -1,0 +1,222 @@
+"""ARN's graph: E_I -> X, codes of E_C and of E_S or E_T, their sum through one decoder to X again; and its loss."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.training import stream
+
+from .embedder import ArnEmbedder, Codes
+from .losses import contrastive, cosine_difference, frobenius_difference, reconstruction
+from .params import ArnParams, Group
+
+Domain = Literal["source", "target"]
+LEAST_CHANNELS = 16
+# Small, so that the first cross-entropy is log C: one that is surely wrong would rather shrink e_c to nothing.
+CLASSIFIER_STD = 0.001
+
+
+class Passed(NamedTuple):
+    """What became of one domain's images.
+
+    `features` X [B, C, h, w], `shared` and `private` maps [B, D, h', w'], e_c [B, D], and what is rebuilt from what.
+    """
+
+    features: torch.Tensor
+    shared: torch.Tensor
+    private: torch.Tensor | None
+    vector: torch.Tensor
+    wanted: torch.Tensor
+    rebuilt: torch.Tensor | None
+
+
+class Output(NamedTuple):
+    """The weighted sum of all losses, and what the log tells."""
+
+    loss: torch.Tensor
+    facts: dict[str, torch.Tensor]
+
+
+class Decoder(nn.Module):
+    """D_C: code map [B, D, h', w'] to [B, *wanted], (channels, height, width): 3x3 convolutions and doublings.
+
+    The last convolution is linear: neither X nor a normalised image is bounded.
+    """
+
+    def __init__(self, inputs: int, given: Sequence[int], wanted: Sequence[int]) -> None:
+        super().__init__()
+        channels, *self.size = wanted
+        largest = max(after / before for before, after in zip(given, self.size, strict=True))
+        self.doublings = max(0, math.ceil(math.log2(largest)))
+        widths = [inputs]
+        for _ in range(max(1, self.doublings)):
+            widths.append(max(widths[-1] // 2, LEAST_CHANNELS))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+            for before, after in pairwise(widths)
+        )
+        self.last = nn.Conv2d(widths[-1], channels, 3, 1, 1)
+
+    def forward(self, code: torch.Tensor) -> torch.Tensor:
+        """[B, D, h', w'] to [B, *wanted]."""
+        for number, block in enumerate(self.blocks):
+            code = block(code)
+            if number < self.doublings:
+                code = F.interpolate(code, scale_factor=2, mode="nearest")
+        if list(code.shape[2:]) != self.size:  # a map of odd height or width
+            code = F.interpolate(code, size=self.size, mode="nearest")
+        return self.last(code)  # type: ignore[no-any-return]
+
+
+class ArnNetwork(nn.Module):
+    """All networks of one run. `forward(source, labels, target)` gives the loss of a step.
+
+    Source and target pass one after the other, so that batch norm normalises each domain by itself in training and
+    its running statistics, the last word being the target's, mix both. `generator` draws the dropout.
+    """
+
+    def __init__(self, embedder: ArnEmbedder, classes: int, params: ArnParams, seed: int) -> None:
+        super().__init__()
+        self.params = params
+        self.embedder = embedder
+        self.generator = stream(seed, "dropout")
+        codes = _look(embedder)
+        length = codes.map.shape[1]
+        self.private: nn.ModuleDict | None = None
+        self.decoder: Decoder | None = None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(seed, "new networks").initial_seed())
+            self.classifier = nn.Linear(codes.vector.shape[1], classes)
+            nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)
+            nn.init.zeros_(self.classifier.bias)
+            if "reconstruction" in params.losses:
+                height, width = embedder.preprocess.size
+                wanted = codes.features.shape[1:] if params.target == "feature" else (3, height, width)
+                self.decoder = Decoder(length, codes.map.shape[2:], wanted)
+            if "difference" in params.losses:
+                self.private = nn.ModuleDict({domain: self._private_encoder() for domain in ("source", "target")})
+        self.gamma = params.gamma_of(length)
+
+    def _private_encoder(self) -> nn.Module:
+        """E_S or E_T: of the shape of E_C, with weights of its own."""
+        encoder = copy.deepcopy(self.embedder.shared)
+        if self.params.private_start == "fresh":
+            for module in encoder.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+        return encoder
+
+    def train(self, mode: bool = True) -> ArnNetwork:
+        """As ever, but a frozen E_I also keeps its statistics."""
+        super().train(mode)
+        if self.params.image_frozen:
+            for module in self.embedder.image_modules:
+                module.eval()
+        return self
+
+    def groups(self) -> dict[Group, list[nn.Parameter]]:
+        """Every parameter, in exactly one group; a frozen E_I's ask for no gradient."""
+        image = [parameter for module in self.embedder.image_modules for parameter in module.parameters()]
+        for parameter in image:
+            parameter.requires_grad_(not self.params.image_frozen)
+        inside = {id(parameter) for parameter in image}
+        shared = [parameter for parameter in self.embedder.parameters() if id(parameter) not in inside]
+        groups: dict[Group, list[nn.Parameter]] = {"image": image, "shared": shared}
+        groups["private"] = list(self.private.parameters()) if self.private is not None else []
+        groups["decoder"] = list(self.decoder.parameters()) if self.decoder is not None else []
+        groups["classifier"] = list(self.classifier.parameters())
+        return groups
+
+    def encode(self, images: torch.Tensor, domain: Domain) -> Passed:
+        """One domain's images [B, 3, H, W] through E_I, E_C, its private encoder and the decoder, as far as there."""
+        features, shared, vector = self.embedder.codes(images)
+        private = self.private[domain](features) if self.private is not None else None
+        wanted = images
+        if self.params.target == "feature":
+            wanted = features.detach() if self.params.detach else features
+        code = shared if private is None else shared + private
+        rebuilt = self.decoder(code) if self.decoder is not None else None
+        return Passed(features, shared, private, vector, wanted, rebuilt)
+
+    def forward(self, source: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | None) -> Output:
+        """Images [B, 3, H, W] with labels [B], and images [N, 3, H, W] without; `target` only if a loss wants it."""
+        passed = [self.encode(source, "source")]
+        if target is not None and self.params.uses_target:
+            passed.append(self.encode(target, "target"))
+        elif target is not None:
+            with torch.no_grad():
+                self.embedder.codes(target)
+        losses = self.losses(passed, labels)
+        weights = {"contrast": self.params.contrast_weight, "difference": self.gamma}
+        weights["reconstruction"] = self.params.reconstruction_weight
+        total = _sum([weights.get(name, 1.0) * loss for name, loss in losses.items()])
+        return Output(total, {"loss": total, **losses, **_facts(passed, labels)})
+
+    def losses(self, passed: list[Passed], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Each chosen loss without its weight; class and contrast look at the source, the first of `passed`, alone."""
+        chosen, losses = self.params.losses, {}
+        if "class" in chosen:
+            losses["class"] = F.cross_entropy(self.classifier(self._dropout(passed[0].vector)), labels)
+        if "contrast" in chosen:
+            losses["contrast"] = contrastive(passed[0].vector, labels, self.params.margin)
+        if "reconstruction" in chosen:
+            losses["reconstruction"] = _sum(
+                [reconstruction(one.wanted, one.rebuilt) for one in passed if one.rebuilt is not None]
+            )
+        if "difference" in chosen:
+            losses["difference"] = _sum(
+                [self.difference(one.shared, one.private) for one in passed if one.private is not None]
+            )
+        return losses
+
+    def difference(self, shared: torch.Tensor, private: torch.Tensor) -> torch.Tensor:
+        """L_diff of one domain's code maps [B, D, h, w]."""
+        form = cosine_difference if self.params.difference == "cosine" else frobenius_difference
+        if self.params.difference_rows == "positions":
+            return form(*(codes.permute(0, 2, 3, 1).flatten(0, 2) for codes in (shared, private)))
+        return form(shared.mean((2, 3)), private.mean((2, 3)))
+
+    def _dropout(self, vector: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.params.dropout == 0:
+            return vector
+        kept = torch.rand(vector.shape, generator=self.generator) >= self.params.dropout
+        return vector * kept.to(vector.device) / (1 - self.params.dropout)
+
+
+def _sum(losses: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(losses).sum()
+
+
+@torch.no_grad()
+def _facts(passed: list[Passed], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Signs of collapse: the spread of X, lengths of the codes, the share of variance that is not rebuilt."""
+    last = passed[-1]
+    facts = {
+        "positives": (labels[:, None] == labels[None]).triu(1).sum(),
+        "map_std": last.features.float().std(),
+        "shared_norm": last.shared.float().mean((2, 3)).norm(dim=1).mean(),
+    }
+    if last.private is not None:
+        facts["private_norm"] = last.private.float().mean((2, 3)).norm(dim=1).mean()
+    if last.rebuilt is not None:
+        error = reconstruction(last.wanted, last.rebuilt)
+        facts["unexplained"] = error / last.wanted.float().var().clamp_min(1e-12)
+    return facts
+
+
+@torch.no_grad()
+def _look(embedder: ArnEmbedder) -> Codes:
+    """Codes of one black image, for their shapes."""
+    training = embedder.training
+    codes = embedder.eval().codes(torch.zeros(1, 3, *embedder.preprocess.size))
+    embedder.train(training)
+    return codes

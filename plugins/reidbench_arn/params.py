@@ -1,0 +1,139 @@
+"""Parameters of arn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from reidbench import Params
+
+Loss = Literal["class", "contrast", "reconstruction", "difference"]
+Group = Literal["image", "shared", "private", "decoder", "classifier"]
+SUPERVISED: frozenset[Loss] = frozenset({"class", "contrast"})
+PAPER_DIM = 2048  # length of the codes for which the paper gives its weight of the difference loss
+PAPER_GAMMA = 1500.0
+
+
+class ArnParams(Params):
+    """arn; the defaults are the paper's where it says something that can be done, the authors' draft's elsewhere."""
+
+    epochs: int = Field(50, ge=1, description="epochs, which are only the steps between two checkpoints")
+    iterations: int = Field(200, ge=1, description="steps in an epoch")
+    identities: int = Field(8, ge=2, description="source identities in a batch (P)")
+    images: int = Field(4, ge=2, description="images of each source identity in a batch (K): positives of L_ctrs")
+    target_images: int | None = Field(None, ge=2, description="target images in a batch; default: P x K")
+
+    losses: tuple[Loss, ...] = Field(
+        ("class", "contrast", "reconstruction", "difference"),
+        min_length=1,
+        description="the ablation; private encoders are there with `difference` alone",
+    )
+    target: Literal["feature", "image"] = Field(
+        "feature", description="what the decoder rebuilds: the map of E_I (paper) or the image (authors' draft)"
+    )
+    split: Literal["last-stage", "whole"] = Field(
+        "last-stage",
+        description="E_I is the backbone but its last stage, copies of which are the encoders (draft), or all of it, "
+        "with new residual blocks as encoders (paper, whose 7x7 convolutions nobody can train)",
+    )
+    dim: int | None = Field(None, ge=2, description="split whole: length of the codes; default: the backbone's")
+    neck: bool = Field(
+        True,
+        description="E_C ends in a BNNeck (last-stage: the start's, if any): rates and margin suppose unit scale",
+    )
+    private_start: Literal["fresh", "copy"] = Field(
+        "fresh", description="weights of E_S and E_T; a copy of E_C is where cosine has no gradient"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+
+    contrast_weight: float = Field(0.01, ge=0, description="alpha, weight of the contrastive loss; L_class has 1")
+    reconstruction_weight: float = Field(
+        2.0, ge=0, description="beta, weight of the mean squared error of both domains"
+    )
+    difference_weight: float | None = Field(
+        None, ge=0, description="gamma; default: 1 for cosine, 1500 (d / 2048)^2 for frobenius"
+    )
+    margin: float = Field(2.0, gt=0, description="of the contrastive loss, in root mean squared differences")
+    difference: Literal["cosine", "frobenius"] = Field(
+        "cosine",
+        description="cos^2 of the two codes of an image, or |H_c^T H_p|^2 / d^2 of a batch's centred unit rows",
+    )
+    difference_rows: Literal["images", "positions"] = Field(
+        "images", description="what is a row of H: an image's pooled code, or each position of its map"
+    )
+    detach: bool = Field(True, description="target feature: no gradient into E_I through what is to be rebuilt")
+
+    freeze_image: Literal["unsupervised", "always", "never"] = Field(
+        "unsupervised", description="when E_I, its statistics included, stays as it is: without class and contrast"
+    )
+    target_statistics: bool = Field(
+        True, description="without reconstruction and difference: target images still pass through, for batch norm"
+    )
+
+    lr_image: float = Field(1e-7, gt=0, description="SGD's rate of E_I; the paper's 1e-7 is nearly frozen")
+    lr_code: float = Field(1e-3, gt=0, description="of E_C, E_S, E_T and the decoder")
+    lr_classifier: float = Field(2e-3, gt=0, description="of the classifier")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
+    weight_decay: float = Field(5e-4, ge=0, description="SGD's weight decay")
+    milestones: tuple[float, ...] = Field((), description="fractions of the epochs at which all rates fall")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor at each milestone")
+    warmup_epochs: int = Field(0, ge=0, description="first epochs, in which only the warm-up groups are trained")
+    warmup_groups: tuple[Group, ...] = Field(
+        ("image",), min_length=1, description="image is the paper's; classifier and decoder are what starts untrained"
+    )
+
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    pad: int = Field(0, ge=0, description="pixels of padding before the crop")
+    erase: float = Field(0.0, ge=0, le=1, description="probability of random erasing")
+
+    @model_validator(mode="after")
+    def _possible(self) -> ArnParams:
+        for name in ("losses", "warmup_groups"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} {', '.join(values)}: each may be named once")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} leave nothing of {self.epochs} epochs")
+        if self.warmup_epochs and not self.trained & set(self.warmup_groups):
+            groups, losses = ", ".join(self.warmup_groups), ", ".join(self.losses)
+            raise ValueError(f"warmup_groups {groups}: nothing of it is trained with the losses {losses}")
+        if self.dim is not None and self.split != "whole":
+            raise ValueError("dim is for split: whole; the last stage has the length that it has")
+        return self
+
+    @property
+    def image_frozen(self) -> bool:
+        """Whether E_I stays bit for bit as it is."""
+        unsupervised = not SUPERVISED & set(self.losses)
+        return self.freeze_image == "always" or (self.freeze_image == "unsupervised" and unsupervised)
+
+    @property
+    def uses_target(self) -> bool:
+        """Whether any loss looks at target images."""
+        return bool({"reconstruction", "difference"} & set(self.losses))
+
+    @property
+    def trained(self) -> frozenset[Group]:
+        """The groups that some loss reaches."""
+        reached: dict[Group, bool] = {
+            "image": not self.image_frozen,
+            "shared": True,
+            "private": "difference" in self.losses,
+            "decoder": "reconstruction" in self.losses,
+            "classifier": "class" in self.losses,
+        }
+        return frozenset(group for group, yes in reached.items() if yes)
+
+    def gamma_of(self, dim: int) -> float:
+        """The weight of the difference loss for codes of length `dim`.
+
+        1500 fits the form divided by d^2 at d = 2048; at other lengths the same balance is 1500 (d / 2048)^2.
+        """
+        if self.difference_weight is not None:
+            return self.difference_weight
+        return 1.0 if self.difference == "cosine" else PAPER_GAMMA * (dim / PAPER_DIM) ** 2
+
+    def rate_of(self, group: Group) -> float:
+        """The learning rate of a group of parameters."""
+        return {"image": self.lr_image, "classifier": self.lr_classifier}.get(group, self.lr_code)

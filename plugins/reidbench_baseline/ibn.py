@@ -1,0 +1,52 @@
+"""ResNet-50 with instance norm beside batch norm: IBN-a and IBN-b (Pan et al., "Two at Once", ECCV 2018).
+
+State-dict names are torchvision's, with `bn1.IN.*` and `bn1.BN.*` in a, and `IN.*` in b, as in the official files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from reidbench.training.torchvision_compat import torchvision_models
+
+from .resnet import TorchvisionResNet, _load, _read
+from .stems import IBN
+from .transformer_params import IbnParams
+
+_resnet = torchvision_models().resnet
+
+
+class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc]
+    """torchvision's, with room for IBN-b's norm between the addition and the last ReLU."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.IN: nn.Module = nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return self.relu(self.IN(y + (x if self.downsample is None else self.downsample(x))))
+
+
+def resnet50_ibn(params: IbnParams, image_size: tuple[int, int]) -> TorchvisionResNet:
+    """ResNet-50 with IBN-a or IBN-b, 2048-d.
+
+    Raises ReidbenchError for a `weights_file` that cannot be read or does not fit.
+    """
+    network = _resnet.ResNet(_Bottleneck, [3, 4, 6, 3])
+    if params.ibn == "a":
+        for stage in (network.layer1, network.layer2, network.layer3):
+            for block in stage:
+                block.bn1 = IBN(block.bn1.num_features)
+    else:
+        network.bn1 = nn.InstanceNorm2d(network.bn1.num_features, affine=True)
+        for stage in (network.layer1, network.layer2):
+            stage[-1].IN = nn.InstanceNorm2d(stage[-1].bn3.num_features, affine=True)
+    if params.weights_file is not None:
+        _load(network, _read(params.weights_file), str(params.weights_file))
+    return TorchvisionResNet(network, 2048, params.last_stride)

@@ -1,0 +1,57 @@
+"""Swin-T through timm, for rectangular images of any size that its patches of four pixels fill."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from reidbench.training import Backbone, Features
+from reidbench.training.droppath import set_drop_path
+
+from .stems import StemEmbed  # before timm: it makes torchvision importable
+from .transformer_params import SwinParams
+
+from timm.models.swin_transformer import SwinTransformer  # isort: skip
+
+
+class Swin(Backbone):
+    """timm's SwinTransformer without its head; state-dict names are timm's.
+
+    Windows are never shrunk to a small map, as timm would: the map is padded instead. So the tables of relative
+    positions, and with them the state dict, are the same for every image size. As in the original, windows are
+    not shifted along a side that one window covers at the image size that the network was built for.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.patch_embed, self.layers, self.norm = network.patch_embed, network.layers, network.norm
+        self.dim = network.num_features
+
+    def forward(self, images: torch.Tensor) -> Features:
+        """images [B, 3, H, W] to the normalised map [B, 768, H/32, W/32], rounded up, and its mean [B, 768]."""
+        x = self.norm(self.layers(self.patch_embed(images)))
+        return Features(x.permute(0, 3, 1, 2), x.mean((1, 2)))
+
+
+def swin_tiny(params: SwinParams, image_size: tuple[int, int]) -> Swin:
+    """Swin-T: 768-d, stages of 2, 2, 6 and 2 blocks. Raises ReidbenchError unless sides are multiples of 4."""
+    network = SwinTransformer(
+        img_size=image_size,
+        patch_size=4,
+        embed_dim=96,
+        depths=(2, 2, 6, 2),
+        num_heads=(3, 6, 12, 24),
+        window_size=params.window,
+        always_partition=True,
+        strict_img_size=False,
+        num_classes=0,
+        drop_path_rate=0.0,
+        embed_layer=partial(StemEmbed, stem=params.stem, stem_width=params.stem_width),
+    )
+    for block in (block for stage in network.layers for block in stage.blocks):
+        sides = zip(block.input_resolution, block.window_size, block.shift_size, strict=True)
+        block.shift_size = tuple(0 if side <= window else shift for side, window, shift in sides)
+    set_drop_path(network, params.drop_path)
+    return Swin(network)

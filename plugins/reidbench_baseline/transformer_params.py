@@ -1,0 +1,84 @@
+"""Parameters of the transformer backbones and of ResNet-50 with IBN."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from reidbench import FileParam, Params
+
+Stem = Literal["patchify", "ics", "conv"]
+
+
+class StemParams(Params):
+    """What a transformer's first layers are."""
+
+    stem: Stem = Field(
+        "patchify",
+        description="patchify: one convolution of the patch's size; ics: the IBN-based convolution stem; "
+        "conv: the same with batch norm only, its control",
+    )
+    stem_width: int = Field(64, ge=2, multiple_of=2, description="channels of the stems ics and conv")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth of the last block, linear from 0; training")
+
+    def provided(self) -> frozenset[str]:
+        """Batch norm is there only in the convolution stems."""
+        return frozenset({"bn"}) if self.stem != "patchify" else frozenset()
+
+
+class ViTParams(StemParams):
+    """vit-small and vit-base."""
+
+    patch: int = Field(16, ge=2, description="height and width of a patch in pixels")
+    stride: int | None = Field(
+        None, ge=1, description="step between patches; below patch they overlap (TransReID: 12); default: patch"
+    )
+
+    @model_validator(mode="after")
+    def _geometry(self) -> ViTParams:
+        if self.stride is not None and self.stride > self.patch:
+            raise ValueError("stride is above patch: pixels between the patches would never be seen")
+        if self.stem != "patchify" and (self.patch % 2 or (self.stride or 0) % 2):
+            raise ValueError(f"stem {self.stem} halves the image first: patch and stride must be even")
+        return self
+
+    def provided(self) -> frozenset[str]:
+        """Tokens always."""
+        return super().provided() | {"tokens"}
+
+
+class ViTTinyParams(ViTParams):
+    """vit-tiny: 64x32 on a CPU."""
+
+    patch: int = Field(8, ge=2, description="height and width of a patch in pixels")
+    stem_width: int = Field(16, ge=2, multiple_of=2, description="channels of the stems ics and conv")
+    dim: int = Field(48, ge=8, description="length of a token")
+    depth: int = Field(3, ge=1, description="transformer blocks")
+    heads: int = Field(3, ge=1, description="attention heads; divides dim")
+
+    @model_validator(mode="after")
+    def _heads(self) -> ViTTinyParams:
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} cannot be divided among {self.heads} heads")
+        return self
+
+
+class SwinParams(StemParams):
+    """swin-tiny."""
+
+    window: int = Field(7, ge=2, description="height and width of an attention window in patches; 4 suits 64x32")
+
+
+class IbnParams(Params):
+    """resnet50-ibn."""
+
+    ibn: Literal["a", "b"] = Field(
+        "a",
+        description="a: instance norm on half of the channels of each block's first norm in stages 1 to 3; "
+        "b: instance norm after the stem and after stages 1 and 2",
+    )
+    last_stride: Literal[1, 2] = Field(1, description="stride of the last stage; 1 doubles its map")
+    weights_file: FileParam | None = Field(
+        None, description="a local state dict (.pth or .safetensors) with the official names; default: random"
+    )

@@ -1,0 +1,111 @@
+"""Vision transformers for person images: rectangular, with a choice of stem, through timm.
+
+State-dict names are timm's, which are those of DINO, TransReID and TransReID-SSL: `cls_token`, `pos_embed`,
+`patch_embed.proj.*`, `blocks.N.*`, `norm.*`; 150 tensors at twelve blocks, 172 with ICS.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.training import Backbone, Features
+from reidbench.training.droppath import set_drop_path
+
+from .stems import StemEmbed  # before timm: it makes torchvision importable
+from .transformer_params import ViTParams, ViTTinyParams
+
+from timm.layers import trunc_normal_  # isort: skip
+from timm.models.vision_transformer import VisionTransformer  # isort: skip
+
+
+def interpolate_positions(positions: torch.Tensor, built: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
+    """Position embedding [1, 1+hw, D] of the grid `built` at another `grid`; the CLS position is kept.
+
+    As DINO does while training on local crops: bicubic with the scale factors (h + 0.1)/H and (w + 0.1)/W, without
+    antialiasing. For the same grid the answer is the tensor itself.
+    """
+    if grid == built:
+        return positions
+    cls, patches = positions[:, :1], positions[:, 1:]
+    field = patches.reshape(1, *built, -1).permute(0, 3, 1, 2)
+    # the 0.1 guards against a floor that falls one short, and is part of where the samples are taken
+    factors = ((grid[0] + 0.1) / built[0], (grid[1] + 0.1) / built[1])
+    field = F.interpolate(field, scale_factor=factors, mode="bicubic", align_corners=False, antialias=False)
+    return torch.cat((cls, field.flatten(2).transpose(1, 2)), dim=1)
+
+
+class ViT(Backbone):
+    """timm's VisionTransformer without its head. Takes any image size that its patches fill.
+
+    `grid` (rows, columns) are the patches of the image size it was built for, to which `pos_embed` belongs.
+    """
+
+    cls_token: nn.Parameter
+    pos_embed: nn.Parameter
+    patch_embed: StemEmbed
+    blocks: nn.Sequential
+    norm: nn.Module
+
+    def __init__(self, network: VisionTransformer) -> None:
+        super().__init__()
+        self.cls_token, self.pos_embed = network.cls_token, network.pos_embed
+        self.patch_embed, self.blocks, self.norm = network.patch_embed, network.blocks, network.norm
+        self.dim = network.embed_dim
+        self.grid: tuple[int, int] = self.patch_embed.grid_size
+        trunc_normal_(self.cls_token, std=0.02)  # as DINO and TransReID; timm takes 1e-6
+
+    def tokens(self, images: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
+        """images [B, 3, H, W] to the input of the blocks [B, 1+hw, dim]: CLS and patches with their positions.
+
+        `shift` [B, dim] is added to every token (TransReID's side information).
+        """
+        return self._tokens(images, shift)[0]
+
+    def forward(self, images: torch.Tensor, shift: torch.Tensor | None = None) -> Features:
+        """images [B, 3, H, W] to the normalised patch tokens [B, dim, h, w] and the normalised CLS [B, dim]."""
+        x, grid = self._tokens(images, shift)
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return Features(x[:, 1:].transpose(1, 2).unflatten(2, grid), x[:, 0])
+
+    def _tokens(self, images: torch.Tensor, shift: torch.Tensor | None) -> tuple[torch.Tensor, tuple[int, int]]:
+        patches = self.patch_embed(images)  # [B, h, w, dim]
+        grid = (patches.shape[1], patches.shape[2])
+        x = torch.cat((self.cls_token.expand(len(images), -1, -1), patches.flatten(1, 2)), dim=1)
+        x = x + interpolate_positions(self.pos_embed, self.grid, grid)
+        return (x if shift is None else x + shift[:, None]), grid
+
+
+def vit_small(params: ViTParams, image_size: tuple[int, int]) -> ViT:
+    """ViT-S: 384-d, 12 blocks, 6 heads. Raises ReidbenchError where patches do not fill the image."""
+    return _build(params, image_size, dim=384, depth=12, heads=6)
+
+
+def vit_base(params: ViTParams, image_size: tuple[int, int]) -> ViT:
+    """ViT-B: 768-d, 12 blocks, 12 heads. Raises as `vit_small`."""
+    return _build(params, image_size, dim=768, depth=12, heads=12)
+
+
+def vit_tiny(params: ViTTinyParams, image_size: tuple[int, int]) -> ViT:
+    """A small one of the size that the parameters say. Raises as `vit_small`."""
+    return _build(params, image_size, dim=params.dim, depth=params.depth, heads=params.heads)
+
+
+def _build(params: ViTParams, image_size: tuple[int, int], *, dim: int, depth: int, heads: int) -> ViT:
+    network = VisionTransformer(
+        img_size=image_size,
+        patch_size=params.patch,
+        embed_dim=dim,
+        depth=depth,
+        num_heads=heads,
+        num_classes=0,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        embed_layer=partial(StemEmbed, stem=params.stem, stem_width=params.stem_width, stride=params.stride),
+    )
+    set_drop_path(network, params.drop_path)
+    return ViT(network)

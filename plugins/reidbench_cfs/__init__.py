@@ -1,0 +1,66 @@
+"""Choosing pre-training images from a pool: catastrophic forgetting score (CFS), other ways, controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, Paper, hookimpl
+
+from .params import CfsParams, ClusterParams, ListParams, NoParams, OracleParams, RandomParams
+
+PAPER = Paper(
+    title="Self-Supervised Pre-Training for Transformer-Based Person Re-Identification",
+    venue="arXiv 2021",
+    url="https://arxiv.org/abs/2111.12084",
+    code="https://github.com/damo-cv/TransReID-SSL (the resulting list of files only, not the code of CFS)",
+    code_licence="MIT",
+    deviations=(
+        "the code of CFS was never released: written from the definition and from the script that an author quotes in "
+        "issue 3 of that repository",
+        "each proxy sees pixels normalised as it was trained; the official code changes statistics between the two",
+        "equal scores are ordered by a hash of the image's pixels: file names are hidden from methods",
+        "the target proxy is fine-tuned on the task's target; the official list used MSMT17 and Market-1501 together",
+    ),
+    published={
+        "Market-1501 mAP/R1, ViT-S/16, supervised, 60 % of LUPerson by CFS": "91.2/95.8 (official README)",
+        "MSMT17 mAP/R1, ViT-S/16, supervised, 60 % of LUPerson by CFS": "66.3/84.8 (official README)",
+    },
+)
+
+
+@hookimpl
+def reidbench_selectors() -> Iterator[Component]:
+    """CFS, other ways to choose, and controls."""
+    yield Component(
+        "cfs",
+        "reidbench_cfs.cfs:select",
+        CfsParams,
+        summary="catastrophic forgetting score: keeps images whose features a fine-tuning on the target changes least",
+        paper=PAPER,
+    )
+    yield Component(
+        "list",
+        "reidbench_cfs.released:select",
+        ListParams,
+        summary="the head of a list of files that somebody published, such as CFS_list.pkl",
+        paper=PAPER,
+    )
+    yield Component(
+        "cluster",
+        "reidbench_cfs.cluster:select",
+        ClusterParams,
+        summary="k-means of self-supervised features; the same number of images from each cluster, centres first",
+    )
+    yield Component(
+        "random", "reidbench_cfs.controls:random", RandomParams, summary="a control: images drawn with the seed"
+    )
+    yield Component(
+        "all", "reidbench_cfs.controls:everything", NoParams, summary="a control: the whole pool, in a row of its own"
+    )
+    yield Component(
+        "oracle",
+        "reidbench_cfs.controls:oracle",
+        OracleParams,
+        summary="a control: the images that truly show a person come first; rendered pools only",
+        uses=frozenset({"truth"}),
+    )

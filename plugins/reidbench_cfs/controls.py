@@ -1,0 +1,46 @@
+"""Selectors to compare with: by chance, everything, and by the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from reidbench import Selection
+from reidbench.components import SelectContext
+from reidbench.errors import DataError
+from reidbench.training import stream
+
+from . import ranking
+from .params import OracleParams, RandomParams
+
+
+def random(ctx: SelectContext) -> Selection:
+    """One permutation of the seed, cut at `keep`: shares of one seed are nested. Scores fall from 1 along it."""
+    params: RandomParams = ctx.params
+    count = len(ctx.pool)
+    order = torch.randperm(count, generator=stream(ctx.seed, "random selection")).numpy()
+    scores = np.empty(count)
+    scores[order] = 1 - np.arange(count) / count
+    return ranking.select(scores, params.keep)
+
+
+def everything(ctx: SelectContext) -> Selection:
+    """All images; each scores 1. What is trained then equals training without a selector."""
+    return ranking.select(np.ones(len(ctx.pool)), 1.0)
+
+
+def oracle(ctx: SelectContext) -> Selection:
+    """Relevant images (score 1) before irrelevant ones (score 0), in either group by a permutation of the seed.
+
+    `keep: null` keeps one group whole. Raises DataError when that group is empty.
+    """
+    params: OracleParams = ctx.params
+    count, lowest = len(ctx.pool), params.order == "lowest"
+    scores = np.array([float(ctx.truth.relevance(index)) for index in range(count)])
+    if params.keep is not None:
+        chance = torch.randperm(count, generator=stream(ctx.seed, "oracle ties")).numpy()
+        return ranking.select(scores, params.keep, lowest=lowest, tie_break=chance)
+    kept = np.flatnonzero(scores == (0.0 if lowest else 1.0))
+    if not len(kept):
+        raise DataError(f"none of the {count} pool images is {'irrelevant' if lowest else 'relevant'}")
+    return Selection(kept, scores)

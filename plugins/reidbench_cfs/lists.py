@@ -1,0 +1,89 @@
+"""Reading published lists of files. A pickle is read without letting it name anything that could be run."""
+
+from __future__ import annotations
+
+import csv
+import pickle
+from pathlib import Path
+from typing import Any, NoReturn
+
+from reidbench.errors import DataError
+
+SUFFIXES = (".pkl", ".pickle", ".txt", ".csv", ".parquet")
+# What a damaged pickle makes the unpickler raise, beside what it is meant to raise.
+DAMAGES = (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+
+
+class _Refused(Exception):
+    """A pickle that asks for a global."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Builds lists, strings and numbers: whatever has to be looked up by name, every class and function, is refused."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise _Refused(f"{module}.{name}")
+
+
+def read_list(file: Path, column: str) -> list[str]:
+    """The entries of a list, best first: a pickled list of strings, lines of text, or `column` of a table.
+
+    Raises DataError for a pickle that is anything else than a list of strings, and for a table without that column.
+    """
+    kind = file.suffix.lower()
+    if kind not in SUFFIXES:
+        raise DataError(f"{file}: a list must end in {', '.join(SUFFIXES)}")
+    if kind in (".pkl", ".pickle"):
+        entries = _read_pickle(file)
+    elif kind == ".txt":
+        entries = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    else:
+        entries = _read_csv(file, column) if kind == ".csv" else _read_parquet(file, column)
+    if not entries:
+        raise DataError(f"{file}: the list is empty")
+    return entries
+
+
+def _read_pickle(file: Path) -> list[str]:
+    try:
+        with file.open("rb") as stream:
+            found: Any = _PlainUnpickler(stream, encoding="utf-8").load()
+    except _Refused as error:
+        raise DataError(
+            f"{file}: refused, since unpickling would call or create {error}: a list of file names needs nothing such"
+        ) from None
+    except (*DAMAGES, MemoryError, RecursionError) as error:
+        raise DataError(f"{file}: no pickle that can be read: {error}") from None
+    if type(found) is not list or not all(type(entry) is str for entry in found):
+        raise DataError(f"{file}: the pickle must hold a list of file names, not {_describe(found)}")
+    return found
+
+
+def _describe(found: Any) -> str:
+    if type(found) is not list:
+        return f"a {type(found).__name__}"
+    return "a list with " + ", ".join(sorted({type(entry).__name__ for entry in found} - {"str"}))
+
+
+def _read_csv(file: Path, column: str) -> list[str]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream)
+        header = next(rows, [])
+        if column not in header:
+            raise DataError(f"{file}: no column {column!r} among {', '.join(header) or 'none'}")
+        place = header.index(column)
+        return [row[place] for row in rows if row]
+
+
+def _read_parquet(file: Path, column: str) -> list[str]:
+    try:
+        from pyarrow import ArrowInvalid, parquet
+    except ImportError:
+        raise DataError(f"{file}: reading Parquet needs pyarrow: pip install pyarrow") from None
+    try:
+        columns = parquet.ParquetFile(file).schema_arrow.names
+    except ArrowInvalid as error:
+        raise DataError(f"{file}: no Parquet that can be read: {error}") from None
+    if column not in columns:
+        raise DataError(f"{file}: no column {column!r} among {', '.join(columns)}")
+    return [str(entry) for entry in parquet.read_table(file, columns=[column])[column].to_pylist()]

@@ -1,0 +1,79 @@
+"""A released list, such as TransReID-SSL's CFS_list.pkl: names in descending score order, of which a prefix is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench import Selection
+from reidbench.components import SelectContext
+from reidbench.data import HiddenSplit
+from reidbench.errors import DataError
+
+from . import ranking
+from .lists import read_list
+from .params import ListParams
+
+NAMED = 5  # missing entries that are told by name
+
+
+def select(ctx: SelectContext) -> Selection:
+    """Keep the pool images that the head of the list names. The list's first scores 1, images that it leaves out 0.
+
+    Names are joined to the pool by the harness, since a method sees none. Missing entries are counted; raises DataError
+    when they are more than `tolerance` of the head, or none is left. Leaves `facts.json`.
+    """
+    params: ListParams = ctx.params
+    entries = read_list(params.file, params.by)
+    wanted = params.count if params.count is not None else ranking.keep_count(params.keep, len(entries))
+    if wanted > len(entries):
+        raise DataError(f"{params.file}: {wanted} entries are asked for, and the list has {len(entries)}")
+    found = _by_id(ctx.pool, entries, params) if params.by == "id" else ctx.pool.match(entries, params.by)
+    head = found[:wanted]
+    missing = np.flatnonzero(head < 0)
+    _check_missing(params, entries, missing, wanted)
+    kept = np.unique(head[head >= 0])
+    facts = {
+        "uses_target_labels": None,  # nobody can tell from a list what it was made with
+        "by": params.by,
+        "list": {"entries": len(entries), "asked_for": wanted, "missing": len(missing)},
+        "missing": [entries[row] for row in missing[:NAMED].tolist()],
+        "repeated": int(wanted - len(missing) - len(kept)),
+        "pool": {"images": len(ctx.pool), "not_on_the_list": len(ctx.pool) - len(np.unique(found[found >= 0]))},
+        "kept": {"images": len(kept)},
+    }
+    ranking.write_facts(ctx.out, facts)
+    ctx.log({"asked_for": wanted, "missing": len(missing), "kept": len(kept)})
+    return Selection(kept, _scores(found, len(ctx.pool)))
+
+
+def _check_missing(params: ListParams, entries: list[str], missing: NDArray[np.int64], wanted: int) -> None:
+    if len(missing) > params.tolerance * wanted or len(missing) == wanted:
+        names = ", ".join(entries[row] for row in missing[:NAMED].tolist())
+        raise DataError(
+            f"{params.file}: {len(missing)} of {wanted} entries are not in the pool (by {params.by}), "
+            f"more than the tolerance of {params.tolerance:.2%}; the first: {names}"
+        )
+
+
+def _scores(found: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """1 at the list's first entry, falling to 1 / entries at its last; 0 elsewhere. The first mention counts."""
+    scores = np.zeros(count)
+    rows = np.flatnonzero(found >= 0)[::-1]  # backwards, so that the first mention is written last
+    scores[found[rows]] = 1 - rows / len(found)
+    return scores
+
+
+def _by_id(pool: HiddenSplit, entries: list[str], params: ListParams) -> NDArray[np.int64]:
+    """Indices of this package's own ids, which are places in the pool: the list must be of the whole of this pool."""
+    if len(entries) != len(pool):
+        raise DataError(
+            f"{params.file}: ids of a pool of {len(entries)} images say nothing about one of {len(pool)}: join by name"
+        )
+    try:
+        found = np.array([int(entry) for entry in entries], dtype=np.int64)
+    except ValueError:
+        raise DataError(f"{params.file}: ids are numbers, not names: say what to join by") from None
+    if found.min() < 0 or found.max() >= len(pool):
+        raise DataError(f"{params.file}: ids must be 0 to {len(pool) - 1}")
+    return found

@@ -1,0 +1,113 @@
+"""One pass over a pool with fixed networks, in batches: a few numbers per image are all that is held."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reidbench.components import SelectContext
+from reidbench.errors import ReidbenchError
+from reidbench.training import Backbone, Embedder, Preprocess, image_source
+
+BATCH = 128
+CHUNK = 1 << 18  # images between two checkpoints: 16 of them in LUPerson
+CONTENT_BYTES = 8  # two different ones among 4 million images have equal hashes with probability 5e-7
+
+Measure = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+
+
+class Extractor:
+    """A proxy's backbone in eval mode: the feature before any BNNeck, of pixels normalised as it was trained."""
+
+    def __init__(self, name: str, network: Any, size: tuple[int, int], device: torch.device) -> None:
+        """Raises ReidbenchError when `network` has no backbone, or was trained at another size."""
+        backbone = network if isinstance(network, Backbone) else getattr(network, "backbone", None)
+        if not isinstance(backbone, Backbone):
+            raise ReidbenchError(f"{name}: {type(network).__name__} has no backbone whose features could be compared")
+        self.backbone = backbone.to(device).eval()
+        self.device = device
+        self.labelled = isinstance(network, Embedder)
+        self.preprocess = (
+            network.preprocess if isinstance(network, Embedder) else Preprocess(size, backbone.mean, backbone.std)
+        )
+        if tuple(self.preprocess.size) != tuple(size):
+            raise ReidbenchError(f"{name}: trained on images of {self.preprocess.size}, the benchmark's have {size}")
+
+    @torch.no_grad()
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 [B, H, W, 3] to features [B, D], float32."""
+        return self.backbone(self.preprocess.normalise(pixels).to(self.device)).vector.float()
+
+    def pixel_statistics(self) -> dict[str, list[float]]:
+        """Mean and standard deviation of the channels that the network's input is normalised with."""
+        return {"mean": list(self.preprocess.mean), "std": list(self.preprocess.std)}
+
+
+def cosine(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Row-wise cosine [B] of features [B, D], in double precision; 0 where a feature is zero.
+
+    Equal rows give exactly 1, and opposite ones exactly -1, so that an unchanged proxy makes ties.
+    """
+    a, b = first.double(), second.double()
+    squares = (a * a).sum(1) * (b * b).sum(1)
+    return torch.where(squares == 0, 0.0, (a * b).sum(1) / squares.sqrt()).clamp(-1, 1)
+
+
+class Columns:
+    """Numbers of every pool image by name, which a checkpoint keeps; `content` are hashes of the pixels [N]."""
+
+    def __init__(self, count: int, **kinds: Any) -> None:
+        self.arrays: dict[str, NDArray[Any]] = {name: np.zeros(count, kind) for name, kind in kinds.items()}
+        self.content = np.zeros(count, np.uint64)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The columns as tensors that share their memory."""
+        state = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
+        return {**state, "content": torch.from_numpy(self.content.view(np.int64))}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take back what `state_dict` gave."""
+        for name, array in self.arrays.items():
+            array[:] = state[name].numpy()
+        self.content[:] = state["content"].numpy().view(np.uint64)
+
+
+def measure_pool(ctx: SelectContext, measure: Measure, batch: int = BATCH, chunk: int = CHUNK, **kinds: Any) -> Columns:
+    """Columns of all pool images: `measure(pixels uint8 [B, H, W, 3])` gives one tensor [B] for each of `kinds`.
+
+    The pool is never held: pictures are decoded batch by batch. A killed pass goes on at its last chunk.
+    Raises ReidbenchError, naming the image, for a number that is not finite.
+    """
+    count = len(ctx.pool)
+    columns = Columns(count, **kinds)
+    fetch = image_source(ctx.pool, ctx.image_size, limit=0, workers=ctx.workers)
+    for part in ctx.checkpoint.epochs(-(-count // chunk), columns=columns):
+        for indices in _batches(part * chunk, min((part + 1) * chunk, count), batch):
+            pixels = fetch(indices)
+            columns.content[indices] = [content_hash(picture) for picture in pixels.numpy()]
+            for name, values in zip(columns.arrays, measure(pixels), strict=True):
+                _check(name, values, indices)
+                columns.arrays[name][indices] = values.cpu().numpy()
+            ctx.progress(int(indices[-1]) + 1, count)
+    return columns
+
+
+def content_hash(picture: NDArray[np.uint8]) -> int:
+    """64 bits that name a picture [H, W, 3] by its pixels, wherever it stands in a pool."""
+    return int.from_bytes(hashlib.blake2b(picture.tobytes(), digest_size=CONTENT_BYTES).digest(), "big")
+
+
+def _batches(start: int, stop: int, batch: int) -> Iterator[NDArray[np.int64]]:
+    for first in range(start, stop, batch):
+        yield np.arange(first, min(first + batch, stop))
+
+
+def _check(name: str, values: torch.Tensor, indices: NDArray[np.int64]) -> None:
+    wrong = torch.nonzero(~torch.isfinite(values))
+    if len(wrong):
+        raise ReidbenchError(f"{name} of pool image {indices[int(wrong[0])]:07d} is no finite number")

@@ -1,0 +1,36 @@
+"""A competition system: a long tail made even, strong augmentation, stripe and 2 x 2 branches, cosine triplets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, Paper, hookimpl
+
+from .params import CompetitionParams
+
+PAPER = Paper(
+    title="A competition system; its parts: OSNet (RandomPatch), RMGL (RSA, RP, ABP), MGN, DMT",
+    venue="ICCV 2019; arXiv 2008.13450; ACM MM 2018; NAIC challenges",
+    url="https://arxiv.org/abs/2008.13450",
+    code="no code of the system was published; public relatives: heshuting555/NAIC_Person_ReID_DMT",
+    code_licence="none",
+    deviations=(
+        "patches are cut from unchanged pictures, by places that the pool keeps; OSNet's code keeps augmented pixels",
+        "RMGL's formulas are not public: RP lets the last stage see one stripe at a time, ABP cuts the histogram of "
+        "the rows of the channels' maxima at equal mass, for each image",
+        "the margin's schedule, jitter and affine amounts are not given by the source: parameters",
+    ),
+)
+
+
+@hookimpl
+def reidbench_finetuners() -> Iterator[Component]:
+    """The system's training."""
+    yield Component(
+        "competition",
+        "reidbench_competition.finetune:finetune",
+        CompetitionParams,
+        summary="competition recipe: cosine triplet, resampling, RandomPatch, RSA; global, MGN, RMGL or 2 x 2 branches",
+        requires=frozenset({"stages"}),
+        paper=PAPER,
+    )

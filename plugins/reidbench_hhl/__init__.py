@@ -1,0 +1,89 @@
+"""HHL (Zhong et al., ECCV 2018): camera styles of the target as positives, the source as negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, Paper, hookimpl
+
+from .params import CamStyleFolderParams, HHLParams, OracleStyleParams, SelfStyleParams, StarGanParams
+
+STARGAN = Paper(
+    title="StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation",
+    venue="CVPR 2018",
+    url="https://arxiv.org/abs/1711.09020",
+    code="https://github.com/yunjey/stargan",
+    code_licence="MIT",
+    deviations=(
+        "the rate really falls to 0 over the second half; the code that HHL used lowers it by a thousandth of that",
+        "an identity term at the image's own camera is an option; neither StarGAN nor HHL has one",
+    ),
+)
+HHL = Paper(
+    title="Generalizing A Person Retrieval Model Hetero- and Homogeneously",
+    venue="ECCV 2018",
+    url="https://openaccess.thecvf.com/content_ECCV_2018/html/Zhun_Zhong_Generalizing_A_Person_ECCV_2018_paper.html",
+    code="https://github.com/zhunzhong07/HHL",
+    code_licence="none stated",
+    deviations=(
+        "all layers are trained; the official optimiser leaves out the shared layer and the triplet branch "
+        "(train_embedding: false)",
+        "pseudo identities never meet source identities; the official random ones may",
+        "the target starts its next pass when it was seen whole; officially at each end of either loader",
+        "in L_D the anchors are the source's images, as the paper writes it",
+        "supervised sampling is not offered: no method is given target identities",
+    ),
+    published={
+        "Duke -> Market mAP/R1, ResNet-50": "S 20.6/44.6, L_T 23.5/48.6, L_D 23.8/49.8, L_C 28.5/60.6, L_CD 31.4/62.2",
+        "Market -> Duke mAP/R1, ResNet-50": "S 16.9/32.9, L_T 20.5/35.1, L_D 21.1/36.8, L_C 22.1/42.5, L_CD 27.2/46.9",
+    },
+)
+CAMERAS = frozenset({"cameras"})
+# How `reidbench check` tries them: the paper's critic of six layers halves a picture of 64x32 to nothing.
+CHECK = {"stargan": {"critic_layers": 5}, "hhl": {"style": {"use": "stargan", "critic_layers": 5}}}
+
+
+@hookimpl
+def reidbench_preparers() -> Iterator[Component]:
+    """Where a target's images in the style of its cameras come from."""
+    yield Component(
+        "stargan",
+        "reidbench_hhl.stargan:prepare",
+        StarGanParams,
+        summary="camera styles by a StarGAN trained on the images and camera labels",
+        uses=CAMERAS,
+        paper=STARGAN,
+    )
+    yield Component(
+        "camstyle-folder",
+        "reidbench_hhl.preparers:camstyle_folder",
+        CamStyleFolderParams,
+        summary="camera styles from a folder that somebody released",
+        uses=CAMERAS,
+    )
+    yield Component(
+        "oracle-style",
+        "reidbench_hhl.preparers:oracle_style",
+        OracleStyleParams,
+        summary="camera styles as the renderer of the images makes them: an upper bound",
+        uses=CAMERAS | {"truth"},
+    )
+    yield Component(
+        "self-style",
+        "reidbench_hhl.preparers:self_style",
+        SelfStyleParams,
+        summary="copies of the image itself in place of camera styles: the control",
+        uses=CAMERAS,
+    )
+
+
+@hookimpl
+def reidbench_adapters() -> Iterator[Component]:
+    """The adapter of this plugin."""
+    yield Component(
+        "hhl",
+        "reidbench_hhl.adapt:adapt",
+        HHLParams,
+        summary="HHL: source classification and triplets of source, target and its camera styles",
+        paper=HHL,
+    )

@@ -1,0 +1,232 @@
+"""HHL (Zhong et al., ECCV 2018): source classification, and one triplet loss for cameras and domains."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.components import AdaptContext
+from reidbench.errors import DataError
+from reidbench.metrics import pseudo_labels
+from reidbench.training import Backbone, BackboneEmbedder, Preprocess, embed, image_source, stream
+from reidbench.training.crops import CROPS, crop_and_resize, draw_boxes
+
+from .batches import Composition, IdentityPasses, Passes, one_of_each
+from .invariance import distances
+from .losses import batch_hard, triplet_rows
+from .params import HHLParams
+from .styles import Fakes
+
+
+class UnitEmbedder(BackboneEmbedder):
+    """The backbone's pooled vector at unit length: HHL's feature at test."""
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised images to features [B, dim]."""
+        return F.normalize(super().forward(images, camids).float(), dim=1)
+
+
+class Network(nn.Module):
+    """Backbone, a shared layer, and two branches: classes behind a dropout, an embedding without one."""
+
+    def __init__(self, backbone: Backbone, classes: int, params: HHLParams, drops: torch.Generator) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.shared = nn.Linear(backbone.dim, params.width)
+        self.norm = nn.BatchNorm1d(params.width)
+        self.classifier = nn.Linear(params.width, classes)
+        self.embedding = nn.Linear(params.width, params.embedding)
+        self.dropout = params.dropout
+        self.drops = drops
+        nn.init.kaiming_normal_(self.shared.weight, mode="fan_out")
+        nn.init.zeros_(self.shared.bias)
+        for layer in (self.classifier, self.embedding):
+            nn.init.normal_(layer.weight, std=0.001)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, images: torch.Tensor, branch: str) -> torch.Tensor:
+        """[B, 3, H, W] to logits [B, classes] (`branch` "classes") or to [B, embedding], not normalised."""
+        hidden = F.relu(self.norm(self.shared(self.backbone(images).vector)))
+        if branch == "embedding":
+            return self.embedding(hidden)  # type: ignore[no-any-return]
+        if self.training and self.dropout > 0:  # drawn on the CPU, so that a device changes nothing
+            kept = torch.rand(hidden.shape, generator=self.drops) >= self.dropout
+            hidden = hidden * kept.to(hidden) / (1 - self.dropout)
+        return self.classifier(hidden)  # type: ignore[no-any-return]
+
+    def groups(self, params: HHLParams) -> dict[str, list[nn.Parameter]]:
+        """Every parameter that is trained, once: those of the backbone, and those of new layers."""
+        new: list[nn.Module] = [self.classifier]
+        if params.train_embedding:
+            new += [self.shared, self.norm, self.embedding]
+        return {
+            "base": list(self.backbone.parameters()),
+            "new": [parameter for module in new for parameter in module.parameters()],
+        }
+
+
+def adapt(ctx: AdaptContext) -> UnitEmbedder:
+    """Train on the labelled source and the target's camera styles; the backbone's vector is the feature.
+
+    Raises DataError without a source of two or more identities, or when a batch asks for more than there is.
+    """
+    run = HHL(ctx)
+    run.train()
+    return run.embedder
+
+
+class HHL:
+    """One training: what stays the same over its epochs."""
+
+    def __init__(self, ctx: AdaptContext) -> None:
+        self.ctx = ctx
+        self.params: HHLParams = ctx.params
+        if ctx.source is None or ctx.source.num_pids < 2:
+            raise DataError("hhl needs a source of two or more identities")
+        self.labels = torch.from_numpy(ctx.source.labels())
+        self.classes = ctx.source.num_pids
+        self._networks()
+        self.fakes = Fakes(ctx.prepared["style"], ctx.target, ctx.image_size, ctx.workers)
+        self.composition = Composition.of(self.params, self.fakes.styles)
+        self.fetch_source = image_source(ctx.source, ctx.image_size, workers=ctx.workers)
+        self.fetch_target = image_source(ctx.target, ctx.image_size, workers=ctx.workers)
+        self._samplers()
+
+    def _networks(self) -> None:
+        ctx, params = self.ctx, self.params
+        self.drops = stream(ctx.seed, "dropout")
+        self.draws = stream(ctx.seed, "augment")
+        backbone = ctx.backbone()
+        self.preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(ctx.seed, "heads").initial_seed())
+            self.network = Network(backbone, self.classes, params, self.drops)
+        self.embedder = UnitEmbedder(backbone, self.preprocess)
+        self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
+            [{"params": group, "name": name} for name, group in self.network.groups(params).items()],
+            lr=params.lr,
+            momentum=params.momentum,
+            weight_decay=params.weight_decay,
+            nesterov=params.momentum > 0,
+        )
+        self.module, self.fabric_optimiser = ctx.fabric.setup(self.network, self.optimiser)
+
+    def _samplers(self) -> None:
+        params, composition, seed = self.params, self.composition, self.ctx.seed
+        self.classified = Passes(len(self.labels), composition.classified, seed, "source images to classify")
+        if composition.identities:
+            self.triplets = IdentityPasses(self.labels.numpy(), composition.identities, params.images, seed)
+        if composition.real:
+            self.targets = Passes(len(self.ctx.target), composition.real, seed, "target images")
+        self.clusters: np.ndarray | None = None
+
+    # ------------------------------------------------------------------ training
+    def train(self) -> None:
+        """All epochs that are still to run, each as long as a pass of the classification batches."""
+        state = {"network": self.network, "optimiser": self.optimiser, "drops": self.drops, "draws": self.draws}
+        for epoch in self.ctx.checkpoint.epochs(self.params.epochs, **state):
+            start = self._probe("at_start") if epoch == 0 else {}
+            self.set_rate(epoch)
+            self._cluster()
+            self.network.train()
+            sums: dict[str, float] = {}
+            for step in range(epoch * len(self.classified), (epoch + 1) * len(self.classified)):
+                for name, value in self.step(step).items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
+            line = {name: total / len(self.classified) for name, total in sums.items()}
+            line |= {"lr": self.optimiser.param_groups[1]["lr"], "steps": len(self.classified)}
+            if epoch + 1 == self.params.epochs:
+                line |= self._probe("at_end")
+            self.ctx.log({**start, **line})
+
+    def set_rate(self, epoch: int) -> None:
+        """A tenth after each `lr_step` of the epochs; the backbone's is `base_factor` of the new layers'."""
+        params = self.params
+        rate = params.lr * 0.1 ** (epoch // max(1, round(params.lr_step * params.epochs)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * (params.base_factor if group["name"] == "base" else 1)
+
+    def step(self, step: int) -> dict[str, torch.Tensor]:
+        """One step: up to three forwards, of which the target's is the last, and one backward."""
+        loss, facts = self.loss(step)
+        self.fabric_optimiser.zero_grad()
+        self.ctx.fabric.backward(loss)
+        self.fabric_optimiser.step()
+        return {"loss": loss.detach(), **facts}
+
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """L_cross + beta L_triplet; each kind of image goes through batch norm by itself."""
+        device = self.ctx.fabric.device
+        rows = self.classified.at(step)
+        logits = self.module(self.augment(self.fetch_source(rows)).to(device), "classes")
+        cross = F.cross_entropy(logits.float(), self.labels[rows].to(device))
+        facts = {"cross": cross.detach()}
+        source, target = self.source_embeddings(step), self.target_embeddings(step)
+        if self.params.loss in ("none", "forward"):
+            return cross, facts
+        members, embeddings = source
+        features = torch.cat([embeddings, target])
+        wanted = triplet_rows(self.params.loss, self.composition, members.to(device), self.classes)
+        triplet, crossed = batch_hard(features, wanted, self.params.margin)
+        facts |= {"triplet": triplet.detach(), "negatives_across_domains": crossed}
+        return cross + self.params.beta * triplet, facts
+
+    def source_embeddings(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Labels [P x K] and embeddings of the source's triplet batch; none where the loss has no source rows."""
+        if not self.composition.identities:
+            return self.labels[:0], self._nothing()
+        rows = self.triplets.at(step)
+        images = self.augment(self.fetch_source(rows)).to(self.ctx.fabric.device)
+        return self.labels[rows], self.module(images, "embedding").float()
+
+    def target_embeddings(self, step: int) -> torch.Tensor:
+        """Embeddings [n_t x (1 + C), D] of target images, each next to its fakes; none where n_t is 0."""
+        if not self.composition.real:
+            return self._nothing()
+        images = self.augment(self.target_pixels(step)).to(self.ctx.fabric.device)
+        return self.module(images, "embedding").float()  # type: ignore[no-any-return]
+
+    def target_pixels(self, step: int) -> torch.Tensor:
+        """uint8 [n_t x (1 + C), H, W, 3]; real image and fakes are then augmented each by itself."""
+        if self.clusters is not None:
+            rows = one_of_each(self.clusters, self.composition.real, self.ctx.seed, step)
+        else:
+            rows = self.targets.at(step)
+        pixels = self.fetch_target(rows)[:, None]
+        if self.composition.fakes:
+            pixels = torch.cat([pixels, self.fakes.fetch(rows, self.draws)], 1)
+        return pixels.flatten(0, 1)
+
+    def augment(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 [B, H, W, 3] to cropped, flipped, normalised images [B, 3, H, W]; each draws its own numbers."""
+        images = self.preprocess.normalise(pixels)
+        if self.params.crop == "rect":
+            boxes = draw_boxes(CROPS["rect"], len(images), self.ctx.image_size, self.draws)
+            images = crop_and_resize(images, boxes)
+        flipped = torch.rand(len(images), generator=self.draws) < self.params.flip
+        return torch.where(flipped[:, None, None, None], images.flip(3), images)
+
+    def _nothing(self) -> torch.Tensor:
+        return torch.zeros(0, self.params.embedding, device=self.ctx.fabric.device)
+
+    # ------------------------------------------------------------------ beside training
+    def _cluster(self) -> None:
+        """Once an epoch, for `sampling: cluster`: k-means on the target's features of now."""
+        if self.params.sampling != "cluster" or not self.composition.real:
+            return
+        features = embed(
+            self.embedder, self.ctx.target, self.ctx.target.camids,
+            device=self.ctx.fabric.device, workers=self.ctx.workers,
+        )  # fmt: skip
+        count = self.params.clusters or self.composition.real
+        self.clusters = pseudo_labels.k_means(features, count, self.ctx.seed)
+
+    def _probe(self, when: str) -> dict[str, float]:
+        """How far crop, flip and camera style move a feature (the paper's Table 1), for the log."""
+        count = min(self.params.probe, len(self.ctx.target))
+        if count == 0:
+            return {}
+        found = distances(self.embedder, self.fetch_target, self.fakes, count, self.ctx)
+        return {f"{name}_distance_{when}": value for name, value in found.items()}

@@ -1,0 +1,115 @@
+"""Which images make a batch: numbers of rows, shuffled passes, identities, images of different clusters.
+
+A batch depends on the seed, the purpose and the number of the step alone, so that a resumed run needs no state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from reidbench.errors import DataError
+from reidbench.training import stream
+
+from .params import HHLParams
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Rows of a step: classification, P x K of the source's triplets, n_t target images of 1 + C rows each.
+
+    This is the one place that says how many of each there are.
+    """
+
+    classified: int
+    identities: int
+    images: int
+    real: int
+    fakes: int  # of each target image, its own camera's among them
+
+    @classmethod
+    def of(cls, params: HHLParams, styles: int) -> Composition:
+        """The rows that the loss asks for, with `styles` fakes of each image; 128 + 8 x 8 + 16 x (1 + C) by default."""
+        source = params.loss in ("L_T", "L_D", "L_CD")
+        target = params.target_images if params.loss in ("forward", "L_D", "L_C", "L_CD") else 0
+        fakes = styles if params.loss in ("forward", "L_C", "L_CD") else 0
+        return cls(params.id_batch, params.identities if source else 0, params.images, target, fakes)
+
+    @property
+    def source_rows(self) -> int:
+        """P x K, or 0."""
+        return self.identities * self.images
+
+    @property
+    def target_rows(self) -> int:
+        """n_t x (1 + C), or n_t without fakes."""
+        return self.real * (1 + self.fakes)
+
+    @property
+    def total(self) -> int:
+        """Images of a step."""
+        return self.classified + self.source_rows + self.target_rows
+
+
+class Passes:
+    """Batches of `count` things in random order, pass after pass; what is left over at a pass's end is dropped."""
+
+    def __init__(self, count: int, batch: int, seed: int, name: str) -> None:
+        if count < batch:
+            raise DataError(f"{name}: a batch of {batch} asks for more than the {count} that there are")
+        self.count = count
+        self.batch = batch
+        self.seed = seed
+        self.name = name
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        """Batches of a pass."""
+        return self.count // self.batch
+
+    def at(self, step: int) -> np.ndarray:
+        """The indices [batch] of a step, counted from 0."""
+        number, place = divmod(step, len(self))
+        if self._order[0] != number:
+            order = torch.randperm(self.count, generator=stream(self.seed, f"{self.name}, pass {number}"))
+            self._order = (number, order.numpy())
+        return self._order[1][place * self.batch : (place + 1) * self.batch]
+
+
+class IdentityPasses:
+    """P identities x K images, grouped by identity; each identity comes at most once in a pass.
+
+    An identity with fewer than K images is drawn with replacement.
+    """
+
+    def __init__(self, labels: np.ndarray, identities: int, images: int, seed: int) -> None:
+        self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        self.passes = Passes(len(self.members), identities, seed, "identities of a triplet batch")
+        self.images = images
+
+    def at(self, step: int) -> np.ndarray:
+        """The indices [P x K] of a step."""
+        generator = stream(self.passes.seed, f"images of a triplet batch, step {step}")
+        return np.concatenate([self._images(self.members[i], generator) for i in self.passes.at(step)])
+
+    def _images(self, member: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        if len(member) < self.images:
+            chosen = torch.randint(len(member), (self.images,), generator=generator)
+        else:
+            chosen = torch.randperm(len(member), generator=generator)[: self.images]
+        rows: np.ndarray = member[chosen.numpy()]
+        return rows
+
+
+def one_of_each(clusters: np.ndarray, count: int, seed: int, step: int) -> np.ndarray:
+    """`count` indices, each of another cluster while there are enough clusters; `clusters` [N] are numbers from 0."""
+    generator = stream(seed, f"clusters of a target batch, step {step}")
+    present = np.unique(clusters)
+    order = present[torch.randperm(len(present), generator=generator).numpy()]
+    chosen = []
+    for number in range(count):
+        member = np.flatnonzero(clusters == order[number % len(order)])
+        chosen.append(member[int(torch.randint(len(member), (), generator=generator))])
+    return np.array(chosen)

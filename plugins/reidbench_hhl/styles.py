@@ -1,0 +1,158 @@
+"""Style folders: `<id>_fake_<k>` for every image and camera, a description, and a sheet to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from reidbench.components import PrepareContext
+from reidbench.data import UNKNOWN_CAMERA, HiddenSplit
+from reidbench.data.images import read_image, resize
+from reidbench.errors import DataError
+from reidbench.training import image_source
+
+DESCRIPTION = "styles.json"
+SHEET = "contact-sheet.png"
+MARGIN = 12  # pixels above the sheet, for the columns' names
+CHUNK = 64  # images whose fakes are made at a time
+
+# (indices [n]) -> pixels uint8 [n, styles, variants, H, W, 3]
+Make = Callable[[np.ndarray], np.ndarray]
+
+
+def known_cameras(split: HiddenSplit) -> list[int]:
+    """The target's cameras in order, from 0. Raises DataError when nobody knows them."""
+    cameras = np.unique(split.camids[split.camids != UNKNOWN_CAMERA])
+    if len(cameras) == 0:
+        raise DataError("no camera of these images is known, so that there is no camera style to transfer")
+    return [int(camera) for camera in cameras]
+
+
+@dataclass(frozen=True)
+class StyleSet:
+    """What a style folder holds: `images` x `styles` x `variants` files of one ending.
+
+    `styles` are the k of the file names: camera numbers, from 1. Variants, where there are several, are
+    interchangeable pictures of one image in one style.
+    """
+
+    images: int
+    styles: tuple[int, ...]
+    variants: int = 1
+    suffix: str = "jpg"
+
+    def file(self, image_id: str, style: int, variant: int = 0) -> str:
+        """`<id>_fake_<k>.jpg`; further variants are `<id>_fake_<k>_<number>.jpg`."""
+        number = f"_{variant}" if variant else ""
+        return f"{image_id}_fake_{style}{number}.{self.suffix}"
+
+    def save(self, folder: Path) -> None:
+        """Write the description, which is read before anything else of the folder."""
+        (folder / DESCRIPTION).write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path, images: int) -> StyleSet:
+        """The description of a folder for a target of `images`. Raises DataError when it is of other images."""
+        file = folder / DESCRIPTION
+        if not file.is_file():
+            raise DataError(f"{folder}: no {DESCRIPTION}, so it is no style folder")
+        values = json.loads(file.read_text())
+        found = cls(values["images"], tuple(values["styles"]), values["variants"], values["suffix"])
+        if found.images != images:
+            raise DataError(f"{folder}: styles of {found.images} images, and the target has {images}")
+        return found
+
+
+def write_styles(
+    ctx: PrepareContext, styles: Sequence[int], make: Make, *, variants: int = 1, quality: int | None = 95
+) -> StyleSet:
+    """Write all that `make` gives into `ctx.out`, JPEG of full colour resolution, or PNG for `quality` None."""
+    split = ctx.split
+    described = StyleSet(len(split), tuple(styles), variants, "png" if quality is None else "jpg")
+    options: dict[str, Any] = {} if quality is None else {"quality": quality, "subsampling": 0}
+    ids = split.ids
+    for start in range(0, len(split), CHUNK):
+        indices = np.arange(start, min(start + CHUNK, len(split)))
+        made = make(indices)
+        expected = (len(indices), len(styles), variants)
+        assert made.shape[:3] == expected, f"{made.shape[:3]} fakes instead of {expected}"
+        for index, of_image in zip(indices, made, strict=True):
+            for style, of_style in zip(styles, of_image, strict=True):
+                for variant, picture in enumerate(of_style):
+                    file = ctx.out / described.file(ids[index], style, variant)
+                    Image.fromarray(picture).save(file, **options)
+        ctx.progress(int(indices[-1]) + 1, len(split))
+    described.save(ctx.out)
+    _write_sheet(ctx, described)
+    return described
+
+
+def _write_sheet(ctx: PrepareContext, described: StyleSet) -> None:
+    """Rows: the first images of the split; columns: the image, then its fakes as they lie on disk."""
+    count = min(ctx.params.sheet, len(ctx.split))
+    rows = []
+    for index in range(count):
+        files = [ctx.out / described.file(ctx.split.ids[index], style) for style in described.styles]
+        pictures = [read_image(file) for file in files]
+        rows.append([resize(ctx.split.image(index), pictures[0].shape[:2]), *pictures])
+    contact_sheet(rows, ["real", *map(str, described.styles)]).save(ctx.out / SHEET)
+
+
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> Image.Image:
+    """One picture of many of one size [H, W, 3], enlarged to 128 rows of pixels or more, under the columns' names."""
+    scale = max(1, -(-128 // rows[0][0].shape[0]))
+    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)
+    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + MARGIN), "white")
+    sheet.paste(Image.fromarray(grid), (0, MARGIN))
+    width = grid.shape[1] // len(names)
+    for column, name in enumerate(names):
+        ImageDraw.Draw(sheet).text((column * width + 2, 0), name, fill="black")
+    return sheet
+
+
+class Fakes:
+    """The fakes of a style folder, read back for the images that they were made of."""
+
+    def __init__(self, folder: Path, target: HiddenSplit, size: tuple[int, int], workers: int = 0) -> None:
+        self.set = StyleSet.load(folder, len(target))
+        self._fetch = image_source(_Files(folder, target.ids, self.set), size, workers=workers)
+
+    @property
+    def styles(self) -> int:
+        """C, the fakes of each image."""
+        return len(self.set.styles)
+
+    def fetch(self, indices: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+        """uint8 [n, C, H, W, 3] of images [n]; of several variants `generator` draws one for each."""
+        shape = (len(indices), self.styles)
+        variants = np.zeros(shape, dtype=np.int64)
+        if self.set.variants > 1:
+            variants = torch.randint(self.set.variants, shape, generator=generator).numpy()
+        first = (np.asarray(indices)[:, None] * self.styles + np.arange(self.styles)) * self.set.variants
+        pixels = self._fetch((first + variants).reshape(-1))
+        return pixels.view(*shape, *pixels.shape[1:])
+
+
+@dataclass(frozen=True)
+class _Files:
+    """All files of a style folder in a row: image by image, style by style, variant by variant."""
+
+    folder: Path
+    ids: tuple[str, ...]
+    described: StyleSet
+
+    def __len__(self) -> int:
+        return len(self.ids) * len(self.described.styles) * self.described.variants
+
+    def image(self, index: int) -> np.ndarray:
+        row, variant = divmod(index, self.described.variants)
+        image, style = divmod(row, len(self.described.styles))
+        return read_image(self.folder / self.described.file(self.ids[image], self.described.styles[style], variant))

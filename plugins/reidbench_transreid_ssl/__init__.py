@@ -1,0 +1,44 @@
+"""TransReID-SSL (Luo et al., 2021): DINO on unlabelled persons, and the fine-tuning of transformers for re-ID."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, hookimpl
+
+from .papers import TRANSREID, TRANSREID_SSL
+from .params import DinoParams
+from .transreid_params import TransReidParams, TransReidSieParams
+
+
+@hookimpl
+def reidbench_pretrainers() -> Iterator[Component]:
+    """The pretrainer of this plugin."""
+    yield Component(
+        "dino",
+        "reidbench_transreid_ssl.dino:pretrain",
+        DinoParams,
+        summary="self-distillation between crops, with the multi-crop of upright persons; any backbone",
+        paper=TRANSREID_SSL,
+    )
+
+
+@hookimpl
+def reidbench_finetuners() -> Iterator[Component]:
+    """The fine-tuners of this plugin."""
+    yield Component(
+        "transreid",
+        "reidbench_transreid_ssl.finetune:finetune",
+        TransReidParams,
+        summary="identity and triplet losses around a BNNeck, for transformers; any backbone without jigsaw patches",
+        paper=TRANSREID,
+    )
+    yield Component(
+        "transreid-sie",
+        "reidbench_transreid_ssl.finetune:finetune_sie",
+        TransReidSieParams,
+        summary="transreid with a learned vector for each camera of the source",
+        requires=frozenset({"tokens"}),
+        uses=frozenset({"cameras"}),
+        paper=TRANSREID,
+    )

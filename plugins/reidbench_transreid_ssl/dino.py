@@ -1,0 +1,209 @@
+"""DINO (Caron et al., ICCV 2021) as TransReID-SSL trains it on unlabelled persons; any backbone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from reidbench.components import PretrainContext
+from reidbench.errors import DataError, ReidbenchError
+from reidbench.training import Backbone, Update, image_source, stream
+
+from .dino_head import DinoHead
+from .dino_loss import DinoLoss, LossOutput, collapse, cosine_schedule, warmed_up
+from .dino_monitor import Monitor, hold_out
+from .dino_networks import Networks, clip_each, decay_groups, drawing_from, freeze_last_layer, network_state
+from .multicrop import MultiCrop
+from .params import DinoParams
+
+STREAMS = ("order", "whole views", "local views", "drop path")
+CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools"
+
+
+def pretrain(ctx: PretrainContext) -> Backbone:
+    """Train on the pool by DINO and return the teacher's backbone.
+
+    Raises DataError when the pool is smaller than a batch; ReidbenchError when the loss is not finite, when the
+    outputs stay collapsed beyond `collapse_grace` epochs, and for more than one device.
+    """
+    run = Run(ctx)
+    run.train()
+    return run.result()
+
+
+class Setting(NamedTuple):
+    """What changes from step to step: learning rate, weight decay, the teacher's momentum and temperature."""
+
+    lr: float
+    weight_decay: float
+    momentum: float
+    teacher_temperature: float
+
+
+def setting(params: DinoParams, step: int, steps: int) -> Setting:
+    """The setting at `step`, counted over the whole run, with `steps` in an epoch."""
+    total = params.epochs * steps
+    decay = params.weight_decay
+    start, end = params.warmup_teacher_temperature, params.teacher_temperature
+    return Setting(
+        cosine_schedule(step, total, params.peak_lr, params.final_lr, warmup=params.warmup_epochs * steps),
+        cosine_schedule(step, total, *decay),
+        cosine_schedule(step, total, params.momentum, 1.0),
+        warmed_up(step // steps, start, end, params.warmup_teacher_epochs),
+    )
+
+
+class Run:
+    """One pre-training: what stays the same over its epochs."""
+
+    def __init__(self, ctx: PretrainContext) -> None:
+        if ctx.pool is None:
+            raise DataError("dino needs a pool")
+        if ctx.fabric.world_size != 1:
+            raise ReidbenchError("dino runs on one device: set `devices: 1`")
+        self.ctx = ctx
+        self.params: DinoParams = ctx.params
+        self.device: torch.device = ctx.fabric.device
+        self.augment = MultiCrop(self.params, ctx.image_size)
+        self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
+        self.seen, held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
+        batch = self.params.batch
+        if len(self.seen) < batch:
+            raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {batch}")
+        self.steps = len(self.seen) // batch
+        self.streams = {name: stream(ctx.seed, name) for name in STREAMS}
+        self.monitor = Monitor(self.augment, self.pixels, held_out, self.seen, batch)
+        self.networks = _networks(ctx).to(self.device).train()
+        self.loss = DinoLoss(
+            self.params.out_dim,
+            student_temperature=self.params.student_temperature,
+            centre_momentum=self.params.centre_momentum,
+        ).to(self.device)
+        self.optimiser = torch.optim.AdamW(decay_groups(self.networks.student))
+        self.update = Update(ctx.fabric, self.optimiser)
+
+    def train(self) -> None:
+        """All epochs that are still to run; logs loss, entropies, settings and the monitor's numbers."""
+        params = self.params
+        state = {"networks": self.networks, "loss": self.loss, "optimiser": self.optimiser, **self.streams}
+        collapsed = Collapse(params.collapse_grace)
+        for epoch in self.ctx.checkpoint.epochs(params.epochs, collapsed=collapsed, **state):
+            start = self.monitor(self.networks.teacher, self.ctx.seed) if epoch == 0 else {}
+            line = {f"{name}_at_start": value for name, value in start.items()}
+            line |= self.epoch(epoch)
+            if (epoch + 1) % params.monitor_every == 0 or epoch + 1 == params.epochs:
+                line |= self.monitor(self.networks.teacher, self.ctx.seed)
+            self.ctx.log(line)
+            collapsed.check(collapse(line["teacher_entropy"], line["mean_entropy"], params.out_dim), epoch)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train on all whole batches once; the means of loss and entropies, and the settings of the last step."""
+        sums = np.zeros(3)
+        now = setting(self.params, 0, self.steps)
+        for number, (whole, local) in enumerate(self.views()):
+            now = setting(self.params, epoch * self.steps + number, self.steps)
+            output = self.step(whole, local, now, frozen=epoch < self.params.freeze_last_layer)
+            values = [float(value) for value in output]
+            if not math.isfinite(values[0]):
+                raise ReidbenchError(f"the loss is {values[0]} at epoch {epoch + 1}, step {number + 1}; lower base_lr")
+            sums += values
+        loss, entropy, mean_entropy = (float(value) for value in sums / self.steps)
+        facts = {"loss": loss, "teacher_entropy": entropy, "mean_entropy": mean_entropy, "steps": float(self.steps)}
+        return {**facts, **now._asdict()}
+
+    def step(self, whole: torch.Tensor, local: torch.Tensor | None, now: Setting, *, frozen: bool) -> LossOutput:
+        """One batch: the teacher sees the whole views [2 B, ...], the student the local ones [L B, ...] as well."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = now.lr
+        self.optimiser.param_groups[0]["weight_decay"] = now.weight_decay
+        networks = self.networks
+        views = [whole] if local is None else [whole, local]
+        with self.update.precision(), drawing_from(self.streams["drop path"], self.device):
+            with torch.no_grad():
+                targets = networks.teacher(whole)
+            outputs = networks.student(*views)
+        output: LossOutput = self.loss(outputs, targets, now.teacher_temperature)
+        if torch.isfinite(output.loss):
+            self.update.backward(output.loss)
+            self._clip()
+            if frozen:
+                freeze_last_layer(networks.student)
+            self.update.step()
+            networks.follow(now.momentum)
+        return LossOutput(*(value.detach() for value in output))
+
+    def _clip(self) -> None:
+        if self.params.clip == 0:
+            return
+        # Clips nothing, but divides float16's gradients by the scale that they carry, once and before the norms.
+        self.ctx.fabric.clip_gradients(
+            self.networks.student, self.update.optimisers[0], max_norm=math.inf, error_if_nonfinite=False
+        )
+        clip_each(self.networks.student.parameters(), self.params.clip)
+
+    def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+        """Whole and local views of each batch, in a new order; an incomplete last batch is dropped."""
+        batch = self.params.batch
+        order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
+        for start in range(0, self.steps * batch, batch):
+            images = self.pixels(order[start : start + batch])
+            whole = self.augment.whole(images, self.streams["whole views"]).images
+            local = self.augment.local(images, self.streams["local views"]).images if self.params.local_crops else None
+            yield whole, local
+
+    def pixels(self, indices: np.ndarray) -> torch.Tensor:
+        """Pool images [B, 3, H, W] in 0..1, on the device."""
+        return self.fetch(indices).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+
+    def result(self) -> Backbone:
+        """A fresh backbone with the teacher's weights and buffers."""
+        if self.params.keep_state:
+            facts = {"params": self.params.model_dump_json(), "seed": str(self.ctx.seed)}
+            state = network_state(self.networks, self.loss.center, self.params.epochs)
+            save_file(state, self.ctx.out / "dino.safetensors", facts)
+        backbone: Backbone = self.ctx.backbone()
+        backbone.load_state_dict(self.networks.teacher.backbone.state_dict())
+        backbone.mean, backbone.std = self.params.mean, self.params.std
+        return backbone.to(self.device)
+
+
+class Collapse:
+    """Counts epochs in a row that were collapsed, and stops the run beyond `grace`; part of the checkpoint."""
+
+    def __init__(self, grace: int) -> None:
+        self.grace = grace
+        self.epochs = 0
+
+    def check(self, kind: str, epoch: int) -> None:
+        """Take note of an epoch with `kind` of collapse, "" for none. Raises ReidbenchError beyond the grace."""
+        self.epochs = self.epochs + 1 if kind else 0
+        if self.epochs > self.grace:
+            raise ReidbenchError(f"collapsed for {self.epochs} epochs up to epoch {epoch + 1}: {kind}; {CURE}")
+
+    def state_dict(self) -> dict[str, int]:
+        """For the checkpoint."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """From the checkpoint."""
+        self.epochs = state["epochs"]
+
+
+def _networks(ctx: PretrainContext) -> Networks:
+    params: DinoParams = ctx.params
+    backbone: Backbone = ctx.backbone()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(ctx.seed, "head").initial_seed())
+        head = DinoHead(
+            backbone.dim,
+            params.out_dim,
+            hidden=params.hidden_dim,
+            bottleneck=params.bottleneck_dim,
+            norm_last_layer=params.norm_last_layer,
+        )
+    return Networks(backbone, head, drop_path=params.drop_path)

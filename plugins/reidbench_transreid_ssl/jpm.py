@@ -1,0 +1,48 @@
+"""The jigsaw patch module (He et al., TransReID, ICCV 2021): shift, shuffle, local branches."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from reidbench.errors import ReidbenchError
+
+
+def jigsaw_order(patches: int, shift: int, groups: int, shuffle: int) -> torch.Tensor:
+    """Which patch stands where after shift and shuffle, a part of equal length for each group: [groups, length].
+
+    The first `shift` patches move to the end; what then lies in `shuffle` runs of equal length is dealt out, one of
+    each run in turn, so that every part covers the whole picture. Patches that are missing for equal runs and parts
+    are taken again from the front of the shifted row. Raises ReidbenchError for fewer patches than groups.
+    """
+    if patches < max(groups, shuffle):
+        raise ReidbenchError(
+            f"jpm with {max(groups, shuffle)} groups needs as many patches, the backbone has {patches}"
+        )
+    unit = math.lcm(groups, shuffle)
+    length = math.ceil(patches / unit) * unit
+    shifted = (torch.arange(length) % patches + shift) % patches
+    return shifted.view(shuffle, -1).t().reshape(groups, -1)
+
+
+class JigsawBranch(nn.Module):
+    """A copy of the last block and its norm, shared by the local parts, each of which goes through it with the CLS."""
+
+    def __init__(self, block: nn.Module, norm: nn.Module, shift: int, groups: int, shuffle: int) -> None:
+        super().__init__()
+        self.block = copy.deepcopy(block)
+        self.norm = copy.deepcopy(norm)
+        self.shift = shift
+        self.groups = groups
+        self.shuffle = shuffle
+
+    def forward(self, tokens: torch.Tensor) -> list[torch.Tensor]:
+        """What the last block is given [B, 1 + N, D], CLS first, to one CLS [B, D] for each group."""
+        order = jigsaw_order(tokens.shape[1] - 1, self.shift, self.groups, self.shuffle).to(tokens.device)
+        cls, patches = tokens[:, :1], tokens[:, 1:]
+        parts = torch.stack([torch.cat([cls, patches[:, part]], 1) for part in order], 1)  # [B, groups, 1 + length, D]
+        out = self.norm(self.block(parts.flatten(0, 1)))[:, 0]
+        return list(out.view(len(tokens), self.groups, -1).unbind(1))

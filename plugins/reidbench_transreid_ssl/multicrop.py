@@ -1,0 +1,138 @@
+"""DINO's multi-crop for upright persons, on whole batches: two whole views and several of half the size.
+
+All numbers are drawn on the CPU, from one generator for whole views and one for local ones, the same count for every
+batch of the same size; every view of every image draws its own. The pictures may lie on any device.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from reidbench.training.colour import colour_jitter, luminance
+from reidbench.training.crops import CropShape, draw_boxes, resample
+
+from .params import DinoParams
+
+IMAGENET_RATIO = (3 / 4, 4 / 3)  # torchvision's, width / height
+REFERENCE_HEIGHT = 256  # of the image that the sigma of the blur is given for
+HALF = 127.5 / 255  # eight-bit values of 128 and more lie above
+
+
+class Crops(NamedTuple):
+    """Views of one kind, [V * B, 3, h, w] with those of the first view first, and their boxes [V * B, 4]."""
+
+    images: torch.Tensor
+    boxes: torch.Tensor
+
+
+class MultiCrop:
+    """Crop, flip, colour jitter, grey, blur, solarise, normalise, in this order (DINO's DataAugmentationDINO).
+
+    Crops are stretched to the view's size, bicubic. The two whole views differ in blur and solarisation.
+    """
+
+    def __init__(self, params: DinoParams, image_size: tuple[int, int]) -> None:
+        self.params = params
+        self.size = image_size
+        self.local_size = (image_size[0] // 2, image_size[1] // 2)
+        self.ratio = crop_ratio(params.crop_ratio, image_size)
+
+    def whole(self, images: torch.Tensor, generator: torch.Generator) -> Crops:
+        """Both whole views of images [B, 3, H, W] in 0..1: [2 B, 3, H, W]."""
+        first, second, _ = self.params.blur
+        return self._views(
+            images, self.params.global_scale, self.size, [first, second], [0.0, self.params.solarise], generator
+        )
+
+    def local(self, images: torch.Tensor, generator: torch.Generator) -> Crops:
+        """The local views of images [B, 3, H, W] in 0..1: [L B, 3, H // 2, W // 2]."""
+        count = self.params.local_crops
+        blur = [self.params.blur[2]] * count
+        return self._views(images, self.params.local_scale, self.local_size, blur, [0.0] * count, generator)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """(images - mean) / std per channel."""
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1).to(images) for v in (self.params.mean, self.params.std))
+        return (images - mean) / std
+
+    def _views(
+        self,
+        images: torch.Tensor,
+        scale: tuple[float, float],
+        size: tuple[int, int],
+        blur: list[float],
+        solarised: list[float],
+        generator: torch.Generator,
+    ) -> Crops:
+        params, batch, views = self.params, len(images), len(blur)
+        boxes = draw_boxes(CropShape(scale, self.ratio), views * batch, (images.shape[2], images.shape[3]), generator)
+        flips = torch.rand(views * batch, generator=generator) < params.flip
+        parts = zip(boxes.chunk(views), flips.chunk(views), strict=True)
+        cut = torch.cat([crop(images, *part, size) for part in parts])
+        cut = colour_jitter(cut, params.jitter, params.jitter_probability, generator)
+        cut = _changed(cut, luminance(cut).expand_as(cut), torch.full((len(cut),), params.grayscale), generator)
+        cut = self._blur(cut, torch.tensor(blur).repeat_interleave(batch), generator)
+        cut = _changed(cut, solarise(cut), torch.tensor(solarised).repeat_interleave(batch), generator)
+        return Crops(self.normalise(cut), boxes)
+
+    def _blur(self, images: torch.Tensor, probability: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A sigma in pixels of the image, so that local views are blurred as much as whole ones."""
+        chosen, share = torch.rand(2, len(images), generator=generator)
+        low, high = self.params.blur_sigma
+        sigma = (low + share * (high - low)) * self.size[0] / REFERENCE_HEIGHT
+        sigma = torch.where(chosen < probability, sigma, torch.tensor(0.0))
+        return resample(images, *(gauss(size, sigma) for size in images.shape[2:]))
+
+
+def crop_ratio(kind: str, image_size: tuple[int, int]) -> tuple[float, float]:
+    """Width / height of crops: ImageNet's 3/4 to 4/3 as it is, or for `person` as a multiple of the image's own."""
+    low, high = IMAGENET_RATIO
+    height, width = image_size
+    return (low, high) if kind == "imagenet" else (low * width / height, high * width / height)
+
+
+def crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Each image's box (top, left, height, width) [B, 4] stretched to `size`, mirrored where `flips` [B]: in 0..1."""
+    top, left, tall, wide = boxes.unbind(1)
+    rows = bicubic(top, tall, images.shape[2], size[0])
+    columns = bicubic(left, wide, images.shape[3], size[1])
+    columns = torch.where(flips[:, None, None], columns.flip(1), columns)
+    return resample(images, rows, columns).clamp_(0, 1)  # the negative lobes overshoot at edges
+
+
+def bicubic(start: torch.Tensor, length: torch.Tensor, inputs: int, outputs: int) -> torch.Tensor:
+    """Weights [B, outputs, inputs] that resize `length` [B] pixels from `start` [B] as Pillow's bicubic filter does.
+
+    Keys' cubic with a = -1/2, widened where it shrinks; pixels outside the box count for nothing.
+    """
+    scale = (length / outputs)[:, None, None]
+    centres = start[:, None, None] + (torch.arange(outputs) + 0.5)[:, None] * scale
+    pixels = torch.arange(inputs)
+    distance = ((pixels + 0.5 - centres) / scale.clamp_min(1)).abs()
+    near = (1.5 * distance - 2.5) * distance.square() + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+    ends = start + length
+    weights = weights * ((pixels >= start[:, None]) & (pixels < ends[:, None]))[:, None]
+    return weights / weights.sum(2, keepdim=True)
+
+
+def gauss(size: int, sigma: torch.Tensor) -> torch.Tensor:
+    """Blur matrices [B, size, size]; each row sums to 1, and a sigma of 0 leaves every pixel what it was."""
+    places = torch.arange(size)
+    squares = (places[:, None] - places[None]).float().square()
+    return (-squares / (2 * sigma.clamp_min(1e-3)[:, None, None].square())).softmax(2)
+
+
+def solarise(images: torch.Tensor) -> torch.Tensor:
+    """Values of 128 and more of 255 turned into their negative, [B, 3, H, W] in 0..1."""
+    return torch.where(images > HALF, 1 - images, images)
+
+
+def _changed(
+    images: torch.Tensor, other: torch.Tensor, probability: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    chosen = torch.rand(len(images), generator=generator) < probability
+    return torch.where(chosen.to(images.device)[:, None, None, None], other, images)

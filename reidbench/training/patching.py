@@ -1,0 +1,154 @@
+"""Augmentations of competition systems: patches of other pictures, and pictures moved about a canvas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+TRIES = 100  # rectangles that are tried for a patch
+Pictures = Callable[[torch.Tensor], torch.Tensor]
+
+
+class RandomPatch(nn.Module):
+    """Pastes a patch of an earlier picture at a random place (Zhou et al., OSNet, ICCV 2019).
+
+    Every picture gives a patch to a pool of the last `capacity`; once the pool has `minimum`, a picture gets one
+    with `probability`, mirrored with `flip`. The pool holds places (index of the picture, top, left, height, width)
+    and cuts them anew: so it is small, goes into a checkpoint, and is one pool whatever number of workers reads
+    pictures. `pictures` gives the unchanged pictures [B, 3, H, W] of indices [B], as they are pasted.
+    """
+
+    pool: torch.Tensor
+    given: torch.Tensor
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        size: tuple[int, int],
+        *,
+        probability: float = 0.5,
+        capacity: int = 50_000,
+        minimum: int = 100,
+        area: Sequence[float] = (0.01, 0.5),
+        aspect: Sequence[float] = (0.1, 10.0),
+        flip: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.pictures = pictures
+        self.size = size
+        self.probability, self.minimum, self.area, self.aspect, self.flip = probability, minimum, area, aspect, flip
+        self.register_buffer("pool", torch.zeros(capacity, 5, dtype=torch.int64))
+        self.register_buffer("given", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A new batch; in the order of the pictures each gives a patch and then may get one."""
+        images = images.clone()
+        pasted: list[tuple[int, list[int], int, int, bool]] = []
+        for row, index in enumerate(indices.tolist()):
+            self._give(index, generator)
+            chance = torch.rand(5, generator=generator).tolist()
+            held = min(int(self.given), len(self.pool))
+            if held < self.minimum or chance[0] >= self.probability:
+                continue
+            patch = self.pool[int(chance[1] * held)].tolist()
+            top = int(chance[2] * (self.size[0] - patch[3] + 1))
+            left = int(chance[3] * (self.size[1] - patch[4] + 1))
+            pasted.append((row, patch, top, left, chance[4] < self.flip))
+        if pasted:
+            sources = self.pictures(torch.tensor([patch[0] for _, patch, *_ in pasted])).to(images)
+            for source, (row, (_, y, x, height, width), top, left, mirrored) in zip(sources, pasted, strict=True):
+                piece = source[:, y : y + height, x : x + width]
+                images[row, :, top : top + height, left : left + width] = piece.flip(2) if mirrored else piece
+        return images
+
+    def _give(self, index: int, generator: torch.Generator) -> None:
+        """Add a patch of a picture to the pool in the place of the oldest one; none where no rectangle fits."""
+        height, width = self.size
+        share, ratio, y, x = torch.rand(4, TRIES, generator=generator, dtype=torch.float64)
+        share = (self.area[0] + share * (self.area[1] - self.area[0])) * height * width
+        ratio = self.aspect[0] + ratio * (self.aspect[1] - self.aspect[0])
+        tall, wide = (share * ratio).sqrt().round(), (share / ratio).sqrt().round()
+        fits = (tall < height) & (wide < width) & (tall >= 1) & (wide >= 1)
+        if not fits.any():
+            return
+        at = int(fits.int().argmax())
+        rows, columns = int(tall[at]), int(wide[at])
+        place = [index, int(y[at] * (height - rows + 1)), int(x[at] * (width - columns + 1)), rows, columns]
+        self.pool[int(self.given) % len(self.pool)] = torch.tensor(place)
+        self.given += 1
+
+
+@dataclass(frozen=True)
+class RandomShift:
+    """Random shifting augmentation (RSA): a part of a picture, made smaller, somewhere on a canvas.
+
+    With `probability` a window of the whole width and at least `least` of the height is resized to at least `least`
+    of height and width, and put on a canvas of `value` [3] (normalised units; 127 of 255 in the source).
+    """
+
+    probability: float = 0.5
+    least: float = 0.7
+    value: Sequence[float] = (0.0, 0.0, 0.0)
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """[B, 3, H, W] to the same shape; every image draws the same count of numbers."""
+        height, width = images.shape[2:]
+        images = images.clone()
+        canvas = torch.tensor(tuple(self.value)).view(-1, 1, 1).to(images)
+        for row, chance in enumerate(torch.rand(len(images), 6, generator=generator).tolist()):
+            if chance[0] >= self.probability:
+                continue
+            cut = _between(self.least, height, chance[1])
+            top = int(chance[2] * (height - cut + 1))
+            tall, wide = _between(self.least, height, chance[3]), _between(self.least, width, chance[3])
+            small = F.interpolate(images[row : row + 1, :, top : top + cut], (tall, wide), mode="bilinear")
+            y, x = int(chance[4] * (height - tall + 1)), int(chance[5] * (width - wide + 1))
+            images[row] = canvas
+            images[row, :, y : y + tall, x : x + wide] = small[0]
+        return images
+
+
+def _between(least: float, whole: int, chance: float) -> int:
+    """A whole number from least x whole, rounded up, to `whole`."""
+    low = math.ceil(least * whole)
+    return low + int(chance * (whole - low + 1))
+
+
+@dataclass(frozen=True)
+class RandomAffine:
+    """Turns by up to `degrees`, moves by up to `move` of height and width, scales by 1 - `zoom` to 1 + `zoom`.
+
+    With `probability` for each image; what comes from outside is `value` [3] in normalised units.
+    """
+
+    probability: float = 0.5
+    degrees: float = 10.0
+    move: float = 0.05
+    zoom: float = 0.1
+    value: Sequence[float] = (0.0, 0.0, 0.0)
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """[B, 3, H, W] to the same shape, bilinear."""
+        count, _, height, width = images.shape
+        chance = torch.rand(count, 5, generator=generator)
+        angle, across, down, zoom = (2 * chance[:, 1:] - 1).unbind(1)
+        angle, zoom = angle * torch.pi * self.degrees / 180, 1 / (1 + zoom * self.zoom)
+        cosine, sine = angle.cos() * zoom, angle.sin() * zoom
+        # grid_sample counts from -1 to 1 along each side, so turning a rectangle needs its aspect.
+        matrix = torch.stack(
+            [
+                torch.stack([cosine, -sine * height / width, 2 * across * self.move], 1),
+                torch.stack([sine * width / height, cosine, 2 * down * self.move], 1),
+            ],
+            1,
+        )
+        grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
+        value = torch.tensor(tuple(self.value)).view(1, -1, 1, 1).to(images)
+        turned = F.grid_sample(images - value, grid, align_corners=False) + value
+        chosen = (chance[:, 0] < self.probability).to(images.device)[:, None, None, None]
+        return torch.where(chosen, turned, images)

@@ -1,0 +1,67 @@
+"""Parts of a feature map: grids of equal cells, and stripes whose borders follow what the channels saw."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def grid_vectors(maps: torch.Tensor, rows: int, columns: int, pool: str = "max") -> list[torch.Tensor]:
+    """Maps [B, C, h, w] to rows x columns vectors [B, C, 1, 1], row by row. Cells may differ by a pixel in size."""
+    pooled = (F.adaptive_max_pool2d if pool == "max" else F.adaptive_avg_pool2d)(maps, (rows, columns))
+    return [pooled[:, :, y : y + 1, x : x + 1] for y in range(rows) for x in range(columns)]
+
+
+@torch.no_grad()
+def balanced_borders(maps: torch.Tensor, stripes: int) -> torch.Tensor:
+    """Rows [B, stripes + 1] at which stripes begin (and the last one ends), equally rich in channel maxima.
+
+    For each image: in which row lies the maximum of each channel, how many lie in each row, and cuts where this
+    histogram reaches 1/stripes, 2/stripes, ... of its mass (RMGL's ABP). Every stripe keeps one row at least. Raises
+    ValueError for more stripes than rows.
+    """
+    batch, _, height, width = maps.shape
+    if stripes > height:
+        raise ValueError(f"{stripes} stripes need as many rows, the map has {height}")
+    places = maps.flatten(2).argmax(2) // width
+    mass = F.one_hot(places, height).sum(1).cumsum(1)
+    borders = torch.zeros(batch, stripes + 1, dtype=torch.long, device=maps.device)
+    borders[:, -1] = height
+    for cut in range(1, stripes):
+        reached = (mass * stripes >= mass[:, -1:] * cut).int().argmax(1) + 1
+        lowest = borders[:, cut - 1] + 1
+        borders[:, cut] = torch.minimum(torch.maximum(reached, lowest), torch.full_like(lowest, height - stripes + cut))
+    return borders
+
+
+def balanced_vectors(maps: torch.Tensor, stripes: int, pool: str = "max") -> list[torch.Tensor]:
+    """Maps [B, C, h, w] to one vector [B, C, 1, 1] for each of the stripes of `balanced_borders`, from the top."""
+    borders = balanced_borders(maps, stripes)
+    rows = torch.arange(maps.shape[2], device=maps.device)
+    vectors = []
+    for stripe in range(stripes):
+        inside = (rows >= borders[:, stripe, None]) & (rows < borders[:, stripe + 1, None])
+        mask = inside[:, None, :, None]
+        if pool == "max":
+            vectors.append(maps.masked_fill(~mask, -torch.inf).amax((2, 3), keepdim=True))
+        else:
+            size = inside.sum(1).view(-1, 1, 1, 1) * maps.shape[3]
+            vectors.append((maps * mask).sum((2, 3), keepdim=True) / size)
+    return vectors
+
+
+class Apart(nn.Module):
+    """A part of a network that sees one horizontal stripe at a time (RMGL's RP): no layer looks over a border.
+
+    The stripes of an intermediate map are processed one after the other and put together again.
+    """
+
+    def __init__(self, inner: nn.Module, stripes: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.stripes = stripes
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps [B, C, h, w] to the maps that the inner part makes of them, joined by height."""
+        return torch.cat([self.inner(stripe) for stripe in maps.tensor_split(self.stripes, dim=2)], dim=2)
