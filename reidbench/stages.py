@@ -26,7 +26,6 @@ from . import plugins
 from .components import (
     AdaptContext,
     EvaluateContext,
-    Features,
     FinetuneContext,
     Metrics,
     PrepareContext,
@@ -38,6 +37,7 @@ from .data import HiddenSplit, Split
 from .data.split import hidden_order
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
+from .outputs import joined_features, save_arrays, write_selected
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
 
@@ -207,6 +207,7 @@ class _Run(Inputs):
         if not isinstance(answer, Selection) or len(answer.scores) != len(pool):
             raise StageError(f"selector {self.stage['use']} must return a Selection with one score per pool image")
         np.savez(self.folder / "selection.npz", indices=np.asarray(answer.indices), scores=np.asarray(answer.scores))
+        write_selected(self.folder / "files.csv", pool, answer)
         return {"selected": len(answer.indices), "pool": len(answer.scores)} | self._judge_selection(pool, answer)
 
     def _pretrain(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -275,7 +276,7 @@ class _Run(Inputs):
         return {"dim": columns["query_features"].shape[1]}
 
     def _evaluate(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        query, gallery = _joined([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
+        query, gallery = joined_features([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
         if (query.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
         answer = self.component.load()(EvaluateContext(query=query, gallery=gallery, **self.common()))
@@ -312,27 +313,6 @@ class _Run(Inputs):
         split = Split.load(artifact.path / "train.json", root)
         pids = split.pids[hidden_order(len(split))]
         return cluster_purity(np.array(clusters), pids)
-
-
-def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name as .npz."""
-    np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _joined(files: list[Path]) -> tuple[Features, Features]:
-    """Query and gallery of one method, or of several as an ensemble.
-
-    The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
-    ensemble's evaluator sees ordinary features.
-    """
-    loaded = [dict(np.load(file)) for file in files]
-    sides = []
-    for side in ("query", "gallery"):
-        parts = [columns[f"{side}_features"] for columns in loaded]
-        if len(parts) > 1:
-            parts = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts]
-        sides.append(Features(np.concatenate(parts, 1), loaded[0][f"{side}_pids"], loaded[0][f"{side}_camids"]))
-    return sides[0], sides[1]
 
 
 def default_device() -> str:

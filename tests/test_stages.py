@@ -171,6 +171,13 @@ def test_select_pretrain_and_adapt_get_their_seeds_and_each_others_work(
 ) -> None:
     board = run(tmp_path, market, "{m: {select: first-half, pretrain: ones, adapt: plain}}")
     assert statuses(board) == {("ok", "")}
+    (table,) = (tmp_path / "store").rglob("files.csv")
+    header, *lines = table.read_text().splitlines()
+    assert header == "path,score,kept"
+    scores = [float(line.split(",")[1]) for line in lines]
+    assert scores == sorted(range(16), reverse=True)  # the highest first, as in released lists
+    assert [line.split(",")[2] for line in lines] == ["0"] * 8 + ["1"] * 8
+    assert all((market / line.split(",")[0]).is_file() for line in lines)
     found = facts(tmp_path)
     assert found["select"] == {"seed": 5, "pool": 16, "hidden": True, "target": False}
     assert found["pretrain"] == {"seed": 5, "pool": 8, "auxiliary": False}

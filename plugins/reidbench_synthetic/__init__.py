@@ -17,7 +17,7 @@ def reidbench_datasets() -> Iterator[Component]:
         "reidbench_synthetic.dataset:open_synthetic",
         SyntheticParams,
         version=1,
-        summary="Rendered pedestrians: the worlds plaza, station, arcade and the pool crowd, in four sizes.",
+        summary="Rendered pedestrians: the worlds plaza, station, arcade, the pools crowd and mixed, in four sizes.",
         fingerprint="reidbench_synthetic.dataset:fingerprint",
         provides=frozenset({"truth"}),
     )

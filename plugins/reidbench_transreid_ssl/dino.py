@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 from reidbench.components import PretrainContext
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Backbone, Update, image_source, stream
+from reidbench.training.heldout import hold_out
 
 from .dino_head import DinoHead
 from .dino_loss import DinoLoss, LossOutput, collapse, cosine_schedule, warmed_up
-from .dino_monitor import Monitor, hold_out
+from .dino_monitor import Monitor
 from .dino_networks import Networks, clip_each, decay_groups, drawing_from, freeze_last_layer, network_state
 from .multicrop import MultiCrop
 from .params import DinoParams

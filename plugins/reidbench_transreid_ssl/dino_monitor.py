@@ -7,22 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from reidbench.training import reestimate_batch_norm, stream
+from reidbench.training.heldout import rank_1
 
 from .dino_networks import Network
 from .multicrop import MultiCrop
 
-MOST = 1000  # held-out images: rank 1 among a thousand is known to about 3 points
 Fetch = Callable[[np.ndarray], torch.Tensor]
-
-
-def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to learn from and indices that only the monitor sees."""
-    order = torch.randperm(count, generator=stream(seed, "held out")).numpy()
-    held = min(round(share * count), MOST)
-    return np.sort(order[held:]), np.sort(order[:held])
 
 
 class Monitor:
@@ -65,9 +57,3 @@ class Monitor:
 def batches(indices: np.ndarray, size: int) -> Iterable[np.ndarray]:
     """The indices in order, `size` at a time, the last of them fewer."""
     return (indices[start : start + size] for start in range(0, len(indices), size))
-
-
-def rank_1(queries: torch.Tensor, gallery: torch.Tensor) -> float:
-    """The share of queries [N, D] whose most similar gallery row, by cosine, is the one of their own number."""
-    nearest = (F.normalize(queries.float(), dim=1) @ F.normalize(gallery.float(), dim=1).t()).argmax(1)
-    return float((nearest == torch.arange(len(queries), device=nearest.device)).double().mean())

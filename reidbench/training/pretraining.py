@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from ..components import PretrainContext
@@ -16,13 +15,13 @@ from ..errors import DataError, ReidbenchError
 from .backbone import Backbone
 from .crops import row_overlap
 from .heads import Encoder, ProjectionHead
+from .heldout import hold_out, rank_1
 from .loading import image_source
 from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state, stream
 from .splitnorm import reestimate_batch_norm
 from .views import ViewAugment
 
 MakeStep = Callable[[MomentumEncoders, ContrastiveParams, int], ContrastiveStep]
-MONITORED = 1000  # held-out images at most: rank 1 among a thousand is known to about 3 points
 OVERLAP_ROWS = 4  # the patch rows of UP-ReID, for which the overlap of two views is measured
 
 
@@ -49,7 +48,7 @@ class _Run:
         self.params: ContrastiveParams = ctx.params
         self.augment = ViewAugment(self.params)
         self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
-        self.seen, self.held_out = _hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
+        self.seen, self.held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
         self.streams = {name: stream(ctx.seed, name) for name in ("order", "first view", "second view")}
         if len(self.seen) < self.params.batch:
             raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {self.params.batch}")
@@ -132,8 +131,8 @@ class _Run:
             projections.append(encoder.head(vector))
             vectors.append(vector)
         return {
-            "retrieval": _rank_1(*projections),
-            "retrieval_backbone": _rank_1(*vectors),
+            "retrieval": rank_1(*projections),
+            "retrieval_backbone": rank_1(*vectors),
             "held_out_images": float(len(self.held_out)),
         }
 
@@ -169,15 +168,3 @@ def _encoders(ctx: PretrainContext) -> MomentumEncoders:
         torch.manual_seed(stream(ctx.seed, "head").initial_seed())
         head = ProjectionHead(backbone.dim, params.dim, mlp=params.head == "mlp", norm=params.head_norm)
     return MomentumEncoders(Encoder(backbone, head), momentum=params.key_momentum, splits=params.splits)
-
-
-def _hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to learn from and indices that only the monitor sees."""
-    order = torch.randperm(count, generator=stream(seed, "held out")).numpy()
-    held = min(round(share * count), MONITORED)
-    return np.sort(order[held:]), np.sort(order[:held])
-
-
-def _rank_1(queries: torch.Tensor, gallery: torch.Tensor) -> float:
-    nearest = (F.normalize(queries.float(), dim=1) @ F.normalize(gallery.float(), dim=1).t()).argmax(1)
-    return float((nearest == torch.arange(len(queries), device=nearest.device)).double().mean())

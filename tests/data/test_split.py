@@ -22,7 +22,18 @@ def test_a_hidden_split_has_no_labels_to_read(train: Split) -> None:
     for name in ("pids", "paths", "samples", "labels", "root", "num_pids"):
         assert not hasattr(hidden, name), name
     public = [name for name in dir(hidden) if not name.startswith("_")]
-    assert sorted(public) == ["camids", "domains", "ids", "image", "load", "merge", "save", "sidecar", "subset"]
+    assert sorted(public) == [
+        "camids",
+        "domains",
+        "ids",
+        "image",
+        "load",
+        "match",
+        "merge",
+        "save",
+        "sidecar",
+        "subset",
+    ]
     assert not any("00" in name and "_c" in name for name in hidden.ids)  # no file names
 
 

@@ -21,6 +21,7 @@ from reidbench.stages import limited_threads
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, stream
 from reidbench.training.droppath import drop_path_rates
+from reidbench.training.heldout import hold_out, rank_1
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_baseline.transformer_params import ViTTinyParams
@@ -28,7 +29,6 @@ from reidbench_baseline.vit import vit_tiny
 from reidbench_transreid_ssl.dino import Collapse, Run, pretrain, setting
 from reidbench_transreid_ssl.dino_head import DinoHead
 from reidbench_transreid_ssl.dino_loss import DinoLoss, collapse, cosine_schedule, entropy, warmed_up
-from reidbench_transreid_ssl.dino_monitor import hold_out, rank_1
 from reidbench_transreid_ssl.dino_networks import Networks, clip_each, decay_groups
 from reidbench_transreid_ssl.params import DinoParams
 

@@ -22,7 +22,8 @@ from reidbench.store import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, write_weights
 from reidbench.training.artifacts import load_backbone, save_backbone
-from reidbench.training.pretraining import _hold_out, _rank_1, _Run
+from reidbench.training.heldout import hold_out, rank_1
+from reidbench.training.pretraining import _Run
 from reidbench_baseline import moco
 from reidbench_baseline.params import MocoParams, TinyParams, WeightsParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -161,13 +162,13 @@ def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
 
 
 def test_held_out_images_are_never_learnt_from() -> None:
-    seen, held = _hold_out(1000, 0.05, 0)
+    seen, held = hold_out(1000, 0.05, 0)
     assert len(held) == 50
     assert sorted([*seen, *held]) == list(range(1000))
-    assert len(_hold_out(100_000, 0.05, 0)[1]) == 1000
+    assert len(hold_out(100_000, 0.05, 0)[1]) == 1000
     vectors = torch.eye(4)
-    assert _rank_1(vectors, vectors) == 1.0
-    assert _rank_1(vectors, vectors[[1, 0, 2, 3]]) == 0.5
+    assert rank_1(vectors, vectors) == 1.0
+    assert rank_1(vectors, vectors[[1, 0, 2, 3]]) == 0.5
 
 
 def test_a_pool_smaller_than_a_batch_says_so(pool: HiddenSplit, tmp_path: Path) -> None:

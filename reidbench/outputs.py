@@ -1,0 +1,48 @@
+"""What stages leave beside their networks: arrays, lists, and features of several methods as one."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .components import Features, Selection
+from .data import HiddenSplit
+
+
+def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name as .npz."""
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:
+    """The pool's files by falling score, of equal scores those kept first: the order of released lists.
+
+    The selector itself never saw a name. Columns: path, score, kept (0 or 1).
+    """
+    kept = np.zeros(len(pool), dtype=np.int64)
+    kept[answer.indices] = 1
+    scores = np.asarray(answer.scores)
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        lines = csv.writer(stream, lineterminator="\n")
+        lines.writerow(("path", "score", "kept"))
+        for row in np.lexsort((np.arange(len(pool)), -kept, -scores)).tolist():
+            lines.writerow((pool._files[row], repr(float(scores[row])), kept[row]))
+
+
+def joined_features(files: list[Path]) -> tuple[Features, Features]:
+    """Query and gallery of one method, or of several as an ensemble.
+
+    The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
+    ensemble's evaluator sees ordinary features.
+    """
+    loaded = [dict(np.load(file)) for file in files]
+    sides = []
+    for side in ("query", "gallery"):
+        parts = [columns[f"{side}_features"] for columns in loaded]
+        if len(parts) > 1:
+            parts = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts]
+        sides.append(Features(np.concatenate(parts, 1), loaded[0][f"{side}_pids"], loaded[0][f"{side}_camids"]))
+    return sides[0], sides[1]

@@ -1,0 +1,24 @@
+"""What pre-training is watched by: images of the pool that it never trains on, and finding their other view."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .moco import stream
+
+MOST = 1000  # held-out images: rank 1 among a thousand is known to about 3 points
+
+
+def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to learn from and indices that only a monitor sees, both rising."""
+    order = torch.randperm(count, generator=stream(seed, "held out")).numpy()
+    held = min(round(share * count), MOST)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def rank_1(queries: torch.Tensor, gallery: torch.Tensor) -> float:
+    """The share of queries [N, D] whose most similar gallery row, by cosine, is the one of their own number."""
+    nearest = (F.normalize(queries.float(), dim=1) @ F.normalize(gallery.float(), dim=1).t()).argmax(1)
+    return float((nearest == torch.arange(len(queries), device=nearest.device)).double().mean())
