@@ -40,9 +40,9 @@ def components() -> list[tuple[str, Component]]:
         ("pretrainer", Component("moco", "m:f")),
         ("pretrainer", Component("from-file", "m:f", FileParams, provides=frozenset({"pool-free"}))),
         ("pretrainer", Component("elsewhere", "m:f", uses=frozenset({"auxiliary"}))),
-        ("preparer", Component("stargan", "m:f", StrengthParams, uses=frozenset({"cameras"}))),
+        ("preparer", Component("toy-style", "m:f", StrengthParams, uses=frozenset({"cameras"}))),
         ("finetuner", Component("needs-tokens", "m:f", requires=frozenset({"tokens"}))),
-        ("adapter", Component("hhl", "m:f", StyleParams)),
+        ("adapter", Component("toy-hhl", "m:f", StyleParams)),
         ("adapter", Component("usl", "m:f")),
         ("adapter", Component("free", "m:f", provides=frozenset({"source-free"}))),
     ]
@@ -83,7 +83,7 @@ def test_shared_stages_are_counted_once(matrix: Callable[..., Path], toys: Regis
 
 
 def test_parents_come_first(matrix: Callable[..., Path], toys: Registry) -> None:
-    the_plan = expand(matrix(methods="{m: {finetune: bot, adapt: [{use: hhl, style: stargan}, usl]}}"), toys)
+    the_plan = expand(matrix(methods="{m: {finetune: bot, adapt: [{use: toy-hhl, style: toy-style}, usl]}}"), toys)
     seen: set[str] = set()
     for key, stage in the_plan.stages.items():
         assert set(stage.needs) <= seen
@@ -153,9 +153,9 @@ def test_prepare_stages_are_shared_by_seeds_and_methods(matrix: Callable[..., Pa
     file = matrix(
         seeds="[0, 1, 2]",
         methods="""{
-          a: {finetune: bot, adapt: {use: hhl, style: stargan}},
-          b: {finetune: bot, adapt: {use: hhl, weight: 2, style: {use: stargan, strength: 1}}},
-          c: {finetune: bot, adapt: {use: hhl, style: {use: stargan, strength: 2}}}}""",
+          a: {finetune: bot, adapt: {use: toy-hhl, style: toy-style}},
+          b: {finetune: bot, adapt: {use: toy-hhl, weight: 2, style: {use: toy-style, strength: 1}}},
+          c: {finetune: bot, adapt: {use: toy-hhl, style: {use: toy-style, strength: 2}}}}""",
     )
     the_plan = expand(file, toys)
     assert len(keys(the_plan, "prepare")) == 2
@@ -198,7 +198,8 @@ def test_nested_training_never_sees_test_images(matrix: Callable[..., Path], toy
     file = matrix(
         tasks="{t: {target: tiny, pool: tiny, adapt_on: test}}",
         methods="""{m: {
-          select: {use: proxied, proxy: moco, tuned: moco}, pretrain: moco, adapt: {use: hhl, style: stargan}}}""",
+          select: {use: proxied, proxy: moco, tuned: moco}, pretrain: moco,
+          adapt: {use: toy-hhl, style: toy-style}}}""",
     )
     parts = {(stage.kind, given.part) for stage in expand(file, toys).stages.values() for given in stage.data}
     assert parts == {
