@@ -66,7 +66,7 @@ class TorchvisionResNet(Backbone):
     def __init__(self, network: nn.Module, dim: int, last_stride: int) -> None:
         super().__init__()
         for name, module in network.named_children():
-            if name not in ("avgpool", "fc"):
+            if name not in ("avgpool", "global_pool", "fc"):
                 self.add_module(name, module)
         self.dim = dim
         if last_stride == 1:

@@ -493,3 +493,19 @@ def test_ibn_networks_read_the_official_names(tmp_path: Path) -> None:
         assert target.eval()(torch.randn(1, 3, 64, 32)).map.shape == (1, 2048, 2, 1)
     with pytest.raises(ReidbenchError, match="missing or of another shape"):
         meta(resnet50_ibn, IbnParams(ibn="b", weights_file=file))
+
+
+@pytest.mark.parametrize("name", ["resnext50", "se-resnet50"])
+def test_relatives_of_resnet50(name: str, registry: plugins.Registry) -> None:
+    """Last stride 1: a map of H/16 x W/16 of 2,048 channels; 2 halves it. Both give their stages to branches."""
+    component = registry.get("backbone", name)
+    built = {stride: component.load()(component.params(last_stride=stride), (64, 32)).eval() for stride in (1, 2)}
+    with torch.no_grad():
+        found = {stride: network(torch.randn(1, 3, 64, 32)) for stride, network in built.items()}
+    assert found[1].map.shape == (1, 2048, 4, 2)
+    assert found[2].map.shape == (1, 2048, 2, 1)
+    assert torch.allclose(found[1].vector, found[1].map.mean((2, 3)))
+    parameters = sum(parameter.numel() for parameter in built[1].parameters())
+    # torchvision: 25,028,904 with a classifier of 2,049,000; timm: 28,088,024 with one of the same size
+    assert parameters == {"resnext50": 22_979_904, "se-resnet50": 26_039_024}[name]
+    assert len(built[1].stages) == 4
