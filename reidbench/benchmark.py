@@ -42,7 +42,9 @@ class Choice:
             hashed = marker(info, ContentHashed)
             value = getattr(self.params, name)
             if hashed and value is not None:
-                params[name] = fingerprint_folder(value) if hashed.folder else fingerprint_content(value)
+                params[name] = fingerprint_folder(value, full=True) if hashed.folder else fingerprint_content(value)
+        for name, (inner, _) in self.nested.items():
+            params[name] = {"use": inner.name, **inner.identity["params"]}
         return {"use": self.name, "version": self.component.version, "params": params}
 
 

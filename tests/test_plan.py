@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import config, plan
-from reidbench.components import Component, FileParam, Params, Uses
+from reidbench.components import Component, FileParam, FolderParam, Params, Uses
 from reidbench.plugins import Registry
 from reidbench.testing import write_market_folder
 
@@ -32,6 +32,10 @@ class StrengthParams(Params):
     strength: int = 1
 
 
+class FolderParams(Params):
+    folder: FolderParam
+
+
 def components() -> list[tuple[str, Component]]:
     return [
         ("selector", Component("half", "m:f")),
@@ -41,6 +45,7 @@ def components() -> list[tuple[str, Component]]:
         ("pretrainer", Component("from-file", "m:f", FileParams, provides=frozenset({"pool-free"}))),
         ("pretrainer", Component("elsewhere", "m:f", uses=frozenset({"auxiliary"}))),
         ("preparer", Component("toy-style", "m:f", StrengthParams, uses=frozenset({"cameras"}))),
+        ("preparer", Component("given-styles", "m:f", FolderParams)),
         ("finetuner", Component("needs-tokens", "m:f", requires=frozenset({"tokens"}))),
         ("adapter", Component("toy-hhl", "m:f", StyleParams)),
         ("adapter", Component("usl", "m:f")),
@@ -218,6 +223,20 @@ def test_nested_training_needs_what_any_training_needs(matrix: Callable[..., Pat
         "a": "needs-tokens needs tokens, which resnet-tiny does not provide",
         "b": "elsewhere needs auxiliary data, and the task names none",
     }
+
+
+def test_a_nested_folder_counts_by_its_content_not_by_its_place(
+    matrix: Callable[..., Path], toys: Registry, tmp_path: Path
+) -> None:
+    adapted = []
+    for place, content in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "style.jpg").write_text(content)
+        style = f"{{use: given-styles, folder: {place}}}"
+        file = matrix(methods=f"{{m: {{finetune: bot, adapt: {{use: toy-hhl, style: {style}}}}}}}")
+        adapted.append(keys(expand(file, toys), "adapt"))
+    assert adapted[0] == adapted[1]
+    assert adapted[0].isdisjoint(adapted[2])
 
 
 def test_hidden_and_labelled_inputs(matrix: Callable[..., Path], toys: Registry) -> None:

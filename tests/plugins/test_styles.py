@@ -276,6 +276,6 @@ def test_a_trained_stargan_does_what_it_should(tmp_path: Path) -> None:
     for readings in found.values():
         assert readings["camera_real"] > 0.9
         assert readings["camera_fakes"] > 0.6
-        assert readings["person_fakes"] > 10 * readings["person_chance"]
+        assert readings["person_fakes"] > 5 * readings["person_chance"]
     assert found[20.0]["truth_fakes"] < found[20.0]["truth_copies"]
     assert found[20.0]["truth_fakes"] < found[0.0]["truth_fakes"]
