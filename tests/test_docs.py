@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
-from reidbench import config, plugins
+from reidbench import cli, config, plan, plugins
 from reidbench.report.formats import table
 
 ROOT = Path(__file__).parents[1]
@@ -70,3 +74,66 @@ def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_matrices_are_valid(file: Path, registry: plugins.Registry) -> None:
     assert config.read(file, registry).methods
+
+
+COMMAND_LINE = re.compile(r"^(?:\.venv/bin/)?reidbench +(.*?)(?: +#.*)?$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_in_shell_blocks_exist_with_their_options(document: Path) -> None:
+    root: Any = typer.main.get_command(cli.app)
+    for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL):
+        for line in COMMAND_LINE.findall(block):
+            words = shlex.split(line)
+            command = root
+            while hasattr(command, "commands"):
+                assert words, line
+                assert words[0] in command.commands, f"reidbench {line}: no command {words[0]}"
+                command = command.commands[words.pop(0)]
+            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            given = {word.partition("=")[0] for word in words if re.match(r"-{1,2}[a-z]", word)}
+            assert given <= known, f"reidbench {line}: no option {given - known}"
+
+
+def results(text: str) -> dict[str, list[list[str]]]:
+    """The first table under each heading `### NAME.yaml`: its rows as cells, the header first."""
+    found = {}
+    for name, section in re.findall(r"^### (\S+\.yaml)\n(.*?)(?=^###? |\Z)", text, re.DOTALL | re.MULTILINE):
+        lines = itertools.dropwhile(lambda line: not line.startswith("|"), section.splitlines())
+        rows = itertools.takewhile(lambda line: line.startswith("|"), lines)
+        found[name] = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return found
+
+
+TABLES = results((ROOT / "benchmarks" / "README.md").read_text())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_result_tables_have_the_rows_and_columns_of_their_matrix(name: str, registry: plugins.Registry) -> None:
+    """A table that was typed, or left behind when its file changed, does not fit its file."""
+    benchmark = config.read(ROOT / "benchmarks" / name, registry)
+    header, _, *rows = TABLES[name]
+    assert header == ["method", *(task.name for task in benchmark.tasks), "protocol"]
+    assert [row[0] for row in rows] == [recipe.name for recipe in benchmark.methods]
+    protocols = {row.method: row.protocol for row in plan.expand(benchmark, registry).rows}
+    assert [row[-1] for row in rows] == [protocols[row[0]] for row in rows]
+    cell = re.compile(r"(\*\*)?\d+\.\d(\*\*)? ± \d+\.\d \[-?\d+\.\d, \d+\.\d\]")
+    assert all(cell.fullmatch(text) for row in rows for text in row[1:-1])
+
+
+def test_every_matrix_is_in_the_list_of_matrices() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    listed = re.findall(r"^\| `(\S+\.yaml)` ", text, re.MULTILINE)
+    assert sorted(listed) == sorted(file.name for file in (ROOT / "benchmarks").glob("*.yaml"))
+    unrun = re.findall(r"^\| `(\S+\.yaml)` .*not run in full yet", text, re.MULTILINE)
+    assert sorted([*unrun, *TABLES]) == sorted(listed)  # a table, or the word that there is none
+
+
+def test_help_names_every_command_of_the_readme() -> None:
+    root: Any = typer.main.get_command(cli.app)
+    text = (ROOT / "README.md").read_text()
+    assert {name for name in root.commands if f"reidbench {name}" not in text} == set()
+    for command in root.commands.values():
+        assert command.help, command.name
+        for parameter in command.params:
+            assert parameter.param_type_name == "argument" or getattr(parameter, "help", ""), (command.name, parameter)
