@@ -40,7 +40,7 @@ HHL = Paper(
 )
 CAMERAS = frozenset({"cameras"})
 # How `reidbench check` tries them: the paper's critic of six layers halves a picture of 64x32 to nothing.
-CHECK = {"stargan": {"critic_layers": 5}, "hhl": {"style": {"use": "stargan", "critic_layers": 5}}}
+CHECK = {"stargan": {"critic_layers": 5}, "hhl": {"id_batch": 16, "style": {"use": "stargan", "critic_layers": 5}}}
 
 
 @hookimpl
