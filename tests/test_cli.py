@@ -132,7 +132,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(matrix: Callable[..
     while not list((tmp_path / "s").glob("scratch/*/checkpoint")) and run.poll() is None:
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    _, error = run.communicate(timeout=30)
+    _, error = run.communicate(timeout=120)
     assert run.returncode == 130
     assert "interrupted; what is finished is kept" in error
     assert "Traceback" not in error
