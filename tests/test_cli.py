@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -119,6 +119,15 @@ def test_failed_cells_exit_with_1_and_end_with_the_command_that_resumes(
     assert done.stderr.rstrip().endswith(f"reidbench run {file} --store '{tmp_path}/a store'")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts background jobs with SIGINT ignored, which children inherit; a handler they do not inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(matrix: Callable[..., Path], tmp_path: Path) -> None:
     methods = ", ".join(f"m{n}: {{finetune: {{use: bot, epochs: 300, lr: 0.{n}}}}}" for n in range(1, 5))
     file = matrix(methods="{" + methods + "}")
