@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from reidbench.components import PrepareContext
-from reidbench.data import HiddenSplit, Split, read_market_folder
+from reidbench.data import HiddenSplit, Sample, Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.stages import limited_threads
 from reidbench.testing import write_market_folder
@@ -247,6 +248,25 @@ def test_training_makes_the_cycle_shorter(split: Split, tmp_path: Path) -> None:
     ctx, lines = context(split.hide(), tmp_path, steps=100, save_every=20, critic_steps=1, enlarge=1.0, lr=2e-3)
     stargan.StarGan(ctx).train()
     assert lines[-1]["cycle"] < 0.8 * lines[0]["cycle"]
+
+
+def test_after_training_the_camera_decides_the_output(tmp_path: Path) -> None:
+    """4.2: outputs of two cameras differ by more than .02, and towards what those cameras do: one is darker."""
+    draws = np.random.Generator(np.random.PCG64(0))
+    rows = []
+    for number in range(24):
+        camera, stripes = number % 2, draws.integers(100, 156, (4, 3))
+        picture = np.repeat(stripes + (60 if camera else -60), 4, axis=0)[:, None].repeat(16, axis=1)
+        Image.fromarray(picture.astype(np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append(Sample(f"{number}.png", number // 2 + 1, camera))
+    ctx, _ = context(
+        Split(tmp_path, rows).hide(), tmp_path / "out", steps=150, save_every=50, critic_steps=1, enlarge=1.0, lr=2e-3
+    )
+    run = stargan.StarGan(ctx)
+    run.train()
+    styled = torch.from_numpy(run.fakes(np.arange(24))[:, :, 0]).float() / 127.5 - 1  # [N, cameras, H, W, 3]
+    assert (styled[:, 0] - styled[:, 1]).abs().mean() > 0.02
+    assert (styled[:, 1].mean((1, 2, 3)) > styled[:, 0].mean((1, 2, 3))).float().mean() > 0.9
 
 
 def test_unknown_cameras_are_not_trained_on_and_still_get_fakes(split: Split, tmp_path: Path) -> None:
