@@ -121,7 +121,10 @@ class Inputs:
 
     def known_truth(self, role: str) -> Any:
         """The truth about a role's images. Raises StageError where the data set does not know it."""
-        (given,) = self.data_inputs(role)
+        places = self.data_inputs(role)
+        if len(places) != 1:
+            raise StageError(f"{self.stage['use']} needs the truth of one data set, and its {role} is {len(places)}")
+        (given,) = places
         stage = self.spec["data_stages"][given["key"]]
         dataset = self.open_dataset(stage["use"], stage["params"], stage["root"])
         if dataset.truth is None:

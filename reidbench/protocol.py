@@ -21,7 +21,10 @@ def _used(choice: Choice) -> set[str]:
     """What a choice and the components nested in it say that they use; labels of the target count for all."""
     words = set(choice.component.uses)
     for inner, mark in choice.nested.values():
-        words |= _used(inner) | ({"target images"} if mark.role == "target" else set())
+        said = _used(inner) | {"target": {"target images"}, "pool": {"pool"}}.get(mark.role, set())
+        if mark.role == "pool":  # rendered persons whose making is known tell nothing of the target
+            said = {"truth of the pool" if word == "truth" else word for word in said}
+        words |= said
         if inner.kind == "finetuner" and LABEL_FREE not in inner.component.provided(inner.params):
             words |= {"target-labels"} if mark.role == "target" else set()
     return words

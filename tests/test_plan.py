@@ -28,6 +28,10 @@ class ProxyParams(Params):
     tuned: Uses[("finetuner", "pretrainer"), "target", "proxy"]  # type: ignore[type-arg]
 
 
+class BodyParams(Params):
+    regressor: Uses["preparer", "pool"]  # type: ignore[type-arg]
+
+
 class StrengthParams(Params):
     strength: int = 1
 
@@ -45,6 +49,8 @@ def components() -> list[tuple[str, Component]]:
         ("pretrainer", Component("from-file", "m:f", FileParams, provides=frozenset({"pool-free"}))),
         ("pretrainer", Component("elsewhere", "m:f", uses=frozenset({"auxiliary"}))),
         ("preparer", Component("toy-style", "m:f", StrengthParams, uses=frozenset({"cameras"}))),
+        ("preparer", Component("fitted", "m:f", BodyParams)),
+        ("preparer", Component("regressor", "m:f", uses=frozenset({"truth"}))),
         ("preparer", Component("given-styles", "m:f", FolderParams)),
         ("finetuner", Component("needs-tokens", "m:f", requires=frozenset({"tokens"}))),
         ("adapter", Component("toy-hhl", "m:f", StyleParams)),
@@ -285,6 +291,17 @@ def test_protocol_words(matrix: Callable[..., Path], toys: Registry) -> None:
     rows = {row.method: row for row in expand(file, toys).rows}
     assert rows["m"].protocol == "source labels, pool, target images, transductive, target-labels, AP step"
     assert rows["e"].protocol.endswith("ensemble of 2, AP step")
+
+
+def test_what_is_nested_on_the_pool_speaks_of_the_pool(matrix: Callable[..., Path], toys: Registry) -> None:
+    """Known truth of rendered pool persons is not the target's, and keeps no row from being ranked with others."""
+    file = matrix(
+        tasks="{with: {source: tiny, target: tiny, pool: tiny}, without: {source: tiny, target: tiny}}",
+        methods="{m: {finetune: bot, adapt: {use: toy-hhl, style: {use: fitted, regressor: regressor}}}}",
+    )
+    there, none = expand(file, toys).rows
+    assert there.protocol == "source labels, target images, pool, truth of the pool, AP step"
+    assert none.reason == "regressor needs a pool, and the task names none"
 
 
 def test_an_adapter_that_needs_no_source_gets_none_and_shares_its_stage(
