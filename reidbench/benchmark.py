@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -108,8 +108,9 @@ class Benchmark:
 
 
 def marker(info: FieldInfo, kind: type) -> Any:
-    """The annotation of that class on a Params field, or None."""
-    return next((mark for mark in info.metadata if isinstance(mark, kind)), None)
+    """The annotation of that class on a Params field, or on a member of its union (`FileParam | None`), or None."""
+    of_members = (mark for member in get_args(info.annotation) for mark in getattr(member, "__metadata__", ()))
+    return next((mark for mark in (*info.metadata, *of_members) if isinstance(mark, kind)), None)
 
 
 def canonical(value: Any) -> str:

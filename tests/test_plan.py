@@ -10,6 +10,7 @@ import pytest
 
 from reidbench import config, plan
 from reidbench.components import Component, FileParam, FolderParam, Params, Uses
+from reidbench.errors import ConfigError
 from reidbench.plugins import Registry
 from reidbench.testing import write_market_folder
 
@@ -36,6 +37,10 @@ class StrengthParams(Params):
     strength: int = 1
 
 
+class PerhapsParams(Params):
+    file: FileParam | None = None
+
+
 class FolderParams(Params):
     folder: FolderParam
 
@@ -49,6 +54,7 @@ def components() -> list[tuple[str, Component]]:
         ("pretrainer", Component("from-file", "m:f", FileParams, provides=frozenset({"pool-free"}))),
         ("pretrainer", Component("elsewhere", "m:f", uses=frozenset({"auxiliary"}))),
         ("preparer", Component("toy-style", "m:f", StrengthParams, uses=frozenset({"cameras"}))),
+        ("preparer", Component("perhaps-given", "m:f", PerhapsParams)),
         ("preparer", Component("fitted", "m:f", BodyParams)),
         ("preparer", Component("regressor", "m:f", uses=frozenset({"truth"}))),
         ("preparer", Component("given-styles", "m:f", FolderParams)),
@@ -243,6 +249,22 @@ def test_a_nested_folder_counts_by_its_content_not_by_its_place(
         adapted.append(keys(expand(file, toys), "adapt"))
     assert adapted[0] == adapted[1]
     assert adapted[0].isdisjoint(adapted[2])
+
+
+def test_an_optional_file_counts_by_its_content_and_has_to_be_there(
+    matrix: Callable[..., Path], toys: Registry, tmp_path: Path
+) -> None:
+    adapted = []
+    for place, content in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / place).write_text(content)
+        style = f"{{use: perhaps-given, file: {place}}}"
+        file = matrix(methods=f"{{m: {{finetune: bot, adapt: {{use: toy-hhl, style: {style}}}}}}}")
+        adapted.append(keys(expand(file, toys), "adapt"))
+    assert adapted[0] == adapted[1]
+    assert adapted[0].isdisjoint(adapted[2])
+    (tmp_path / "c").unlink()
+    with pytest.raises(ConfigError, match="no such file: "):
+        expand(file, toys)
 
 
 def test_hidden_and_labelled_inputs(matrix: Callable[..., Path], toys: Registry) -> None:
