@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from .components import Component, ContentHashed, NestedKind, Params
 from .data import fingerprint_content, fingerprint_folder
+from .devices import Devices
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Benchmark:
     image_size: tuple[int, int]
     threads: int
     precision: str
-    devices: int
+    devices: Devices
     seeds: tuple[int, ...]
     pretrain_seeds: tuple[int, ...]
     prepare_seed: int

@@ -30,7 +30,7 @@ app.add_typer(cli_data.app)
 app.add_typer(cli_plugin.app)
 app.add_typer(cli_use.app)
 # Spelled out for the command line; a test holds them to what is really there.
-ExecutorName = Literal["inline", "process"]
+ExecutorName = Literal["inline", "process", "ray"]
 FormatName = Literal["md", "csv", "json", "latex", "html"]
 PicturesName = Literal["rendered", "all", "none"]
 Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
@@ -56,7 +56,7 @@ def main() -> None:
     except ReidbenchError as error:
         lines = error.problems if isinstance(error, ConfigError) else (f"reidbench: {error}",)
         for line in lines:
-            print(line, file=sys.stderr)
+            print(plugins.printable(line), file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # `reidbench ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -187,7 +187,18 @@ def run(
     file: FileArgument,
     store: StoreOption = None,
     executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = "process",
-    jobs: Annotated[int, typer.Option(min=1, help="Stages at a time.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Stages at a time. Default: 1, or what the cluster at --address holds.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Ray: the head of a cluster to join, or auto.")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="A stage that runs longer has failed.")
+    ] = None,
+    memory_limit: Annotated[
+        float | None, typer.Option(metavar="GIB", help="A stage that uses more memory has failed.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads that decode images in a stage.")] = 0,
     only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
     overrides: SetOption = None,
@@ -202,11 +213,10 @@ def run(
         the_plan = the_plan.only(rows)
     the_store = _store(store)
     console = Console(stderr=True)
+    where = executors.make(executor, jobs, address, time_limit, memory_limit)
     try:
         with display.make(console) as shown:
-            outcome = runner.Runner(
-                the_plan, the_store, executors.make(executor, jobs), shown, frozenset(without or ()), workers
-            ).run()
+            outcome = runner.Runner(the_plan, the_store, where, shown, frozenset(without or ()), workers).run()
     except KeyboardInterrupt:
         print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
         sys.exit(130)

@@ -22,6 +22,7 @@ from .data.lmdbfile import data_file, is_lmdb
 from .data.memory import Listing, recall, recall_names, remember, remember_names
 from .errors import ReidbenchError
 from .runner import cache_folder
+from .yamlfile import read_value
 
 app = typer.Typer(name="data", help="Data sets: check a copy, render one.", no_args_is_help=True)
 
@@ -180,14 +181,12 @@ def _defaults(component: Component) -> dict[str, Any]:
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
-    import yaml
-
     values = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals:
             raise ReidbenchError(f"--set {text}: expected KEY=VALUE")
-        values[key] = yaml.safe_load(value)
+        values[key] = read_value(value, f"--set {key}")
     return values
 
 

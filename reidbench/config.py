@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from pydantic.fields import FieldInfo
 
 from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, marker
 from .components import Component, ContentHashed, NestedKind, Params
+from .devices import KINDS as DEVICE_KINDS
+from .devices import MOST as MOST_DEVICES
+from .devices import Devices, refusals
 from .errors import ConfigError, UnknownComponent
 from .plugins import Registry, printable
-from .yamlfile import Path_, Tree, read_tree
+from .yamlfile import DEEPEST, LONGEST_KEY, Path_, Tree, read_tree, read_value, shown
 
 TOP = (
     "title", "image_size", "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
@@ -25,6 +29,9 @@ TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
 RECIPE = ("backbone", "select", "pretrain", "finetune", "adapt", "ensemble")
 STEPS = {"select": "selector", "pretrain": "pretrainer", "finetune": "finetuner", "adapt": "adapter"}
 SEVERAL = ("pretrain", "adapt")  # steps of which a recipe may have several in a row
+MOST_PROBLEMS = 100  # told of one file; whoever has more has mistaken the file
+MOST_COMBINATIONS = 100_000  # that `matrix` stands for
+MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -40,23 +47,23 @@ def read(file: Path, registry: Registry, overrides: Sequence[str] = ()) -> Bench
 
 
 def _override(tree: Tree, override: str) -> None:
-    import yaml
-
     key, equals, text = override.partition("=")
     path = key.split(".")
     at = tree.value
     for word in path[:-1]:
         at = at.setdefault(word, {}) if isinstance(at, dict) else None
-    if not equals or not isinstance(at, dict):
-        raise ConfigError([f"--set {printable(override)}: expected KEY=VALUE with dots between keys, like seeds=[0]"])
+    words_fine = len(path) <= DEEPEST and all(word.strip() and word.isprintable() for word in path)
+    if not equals or not isinstance(at, dict) or not words_fine:
+        raise ConfigError([f"--set {shown(override)}: expected KEY=VALUE with dots between keys, like seeds=[0]"])
     try:
-        at[path[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError([f"--set {printable(override)}: the value is not YAML"]) from None
+        at[path[-1]] = read_value(text, "here")
+    except ConfigError as error:
+        why = error.problems[0].removeprefix("here: ")
+        raise ConfigError([f"--set {shown(override)}: the value is not YAML of plain values: {why}"]) from None
 
 
 def _guess(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
+    near = difflib.get_close_matches(word[:100], known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -72,7 +79,9 @@ class _Reader:
     def wrong(self, path: Path_, sentence: str) -> None:
         where = ".".join(map(str, path))
         text = f"{self.tree.file}:{self.tree.line(path)}: {where + ': ' if where else ''}{sentence}"
-        self.problems[printable(text)] = None
+        self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise ConfigError([*self.problems, f"{printable(str(self.tree.file))}: and more; these are the first"])
 
     def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
         """`value` if it is a map of known keys, else {} and a problem."""
@@ -86,7 +95,7 @@ class _Reader:
 
     def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.wrong(path, f"must be a whole number from {least}, not {value!r}")
+            self.wrong(path, f"must be a whole number from {least}, not {shown(value)}")
             return default
         return value
 
@@ -96,7 +105,7 @@ class _Reader:
             return (0,)
         seeds = tuple(self.whole_number(seed, (*path, index), 0, 0) for index, seed in enumerate(value))
         if len(set(seeds)) < len(seeds):
-            self.wrong(path, f"a seed appears twice in {list(seeds)}")
+            self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
         return seeds
 
     # ------------------------------------------------------------------ components
@@ -107,6 +116,9 @@ class _Reader:
         if not isinstance(name, str):
             if isinstance(value, dict):
                 self.wrong(path, f"needs `use:` with the name of a {kind}")
+            return None
+        if len(name) > LONGEST_KEY:
+            self.wrong(path, f"no {kind} has a name of {len(name)} characters")
             return None
         try:
             component = self.registry.get(kind, name)
@@ -147,14 +159,18 @@ class _Reader:
         return self.place(value) if info and marker(info, ContentHashed) and isinstance(value, str) else value
 
     def place(self, value: str) -> Path:
-        return (Path(self.tree.file).parent / Path(value).expanduser()).resolve()
+        """Where a path leads; one that can lead nowhere (a user that is not here, a loop of links) stays as it is."""
+        try:
+            return (Path(self.tree.file).parent / Path(value).expanduser()).resolve()
+        except (OSError, ValueError, RuntimeError):
+            return Path(value)
 
     def paths_exist(self, params: Params, path: Path_) -> bool:
         fine = True
         for name, info in type(params).model_fields.items():
             hashed, value = marker(info, ContentHashed), getattr(params, name)
-            if hashed and value is not None and not (value.is_dir() if hashed.folder else value.is_file()):
-                self.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {value}")
+            if hashed and value is not None and not _there(value, Path.is_dir if hashed.folder else Path.is_file):
+                self.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {shown(str(value))}")
                 fine = False
         return fine
 
@@ -170,7 +186,7 @@ class _Reader:
             self.wrong(where, f"{kind} {component.name} needs this parameter")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            self.wrong(where, f"{message[:1].lower()}{message[1:]}, not {problem['input']!r}"[:500])
+            self.wrong(where, f"{message[:1].lower()}{message[1:]}"[:400] + f", not {shown(problem['input'])}")
 
     # ------------------------------------------------------------------ the file
     def benchmark(self) -> Benchmark:
@@ -183,7 +199,8 @@ class _Reader:
         tasks = [self.task(name, value, known) for name, value in self.map(top.get("tasks", {}), ("tasks",)).items()]
         evaluate = self.evaluate(top.get("evaluate", "cosine"))
         methods = self.methods(top)
-        settings = self.settings(top)
+        settings = self.settings(top, methods)
+        self.count_rows(methods, len(tasks), len(evaluate), settings)
         if self.problems:
             raise ConfigError(list(self.problems))
         return Benchmark(
@@ -195,14 +212,21 @@ class _Reader:
             **settings,
         )
 
-    def settings(self, top: dict[str, Any]) -> dict[str, Any]:
+    def count_rows(self, methods: tuple[Recipe, ...], tasks: int, evaluators: int, settings: dict[str, Any]) -> None:
+        pretrained = sum(any(kind == "pretrain" for kind, _ in recipe.steps) for recipe in methods)
+        runs = len(methods) - pretrained + pretrained * len(settings["pretrain_seeds"])
+        rows = runs * len(settings["seeds"]) * tasks * evaluators
+        if rows > MOST_ROWS:
+            self.wrong((), f"stands for {rows} rows; more than {MOST_ROWS} are for several files")
+
+    def settings(self, top: dict[str, Any], methods: Sequence[Recipe]) -> dict[str, Any]:
         size = top.get("image_size", [256, 128])
         if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and 8 <= n <= 4096 for n in size)):
-            self.wrong(("image_size",), f"must be [height, width] in pixels from 8 to 4096, not {size!r}")
+            self.wrong(("image_size",), f"must be [height, width] in pixels from 8 to 4096, not {shown(size)}")
             size = [256, 128]
         precision = top.get("precision", PRECISIONS[0])
         if precision not in PRECISIONS:
-            self.wrong(("precision",), f"must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+            self.wrong(("precision",), f"must be one of {', '.join(PRECISIONS)}, not {shown(precision)}")
         title = top.get("title", Path(self.tree.file).stem)
         if not isinstance(title, str):
             self.wrong(("title",), f"must be text, not {_kind(title)}")
@@ -211,16 +235,30 @@ class _Reader:
             "image_size": (size[0], size[1]),
             "precision": precision,
             "threads": self.whole_number(top.get("threads", 1), ("threads",), 1, 1),
-            "devices": self.one_device(top.get("devices", 1)),
+            "devices": self.devices(top.get("devices", 1), methods),
             "prepare_seed": self.whole_number(top.get("prepare_seed", 0), ("prepare_seed",), 0, 0),
             "seeds": self.seeds(top.get("seeds", [0]), ("seeds",)),
             "pretrain_seeds": self.seeds(top.get("pretrain_seeds", [0]), ("pretrain_seeds",)),
         }
 
-    def one_device(self, value: Any) -> int:
-        if value != 1 or isinstance(value, bool):
-            self.wrong(("devices",), f"must be 1: no method trains on several devices yet, not {value!r}")
-        return 1
+    def devices(self, value: Any, methods: Sequence[Recipe]) -> Devices:
+        """`devices: N`, or `devices: {pretrain: N, finetune: M}`; a method that trains on one device is a problem."""
+        path: Path_ = ("devices",)
+        if isinstance(value, dict):
+            kinds = self.map(value, path, DEVICE_KINDS)
+            given = {kind: self.device_count(kinds.get(kind, 1), (*path, kind)) for kind in DEVICE_KINDS}
+            devices: Devices = given if max(given.values()) > 1 else 1
+        else:
+            devices = self.device_count(value, path)
+        for sentence in refusals(methods, devices):
+            self.wrong(path, sentence)
+        return devices
+
+    def device_count(self, value: Any, path: Path_) -> int:
+        count = self.whole_number(value, path, 1, 1)
+        if count > MOST_DEVICES:
+            self.wrong(path, f"{shown(value)} devices in one machine? {MOST_DEVICES} at most")
+        return min(count, MOST_DEVICES)
 
     def data_source(self, name: str, value: Any) -> DataSource | None:
         path: Path_ = ("data", name)
@@ -232,8 +270,8 @@ class _Reader:
         if choice and root is None and "root" in choice.component.requires:
             self.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
         place = self.place(root) if root is not None else None
-        if place and choice and "root" in choice.component.requires and not place.exists():
-            self.wrong((*path, "root"), f"no such folder or file: {place}")
+        if place and choice and "root" in choice.component.requires and not _there(place, Path.exists):
+            self.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
         return DataSource(name, choice, place) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
@@ -254,14 +292,15 @@ class _Reader:
             if isinstance(value, str | dict):
                 self.wrong(
                     path,
-                    f"no data set named {name!r} under `data`{_guess(str(name), known)} (known: {', '.join(known)})",
+                    f"no data set named {shown(name)} under `data`{_guess(str(name), known)} "
+                    f"(known: {', '.join(known)})",
                 )
             return None
         identities = given.get("identities")
         fine = (type(identities) is int and identities >= 2) or (type(identities) is float and 0 < identities <= 1)
         if identities is not None and not fine:
             self.wrong(
-                (*path, "identities"), f"must be a fraction up to 1.0 or a whole number from 2, not {identities!r}"
+                (*path, "identities"), f"must be a fraction up to 1.0 or a whole number from 2, not {shown(identities)}"
             )
             return None
         seed = self.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
@@ -284,7 +323,7 @@ class _Reader:
                     self.wrong((*path, role), "`identities` chooses by labels: it is for source and auxiliary only")
         adapt_on = given.get("adapt_on", "train")
         if adapt_on not in ("train", "test"):
-            self.wrong((*path, "adapt_on"), f"must be train or test, not {adapt_on!r}")
+            self.wrong((*path, "adapt_on"), f"must be train or test, not {shown(adapt_on)}")
         if len(roles["target"]) != 1:
             if isinstance(given["target"], list):
                 self.wrong((*path, "target"), "must be one data set")
@@ -310,25 +349,30 @@ class _Reader:
             recipes[name] = self.recipe(name, value, ("methods", name), top, default)
         for name, value, path in self.combinations(top.get("matrix", [])):
             if name in recipes:
-                self.wrong(path, f"the combination {name!r} is there already; give it a name under `methods`")
+                self.wrong(path, f"the combination {shown(name)} is there already; give it a name under `methods`")
             else:
                 recipes[name] = self.recipe(name, value, path, top, default)
         for name, recipe in recipes.items():
             for other in recipe.ensemble if recipe else ():
                 part = recipes.get(other)
                 if other not in recipes or (part and part.ensemble):
-                    self.wrong(("methods", name, "ensemble"), f"{other!r} is no other method with stages of its own")
+                    self.wrong(
+                        ("methods", name, "ensemble"), f"{shown(other)} is no other method with stages of its own"
+                    )
         return tuple(recipe for recipe in recipes.values() if recipe)
 
     def combinations(self, value: Any) -> list[tuple[str, dict[str, Any], Path_]]:
         if not isinstance(value, list):
             self.wrong(("matrix",), f"must be a list of maps, not {_kind(value)}")
             return []
-        found = []
+        found: list[tuple[str, dict[str, Any], Path_]] = []
         for index, entry in enumerate(value):
             path: Path_ = ("matrix", index)
             steps = self.map(entry, path, RECIPE[:-1])
             lists = [options if isinstance(options, list) else [options] for options in steps.values()]
+            if len(found) + math.prod(map(len, lists)) > MOST_COMBINATIONS:
+                self.wrong(path, f"stands for more than {MOST_COMBINATIONS} combinations")
+                return []
             for options in itertools.product(*lists):
                 names = [option.get("use") if isinstance(option, dict) else option for option in options]
                 found.append(("+".join(map(str, names)), dict(zip(steps, options, strict=True)), path))
@@ -368,6 +412,14 @@ class _Reader:
         paths = [(*path, index) if isinstance(value, list) else path for index in range(len(entries))]
         choices = [self.choice(STEPS[key], entry, at) for entry, at in zip(entries, paths, strict=True)]
         return [(key, choice) for choice in choices if choice]
+
+
+def _there(place: Path, test: Callable[[Path], bool]) -> bool:
+    """Whether it is there; a name that no file can have (too long, a null character) is not."""
+    try:
+        return test(place)
+    except (OSError, ValueError):
+        return False
 
 
 def _default(info: FieldInfo) -> Any:

@@ -72,7 +72,7 @@ class Lines:
         self.say(f"note: {text}")
 
     def say(self, text: str) -> None:
-        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Lines:
         return self
@@ -132,7 +132,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Something that a person should read."""
-        self.progress.console.print(escape(printable(text)), highlight=False)
+        self.progress.console.print(printable(text), markup=False, emoji=False, highlight=False)
 
     def __enter__(self) -> Bars:
         self.progress.start()

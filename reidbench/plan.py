@@ -10,6 +10,7 @@ from typing import Any
 from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, canonical
 from .components import NestedKind, load_attribute
 from .data import fingerprint_content, fingerprint_folder
+from .devices import devices_for
 from .plugins import Registry
 from .protocol import LABEL_FREE, POOL_FREE, SOURCE_FREE, protocol_words
 
@@ -116,9 +117,7 @@ class _Expansion:
         self.result = Plan(benchmark)
         self.data_keys: dict[str, str] = {}
         self.choice_texts: dict[int, str] = {}
-        self.common = canonical(
-            [KEY_VERSION, benchmark.image_size, benchmark.threads, benchmark.precision, benchmark.devices]
-        )
+        self.commons: dict[int, str] = {}  # by devices
 
     def plan(self) -> Plan:
         evaluators = list(zip(self.benchmark.evaluate, evaluator_labels(self.benchmark.evaluate), strict=True))
@@ -284,7 +283,9 @@ class _Expansion:
     ) -> str:
         text = "|".join(
             (
-                self.common,
+                self.common(
+                    devices_for(kind, choice.component, choice.params, self.benchmark.devices) if choice else 1
+                ),
                 kind,
                 self.text(choice),
                 self.text(backbone),
@@ -305,6 +306,13 @@ class _Expansion:
                 label=label,
             )
         return key
+
+    def common(self, devices: int) -> str:
+        """Canonical JSON of the settings that every stage depends on; the devices are those that this one takes."""
+        if devices not in self.commons:
+            given = self.benchmark
+            self.commons[devices] = canonical([KEY_VERSION, given.image_size, given.threads, given.precision, devices])
+        return self.commons[devices]
 
     def text(self, choice: Choice | None) -> str:
         """Canonical JSON of a choice; each is asked for thousands of times."""

@@ -33,6 +33,7 @@ BUILTIN = (
     "reidbench_cfs",
     "reidbench_arn",
     "reidbench_hhl",
+    "reidbench_gcl",
     "reidbench_competition",
 )
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -96,7 +97,7 @@ class Registry:
     def complaints(self) -> list[str]:
         """One line for each plugin that could not be loaded."""
         return [
-            f"plugin {name} not loaded: {one_line(trace)}; `reidbench plugins` shows why"
+            f"plugin {printable(name)} not loaded: {one_line(trace)}; `reidbench plugins` shows why"
             for name, trace in self.broken.items()
         ]
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from .inputs import KINDS, images_root
+from .errors import StoreError
+from .inputs import KINDS
+from .missing import missing
 from .plan import Plan, Stage
 from .plugins import Registry, source_hash
 from .store import DamagedArtifact, Store
@@ -66,52 +71,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "reidbench"
 
 
-def missing(plan: Plan, store: Store) -> dict[str, Stage]:
-    """The stages that have to run so that every row has its result, parents first.
-
-    A stage whose artifact is there hides its parents: they are needed only if something else misses them. Damaged
-    results, and lists of images that are gone, are set aside.
-    """
-    published = store.keys()
-    needed: set[str] = set()
-    waiting = list(dict.fromkeys(row.key for row in plan.rows if row.key))
-    waiting = [key for key in waiting if not _intact(store, key, published)]
-    while waiting:
-        key = waiting.pop()
-        if key in needed:
-            continue
-        needed.add(key)
-        waiting += [
-            parent
-            for parent in plan.stages[key].needs
-            if parent not in published
-            or (plan.stages[parent].kind == "data" and not _images_there(plan, store, parent))
-        ]
-    return {key: stage for key, stage in plan.stages.items() if key in needed}
-
-
-def _intact(store: Store, key: str, published: set[str]) -> bool:
-    """Whether a result is there and whole; a damaged one is set aside."""
-    if key not in published:
-        return False
-    try:
-        store.read(key)
-    except (DamagedArtifact, KeyError):
-        store.set_aside(key)
-        return False
-    return True
-
-
-def _images_there(plan: Plan, store: Store, key: str) -> bool:
-    try:
-        there = images_root(store.manifest(key).manifest, plan.stages[key].root).exists()
-    except (DamagedArtifact, KeyError):
-        there = False
-    if not there:
-        store.set_aside(key)
-    return there
-
-
 class Runner:
     """One run of a plan."""
 
@@ -128,25 +87,73 @@ class Runner:
         self.waiting: dict[str, Stage] = {}
         self.running: dict[str, float] = {}  # key -> when it started
         self.retry_at: dict[str, float] = {}
+        self.interrupted = False
 
     def run(self) -> Outcome:
-        """Run until every stage is made, failed or blocked. On Ctrl-C ends the workers and raises KeyboardInterrupt."""
-        self.store.prepare()
-        self.waiting = missing(self.plan, self.store)
+        """Run until every stage is made, failed or blocked.
+
+        On Ctrl-C no stage is started any more, and those that run go on to their end or their next checkpoint where
+        the executor can do that (`wind_down`); on the second the workers are ended. Either way raises
+        KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written.
+        """
+        self.waiting = missing(self.plan, self.store, self.display.note)
+        try:
+            self.store.prepare()
+        except StoreError:
+            if self.waiting:  # else a finished store may well be read-only
+                raise
         self.display.begin(len(self.waiting))
         for key in self.waiting:
-            self.store.failure_file(key).unlink(missing_ok=True)
-        try:
+            self.store.forget_failure(key)
+        with self._interruptible():
             while self.waiting or self.running:
                 self._block_children()
                 self._submit_ready()
-                for result in self.executor.wait():
-                    self._ended(result)
-                if self.waiting and not self.running:
-                    time.sleep(min(RETRY_BUSY, 0.1))  # all that is left is busy elsewhere
+                self._wait()
+            return self.outcome
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Whatever ends the block ends the executor, which no further Ctrl-C breaks off."""
+        # Only the main thread gets signals; a caller's own handler, and SIGINT that a shell's `&` ignores, stay.
+        mine = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if mine:
+            signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
         finally:
+            if mine:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             self.executor.stop()
-        return self.outcome
+            if mine:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _on_interrupt(self, *_: object) -> None:
+        if self.interrupted or not hasattr(self.executor, "wind_down"):
+            raise KeyboardInterrupt
+        self.interrupted = True  # seen by the loop, which is here in a moment
+
+    def _wait(self) -> None:
+        for result in self.executor.wait():
+            self._ended(result)
+        if self.interrupted:
+            self._wind_down()
+        elif self.waiting and not self.running:
+            time.sleep(min(RETRY_BUSY, 0.1))  # all that is left is busy elsewhere
+
+    def _wind_down(self) -> None:
+        """Wait for the stages that run, then raise KeyboardInterrupt."""
+        if self.running:
+            count = f"{len(self.running)} running stage" + ("s go" if len(self.running) > 1 else " goes")
+            self.display.note(f"interrupted: {count} on to the next checkpoint or the end; Ctrl-C again ends at once")
+            self.executor.wind_down()
+        while self.running:
+            for result in self.executor.wait():
+                self._ended(result)
+        raise KeyboardInterrupt
 
     def _block_children(self) -> None:
         for key, stage in list(self.waiting.items()):
@@ -163,10 +170,14 @@ class Runner:
                 return
             if any(parent in unmade for parent in stage.needs) or self.retry_at.get(key, 0) > time.monotonic():
                 continue
-            del self.waiting[key]
             if self.store.has(key):  # another driver has made it meanwhile
+                del self.waiting[key]
                 self.display.ended(stage, "there", 0.0, "")
                 continue
+            if self.store.claimed(key):  # and is making this one: no worker need start only to see that
+                self.retry_at[key] = time.monotonic() + RETRY_BUSY
+                continue
+            del self.waiting[key]
             self.running[key] = time.monotonic()
             self.display.started(stage)
             self.executor.submit(self.spec(stage), self._on_event)
@@ -177,6 +188,7 @@ class Runner:
     def _ended(self, result: OneResult) -> None:
         stage = self.plan.stages[result.key]
         seconds = time.monotonic() - self.running.pop(result.key)
+        self.display.ended(stage, result.status, seconds, result.error)
         if result.status == "busy":
             self.retry_at[result.key] = time.monotonic() + RETRY_BUSY
             self.waiting[result.key] = stage
@@ -186,15 +198,15 @@ class Runner:
         elif result.status == "failed":
             self.outcome.failed[result.key] = result.error
             self.store.record_failure(result.key, result.error, result.traceback)
-        else:
+        elif result.status == "done":
             self.outcome.ran.append(result.key)
-        self.display.ended(stage, result.status, seconds, result.error)
 
     def _wait_again(self) -> None:
         """Look anew at what is missing: a damaged artifact and whatever it was made from may be missing now."""
         settled = self.running.keys() | self.outcome.failed.keys() | self.outcome.blocked.keys()
         before = len(self.waiting)
-        self.waiting = {key: stage for key, stage in missing(self.plan, self.store).items() if key not in settled}
+        found = missing(self.plan, self.store, self.display.note)
+        self.waiting = {key: stage for key, stage in found.items() if key not in settled}
         self.display.more(len(self.waiting) - before)
 
     def spec(self, stage: Stage) -> dict[str, Any]:

@@ -11,18 +11,17 @@ import os
 import platform
 import socket
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import plugins
+from . import plugins, ranks, worker
 from .components import (
     AdaptContext,
     EvaluateContext,
@@ -35,13 +34,19 @@ from .components import (
 )
 from .data import HiddenSplit, Split
 from .data.split import hidden_order
+from .devices import KINDS as DEVICE_KINDS
+from .devices import devices_for
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
 from .outputs import joined_features, save_arrays, write_selected
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
+from .worker import describe as describe
+from .worker import limited_threads as limited_threads
+from .worker import seed_torch
 
 TORCH_FREE = ("data", "evaluate")
+_seed_torch = seed_torch
 
 
 class Busy(ReidbenchError):
@@ -62,14 +67,27 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
             raise Busy(f"another process is running {stage['label']}")
         registry = plugins.load(frozenset(spec["without"]))
         with limited_threads(spec["threads"]), store.publishing(stage["key"]) as (folder, manifest):
-            began = time.time()
+            began = time.monotonic()  # a clock may be set back meanwhile
+            devices = _devices(spec, registry)
             manifest.update(_provenance(spec, registry))
             try:
-                manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
+                if devices > 1:
+                    manifest["metrics"] = ranks.run(spec, devices, folder, emit)
+                else:
+                    manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
             except DamagedArtifact as error:
                 store.set_aside(error.key)  # the runner has it made again
                 raise
-            manifest["seconds"] = round(time.time() - began, 3)
+            manifest["seconds"] = round(time.monotonic() - began, 3)
+
+
+def _devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
+    """How many devices this stage takes. Raises OneDevice when its component does not train on several."""
+    stage = spec["stage"]
+    if stage["kind"] not in DEVICE_KINDS:
+        return 1
+    component = registry.get(KINDS[stage["kind"]], stage["use"])
+    return devices_for(stage["kind"], component, component.params(**stage["params"]), spec["devices"])
 
 
 def _provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str, Any]:
@@ -79,7 +97,8 @@ def _provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str
     versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
     return {
         "stage": stage,
-        "settings": {name: spec[name] for name in ("image_size", "threads", "precision", "devices")},
+        "settings": {name: spec[name] for name in ("image_size", "threads", "precision")}
+        | {"devices": _devices(spec, registry)},
         "versions": {"python": platform.python_version(), **versions},
         "plugin": registry.source.get((kind, stage["use"]), "reidbench"),
         "source": plugins.source_hash(registry, kind, stage["use"]),
@@ -96,26 +115,6 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
-@contextmanager
-def limited_threads(threads: int) -> Iterator[None]:
-    """Hold every numeric library to `threads`, since their number changes sums of floats."""
-    from threadpoolctl import threadpool_limits
-
-    if "torch" not in sys.modules:
-        with threadpool_limits(threads):
-            yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with threadpool_limits(threads):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
 class _Run(Inputs):
     """One stage being run: reads its parents, builds its context, calls its code, saves the answer."""
 
@@ -125,12 +124,15 @@ class _Run(Inputs):
         super().__init__(spec, store, registry, emit)
         self.folder = folder
         self.record = Record(emit)
+        place = spec.get("place", {})
+        self.rank: int = place.get("rank", 0)
+        self.ranks: int = place.get("ranks", 1)
 
     def run(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Do the work in `folder`; returns the metrics of the manifest."""
         kind = self.stage["kind"]
         if kind not in TORCH_FREE:
-            _seed_torch(self.stage["seed"])
+            seed_torch(self.stage["seed"])
         answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
         if self.record.lines:
             lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in self.record.lines)
@@ -160,14 +162,16 @@ class _Run(Inputs):
 
     def common(self) -> dict[str, Any]:
         """The arguments that all contexts share."""
-        scratch = self.store.scratch(self.stage["key"])
+        shared = scratch = self.store.scratch(self.stage["key"])
+        if self.rank > 0:
+            scratch = self.folder  # of its own, and nobody's artifact
         device = "cpu"
         checkpoint: Any = None
         if self.stage["kind"] not in TORCH_FREE:
             from .training import TrainingCheckpoint
 
-            device = default_device()
-            checkpoint = TrainingCheckpoint(scratch / "checkpoint", extra=self.record, progress=self.progress)
+            device = self.device
+            checkpoint = TrainingCheckpoint(shared / "checkpoint", extra=self.record, progress=self.progress)
         prepared = {
             role.removeprefix("prepared."): self.artifact(key).path
             for role, key in self.stage["parents"]
@@ -191,11 +195,13 @@ class _Run(Inputs):
         }
 
     def make_fabric(self) -> Any:
-        from lightning_fabric import Fabric
+        return ranks.fabric(self.ranks, self.spec["precision"], default_device())
 
-        fabric = Fabric(accelerator=default_device(), devices=self.spec["devices"], precision=self.spec["precision"])
-        fabric.launch()
-        return fabric
+    @property
+    def device(self) -> str:
+        """Where this process computes: with several, each has a GPU of its own."""
+        device = default_device()
+        return f"{device}:{self.rank}" if device == "cuda" and self.ranks > 1 else device
 
     # ------------------------------------------------------------------ kinds
     def _select(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -322,47 +328,21 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _seed_torch(seed: int) -> None:
-    """Seed the global generators, which methods should not need, and ask for repeatable kernels."""
-    import random
-
-    import torch
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
 # ---------------------------------------------------------------------- the worker process
-def describe(error: BaseException) -> str:
-    """One line that says what happened, for the table."""
-    text = " ".join(str(error).split())
-    if not isinstance(error, ReidbenchError) or not text:
-        text = f"{type(error).__name__}: {text}"
-    return plugins.printable(text)[:500]
-
-
 def main(arguments: list[str]) -> int:
     """Run the stage of a spec file. Events go, a JSON line each, to the descriptor in REIDBENCH_EVENTS.
 
     Standard input is a pipe that nobody writes to: when it ends, the driver is gone, and so is the worker. Started by
-    hand, without that variable, a worker prints its events and heeds no input.
+    hand, without that variable, a worker prints its events and heeds no input. `--rank` is one of several processes
+    of a stage, started by `ranks.run`.
     """
+    if arguments == ["--rank"]:
+        return ranks.serve(_as_rank)
     spec = json.loads(Path(arguments[0]).read_text())
-    driven = os.environ.pop("REIDBENCH_EVENTS", "")
-    events = os.fdopen(int(driven), "w") if driven else sys.stdout
-    lock = threading.Lock()
-
-    def emit(event: dict[str, Any]) -> None:
-        with lock:
-            events.write(json.dumps(event) + "\n")
-            events.flush()
-
+    driven = os.environ.pop(worker.EVENTS, "")
+    emit = worker.writer(os.fdopen(int(driven), "w") if driven else sys.stdout)
     if driven:
-        threading.Thread(target=_leave_with_the_driver, daemon=True).start()
+        worker.leave_with_the_starter()
     try:
         run_stage(spec, emit)
     except Busy:
@@ -372,16 +352,19 @@ def main(arguments: list[str]) -> int:
         emit({"event": "damaged", "error": str(error)})
         return 1
     except (Exception, SystemExit) as error:  # whatever a plugin raises costs one cell
-        traceback.print_exc()
         emit({"event": "failed", "error": describe(error), "traceback": traceback.format_exc()})
+        with suppress(OSError):  # the log lies in the store, whose disk may be what is full
+            traceback.print_exc()
         return 1
     emit({"event": "done"})
     return 0
 
 
-def _leave_with_the_driver() -> None:
-    sys.stdin.read()
-    os._exit(3)
+def _as_rank(spec: dict[str, Any], out: Path, emit: Emit) -> dict[str, Any]:
+    """The metrics of a stage that this process runs together with others."""
+    registry = plugins.load(frozenset(spec["without"]))
+    with limited_threads(spec["threads"]):
+        return _Run(spec, Store(Path(spec["store"])), registry, out, emit).run({})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .claims import DEAD_AFTER as DEAD_AFTER
+from .claims import HEARTBEAT, forgive_the_future, heartbeat, holds, is_dead, write_whole
+from .claims import identity as _identity
+from .claims import process_start as process_start
 from .data.fingerprint import fingerprint_content
+from .data.names import stays_inside
 from .errors import StoreError
 
 MANIFEST = "manifest.json"
-HEARTBEAT = 10.0  # seconds between signs of life of a claim
-DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over
+_is_dead = is_dead
 
 
 class DamagedArtifact(StoreError):
@@ -53,12 +56,18 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what the file system refuses (full, read-only, too many files) into one StoreError."""
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"{self.root}: the store cannot be written: {error.strerror or error}") from error
+
     def _place(self, *parts: str) -> Path:
         path = self.root.joinpath(*parts)
-        try:
+        with self.writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{self.root}: the store cannot be written: {error.strerror}") from None
         return path
 
     # ------------------------------------------------------------------ reading
@@ -84,12 +93,12 @@ class Store:
         path = self.path(key)
         try:
             manifest = json.loads((path / MANIFEST).read_bytes())
-            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key
-        except FileNotFoundError:
+            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and _names_files(manifest)
+        except (FileNotFoundError, NotADirectoryError):
             if not path.is_dir():
                 raise KeyError(key) from None
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is missing") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged")
@@ -112,10 +121,16 @@ class Store:
         """Move a damaged artifact out of the way, to be made again. Returns where it is now."""
         for number in range(1, 1000):
             aside = self._place("damaged", f"{key}-{number}")
-            if not aside.exists():
-                with contextlib.suppress(FileNotFoundError):
+            if aside.exists():
+                continue
+            try:
+                with self.writing(), contextlib.suppress(FileNotFoundError):
                     self.path(key).rename(aside)
-                return aside
+            except StoreError:
+                if aside.exists():  # another driver took that name meanwhile
+                    continue
+                raise
+            return aside
         raise StoreError(f"{self.root}: too many damaged artifacts of {key}")
 
     # ------------------------------------------------------------------ writing
@@ -125,17 +140,21 @@ class Store:
         folder = self._place("tmp", f"{key}-{os.getpid()}-{time.time_ns()}")
         manifest: dict[str, Any] = {}
         try:
-            folder.mkdir()
+            with self.writing():
+                folder.mkdir()
             yield folder, manifest
-            self._seal(folder, key, manifest)
-            final = self._place("objects", key)
-            try:
-                folder.rename(final)
-            except OSError:
-                if not self.has(key):  # no race with an equal artifact: a real error
-                    raise
-            shutil.rmtree(self.scratch(key), ignore_errors=True)
-            self.failure_file(key).unlink(missing_ok=True)
+            with self.writing():
+                self._seal(folder, key, manifest)
+                final = self._place("objects", key)
+                try:
+                    folder.rename(final)
+                except OSError:
+                    if not self.has(key):  # no race with an equal artifact: a real error
+                        raise
+            # It is published: what follows only tidies up.
+            shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.failure_file(key).unlink(missing_ok=True)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -155,7 +174,8 @@ class Store:
     def scratch(self, key: str) -> Path:
         """A folder that outlives a crash, for a stage's checkpoints; it goes when the artifact is published."""
         path = self._place("scratch", key)
-        path.mkdir(exist_ok=True)
+        with self.writing():
+            path.mkdir(exist_ok=True)
         return path
 
     def log_file(self, key: str) -> Path:
@@ -174,13 +194,19 @@ class Store:
     def record_failure(self, key: str, error: str, trace: str = "") -> None:
         """Keep why a stage failed, for the table; a later success removes it."""
         self._place("failures", key)
-        write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}))
+        with self.writing():
+            write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}))
+
+    def forget_failure(self, key: str) -> None:
+        """The stage is to be tried again."""
+        with self.writing():
+            self.failure_file(key).unlink(missing_ok=True)
 
     def failure(self, key: str) -> str | None:
         """Why the stage failed last time, or None."""
         try:
             return str(json.loads(self.failure_file(key).read_text())["error"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     # ------------------------------------------------------------------ claims
@@ -188,30 +214,53 @@ class Store:
     def claim(self, key: str) -> Iterator[bool]:
         """Hold the only right to make `key`. Gives False, at once, when a living owner holds it already."""
         file = self._place("claims", f"{key}.json")
-        if not self._take(file):
+        claim = json.dumps({**_identity(), "since": time.time_ns()})
+        with self.writing():
+            taken = self._take(file, claim)
+        if not taken:
             yield False
             return
         stop = threading.Event()
-        beat = threading.Thread(target=_heartbeat, args=(file, stop), daemon=True)
+        beat = threading.Thread(target=heartbeat, args=(file, claim, stop, HEARTBEAT), daemon=True)
         beat.start()
         try:
             yield True
         finally:
             stop.set()
             beat.join()
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # without it the claim ends with this process
+                if holds(file, claim):
+                    file.unlink()
 
-    def _take(self, file: Path) -> bool:
+    def _take(self, file: Path, claim: str) -> bool:
         # The lock file guards only the moment of taking over: two drivers may both find a dead owner's claim.
         with self._place("claims", ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if file.exists() and not _is_dead(file):
+            if self._living(file):
                 return False
-            write_whole(file, json.dumps(_identity()))
+            write_whole(file, claim)
             return True
 
+    def claimed(self, key: str) -> bool:
+        """Whether a living owner holds the right to make `key`."""
+        return self._living(self.root / "claims" / f"{key}.json")
+
+    def _living(self, file: Path) -> bool:
+        if not file.exists():
+            return False
+        now = self._now()
+        forgive_the_future(file, now)
+        return not is_dead(file, now)
+
+    def _now(self) -> float:
+        """The time by the store's own clock: heartbeats carry it, and hosts' clocks differ."""
+        file = self._place("claims", ".clock")
+        with self.writing():
+            file.touch()
+        return file.stat().st_mtime
+
     def prepare(self) -> None:
-        """Make the store's folders, and remove temporary ones of writers that are gone.
+        """Make the store's folders, try to write, and remove temporary folders of writers that are gone.
 
         A writer holds the claim of its key, which tells whether it lives, on this host or another.
 
@@ -219,24 +268,31 @@ class Store:
         """
         self._place("objects", "any")
         temporary = self._place("tmp", "any").parent
+        probe = self._place("claims", f".probe-{os.getpid()}")
+        with self.writing():
+            try:
+                probe.write_bytes(b"x")
+            finally:
+                probe.unlink(missing_ok=True)
+        now = self._now()
         for folder in temporary.iterdir():
-            key, pid, *_ = folder.name.split("-")
-            if not _is_dead(self.root / "claims" / f"{key}.json"):
+            key, _, rest = folder.name.partition("-")
+            if not is_dead(self.root / "claims" / f"{key}.json", now):
                 continue
+            pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _names_files(manifest: Mapping[str, Any]) -> bool:
+    """Whether it names files of its own folder only, each with size and checksum; a store may be a stranger's."""
+    files = manifest["files"].items()
+    return all(stays_inside(name) and {"size", "sha256"} <= entry.keys() for name, entry in files)
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace a small file in one step, so that no reader sees half of it."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
-    beside.write_text(text)
-    os.replace(beside, file)
 
 
 def _flush(path: Path) -> None:
@@ -245,48 +301,3 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _identity() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "start": process_start(os.getpid())}
-
-
-def _heartbeat(file: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT):
-        with contextlib.suppress(OSError):  # a missed beat matters only after DEAD_AFTER
-            os.utime(file)
-
-
-def _is_dead(file: Path) -> bool:
-    """Whether a claim's owner is gone: by pid and start time on this host, by its heartbeat on another."""
-    try:
-        owner = json.loads(file.read_text())
-        if owner["host"] == socket.gethostname():
-            return bool(process_start(int(owner["pid"])) != owner["start"])
-        return time.time() - file.stat().st_mtime > DEAD_AFTER
-    except FileNotFoundError:
-        return True
-    except (ValueError, KeyError, TypeError):
-        return True  # claims are written whole, so an unreadable one is of no living owner
-
-
-def process_start(pid: int) -> str | None:
-    """When a process of this host started, in the kernel's own words, or None when it is gone.
-
-    The start time tells a process from a later one with the same pid. Without /proc (macOS) it is unknown, and
-    any living process with that pid counts as the owner.
-    """
-    try:
-        # Fields after the command name, which may hold blanks and brackets: state is the 1st, start time the 20th.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return None
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return None
-        return "unknown"
-    except ProcessLookupError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]

@@ -1,7 +1,10 @@
-"""Safe YAML that remembers its lines: plain values only, no duplicate keys, no alias tricks."""
+"""Safe YAML that remembers its lines: plain values only, no duplicate keys, no alias tricks, bounded in every way."""
 
 from __future__ import annotations
 
+import math
+import reprlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,15 @@ from .errors import ConfigError
 from .plugins import printable
 
 Path_ = tuple[str | int, ...]
-# Aliases can make a small file stand for billions of values; a real matrix has a few thousand.
+# Aliases can make a small file stand for billions of values; a real matrix has a few thousand, a few kB, ten deep.
 MOST_VALUES = 200_000
+MOST_CHARACTERS = 8 << 20  # of all values together, each alias counted
+MOST_BYTES = 1 << 20  # of the file; the scanner takes a second for so many
+MOST_NODES = 50_000  # written out in the file; as many as a second reads
+DEEPEST = 50
+LONGEST_KEY = 500
+LARGEST = 2**63  # whole numbers from here on are seeds of no generator, and sizes of nothing
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 MERGE = "tag:yaml.org,2002:merge"
 
@@ -35,28 +45,80 @@ class Tree:
 
 def read_tree(file: Path) -> Tree:
     """Read one YAML file. Raises ConfigError as `file:line: sentence`."""
+
+    def at(line: int) -> str:
+        return printable(f"{file}:{line}")
+
+    node = _compose(_text(file, at), at)
+    if node is None:
+        raise ConfigError([f"{at(1)}: the file is empty; a matrix needs data, tasks, backbone and methods"])
+    builder = _Builder(at)
+    return Tree(file, builder.build(node, ()), builder.lines)
+
+
+def _text(file: Path, at: Callable[[int], str]) -> str:
     try:
-        text = Path(file).read_bytes().decode()
-    except OSError as error:
-        raise ConfigError([f"{file}:1: cannot be read: {error.strerror}"]) from None
+        with Path(file).open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise ConfigError([f"{at(1)}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    if len(content) > MOST_BYTES:
+        raise ConfigError([f"{at(1)}: larger than {MOST_BYTES >> 20} MiB; a matrix file has a few kB"])
+    try:
+        return content.decode()
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError(
-            [f"{file}:{line}: not a text file (byte {error.object[error.start]:#04x} is no UTF-8)"]
-        ) from None
+        line = content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+        raise ConfigError([f"{at(line)}: not a text file (byte {byte:#04x} is no UTF-8)"]) from None
+
+
+def read_value(text: str, where: str) -> Any:
+    """One value written as YAML, with the rules of a file; an empty text is None. Raises ConfigError."""
+    place = printable(where)
+    node = _compose(text, lambda line: place)
+    return None if node is None else _Builder(lambda line: place).build(node, ())
+
+
+def shown(value: Any) -> str:
+    """A value in an error: its beginning, for it may stand for millions."""
+    return printable(_short.repr(value))
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100
+
+
+class _Loader(yaml.SafeLoader):
+    """Counts nodes and levels while it composes: a scanner slows down with each level that is open."""
+
+    nodes = 0
+    level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.nodes += 1
+        self.level += 1
+        if self.nodes > MOST_NODES or self.level > DEEPEST:
+            what = "nested too deeply for a matrix file" if self.level > DEEPEST else f"more than {MOST_NODES} values"
+            raise yaml.composer.ComposerError(None, None, what, self.get_mark())
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
+
+
+def _compose(text: str, at: Callable[[int], str]) -> yaml.Node | None:
+    loader = None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        return loader.get_single_node()
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise ConfigError([f"{file}:{line}: not a text file (control character {error.character:#04x})"]) from None
+        raise ConfigError([f"{at(line)}: not a text file (control character {error.character:#04x})"]) from None
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([f"{file}:{_line(error)}: {_sentence(error)}"]) from None
-    except RecursionError:
-        raise ConfigError([f"{file}:1: nested too deeply for a matrix file"]) from None
-    if node is None:
-        raise ConfigError([f"{file}:1: the file is empty; a matrix needs data, tasks, backbone and methods"])
-    builder = _Builder(file)
-    return Tree(file, builder.build(node, ()), builder.lines)
+        raise ConfigError([f"{at(_line(error))}: {_sentence(error)}"]) from None
+    except (ValueError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
+        # A character beyond Unicode, a version number of 5,000 digits: PyYAML does not look out for these itself.
+        line = loader.line + 1 if loader is not None else 1
+        raise ConfigError([f"{at(line)}: not YAML: {printable(str(error))[:200]}"]) from None
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
@@ -66,25 +128,30 @@ def _line(error: yaml.MarkedYAMLError) -> int:
 
 def _sentence(error: yaml.MarkedYAMLError) -> str:
     text = ", ".join(part for part in (error.context, error.problem) if part)
-    return printable(f"{text}; indent with spaces, not tabs" if "'\\t'" in text else f"not YAML: {text}")
+    if isinstance(error, yaml.composer.ComposerError) and text.startswith(("nested too", "more than")):
+        return text
+    return printable(f"{text}; indent with spaces, not tabs" if "'\\t'" in text else f"not YAML: {text}")[:300]
 
 
 class _Builder:
     """Turns composed nodes into plain values, noting lines."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, at: Callable[[int], str]) -> None:
+        self.at = at
+        self.characters = 0
         self.lines: dict[Path_, int] = {}
         self.open: set[int] = set()  # nodes being built: meeting one again means that it contains itself
         self.scalars = yaml.constructor.SafeConstructor()
 
     def fail(self, node: yaml.Node, sentence: str) -> ConfigError:
-        return ConfigError([f"{self.file}:{node.start_mark.line + 1}: {printable(sentence)}"])
+        return ConfigError([f"{self.at(node.start_mark.line + 1)}: {printable(sentence)}"])
 
     def build(self, node: yaml.Node, path: Path_) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
-        if len(self.lines) > MOST_VALUES:
-            raise self.fail(node, f"aliases stand for more than {MOST_VALUES} values")
+        if len(self.lines) > MOST_VALUES or self.characters > MOST_CHARACTERS:
+            raise self.fail(node, f"aliases stand for more than {MOST_VALUES} values or {MOST_CHARACTERS} characters")
+        if len(path) > DEEPEST:
+            raise self.fail(node, "nested too deeply for a matrix file")
         if id(node) in self.open:
             raise self.fail(node, "an alias contains itself")
         self.open.add(id(node))
@@ -95,19 +162,30 @@ class _Builder:
                 return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
             if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
                 return self.mapping(node, path)
-            raise self.fail(node, f"the tag {node.tag} is not allowed; write plain values")
+            raise self.fail(node, f"the tag {shown(node.tag)} is not allowed; write plain values")
         finally:
             self.open.discard(id(node))
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
+        self.characters += len(node.value)
         if node.tag == "tag:yaml.org,2002:timestamp":
             return node.value
         if node.tag not in PLAIN:
-            raise self.fail(node, f"the tag {node.tag} is not allowed; write plain values")
+            raise self.fail(node, f"the tag {shown(node.tag)} is not allowed; write plain values")
+        wrong = f"{shown(node.value)} is no valid {node.tag.rpartition(':')[2]}"
+        if node.tag in NUMBERS and len(node.value) > 100:  # a number of a million parts takes minutes to read
+            raise self.fail(node, wrong)
         try:
-            return self.scalars.construct_object(node)
-        except (ValueError, yaml.YAMLError):
-            raise self.fail(node, f"{node.value!r} is no valid {node.tag.rpartition(':')[2]}") from None
+            value = self.scalars.construct_object(node)
+        except (ValueError, LookupError, ArithmeticError, yaml.YAMLError):
+            raise self.fail(node, wrong) from None
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise self.fail(node, f"{shown(node.value)} is beyond the whole numbers of 64 bits")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.fail(node, f"{shown(node.value)} is no finite number")
+        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+            raise self.fail(node, f"{shown(node.value)} holds half a character")
+        return value
 
     def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -118,7 +196,7 @@ class _Builder:
                 continue
             key = self.key(key_node)
             if key in built:
-                raise self.fail(key_node, f"{key!r} appears twice (first on line {self.lines[(*path, key)]})")
+                raise self.fail(key_node, f"{shown(key)} appears twice (first on line {self.lines[(*path, key)]})")
             # The key's line, not the value's: that is where a reader looks.
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             built[key] = self.build(value_node, (*path, key))
@@ -136,7 +214,7 @@ class _Builder:
             raise self.fail(node, "a key must be a word")
         key = self.scalar(node)
         if not isinstance(key, str):
-            raise self.fail(node, f"the key {node.value} is read as {key!r}; put it in quotes")
-        if not key.isprintable() or not key.strip():
-            raise self.fail(node, f"the key {key!r} has characters that cannot be printed")
+            raise self.fail(node, f"the key {shown(node.value)} is read as {shown(key)}; put it in quotes")
+        if not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
+            raise self.fail(node, f"the key {shown(key)} must be up to {LONGEST_KEY} characters that can be printed")
         return key

@@ -29,7 +29,7 @@ def reidbench(*arguments: object, **environment: str) -> subprocess.CompletedPro
     )
 
 
-HEAVY = ("torch", "torchvision", "lightning_fabric", "faiss", "sklearn", "scipy.stats", "PIL.Image")
+HEAVY = ("torch", "torchvision", "lightning_fabric", "faiss", "ray", "sklearn", "scipy.stats", "PIL.Image")
 
 
 @pytest.mark.parametrize("command", [["--help"], ["plugins"], ["plan"], ["table"], ["show", "finetuner", "bot"]])

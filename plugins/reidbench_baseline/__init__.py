@@ -25,6 +25,7 @@ from .params import (
 )
 
 STAGES = frozenset({"stages", "bn"})
+PARALLEL = frozenset({"data-parallel"})
 PAPERS = {
     "k-reciprocal": Paper(
         title="Re-ranking Person Re-identification with k-reciprocal Encoding",
@@ -100,6 +101,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "reidbench_baseline.bot:finetune",
         BotParams,
         summary="Bag of Tricks: BNNeck, label smoothing, batch-hard triplet, warm-up, random erasing",
+        provides=PARALLEL,
         paper=Paper(
             title="Bag of Tricks and A Strong Baseline for Deep Person Re-identification",
             venue="CVPR Workshops 2019",
@@ -142,7 +144,8 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "moco-v2",
         "reidbench_baseline.moco:pretrain",
         MocoParams,
-        summary="MoCo v2 with shuffle-BN on one device; presets of MoCo and of LUPerson",
+        summary="MoCo v2 with shuffle-BN on one device or several; presets of MoCo and of LUPerson",
+        provides=PARALLEL,
         requires=frozenset({"bn"}),
         paper=MOCO,
     )
@@ -151,7 +154,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_baseline.supervised:pretrain",
         SupervisedParams,
         summary="BoT on the labels of the task's auxiliary data",
-        provides=frozenset({"pool-free"}),
+        provides=frozenset({"pool-free"}) | PARALLEL,
         uses=frozenset({"auxiliary"}),
     )
     yield Component(

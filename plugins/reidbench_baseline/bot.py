@@ -19,6 +19,8 @@ from reidbench.training import (
     Update,
     warmup_multistep,
 )
+from reidbench.training.parallel import gather
+from reidbench.training.splitnorm import join_batch_norm, part_batch_norm
 
 from .params import BotParams
 
@@ -50,7 +52,9 @@ class _Losses(nn.Module):
 def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
     """Train on the labelled source and return the embedder whose feature is the one after the BNNeck.
 
-    Raises DataError when the source has fewer than two identities.
+    On several devices P x K is the batch of all together: each runs the backbone, with joined batch norm, on its share,
+    and all compute neck and losses of the gathered features. Raises DataError when the source has fewer than two
+    identities, ReidbenchError when P x K cannot be divided among the devices.
     """
     params: BotParams = ctx.params
     source = ctx.source
@@ -81,6 +85,7 @@ def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
         fast=params.fast,
     )
     targets = torch.from_numpy(labels).to(ctx.device)
+    join_batch_norm(embedder.backbone)
     embedder.to(ctx.device).train()
     losses.to(ctx.device)
     update = Update(ctx.fabric, *optimisers.values())
@@ -92,6 +97,7 @@ def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
             steps += 1
         ctx.log({"loss": total / steps, "lr": schedule.get_last_lr()[0], "steps": steps})
         schedule.step()
+    part_batch_norm(embedder.backbone)
     return embedder
 
 
@@ -104,8 +110,8 @@ def _step(
 ) -> float:
     with update.precision():
         before = embedder.backbone(images).vector
-    before = before.float()
-    loss = losses(before, embedder.neck(before), labels)
+    before = gather(before.float())
+    loss = losses(before, embedder.neck(before), gather(labels))
     update.backward(loss)
     if losses.center is not None:
         # The centres learn at their own rate, whatever the weight of their loss (official code).

@@ -11,7 +11,7 @@ MOCO = Paper(
     code="https://github.com/facebookresearch/moco",
     code_licence="see its LICENSE file",
     deviations=(
-        "one device: shuffle-BN by batch norm in `splits` parts, as in the official one-GPU demo",
+        "on one device shuffle-BN is batch norm in `splits` parts, as in the official one-GPU demo",
         "the queue wraps around and takes any batch size, as in LUPerson's version",
         "crops are taken from pictures of the network's size, and blur is scaled with their height",
         "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 leaves it)",

@@ -17,6 +17,7 @@ from .palettes import Colour
 from .pose import skeleton
 from .raster import Fragments, rasterise
 
+MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
 _FILL = 0.92  # a person of zoom 1 is this share of the picture's height
 _PERSPECTIVE = 0.12
 _SAMPLES = 2  # per pixel and axis
@@ -69,20 +70,20 @@ def _surface(
     person: Identity, mesh: Mesh, moment: Moment, pitch: float, light: Colour, shape: tuple[int, int]
 ) -> _Surface:
     vertices, normals = mesh.posed(skeleton(person, moment.pose))
-    vertices[:, 1] -= 0.5
-    seen = _look(vertices, moment.yaw, pitch)
-    scale = 1.0 / (1.0 - _PERSPECTIVE * seen[:, 2])
+    vertices[:, 1] -= MIDDLE
+    seen = look(vertices, moment.yaw, pitch)
     height, width = shape[0] * _SAMPLES, shape[1] * _SAMPLES
-    points = _frame(seen[:, :2] * scale[:, None], moment.framing, height, width)
+    flat = flatten(seen)
+    points = frame(flat, (flat.min(0), flat.max(0)), moment.framing, height, width)
     fragments = rasterise(points, seen[:, 2], mesh.faces, height, width)
     corners = mesh.faces[fragments.faces]
-    facing = _look(normals, moment.yaw, pitch)
+    facing = look(normals, moment.yaw, pitch)
     cosine = facing[:, 0] * light[0] + facing[:, 1] * light[1] + facing[:, 2] * light[2]
     shade = (cosine[corners] * fragments.weights).sum(1)
     return _Surface(fragments, corners, shade)
 
 
-def _look(vectors: Floats, yaw: float, pitch: float) -> Floats:
+def look(vectors: Floats, yaw: float, pitch: float) -> Floats:
     """Into the camera's frame: x to the right, y up, z to the viewer. The camera is above and looks down."""
     c, s = math.cos(yaw), math.sin(yaw)
     x, y = c * vectors[:, 0] + s * vectors[:, 2], vectors[:, 1]
@@ -91,9 +92,15 @@ def _look(vectors: Floats, yaw: float, pitch: float) -> Floats:
     return np.stack([x, c * y - s * z, s * y + c * z], axis=1)
 
 
-def _frame(points: Floats, framing: Framing, height: int, width: int) -> Floats:
-    """Fit the person's box into the picture: [V,2] in pixels of the fine grid, y down."""
-    low, high = points.min(0), points.max(0)
+def flatten(seen: Floats) -> Floats:
+    """Points [V,3] in the camera's frame, seen with its weak perspective: [V,2], x to the right, y up."""
+    scale = 1.0 / (1.0 - _PERSPECTIVE * seen[:, 2])
+    return seen[:, :2] * scale[:, None]
+
+
+def frame(points: Floats, box: tuple[Floats, Floats], framing: Framing, height: int, width: int) -> Floats:
+    """Points [V,2] in a picture into which the person's `box` (lowest and highest corner) is fitted: pixels, y down."""
+    low, high = box
     middle = 0.5 * (low + high)
     scale = height * _FILL / (high[1] - low[1]) * framing.zoom
     x = (points[:, 0] - middle[0]) * scale * framing.stretch + width * (0.5 + framing.right)

@@ -19,6 +19,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_transreid_ssl.dino:pretrain",
         DinoParams,
         summary="self-distillation between crops, with the multi-crop of upright persons; any backbone",
+        provides=frozenset({"data-parallel"}),
         paper=TRANSREID_SSL,
     )
 

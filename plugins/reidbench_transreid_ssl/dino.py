@@ -14,6 +14,8 @@ from reidbench.components import PretrainContext
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Backbone, Update, image_source, stream
 from reidbench.training.heldout import hold_out
+from reidbench.training.parallel import average, this_share
+from reidbench.training.splitnorm import join_batch_norm
 
 from .dino_head import DinoHead
 from .dino_loss import DinoLoss, LossOutput, collapse, cosine_schedule, warmed_up
@@ -29,8 +31,9 @@ CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools
 def pretrain(ctx: PretrainContext) -> Backbone:
     """Train on the pool by DINO and return the teacher's backbone.
 
-    Raises DataError when the pool is smaller than a batch; ReidbenchError when the loss is not finite, when the
-    outputs stay collapsed beyond `collapse_grace` epochs, and for more than one device.
+    On several devices `batch` is that of all together; centre, batch norm and the checks for collapse are of all
+    images. Raises DataError when the pool is smaller than a batch; ReidbenchError when the loss is not finite, when the
+    outputs stay collapsed beyond `collapse_grace` epochs, and when the batch cannot be divided among the devices.
     """
     run = Run(ctx)
     run.train()
@@ -65,10 +68,10 @@ class Run:
     def __init__(self, ctx: PretrainContext) -> None:
         if ctx.pool is None:
             raise DataError("dino needs a pool")
-        if ctx.fabric.world_size != 1:
-            raise ReidbenchError("dino runs on one device: set `devices: 1`")
         self.ctx = ctx
         self.params: DinoParams = ctx.params
+        self.share = this_share()
+        self.own = self.share.part(self.params.batch)
         self.device: torch.device = ctx.fabric.device
         self.augment = MultiCrop(self.params, ctx.image_size)
         self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
@@ -79,7 +82,7 @@ class Run:
         self.steps = len(self.seen) // batch
         self.streams = {name: stream(ctx.seed, name) for name in STREAMS}
         self.monitor = Monitor(self.augment, self.pixels, held_out, self.seen, batch)
-        self.networks = _networks(ctx).to(self.device).train()
+        self.networks = join_batch_norm(_networks(ctx).to(self.device).train())
         self.loss = DinoLoss(
             self.params.out_dim,
             student_temperature=self.params.student_temperature,
@@ -124,19 +127,20 @@ class Run:
         self.optimiser.param_groups[0]["weight_decay"] = now.weight_decay
         networks = self.networks
         views = [whole] if local is None else [whole, local]
-        with self.update.precision(), drawing_from(self.streams["drop path"], self.device):
+        with self.update.precision(), drawing_from(self.streams["drop path"], self.device, self.share.rank):
             with torch.no_grad():
                 targets = networks.teacher(whole)
             outputs = networks.student(*views)
         output: LossOutput = self.loss(outputs, targets, now.teacher_temperature)
-        if torch.isfinite(output.loss):
+        told = LossOutput(*(average(value.detach()) for value in output))
+        if torch.isfinite(told.loss):  # of all devices: none of them may go back alone
             self.update.backward(output.loss)
             self._clip()
             if frozen:
                 freeze_last_layer(networks.student)
             self.update.step()
             networks.follow(now.momentum)
-        return LossOutput(*(value.detach() for value in output))
+        return told
 
     def _clip(self) -> None:
         if self.params.clip == 0:
@@ -148,13 +152,15 @@ class Run:
         clip_each(self.networks.student.parameters(), self.params.clip)
 
     def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Whole and local views of each batch, in a new order; an incomplete last batch is dropped."""
+        """Whole and local views of this device's share of each batch, in a new order; an incomplete last is dropped."""
         batch = self.params.batch
         order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
         for start in range(0, self.steps * batch, batch):
-            images = self.pixels(order[start : start + batch])
-            whole = self.augment.whole(images, self.streams["whole views"]).images
-            local = self.augment.local(images, self.streams["local views"]).images if self.params.local_crops else None
+            images = self.pixels(order[start : start + batch][self.own])
+            whole = self.augment.whole(images, self.streams["whole views"], self.share).images
+            local = None
+            if self.params.local_crops:
+                local = self.augment.local(images, self.streams["local views"], self.share).images
             yield whole, local
 
     def pixels(self, indices: np.ndarray) -> torch.Tensor:

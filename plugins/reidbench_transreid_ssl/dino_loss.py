@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from reidbench.training.parallel import average
+
 WHOLE = 2  # views that the teacher sees
 NEAR = 0.01  # of ln K: closer than this to 0 or to ln K counts as being there
 
@@ -37,7 +39,8 @@ class DinoLoss(nn.Module):
 
         The mean over the 2 V - 2 pairs (whole view i of the teacher, view v of the student, i != v) and over the
         images of -sum_k q_i log p_v, with q = softmax((t - centre) / teacher's temperature) without gradient and
-        p = softmax(s / student's temperature). In float32, whatever the precision of the networks.
+        p = softmax(s / student's temperature). In float32, whatever the precision of the networks. On several devices
+        the loss and the first entropy are of this one's share of the images; centre and mean are of all images.
         """
         targets = ((teacher.detach().float() - self.center) / teacher_temperature).softmax(1)
         batch = len(targets) // WHOLE
@@ -47,13 +50,13 @@ class DinoLoss(nn.Module):
         every = logs.sum(0)  # of all views, from which each target's own view is taken off
         loss = -((every - logs[:WHOLE]) * whole).sum() / (pairs * batch)
         self._follow(teacher)
-        mean = targets.mean(0)
+        mean = average(targets.mean(0))
         return LossOutput(loss, entropy(targets).mean(), entropy(mean))
 
     @torch.no_grad()
     def _follow(self, teacher: torch.Tensor) -> None:
         """centre <- m centre + (1 - m) mean of the raw outputs, both whole views and all images."""
-        mean = teacher.float().mean(0, keepdim=True)
+        mean = average(teacher.float().mean(0, keepdim=True))
         self.center.mul_(self.centre_momentum).add_(mean, alpha=1 - self.centre_momentum)
 
 

@@ -10,6 +10,8 @@ import torch
 
 from reidbench.training import reestimate_batch_norm, stream
 from reidbench.training.heldout import rank_1
+from reidbench.training.parallel import this_share
+from reidbench.training.splitnorm import part_batch_norm
 
 from .dino_networks import Network
 from .multicrop import MultiCrop
@@ -32,11 +34,11 @@ class Monitor:
         """Measured before the last layer (`retrieval`) and on the backbone's vector (`retrieval_backbone`).
 
         The same views every time, and batch norm fitted to views; {} with fewer than two images. Chance is
-        1 / `held_out_images`.
+        1 / `held_out_images`. On several devices the first measures for all.
         """
-        if len(self.held_out) < 2:
+        if len(self.held_out) < 2 or this_share().rank > 0:
             return {}
-        network = copy.deepcopy(network)
+        network = part_batch_norm(copy.deepcopy(network))
         views = stream(seed, "monitor")
         if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules()):
             reestimate_batch_norm(network.backbone, self._views(self.seen, views))

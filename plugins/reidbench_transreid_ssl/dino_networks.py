@@ -87,9 +87,12 @@ def network_state(networks: Networks, center: torch.Tensor, epochs: int) -> dict
 
 
 @contextmanager
-def drawing_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Networks that drop paths draw from torch's global generators: within, these are set by `generator`."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+def drawing_from(generator: torch.Generator, device: torch.device, rank: int = 0) -> Iterator[None]:
+    """Networks that drop paths draw from torch's global generators: within, these are set by `generator`.
+
+    Each `rank` of several devices draws other numbers, and all leave `generator` in the same state.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator)) + rank
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -1,7 +1,8 @@
 """DINO's multi-crop for upright persons, on whole batches: two whole views and several of half the size.
 
 All numbers are drawn on the CPU, from one generator for whole views and one for local ones, the same count for every
-batch of the same size; every view of every image draws its own. The pictures may lie on any device.
+batch of the same size; every view of every image draws its own. The pictures may lie on any device, and may be one
+device's share of a batch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 
 from reidbench.training.colour import colour_jitter, luminance
 from reidbench.training.crops import CropShape, draw_boxes, resample
+from reidbench.training.parallel import WHOLE, Share
 
 from .params import DinoParams
 
@@ -27,6 +29,18 @@ class Crops(NamedTuple):
     boxes: torch.Tensor
 
 
+class _Part(NamedTuple):
+    """Where the numbers of some views of a share come from."""
+
+    generator: torch.Generator
+    share: Share
+    views: int
+
+    def rand(self, *size: int, dim: int = 0) -> torch.Tensor:
+        """Numbers of `size`, of which `dim` counts views x images of the share; see `Share.rand`."""
+        return self.share.rand(*size, generator=self.generator, dim=dim, groups=self.views)
+
+
 class MultiCrop:
     """Crop, flip, colour jitter, grey, blur, solarise, normalise, in this order (DINO's DataAugmentationDINO).
 
@@ -39,18 +53,18 @@ class MultiCrop:
         self.local_size = (image_size[0] // 2, image_size[1] // 2)
         self.ratio = crop_ratio(params.crop_ratio, image_size)
 
-    def whole(self, images: torch.Tensor, generator: torch.Generator) -> Crops:
-        """Both whole views of images [B, 3, H, W] in 0..1: [2 B, 3, H, W]."""
+    def whole(self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE) -> Crops:
+        """Both whole views of images [B, 3, H, W] in 0..1, a `share` of a batch: [2 B, 3, H, W]."""
         first, second, _ = self.params.blur
         return self._views(
-            images, self.params.global_scale, self.size, [first, second], [0.0, self.params.solarise], generator
+            images, self.params.global_scale, self.size, [first, second], [0.0, self.params.solarise], generator, share
         )
 
-    def local(self, images: torch.Tensor, generator: torch.Generator) -> Crops:
-        """The local views of images [B, 3, H, W] in 0..1: [L B, 3, H // 2, W // 2]."""
+    def local(self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE) -> Crops:
+        """The local views of images [B, 3, H, W] in 0..1, a `share` of a batch: [L B, 3, H // 2, W // 2]."""
         count = self.params.local_crops
         blur = [self.params.blur[2]] * count
-        return self._views(images, self.params.local_scale, self.local_size, blur, [0.0] * count, generator)
+        return self._views(images, self.params.local_scale, self.local_size, blur, [0.0] * count, generator, share)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """(images - mean) / std per channel."""
@@ -65,21 +79,25 @@ class MultiCrop:
         blur: list[float],
         solarised: list[float],
         generator: torch.Generator,
+        share: Share,
     ) -> Crops:
         params, batch, views = self.params, len(images), len(blur)
-        boxes = draw_boxes(CropShape(scale, self.ratio), views * batch, (images.shape[2], images.shape[3]), generator)
-        flips = torch.rand(views * batch, generator=generator) < params.flip
+        count = share.whole(views * batch)
+        boxes = draw_boxes(CropShape(scale, self.ratio), count, (images.shape[2], images.shape[3]), generator)
+        boxes = share.of(boxes, groups=views)
+        part = _Part(generator, share, views)
+        flips = part.rand(views * batch) < params.flip
         parts = zip(boxes.chunk(views), flips.chunk(views), strict=True)
-        cut = torch.cat([crop(images, *part, size) for part in parts])
-        cut = colour_jitter(cut, params.jitter, params.jitter_probability, generator)
-        cut = _changed(cut, luminance(cut).expand_as(cut), torch.full((len(cut),), params.grayscale), generator)
-        cut = self._blur(cut, torch.tensor(blur).repeat_interleave(batch), generator)
-        cut = _changed(cut, solarise(cut), torch.tensor(solarised).repeat_interleave(batch), generator)
+        cut = torch.cat([crop(images, *view, size) for view in parts])
+        cut = colour_jitter(cut, params.jitter, params.jitter_probability, generator, share, views)
+        cut = _changed(cut, luminance(cut).expand_as(cut), torch.full((len(cut),), params.grayscale), part)
+        cut = self._blur(cut, torch.tensor(blur).repeat_interleave(batch), part)
+        cut = _changed(cut, solarise(cut), torch.tensor(solarised).repeat_interleave(batch), part)
         return Crops(self.normalise(cut), boxes)
 
-    def _blur(self, images: torch.Tensor, probability: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _blur(self, images: torch.Tensor, probability: torch.Tensor, part: _Part) -> torch.Tensor:
         """A sigma in pixels of the image, so that local views are blurred as much as whole ones."""
-        chosen, share = torch.rand(2, len(images), generator=generator)
+        chosen, share = part.rand(2, len(images), dim=1)
         low, high = self.params.blur_sigma
         sigma = (low + share * (high - low)) * self.size[0] / REFERENCE_HEIGHT
         sigma = torch.where(chosen < probability, sigma, torch.tensor(0.0))
@@ -131,8 +149,6 @@ def solarise(images: torch.Tensor) -> torch.Tensor:
     return torch.where(images > HALF, 1 - images, images)
 
 
-def _changed(
-    images: torch.Tensor, other: torch.Tensor, probability: torch.Tensor, generator: torch.Generator
-) -> torch.Tensor:
-    chosen = torch.rand(len(images), generator=generator) < probability
+def _changed(images: torch.Tensor, other: torch.Tensor, probability: torch.Tensor, part: _Part) -> torch.Tensor:
+    chosen = part.rand(len(images)) < probability
     return torch.where(chosen.to(images.device)[:, None, None, None], other, images)

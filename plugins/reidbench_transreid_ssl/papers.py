@@ -11,7 +11,6 @@ TRANSREID_SSL = Paper(
     code="https://github.com/damo-cv/TransReID-SSL",
     code_licence="MIT; its DINO part Apache-2.0",
     deviations=(
-        "one device: the centre is the mean over one batch, which the official eight devices share",
         "crops are taken from pictures of the network's size, and blur is scaled with their height",
         "colours are real numbers between the augmentations, which the official code rounds to eight bits",
         "each view and image draws from streams of the run's seed; the official blur and solarisation are not seeded",

@@ -19,7 +19,8 @@ PAPER = Paper(
         "no code was ever released: written from the formulas, and what they leave open is a parameter",
         "open in the formulas, so chosen here: kernels, samples and weight of the MMD; one head for images and patches",
         "epochs, key momentum, weight decay, schedule and projection are LUPerson's MoCo v2",
-        "one device: shuffle-BN by batch norm in `splits` parts",
+        "shuffle-BN by batch norm in `splits` parts of the batch, which several devices share out among them",
+        "the MMD is of the whole batch, also on several devices",
         "batch norm is re-estimated on clean pool images before the backbone is kept",
     ),
     published={
@@ -36,6 +37,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_upreid.pretrain:pretrain",
         UpReidParams,
         summary="UP-ReID: MoCo v2 with consistency to the plain image and contrast of body patches",
+        provides=frozenset({"data-parallel"}),
         requires=frozenset({"bn"}),
         paper=PAPER,
     )

@@ -17,6 +17,7 @@ from reidbench.training import (
     info_nce,
     stream,
 )
+from reidbench.training.parallel import gather
 from reidbench.training.pretraining import pretrain as run
 
 from .mmd import mmd
@@ -88,7 +89,11 @@ class UpReidStep(ContrastiveStep):
     def consistency(
         self, queries: torch.Tensor, keys: torch.Tensor, original: torch.Tensor, original_keys: torch.Tensor
     ) -> torch.Tensor:
-        """MMD between the similarities q k^T of views and those of plain images, [B, B] each."""
+        """MMD between the similarities q k^T of views and those of plain images, [B, B] each.
+
+        It is no mean over images: on several devices each computes it of the whole batch.
+        """
+        queries, keys, original, original_keys = map(gather, (queries, keys, original, original_keys))
         augmented = queries @ keys.t()
         plain = original @ original_keys.t()
         if self.params.detach_original:

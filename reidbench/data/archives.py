@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ..errors import DataError
+from .names import shown
 
 LIMIT = 200 * 2**30  # bytes that an archive may unpack to; the largest set of the field, LUPerson, has about 100 GB
 FILES = 10_000_000
+# An archive of pictures unpacks to its own size, one of text to ten times that; a bomb unpacks to thousands of times.
+RATIO = 200
+SLACK = 64 << 20
 BLOCK = 1 << 20
+HEADER = 4 << 20  # of one entry of a tar: names, times, owners
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError,
+    zlib.error, lzma.LZMAError, struct.error, ValueError, ArithmeticError, LookupError, MemoryError,
+)  # fmt: skip
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 Member = tuple[str, Callable[[], IO[bytes] | None]]  # path in the archive, and how to open it
 Progress = Callable[[int, int], None]
@@ -32,23 +46,25 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, cache: Path, *, limit: int = LIMIT, progress: Progress | None = None) -> Path:
     """The folder with the archive's files, unpacked now or before.
 
-    Raises DataError for an archive that is damaged, that unpacks to more than `limit` bytes, or that holds a path
-    outside the target or anything but files and folders. What was unpacked is renamed into place when it is
-    whole. `progress(bytes, 0)` is called now and then.
+    Raises DataError for an archive that is damaged, that unpacks to more than `limit` bytes or `RATIO` times its own
+    size, or that holds a path outside the target or anything but files and folders. What was unpacked is renamed into
+    place when it is whole. `progress(bytes, 0)` is called now and then.
     """
     info = archive.stat()
     mark = f"{archive.absolute()}\0{info.st_size}\0{info.st_mtime_ns}"
     target = cache / "unpacked" / f"{_stem(archive)}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}"
     if target.is_dir():
         return target
+    limit = min(limit, RATIO * info.st_size + SLACK)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target.parent))
     try:
         with _members(archive) as members:
             _write(archive, work, members, limit, progress)
         _publish(work, target)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError) as error:
-        raise DataError(f"{archive}: cannot be unpacked: {error}") from error
+    except DAMAGED as error:
+        why = shown(str(error) or type(error).__name__)
+        raise DataError(f"{shown(archive)}: cannot be unpacked: {why}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
@@ -75,20 +91,21 @@ def _write(archive: Path, work: Path, members: Iterator[Member], limit: int, pro
     done = 0
     for number, (name, opening) in enumerate(members):
         if number >= FILES:
-            raise DataError(f"{archive}: more than {FILES} files")
+            raise DataError(f"{shown(archive)}: more than {FILES} files")
         file = work / _safe(archive, name)
         source = opening()
         if source is None:
             file.mkdir(parents=True, exist_ok=True)
             continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # "x" never follows or overwrites: a name that comes twice is an error, as is a file that is a folder too.
-        with source, file.open("xb") as out:
-            while block := source.read(BLOCK):
-                done += len(block)
-                if done > limit:
-                    raise DataError(f"{archive}: unpacks to more than {limit} bytes, the limit")
-                out.write(block)
+        with source:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # "x" never follows or overwrites: a name that comes twice is an error, as is a file that is a folder too.
+            with file.open("xb") as out:
+                while block := source.read(BLOCK):
+                    done += len(block)
+                    if done > limit:
+                        raise DataError(f"{shown(archive)}: unpacks to more than {limit} bytes, the limit")
+                    out.write(block)
         if progress is not None and number % 200 == 0:
             progress(done, 0)
 
@@ -98,7 +115,9 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     drive = "\\" in name or (len(name) > 1 and name[1] == ":")
     if path.is_absolute() or ".." in path.parts or drive or "\0" in name:
-        raise DataError(f"{archive}: {name!r} would leave the folder that it is unpacked into; nothing was unpacked")
+        raise DataError(
+            f"{shown(archive)}: {shown(name)!r} would leave the folder that it is unpacked into; nothing was unpacked"
+        )
     return path
 
 
@@ -108,15 +127,39 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
         with zipfile.ZipFile(archive) as packed:
             yield _zip_members(archive, packed)
     else:
-        with tarfile.open(archive) as packed_tar:
+        with _unpacked_stream(archive) as stream, tarfile.open(fileobj=_Bounded(stream), mode="r:") as packed_tar:  # type: ignore[call-overload]
             yield _tar_members(archive, packed_tar)
+
+
+def _unpacked_stream(archive: Path) -> Any:
+    """The tar itself, whatever it is packed with."""
+    with archive.open("rb") as stream:
+        head = stream.read(6)
+    openers: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    found = next((opener for magic, opener in openers.items() if head.startswith(magic)), None)
+    return found(archive) if found else archive.open("rb")
+
+
+class _Bounded:
+    """A stream that hands out no more than a header in one piece: a tar may claim that a name has gigabytes."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes. Raises ValueError for more than a header has."""
+        if not 0 <= size <= HEADER:
+            raise ValueError(f"a header of {size} bytes")
+        data: bytes = self.stream.read(size)
+        return data
 
 
 def _zip_members(archive: Path, packed: zipfile.ZipFile) -> Iterator[Member]:
     for info in packed.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise DataError(f"{archive}: {info.filename!r} is a link or a device; nothing was unpacked")
+            raise DataError(f"{shown(archive)}: {shown(info.filename)!r} is a link or a device; nothing was unpacked")
         yield info.filename, _nothing if info.is_dir() else _zip_opener(packed, info)
 
 
@@ -127,7 +170,7 @@ def _zip_opener(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], 
 def _tar_members(archive: Path, packed: tarfile.TarFile) -> Iterator[Member]:
     for info in packed:
         if not (info.isreg() or info.isdir()):
-            raise DataError(f"{archive}: {info.name!r} is a link or a device; nothing was unpacked")
+            raise DataError(f"{shown(archive)}: {shown(info.name)!r} is a link or a device; nothing was unpacked")
         yield info.name, _nothing if info.isdir() else _tar_opener(packed, info)
 
 

@@ -13,10 +13,12 @@ from ..errors import DataError
 from .dataset import Dataset
 from .fingerprint import is_clutter
 from .hidden import UNKNOWN_CAMERA
+from .names import shown
 from .split import JUNK, Split
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+LARGEST_PID = 2**53  # a file whose name has more digits names no person
 SHOWN = 5  # names that a sentence holds before it says ", ..."
 
 
@@ -42,6 +44,8 @@ class FileNameRule:
         if match is None:
             return None
         pid = int(match["pid"])
+        if pid > LARGEST_PID:
+            return None
         if self.highest_pid is not None and pid > self.highest_pid:
             return None
         pid = pid if pid == JUNK else pid + self.shift
@@ -95,7 +99,7 @@ def read_folder(
     """(the images of one flat folder in sorted order, the names that do not match). Raises DataError."""
     place = root / folder
     if not place.is_dir():
-        raise DataError(f"{place}: no such folder{depth_hint(place)}")
+        raise DataError(f"{shown(place)}: no such folder{depth_hint(place)}")
     paths: list[str] = []
     pids: list[int] = []
     camids: list[int] = []
@@ -111,7 +115,7 @@ def read_folder(
             pids.append(labels[0])
             camids.append(labels[1])
     if not paths:
-        raise DataError(f"{place}: no image with a name like {example} among {len(names)} files")
+        raise DataError(f"{shown(place)}: no image with a name like {example} among {len(names)} files")
     return Split.of_columns(root, paths, pids, camids), strays
 
 
@@ -122,10 +126,18 @@ def list_names(folder: Path) -> list[str]:
 
 
 def walk_images(root: Path) -> Iterator[str]:
-    """Paths under `root` of all files that end like an image, folder by folder, sorted."""
+    """Paths under `root` of all files that end like an image, folder by folder, sorted.
+
+    Links to folders are followed, but each folder is listed once: links may lead in circles.
+    """
     pending = [""]
+    listed: set[tuple[int, int]] = set()
     while pending:
         prefix = pending.pop()
+        info = (root / prefix).stat()
+        if (info.st_dev, info.st_ino) in listed:
+            continue
+        listed.add((info.st_dev, info.st_ino))
         folders = []
         with os.scandir(root / prefix) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
@@ -145,10 +157,10 @@ def stray_note(where: str, files: Sequence[str]) -> str:
 
 def first_names(files: Sequence[str]) -> str:
     """The first few of many names."""
-    return ", ".join(files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
+    return ", ".join(map(shown, files[:SHOWN])) + (", ..." if len(files) > SHOWN else "")
 
 
 def depth_hint(folder: Path) -> str:
     """An archive unpacked into a folder of its own name is the usual slip."""
     deeper = sorted(folder.parent.glob(f"*/{folder.name}")) if folder.parent.is_dir() else []
-    return f"; did you mean {deeper[0].parent} as root?" if deeper else ""
+    return f"; did you mean {shown(deeper[0].parent)} as root?" if deeper else ""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from ..errors import DataError
 from .images import read_encoded, read_image
+from .names import shown, stays_inside
 
 UNKNOWN_CAMERA = -1  # nobody knows which camera it was; the camera rule never fires for it
 # A hidden split's order must not depend on labels; sorted files group by person, so they are shuffled once.
@@ -136,9 +138,34 @@ class HiddenSplit(Images):
 
     @classmethod
     def load(cls, file: Path, root: Path) -> HiddenSplit:
-        """Read what `save` wrote."""
+        """Read what `save` wrote. Raises DataError for anything else, and for a path that would leave `root`."""
+        with reading_rows(file) as rows:
+            camids = np.array(rows["camids"], dtype=np.int64)
+            split = cls(root, inside(file, rows["files"]), camids, list(map(str, rows["domains"])))
+            if not camids.shape == (len(split),) == (len(split.domains),):
+                raise ValueError("columns of different lengths")
+        return split
+
+
+@contextmanager
+def reading_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The JSON object in a file; whatever is wrong with it inside the block becomes a DataError."""
+    try:
         rows = json.loads(file.read_text())
-        return cls(root, rows["files"], np.array(rows["camids"], dtype=np.int64), rows["domains"])
+        if not isinstance(rows, dict):
+            raise ValueError("no object")
+        yield rows
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+        why = shown(str(error) or type(error).__name__)
+        raise DataError(f"{shown(file)}: not the list of images that a data set leaves: {why}") from None
+
+
+def inside(file: Path, paths: Sequence[str]) -> Sequence[str]:
+    """`paths`, every one under its root. A store from elsewhere must not choose what else on this disk is shown."""
+    for path in paths:
+        if not stays_inside(path):
+            raise DataError(f"{shown(file)}: the path {shown(str(path))!r} leaves the data set's folder")
+    return paths
 
 
 def merge_cameras(sets: Sequence[np.ndarray]) -> np.ndarray:
@@ -166,4 +193,8 @@ NAME_FORMS: dict[NameForm, Callable[[str], str]] = {"name": file_name, "stem": f
 
 
 def _fill(pattern: str, file: str, values: dict[str, object]) -> str:
-    return pattern.format(name=file_name(file), stem=file_stem(file), path=file, **values)
+    try:
+        return pattern.format(name=file_name(file), stem=file_stem(file), path=file, **values)
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
+        known = ", ".join(("name", "stem", "path", *values))
+        raise DataError(f"pattern {shown(pattern)!r}: {shown(str(error))} (known: {known})") from None

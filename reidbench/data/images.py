@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..errors import DataError
 from .lmdbfile import read_value
+from .names import shown
+
+# What readers and lists take for pictures. Pillow knows dozens of formats more, and has one of them drawn by a program.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+MOST_PIXELS = 89_478_485  # of one picture, as Pillow has it: a quarter of a GB
+MOST_BYTES = 1 << 28  # of one file; the pictures of this field have some kB
 
 
 class HasImages(Protocol):
@@ -35,25 +41,51 @@ def read_image(path: Path) -> np.ndarray:
 def read_encoded(path: Path) -> bytes:
     """The bytes of an image file; below an lmdb they are the value of that key. Raises DataError."""
     try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):  # a pipe would never end, and neither would a link to a device
+            raise DataError(f"{shown(path)}: cannot be decoded: it is no file")
+        if info.st_size > MOST_BYTES:
+            raise DataError(
+                f"{shown(path)}: cannot be decoded: it has {info.st_size} bytes, and no picture has so many"
+            )
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         value = read_value(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be decoded: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise DataError(f"{shown(path)}: cannot be decoded: {getattr(error, 'strerror', None) or error}") from None
     if value is None:
-        raise DataError(f"{path}: no such image")
+        raise DataError(f"{shown(path)}: no such image")
     return value
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
-    """Encoded bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`."""
+    """Encoded bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`.
+
+    Of several frames the first is taken, of 16 bits a channel the upper eight; transparency is left out.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{name}: cannot be decoded: {error}") from None
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than a picture has")
+            return np.asarray(_eight_bits(image).convert("RGB"))
+    except UnidentifiedImageError:
+        kinds = ", ".join(FORMATS)
+        raise DataError(f"{shown(name)}: cannot be decoded: {len(data)} bytes that are none of {kinds}") from None
+    except Exception as error:  # noqa: BLE001 - Pillow's readers raise many kinds for a damaged file
+        why = shown(str(error) or type(error).__name__)
+        raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey pictures of 16 bits, which Pillow itself would cut off at 255: nearly all of them would be white."""
+    if not image.mode.startswith("I"):
+        if image.mode == "F":
+            raise ValueError("its pixels are floats, and nobody says of what range")
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
+        raise ValueError("its pixels have more than 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from .names import shown
 
 SUFFIXES = (".lmdb", ".mdb")
 # How an image file begins: JPEG, PNG, BMP, GIF, TIFF, and WebP's container.
@@ -38,11 +39,18 @@ def read_value(path: Path) -> bytes | None:
     """The value behind `LMDB/KEY`, or None where no lmdb lies on the way or it has no such key."""
     for folder in path.parents:
         if is_lmdb(folder):
-            key = text_to_key(path.relative_to(folder).as_posix())
-            with _environment(folder).begin() as transaction:
-                value: bytes | None = transaction.get(key)
-            return value
+            return _value(folder, path.relative_to(folder).as_posix())
     return None
+
+
+def _value(folder: Path, name: str) -> bytes | None:
+    environment = _environment(folder)
+    try:
+        with environment.begin() as transaction:
+            value: bytes | None = transaction.get(text_to_key(name))
+    except (ValueError, importlib.import_module("lmdb").Error) as error:  # a key too long, digits that are none
+        raise DataError(f"{shown(folder)}: cannot look up {shown(name)}: {error}") from None
+    return value
 
 
 def key_to_text(key: bytes) -> str:
@@ -69,6 +77,11 @@ def _environment(path: Path) -> Any:
     except ImportError:
         raise DataError(f"{path}: reading an lmdb needs the extra: pip install 'reidbench[data]'") from None
     try:
-        return lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
+        environment = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
-        raise DataError(f"{path}: no lmdb that can be read: {error}") from None
+        raise DataError(f"{shown(path)}: no lmdb that can be read: {error}") from None
+    info, page = environment.info(), environment.stat()["psize"]
+    if (info["last_pgno"] + 1) * page > data_file(path).stat().st_size:  # reading beyond the end kills the process
+        environment.close()
+        raise DataError(f"{shown(path)}: no lmdb that can be read: it is cut short")
+    return environment

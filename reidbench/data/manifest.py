@@ -6,60 +6,68 @@ Without a column `camid`, or with an empty cell, the camera is unknown (-1): suc
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 from ..errors import DataError
 from .dataset import PARTS, Dataset
+from .names import shown, stays_inside
 from .split import JUNK, UNKNOWN_CAMERA, Sample, Split
 
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time")
+LARGEST = 2**53  # of a pid or a camera; several sets are numbered on from there
 
 
 def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Dataset:
     """Read a manifest. Paths are relative to `root`, by default the manifest's folder.
 
-    Raises DataError as `file:line: what is wrong` for a missing column, a label that is no whole number, an
-    unknown split, a path that leaves the root, and a path that appears twice in one split.
+    Links under the root are followed: they are its owner's. Raises DataError as `file:line: what is wrong` for a
+    missing column, a label that is no whole number, an unknown split, a path that leaves the root, and a path that
+    appears twice in one split.
     """
-    file = Path(file)
+    file, where = Path(file), shown(file)
     rows: dict[str, list[Sample]] = {part: [] for part in PARTS}
     seen: set[tuple[str, str]] = set()
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            _check_header(file, reader.fieldnames)
+            _check_header(where, reader.fieldnames)
             for row in reader:
-                part, sample = _read_row(f"{file}:{reader.line_num}", row)
+                part, sample = _read_row(f"{where}:{reader.line_num}", row)
                 if (part, sample.path) in seen:
-                    raise DataError(f"{file}:{reader.line_num}: {sample.path} appears twice in {part}")
+                    raise DataError(f"{where}:{reader.line_num}: {shown(sample.path)} appears twice in {part}")
                 seen.add((part, sample.path))
                 if part != "train" or sample.pid != JUNK:
                     rows[part].append(sample)
     except FileNotFoundError:
-        raise DataError(f"{file}: no such manifest") from None
+        raise DataError(f"{where}: no such manifest") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: not a CSV text file: {error}") from None
+        raise DataError(f"{where}: not a CSV text file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read: {error.strerror}") from None
     return _dataset(file, root or file.parent, name or file.stem, rows)
 
 
 def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:
     if not rows["train"]:
-        raise DataError(f"{file}: no row with split=train")
+        raise DataError(f"{shown(file)}: no row with split=train")
     if bool(rows["query"]) != bool(rows["gallery"]):
         there, absent = ("query", "gallery") if rows["query"] else ("gallery", "query")
-        raise DataError(f"{file}: rows with split={there} but none with split={absent}")
+        raise DataError(f"{shown(file)}: rows with split={there} but none with split={absent}")
     query, gallery = (Split(root, rows[part]) if rows[part] else None for part in ("query", "gallery"))
     return Dataset(name, root, Split(root, rows["train"]), query, gallery)
 
 
-def _check_header(file: Path, header: object) -> None:
+def _check_header(where: str, header: object) -> None:
     names = list(header) if isinstance(header, list) else []
     missing = [column for column in REQUIRED if column not in names]
     unknown = [column for column in names if column not in REQUIRED + OPTIONAL]
-    if missing or unknown:
-        what = f"missing {', '.join(missing)}" if missing else f"unknown {', '.join(map(repr, unknown))}"
-        raise DataError(f"{file}:1: columns {what}; expected {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]")
+    twice = len(set(names)) < len(names)
+    if missing or unknown or twice:
+        what = f"missing {', '.join(missing)}" if missing else f"unknown {shown(', '.join(map(repr, unknown)))}"
+        what = what if missing or unknown else "that come twice"
+        raise DataError(f"{where}:1: columns {what}; expected {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]")
 
 
 def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:
@@ -67,22 +75,32 @@ def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:
         raise DataError(f"{where}: this line has another number of columns than the first")
     path, part = row["path"], row["split"]
     if part not in PARTS:
-        raise DataError(f"{where}: split {part!r} is none of {', '.join(PARTS)}")
-    if Path(path).is_absolute() or ".." in Path(path).parts or not path:
-        raise DataError(f"{where}: path {path!r} must be relative and stay inside the root")
+        raise DataError(f"{where}: split {shown(part)!r} is none of {', '.join(PARTS)}")
+    if not stays_inside(path):
+        raise DataError(f"{where}: path {shown(path)!r} must be relative and stay inside the root")
     pid = _whole_number(where, "pid", row["pid"])
     camid = _whole_number(where, "camid", row["camid"]) if row.get("camid") else UNKNOWN_CAMERA
     if pid < JUNK or camid < UNKNOWN_CAMERA:
         raise DataError(f"{where}: pid {pid} or camid {camid} is negative (only -1 may be: junk, an unknown camera)")
     time = row.get("time") or None
+    return part, Sample(path, pid, camid, row.get("domain") or "", None if time is None else _seconds(where, time))
+
+
+def _seconds(where: str, text: str) -> float:
     try:
-        return part, Sample(path, pid, camid, row.get("domain") or "", None if time is None else float(time))
+        number = float(text)
     except ValueError:
-        raise DataError(f"{where}: time {time!r} is no number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{where}: time {shown(text)!r} is no number")
+    return number
 
 
 def _whole_number(where: str, column: str, text: str) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise DataError(f"{where}: {column} {text!r} is no whole number") from None
+        raise DataError(f"{where}: {column} {shown(text)!r} is no whole number") from None
+    if number > LARGEST:
+        raise DataError(f"{where}: {column} {shown(text)} is beyond 2^53")
+    return number

@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ class Listing:
     """Name, size and times of files: equal listings mean that no file was touched in between."""
 
     def __init__(self, root: Path, paths: Iterable[str]) -> None:
-        digest = hashlib.sha256(str(Path(root).absolute()).encode())
+        digest = hashlib.sha256(os.fsencode(Path(root).absolute()))
         youngest = 0
         for path in sorted(set(paths)):
             try:
@@ -30,7 +31,7 @@ class Listing:
                 youngest = max(youngest, info.st_mtime_ns, info.st_ctime_ns)
             except OSError:
                 mark = "absent"
-            digest.update(f"{path}\0{mark}\n".encode())
+            digest.update(f"{path}\0{mark}\n".encode(errors="surrogateescape"))
         self.key = digest.hexdigest()[:32]
         self.settled = time.time_ns() - youngest > SETTLED_NS
 
@@ -40,9 +41,9 @@ def recall(cache: Path, listing: Listing) -> dict[str, Any] | None:
     file = cache / "checks" / f"{listing.key}.json"
     try:
         found: dict[str, Any] = json.loads(file.read_text())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return found
+    return found if isinstance(found, dict) else None
 
 
 def remember(cache: Path, listing: Listing, facts: dict[str, Any]) -> None:
@@ -55,14 +56,17 @@ def recall_names(cache: Path, name: str) -> list[str] | None:
     """The paths of the last whole copy of a data set that was checked here, or None."""
     file = cache / "checks" / f"{name}.names.gz"
     try:
-        return gzip.decompress(file.read_bytes()).decode().splitlines()
-    except (FileNotFoundError, gzip.BadGzipFile, EOFError):
+        return gzip.decompress(file.read_bytes()).decode(errors="surrogateescape").split("\n")
+    except (OSError, EOFError, zlib.error, ValueError):
         return None
 
 
 def remember_names(cache: Path, name: str, paths: Iterable[str]) -> None:
     """Keep the paths of a whole copy, so that a later check can name what is gone."""
-    _write(cache / "checks" / f"{name}.names.gz", gzip.compress("\n".join(sorted(paths)).encode(), mtime=0))
+    _write(
+        cache / "checks" / f"{name}.names.gz",
+        gzip.compress("\n".join(sorted(paths)).encode(errors="surrogateescape"), mtime=0),
+    )
 
 
 def _write(file: Path, data: bytes) -> None:

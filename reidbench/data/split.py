@@ -14,7 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from .hidden import UNKNOWN_CAMERA, HiddenSplit, Images, Sidecar, file_name, hidden_order, merge_cameras
+from .hidden import (
+    UNKNOWN_CAMERA,
+    HiddenSplit,
+    Images,
+    Sidecar,
+    file_name,
+    hidden_order,
+    inside,
+    merge_cameras,
+    reading_rows,
+)
 
 __all__ = [
     "DISTRACTOR",
@@ -174,11 +184,19 @@ class Split(Images):
 
     @classmethod
     def load(cls, file: Path, root: Path) -> Split:
-        """Read what `save` wrote, or the rows that it wrote before columns came."""
-        columns = json.loads(file.read_text())
-        if "samples" in columns:
-            return cls(root, [Sample(*row) for row in columns["samples"]])
-        return cls.of_columns(root, **columns)
+        """Read what `save` wrote, or the rows that it wrote before columns came.
+
+        Raises DataError for anything else, and for a path that would leave `root`.
+        """
+        with reading_rows(file) as columns:
+            if "samples" in columns:
+                split = cls(root, [Sample(*row) for row in columns["samples"]])
+            else:
+                split = cls.of_columns(root, **columns)
+            if not split.pids.shape == split.camids.shape == (len(split),):
+                raise ValueError("columns of different lengths")
+            inside(file, split.paths)
+        return split
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,11 @@ OnEvent = Callable[[str, dict[str, Any]], None]  # (stage key, event)
 
 @dataclass(frozen=True)
 class Result:
-    """How a stage ended: done, busy (another driver makes it), damaged (a parent's bytes are wrong) or failed."""
+    """How a stage ended.
+
+    done, busy (another driver makes it), damaged (a parent's bytes are wrong), failed, or stopped at a checkpoint
+    after `wind_down`.
+    """
 
     key: str
     status: str
@@ -20,7 +24,11 @@ class Result:
 
 
 class Executor(Protocol):
-    """Takes specs, gives results."""
+    """Takes specs, gives results.
+
+    One that can also has `wind_down()`: the runner calls it at the first Ctrl-C, and running stages then go on to
+    their end, or come back as stopped, while `wait` is called on. Without it the first Ctrl-C calls `stop`.
+    """
 
     slots: int
 

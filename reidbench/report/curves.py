@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +17,7 @@ from .provenance import Evidence
 from .results import Leaderboard, Result, Summary
 
 RANKS = 50
+CMC = re.compile(r"cmc[1-9][0-9]{0,6}")
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,7 @@ def costs(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, met
 
 def _curve(result: Result, evidence: Evidence) -> dict[int, float]:
     """Rank to share. The whole curve only if it passes through the metrics that the evaluator reported."""
-    points = {
-        int(name[3:]): value for name, value in result.metrics.items() if name[:3] == "cmc" and name[3:].isdigit()
-    }
+    points = {int(name[3:]): value for name, value in result.metrics.items() if CMC.fullmatch(name)}
     whole = _whole(result, evidence)
     agrees = all(abs(whole[rank] - value) < 1e-9 for rank, value in points.items() if rank in whole)
     return whole if points and whole and agrees else points
@@ -79,26 +81,30 @@ def _whole(result: Result, evidence: Evidence) -> dict[int, float]:
     first, valid = (arrays.get(name, np.zeros(0)) for name in ("first_hit", "valid"))
     if (first.dtype.kind, valid.dtype.kind) != ("i", "b") or first.shape != valid.shape:
         return {}
-    zero = read_notes(artifact).get("rules", {}).get("invalid") == "zero"
+    rules = read_notes(artifact).get("rules")
+    zero = isinstance(rules, dict) and rules.get("invalid") == "zero"
     count = len(first) if zero else int(valid.sum())
     hits = np.bincount(first[valid & (first > 0)].clip(max=RANKS + 1), minlength=RANKS + 2)[1 : RANKS + 1].cumsum()
     return {rank: float(hits[rank - 1]) / count for rank in range(1, RANKS + 1)} if count else {}
 
 
 def read_arrays(artifact: Artifact, name: str) -> dict[str, Any]:
-    """The arrays of an .npz of an artifact; none when it has no such file, or holds Python objects."""
+    """The arrays of an .npz of an artifact; none when it has no such file, or it holds something else."""
     file = artifact.path / name
     if not file.is_file():
         return {}
-    with np.load(file, allow_pickle=False) as loaded:
-        try:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as loaded:
             return {key: loaded[key] for key in loaded.files}
-        except ValueError:
-            return {}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError):
+        return {}  # Python objects, a single array, or no .npz at all
 
 
 def read_notes(artifact: Artifact) -> Mapping[str, Any]:
     """What an evaluator noted beside its numbers."""
     file = artifact.path / "notes.json"
-    notes = json.loads(file.read_text()) if file.is_file() else {}
+    try:
+        notes = json.loads(file.read_text()) if file.is_file() else {}
+    except (ValueError, RecursionError):
+        return {}
     return notes if isinstance(notes, dict) else {}

@@ -138,7 +138,7 @@ def _cost(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, met
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="training, seconds", ylabel=f"{NAMES.get(metric, metric)}, %")
+    axes.set(xlabel="training, seconds", ylabel=f"{visible(NAMES.get(metric, metric))}, %")
     axes.set_ylim(bottom=0)
     _legend(axes)
     return figure

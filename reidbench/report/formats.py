@@ -137,15 +137,19 @@ def _reasons(board: Leaderboard) -> list[str]:
 
 def table(headers: list[str], rows: list[list[Any]]) -> str:
     """A Markdown table whose cells cannot break it."""
-    cells = [[one_line(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
-    return str(
-        tabulate(cells, [one_line(header).replace("|", "\\|") for header in headers], "github", disable_numparse=True)
-    )
+    cells = [[_cell_text(str(cell)) for cell in row] for row in rows]
+    return str(tabulate(cells, [_cell_text(header) for header in headers], "github", disable_numparse=True))
+
+
+def _cell_text(text: str) -> str:
+    # A bar after a backslash of the text's own: the backslash escapes the backslash, and the bar ends the cell.
+    shown = one_line(text)
+    return shown.replace("|", "&#124;" if "\\" in shown else "\\|")
 
 
 def one_line(text: str) -> str:
-    """Text of plugins and files without line breaks and control characters, and no HTML of its own."""
-    shown = visible(text)
+    """Text of plugins and files without line breaks and control characters, and no HTML, link or picture of its own."""
+    shown = visible(text).replace("](", "]\\(")  # a picture would be asked for wherever the table is shown
     return shown.replace("<", "&lt;").replace(">", "&gt;") if "<" in shown else shown
 
 
@@ -155,20 +159,25 @@ def visible(text: str) -> str:
 
 
 def as_csv(board: Leaderboard, metric: str) -> str:
-    """The rows, one a line, metrics as fractions; no times."""
+    """The rows, one a line, metrics as fractions; no times. Text that a spreadsheet would compute is quoted by `'`."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = board.metrics
-    writer.writerow(
-        ["method", "task", "evaluator", "seed", "pretrain_seed", "status", *names, "error", "protocol", "key"]
-    )
+    first = ["method", "task", "evaluator", "seed", "pretrain_seed", "status"]
+    writer.writerow([*first, *map(plain, names), "error", "protocol", "key"])
     for result in board.results:
         row = result.row
         numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
         pretrain_seed = "" if row.pretrain_seed is None else row.pretrain_seed
-        place = [row.method, row.task, row.evaluator, row.seed, pretrain_seed, result.status]
-        writer.writerow([*place, *numbers, result.error, row.protocol, row.key or ""])
+        place = [*map(plain, (row.method, row.task, row.evaluator)), row.seed, pretrain_seed, result.status]
+        writer.writerow([*place, *numbers, plain(result.error), plain(row.protocol), row.key or ""])
     return stream.getvalue()
+
+
+def plain(text: str) -> str:
+    """Text that a terminal prints and a spreadsheet takes for text: no formula begins with a quote."""
+    shown = "\n".join(map(visible, text.split("\n")))
+    return f"'{shown}" if shown.lstrip()[:1] in ("=", "+", "-", "@") and shown.strip() else shown
 
 
 def as_json(board: Leaderboard, metric: str) -> str:

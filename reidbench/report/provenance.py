@@ -79,7 +79,8 @@ class Evidence:
         """The manifest of a stage, or None when it was not run, was cleaned away, or is damaged."""
         if key not in self._manifests:
             try:
-                self._manifests[key] = self.store.manifest(key).manifest
+                found = self.store.manifest(key).manifest
+                self._manifests[key] = found if _well_formed(found) else None
             except (KeyError, DamagedArtifact):
                 self._manifests[key] = None
         return self._manifests[key]
@@ -177,6 +178,15 @@ class Evidence:
                     stage.key,
                     tuple(manifest.get("notes", ())) if manifest else (),
                 )
+
+
+def _well_formed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest tells what a stage writes; one from elsewhere may tell anything."""
+    kinds: dict[str, Any] = {"seconds": (int, float), "versions": dict, "metrics": dict, "notes": (list, tuple)}
+    given = {"notes": [], **manifest}
+    return {"platform", "plugin", "source"} <= given.keys() and all(
+        isinstance(given.get(name), kind) for name, kind in kinds.items()
+    )
 
 
 def _role(given: Any) -> str:

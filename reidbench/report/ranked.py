@@ -136,6 +136,8 @@ class _Lister:
             return RankedList(*place, note=str(reason))
         except (KeyError, DamagedArtifact):
             return RankedList(*place, note="what it was ranked from is no longer in the store")
+        except (DataError, IndexError, ValueError, TypeError):
+            return RankedList(*place, note="what it was ranked from is not what its stages leave")
 
     def _best_and_worst(self) -> tuple[tuple[RankedQuery, ...], tuple[RankedQuery, ...]]:
         key = self.result.row.key or ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..components import load_attribute
+from ..data.names import shown
 from ..errors import ReidbenchError
 from .backbone import Backbone
 from .embedder import Embedder
@@ -28,13 +30,26 @@ def save_backbone(folder: Path, backbone: Backbone) -> None:
 
 
 def load_backbone(folder: Path, build: BuildBackbone) -> Backbone:
-    """Rebuild what `save_backbone` wrote."""
-    described = json.loads((folder / "backbone.json").read_text())
-    backbone = build(described)
-    for name in described.keys() & {"mean", "std"}:  # the pixels that the weights were trained on
-        setattr(backbone, name, tuple(described[name]))
-    backbone.load_state_dict(load_file(folder / "backbone.safetensors"))
+    """Rebuild what `save_backbone` wrote. Raises ReidbenchError for files that are something else."""
+    with _rebuilding(folder, "backbone"):
+        described = json.loads((folder / "backbone.json").read_text())
+        backbone = build(described)
+        for name in described.keys() & {"mean", "std"}:  # the pixels that the weights were trained on
+            setattr(backbone, name, tuple(described[name]))
+        backbone.load_state_dict(load_file(folder / "backbone.safetensors"))
     return backbone
+
+
+@contextmanager
+def _rebuilding(folder: Path, what: str) -> Iterator[None]:
+    """Whatever a foreign spec or foreign weights make a constructor raise becomes one sentence."""
+    try:
+        yield
+    except ReidbenchError:
+        raise
+    except Exception as error:
+        why = shown(" ".join(str(error).split()) or type(error).__name__)
+        raise ReidbenchError(f"{shown(folder / what)}: the {what} cannot be rebuilt: {why}") from error
 
 
 def save_embedder(folder: Path, embedder: Embedder) -> None:
@@ -47,19 +62,35 @@ def save_embedder(folder: Path, embedder: Embedder) -> None:
 
 
 def load_embedder(folder: Path, build: BuildBackbone, packages: Mapping[str, str]) -> Embedder:
-    """Rebuild what `save_embedder` wrote; its class must come from one of `packages`, those of loaded plugins."""
-    described = json.loads((folder / "embedder.json").read_text())
-    package = described["class"].partition(":")[0].partition(".")[0]
+    """Rebuild what `save_embedder` wrote; its class must come from one of `packages`, those of loaded plugins.
+
+    Raises ReidbenchError for another package, for something that is no Embedder, which is not called, and for files
+    that are something else.
+    """
+    with _rebuilding(folder, "embedder"):
+        described = json.loads((folder / "embedder.json").read_text())
+        kind = _embedder_class(str(described["class"]), packages)
+        pixels = described["spec"]["preprocess"]
+        arguments: dict[str, Any] = {
+            key: _rebuilt(value["backbone"], pixels, build)
+            if isinstance(value, dict) and "backbone" in value
+            else value
+            for key, value in described["spec"].items()
+        }
+        embedder = kind(**arguments)
+        embedder.load_state_dict(load_file(folder / "embedder.safetensors"))
+    return embedder
+
+
+def _embedder_class(name: str, packages: Mapping[str, str]) -> type[Embedder]:
+    package = name.partition(":")[0].partition(".")[0]
     if package not in packages:
-        raise ReidbenchError(f"embedder {described['class']} comes from {package}, which is no loaded plugin")
-    pixels = described["spec"]["preprocess"]
-    arguments = {
-        key: _rebuilt(value["backbone"], pixels, build) if isinstance(value, dict) and "backbone" in value else value
-        for key, value in described["spec"].items()
-    }
-    embedder = load_attribute(described["class"])(**arguments)
-    embedder.load_state_dict(load_file(folder / "embedder.safetensors"))
-    return embedder  # type: ignore[no-any-return]
+        raise ReidbenchError(f"embedder {shown(name)} comes from {shown(package)}, which is no loaded plugin")
+    found = load_attribute(name)
+    # A store from elsewhere may name any function of these packages, and some of them write files.
+    if not (isinstance(found, type) and issubclass(found, Embedder)):
+        raise ReidbenchError(f"embedder {shown(name)} is no Embedder")
+    return found
 
 
 def _rebuilt(described: dict[str, Any], pixels: Mapping[str, Any], build: BuildBackbone) -> Backbone:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .parallel import WHOLE, Share
+
 TRIES = 10  # rectangles that are tried for an erasure; most draws fit at the first
 
 
@@ -24,6 +26,10 @@ class Draws:
     top: np.ndarray
     left: np.ndarray
     box: np.ndarray
+
+    def part(self, part: slice) -> Draws:
+        """Those of some of the pictures."""
+        return Draws(self.flip[part], self.top[part], self.left[part], self.box[part])
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,14 @@ class Augment:
     erase_area: tuple[float, float] = (0.02, 0.4)
     erase_value: Sequence[float] = (0.0, 0.0, 0.0)
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A new batch; every image draws its own numbers, in a fixed order."""
-        images = self._flip(images, generator)
-        images = self._pad_and_crop(images, generator)
-        return self._erase(images, generator)
+    def __call__(self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE) -> torch.Tensor:
+        """A new batch; every image draws its own numbers, in a fixed order.
+
+        `images` are a `share` of a batch; numbers are drawn for all of it.
+        """
+        images = self._flip(images, generator, share)
+        images = self._pad_and_crop(images, generator, share)
+        return self._erase(images, generator, share)
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
         """The same choices beforehand, for pictures that are augmented one by one.
@@ -69,39 +78,44 @@ class Augment:
             chance[:, 0] < self.flip, (chance[:, 1] * span).astype(int), (chance[:, 2] * span).astype(int), box
         )
 
-    def _flip(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        flipped = torch.rand(len(images), generator=generator) < self.flip
+    def _flip(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
+        flipped = share.rand(len(images), generator=generator) < self.flip
         return torch.where(flipped[:, None, None, None], images.flip(3), images)
 
-    def _pad_and_crop(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _pad_and_crop(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
         if self.pad == 0:
             return images
         batch, channels, height, width = images.shape
         value = torch.tensor(tuple(self.pad_value)).view(1, channels, 1, 1)
         # Padding with zeros after subtracting the value, then adding it back, pads with the value.
         padded = F.pad(images - value, [self.pad] * 4) + value
-        top, left = (torch.randint(2 * self.pad + 1, (batch,), generator=generator) for _ in range(2))
+        top, left = (
+            share.of(torch.randint(2 * self.pad + 1, (share.whole(batch),), generator=generator)) for _ in range(2)
+        )
         rows = (top[:, None] + torch.arange(height))[:, None, :, None]
         columns = (left[:, None] + torch.arange(width))[:, None, None, :]
         index = torch.arange(batch)[:, None, None, None]
         return padded[index, torch.arange(channels)[None, :, None, None], rows, columns]
 
-    def _erase(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _erase(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
         if self.erase == 0:
             return images
         _, _, height, width = images.shape
         images = images.clone()
         value = torch.tensor(tuple(self.erase_value)).view(-1, 1, 1)
-        for image in images:
+        whole = share.whole(len(images))
+        own = share.part(whole)
+        for place in range(whole):
             if torch.rand((), generator=generator).item() >= self.erase:
                 continue
             for _ in range(100):  # most draws fit at the first try
-                share, aspect, y, x = torch.rand(4, generator=generator).tolist()
-                area = (self.erase_area[0] + share * (self.erase_area[1] - self.erase_area[0])) * height * width
+                covered, aspect, y, x = torch.rand(4, generator=generator).tolist()
+                area = (self.erase_area[0] + covered * (self.erase_area[1] - self.erase_area[0])) * height * width
                 ratio = 0.3 + aspect * (1 / 0.3 - 0.3)
                 tall, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
                 if tall < height and wide < width:
                     top, left = int(y * (height - tall + 1)), int(x * (width - wide + 1))
-                    image[:, top : top + tall, left : left + wide] = value
+                    if own.start <= place < own.stop:
+                        images[place - own.start, :, top : top + tall, left : left + wide] = value
                     break
         return images

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from .parallel import draw_apart, states_of_all, this_share
+
 DIGEST = hashlib.sha256().digest_size
 
 
 class TrainingCheckpoint:
-    """The checkpoint of one stage, in its scratch folder; `extra` is what the harness keeps in it."""
+    """The checkpoint of one stage, in its scratch folder; `extra` is what the harness keeps in it.
+
+    On several devices one file serves all: the first writes it, all read it, and it holds each one's generators.
+    """
 
     def __init__(
         self,
@@ -38,7 +44,11 @@ class TrainingCheckpoint:
         `state` holds objects with `state_dict` and `load_state_dict`, or `torch.Generator`s. The same names must
         be given after a restart. A checkpoint that is damaged or of other names is not used.
         """
+        if this_share().ranks > 1:
+            states_of_all(None)  # what the first rank was writing is written before another reads it
         first = self._restore(total, state)
+        if first == 0:
+            draw_apart()
         self.progress(first, total)
         for epoch in range(first, total):
             yield epoch
@@ -47,13 +57,18 @@ class TrainingCheckpoint:
             self.progress(epoch + 1, total)
 
     def _save(self, epoch: int, total: int, state: dict[str, Any]) -> None:
+        share = this_share()
+        randoms = states_of_all(_random_state()) if share.ranks > 1 else [_random_state()]
+        if share.rank > 0:
+            return
         buffer = io.BytesIO()
         content = {
             "epoch": epoch,
             "total": total,
             "state": {name: _get(item) for name, item in state.items()},
             "extra": self.extra.state_dict() if self.extra is not None else {},
-            "random": _random_state(),
+            "random": randoms[0],
+            "others": randoms[1:],
         }
         torch.save(content, buffer)
         payload = buffer.getvalue()
@@ -66,13 +81,17 @@ class TrainingCheckpoint:
 
     def _restore(self, total: int, state: dict[str, Any]) -> int:
         content = self._read()
+        share = this_share()
         if content is None or content["total"] != total or set(content["state"]) != set(state):
+            return 0
+        randoms = [content["random"], *content.get("others", [])]
+        if len(randoms) != share.ranks:
             return 0
         for name, item in state.items():
             _set(item, content["state"][name])
         if self.extra is not None:
             self.extra.load_state_dict(content["extra"])
-        _set_random_state(content["random"])
+        _set_random_state(randoms[share.rank])
         return int(content["epoch"])
 
     def _read(self) -> dict[str, Any] | None:
@@ -82,7 +101,10 @@ class TrainingCheckpoint:
             return None
         if hashlib.sha256(payload[DIGEST:]).digest() != payload[:DIGEST]:
             return None
-        content: dict[str, Any] = torch.load(io.BytesIO(payload[DIGEST:]), weights_only=True, map_location="cpu")
+        try:
+            content: dict[str, Any] = torch.load(io.BytesIO(payload[DIGEST:]), weights_only=True, map_location="cpu")
+        except pickle.UnpicklingError:  # somebody else's file: nothing of it was run, and training starts anew
+            return None
         return content
 
 
@@ -106,7 +128,9 @@ def _random_state() -> dict[str, Any]:
         "python": random.getstate(),
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        # One of several processes knows its own device only; asking the others' would take memory on them.
+        several = this_share().ranks > 1
+        state["cuda"] = [torch.cuda.get_rng_state()] if several else torch.cuda.get_rng_state_all()
     return state
 
 
@@ -116,7 +140,10 @@ def _set_random_state(state: dict[str, Any]) -> None:
     np.random.set_state((kind, words.numpy().astype(np.uint32), *rest))
     random.setstate(_as_tuple(state["python"]))
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        if this_share().ranks > 1:
+            torch.cuda.set_rng_state(state["cuda"][0])
+        else:
+            torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def _as_tuple(value: Any) -> Any:

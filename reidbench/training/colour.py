@@ -6,23 +6,30 @@ from collections.abc import Sequence
 
 import torch
 
+from .parallel import WHOLE, Share
+
 LUMA = (0.299, 0.587, 0.114)
 
 
 def colour_jitter(
-    images: torch.Tensor, amounts: Sequence[float], probability: float, generator: torch.Generator
+    images: torch.Tensor,
+    amounts: Sequence[float],
+    probability: float,
+    generator: torch.Generator,
+    share: Share = WHOLE,
+    groups: int = 1,
 ) -> torch.Tensor:
     """Brightness, contrast, saturation and hue in an order that each image draws (torchvision's ColorJitter).
 
     `amounts` are their largest relative changes, for hue the share of a full circle; with `probability` an image is
-    changed at all.
+    changed at all. `images` are a `share` of a batch, `groups` times over; numbers are drawn for all of it.
     """
     if probability == 0:
         return images
     count = len(images)
-    chosen = torch.rand(count, generator=generator) < probability
-    order = torch.rand(count, 4, generator=generator).argsort(1)
-    drawn = (2 * torch.rand(count, 4, generator=generator) - 1) * torch.tensor(amounts)
+    chosen = share.rand(count, generator=generator, groups=groups) < probability
+    order = share.rand(count, 4, generator=generator, groups=groups).argsort(1)
+    drawn = (2 * share.rand(count, 4, generator=generator, groups=groups) - 1) * torch.tensor(amounts)
     images = images.clone()
     for place in range(4):
         for kind, change in enumerate((_brightness, _contrast, _saturation, _hue)):

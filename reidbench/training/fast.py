@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from ..data.hidden import Images
-from ..data.images import HasImages, decode_image, load_pixels
+from ..data.images import MOST_PIXELS, HasImages, decode_image, load_pixels
 from ..errors import ReidbenchError
 from .augment import Augment, Draws
 from .embedder import Preprocess
+from .parallel import WHOLE, Share
 
 JPEG = b"\xff\xd8\xff"
 
@@ -45,8 +46,10 @@ def decode(data: bytes, name: str) -> np.ndarray:
     """Encoded bytes to uint8 [height, width, 3], RGB; what is no plain JPEG goes to Pillow. Raises DataError."""
     if data.startswith(JPEG):
         try:
-            pixels: np.ndarray = libraries()[1].decode_jpeg(data, colorspace="RGB")
-            return pixels
+            height, width, *_ = libraries()[1].decode_jpeg_header(data)
+            if height * width <= MOST_PIXELS:  # Pillow's reader names those that are larger
+                pixels: np.ndarray = libraries()[1].decode_jpeg(data, colorspace="RGB")
+                return pixels
         except ValueError:  # CMYK, or damaged: Pillow knows the one and names the other
             return decode_image(data, name)
     return decode_image(data, name)
@@ -111,13 +114,19 @@ class FastBatches:
         held = load_pixels(images, self.size, limit=limit, workers=workers, picture=read)
         self.picture = read if held is None else held.__getitem__
 
-    def batch(self, indices: np.ndarray, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Normalised pictures float32 [B, 3, H, W]; augmented when there is an Augment, by numbers of `generator`."""
+    def batch(
+        self, indices: np.ndarray, generator: torch.Generator | None = None, share: Share = WHOLE
+    ) -> torch.Tensor:
+        """Normalised pictures float32 [B, 3, H, W]; augmented when there is an Augment, by numbers of `generator`.
+
+        `indices` are a `share` of a batch; numbers are drawn for all of it.
+        """
         indices = np.asarray(indices)
         out = np.empty((len(indices), 3, *self.size), np.float32)
         draws = None
         if self.augment is not None:
-            draws = self.augment.draw(len(indices), self.size, generator or torch.Generator())
+            whole = share.whole(len(indices))
+            draws = self.augment.draw(whole, self.size, generator or torch.Generator()).part(share.part(whole))
 
         def one(row: int) -> None:
             picture = self.picture(int(indices[row]))

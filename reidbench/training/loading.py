@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.images import HasImages, load_pixels, resize
+from ..data.images import HasImages, load_pixels, memory_limit, resize
 from .augment import Augment
 from .embedder import Embedder, Preprocess
 from .fast import FastBatches, picture_reader
+from .parallel import WHOLE, this_share
 
 Fetch = Callable[[np.ndarray], torch.Tensor]
 
@@ -22,9 +23,11 @@ def image_source(
 ) -> Fetch:
     """A function from indices [B] to pixels uint8 [B, H, W, 3].
 
-    Keeps all decoded pictures when they fit into `limit` bytes (a quarter of the memory by default). `fast` decodes
-    and resizes with the extra `fast`: a grey level may differ from Pillow's.
+    Keeps all decoded pictures when they fit into `limit` bytes (by default a quarter of the memory, shared by the
+    stage's devices, which are processes of one machine). `fast` decodes and resizes with the extra `fast`: a grey
+    level may differ from Pillow's.
     """
+    limit = memory_limit() // this_share().ranks if limit is None else limit
     read = picture_reader(images, size) if fast else None
     pixels = load_pixels(images, size, limit=limit, workers=workers, picture=read)
     if pixels is not None:
@@ -46,6 +49,8 @@ def image_source(
 class Batches:
     """Normalised, augmented batches: (images [B, 3, H, W], indices [B]) for each index array of `sampler`.
 
+    On several devices each gets its share of every index array, augmented as one device would augment it; an `augment`
+    that is no Augment is given the whole batch for that.
     `fast` takes the way of `reidbench.training.fast`, with numbers of its own: say it in the key of what you train.
     """
 
@@ -63,7 +68,8 @@ class Batches:
         self.straight: FastBatches | None = None
         if fast:
             inside = augment if isinstance(augment, Augment) else None
-            self.straight = FastBatches(images, preprocess, inside, workers=workers)
+            limit = memory_limit() // this_share().ranks
+            self.straight = FastBatches(images, preprocess, inside, limit=limit, workers=workers)
             augment = None if inside is not None else augment
         else:
             self.fetch = image_source(images, (height, width), workers=workers)
@@ -73,14 +79,20 @@ class Batches:
         self.generator = generator if generator is not None else torch.Generator()
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for indices in self.sampler:
+        share = this_share()
+        for whole in self.sampler:
+            own = share.part(len(whole))
+            apart = self.augment is None or isinstance(self.augment, Augment)  # else it needs to see all of the batch
+            indices = whole[own] if apart else whole
             if self.straight is not None:
-                images = self.straight.batch(indices, self.generator)
+                images = self.straight.batch(indices, self.generator, share if apart else WHOLE)
             else:
                 images = self.preprocess.normalise(self.fetch(indices))
-            if self.augment is not None:
-                images = self.augment(images, self.generator)
-            yield images, torch.as_tensor(indices)
+            if isinstance(self.augment, Augment):
+                images = self.augment(images, self.generator, share)
+            elif self.augment is not None:
+                images = self.augment(images, self.generator)[own]
+            yield images, torch.as_tensor(whole[own])
 
 
 @torch.no_grad()

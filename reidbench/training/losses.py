@@ -17,8 +17,8 @@ class LabelSmoothingCrossEntropy(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """logits [B, C] and labels [B] to a scalar, the mean over B."""
-        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        """logits [B, C] and labels [B] to a scalar, the mean over B; in float32."""
+        return F.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
 
 
 def euclidean_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -46,8 +46,12 @@ class BatchHardTriplet(nn.Module):
         self.distances = distances
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """features [B, D], not normalised, and labels [B], of two or more identities, to a scalar."""
-        distances = self.distances(features, features)
+        """features [B, D], not normalised, and labels [B], of two or more identities, to a scalar.
+
+        In float32, also under autocast: distances are small differences of large squares.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            distances = self.distances(features.float(), features.float())
         same = labels[:, None] == labels[None]
         hardest_positive = distances.masked_fill(~same, -torch.inf).amax(1)
         hardest_negative = distances.masked_fill(same, torch.inf).amin(1)

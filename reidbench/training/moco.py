@@ -14,7 +14,8 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from .heads import Encoder
-from .splitnorm import split_batch_norm
+from .parallel import gather, this_share
+from .splitnorm import batch_norm_in_parts
 
 
 def stream(seed: int, name: str) -> torch.Generator:
@@ -49,8 +50,11 @@ class KeyQueue(nn.Module):
     def enqueue(self, keys: torch.Tensor) -> None:
         """Write keys [banks, B, D] over the oldest ones, around the end; of more than `size` the last ones stay.
 
-        The official code asserts that B divides the size, which UP-ReID's 800 and 65536 do not.
+        On several devices B is one share, and the keys of all are written, so that the queues stay equal. The official
+        code asserts that B divides the size, which UP-ReID's 800 and 65536 do not.
         """
+        if this_share().ranks > 1:
+            keys = gather(keys.transpose(0, 1)).transpose(0, 1)
         count = keys.shape[1]
         start = int(self.pointer)
         kept = min(count, self.size)
@@ -60,15 +64,16 @@ class KeyQueue(nn.Module):
 
 
 class MomentumEncoders(nn.Module):
-    """The online encoder f_q and its slow copy f_k, with shuffle-BN on one device.
+    """The online encoder f_q and its slow copy f_k, with shuffle-BN on one device or several.
 
     f_k has no gradient. Its parameters follow f_q's; its batch-norm statistics are its own. Both see batch norm in
-    `splits` parts; f_k also sees its images in another order, so that query and key share no statistics.
+    `splits` parts of the whole batch, which devices share out among them; f_k also sees its images in another order,
+    across devices, so that query and key share no statistics.
     """
 
     def __init__(self, encoder: Encoder, *, momentum: float, splits: int) -> None:
         super().__init__()
-        self.online = split_batch_norm(encoder, splits)
+        self.online = batch_norm_in_parts(encoder, splits)
         self.target = copy.deepcopy(self.online)
         self.target.requires_grad_(False)
         self.momentum = momentum
@@ -81,10 +86,15 @@ class MomentumEncoders(nn.Module):
 
     @torch.no_grad()
     def encode_keys(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Keys [B, D] of images [B, 3, H, W], encoded in a random order and put back into theirs."""
+        """Keys [B, D] of images [B, 3, H, W], encoded in a random order and put back into theirs.
+
+        The order is one of the whole batch: a device encodes images of all of them, with statistics of its own.
+        """
+        share = this_share()
+        images = gather(images)
         order = torch.randperm(len(images), generator=generator).to(images.device)
-        keys: torch.Tensor = self.target(images[order])
-        return keys[order.argsort()]
+        keys = gather(self.target(images[share.of(order)]))
+        return share.of(keys[order.argsort()])
 
 
 def info_nce(

@@ -11,14 +11,15 @@ from safetensors.torch import save_file
 
 from ..components import PretrainContext
 from ..contrastive import ContrastiveParams
-from ..errors import DataError, ReidbenchError
+from ..errors import DataError
 from .backbone import Backbone
 from .crops import row_overlap
 from .heads import Encoder, ProjectionHead
 from .heldout import hold_out, rank_1
 from .loading import image_source
 from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state, stream
-from .splitnorm import reestimate_batch_norm
+from .parallel import average, average_batch_norm, this_share
+from .splitnorm import part_batch_norm, reestimate_batch_norm, split_batch_norm
 from .views import ViewAugment
 
 MakeStep = Callable[[MomentumEncoders, ContrastiveParams, int], ContrastiveStep]
@@ -28,8 +29,9 @@ OVERLAP_ROWS = 4  # the patch rows of UP-ReID, for which the overlap of two view
 def pretrain(ctx: PretrainContext, make_step: MakeStep) -> Backbone:
     """Train what `make_step(encoders, params, seed)` gives on the pool and return the online backbone.
 
-    Every stream of random numbers is its own: order, first view, second view, and those of the step. Raises
-    DataError when the pool is smaller than a batch, ReidbenchError for more than one device.
+    Every stream of random numbers is its own: order, first view, second view, and those of the step. On several devices
+    `batch` is that of all together, and loss, keys and queue are those of one device. Raises DataError when the pool
+    is smaller than a batch, ReidbenchError when batch or splits cannot be divided among the devices.
     """
     run = _Run(ctx, make_step)
     run.train()
@@ -42,10 +44,10 @@ class _Run:
     def __init__(self, ctx: PretrainContext, make_step: MakeStep) -> None:
         if ctx.pool is None:
             raise DataError("a contrastive pretrainer needs a pool")
-        if ctx.fabric.world_size != 1:
-            raise ReidbenchError("contrastive pre-training runs on one device: set `devices: 1`")
         self.ctx = ctx
         self.params: ContrastiveParams = ctx.params
+        self.share = this_share()
+        self.own = self.share.part(self.params.batch)
         self.augment = ViewAugment(self.params)
         self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
         self.seen, self.held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
@@ -92,16 +94,21 @@ class _Run:
             for name, value in facts.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             steps += 1
-        return {**{name: total / steps for name, total in sums.items()}, "steps": float(steps)}
+        average_batch_norm(self.step.encoders)
+        means = {name: total / steps for name, total in sums.items()}
+        if self.share.ranks > 1:
+            told = average(torch.tensor(list(means.values()), dtype=torch.float64, device=self.ctx.fabric.device))
+            means = dict(zip(means, told.tolist(), strict=True))
+        return {**means, "steps": float(steps)}
 
     def _batches(self) -> Iterator[tuple[Views, torch.Tensor]]:
         """Views, and the mean overlap of equal rows; an incomplete last batch is dropped."""
         batch = self.params.batch
         order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
         for start in range(0, len(order) - batch + 1, batch):
-            images = self._pixels(order[start : start + batch])
-            first, first_boxes = self.augment(images, self.streams["first view"])
-            second, second_boxes = self.augment(images, self.streams["second view"])
+            images = self._pixels(order[start : start + batch][self.own])
+            first, first_boxes = self.augment(images, self.streams["first view"], self.share)
+            second, second_boxes = self.augment(images, self.streams["second view"], self.share)
             overlap = row_overlap(first_boxes, second_boxes, OVERLAP_ROWS).mean()
             yield Views(first, second, self.augment.normalise(images)), overlap
 
@@ -116,10 +123,12 @@ class _Run:
 
         Measured on the projection (`retrieval`) and on the backbone's vector (`retrieval_backbone`), with the same
         views every time and batch norm fitted to views; {} when nothing is held out. Chance is 1 / images.
+        On several devices the first measures for all.
         """
-        if len(self.held_out) < 2:
+        if len(self.held_out) < 2 or self.share.rank > 0:
             return {}
         encoder: Encoder = copy.deepcopy(self.step.encoders.online)
+        split_batch_norm(part_batch_norm(encoder), self.params.splits)  # alone, it sees whole batches
         views = stream(self.ctx.seed, "monitor")
         reestimate_batch_norm(encoder, (self.augment(images, views)[0] for images in self._clean(self.seen, 10)))
         encoder.eval()

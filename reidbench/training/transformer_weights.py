@@ -1,9 +1,9 @@
 """Transformer weights in and out: the checkpoints of DINO, TransReID-SSL, TransReID and ClusterContrast.
 
 Read strictly: after the containers and prefixes of these projects are taken off and their heads left out, names and
-shapes must be the backbone's, all of them. Their own loaders print or swallow what does not fit, and train on with
-a random stem. A pickle is read with `weights_only=True`, and of other things than tensors only `argparse.Namespace`
-(DINO's `args`) and numpy's numbers (ClusterContrast's `best_mAP`) are let through.
+shapes must be the backbone's, all of them, where their own loaders train on with a random stem. A pickle is read with
+`weights_only=True`, and of other things than tensors only `argparse.Namespace` (DINO's `args`) and numpy's numbers
+(ClusterContrast's `best_mAP`) are let through.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from ..data.names import shown
 from ..errors import ReidbenchError
 from .backbone import Backbone
-from .weights import LoadReport, State, describe
+from .weights import DEEPEST, LoadReport, State, describe, require_plain, unreadable
 
 POSITIONS = "pos_embed"
 Grid = tuple[int, int]  # rows and columns of patches
@@ -46,10 +47,9 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals(_plain_values()):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds for a file that is not theirs
-        kind = type(error).__name__
-        raise ReidbenchError(f"{file}: refused, for it holds more than tensors and plain values ({kind})") from None
+        raise unreadable(file, error) from None
     if not isinstance(content, dict):
-        raise ReidbenchError(f"{file}: holds a {type(content).__name__}, not tensors by name")
+        raise ReidbenchError(f"{shown(file)}: holds a {type(content).__name__}, not tensors by name")
     return content
 
 
@@ -63,12 +63,13 @@ def _plain_values() -> list[Any]:
 def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, ...]]:
     """Whose layout it is, the backbone's tensors by flat names, and the names that were left out.
 
-    Of DINO's full checkpoint this is the teacher. Raises ReidbenchError if two tensors get one name.
+    Of DINO's full checkpoint this is the teacher. Raises ReidbenchError if two tensors get one name, or one is no
+    plain array.
     """
     layout = "dino" if "teacher" in content else "cluster-contrast" if "state_dict" in content else ""
     inner: Mapping[str, Any] = content
-    while found := next((inner[key] for key in _CONTAINERS if isinstance(inner.get(key), Mapping)), None):
-        inner = found
+    for _ in range(DEEPEST):  # a container may hold itself
+        inner = next((inner[key] for key in _CONTAINERS if isinstance(inner.get(key), Mapping)), inner)
     state: State = {}
     beside: list[str] = []
     for name, value in inner.items():
@@ -78,15 +79,17 @@ def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, .
         if _BESIDE.match(flat):
             beside.append(str(name))
         elif flat in state:
-            raise ReidbenchError(f"the weights name {flat} twice, under different prefixes")
+            raise ReidbenchError(f"the weights name {shown(flat)} twice, under different prefixes")
         else:
             state[flat] = value
     plain = "transreid" if any(str(name).removeprefix("module.").startswith("base.") for name in inner) else "converted"
+    require_plain("the weights", state)
     return layout or plain, state, tuple(beside)
 
 
 def _flat(name: str) -> str:
-    while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
+    for _ in range(DEEPEST):
+        prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
         name = name.removeprefix(prefix)
     return name
 
@@ -150,6 +153,8 @@ def _fitted(
     positions: torch.Tensor, expected: torch.Tensor, backbone: Backbone, source: Grid | None, hw_ratio: int | None
 ) -> torch.Tensor:
     """The file's positions on the backbone's grid."""
+    if positions.ndim != 3 or positions.shape[0] != 1 or positions.shape[1] < 2:
+        raise ReidbenchError(f"positions must have the shape [1, 1 + patches, dim], not {list(positions.shape)}")
     if source is not None and hw_ratio is not None:
         raise ReidbenchError("give source_grid or hw_ratio, not both")
     if hw_ratio is not None:
@@ -170,13 +175,13 @@ def _differences(state: State, expected: Mapping[str, torch.Tensor]) -> list[str
     unexpected = [name for name in state if name not in expected]
     reshaped = [name for name in expected if name in state and state[name].shape != expected[name].shape]
     wrong = [
-        f"{len(names)} {kind}, first {names[0]}"
+        f"{len(names)} {kind}, first {shown(names[0])}"
         for names, kind in ((missing, "missing"), (unexpected, "unexpected"))
         if names
     ]
     if reshaped:
         theirs, ours = (list(tensors[reshaped[0]].shape) for tensors in (state, expected))
-        wrong.append(f"{len(reshaped)} of another shape, first {reshaped[0]}, {theirs} for {ours}")
+        wrong.append(f"{len(reshaped)} of another shape, first {shown(reshaped[0])}, {theirs} for {ours}")
     if wrong and _stem(state) != _stem(expected):
         wrong.append(f"the file's stem is {_stem(state)}, the backbone's is {_stem(expected)}")
     return wrong
@@ -195,7 +200,8 @@ def read_head(content: Mapping[str, Any], network: str = "teacher") -> State:
     `network` is teacher or student. Raises ReidbenchError if the checkpoint has no such head.
     """
     state = content.get(network)
-    heads = {_flat(name): tensor for name, tensor in state.items()} if isinstance(state, Mapping) else {}
+    tensors = state.items() if isinstance(state, Mapping) else ()
+    heads = {_flat(str(name)): tensor for name, tensor in tensors if isinstance(tensor, torch.Tensor)}
     found = {name.removeprefix("head."): tensor for name, tensor in heads.items() if name.startswith("head.")}
     if not found:
         raise ReidbenchError(f"the checkpoint has no head of a {network}: only DINO's full checkpoints have")

@@ -1,4 +1,4 @@
-"""A step of optimisers under the precision that the matrix file asks for."""
+"""A step of optimisers under the precision that the matrix file asks for, on as many devices."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any
 
 import torch
 
+from .parallel import average_gradients
+
 
 class Update:
     """Optimisers that step together through a Lightning Fabric.
 
     Networks run inside `with update.precision():`, which computes in bfloat16 or float16 where the fabric says so;
-    losses are computed outside it, on features turned to float32.
+    losses are computed outside it, on features turned to float32. On several devices the gradients of all are averaged:
+    a loss is the mean over this device's share of the batch, or one of the whole batch (`reidbench.training.gather`).
     """
 
     def __init__(self, fabric: Any, *optimisers: torch.optim.Optimizer) -> None:
@@ -25,10 +28,13 @@ class Update:
         return context
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Gradients of `loss` alone; float16's are scaled until the step."""
+        """Gradients of `loss` alone, averaged over devices; float16's are scaled until the step."""
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         self.fabric.backward(loss)
+        average_gradients(
+            weight for optimiser in self.optimisers for group in optimiser.param_groups for weight in group["params"]
+        )
 
     def step(self) -> None:
         """Each optimiser steps once."""

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..data.names import shown
 from ..errors import ReidbenchError
 from .backbone import Backbone
 
 ENOUGH = 0.9  # of the backbone's tensors; a checkpoint whose names nobody knew matches none, and trains from scratch
+DEEPEST = 8  # containers within each other; one may hold itself
 COUNTER = "num_batches_tracked"  # older checkpoints have none, and nothing depends on it
 State = dict[str, torch.Tensor]
 Pairs = tuple[tuple[str, str], ...]
@@ -113,7 +115,7 @@ class LoadReport:
 def read_state(file: Path) -> State:
     """The tensors of a checkpoint by name, out of their container, without `module.`.
 
-    Raises ReidbenchError for what is no checkpoint, or a pickle that would run code.
+    Raises ReidbenchError for what is no checkpoint, a pickle that would run code, and tensors that are no plain arrays.
     """
     try:
         if file.suffix == ".safetensors":
@@ -121,15 +123,38 @@ def read_state(file: Path) -> State:
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds for a file that is not theirs
-        kind = type(error).__name__
-        raise ReidbenchError(f"{file}: refused, for it holds more than tensors and plain values ({kind})") from None
-    while isinstance(content, dict):
-        inner = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), None)
+        raise unreadable(file, error) from None
+    for _ in range(DEEPEST):
+        inner = _inner(content)
         if inner is None:
             break
         content = inner
     tensors = content.items() if isinstance(content, dict) else ()
-    return {str(name).removeprefix("module."): value for name, value in tensors if isinstance(value, torch.Tensor)}
+    state = {str(name).removeprefix("module."): value for name, value in tensors if isinstance(value, torch.Tensor)}
+    require_plain(file, state)
+    return state
+
+
+def _inner(content: Any) -> dict[Any, Any] | None:
+    held = [content.get(key) for key in ("state_dict", "model")] if isinstance(content, dict) else []
+    return next((inner for inner in held if isinstance(inner, dict)), None)
+
+
+def unreadable(file: Path, error: Exception) -> ReidbenchError:
+    """The sentence about a file that could not be loaded."""
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        return ReidbenchError(f"{shown(file)}: cannot be read: {error.strerror}")
+    kind = type(error).__name__
+    return ReidbenchError(f"{shown(file)}: refused, for it holds more than tensors and plain values ({kind})")
+
+
+def require_plain(file: str | Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise ReidbenchError unless all tensors are plain arrays of real numbers that can be copied into a network."""
+    for name, tensor in state.items():
+        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        if not plain or tensor.is_complex():
+            kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}".replace("torch.", "")
+            raise ReidbenchError(f"{shown(file)}: {shown(name)} is no plain array of real numbers ({kind})")
 
 
 def load_weights(backbone: Backbone, state: State, *, layout: str = "auto", where: str = "weights") -> LoadReport:
@@ -151,7 +176,7 @@ def load_weights(backbone: Backbone, state: State, *, layout: str = "auto", wher
         tuple(name for name in state if name not in used),
     )
     if report.share < ENOUGH:
-        examples = f"missing {report.missing[0]}; the file has {', '.join(list(state)[:2]) or 'no tensors'}"
+        examples = f"missing {report.missing[0]}; the file has {', '.join(map(shown, list(state)[:2])) or 'no tensors'}"
         raise ReidbenchError(f"{where}: too little of it fits the backbone; {report} ({examples})")
     backbone.load_state_dict(found, strict=False)
     return report

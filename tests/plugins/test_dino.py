@@ -22,6 +22,7 @@ from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, stream
 from reidbench.training.droppath import drop_path_rates
 from reidbench.training.heldout import hold_out, rank_1
+from reidbench.training.parallel import Share
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_baseline.transformer_params import ViTTinyParams
@@ -575,14 +576,12 @@ def test_without_local_views(pool: HiddenSplit, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_trained_says_so(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lightning_fabric import Fabric
-
     with pytest.raises(DataError, match="26 pool images to learn from, fewer than one batch of 64"):
         started(pool, tmp_path, batch=64)
     with pytest.raises(DataError, match="needs a pool"):
         Run(context(None, tmp_path)[0])
-    monkeypatch.setattr(Fabric, "world_size", property(lambda self: 2))
-    with pytest.raises(ReidbenchError, match="one device"):
+    monkeypatch.setattr("reidbench_transreid_ssl.dino.this_share", lambda: Share(1, 3))
+    with pytest.raises(ReidbenchError, match="a batch of 8 cannot be divided among 3 devices"):
         started(pool, tmp_path)
 
 

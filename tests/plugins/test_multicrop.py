@@ -18,7 +18,8 @@ from torch.nn.functional import interpolate
 from reidbench.stages import limited_threads
 from reidbench.training import stream
 from reidbench.training.crops import CropShape, draw_boxes
-from reidbench_transreid_ssl.multicrop import MultiCrop, bicubic, crop, crop_ratio, gauss, solarise
+from reidbench.training.parallel import WHOLE
+from reidbench_transreid_ssl.multicrop import MultiCrop, _Part, bicubic, crop, crop_ratio, gauss, solarise
 from reidbench_transreid_ssl.params import DinoParams
 
 NO_COLOUR: dict[str, Any] = {
@@ -228,7 +229,7 @@ def test_blur_is_in_pixels_of_the_image() -> None:
     point = torch.zeros(1, 3, 33, 33)
     point[..., 16, 16] = 1
     params = DinoParams(**{**NO_COLOUR, "blur": (1.0, 0.0, 1.0), "blur_sigma": (2.0, 2.0)})
-    blurred = MultiCrop(params, (256, 128))._blur(point, torch.ones(1), stream(0, "b"))
+    blurred = MultiCrop(params, (256, 128))._blur(point, torch.ones(1), _Part(stream(0, "b"), WHOLE, 1))
     columns = blurred[0, 0].sum(0)
     variance = float((columns * (torch.arange(33) - 16.0).square()).sum())
     assert variance == pytest.approx(4.0, abs=0.01)

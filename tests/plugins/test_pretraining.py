@@ -23,6 +23,7 @@ from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, write_weights
 from reidbench.training.artifacts import load_backbone, save_backbone
 from reidbench.training.heldout import hold_out, rank_1
+from reidbench.training.parallel import Share
 from reidbench.training.pretraining import _Run
 from reidbench_baseline import moco
 from reidbench_baseline.params import MocoParams, TinyParams, WeightsParams
@@ -267,12 +268,12 @@ def test_components_say_what_they_need(registry: plugins.Registry) -> None:
     assert MocoParams().std == LUP_STD
 
 
-def test_more_than_one_device_is_refused(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lightning_fabric import Fabric
-
+def test_a_batch_for_other_devices_is_refused(
+    pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ctx, _ = context(pool, MocoParams(**SMALL), tmp_path / "a")
-    monkeypatch.setattr(Fabric, "world_size", property(lambda self: 2))
-    with pytest.raises(ReidbenchError, match="one device"):
+    monkeypatch.setattr("reidbench.training.pretraining.this_share", lambda: Share(1, 3))
+    with pytest.raises(ReidbenchError, match="a batch of 8 cannot be divided among 3 devices"):
         moco.pretrain(ctx)
 
 

@@ -1,0 +1,145 @@
+"""GCL (Chen et al., CVPR 2021): joint generative and contrastive learning, and providers of body structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, Paper, hookimpl
+
+from .hmr_params import HMRParams, HMRTrainingParams, HMRWeightsParams
+from .params import GCLParams, OracleParams, RealParams
+from .provider_params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
+
+GCL = Paper(
+    title="Joint Generative and Contrastive Learning for Unsupervised Person Re-identification",
+    venue="CVPR 2021",
+    url="https://arxiv.org/abs/2012.09071",
+    code="https://github.com/chenhao2345/GCL",
+    code_licence="MIT, but the generator's files carry CC BY-NC-SA 4.0: nothing of them was used",
+    deviations=(
+        "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
+        "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
+        "the joint stage goes on from the end of the warm-up; the released scripts resume from iteration 30,000",
+        "generator and discriminator keep their learning rate; so they do in the released code on torch 1.4 or newer",
+        "images with fewer than K negatives take all of them; the released code fails",
+        "structure comes from any provider; the authors' from HMR with SMPL",
+    ),
+    published={
+        "Market-1501, fully unsupervised, mAP/R1, the best of the paper's first stages": "66.8/87.3",
+        "DukeMTMC-reID, likewise": "62.8/82.9",
+        "MSMT17, likewise": "21.3/45.7",
+    },
+)
+HMR = Paper(
+    title="End-to-end Recovery of Human Shape and Pose",
+    venue="CVPR 2018",
+    url="https://arxiv.org/abs/1712.06584",
+    code="https://github.com/akanazawa/hmr",
+    code_licence="MIT; it needs SMPL, whose licence is non-commercial: nothing of either was used",
+    deviations=(
+        "the body is an open humanoid, not SMPL; the network is taught by rendered persons whose truth is known",
+        "a fourth camera number tells how much wider boxes were drawn; rotations are two columns, not axis-angle",
+        "no adversarial prior: shape numbers and turns against rest are kept small instead",
+        "a body turns about its own vertical axis, not the camera's: seen from above it would lean over",
+    ),
+)
+SOURCE_FREE = frozenset({"source-free"})
+TRUTH = frozenset({"truth"})
+# How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
+CHECK = {
+    "gcl": "reidbench_gcl.trial:gcl",
+    "gcl-oracle": {"rho": 0.05},
+    "gcl-contrast": {"rho": 0.05},
+    "hmr": "reidbench_gcl.trial:hmr",
+    "hmr-training": {"backbone": "small"},
+    "hmr-weights": "reidbench_gcl.trial:weights",
+    "anny": "reidbench_gcl.trial:anny",
+}
+
+
+@hookimpl
+def reidbench_adapters() -> Iterator[Component]:
+    """GCL, and the two arms that it must be read against."""
+    yield Component(
+        "gcl",
+        "reidbench_gcl.adapt:adapt",
+        GCLParams,
+        summary="GCL: a generator turns every person, and images and their new views are contrasted with a memory",
+        provides=SOURCE_FREE,
+        paper=GCL,
+    )
+    yield Component(
+        "gcl-oracle",
+        "reidbench_gcl.adapt:oracle",
+        OracleParams,
+        summary="GCL's contrast with the renderer's true views in place of generated ones: an upper bound",
+        provides=SOURCE_FREE,
+        uses=TRUTH,
+        paper=GCL,
+    )
+    yield Component(
+        "gcl-contrast",
+        "reidbench_gcl.adapt:contrast",
+        RealParams,
+        summary="GCL's contrast of the real images alone, without any second view: the control",
+        provides=SOURCE_FREE,
+        paper=GCL,
+    )
+
+
+@hookimpl
+def reidbench_preparers() -> Iterator[Component]:
+    """Where the body's form at every turn comes from."""
+    yield Component(
+        "synthetic-structure",
+        "reidbench_gcl.providers:synthetic_structure",
+        SyntheticStructureParams,
+        summary="body structure as the renderer of the images knows it: no error",
+        uses=TRUTH,
+    )
+    yield Component(
+        "gcl-release",
+        "reidbench_gcl.providers:gcl_release",
+        ReleaseParams,
+        summary="body structure from a folder of the authors' rendered meshes",
+    )
+    yield Component(
+        "mesh",
+        "reidbench_gcl.providers:mesh",
+        MeshParams,
+        summary="body structure rendered from a mesh file of each image",
+    )
+    yield Component(
+        "smpl",
+        "reidbench_gcl.providers:smpl",
+        SmplParams,
+        summary="body structure rendered from a SMPL model file and parameters of each image",
+    )
+    yield Component(
+        "anny",
+        "reidbench_gcl.providers:anny",
+        AnnyParams,
+        summary="body structure rendered from the open body model Anny",
+    )
+    yield Component(
+        "hmr-training",
+        "reidbench_gcl.hmr_training:prepare",
+        HMRTrainingParams,
+        summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
+        uses=TRUTH,
+        paper=HMR,
+    )
+    yield Component(
+        "hmr",
+        "reidbench_gcl.hmr:prepare",
+        HMRParams,
+        summary="structure maps of bodies that a regressor sees in the pictures; it is trained on the task's pool",
+        paper=HMR,
+    )
+    yield Component(
+        "hmr-weights",
+        "reidbench_gcl.hmr:prepare_with_weights",
+        HMRWeightsParams,
+        summary="structure maps of bodies that a user's own weights of the regressor see in the pictures",
+        paper=HMR,
+    )

@@ -1,0 +1,36 @@
+"""The adapters gcl, gcl-oracle and gcl-contrast (Chen et al., CVPR 2021): one loop, and what second views it has."""
+
+from __future__ import annotations
+
+from reidbench.components import AdaptContext
+from reidbench.training import Embedder
+
+from .contrast import RealArm
+from .joint import JointArm
+from .oracle import OracleArm
+
+
+def adapt(ctx: AdaptContext) -> Embedder:
+    """Joint generative and contrastive learning; the answer is the identity encoder alone, the start's own class.
+
+    Raises ReidbenchError without a start, and DataError for structure that does not belong to the target.
+    """
+    arm = JointArm(ctx)
+    arm.train()
+    arm.write_pictures()
+    return arm.embedder
+
+
+def oracle(ctx: AdaptContext) -> Embedder:
+    """The same contrast with the renderer's true views: what a perfect generator would give. Needs `ctx.truth`."""
+    arm = OracleArm(ctx)
+    arm.train()
+    arm.write_pictures()
+    return arm.embedder
+
+
+def contrast(ctx: AdaptContext) -> Embedder:
+    """The contrast of the images alone, with as many steps of the encoder."""
+    arm = RealArm(ctx)
+    arm.train()
+    return arm.embedder

@@ -1,0 +1,113 @@
+"""The memory bank: one row per image, what it is clustered by, and who is drawn from it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench.metrics import dbscan, jaccard_graph
+
+RADIUS = 1 - 1e-6  # pairs without a common neighbour are at 1, and not stored
+OUTLIER = -1
+
+
+class MemoryBank(nn.Module):
+    """rows [N, D] of unit length, one for each training image, and the pseudo label [N] of each, -1 for outliers.
+
+    Only original images enter it, never generated ones (Chen et al., CVPR 2021, released code).
+    """
+
+    rows: torch.Tensor
+    labels: torch.Tensor
+
+    def __init__(self, count: int, dim: int, alpha: float) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.register_buffer("rows", torch.zeros(count, dim))
+        self.register_buffer("labels", torch.full((count,), OUTLIER))
+
+    @torch.no_grad()
+    def fill(self, features: torch.Tensor) -> None:
+        """All rows anew, from features [N, D] of any length."""
+        self.rows.copy_(F.normalize(features.float(), dim=1))
+
+    @torch.no_grad()
+    def update(self, indices: torch.Tensor, features: torch.Tensor) -> None:
+        """M[i] <- normalise(alpha M[i] + (1 - alpha) f), f [B, D] brought to unit length; all other rows stay."""
+        unit = F.normalize(features.float(), dim=1)
+        self.rows[indices] = F.normalize(self.alpha * self.rows[indices] + (1 - self.alpha) * unit, dim=1)
+
+    def relabel(self, *, k1: int, k2: int, rho: float, min_samples: int) -> float:
+        """New pseudo labels from the rows alone, no network asked; returns the eps of this clustering."""
+        labels, eps = cluster_rows(self.rows.cpu().numpy(), k1, k2, rho, min_samples)
+        self.labels.copy_(torch.from_numpy(labels))
+        return eps
+
+
+def cluster_rows(rows: np.ndarray, k1: int, k2: int, rho: float, min_samples: int) -> tuple[np.ndarray, float]:
+    """([N] labels, -1 for outliers; eps): DBSCAN on Jaccard distances, with an eps that follows from them."""
+    graph = jaccard_graph(rows, k1, k2, RADIUS)
+    eps = adaptive_eps(graph, rho)
+    return dbscan(graph, eps, min_samples), eps
+
+
+def adaptive_eps(graph: Any, rho: float, far: float = 1.0) -> float:
+    """Mean of the smallest round(rho n) of all n distances above 0 between two rows, at least of the smallest one.
+
+    graph: [N, N] CSR of symmetric distances; pairs that are not stored lie at `far` and count among the n.
+    """
+    from scipy.sparse import triu
+
+    stored = triu(graph, 1).tocoo().data
+    rows = graph.shape[0]
+    apart = np.sort(stored[stored > 0].astype(np.float64))
+    unstored = rows * (rows - 1) // 2 - len(stored)
+    wanted = max(1, round(rho * (len(apart) + unstored)))
+    nearest = apart[:wanted]
+    return float((nearest.sum() + far * (wanted - len(nearest))) / wanted)
+
+
+class Pairs(NamedTuple):
+    """Whom a batch is compared with. mate, view_mate: [B] rows of the same cluster, drawn apart from each other.
+
+    others: [B, K'] rows of other clusters and outliers, K' at most K; valid: [B, K'] false where one has fewer.
+    """
+
+    mate: torch.Tensor
+    view_mate: torch.Tensor
+    others: torch.Tensor
+    valid: torch.Tensor
+
+
+def draw_pairs(labels: torch.Tensor, indices: torch.Tensor, negatives: int, draws: dict[str, torch.Generator]) -> Pairs:
+    """Positives and negatives of the images [B] among rows with labels [N]; all on the CPU.
+
+    `draws` holds the generators "mates", "view mates" and "negatives". Raises ValueError for an outlier in the batch.
+    """
+    anchors = labels[indices]
+    if (anchors == OUTLIER).any():
+        raise ValueError("an outlier has no cluster, so it cannot be in a batch")
+    same = labels[None] == anchors[:, None]
+    mate, view_mate = (
+        torch.multinomial(same.float(), 1, generator=draws[name])[:, 0] for name in ("mates", "view mates")
+    )
+    return Pairs(mate, view_mate, *draw_negatives(~same, negatives, draws["negatives"]))
+
+
+def draw_negatives(allowed: torch.Tensor, most: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """(columns [B, K'], valid [B, K']): up to `most` random columns of each row of allowed [B, N]; all where fewer.
+
+    K' is the largest number that a row has, at least 1; shorter rows end in columns that are not valid.
+    """
+    counts = allowed.sum(1).clamp_max(most)
+    width = max(1, int(counts.max()))
+    if int(allowed.sum(1).max()) <= most:
+        columns = (~allowed).long().argsort(dim=1, stable=True)[:, :width]
+    else:
+        chance = torch.rand(allowed.shape, generator=generator).masked_fill(~allowed, 2.0)
+        columns = chance.topk(width, dim=1, largest=False).indices
+    return columns, torch.arange(width)[None] < counts[:, None]

@@ -1,0 +1,110 @@
+"""Where a person's joints are, in space and in the picture: what a body regressor is taught by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from .arrays import Floats
+from .figure import MIDDLE, flatten, frame, look
+from .identity import Identity
+from .mesh import Bone, Mesh, Part, Skeleton
+from .moment import Moment
+from .pose import skeleton
+
+
+class Joint(IntEnum):
+    """Rows of `Body.joints`. LEFT is towards negative x of the person, as in `mesh.Bone`: left for a viewer in front.
+
+    NECK is its foot, HEAD the middle of the head.
+    """
+
+    PELVIS = 0
+    NECK = 1
+    HEAD = 2
+    LEFT_HIP = 3
+    LEFT_KNEE = 4
+    LEFT_ANKLE = 5
+    LEFT_SHOULDER = 6
+    LEFT_ELBOW = 7
+    LEFT_WRIST = 8
+    RIGHT_HIP = 9
+    RIGHT_KNEE = 10
+    RIGHT_ANKLE = 11
+    RIGHT_SHOULDER = 12
+    RIGHT_ELBOW = 13
+    RIGHT_WRIST = 14
+
+
+@dataclass(frozen=True)
+class Body:
+    """What the renderer knows of a person in a picture.
+
+    `joints` [15,3] lie in the camera's frame, the pelvis at 0: x to the right, y up, z to the viewer, after yaw and
+    pitch, in heights of this person. `joints2d` [15,2] are fractions of the picture, x to the right and y down, also
+    outside of it or behind an occluder. `yaw` 0 shows the front, `pitch` is how far the camera looks down; radians.
+    `girths` [6], in heights of this person, are the largest half-widths of the dressed trunk, of the hips, of the
+    trunk's depth, of a thigh and an upper arm, and half the head's height.
+    """
+
+    joints: Floats
+    joints2d: Floats
+    yaw: float
+    pitch: float
+    girths: Floats
+
+
+def find_body(person: Identity, mesh: Mesh, moment: Moment, pitch: float, shape: tuple[int, int]) -> Body:
+    """The body at a moment, before a camera that looks down by `pitch`; `shape` = (height, width) of its picture."""
+    height, width = shape
+    bones = skeleton(person, moment.pose)
+    shift = np.array([0.0, MIDDLE, 0.0])
+    seen = look(_positions(person, bones) - shift, moment.yaw, pitch)
+    outline = flatten(look(mesh.posed(bones)[0] - shift, moment.yaw, pitch))
+    box = outline.min(0), outline.max(0)
+    return Body(
+        joints=(seen - seen[Joint.PELVIS]) / person.build.height,
+        joints2d=frame(flatten(seen), box, moment.framing, height, width) / (width, height),
+        yaw=moment.yaw,
+        pitch=pitch,
+        girths=_girths(mesh) / person.build.height,
+    )
+
+
+def _positions(person: Identity, bones: Skeleton) -> Floats:
+    """The joints [15,3] in the person's frame: most are where a bone begins, some where one ends."""
+    build = person.build
+    points = np.empty((len(Joint), 3))
+    points[Joint.PELVIS] = bones.origins[Bone.ROOT]
+    points[Joint.NECK] = _along(bones, Bone.SPINE, build.shoulder_height - build.hip_height)
+    points[Joint.HEAD] = bones.origins[Bone.HEAD]
+    for hip, thigh, arm in (
+        (Joint.LEFT_HIP, Bone.LEFT_THIGH, Bone.LEFT_UPPER_ARM),
+        (Joint.RIGHT_HIP, Bone.RIGHT_THIGH, Bone.RIGHT_UPPER_ARM),
+    ):
+        shin, forearm = Bone(thigh + 1), Bone(arm + 1)
+        points[hip : hip + 2] = bones.origins[[thigh, shin]]
+        points[hip + 2] = _along(bones, shin, -build.shin)
+        points[hip + 3 : hip + 5] = bones.origins[[arm, forearm]]
+        points[hip + 5] = _along(bones, forearm, -build.forearm)
+    return points
+
+
+def _along(bones: Skeleton, bone: Bone, distance: float) -> Floats:
+    """The point at `distance` up a bone's axis."""
+    place: Floats = bones.origins[bone] + distance * bones.rotations[bone][:, 1]
+    return place
+
+
+def _girths(mesh: Mesh) -> Floats:
+    """Largest coordinates of pieces in their bones' frames: what is drawn, clothes included."""
+    measured = (
+        (Part.TORSO, 0), (Part.PELVIS, 0), (Part.TORSO, 2), (Part.THIGH, 0), (Part.UPPER_ARM, 0), (Part.HEAD, 1),
+    )  # fmt: skip
+    girths = np.empty(len(measured))
+    for number, (part, axis) in enumerate(measured):
+        corners = np.unique(mesh.faces[mesh.parts == part])
+        girths[number] = mesh.vertices[corners, axis].max()
+    return girths

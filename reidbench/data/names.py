@@ -1,0 +1,20 @@
+"""Names of files in sentences: whoever made the files chose them, and a terminal obeys some."""
+
+from __future__ import annotations
+
+import os
+
+LONGEST = 300
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    """A path or name for a message: what a terminal would obey made visible, the middle of a long one left out."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in os.fspath(name))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
+
+
+def stays_inside(path: object) -> bool:
+    """Whether a path, taken from a folder, cannot leave it: text, relative, without `..` and null characters."""
+    if not isinstance(path, str) or not path or path.startswith("/") or "\0" in path:
+        return False
+    return ".." not in path or ".." not in path.split("/")

@@ -1,0 +1,150 @@
+"""A plugin that raises, hangs, leaks, crashes or leaves: its row says what happened, and the others are as ever."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reidbench import executors
+from reidbench.claims import process_start
+from reidbench.errors import ReidbenchError
+from reidbench.executors import limits
+from reidbench.executors.limits import GIB, Limits, family
+
+EXPECTED = {
+    "error": "ValueError: it ",
+    "nan_features": "features that are no numbers, first for query/",
+    "interrupt": "",  # whatever is said, the row has failed
+    "leave_quietly": "the worker ended with exit code 0 and said nothing",
+    "leave": "the worker ended with exit code 9 and said nothing",
+    "crash": "the worker was killed by SIGSEGV",
+    "unknown_signal": "the worker was killed by ",
+    "child_that_stays": "the worker ended with exit code 7 and said nothing",
+    "half_a_line": "the worker was killed by SIGKILL",
+}
+
+
+def methods(*faults: str) -> str:
+    rows = ", ".join(f"{fault}: {{finetune: {{use: faulty, fault: {fault}}}}}" for fault in faults)
+    return f"{{good: {{finetune: faulty}}, {rows}}}"
+
+
+def check(bench: Any, store: Any, expected: dict[str, str]) -> None:
+    """Each fault is a row with its reason, and the good row has its numbers."""
+    rows = bench.rows(store)
+    assert rows["good"][0] == "ok"
+    for fault, reason in expected.items():
+        status, error = rows[fault]
+        assert (status, reason in error) == ("blocked", True), (fault, status, error)
+        assert error
+        assert error.isprintable()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, or does within a moment."""
+    for _ in range(200):
+        if process_start(pid) is None:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_some_faults(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
+    store = bench.folder / "store"
+    bench.matrix("{good: {finetune: faulty}}")
+    bench.run(store)
+    faults = {fault: EXPECTED[fault] for fault in ("crash", "child_that_stays")}
+    faults["leak"] = "used more than its limit of 2 GiB"
+    bench.matrix(methods(*faults))
+    bench.run(store, executors.Processes(2, memory_limit=2))
+    check(bench, store, faults)
+    (child,) = [int(line.split()[1]) for line in bench.log.read_text().splitlines() if line.startswith("child")]
+    assert gone(child)
+    bench.matrix(methods("sleep"))
+    bench.run(store, executors.Processes(2, time_limit=3))
+    check(bench, store, {"sleep": "ran longer than its limit of 3 s"})
+    assert not watch.workers(store)
+    figure(f"bad plugins, a sample: {len(faults) + 1} faults, each a row with its reason")
+
+
+@pytest.mark.slow
+def test_every_fault(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
+    bench.matrix("{good: {finetune: faulty}}")
+    bench.run(bench.folder / "whole")
+    good = [line for line in bench.table(bench.folder / "whole").splitlines() if line.startswith("good")]
+    store = bench.folder / "store"
+    bench.matrix(methods(*EXPECTED, "thread_that_stays", "leak", "leak_in_a_child"))
+    bench.run(store, executors.Processes(2, memory_limit=2))
+    leaks = dict.fromkeys(["leak", "leak_in_a_child"], "used more than its limit of 2 GiB")
+    check(bench, store, EXPECTED | leaks)
+    assert bench.rows(store)["thread_that_stays"][0] == "ok"
+    assert [line for line in bench.table(store).splitlines() if line.startswith("good")] == good
+    hangs = ("sleep", "hang_in_c")
+    bench.matrix(methods(*hangs))
+    bench.run(store, executors.Processes(2, time_limit=6))
+    check(bench, store, dict.fromkeys(hangs, "ran longer than its limit of 6 s"))
+    assert not watch.workers(store)
+    watch.whole(store)
+    count = len(EXPECTED) + len(leaks) + len(hangs) + 1
+    figure(f"bad plugins: {count} faults, each a row with its reason; the good row's bytes are the same")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_metric_that_is_no_number_is_a_failed_row(bench: Any, value: str) -> None:
+    bench.matrix("{none: {finetune: none}}", evaluate=f"{{use: faulty-score, value: '{value}'}}")
+    bench.run(bench.folder / "store")
+    ((status, error),) = bench.rows(bench.folder / "store").values()
+    assert status == "failed"
+    assert "evaluator faulty-score gave no number for mAP" in error
+
+
+# ---------------------------------------------------------------------- the limits themselves
+def test_a_family_is_its_session_and_what_descends_from_it() -> None:
+    code = (
+        "import os, sys, time\n"
+        "held = b'x' * (64 << 20)\n"
+        "reading, writing = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    own = b'y' * (32 << 20)\n"
+        "    os.write(writing, b'.')\n"
+        "    time.sleep(600)\n"
+        "os.read(reading, 1)\n"
+        "print('up', flush=True); time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        parent.stdout.readline()
+    members = family(parent.pid)
+    assert len(members) == 2
+    assert members[parent.pid] > 64 << 20
+    assert sum(members.values()) > (64 + 32) << 20
+    assert Limits(gib=0.09).broken(parent.pid, time.monotonic()) == "used more than its limit of 0.09 GiB"
+    assert Limits(gib=8).broken(parent.pid, time.monotonic()) == ""
+    assert Limits(seconds=5).broken(parent.pid, time.monotonic() - 6) == "ran longer than its limit of 5 s"
+    assert Limits(seconds=5).broken(parent.pid, time.monotonic() - 4) == ""
+    limits.end(parent.pid)
+    parent.wait()
+    assert parent.returncode == -9
+    assert all(gone(member) for member in members)
+    assert family(parent.pid) == {}
+    assert GIB == 1024**3
+    assert os.getpid() not in members
+
+
+def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in ({"time_limit": 0}, {"memory_limit": -1}, {"time_limit": float("nan")}):
+        with pytest.raises(ReidbenchError, match="must be more than 0"):
+            executors.Processes(1, **given)
+    monkeypatch.setattr(limits, "PROC", tmp_path)
+    with pytest.raises(ReidbenchError, match="a memory limit needs /proc, which this system does not have"):
+        executors.Processes(1, memory_limit=1)
+    executors.Processes(1, time_limit=1)
+    assert family(os.getpid()) == {}
