@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-
-from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, marker
-from .components import Component, ContentHashed, NestedKind, Params
+from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from .choices import ChoiceReader, guess, kind_word, there
 from .devices import KINDS as DEVICE_KINDS
 from .devices import MOST as MOST_DEVICES
 from .devices import Devices, refusals
-from .errors import ConfigError, UnknownComponent
+from .errors import ConfigError
 from .plugins import Registry, printable
-from .yamlfile import DEEPEST, LONGEST_KEY, Path_, Tree, read_tree, read_value, shown
+from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_value, shown
 
 TOP = (
     "title", "image_size", "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
@@ -29,7 +25,6 @@ TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
 RECIPE = ("backbone", "select", "pretrain", "finetune", "adapt", "ensemble")
 STEPS = {"select": "selector", "pretrain": "pretrainer", "finetune": "finetuner", "adapt": "adapter"}
 SEVERAL = ("pretrain", "adapt")  # steps of which a recipe may have several in a row
-MOST_PROBLEMS = 100  # told of one file; whoever has more has mistaken the file
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -62,133 +57,9 @@ def _override(tree: Tree, override: str) -> None:
         raise ConfigError([f"--set {shown(override)}: the value is not YAML of plain values: {why}"]) from None
 
 
-def _guess(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word[:100], known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+class _Reader(ChoiceReader):
+    """Walks the tree once, from its top."""
 
-
-class _Reader:
-    """Walks the tree once and collects problems instead of stopping at the first."""
-
-    def __init__(self, tree: Tree, registry: Registry) -> None:
-        self.tree = tree
-        self.registry = registry
-        self.problems: dict[str, None] = {}  # an ordered set
-
-    # ------------------------------------------------------------------ small tools
-    def wrong(self, path: Path_, sentence: str) -> None:
-        where = ".".join(map(str, path))
-        text = f"{self.tree.file}:{self.tree.line(path)}: {where + ': ' if where else ''}{sentence}"
-        self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
-        if len(self.problems) >= MOST_PROBLEMS:
-            raise ConfigError([*self.problems, f"{printable(str(self.tree.file))}: and more; these are the first"])
-
-    def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
-        """`value` if it is a map of known keys, else {} and a problem."""
-        if not isinstance(value, dict):
-            self.wrong(path, f"must be a map (key: value), not {_kind(value)}")
-            return {}
-        for key in value:
-            if known and key not in known:
-                self.wrong((*path, key), f"unknown key{_guess(key, known)} (known: {', '.join(known)})")
-        return value
-
-    def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.wrong(path, f"must be a whole number from {least}, not {shown(value)}")
-            return default
-        return value
-
-    def seeds(self, value: Any, path: Path_) -> tuple[int, ...]:
-        if not isinstance(value, list) or not value:
-            self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {_kind(value)}")
-            return (0,)
-        seeds = tuple(self.whole_number(seed, (*path, index), 0, 0) for index, seed in enumerate(value))
-        if len(set(seeds)) < len(seeds):
-            self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
-        return seeds
-
-    # ------------------------------------------------------------------ components
-    def choice(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = ()) -> Choice | None:
-        """`name` or `{use: name, param: value}`; `extra` keys are not the component's and are left out."""
-        given = {"use": value} if isinstance(value, str) else self.map(value, path)
-        name = given.get("use")
-        if not isinstance(name, str):
-            if isinstance(value, dict):
-                self.wrong(path, f"needs `use:` with the name of a {kind}")
-            return None
-        if len(name) > LONGEST_KEY:
-            self.wrong(path, f"no {kind} has a name of {len(name)} characters")
-            return None
-        try:
-            component = self.registry.get(kind, name)
-        except UnknownComponent as error:
-            self.wrong((*path, "use") if isinstance(value, dict) else path, str(error))
-            return None
-        options = {key: option for key, option in given.items() if key != "use" and key not in extra}
-        return self.with_params(kind, component, options, path)
-
-    def with_params(self, kind: str, component: Component, options: dict[str, Any], path: Path_) -> Choice | None:
-        nested = {}
-        for name, info in component.params.model_fields.items():
-            mark = marker(info, NestedKind)
-            if mark is None:
-                continue
-            given = options.get(name, _default(info))
-            chosen = self.choice(self.kind_of(given, mark.kinds), given, (*path, name))
-            if chosen is None:
-                return None
-            nested[name] = (chosen, mark)
-            options = {**options, name: {"use": chosen.name, **chosen.resolved}}
-        try:
-            params = component.params(**{key: self.located(component, key, value) for key, value in options.items()})
-        except ValidationError as error:
-            for problem in error.errors():
-                self.param_problem(kind, component, problem, path)
-            return None
-        return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
-
-    def kind_of(self, value: Any, kinds: Sequence[str]) -> str:
-        """The first of the kinds that has a component of the given name, or the first."""
-        name = value.get("use") if isinstance(value, dict) else value
-        return next((kind for kind in kinds if name in self.registry.names(kind)), kinds[0])
-
-    def located(self, component: Component, key: str, value: Any) -> Any:
-        """Paths in a matrix file are relative to the file."""
-        info = component.params.model_fields.get(key)
-        return self.place(value) if info and marker(info, ContentHashed) and isinstance(value, str) else value
-
-    def place(self, value: str) -> Path:
-        """Where a path leads; one that can lead nowhere (a user that is not here, a loop of links) stays as it is."""
-        try:
-            return (Path(self.tree.file).parent / Path(value).expanduser()).resolve()
-        except (OSError, ValueError, RuntimeError):
-            return Path(value)
-
-    def paths_exist(self, params: Params, path: Path_) -> bool:
-        fine = True
-        for name, info in type(params).model_fields.items():
-            hashed, value = marker(info, ContentHashed), getattr(params, name)
-            if hashed and value is not None and not _there(value, Path.is_dir if hashed.folder else Path.is_file):
-                self.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {shown(str(value))}")
-                fine = False
-        return fine
-
-    def param_problem(self, kind: str, component: Component, problem: Any, path: Path_) -> None:
-        where = (*path, *problem["loc"])
-        known = list(component.params.model_fields)
-        if problem["type"] == "extra_forbidden":
-            guess = _guess(str(problem["loc"][-1]), known)
-            self.wrong(
-                where, f"{kind} {component.name} has no such parameter{guess} (known: {', '.join(known) or 'none'})"
-            )
-        elif problem["type"] == "missing":
-            self.wrong(where, f"{kind} {component.name} needs this parameter")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            self.wrong(where, f"{message[:1].lower()}{message[1:]}"[:400] + f", not {shown(problem['input'])}")
-
-    # ------------------------------------------------------------------ the file
     def benchmark(self) -> Benchmark:
         top = self.map(self.tree.value, (), TOP)
         for key in ("data", "tasks", "methods"):
@@ -229,7 +100,7 @@ class _Reader:
             self.wrong(("precision",), f"must be one of {', '.join(PRECISIONS)}, not {shown(precision)}")
         title = top.get("title", Path(self.tree.file).stem)
         if not isinstance(title, str):
-            self.wrong(("title",), f"must be text, not {_kind(title)}")
+            self.wrong(("title",), f"must be text, not {kind_word(title)}")
         return {
             "title": printable(str(title)),
             "image_size": (size[0], size[1]),
@@ -265,12 +136,12 @@ class _Reader:
         choice = self.choice("dataset", value, path, extra=("root",))
         root = value.get("root") if isinstance(value, dict) else None
         if root is not None and not isinstance(root, str):
-            self.wrong((*path, "root"), f"must be a path, not {_kind(root)}")
+            self.wrong((*path, "root"), f"must be a path, not {kind_word(root)}")
             return None
         if choice and root is None and "root" in choice.component.requires:
             self.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
         place = self.place(root) if root is not None else None
-        if place and choice and "root" in choice.component.requires and not _there(place, Path.exists):
+        if place and choice and "root" in choice.component.requires and not there(place, Path.exists):
             self.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
         return DataSource(name, choice, place) if choice else None
 
@@ -292,7 +163,7 @@ class _Reader:
             if isinstance(value, str | dict):
                 self.wrong(
                     path,
-                    f"no data set named {shown(name)} under `data`{_guess(str(name), known)} "
+                    f"no data set named {shown(name)} under `data`{guess(str(name), known)} "
                     f"(known: {', '.join(known)})",
                 )
             return None
@@ -363,7 +234,7 @@ class _Reader:
 
     def combinations(self, value: Any) -> list[tuple[str, dict[str, Any], Path_]]:
         if not isinstance(value, list):
-            self.wrong(("matrix",), f"must be a list of maps, not {_kind(value)}")
+            self.wrong(("matrix",), f"must be a list of maps, not {kind_word(value)}")
             return []
         found: list[tuple[str, dict[str, Any], Path_]] = []
         for index, entry in enumerate(value):
@@ -412,22 +283,3 @@ class _Reader:
         paths = [(*path, index) if isinstance(value, list) else path for index in range(len(entries))]
         choices = [self.choice(STEPS[key], entry, at) for entry, at in zip(entries, paths, strict=True)]
         return [(key, choice) for choice in choices if choice]
-
-
-def _there(place: Path, test: Callable[[Path], bool]) -> bool:
-    """Whether it is there; a name that no file can have (too long, a null character) is not."""
-    try:
-        return test(place)
-    except (OSError, ValueError):
-        return False
-
-
-def _default(info: FieldInfo) -> Any:
-    default = info.get_default(call_default_factory=True)
-    return default.model_dump() if hasattr(default, "model_dump") else default
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return {dict: "a map", list: "a list", str: "text", bool: "true or false"}.get(type(value), "a number")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from ..choices import ChoiceReader
 from ..components import Component, NestedKind
-from ..config import STEPS, _Reader
+from ..config import STEPS
 from ..errors import PluginError
 from ..plan import NotApplicable, Stage, _Expansion
 from ..plugins import Registry
@@ -35,7 +36,7 @@ class World:
         self.example = example
         self.truth = truth
         self.store = Store(folder / "store")
-        self.reader = _Reader(Tree(folder / "check.yaml", {}, {}), registry)
+        self.reader = ChoiceReader(Tree(folder / "check.yaml", {}, {}), registry)
         self.runs = 0
 
     # ------------------------------------------------------------------ choices
