@@ -23,7 +23,11 @@ TERMS: tuple[Term, ...] = ("real-mate", "view-self", "view-mate")
 class ContrastParams(Params):
     """What all arms share: the memory bank, its clustering, the identity encoder's optimiser."""
 
-    epochs: int = Field(20, ge=1, description="epochs of the last stage; each begins with a clustering of the memory")
+    epochs: int = Field(
+        20,
+        ge=0,
+        description="epochs of the last stage; each begins with a clustering of the memory; 0: generator alone",
+    )
     iterations: int | None = Field(
         None, ge=1, description="steps of such an epoch; default: one pass over the clustered images"
     )

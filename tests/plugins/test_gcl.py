@@ -546,6 +546,16 @@ def test_the_answer_is_the_encoder_alone(world: tuple[Split, Path], tmp_path: Pa
     assert digest(embedder) != digest(start())
 
 
+def test_the_generator_alone_leaves_the_start_as_it_was(world: tuple[Split, Path], tmp_path: Path) -> None:
+    """`epochs: 0`: warm-up and pictures, no clustering, and the embedder that it began with, bit for bit."""
+    ctx, lines, clusters = context(world, tmp_path, epochs=0)
+    answer = adapt.adapt(ctx)
+    assert digest(answer) == digest(start())
+    assert {line["stage"] for line in lines} == {2.0}
+    assert not clusters
+    assert (tmp_path / "generator.safetensors").is_file()
+
+
 def test_pictures_and_generator_are_kept(world: tuple[Split, Path], tmp_path: Path) -> None:
     """views.png: image, rebuilt, seven turns, cycle; the saved generator makes the same pictures."""
     ctx, lines, _ = context(world, tmp_path)
