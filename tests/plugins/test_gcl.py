@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -544,6 +545,16 @@ def test_the_answer_is_the_encoder_alone(world: tuple[Split, Path], tmp_path: Pa
         alone = torch.cat([embedder(image[None]) for image in images])
     assert torch.allclose(together, alone, atol=1e-5)
     assert digest(embedder) != digest(start())
+
+
+def test_the_last_epoch_counts_and_no_test_image_is_at_hand(world: tuple[Split, Path], tmp_path: Path) -> None:
+    """Row 31: the answer is the encoder of the last epoch, not of one before; no context holds test images."""
+    assert not {"query", "gallery"} & {field.name for field in dataclasses.fields(AdaptContext)}
+    epochs: list[str] = []
+    ctx = dataclasses.replace(context(world, tmp_path)[0], log=lambda line: epochs.append(digest(one.embedder)))
+    one = JointArm(ctx)
+    one.train()
+    assert digest(one.embedder) == epochs[-1] != epochs[-2]
 
 
 def test_the_generator_alone_leaves_the_start_as_it_was(world: tuple[Split, Path], tmp_path: Path) -> None:
