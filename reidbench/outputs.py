@@ -17,6 +17,21 @@ def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
     np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def selection_fault(answer: object, images: int) -> str:
+    """What a selector of that many images should have returned; empty when it did."""
+    if not isinstance(answer, Selection) or np.shape(answer.scores) != (images,):
+        return "a Selection with one score per pool image"
+    unscored = np.flatnonzero(~np.isfinite(np.asarray(answer.scores, dtype=np.float64)))
+    if len(unscored):
+        return f"scores that are numbers, not NaN or infinity as for index {unscored[0]}"
+    chosen = np.asarray(answer.indices)
+    if chosen.ndim != 1 or not len(chosen) or not np.issubdtype(chosen.dtype, np.integer):
+        return "indices that are a list of whole numbers, at least one"
+    if chosen.min() < 0 or chosen.max() >= images or len(np.unique(chosen)) < len(chosen):
+        return f"indices that are different and from 0 to {images - 1}"
+    return ""
+
+
 def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:
     """The pool's files by falling score, of equal scores those kept first: the order of released lists.
 

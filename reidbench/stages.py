@@ -38,7 +38,7 @@ from .devices import KINDS as DEVICE_KINDS
 from .devices import devices_for
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
-from .outputs import joined_features, save_arrays, write_selected
+from .outputs import joined_features, save_arrays, selection_fault, write_selected
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
 from .worker import describe as describe
@@ -210,8 +210,9 @@ class _Run(Inputs):
         truth = self.truth("pool")
         context = SelectContext(pool=pool, target=target, backbone=self.backbone, **self.common(), truth=truth)
         answer = self.component.load()(context)
-        if not isinstance(answer, Selection) or len(answer.scores) != len(pool):
-            raise StageError(f"selector {self.stage['use']} must return a Selection with one score per pool image")
+        wrong = selection_fault(answer, len(pool))
+        if wrong:
+            raise StageError(f"selector {self.stage['use']} must return {wrong}")
         np.savez(self.folder / "selection.npz", indices=np.asarray(answer.indices), scores=np.asarray(answer.scores))
         write_selected(self.folder / "files.csv", pool, answer)
         return {"selected": len(answer.indices), "pool": len(answer.scores)} | self._judge_selection(pool, answer)

@@ -175,7 +175,7 @@ BROKEN = {
     "mute": ("failed", "params: the component has no summary"),
     "needy": ("skipped", "needs file; give it in the plugin's CHECK = {'needy': ...}"),
     "wrong-example": ("failed", "run: finetuner.epochs: input should be greater than or equal to 1"),
-    "twice": ("failed", "shapes: indices must be different and from 0 to 31"),
+    "twice": ("failed", "run: selector twice must return indices that are different and from 0 to 31"),
     "rolling": ("failed", "determinism: the same seed twice gives two results (metrics differs)"),
     "too-few": ("failed", "shapes: per_query ap must have one entry for each of 8 queries"),
     "strange-pids": ("failed", "shapes: a pid below -1 in train"),

@@ -65,7 +65,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "oracle-style",
         "reidbench_hhl.preparers:oracle_style",
         OracleStyleParams,
-        summary="camera styles as the renderer of the images makes them: an upper bound",
+        summary="camera styles as the renderer of the images makes them, from the truth",
         uses=CAMERAS | {"truth"},
     )
     yield Component(

@@ -20,15 +20,16 @@ CLOSE = 1e-4  # of the largest feature: how near the same image's features must 
 
 
 def answer(kind: str, trial: Trial, stage: Stage, component: Component) -> None:
-    """Look at what a stage left."""
-    {
-        "selector": _selection,
+    """Look at what a stage left, where the stage itself did not: a selection is checked in every run."""
+    looks = {
         "pretrainer": _pretrained,
         "preparer": _prepared,
         "finetuner": _embedder,
         "adapter": _embedder,
         "evaluator": _metrics,
-    }[kind](trial, stage, component)
+    }
+    if kind in looks:
+        looks[kind](trial, stage, component)
 
 
 def has_dropout(trial: Trial) -> bool:
@@ -39,16 +40,6 @@ def has_dropout(trial: Trial) -> bool:
     if network is None and (trial.folder / "backbone.json").is_file():
         network = load_backbone(trial.folder, trial.build_backbone)
     return network is not None and any("drop" in type(module).__name__.lower() for module in network.modules())
-
-
-def _selection(trial: Trial, stage: Stage, component: Component) -> None:
-    with np.load(trial.folder / "selection.npz") as arrays:
-        indices, scores = arrays["indices"], arrays["scores"]
-    need(scores.ndim == 1, f"shapes: scores are {list(scores.shape)}, not one number per image of the pool")
-    need(indices.ndim == 1 and np.issubdtype(indices.dtype, np.integer), "shapes: indices are no list of whole numbers")
-    need(len(indices) > 0, "shapes: it selected no image")
-    inside = ((indices >= 0) & (indices < len(scores))).all() and len(np.unique(indices)) == len(indices)
-    need(bool(inside), f"shapes: indices must be different and from 0 to {len(scores) - 1}")
 
 
 def _prepared(trial: Trial, stage: Stage, component: Component) -> None:

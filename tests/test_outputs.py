@@ -1,0 +1,61 @@
+"""What a selector may answer, and features of several methods as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reidbench.components import Selection
+from reidbench.outputs import joined_features, save_arrays, selection_fault
+
+SCORES = [0.3, 0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("indices", "scores", "fault"),
+    [
+        ([2, 0], SCORES, ""),
+        ([0], [1, 0, 1], ""),
+        ([0], [0.5, 0.5], "a Selection with one score per pool image"),
+        ([0], [[0.5], [0.5], [0.5]], "a Selection with one score per pool image"),
+        ([0], [0.5, np.nan, np.inf], "scores that are numbers, not NaN or infinity as for index 1"),
+        ([], SCORES, "indices that are a list of whole numbers, at least one"),
+        ([0.0, 1.0], SCORES, "indices that are a list of whole numbers, at least one"),
+        ([True, False, True], SCORES, "indices that are a list of whole numbers, at least one"),
+        ([[0, 1]], SCORES, "indices that are a list of whole numbers, at least one"),
+        ([1, 1], SCORES, "indices that are different and from 0 to 2"),
+        ([3], SCORES, "indices that are different and from 0 to 2"),
+        ([-1], SCORES, "indices that are different and from 0 to 2"),
+    ],
+)
+def test_what_a_selector_may_answer(indices: list[Any], scores: list[Any], fault: str) -> None:
+    assert selection_fault(Selection(np.array(indices), np.array(scores)), 3) == fault
+
+
+def test_a_selector_answers_with_a_selection() -> None:
+    assert selection_fault((np.array([0]), np.array(SCORES)), 3) == "a Selection with one score per pool image"
+
+
+def test_an_ensembles_distance_is_the_mean_of_its_members(tmp_path: Path) -> None:
+    """Cosine distances of joined features are the mean of those of the members, whatever their lengths."""
+    draws = np.random.default_rng(0)
+    files, distances = [], []
+    for name, dim in (("a", 3), ("b", 5)):
+        query, gallery = draws.normal(size=(2, dim)), draws.normal(size=(4, dim)) * 7
+        pids = {"query_pids": np.array([1, 2]), "gallery_pids": np.array([1, 2, 2, 3])}
+        camids = {"query_camids": np.zeros(2), "gallery_camids": np.ones(4)}
+        save_arrays(tmp_path / f"{name}.npz", {"query_features": query, "gallery_features": gallery, **pids, **camids})
+        files.append(tmp_path / f"{name}.npz")
+        lengths = np.linalg.norm(query, axis=1)[:, None] * np.linalg.norm(gallery, axis=1)
+        distances.append(1 - query @ gallery.T / lengths)
+    query, gallery = joined_features(files)
+    assert query.features.shape == (2, 8)
+    assert gallery.pids.tolist() == [1, 2, 2, 3]
+    lengths = np.linalg.norm(query.features, axis=1)[:, None] * np.linalg.norm(gallery.features, axis=1)
+    joined = 1 - query.features @ gallery.features.T / lengths
+    np.testing.assert_allclose(joined, (distances[0] + distances[1]) / 2, atol=1e-12)
+    alone, _ = joined_features(files[:1])
+    np.testing.assert_array_equal(alone.features, np.load(files[0])["query_features"])  # one method: as it embeds
