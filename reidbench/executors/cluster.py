@@ -17,6 +17,7 @@ from . import nodes
 
 ANSWER = 20.0 + nodes.ANSWER  # seconds for a Ray worker to start and its node to say what it has
 REACH = 10.0  # seconds that a cluster's head has to accept a connection
+SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # the first frame of both sides of HTTP/2 (RFC 9113, 3.4), here an empty one
 STARTS = 2  # times that a local Ray is started: it gives up after 30 s, which a loaded machine may need
 OBJECT_STORE = 100 * 2**20  # bytes; stages exchange artifacts through the store, and only words through Ray
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # its "0", the default of those systems, means: nodes are 127.0.0.1
@@ -106,7 +107,8 @@ def join(ray: Any, address: str) -> None:
         if not port.isdigit() or not host or "/" in host:
             raise ReidbenchError(f"--address {address!r} must be HOST:PORT of the cluster's head, or auto")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH) as connection:
+                _greet(connection)
         except (OSError, OverflowError) as error:
             raise ReidbenchError(f"no Ray cluster answers at {address}: {_first_line(error)}") from None
     _hush(True)
@@ -116,6 +118,22 @@ def join(ray: Any, address: str) -> None:
         leave(ray)
         text = f"the Ray cluster at {address} cannot be joined from this machine: {_first_line(error)}"
         raise ReidbenchError(text) from None
+
+
+def _greet(connection: socket.socket) -> None:
+    """Raise OSError unless HTTP/2 is spoken there, as Ray's head does: Ray would wait minutes for a word from others."""
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return  # it hears no plain word
+    connection.settimeout(REACH)
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS)
+    answer = b""
+    while len(answer) < len(SETTINGS):
+        part = connection.recv(len(SETTINGS) - len(answer))
+        if not part:
+            break
+        answer += part
+    if answer[3:4] != SETTINGS[3:4]:  # a frame: its length in three bytes, then its type
+        raise OSError("what listens there is no head of a cluster")
 
 
 def look_around(ray: Any, threads: int) -> Room:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -431,6 +432,27 @@ def test_addresses_that_are_wrong() -> None:
     for wrong in ("somewhere", "ray://127.0.0.1:10001", ":6379", "127.0.0.1:port"):
         with pytest.raises(ReidbenchError, match="must be HOST:PORT"):
             cluster.join(None, wrong)
+
+
+@pytest.mark.parametrize("word", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"", None])
+def test_an_address_where_something_else_listens(word: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web page's port, one that hangs up, one that says nothing: Ray itself would wait for minutes."""
+    monkeypatch.setattr(cluster, "REACH", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(1000)
+                connection.sendall(word or b"")
+                while word is None and connection.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ReidbenchError, match=f"no Ray cluster answers at {address}: "):
+            cluster.join(None, address)
+        thread.join()
 
 
 @pytest.mark.slow
