@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from reidbench.components import PretrainContext
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Backbone, Update, image_source, stream
+from reidbench.training import Backbone, Update, image_source, read_ahead, stream
 from reidbench.training.heldout import hold_out
 from reidbench.training.parallel import average, this_share
 from reidbench.training.splitnorm import join_batch_norm
@@ -155,8 +155,9 @@ class Run:
         """Whole and local views of this device's share of each batch, in a new order; an incomplete last is dropped."""
         batch = self.params.batch
         order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
-        for start in range(0, self.steps * batch, batch):
-            images = self.pixels(order[start : start + batch][self.own])
+        parts = [order[start : start + batch][self.own] for start in range(0, self.steps * batch, batch)]
+        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
+            images = self.unit(pixels)
             whole = self.augment.whole(images, self.streams["whole views"], self.share).images
             local = None
             if self.params.local_crops:
@@ -165,7 +166,11 @@ class Run:
 
     def pixels(self, indices: np.ndarray) -> torch.Tensor:
         """Pool images [B, 3, H, W] in 0..1, on the device."""
-        return self.fetch(indices).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        return self.unit(self.fetch(indices))
+
+    def unit(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels uint8 [B, H, W, 3] as [B, 3, H, W] in 0..1, on the device."""
+        return pixels.to(self.device).permute(0, 3, 1, 2).float().div_(255)
 
     def result(self) -> Backbone:
         """A fresh backbone with the teacher's weights and buffers."""

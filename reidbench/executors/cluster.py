@@ -121,7 +121,7 @@ def join(ray: Any, address: str) -> None:
 
 
 def _greet(connection: socket.socket) -> None:
-    """Raise OSError unless HTTP/2 is spoken there, as Ray's head does: Ray would wait minutes for a word from others."""
+    """Raise OSError unless HTTP/2 is spoken there, as Ray's head does: Ray waits minutes for a word from others."""
     if os.environ.get("RAY_USE_TLS", "0") != "0":
         return  # it hears no plain word
     connection.settimeout(REACH)

@@ -9,7 +9,7 @@ from .checkpoint import TrainingCheckpoint
 from .crops import row_overlap
 from .embedder import BackboneEmbedder, BNNeck, Embedder, Preprocess
 from .heads import BatchDrop, Encoder, ProjectionHead, Reduction
-from .loading import Batches, embed, image_source
+from .loading import Batches, embed, image_source, read_ahead
 from .losses import BatchHardTriplet, CenterLoss, LabelSmoothingCrossEntropy, cosine_distances
 from .moco import (
     ContrastiveStep,
@@ -63,6 +63,7 @@ __all__ = [
     "image_source",
     "info_nce",
     "load_weights",
+    "read_ahead",
     "read_state",
     "reestimate_batch_norm",
     "row_overlap",

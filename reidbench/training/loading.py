@@ -46,6 +46,24 @@ def image_source(
     return fetch
 
 
+def read_ahead(fetch: Fetch, parts: Iterable[np.ndarray], workers: int) -> Iterator[torch.Tensor]:
+    """What `fetch` gives for each index array in turn; with workers, the next is fetched while one is used.
+
+    `parts` is asked for the next array before the one before it was used: it must draw no numbers that others draw too.
+    """
+    if not workers:
+        yield from map(fetch, parts)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming = None
+        for part in parts:
+            present, coming = coming, reader.submit(fetch, part)
+            if present is not None:
+                yield present.result()
+        if coming is not None:
+            yield coming.result()
+
+
 class Batches:
     """Normalised, augmented batches: (images [B, 3, H, W], indices [B]) for each index array of `sampler`.
 
@@ -118,10 +136,10 @@ def embed(
     fetch = image_source(images, (height, width), limit=0, workers=workers)
     cameras: Any = torch.as_tensor(camids)
     rows = []
-    for start in range(0, len(images), batch):
-        indices = np.arange(start, min(start + batch, len(images)))
-        pixels = straight.batch(indices) if straight else embedder.preprocess.normalise(fetch(indices))
-        rows.append(embedder(pixels.to(device), cameras[indices].to(device)).float().cpu())
+    parts = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
+    for indices, pixels in zip(parts, read_ahead(straight.batch if straight else fetch, parts, workers), strict=True):
+        normal = pixels if straight else embedder.preprocess.normalise(pixels)
+        rows.append(embedder(normal.to(device), cameras[indices].to(device)).float().cpu())
         progress(int(indices[-1]) + 1, len(images))
     embedder.train(training)
     return torch.cat(rows).numpy()

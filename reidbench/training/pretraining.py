@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from .backbone import Backbone
 from .crops import row_overlap
 from .heads import Encoder, ProjectionHead
 from .heldout import hold_out, rank_1
-from .loading import image_source
+from .loading import image_source, read_ahead
 from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state, stream
 from .parallel import average, average_batch_norm, this_share
 from .splitnorm import part_batch_norm, reestimate_batch_norm, split_batch_norm
@@ -105,16 +105,17 @@ class _Run:
         """Views, and the mean overlap of equal rows; an incomplete last batch is dropped."""
         batch = self.params.batch
         order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
-        for start in range(0, len(order) - batch + 1, batch):
-            images = self._pixels(order[start : start + batch][self.own])
+        parts = [order[start : start + batch][self.own] for start in range(0, len(order) - batch + 1, batch)]
+        for images in self._pixels(parts):
             first, first_boxes = self.augment(images, self.streams["first view"], self.share)
             second, second_boxes = self.augment(images, self.streams["second view"], self.share)
             overlap = row_overlap(first_boxes, second_boxes, OVERLAP_ROWS).mean()
             yield Views(first, second, self.augment.normalise(images)), overlap
 
-    def _pixels(self, indices: np.ndarray) -> torch.Tensor:
-        """Pool images [B, 3, H, W] in 0..1, on the device."""
-        return self.fetch(indices).to(self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
+    def _pixels(self, parts: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """Pool images [B, 3, H, W] in 0..1 for each index array, on the device."""
+        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
+            yield pixels.to(self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
 
     # ------------------------------------------------------------------ the monitor
     @torch.no_grad()
@@ -149,8 +150,7 @@ class _Run:
         """The images as they are, in order, in 0..1: all of them, or at most `batches` whole batches."""
         batch = self.params.batch
         stop = len(indices) if batches is None else min(batches, len(indices) // batch) * batch
-        for start in range(0, stop, batch):
-            yield self._pixels(indices[start : min(start + batch, stop)])
+        return self._pixels([indices[start : min(start + batch, stop)] for start in range(0, stop, batch)])
 
     # ------------------------------------------------------------------ the result
     def result(self) -> Backbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -522,6 +523,14 @@ def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: 
         results.append(weights(pretrain(context(pool, tmp_path / str(number), seed=seed, epochs=2)[0])))
     assert same(results[0], results[1])
     assert not same(results[0], results[2])
+
+
+def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read ahead from the disk, by several threads: the same weights."""
+    held = weights(pretrain(context(pool, tmp_path / "held", epochs=2)[0]))
+    monkeypatch.setattr("reidbench.training.loading.memory_limit", lambda: 0)
+    ctx, _ = context(pool, tmp_path / "read", epochs=2)
+    assert same(weights(pretrain(dataclasses.replace(ctx, workers=3))), held)
 
 
 def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +133,14 @@ def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: 
         results.append(weights(moco.pretrain(ctx)))
     assert same(results[0], results[1])
     assert not same(results[0], results[2])
+
+
+def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read ahead from the disk, by several threads: the same weights."""
+    held = weights(upreid.pretrain(context(pool, UpReidParams(**SMALL), tmp_path / "held")[0]))
+    monkeypatch.setattr("reidbench.training.loading.memory_limit", lambda: 0)
+    ctx, _ = context(pool, UpReidParams(**SMALL), tmp_path / "read")
+    assert same(weights(upreid.pretrain(dataclasses.replace(ctx, workers=3))), held)
 
 
 def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSplit, tmp_path: Path) -> None:
