@@ -6,11 +6,16 @@ import functools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from math import radians
 from pathlib import Path
+from threading import Thread
 
 from PIL import Image
+
+from reidbench.errors import ReidbenchError
 
 from .params import SyntheticParams
 from .render import Studio
@@ -53,8 +58,24 @@ def _run(render: Callable[[Sequence[Job]], int], chunks: list[Sequence[Job]], pr
         yield from map(render, chunks)
         return
     # spawn, not fork: the caller may already run threads
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(render, chunks)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _end_with_parent)
+    try:
+        for rendered in as_completed([pool.submit(render, chunk) for chunk in chunks]):
+            yield rendered.result()
+    except BrokenProcessPool:
+        raise ReidbenchError(
+            "a process that rendered pictures was ended: by a lack of memory, or, in a script of your own, "
+            "since what it does does not stand below if __name__ == '__main__'"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)  # those not begun, when the caller gives up
+
+
+def _end_with_parent() -> None:
+    """In a process of the pool: leave when the one that started it is gone, even killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _count(processes: int | None, files: int) -> int:

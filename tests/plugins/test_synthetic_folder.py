@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reidbench.claims import process_start
 from reidbench.errors import DataError
 from reidbench_synthetic import dataset as synthetic
 from reidbench_synthetic.folder import ANGLES, write_folder, write_structure
@@ -105,6 +107,48 @@ def test_the_slower_of_two_writers_uses_the_folder_of_the_faster(tmp_path: Path)
             (fast / "by").write_text("fast", encoding="utf-8")
     assert (place / "by").read_text(encoding="utf-8") == "fast"
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from reidbench.errors import ReidbenchError
+from reidbench_synthetic.folder import write_folder
+from reidbench_synthetic.params import SyntheticParams
+{guard}
+    try:
+        write_folder(SyntheticParams(world="plaza", size="small"), Path(sys.argv[1]) / "set", processes=2)
+    except ReidbenchError as error:
+        print(error)
+"""
+
+
+def script(folder: Path, guard: str) -> subprocess.Popen[str]:
+    (folder / "render.py").write_text(SCRIPT.format(guard=guard))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(folder / "render.py"), str(folder)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def test_a_script_that_starts_itself_again_is_told_so(tmp_path: Path) -> None:
+    """Each process imports the script anew, which would start processes for ever."""
+    run = script(tmp_path, "if True:")
+    assert "does not stand below if __name__ == '__main__'" in run.communicate(timeout=120)[0]
+    assert not (tmp_path / "set").exists()
+
+
+def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
+    def children(pid: int) -> list[int]:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    run = script(tmp_path, "if __name__ == '__main__':")
+    while run.poll() is None and not list(tmp_path.rglob("*.png")) + list(tmp_path.rglob("*.jpg")):
+        time.sleep(0.01)
+    workers = children(run.pid)
+    assert len(workers) >= 2  # and the tracker of resources
+    run.kill()
+    run.communicate(timeout=20)  # the pipe is theirs as well: it closes when the last of them is gone
+    assert [pid for pid in workers if process_start(pid) is not None] == []
 
 
 def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
