@@ -2,18 +2,22 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+JOBS   ?= 2
 READY  := $(VENV)/.installed
+
+# Test files over JOBS processes, each file whole in one of them.
+SPREAD := -n $(JOBS) --dist loadfile --benchmark-disable
 
 .PHONY: demo test test-slow check bench clean
 
 demo: $(READY)
-	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs 2
+	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(SPREAD)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow $(SPREAD)
 
 check: $(READY)
 	$(BIN)/ruff check .

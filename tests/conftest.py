@@ -11,6 +11,8 @@ import pytest
 from reidbench import plugins
 from reidbench.testing import write_market_folder
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["REIDBENCH_PLUGINS"] = ""  # a developer's own plugins must not leak into the tests
 
 

@@ -1,6 +1,6 @@
 """The same readers under libFuzzer: `python -m tests.fuzz.with_atheris matrix|score|weights [FUZZER OPTIONS] FOLDER`.
 
-Needs `pip install atheris`. The last argument is a folder for the inputs; seeds are written there first.
+Needs `pip install 'reidbench[fuzz]'`. The last argument is a folder for the inputs; seeds are written there first.
 """
 
 from __future__ import annotations
