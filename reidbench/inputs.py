@@ -160,7 +160,10 @@ class Inputs:
         parent = self.parent("pretrain", "finetune", "adapt")
         if parent and (parent.path / "backbone.json").is_file():
             return load_backbone(parent.path, self.build_backbone)
-        if parent and (start := self.start()) is not None and hasattr(start, "backbone"):
+        start = self.start()
+        if start is not None:
+            if not hasattr(start, "backbone"):  # an untrained one would be scored as if it had been trained
+                raise StageError(f"{type(start).__name__}, from the stage before, has no backbone to go on from")
             return start.backbone
         return self.build_backbone({**self.stage["backbone"], "image_size": self.spec["image_size"]})
 

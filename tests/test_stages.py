@@ -286,6 +286,16 @@ def test_transductive_adaptation_sees_query_and_gallery_without_labels(
     assert "transductive" in board.results[0].row.protocol
 
 
+def test_an_untrained_network_is_never_adapted_in_the_place_of_a_trained_one(
+    tmp_path: Path, market: Path, site: Path
+) -> None:
+    """A histogram has no network: what an adapter would train instead of it is refused."""
+    board = run(tmp_path, market, "{m: {finetune: colour-histogram, adapt: plain}}")
+    ((status, error),) = statuses(board)
+    assert status == "blocked"
+    assert error.endswith("ColourHistogram, from the stage before, has no backbone to go on from")
+
+
 def test_an_ensemble_is_the_mean_of_its_members_cosines(tmp_path: Path, market: Path, site: Path) -> None:
     methods = "{a: {finetune: none}, b: {finetune: colour-histogram}, both: {ensemble: [a, b]}}"
     board = run(tmp_path, market, methods)

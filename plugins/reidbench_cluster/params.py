@@ -45,6 +45,8 @@ class PseudoLabelParams(LoopParams):
     clusters: int = Field(500, ge=2, description="k-means: how many")
     chains: Literal["union", "parent"] = Field("union", description="circular: what i -> j -> k becomes")
     mutual: Literal["keep", "drop"] = Field("keep", description="circular: two that name each other")
+    self_match: Literal["never", "allowed"] = Field("never", description="circular: whether an image may find itself")
+    ties: Literal["first", "last"] = Field("first", description="circular: which of equally near images counts")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
     margin: float | None = Field(0.3, description="margin of the batch-hard triplet; null: the soft margin")
 

@@ -30,7 +30,9 @@ def make_labels(features: np.ndarray, params: PseudoLabelParams, seed: int) -> n
     if params.clustering == "k-means":
         return pseudo_labels.k_means(features, params.clusters, seed)
     if params.clustering == "circular":
-        return pseudo_labels.circular_search(features, params.threshold, params.chains, params.mutual)
+        return pseudo_labels.circular_search(
+            features, params.threshold, params.chains, params.mutual, params.self_match, params.ties
+        )
     return pseudo_labels.cluster(features, params.eps, params.min_samples, params.k1, params.k2)
 
 

@@ -48,21 +48,32 @@ class CompetitionEmbedder(Embedder):
         self.balanced = balanced and branches == "rmgl"
         self.globals = len(self.parts)
         vectors = sum(1 + (rows * columns if rows * columns > 1 else 0) for rows, columns in self.parts)
+        self._template: tuple[Backbone, nn.Sequential | None] = (backbone, None)  # its weights are not counted twice
         if branches == "global":
-            self.backbone = backbone
+            self.whole = backbone
             self.necks = nn.ModuleList([BNNeck(backbone.dim)])
             return
         self.shared, last = divide(backbone)
+        self._template = (backbone, last)
         self.branches = nn.ModuleList(
             _branch(last, rows, columns, apart and branches == "rmgl") for rows, columns in self.parts
         )
         self.reductions = nn.ModuleList(Reduction(backbone.dim, dim, bias=False) for _ in range(vectors))
         self.necks = nn.ModuleList(BNNeck(dim) for _ in range(vectors))
 
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone as one network again, its last stages those of the branch with halves."""
+        backbone, last = self._template
+        if last is not None:
+            trained = [stage.inner if isinstance(stage, Apart) else stage for stage in self.branches[1]]
+            last.load_state_dict(nn.Sequential(*trained).state_dict())
+        return backbone.to(next(self.parameters()).device)
+
     def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Normalised images to vectors [B, dim] before their necks: the branches' global ones first."""
         if len(self.parts) == 1:
-            return [self.backbone(images).vector]
+            return [self.whole(images).vector]
         common = self.shared(images)
         wholes, parts = [], []
         for branch, (rows, columns) in zip(self.branches, self.parts, strict=True):

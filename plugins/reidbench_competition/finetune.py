@@ -12,7 +12,9 @@ from reidbench.components import FinetuneContext
 from reidbench.errors import DataError
 from reidbench.training import (
     Augment,
+    BackboneEmbedder,
     BatchHardTriplet,
+    Embedder,
     IdentitySampler,
     LabelSmoothingCrossEntropy,
     Preprocess,
@@ -35,7 +37,7 @@ FULL_HEIGHT = 256  # at which 10 pixels are padded
 
 
 class Losses(nn.Module):
-    """Cross-entropy on every vector behind its neck; triplet on the branches' global vectors before it."""
+    """Cross-entropy on every vector behind its neck; triplet on the branches' global vectors, before it or behind."""
 
     def __init__(self, params: CompetitionParams, classes: int, dims: list[int], wholes: int) -> None:
         super().__init__()
@@ -52,7 +54,8 @@ class Losses(nn.Module):
         """Vectors [B, D] before and after their necks, labels [B]: a scalar."""
         logits = [classifier(vector) for classifier, vector in zip(self.classifiers, after, strict=True)]
         identity = torch.stack([self.cross_entropy(one, labels) for one in logits]).mean()
-        triplet = torch.stack([self.triplet(vector, labels) for vector in before[: self.wholes]]).mean()
+        compared = after if self.params.triplet_on == "after" else before
+        triplet = torch.stack([self.triplet(vector, labels) for vector in compared[: self.wholes]]).mean()
         return self.params.id_weight * identity + self.params.triplet_weight * triplet
 
 
@@ -113,9 +116,10 @@ def training_images(labels: np.ndarray, params: CompetitionParams, seed: int) ->
     return kept[doubled]
 
 
-def finetune(ctx: FinetuneContext) -> CompetitionEmbedder:
+def finetune(ctx: FinetuneContext) -> Embedder:
     """Train on the labelled source; the feature is that behind the necks.
 
+    Without branches it is an ordinary backbone under its neck, which adapters go on from.
     Raises DataError when fewer than two identities (with two images, where single ones are dropped) are left.
     """
     params: CompetitionParams = ctx.params
@@ -135,7 +139,13 @@ def finetune(ctx: FinetuneContext) -> CompetitionEmbedder:
     dims = [neck.norm.num_features for neck in embedder.necks]
     losses = Losses(params, int(classes.max()) + 1, dims, embedder.globals)
     _train(ctx, embedder, losses, rows, classes, generator)
-    return embedder
+    return embedder if params.branches != "global" else _plain(embedder)
+
+
+def _plain(embedder: CompetitionEmbedder) -> BackboneEmbedder:
+    plain = BackboneEmbedder(embedder.backbone, embedder.preprocess, neck=True)
+    plain.neck = embedder.necks[0]
+    return plain
 
 
 def _train(

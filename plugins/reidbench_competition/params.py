@@ -34,6 +34,7 @@ class CompetitionParams(Params):
     id_weight: float = Field(0.1, ge=0, description="weight of the cross-entropy, the mean over all vectors")
     triplet_weight: float = Field(0.9, ge=0, description="weight of the triplet loss, the mean over global vectors")
     distance: Literal["cosine", "euclidean"] = Field("cosine", description="distance of the batch-hard triplet")
+    triplet_on: Literal["before", "after"] = Field("before", description="the vectors before their necks, or after")
     margins: tuple[Share, ...] = Field(
         ((0.0, 0.1), (0.5, 0.3)), description="from which fraction of the epochs which margin: small first"
     )

@@ -49,23 +49,27 @@ def circular_search(
     threshold: float = 0.5,
     chains: Literal["union", "parent"] = "union",
     mutual: Literal["keep", "drop"] = "keep",
+    self_match: Literal["never", "allowed"] = "never",
+    ties: Literal["first", "last"] = "first",
 ) -> NDArray[np.int64]:
     """[N] identity of each vector of features [N, D]: that of its nearest other, where that is near enough.
 
-    Every vector searches all others; its nearest at a cosine distance below `threshold` is its parent. A vector is
-    never its own parent, and of equally near ones the first counts.
+    Every vector searches all others; its nearest at a cosine distance below `threshold` is its parent.
 
     chains: with i -> j -> k, ``union`` makes one identity of all three; ``parent`` keeps each vector that others name
         as an identity of its own, and gives the others that of their parent.
     mutual: where two name each other, ``keep`` makes them one identity, ``drop`` forgets both links (the rule of the
         competition system that this comes from).
+    self_match: with ``allowed`` a vector finds itself like any other, and has no parent then: only vectors of equal
+        direction have.
+    ties: which of equally near ones counts, in the order of the features.
 
     Identities of one vector are outliers, -1.
     """
     count = len(features)
     if count < 2:
         return np.full(count, OUTLIER, dtype=np.int64)
-    parent = _parents(features, threshold)
+    parent = _parents(features, threshold, self_match, ties)
     named = np.flatnonzero(parent >= 0)
     if mutual == "drop":
         both = named[parent[parent[named]] == named]
@@ -85,13 +89,16 @@ def circular_search(
     return consecutive(labels)
 
 
-def _parents(features: NDArray[Any], threshold: float) -> NDArray[np.int64]:
+def _parents(features: NDArray[Any], threshold: float, self_match: str, ties: str) -> NDArray[np.int64]:
     """The nearest other of each vector, -1 where none is near enough."""
-    near = nearest_neighbours(features, 2)
     rows = np.arange(len(features))
-    # Equal vectors may put another one first: whichever of the two is not the vector itself is its nearest.
-    own_first = near.indices[:, 0] == rows
-    parent = np.where(own_first, near.indices[:, 1], near.indices[:, 0]).astype(np.int64)
+    order = rows[::-1] if ties == "last" else rows  # lists have equal distances in the order of what was given
+    near = nearest_neighbours(features[order], 2).indices[order]
+    first, second = order[near[:, 0]], order[near[:, 1]]
+    if self_match == "allowed":
+        parent = np.where(first == rows, OUTLIER, first)
+    else:  # of equal vectors another one may come before the vector itself
+        parent = np.where(first == rows, second, first)
     unit = _unit(features)
     distance = 1 - np.einsum("nd,nd->n", unit, unit[parent])
     return np.where(distance < threshold, parent, OUTLIER)

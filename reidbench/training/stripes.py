@@ -18,14 +18,18 @@ def balanced_borders(maps: torch.Tensor, stripes: int) -> torch.Tensor:
     """Rows [B, stripes + 1] at which stripes begin (and the last one ends), equally rich in channel maxima.
 
     For each image: in which row lies the maximum of each channel, how many lie in each row, and cuts where this
-    histogram reaches 1/stripes, 2/stripes, ... of its mass (RMGL's ABP). Every stripe keeps one row at least. Raises
+    histogram reaches 1/stripes, 2/stripes, ... of its mass (RMGL's ABP). A channel that is the same everywhere, as a
+    dead one is, has no maximum; without any, stripes are of equal height. Every stripe keeps one row at least. Raises
     ValueError for more stripes than rows.
     """
     batch, _, height, width = maps.shape
     if stripes > height:
         raise ValueError(f"{stripes} stripes need as many rows, the map has {height}")
-    places = maps.flatten(2).argmax(2) // width
-    mass = F.one_hot(places, height).sum(1).cumsum(1)
+    flat = maps.flatten(2)
+    counted = (flat.amax(2) > flat.amin(2))[:, :, None]
+    histogram = (F.one_hot(flat.argmax(2) // width, height) * counted).sum(1)
+    histogram[~counted.any(1).squeeze(1)] = 1
+    mass = histogram.cumsum(1)
     borders = torch.zeros(batch, stripes + 1, dtype=torch.long, device=maps.device)
     borders[:, -1] = height
     for cut in range(1, stripes):
@@ -63,5 +67,10 @@ class Apart(nn.Module):
         self.stripes = stripes
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps [B, C, h, w] to the maps that the inner part makes of them, joined by height."""
+        """Maps [B, C, h, w] to the maps that the inner part makes of them, joined by height.
+
+        Raises ValueError for more stripes than rows.
+        """
+        if self.stripes > maps.shape[2]:
+            raise ValueError(f"{self.stripes} stripes need as many rows, the map has {maps.shape[2]}")
         return torch.cat([self.inner(stripe) for stripe in maps.tensor_split(self.stripes, dim=2)], dim=2)

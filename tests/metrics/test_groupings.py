@@ -42,6 +42,34 @@ def test_chains_by_hand() -> None:
     assert groupings.circular_search(points, NEAR, "union", "drop").tolist() == [0, 0, 0, 0, -1]
     # 0's parent is 10, which others name too: every named image is an identity of its own, 0 joins the first
     assert groupings.circular_search(points, NEAR, "parent", "drop").tolist() == [0, 0, -1, -1, -1]
+    # kept, 27 and 34 are one identity, which 19 does not join: others name it
+    assert groupings.circular_search(points, NEAR, "parent", "keep").tolist() == [0, 0, -1, 1, 1]
+
+
+def test_who_follows_one_of_two_that_name_each_other_joins_both() -> None:
+    """10 <-> 18 <- 26.5: the first of the two stands for both, and for the follower of the second."""
+    points = on_circle(10, 18, 26.5)
+    assert groupings.circular_search(points, NEAR, "parent", "keep").tolist() == [0, 0, 0]
+    assert groupings.circular_search(points, NEAR, "parent", "drop").tolist() == [-1, 0, 0]
+
+
+def test_ties_by_hand() -> None:
+    """0 is as far from 10 as from -10, which have nearer ones of their own."""
+    points = on_circle(-17, -10, 0, 10, 17)
+    first = groupings.circular_search(points, NEAR, ties="first")
+    last = groupings.circular_search(points, NEAR, ties="last")
+    assert first.tolist() == [0, 0, 0, 1, 1]
+    assert last.tolist() == [0, 0, 1, 1, 1]
+    copies = on_circle(50, 0, 50, 50, 120)  # three images of one direction: 0, 2, 3
+    assert groupings._parents(copies, 0.1, "never", "first").tolist() == [2, -1, 0, 0, -1]
+    assert groupings._parents(copies, 0.1, "never", "last").tolist() == [3, -1, 3, 2, -1]
+
+
+def test_an_image_that_may_find_itself() -> None:
+    copies = on_circle(50, 0, 50, 50, 5)
+    assert groupings._parents(copies, 0.1, "allowed", "first").tolist() == [-1, -1, 0, 0, -1]
+    assert groupings._parents(copies, 0.1, "allowed", "last").tolist() == [3, -1, 3, -1, -1]
+    assert groupings.circular_search(POINTS, NEAR, self_match="allowed").tolist() == [-1] * 6
 
 
 def test_nobody_is_near_enough_and_equal_images() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,29 @@ from reidbench.metrics import (
     reranking,
     symmetric,
 )
+from reidbench.outputs import joined_features
 
+LABELS = ("pids", "camids")
 VARIANTS = ("zhong", "torchreid", "fastreid")
 
 
 def dense(query: Any, gallery: Any, variant: str, k1: int, k2: int, share: float, distance: str = "cosine") -> Any:
-    """The definition: N x N matrices in float64, sets as Python sets."""
+    """The definition on features."""
+    squared = dense_squared(query, gallery, unit=variant == "zhong" or distance == "cosine")
+    return dense_of(squared, len(query), variant, k1, k2, share, distance)
+
+
+def dense_squared(query: Any, gallery: Any, *, unit: bool) -> Any:
+    """[N, N] squared distances of queries and gallery together, in float64."""
     x = np.concatenate([query, gallery]).astype(float)
-    if variant == "zhong" or distance == "cosine":
+    if unit:
         x = x / np.linalg.norm(x, axis=1, keepdims=True)
-    n = len(x)
-    squared = np.stack([((row - x) ** 2).sum(1) for row in x])
+    return np.stack([((row - x) ** 2).sum(1) for row in x])
+
+
+def dense_of(squared: Any, queries: int, variant: str, k1: int, k2: int, share: float, distance: str) -> Any:
+    """The definition: N x N matrices in float64, sets as Python sets."""
+    n = len(squared)
     order = np.argsort(squared, axis=1, kind="stable")
     listed = k1 if variant == "fastreid" else k1 + 1
     half = int(np.floor((k1 + 1) / 2 + 0.5)) if variant == "zhong" else int(np.around(k1 / 2)) + 1
@@ -54,10 +67,10 @@ def dense(query: Any, gallery: Any, variant: str, k1: int, k2: int, share: float
         v[i, at] = np.exp(-base[i, at]) / np.exp(-base[i, at]).sum()
     if k2 != 1:
         v = np.stack([v[order[i, :k2]].mean(0) for i in range(n)])
-    shared = np.stack([np.minimum(v[i], v).sum(1) for i in range(len(query))])
+    shared = np.stack([np.minimum(v[i], v).sum(1) for i in range(queries)])
     jaccard = 1 - shared / (2 - shared)
     original = base if variant != "fastreid" else squared / 2 if distance == "cosine" else squared
-    return ((1 - share) * jaccard + share * original[: len(query)])[:, len(query) :]
+    return ((1 - share) * jaccard + share * original[:queries])[:, queries:]
 
 
 def blobs(queries: int = 20, gallery: int = 130, dim: int = 12, seed: int = 0) -> tuple[Any, Any]:
@@ -65,6 +78,20 @@ def blobs(queries: int = 20, gallery: int = 130, dim: int = 12, seed: int = 0) -
     centres = rng.normal(size=(12, dim))
     x = centres[rng.integers(12, size=queries + gallery)] + 0.7 * rng.normal(size=(queries + gallery, dim))
     return x[:queries], x[queries:]
+
+
+def test_an_ensemble_is_re_ranked_by_its_summed_distances(tmp_path: Path) -> None:
+    """Three members of other lengths and scales: the joined features give what the sum of their matrices gives."""
+    files, total = [], 0.0
+    for seed, (dim, scale) in enumerate([(12, 1.0), (5, 30.0), (20, 0.01)]):
+        query, gallery = blobs(15, 60, dim, seed)
+        total = total + dense_squared(query, gallery, unit=True)
+        columns = {f"{side}_{name}": np.zeros(n) for side, n in (("query", 15), ("gallery", 60)) for name in LABELS}
+        files.append(tmp_path / f"{seed}.npz")
+        np.savez(files[-1], query_features=query * scale, gallery_features=gallery * scale, **columns)
+    joined = joined_features(files)
+    found = rerank(joined[0].features, joined[1].features, Reranking("zhong", 10, 4, 0.3))
+    np.testing.assert_allclose(found, dense_of(total, 15, "zhong", 10, 4, 0.3, "cosine"), atol=2e-6)
 
 
 def test_three_vectors_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,12 +15,15 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 from reidbench.components import FinetuneContext
 from reidbench.data import Sample, Split
 from reidbench.errors import DataError
 from reidbench.stages import limited_threads
-from reidbench.training import Backbone, Preprocess, TrainingCheckpoint
+from reidbench.testing import run_matrix
+from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
+from reidbench.training.patching import RandomPatch
 from reidbench.training.stripes import Apart
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -142,6 +146,16 @@ def test_only_global_vectors_have_a_triplet_and_all_have_a_classifier() -> None:
     assert losses([swapped, vectors], [swapped, vectors], labels).item() == pytest.approx(math.log(2) + 1, abs=1e-6)
 
 
+def test_the_triplet_before_the_neck_or_after_it() -> None:
+    """A neck that turns the vectors apart: before it they are equal, so the hinge is the margin; after it 0."""
+    labels = torch.tensor([0, 0, 1, 1])
+    equal, apart = torch.ones(4, 2), torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    for triplet_on, expected in (("before", 0.3), ("after", 0.0)):
+        params = CompetitionParams(id_weight=0.0, triplet_weight=1.0, margins=((0, 0.3),), triplet_on=triplet_on)
+        losses = Losses(params, 2, [2], 1)
+        assert losses([equal], [apart], labels).item() == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("branches", "vectors", "wholes"), [("global", 1, 1), ("mgn", 8, 3), ("rmgl", 8, 3), ("grid", 13, 4)]
 )
@@ -193,12 +207,71 @@ def test_killed_and_resumed_is_uninterrupted(branches: str, source: Split, tmp_p
     assert [line["margin"] for line in lines] == [0.1, 0.3]
 
 
-def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(source: Split, tmp_path: Path) -> None:
+def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(
+    source: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures come from the disk, by one thread or two: weights, the pool and what it was given are the same."""
+    patches: list[RandomPatch] = []
+
+    class Kept(RandomPatch):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **options)
+            patches.append(self)
+
+    monkeypatch.setattr("reidbench_competition.finetune.RandomPatch", Kept)
     trained = []
-    for workers in (1, 2):
+    for workers, limit in ((0, None), (1, 0), (2, 0)):
+        if limit == 0:
+            monkeypatch.setattr("reidbench.training.loading.memory_limit", lambda: 0)
         ctx, _ = context(source, tmp_path / str(workers), workers=workers, epochs=2, random_patch=1.0)
         trained.append(weights(finetune(ctx)))
-    assert same(*trained)
+    assert same(trained[0], trained[1])
+    assert same(trained[1], trained[2])
+    held, one, two = (weights(patch) for patch in patches)
+    assert one["given"] > 10
+    assert same(held, one)
+    assert same(one, two)
+
+
+def test_without_branches_it_is_a_backbone_under_its_neck(source: Split, tmp_path: Path) -> None:
+    """Adapters go on from both: the trained neck is not thrown away."""
+    embedder = finetune(context(source, tmp_path, epochs=2, branches="global")[0]).eval()
+    assert isinstance(embedder, BackboneEmbedder)
+    assert embedder.spec["neck"]
+    assert embedder.neck.norm.running_mean.abs().sum() > 0
+    images = torch.randn(2, 3, 32, 16)
+    assert torch.equal(embedder(images), embedder.neck(embedder.backbone(images).vector))
+
+
+@pytest.mark.parametrize("branches", ["mgn", "rmgl", "grid"])
+def test_the_backbone_of_branches_is_the_trained_one(branches: str, source: Split, tmp_path: Path) -> None:
+    """The shared part, and the last stages of the branch with halves, as one network that an adapter can go on with."""
+    embedder = finetune(context(source, tmp_path, epochs=2, branches=branches, apart=False)[0]).eval()
+    assert isinstance(embedder, CompetitionEmbedder)
+    images = torch.randn(2, 3, 32, 16)
+    found = embedder.backbone.eval()(images)
+    assert torch.equal(found.map, embedder.branches[1](embedder.shared(images)))
+    assert not same(weights(embedder.backbone), weights(backbone()))
+
+
+def test_adapting_branches_goes_on_from_what_they_learnt(tmp_path: Path, market: Path) -> None:
+    """A whole matrix: the row's network, after an adaptation that changes no weight, is not the untrained one."""
+    tune = "{use: competition, branches: rmgl, epochs: 1, identities: 2, images: 2, dim: 8}"
+    adapt = "{use: pseudo-label, rounds: 1, iterations: 1, clustering: circular, threshold: 1.0e-9}"
+    text = f"""
+image_size: [32, 16]
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{source: tiny, target: tiny}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{m: {{finetune: {tune}, adapt: {adapt}}}}}
+"""
+    board = run_matrix(text, tmp_path)
+    assert [(result.status, result.error) for result in board.results] == [("ok", "")]
+    stages = {}
+    for file in (tmp_path / "store" / "objects").rglob("embedder.safetensors"):
+        stages[json.loads((file.parent / "manifest.json").read_text())["stage"]["kind"]] = load_file(file)
+    trained, adapted = stages["finetune"], stages["adapt"]
+    assert torch.equal(adapted["backbone.stem.0.weight"], trained["shared.0.0.weight"])
 
 
 @pytest.mark.parametrize(
@@ -213,11 +286,22 @@ def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(source: Split
         "double_probability",
         "pad",
         "triplet_weight",
+        "label_smoothing",
     ],
 )
 def test_every_part_changes_the_result(option: str, source: Split, tmp_path: Path) -> None:
     with_it = finetune(context(source, tmp_path / "a", epochs=1)[0])
     without = finetune(context(source, tmp_path / "b", epochs=1, **{option: 0})[0])
+    assert not same(weights(with_it), weights(without))
+
+
+@pytest.mark.parametrize(
+    "option", [{"distance": "euclidean"}, {"triplet_on": "after"}, {"branches": "mgn", "pool": "avg"}]
+)
+def test_every_choice_changes_the_result(option: dict[str, Any], source: Split, tmp_path: Path) -> None:
+    default = {"branches": "mgn"} if "branches" in option else {}
+    with_it = finetune(context(source, tmp_path / "a", epochs=1, **default)[0])
+    without = finetune(context(source, tmp_path / "b", epochs=1, **option)[0])
     assert not same(weights(with_it), weights(without))
 
 

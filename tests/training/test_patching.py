@@ -49,6 +49,18 @@ def test_a_patch_is_a_rectangle_of_an_earlier_picture_in_place_of_the_same_size(
         assert (places.diff(dim=0) == SIZE[1]).all()
 
 
+def test_mirrored_patches_lie_the_other_way_round() -> None:
+    """The same numbers with flip 1: in each rectangle, what came from right stands left."""
+    plain, mirrored = (run(patcher(probability=1.0, flip=flip), 6)[-1] for flip in (0.0, 1.0))
+    own = 100.0 * (torch.arange(4) + 21)
+    for row in range(4):
+        alien = plain[row, 0].floor() // 100 != own[row] // 100
+        shape = int(alien.any(1).sum()), int(alien.any(0).sum())
+        one, other = (images[row, 0][alien].view(shape) for images in (plain, mirrored))
+        assert torch.equal(one.flip(1), other)
+        assert torch.equal(plain[row, 0][~alien], mirrored[row, 0][~alien])
+
+
 def test_areas_and_aspects_are_those_of_the_paper() -> None:
     module = RandomPatch(pictures, (256, 128), capacity=4000)
     generator = torch.Generator().manual_seed(0)
@@ -137,3 +149,15 @@ def test_affine_moves_by_shares_of_the_sides() -> None:
     assert 29 < rows.max() < 30.5
     assert 4.5 < columns.min() < 6
     assert 14 < columns.max() < 15.5
+
+
+def test_affine_scales_about_the_middle() -> None:
+    """A square of 8 x 8 in the middle of 16 x 16, zoomed by a factor in .5 .. 1.5: its area grows by the square."""
+    images = torch.zeros(200, 1, 16, 16)
+    images[:, :, 4:12, 4:12] = 1
+    zoomed = RandomAffine(1.0, degrees=0, move=0, zoom=0.5, value=(0,))(images, torch.Generator().manual_seed(0))
+    chance = torch.rand(200, 5, generator=torch.Generator().manual_seed(0))
+    factor = 1 + 0.5 * (2 * chance[:, 4] - 1)
+    assert torch.allclose(zoomed.sum((1, 2, 3)), 64 * factor**2, rtol=0.2)
+    assert torch.allclose(zoomed, zoomed.flip(3), atol=1e-5)
+    assert torch.allclose(zoomed, zoomed.flip(2), atol=1e-5)

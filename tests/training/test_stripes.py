@@ -36,9 +36,19 @@ def test_borders_cut_the_histogram_of_maxima_at_equal_mass(rows: list[int], stri
 def test_every_image_has_borders_of_its_own_and_equal_maxima_count_for_the_first_row() -> None:
     both = torch.cat([peaks([0, 0, 0, 5]), peaks([1, 3, 4, 5])])
     assert balanced_borders(both, 2).tolist() == [[0, 1, 6], [0, 4, 6]]
-    assert balanced_borders(torch.ones(1, 4, 6, 3), 2).tolist() == [[0, 1, 6]]
+    level = torch.ones(1, 4, 6, 3)
+    level[..., 1] = 2  # the maximum of each channel lies in every row: the first counts
+    assert balanced_borders(level, 2).tolist() == [[0, 1, 6]]
     with pytest.raises(ValueError, match="7 stripes need as many rows, the map has 6"):
         balanced_borders(both, 7)
+
+
+def test_dead_channels_have_no_maximum() -> None:
+    alive = peaks([4, 5])
+    maps = torch.cat([alive, torch.zeros(1, 6, 6, 3), torch.full((1, 2, 6, 3), 7.0)], 1)
+    assert balanced_borders(maps, 2).tolist() == balanced_borders(alive, 2).tolist() == [[0, 5, 6]]
+    both = torch.cat([maps, torch.zeros_like(maps)])  # in the second image nothing is alive
+    assert balanced_borders(both, 3).tolist() == [[0, 4, 5, 6], [0, 2, 4, 6]]
 
 
 @pytest.mark.parametrize("pool", ["max", "avg"])
@@ -74,3 +84,5 @@ def test_stripes_apart_do_not_see_over_their_border() -> None:
     assert gradient[0, 0].sum(1).tolist() == [0, 3, 3, 0, 0, 0]
     (gradient,) = torch.autograd.grad(layer(maps)[0, 0, 2, 1], maps)
     assert gradient[0, 0].sum(1).tolist() == [0, 3, 3, 3, 0, 0]
+    with pytest.raises(ValueError, match="7 stripes need as many rows, the map has 6"):
+        Apart(layer, 7)(maps)
