@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,14 +117,6 @@ def test_failed_cells_exit_with_1_and_end_with_the_command_that_resumes(
     assert done.returncode == 1
     assert "failed" in done.stdout
     assert done.stderr.rstrip().endswith(f"reidbench run {file} --store '{tmp_path}/a store'")
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A shell starts background jobs with SIGINT ignored, which children inherit; a handler they do not inherit."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -476,6 +476,7 @@ def test_a_local_ray_hears_this_machine_only(tmp_path: Path, market: Path, site:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_for_a_checkpoint_and_ctrl_c_twice_does_not(
     tmp_path: Path, market: Path, site: Path, one: Nodes
 ) -> None:

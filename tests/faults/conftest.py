@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,14 +152,6 @@ def bench(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> Benc
     monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-faulty-plugin")
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
     return Bench(tmp_path, market, tmp_path / "log")
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A shell starts background jobs with SIGINT ignored, which children inherit; a handler they do not inherit."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class Watch:
