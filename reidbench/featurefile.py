@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import matfile
 from .data.images import memory_limit
 from .data.names import shown
 from .errors import DataError
@@ -126,21 +127,34 @@ def _npz(path: Path) -> dict[str, Any]:
 
 
 def _mat(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(matfile.HEADER)
+        if b"\0" in start[:4]:
+            found = _mat_4(path)
+        elif matfile.is_level_5(start):
+            found = matfile.read_variables(path, _KNOWN, 2 * memory_limit())
+        else:
+            raise DataError(f"{shown(path)}: a MATLAB 7.3 (HDF5) file, or none of MATLAB's; save it with -v7 instead")
+    except _DAMAGED as error:
+        raise DataError(f"{shown(path)}: not a whole .mat file ({_first_line(error)})") from error
+    for name, variable in found.items():
+        if name in _KNOWN and variable.values is None:
+            raise DataError(f"{shown(path)}: {name} must hold real numbers, not {variable.kind}")
+    return {name: variable.values for name, variable in found.items()}
+
+
+def _mat_4(path: Path) -> dict[str, matfile.Variable]:
+    """A file of level 4, which scipy reads in Python: no length in it can lead outside of it."""
     import scipy.io
 
     try:
-        held = {name: kind for name, _, kind in scipy.io.whosmat(path)}
-        # Cells and structs may hold each other for ever, and are read by code that does not count.
-        known = {name: kind for name, kind in held.items() if name in _KNOWN}
-        strange = next((name for name, kind in known.items() if kind not in _NUMBERS), None)
-        found = scipy.io.loadmat(path, variable_names=list(known)) if known and strange is None else {}
-    except NotImplementedError as error:
-        raise DataError(f"{shown(path)}: a MATLAB 7.3 (HDF5) file; save it with -v7 instead") from error
-    except Exception as error:
-        raise DataError(f"{shown(path)}: not a whole .mat file ({_first_line(error)})") from error
-    if strange is not None:
-        raise DataError(f"{shown(path)}: {strange} must hold real numbers, not {shown(known[strange])}")
-    return {name: found.get(name) for name in held}
+        kinds = {name: kind for name, _, kind in scipy.io.whosmat(path)}
+        real = [name for name, kind in kinds.items() if name in _KNOWN and kind in _NUMBERS]
+        found = scipy.io.loadmat(path, variable_names=real) if real else {}
+    except Exception as error:  # of all kinds
+        raise matfile.DamagedMatError(_first_line(error)) from error
+    return {name: matfile.Variable(kind, found.get(name)) for name, kind in kinds.items()}
 
 
 def _pt(path: Path) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""MATLAB's .mat files of level 5, as far as matrices of numbers go.
+
+`scipy.io.loadmat` ends the whole process on some damaged files, since what a tag claims is an index for its C code.
+Here nothing is believed: every length is held against what is there. Format: "MAT-File Format", The MathWorks.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEADER = 128
+MATRIX, COMPRESSED = 14, 15
+# What numbers are stored as, and what they are once read, by the codes of the format.
+STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
+OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
+COMPLEX = 0x0800
+HEAD = 2**16  # bytes of a compressed variable that are unpacked to learn its name
+MOST_DIMENSIONS = 32  # numpy's
+
+
+class DamagedMatError(ValueError):
+    """A .mat file that is not what its tags say."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable: what it is, in words, and its numbers where it was wanted and has real ones."""
+
+    kind: str
+    values: NDArray[Any] | None = None
+
+
+def is_level_5(start: bytes) -> bool:
+    """Whether a file that starts with these 128 bytes is of level 5 (-v6, -v7), and not older or HDF5 (-v7.3)."""
+    order = _order(start)
+    return order is not None and len(start) >= HEADER and struct.unpack_from(f"{order}H", start, 124)[0] == 0x0100
+
+
+def read_variables(path: Path, wanted: Container[str], limit: int) -> dict[str, Variable]:
+    """All variables of a level 5 file by name; `limit` bytes is the most that one may take.
+
+    Raises DamagedMatError where the file is not what it says, or a wanted variable is larger.
+    """
+    found = {}
+    left = path.stat().st_size - HEADER
+    with path.open("rb") as file:
+        order = _order(file.read(HEADER))
+        if order is None:
+            raise DamagedMatError("its header is damaged")
+        while left > 0:
+            code, begin, size = _tag(file.read(8), 0, order, "the file")
+            left -= begin + size
+            if begin != 8 or left < 0:
+                raise DamagedMatError(f"a variable of {size} bytes, where {max(left + size, 0)} are left")
+            name, variable = _variable(_Body(file, code, size, order), order, wanted, limit)
+            found[name] = variable
+    return found
+
+
+class _Body:
+    """The bytes of one variable, of which more than the first are read, or unpacked, only if they are asked for."""
+
+    def __init__(self, file: BinaryIO, code: int, size: int, order: str) -> None:
+        if code not in (MATRIX, COMPRESSED):
+            raise DamagedMatError(f"an element of type {code}, where a variable is expected")
+        self.file, self.end = file, file.tell() + size
+        self.packed = file.read(size) if code == COMPRESSED else None
+        self.skip = 0
+        self.size = size
+        self.start = self._first(HEAD)
+        if self.packed is not None:
+            inner, self.skip, self.size = _tag(self.start, 0, order, "a compressed variable")
+            if inner != MATRIX:
+                raise DamagedMatError(f"a compressed element of type {inner}, where a variable is expected")
+            self.start = self.start[self.skip :]
+
+    def whole(self) -> bytes:
+        """All bytes; where there are fewer than the tag says, `_tag` or `_values` will find out."""
+        return self._first(self.skip + self.size)[self.skip :]
+
+    def _first(self, count: int) -> bytes:
+        if self.packed is None:
+            self.file.seek(self.end - self.size)
+            return self.file.read(min(count, self.size))
+        try:
+            return zlib.decompressobj().decompress(self.packed, count)
+        except zlib.error as error:
+            raise DamagedMatError(str(error)) from None
+
+
+def _order(start: bytes) -> str | None:
+    return {b"IM": "<", b"MI": ">"}.get(start[126:128])
+
+
+def _tag(data: bytes, at: int, order: str, where: str) -> tuple[int, int, int]:
+    """Type of the element at a place, where its bytes begin, and how many they are."""
+    if at + 8 > len(data):
+        raise DamagedMatError(f"it ends within {where}")
+    first, size = struct.unpack_from(f"{order}II", data, at)
+    if first >> 16:  # up to four bytes stand in the tag itself
+        if first >> 16 > 4:
+            raise DamagedMatError(f"a short element of {first >> 16} bytes in {where}")
+        return first & 0xFFFF, at + 4, first >> 16
+    return first, at + 8, size
+
+
+def _variable(body: _Body, order: str, wanted: Container[str], limit: int) -> tuple[str, Variable]:
+    name, kind, real, shape, at = _head(body.start, order)
+    values = None
+    if name in wanted and real:
+        if body.size > limit:
+            raise DamagedMatError(f"{name} takes {body.size} bytes, more than half of this machine's memory")
+        values = _values(body.whole(), at, order, kind, shape, name)
+    body.file.seek(body.end)
+    return name, Variable(kind, values)
+
+
+def _head(body: bytes, order: str) -> tuple[str, str, bool, tuple[int, ...], int]:
+    """Name, kind, whether it is of real numbers, shape, and where the numbers begin."""
+    parts = []
+    at = 0
+    for expected, what in ((6, "flags"), (5, "dimensions"), (1, "name")):
+        code, begin, size = _tag(body, at, order, f"a variable's {what}")
+        if code != expected or begin + size > len(body):
+            raise DamagedMatError(f"a variable's {what} are damaged")
+        parts.append(body[begin : begin + size])
+        at = at + 8 if begin == at + 4 else begin + size + -size % 8
+    flags, dimensions, name = parts
+    if len(flags) != 8 or len(dimensions) % 4 or not 8 <= len(dimensions) <= 4 * MOST_DIMENSIONS:
+        raise DamagedMatError("a variable's flags or dimensions are damaged")
+    word = struct.unpack_from(f"{order}I", flags)[0]
+    shape = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions)
+    number = NUMBERS.get(word & 0xFF)
+    kind = OTHERS.get(word & 0xFF, "of an unknown kind") if number is None else "complex" if word & COMPLEX else number
+    return name.decode("latin-1").rstrip("\0"), kind, kind == number, shape, at
+
+
+def _values(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """The numbers that begin at a place, in the type that the variable has in MATLAB."""
+    code, begin, size = _tag(body, at, order, name)
+    stored = STORED.get(code)
+    if stored is None or begin + size > len(body):
+        raise DamagedMatError(f"the numbers of {name} are damaged")
+    dtype = np.dtype(order + stored)
+    if min(shape) < 0 or math.prod(shape) * dtype.itemsize != size:
+        raise DamagedMatError(f"{name} of shape {list(shape)} holds {size} bytes of {dtype.name}")
+    numbers = np.frombuffer(body, dtype, size // dtype.itemsize, begin)
+    return numbers.astype(np.dtype(kind)).reshape(shape, order="F")

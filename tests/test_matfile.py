@@ -1,0 +1,155 @@
+"""Level 5 .mat files: what scipy writes, what MATLAB writes and scipy does not, and what nobody should write."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+
+from reidbench import matfile
+from reidbench.matfile import DamagedMatError, Variable, read_variables
+
+EVERYTHING = 2**30
+
+
+def element(code: int, data: bytes, order: str = "<") -> bytes:
+    return struct.pack(f"{order}II", code, len(data)) + data + bytes(-len(data) % 8)
+
+
+def variable(
+    name: bytes, kind: int, shape: tuple[int, ...], stored: int, data: bytes, order: str = "<", flags: int = 0
+) -> bytes:
+    body = element(6, struct.pack(f"{order}II", kind | flags, 0), order)
+    body += element(5, struct.pack(f"{order}{len(shape)}i", *shape), order)
+    body += element(1, name, order) + element(stored, data, order)
+    return element(14, body, order)
+
+
+def file(folder: Path, *elements: bytes, order: str = "<") -> Path:
+    path = folder / "a.mat"
+    mark = {"<": b"IM", ">": b"MI"}[order]
+    path.write_bytes(b"MATLAB".ljust(124) + struct.pack(f"{order}H", 0x0100) + mark + b"".join(elements))
+    return path
+
+
+class All:
+    """Wants every variable."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_scipy_writes(tmp_path: Path, compressed: bool) -> None:
+    draws = np.random.default_rng(0)
+    arrays: dict[str, Any] = {
+        kind: (draws.normal(size=(3, 4)) * 50).astype(kind)
+        for kind in ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+    }
+    arrays |= {"cube": draws.normal(size=(2, 3, 4)), "one": np.array([[7.0]]), "none": np.zeros((0, 5))}
+    arrays |= {"true": np.array([[True, False]]), "a_name_of_more_than_eight_letters": np.arange(30000.0)[None]}
+    scipy.io.savemat(tmp_path / "a.mat", arrays, do_compression=compressed)
+    found = read_variables(tmp_path / "a.mat", All(), EVERYTHING)
+    theirs = scipy.io.loadmat(tmp_path / "a.mat")
+    assert found.keys() == arrays.keys()
+    for name in arrays:
+        assert found[name].values is not None
+        np.testing.assert_array_equal(found[name].values, theirs[name])
+        assert found[name].values.dtype == theirs[name].dtype
+
+
+def test_what_is_no_matrix_of_real_numbers_is_named_and_not_read(tmp_path: Path) -> None:
+    cell = np.empty(1, dtype=object)
+    cell[0] = np.ones(3)
+    sparse = scipy.sparse.csc_array(np.eye(3))
+    others = {"t": "text", "c": np.array([[1 + 2j]]), "cells": cell, "s": {"field": 1.0}, "sp": sparse}
+    scipy.io.savemat(tmp_path / "a.mat", others)
+    found = read_variables(tmp_path / "a.mat", All(), EVERYTHING)
+    kinds = {"t": "char", "c": "complex", "cells": "cell", "s": "struct", "sp": "sparse"}
+    assert found == {name: Variable(kind) for name, kind in kinds.items()}
+
+
+def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"big": np.zeros((100, 100)), "small": np.ones((2, 2))}, do_compression=True)
+    found = read_variables(tmp_path / "a.mat", {"small"}, limit=1000)
+    assert found["big"] == Variable("f8")
+    assert found["small"].values is not None
+    with pytest.raises(DamagedMatError, match="big takes 80048 bytes, more than half of this machine's memory"):
+        read_variables(tmp_path / "a.mat", {"big"}, limit=1000)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_doubles_that_matlab_stores_as_smaller_integers_column_by_column(tmp_path: Path, order: str) -> None:
+    data = struct.pack(f"{order}6h", 1, 2, 3, -4, 5, 6)
+    path = file(tmp_path, variable(b"x", 6, (2, 3), 3, data, order), order=order)
+    found = read_variables(path, All(), EVERYTHING)["x"].values
+    assert found is not None
+    assert found.tolist() == [[1, 3, 5], [2, -4, 6]]
+    assert found.dtype == np.float64
+
+
+def test_levels_are_told_apart(tmp_path: Path) -> None:
+    file(tmp_path)
+    start = (tmp_path / "a.mat").read_bytes()
+    assert matfile.is_level_5(start)
+    assert not matfile.is_level_5(start[:124] + b"\x00\x02IM")  # HDF5
+    assert not matfile.is_level_5(start[:100])
+    assert not matfile.is_level_5(start[:126] + b"xx")
+
+
+DOUBLE = struct.pack("<4d", 1, 2, 3, 4)
+GOOD = variable(b"x", 6, (2, 2), 9, DOUBLE)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        (variable(b"x", 6, (2, 2), 70_000, DOUBLE), "the numbers of x are damaged"),  # an index beyond every table
+        (variable(b"x", 6, (2, 3), 9, DOUBLE), r"x of shape \[2, 3\] holds 32 bytes of float64"),
+        (variable(b"x", 6, (2, -2), 9, DOUBLE), r"x of shape \[2, -2\] holds 32 bytes"),
+        (variable(b"x", 6, (2**31 - 1,) * 3, 9, DOUBLE), "x of shape"),
+        (variable(b"x", 6, (1,), 9, DOUBLE[:8]), "flags or dimensions are damaged"),
+        (variable(b"x", 6, (1,) * 40, 9, DOUBLE[:8]), "flags or dimensions are damaged"),
+        (GOOD[:-8], "a variable of 88 bytes, where 80 are left"),
+        (GOOD + b"\x0e\0\0", "it ends within the file"),
+        (element(9, DOUBLE), "an element of type 9, where a variable is expected"),
+        (element(15, b"no zlib"), "incorrect header check|Error -3"),
+        (
+            struct.pack("<II", 15, len(zlib.compress(GOOD[:-16]))) + zlib.compress(GOOD[:-16]),
+            "the numbers of x are damaged",
+        ),
+        (struct.pack("<II", 15, 11) + zlib.compress(b"abc"), "it ends within a compressed variable"),
+    ],
+    ids=range(12),
+)
+def test_what_tags_claim_is_not_believed(tmp_path: Path, damaged: bytes, message: str) -> None:
+    with pytest.raises(DamagedMatError, match=message):
+        read_variables(file(tmp_path, damaged), All(), EVERYTHING)
+
+
+def test_any_word_may_lie(tmp_path: Path) -> None:
+    """Each word of a file set to values that lead astray, and each length of file: numbers or one error."""
+    scipy.io.savemat(tmp_path / "b.mat", {"x": np.arange(6.0).reshape(2, 3), "y": np.ones((1, 2), np.int16)})
+    whole = (tmp_path / "b.mat").read_bytes()
+    path = tmp_path / "c.mat"
+    refused = 0
+    for at in range(128, len(whole), 4):
+        for word in (b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0" * 4, b"\1\0\xff\xff"):
+            path.write_bytes(whole[:at] + word + whole[at + 4 :])
+            try:
+                read_variables(path, All(), EVERYTHING)
+            except DamagedMatError:
+                refused += 1
+    assert refused > 50
+    for length in range(128, len(whole)):
+        path.write_bytes(whole[:length])
+        try:
+            assert len(read_variables(path, All(), EVERYTHING)) < 2
+        except DamagedMatError:
+            refused += 1
+    assert refused > 200
