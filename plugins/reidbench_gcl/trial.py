@@ -12,6 +12,7 @@ import torch
 from reidbench.testing import Example, write_market_folder
 from reidbench.training import Preprocess
 
+from .anny_body import AnnyBody
 from .hmr_network import WEIGHTS, NetworkSpec, Regressor, save_regressor
 
 FACES = np.array([
@@ -58,4 +59,5 @@ def anny(folder: Path) -> Example:
     """One turn is enough to see it work; without its package it cannot be tried at all."""
     if importlib.util.find_spec("anny") is None:
         return Example(skip="needs the package anny; pip install 'reidbench[anny]'")
+    AnnyBody()  # the package builds its model once for a machine, into its own cache
     return Example(params={"angles": [180]})

@@ -231,7 +231,8 @@ def _stage(
             before, order = order, _read_order(orders)
             if order == WIND_DOWN != before:
                 worker.wind_down()
-        yield from results
+        for result in results:  # Ray sends into its generators, which a list would not take
+            yield result
     finally:
         worker.stop()
 
