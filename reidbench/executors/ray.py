@@ -231,8 +231,8 @@ def _stage(
             before, order = order, _read_order(orders)
             if order == WIND_DOWN != before:
                 worker.wind_down()
-        for result in results:  # Ray sends into its generators, which a list would not take
-            yield result
+        if results:  # `yield from` would not do: Ray sends into its generators, which a list does not take
+            yield results[0]
     finally:
         worker.stop()
 
