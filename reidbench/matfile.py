@@ -1,4 +1,4 @@
-"""MATLAB's .mat files of level 5, as far as matrices of numbers go.
+"""MATLAB's .mat files of level 5: matrices of numbers read here, cells and structs checked before scipy reads them.
 
 `scipy.io.loadmat` ends the whole process on some damaged files, since what a tag claims is an index for its C code.
 Here nothing is believed: every length is held against what is there. Format: "MAT-File Format", The MathWorks.
@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .data.images import memory_limit
+
 HEADER = 128
 MATRIX, COMPRESSED = 14, 15
 # What numbers are stored as, and what they are once read, by the codes of the format.
@@ -25,7 +27,9 @@ NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13:
 OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
 COMPLEX = 0x0800
 HEAD = 2**16  # bytes of a compressed variable that are unpacked to learn its name
+CHARACTERS = {1: 1, 2: 1, 3: 2, 4: 2, 16: 1, 17: 2, 18: 4}  # bytes that a character takes at least
 MOST_DIMENSIONS = 32  # numpy's
+MOST_DEPTH = 20  # of cells in cells
 
 
 class DamagedMatError(ValueError):
@@ -58,12 +62,41 @@ def read_variables(path: Path, wanted: Container[str], limit: int) -> dict[str, 
         if order is None:
             raise DamagedMatError("its header is damaged")
         while left > 0:
-            code, begin, size = _tag(file.read(8), 0, order, "the file")
-            left -= begin + size
-            if begin != 8 or left < 0:
-                raise DamagedMatError(f"a variable of {size} bytes, where {max(left + size, 0)} are left")
-            name, variable = _variable(_Body(file, code, size, order), order, wanted, limit)
+            body, used = _next(file, order, left)
+            left -= used
+            name, variable = _variable(body, order, wanted, limit)
             found[name] = variable
+            file.seek(body.end)
+    return found
+
+
+def load(path: Path) -> dict[str, Any]:
+    """`scipy.io.loadmat` of a level 5 file of numbers, texts, cells and structs, after every tag in it was checked.
+
+    Raises DamagedMatError where the file is not what it says, larger than half of the memory once unpacked, or holds
+    anything else.
+    """
+    import scipy.io
+
+    limit = 2 * memory_limit()
+    with path.open("rb") as file:
+        start = file.read(HEADER)
+        order = _order(start)
+        if order is None or not is_level_5(start):
+            raise DamagedMatError("it is not of level 5; save it with -v7")
+        left = path.stat().st_size - HEADER
+        while left > 0:
+            body, used = _next(file, order, left)
+            left -= used
+            limit -= body.size
+            if limit < 0:
+                raise DamagedMatError("it takes more than half of this machine's memory")
+            _check(body.whole(), order, 0)
+            file.seek(body.end)
+    try:
+        found: dict[str, Any] = scipy.io.loadmat(path)
+    except Exception as error:  # of all kinds
+        raise DamagedMatError(str(error)) from error
     return found
 
 
@@ -98,6 +131,14 @@ class _Body:
             raise DamagedMatError(str(error)) from None
 
 
+def _next(file: BinaryIO, order: str, left: int) -> tuple[_Body, int]:
+    """The variable that begins here, and how many of the bytes that are left it takes."""
+    code, begin, size = _tag(file.read(8), 0, order, "the file")
+    if begin != 8 or begin + size > left:
+        raise DamagedMatError(f"a variable of {size} bytes, where {max(left - begin, 0)} are left")
+    return _Body(file, code, size, order), begin + size
+
+
 def _order(start: bytes) -> str | None:
     return {b"IM": "<", b"MI": ">"}.get(start[126:128])
 
@@ -121,7 +162,6 @@ def _variable(body: _Body, order: str, wanted: Container[str], limit: int) -> tu
         if body.size > limit:
             raise DamagedMatError(f"{name} takes {body.size} bytes, more than half of this machine's memory")
         values = _values(body.whole(), at, order, kind, shape, name)
-    body.file.seek(body.end)
     return name, Variable(kind, values)
 
 
@@ -134,7 +174,7 @@ def _head(body: bytes, order: str) -> tuple[str, str, bool, tuple[int, ...], int
         if code != expected or begin + size > len(body):
             raise DamagedMatError(f"a variable's {what} are damaged")
         parts.append(body[begin : begin + size])
-        at = at + 8 if begin == at + 4 else begin + size + -size % 8
+        at = _after(at, begin, size)
     flags, dimensions, name = parts
     if len(flags) != 8 or len(dimensions) % 4 or not 8 <= len(dimensions) <= 4 * MOST_DIMENSIONS:
         raise DamagedMatError("a variable's flags or dimensions are damaged")
@@ -147,6 +187,13 @@ def _head(body: bytes, order: str) -> tuple[str, str, bool, tuple[int, ...], int
 
 def _values(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
     """The numbers that begin at a place, in the type that the variable has in MATLAB."""
+    dtype, begin, _ = _stored(body, at, order, shape, name)
+    numbers = np.frombuffer(body, dtype, math.prod(shape), begin)
+    return numbers.astype(np.dtype(kind)).reshape(shape, order="F")
+
+
+def _stored(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> tuple[np.dtype[Any], int, int]:
+    """Type of the numbers that are stored at a place, where they begin, and where what follows begins."""
     code, begin, size = _tag(body, at, order, name)
     stored = STORED.get(code)
     if stored is None or begin + size > len(body):
@@ -154,5 +201,51 @@ def _values(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...],
     dtype = np.dtype(order + stored)
     if min(shape) < 0 or math.prod(shape) * dtype.itemsize != size:
         raise DamagedMatError(f"{name} of shape {list(shape)} holds {size} bytes of {dtype.name}")
-    numbers = np.frombuffer(body, dtype, size // dtype.itemsize, begin)
-    return numbers.astype(np.dtype(kind)).reshape(shape, order="F")
+    return dtype, begin, _after(at, begin, size)
+
+
+def _after(at: int, begin: int, size: int) -> int:
+    """Where the element after one begins: at a multiple of 8 bytes."""
+    return at + 8 if begin == at + 4 else begin + size + -size % 8
+
+
+def _check(body: bytes, order: str, depth: int) -> None:
+    """Hold all tags of one variable, and of what is in it, against what is there."""
+    name, kind, real, shape, at = _head(body, order)
+    name = name or f"what lies in {'a cell' if depth else 'the file'}"
+    if depth > MOST_DEPTH or min(shape) < 0:
+        raise DamagedMatError(f"{name} is damaged, or nested too deep")
+    if real or kind == "complex":
+        _, _, at = _stored(body, at, order, shape, name)
+        if kind == "complex":
+            _stored(body, at, order, shape, name)
+    elif kind == "char":
+        code, begin, size = _tag(body, at, order, name)
+        if code not in CHARACTERS or begin + size > len(body) or size < math.prod(shape) * CHARACTERS[code]:
+            raise DamagedMatError(f"the text of {name} is damaged")
+    elif kind in ("cell", "struct"):
+        fields = 1
+        if kind == "struct":
+            fields, at = _fields(body, at, order, name)
+        for _ in range(math.prod(shape) * fields):
+            code, begin, size = _tag(body, at, order, name)
+            if code != MATRIX or begin != at + 8 or begin + size > len(body):
+                raise DamagedMatError(f"{name} has a damaged part")
+            if size:
+                _check(body[begin : begin + size], order, depth + 1)
+            at = _after(at, begin, size)
+    else:
+        raise DamagedMatError(f"{name} is {kind}; only numbers, texts, cells and structs are read")
+
+
+def _fields(body: bytes, at: int, order: str, name: str) -> tuple[int, int]:
+    """How many fields a struct has, and where the first of its values begins."""
+    code, begin, size = _tag(body, at, order, name)
+    at = _after(at, begin, size)
+    names, first, total = _tag(body, at, order, name)
+    if (code, size, names) != (5, 4, 1) or first + total > len(body):
+        raise DamagedMatError(f"the fields of {name} are damaged")
+    length = struct.unpack_from(f"{order}i", body, begin)[0]
+    if length < 1 or total % length:
+        raise DamagedMatError(f"the fields of {name} are damaged")
+    return total // length, _after(at, first, total)

@@ -153,3 +153,56 @@ def test_any_word_may_lie(tmp_path: Path) -> None:
         except DamagedMatError:
             refused += 1
     assert refused > 200
+
+
+def nested(path: Path) -> Path:
+    """Cells of texts and of cells, a struct with fields of several kinds, numbers, as data sets come."""
+    names = np.empty((3, 1), dtype=object)
+    names[:, 0] = ["1_001_1_01.png", "1_001_2_02.png", "x"]
+    inner = np.empty((1, 2), dtype=object)
+    inner[0] = [np.arange(3.0), names]
+    struct_ = {"trainIdx": np.arange(4, dtype=np.uint8), "name": "grid", "deep": inner}
+    scipy.io.savemat(path, {"filelist": names, "s": struct_, "labels": np.ones((3, 1)), "z": np.array([[1j]])})
+    return path
+
+
+def test_what_passes_the_check_is_what_scipy_reads(tmp_path: Path) -> None:
+    path = nested(tmp_path / "a.mat")
+    found, theirs = matfile.load(path), scipy.io.loadmat(path)
+    assert found.keys() == theirs.keys()
+    assert [str(cell[0]) for cell in found["filelist"].ravel()] == ["1_001_1_01.png", "1_001_2_02.png", "x"]
+    np.testing.assert_array_equal(found["s"]["trainIdx"][0, 0], [[0, 1, 2, 3]])
+    scipy.io.savemat(tmp_path / "b.mat", {"x": scipy.io.loadmat(path)["filelist"]}, do_compression=True)
+    assert matfile.load(tmp_path / "b.mat")["x"].shape == (3, 1)
+
+
+def test_no_lie_of_a_nested_file_reaches_scipy(tmp_path: Path) -> None:
+    """Each word set astray; scipy's own reader may end the process then."""
+    whole = nested(tmp_path / "a.mat").read_bytes()
+    path = tmp_path / "b.mat"
+    refused = 0
+    for at in range(128, len(whole), 4):
+        for word in (b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0" * 4, b"\1\0\xff\xff", b"\x10\0\0\0"):
+            path.write_bytes(whole[:at] + word + whole[at + 4 :])
+            try:
+                matfile.load(path)
+            except DamagedMatError:
+                refused += 1
+    assert refused > 500
+
+
+def test_what_is_nested_too_deep_or_of_another_kind_is_not_read(tmp_path: Path) -> None:
+    inner: Any = np.zeros(1)
+    for _ in range(100):
+        holder = np.empty(1, dtype=object)
+        holder[0] = inner
+        inner = holder
+    scipy.io.savemat(tmp_path / "a.mat", {"x": inner})
+    with pytest.raises(DamagedMatError, match="nested too deep"):
+        matfile.load(tmp_path / "a.mat")
+    scipy.io.savemat(tmp_path / "b.mat", {"x": scipy.sparse.csc_array(np.eye(3))})
+    with pytest.raises(DamagedMatError, match="x is sparse; only numbers, texts, cells and structs are read"):
+        matfile.load(tmp_path / "b.mat")
+    (tmp_path / "c.mat").write_bytes(b"\0" * 200)
+    with pytest.raises(DamagedMatError, match="not of level 5"):
+        matfile.load(tmp_path / "c.mat")

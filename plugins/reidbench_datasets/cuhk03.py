@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reidbench import matfile
 from reidbench.data import Dataset, FileNameRule, Split, read_market_folder
 from reidbench.data.folders import MARKET_FOLDERS, first_names, list_names
 from reidbench.errors import DataError
@@ -42,10 +43,8 @@ def _read_config(root: Path, boxes: str) -> Dataset:
     _pictures(root, folder)
     if not config.is_file():
         raise DataError(f"{config}: no such file; it comes with the protocol and tells train, query and gallery")
-    from scipy.io import loadmat
-
     try:
-        rows = loadmat(config)
+        rows = matfile.load(config)
         names = [str(np.ravel(cell)[0]) for cell in rows["filelist"].ravel()]
         labels = rows["labels"].ravel().astype(int)
         index = {part: rows[f"{part}_idx"].ravel().astype(int) - 1 for part in MARKET_FOLDERS}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reidbench import matfile
 from reidbench.data import Dataset, Split
 from reidbench.data.folders import list_names, stray_note
 from reidbench.errors import DataError
@@ -114,10 +115,8 @@ def _official(root: Path, split: int) -> set[int]:
     file = root / GRID_PARTITIONS
     if not file.is_file():
         raise DataError(f"{file}: no such file; it holds the official partitions")
-    from scipy.io import loadmat
-
     try:
-        persons = _persons_of(loadmat(file)["trainIdxAll"].ravel()[split])
+        persons = _persons_of(matfile.load(file)["trainIdxAll"].ravel()[split])
     except (KeyError, IndexError, ValueError, NotImplementedError) as error:
         raise DataError(f"{file}: no partitions of GRID: {error}") from None
     return persons
