@@ -208,7 +208,7 @@ def test_with_atheris(name: str, tmp_path: Path, say: Callable[[str], None]) -> 
     if importlib.util.find_spec("atheris") is None:
         pytest.skip("atheris is not installed: pip install 'reidbench[fuzz]'")
     options = ["-runs=3000", "-max_len=4096", "-timeout=60"]
-    options += ["-rss_limit_mb=0"]  # it reads the peak that a child inherits from these tests; `readers` watch theirs
+    options += ["-rss_limit_mb=0"]  # it would count the peak of these tests, which a child inherits
     command = [sys.executable, "-m", "tests.fuzz.with_atheris", name, *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, env=environment)
