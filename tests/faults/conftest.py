@@ -1,4 +1,4 @@
-"""A plugin that fails in every way, small matrices of it, and the figures that these tests print at the end."""
+"""A plugin that fails in every way, and small matrices of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,22 +29,6 @@ backbone: {{use: resnet-tiny, width: 4}}
 evaluate: {evaluate}
 methods: {methods}
 """
-
-FIGURES: list[str] = []
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What was tried, with numbers."""
-    if FIGURES:
-        terminalreporter.section("faults")
-        for line in FIGURES:
-            terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def figure() -> Callable[[str], None]:
-    """Keeps a line for the end of the test run."""
-    return FIGURES.append
 
 
 class Listener:

@@ -29,17 +29,6 @@ ENOUGH = {"suppress_health_check": list(HealthCheck), "deadline": None, "databas
 changes = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 65_535), st.binary(min_size=1, max_size=6)), max_size=4)
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints past pytest: how many inputs a profile has tried belongs into the log."""
-
-    def printed(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}")
-
-    return printed
-
-
 def tried(cases: st.SearchStrategy[Any], reader: Callable[..., Any], examples: int, folder: Path, name: str) -> str:
     """Give a reader so many inputs; returns the sentence about them. Some must be valid, and some refused.
 
@@ -159,15 +148,15 @@ PROFILES = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks
 
 
 @pytest.mark.parametrize("examples", PROFILES)
-def test_matrix_reader(examples: int, tmp_path: Path, say: Callable[[str], None]) -> None:
+def test_matrix_reader(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
     reader = readers.Matrices(tmp_path)
     for seed in MATRIX_SEEDS:
         reader(seed.encode())  # a seed that is refused would be no seed
-    say(tried(matrices, reader, examples, tmp_path, "matrix reader"))
+    figure(tried(matrices, reader, examples, tmp_path, "matrix reader"))
 
 
 @pytest.mark.parametrize("examples", PROFILES)
-def test_score_reader(examples: int, tmp_path: Path, say: Callable[[str], None]) -> None:
+def test_score_reader(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
     reader, seeds = readers.Scores(tmp_path), readers.score_seeds()
     for seed in seeds:
         reader(seed.data, seed.suffix)
@@ -175,20 +164,20 @@ def test_score_reader(examples: int, tmp_path: Path, say: Callable[[str], None])
     arrays = st.tuples(
         st.just(with_arrays), st.dictionaries(names, drawn, max_size=2), st.sampled_from((None, "zhong"))
     )
-    say(tried(st.one_of(arrays, *files_of(seeds, 30)), reader, examples, tmp_path, "score reader"))
+    figure(tried(st.one_of(arrays, *files_of(seeds, 30)), reader, examples, tmp_path, "score reader"))
 
 
 @pytest.mark.parametrize("examples", PROFILES)
-def test_weights_reader(examples: int, tmp_path: Path, say: Callable[[str], None]) -> None:
+def test_weights_reader(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
     reader = readers.Weights(tmp_path)
     seeds = readers.weight_seeds(reader.network)
     for seed in seeds:
         assert reader(seed.data, seed.suffix) >= 1
-    say(tried(st.one_of(files_of(seeds, 1)), reader, examples, tmp_path, "weights reader"))
+    figure(tried(st.one_of(files_of(seeds, 1)), reader, examples, tmp_path, "weights reader"))
 
 
 @pytest.mark.parametrize("examples", PROFILES)
-def test_checkpoint_reader(examples: int, tmp_path: Path, say: Callable[[str], None]) -> None:
+def test_checkpoint_reader(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
     seed = readers.checkpoint_seed(tmp_path)
     reader = readers.Checkpoints(tmp_path)
     assert reader(seed) == 3
@@ -197,13 +186,13 @@ def test_checkpoint_reader(examples: int, tmp_path: Path, say: Callable[[str], N
         return (readers.mutated(seed, some),)
 
     cases = st.tuples(st.just(damaged), changes)  # all but a few end at the digest, and one way is soon tried
-    say(tried(cases, reader, min(examples, 5000), tmp_path, "checkpoint reader"))
+    figure(tried(cases, reader, min(examples, 5000), tmp_path, "checkpoint reader"))
 
 
 # ------------------------------------------------------------------ guided by coverage
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["matrix", "score", "weights"])
-def test_with_atheris(name: str, tmp_path: Path, say: Callable[[str], None]) -> None:
+def test_with_atheris(name: str, tmp_path: Path, figure: Callable[[str], None]) -> None:
     """libFuzzer, guided by the branches of our readers and of PyYAML; its inputs differ from run to run."""
     if importlib.util.find_spec("atheris") is None:
         pytest.skip("atheris is not installed: pip install 'reidbench[fuzz]'")
@@ -214,7 +203,7 @@ def test_with_atheris(name: str, tmp_path: Path, say: Callable[[str], None]) -> 
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Done 3000 runs" in done.stderr
-    say(f"atheris, {name} reader: 3000 inputs")
+    figure(f"atheris, {name} reader: 3000 inputs")
 
 
 # ------------------------------------------------------------------ the watch itself

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,7 @@ def test_the_judge_tells_the_truth_from_copies(station: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_trained_stargan_does_what_it_should(tmp_path: Path) -> None:
+def test_a_trained_stargan_does_what_it_should(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """4.5, 4.6 and 5.3, on `station`, small: 12 minutes of one core, without and with the identity term.
 
     Requested camera over 60 % of fakes (chance 17 %), persons well above chance, cycle under 30 % of its start; with
@@ -273,6 +274,8 @@ def test_a_trained_stargan_does_what_it_should(tmp_path: Path) -> None:
             pids = data.train.pids[hidden_order(len(data.train))]
             found[weight] = judge(Judged(ctx.out, ctx.split, pids, test, (64, 32), ctx.truth))
             shutil.rmtree(ctx.out)
+            told = ", ".join(f"{name} {value:.3f}" for name, value in found[weight].items())
+            figure(f"StarGAN on station, identity term {weight:g}: {told}")
     for readings in found.values():
         assert readings["camera_real"] > 0.9
         assert readings["camera_fakes"] > 0.6
