@@ -111,6 +111,11 @@ def test_differences_are_paired_over_seeds() -> None:
     text = report.write(board(*results), "md", against=["base"])
     assert "| +10.0 [+10.0, +10.0] 3/3 |" in text
     assert "| +3.3 [-34.6, +41.3] 1/3 " in text
+    peeking = rows_of("peeking", [0.6, 0.7, 0.5], "target images, transductive, AP step")
+    text = report.write(board(*results, *peeking), "md", against=["base", "peeking"])
+    assert "| +10.0 [+10.0, +10.0] 3/3 (transductive) |" in text  # said on both sides, since never to be ranked
+    assert "| -10.0 [-10.0, -10.0] 0/3 (transductive) |" in text
+    assert text.count("(transductive)") == 4
     with pytest.raises(ReidbenchError, match="no method named 'bass'"):
         report.write(board(*results), "md", against=["bass"])
 

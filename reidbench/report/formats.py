@@ -46,7 +46,8 @@ def _differences(board: Leaderboard, against: str, metric: str) -> str:
             100 * number for number in (pair.difference.value, pair.difference.low, pair.difference.high)
         )
         interval = f" [{low:+.1f}, {high:+.1f}]" if pair.difference.n > 1 else ""
-        text = f"{mean:+.1f}{interval} {pair.better}/{pair.difference.n}"
+        words = f" ({', '.join(pair.apart)})" if pair.apart else ""
+        text = f"{mean:+.1f}{interval} {pair.better}/{pair.difference.n}{words}"
         rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = text
     cells = [
         [method, *([evaluator] if several else []), *(found.get(task, "-") for task in board.tasks)]

@@ -257,6 +257,11 @@ def _comparable(
         results = board.cell(method, task, evaluator)
         values = [result.metrics[metric] for result in results if metric in result.metrics]
         if values:
-            words = results[0].row.protocol.split(", ")
-            groups.setdefault(tuple(word for word in NOT_COMPARABLE if word in words), {})[method] = values
+            groups.setdefault(apart(results[0].row.protocol), {})[method] = values
     return groups
+
+
+def apart(protocol: str) -> tuple[str, ...]:
+    """The words of a protocol that keep it from being ranked with those that have them not."""
+    words = protocol.split(", ")
+    return tuple(word for word in NOT_COMPARABLE if word in words)
