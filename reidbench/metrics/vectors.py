@@ -85,7 +85,14 @@ def _centre(parts: list[NDArray[Any]], lengths: Floats) -> Doubles | None:
     )
     mean = np.asarray(total / len(lengths))
     squares = float(np.mean(lengths.astype(np.float64) ** 2))
-    return mean if mean @ mean > OFF_CENTRE * squares else None
+    if mean @ mean <= OFF_CENTRE * squares:
+        return None
+    # A round number near the mean: subtracting it leaves float32 values exact, and so equal distances equal.
+    spread = np.sqrt(max(squares - float(mean @ mean), 0.0) / len(mean))
+    unit = float(np.spacing(np.float32(np.abs(mean).max())))
+    if spread / 8 > unit:
+        unit = 2.0 ** np.floor(np.log2(spread / 8))
+    return np.asarray(np.round(mean / unit) * unit)
 
 
 def _stack(parts: list[NDArray[Any]], lengths: Floats | None, centre: Doubles | None) -> Floats:
