@@ -241,7 +241,9 @@ def table(
     file: FileArgument,
     store: StoreOption = None,
     form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = "md",
-    metric: Annotated[str, typer.Option(help="Ranks: mAP, mINP, cmc1, or score (0.5 cmc1 + 0.5 mAP).")] = "mAP",
+    metric: Annotated[
+        str, typer.Option(help="What ranks: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP); CSV and JSON hold all.")
+    ] = "mAP",
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),

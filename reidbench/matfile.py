@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -56,17 +56,9 @@ def read_variables(path: Path, wanted: Container[str], limit: int) -> dict[str, 
     Raises DamagedMatError where the file is not what it says, or a wanted variable is larger.
     """
     found = {}
-    left = path.stat().st_size - HEADER
-    with path.open("rb") as file:
-        order = _order(file.read(HEADER))
-        if order is None:
-            raise DamagedMatError("its header is damaged")
-        while left > 0:
-            body, used = _next(file, order, left)
-            left -= used
-            name, variable = _variable(body, order, wanted, limit)
-            found[name] = variable
-            file.seek(body.end)
+    for body, order in _bodies(path):
+        name, variable = _variable(body, order, wanted, limit)
+        found[name] = variable
     return found
 
 
@@ -78,21 +70,12 @@ def load(path: Path) -> dict[str, Any]:
     """
     import scipy.io
 
-    limit = 2 * memory_limit()
-    with path.open("rb") as file:
-        start = file.read(HEADER)
-        order = _order(start)
-        if order is None or not is_level_5(start):
-            raise DamagedMatError("it is not of level 5; save it with -v7")
-        left = path.stat().st_size - HEADER
-        while left > 0:
-            body, used = _next(file, order, left)
-            left -= used
-            limit -= body.size
-            if limit < 0:
-                raise DamagedMatError("it takes more than half of this machine's memory")
-            _check(body.whole(), order, 0)
-            file.seek(body.end)
+    left = 2 * memory_limit()
+    for body, order in _bodies(path):
+        left -= body.size
+        if left < 0:
+            raise DamagedMatError("it takes more than half of this machine's memory")
+        _check(body.whole(), order, 0)
     try:
         found: dict[str, Any] = scipy.io.loadmat(path)
     except Exception as error:  # of all kinds
@@ -131,12 +114,22 @@ class _Body:
             raise DamagedMatError(str(error)) from None
 
 
-def _next(file: BinaryIO, order: str, left: int) -> tuple[_Body, int]:
-    """The variable that begins here, and how many of the bytes that are left it takes."""
-    code, begin, size = _tag(file.read(8), 0, order, "the file")
-    if begin != 8 or begin + size > left:
-        raise DamagedMatError(f"a variable of {size} bytes, where {max(left - begin, 0)} are left")
-    return _Body(file, code, size, order), begin + size
+def _bodies(path: Path) -> Iterator[tuple[_Body, str]]:
+    """Each variable of a file, and the order of its bytes."""
+    left = path.stat().st_size - HEADER
+    with path.open("rb") as file:
+        start = file.read(HEADER)
+        order = _order(start)
+        if order is None or not is_level_5(start):
+            raise DamagedMatError("it is not of level 5; save it with -v7")
+        while left > 0:
+            code, begin, size = _tag(file.read(8), 0, order, "the file")
+            if begin != 8 or begin + size > left:
+                raise DamagedMatError(f"a variable of {size} bytes, where {max(left - begin, 0)} are left")
+            body = _Body(file, code, size, order)
+            yield body, order
+            left -= begin + size
+            file.seek(body.end)
 
 
 def _order(start: bytes) -> str | None:
