@@ -161,6 +161,10 @@ def no_network(name: str) -> Any:
     raise ReidbenchError(f"no network was trained for the field {name!r}")
 
 
+def ignore_note(text: str) -> None:
+    """What a context without a harness does with a note."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The part that all stages share."""
@@ -179,6 +183,9 @@ class Context:
     make_fabric: Callable[[], Any]
     prepared: Mapping[str, Path] = field(default_factory=dict)
     network: Callable[[str], Any] = no_network  # of a `Uses` field: the Backbone or Embedder that was trained
+    # A sentence about what was dropped, skipped or assumed: kept with the artifact and shown beside each row that
+    # was made from it, in this run and all later ones. Equal sentences are kept once.
+    note: Callable[[str], None] = ignore_note
     truth: Any = None
 
     @cached_property

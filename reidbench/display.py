@@ -54,7 +54,7 @@ class Lines:
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
         """A running stage has progressed or has something to say."""
         if event["event"] == "note":
-            self.note(event["text"])
+            self.note(f"{stage.label}: {event['text']}")
         elif event["event"] == "progress" and time.monotonic() - self.last.get(stage.key, 0) > EVERY:
             self.last[stage.key] = time.monotonic()
             self.say(f"        {stage.label}: {event['done']} of {event['total']}")
@@ -115,7 +115,7 @@ class Bars:
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
         """A running stage has progressed or has something to say."""
         if event["event"] == "note":
-            self.note(event["text"])
+            self.note(f"{stage.label}: {event['text']}")
         elif event["event"] == "progress" and stage.key in self.bars:
             self.progress.update(self.bars[stage.key], completed=event["done"], total=event["total"])
 

@@ -64,7 +64,8 @@ class _Watch:
 def run(spec: Mapping[str, Any], devices: int, folder: Path, emit: worker.Emit) -> dict[str, Any]:
     """Run the stage of `spec` on so many devices; the artifact's files are in `folder` afterwards.
 
-    Returns its metrics. Raises DamagedArtifact as the ranks do, and RankFailed with the first rank's reason.
+    Returns what `work` answered: its metrics and notes. Raises DamagedArtifact as the ranks do, and RankFailed with
+    the first rank's reason.
     """
     scratch = Store(Path(spec["store"])).scratch(spec["stage"]["key"])
     meeting = scratch / f"meeting-{os.getpid()}-{time.time_ns()}"  # a file; what a kill leaves goes with the scratch
@@ -135,7 +136,7 @@ def _listen(watch: _Watch, emit: worker.Emit) -> dict[str, Any]:
             raise _reason(watch.ranks)
     answer = watch.ranks[0].answer
     assert answer is not None
-    return dict(answer["metrics"])
+    return {name: value for name, value in answer.items() if name != "event"}
 
 
 def _note(rank: _Rank, event: dict[str, Any] | None, emit: worker.Emit) -> None:
@@ -194,7 +195,7 @@ def _end(ranks: Sequence[_Rank]) -> None:
 
 # ---------------------------------------------------------------------- in a rank's process
 def serve(work: Work) -> int:
-    """Be one rank: `work(spec, out, emit)` gives the metrics. The spec is the first line of standard input."""
+    """Be one rank: `work(spec, out, emit)` gives metrics and notes. The spec is the first line of standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the watching process, which ends this one
     emit = worker.writer(os.fdopen(int(os.environ.pop(worker.EVENTS)), "w"))
     spec = json.loads(sys.stdin.readline())
@@ -205,7 +206,7 @@ def serve(work: Work) -> int:
     try:
         with joined(place["rank"], place["ranks"], Path(place["meeting"])):
             out.mkdir(parents=True, exist_ok=True)
-            emit({"event": "answer", "metrics": work(spec, out, emit if place["rank"] == 0 else _say_nothing)})
+            emit({"event": "answer", **work(spec, out, emit if place["rank"] == 0 else _say_nothing)})
     except DamagedArtifact as error:
         emit({"event": "damaged", "key": error.key, "error": str(error), "at": time.monotonic()})
         code = 1

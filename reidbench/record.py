@@ -1,4 +1,4 @@
-"""What a method logs and clusters while it runs, and how its clusters are judged afterwards."""
+"""What a method logs, notes and clusters while it runs, and how its clusters are judged afterwards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 
 
 class Record:
-    """What a method logs and clusters, kept across restarts by the checkpoint."""
+    """What a method logs, notes and clusters, kept across restarts by the checkpoint."""
 
     def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
         self.emit = emit
         self.lines: list[dict[str, float]] = []
         self.clusters: list[tuple[int, list[int]]] = []
+        self.notes: list[str] = []
 
     def log(self, metrics: Mapping[str, float]) -> None:
         line = {name: float(value) for name, value in metrics.items()}
@@ -24,12 +25,18 @@ class Record:
     def record_clusters(self, epoch: int, labels: Any) -> None:
         self.clusters.append((int(epoch), [int(label) for label in labels]))
 
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+            self.emit({"event": "note", "text": text})
+
     def state_dict(self) -> dict[str, Any]:
-        return {"lines": self.lines, "clusters": self.clusters}
+        return {"lines": self.lines, "clusters": self.clusters, "notes": self.notes}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.lines = list(state["lines"])
         self.clusters = [(epoch, labels) for epoch, labels in state["clusters"]]
+        self.notes = list(state["notes"])
 
 
 def cluster_purity(clusters: np.ndarray, pids: np.ndarray) -> dict[str, float]:

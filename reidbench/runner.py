@@ -102,6 +102,7 @@ class Runner:
         except StoreError:
             if self.waiting:  # else a finished store may well be read-only
                 raise
+        self._notes_of_before()
         self.display.begin(len(self.waiting))
         for key in self.waiting:
             self.store.forget_failure(key)
@@ -111,6 +112,15 @@ class Runner:
                 self._submit_ready()
                 self._wait()
             return self.outcome
+
+    def _notes_of_before(self) -> None:
+        """What stages that are not run again have noted: it holds of this run's rows as well."""
+        for key, stage in self.plan.stages.items():
+            if key in self.waiting:
+                continue
+            with contextlib.suppress(KeyError, DamagedArtifact):
+                for text in self.store.manifest(key).notes:
+                    self.display.note(f"{stage.label}: {text}")
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -72,7 +72,7 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
             manifest.update(_provenance(spec, registry))
             try:
                 if devices > 1:
-                    manifest["metrics"] = ranks.run(spec, devices, folder, emit)
+                    manifest |= ranks.run(spec, devices, folder, emit)
                 else:
                     manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
             except DamagedArtifact as error:
@@ -139,15 +139,16 @@ class _Run(Inputs):
             (self.folder / "log.jsonl").write_text(lines)
         if self.record.clusters:
             answer |= self._judge_clusters()
+        if self.record.notes:
+            manifest["notes"] = self.record.notes
         return answer
 
     def _data(self, manifest: dict[str, Any]) -> dict[str, Any]:
         dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
         manifest |= images_place(dataset, self.stage["root"])
-        manifest["notes"] = list(dataset.notes)
         manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
         for note in dataset.notes:
-            self.emit({"event": "note", "text": f"{self.stage['label']}: {note}"})
+            self.record.note(note)
         parts = dataset.parts()
         for part, split in parts.items():
             split.save(self.folder / f"{part}.json")
@@ -192,6 +193,7 @@ class _Run(Inputs):
             "make_fabric": self.make_fabric,
             "prepared": prepared,
             "network": self.network,
+            "note": self.record.note,
         }
 
     def make_fabric(self) -> Any:
@@ -362,10 +364,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _as_rank(spec: dict[str, Any], out: Path, emit: Emit) -> dict[str, Any]:
-    """The metrics of a stage that this process runs together with others."""
+    """The metrics and notes of a stage that this process runs together with others."""
     registry = plugins.load(frozenset(spec["without"]))
     with limited_threads(spec["threads"]):
-        return _Run(spec, Store(Path(spec["store"])), registry, out, emit).run({})
+        manifest: dict[str, Any] = {}
+        metrics = _Run(spec, Store(Path(spec["store"])), registry, out, emit).run(manifest)
+        return {"metrics": metrics, "notes": manifest.get("notes", [])}
 
 
 if __name__ == "__main__":

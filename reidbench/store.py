@@ -49,6 +49,12 @@ class Artifact:
         metrics: Mapping[str, float] = self.manifest["metrics"]
         return metrics
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the stage noted: images left out, rounds skipped, weights not loaded."""
+        notes = self.manifest.get("notes", ())
+        return tuple(text for text in notes if isinstance(text, str)) if isinstance(notes, list | tuple) else ()
+
 
 class Store:
     """`objects/<key>` are whole artifacts; the folders beside `objects` serve their making."""

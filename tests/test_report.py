@@ -142,6 +142,7 @@ def test_json_has_the_documented_shape() -> None:
         "metrics": {"mAP": 0.5, "cmc1": 0.75},
         "error": "",
         "protocol": "source labels, AP step",
+        "notes": [],
         "key": "key",
     }
     assert {"method", "task", "evaluator", "metric", "n", "mean", "sd", "ci95"} <= loaded["summary"][0].keys()

@@ -64,6 +64,9 @@ def markdown(board: Leaderboard, metric: str) -> str:
     label = NAMES.get(metric, metric)
     parts += [f"{label} in %: mean ± sd over seeds [95 % interval of the mean].", BOLD, "", _matrix(board, metric), ""]
     parts += ["All metrics in %, mean over seeds:", "", _details(board), ""]
+    notes = dict.fromkeys(note for result in board.results for note in result.notes)
+    if notes:
+        parts += ["Notes on what was dropped, skipped or assumed:", "", *(f"- {one_line(note)}" for note in notes), ""]
     reasons = _reasons(board)
     if reasons:
         parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
@@ -194,6 +197,7 @@ def as_json(board: Leaderboard, metric: str) -> str:
             "metrics": dict(result.metrics),
             "error": result.error,
             "protocol": result.row.protocol,
+            "notes": list(result.notes),
             "key": result.row.key,
         }
         for result in board.results

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -21,12 +22,16 @@ SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is aske
 
 @dataclass(frozen=True)
 class Result:
-    """One row with its outcome: ok, failed, blocked, not-applicable or missing."""
+    """One row with its outcome: ok, failed, blocked, not-applicable or missing.
+
+    `notes` are what the stages behind the row noted (dropped, skipped, assumed), each as "STAGE: sentence".
+    """
 
     row: Row
     status: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ class Leaderboard:
 
 def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     """Read the results of a plan from the store; with `score` also the mean of rank 1 and mAP."""
-    results = tuple(_result(row, plan, store) for row in plan.rows)
+    behind = _Behind(plan, store)
+    results = tuple(_result(row, plan, store, behind) for row in plan.rows)
     if score:
         results = tuple(_scored(result) for result in results)
     return Leaderboard(plan.benchmark.title, results, tuple(summarise(results)))
@@ -113,13 +119,38 @@ def _scored(result: Result) -> Result:
     return replace(result, metrics={**result.metrics, SCORE: sum(parts) / 2}) if len(parts) == 2 else result
 
 
-def _result(row: Row, plan: Plan, store: Store) -> Result:
+class _Behind:
+    """What the stages behind a row have noted, and the protocol words that only their data could tell."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan, self.store = plan, store
+        self.told: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+
+    def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
+        """Protocol words and notes of a stage and of all that it was made from, without repetition."""
+        if key not in self.told:
+            words: dict[str, None] = {}
+            notes: dict[str, None] = {}
+            for parent in dict.fromkeys(self.plan.stages[key].needs):
+                earlier = self.of(parent)
+                words |= earlier[0]
+                notes |= earlier[1]
+            with suppress(KeyError, DamagedArtifact):
+                artifact = self.store.manifest(key)
+                words |= dict.fromkeys(map(str, artifact.manifest.get("protocol", ())))
+                notes |= dict.fromkeys(f"{self.plan.stages[key].label}: {text}" for text in artifact.notes)
+            self.told[key] = words, notes
+        return self.told[key]
+
+
+def _result(row: Row, plan: Plan, store: Store, behind: _Behind) -> Result:
     if row.key is None:
         return Result(row, "not-applicable", error=row.reason)
     try:
         manifest = store.manifest(row.key).manifest
-        protocol = ", ".join([row.protocol, *map(str, manifest.get("protocol", ()))])
-        return Result(replace(row, protocol=protocol), "ok", _numbers(row.key, manifest["metrics"]))
+        numbers = _numbers(row.key, manifest["metrics"])
+        words, notes = behind.of(row.key)
+        return Result(replace(row, protocol=", ".join([row.protocol, *words])), "ok", numbers, notes=tuple(notes))
     except DamagedArtifact:
         return Result(row, "missing", error="its result is damaged; run again")
     except KeyError:
