@@ -38,6 +38,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "arn",
         "reidbench_arn.adapt:adapt",
         ArnParams,
+        version=2,
         summary="ARN: codes that source and target share beside private ones, held together by reconstruction",
         requires=frozenset({"stages"}),
         paper=PAPER,

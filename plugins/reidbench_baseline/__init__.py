@@ -50,6 +50,7 @@ def reidbench_backbones() -> Iterator[Component]:
         "resnet-tiny",
         "reidbench_baseline.resnet:resnet_tiny",
         TinyParams,
+        version=2,
         summary="residual network of 0.26 million parameters for 64x32 on a CPU",
         provides=STAGES,
     )

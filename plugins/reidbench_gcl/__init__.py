@@ -125,6 +125,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "hmr-training",
         "reidbench_gcl.hmr_training:prepare",
         HMRTrainingParams,
+        version=2,
         summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
         uses=TRUTH,
         paper=HMR,
