@@ -139,6 +139,7 @@ class _Run(Inputs):
             (self.folder / "log.jsonl").write_text(lines)
         if self.record.clusters:
             answer |= self._judge_clusters()
+        self.record.conclude()
         if self.record.notes:
             manifest["notes"] = self.record.notes
         return answer
