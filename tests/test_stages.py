@@ -378,8 +378,8 @@ def test_a_clustering_that_tells_nothing_apart_is_noted() -> None:
         return clustering_fault(np.array(labels))
 
     assert faults(0, 0, 1, 1) == faults(0, 1, 2, -1) == faults(*[0] * 5, 1, 2, 3, 4, 5) == ""
-    assert faults(-1, -1) == "has 0 clusters and 2 outliers among 2 images"
-    assert faults(0, 0, -1) == "has 1 clusters and 1 outliers among 3 images"
+    assert faults(-1, -1) == "has no cluster and 2 outliers among 2 images"
+    assert faults(0, 0, -1) == "has one cluster and 1 outliers among 3 images"
     assert faults(0, 1, *[-1] * 19) == "leaves 19 of 21 images out as outliers"
     assert faults(*[0] * 6, 1, 2, 3, 4, 5, -1) == "puts 6 of 11 clustered images into one of its 6 clusters"
 
@@ -396,4 +396,4 @@ def test_skipped_rounds_are_noted_also_after_a_restart() -> None:
     record.record_clusters(0, [-1, -1])
     record.conclude()
     assert record.notes[1].endswith("nothing was trained")
-    assert record.notes[2] == "the last clustering has 0 clusters and 2 outliers among 2 images"
+    assert record.notes[2] == "the last clustering has no cluster and 2 outliers among 2 images"
