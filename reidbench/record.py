@@ -63,7 +63,8 @@ def clustering_fault(labels: np.ndarray) -> str:
     inside = labels[labels >= 0]
     sizes = np.unique(inside, return_counts=True)[1]
     if len(sizes) < 2:
-        return f"has {'one cluster' if len(sizes) else 'no cluster'} and {len(labels) - len(inside)} outliers among {len(labels)} images"
+        count = "one cluster" if len(sizes) else "no cluster"
+        return f"has {count} and {len(labels) - len(inside)} outliers among {len(labels)} images"
     if len(inside) < FEWEST_CLUSTERED * len(labels):
         return f"leaves {len(labels) - len(inside)} of {len(labels)} images out as outliers"
     if len(sizes) > 2 and sizes.max() > LARGEST_CLUSTER * len(inside):
