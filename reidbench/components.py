@@ -91,8 +91,9 @@ class Published:
     `row` is the paper's own name of the row, with network and image size: "BoT, ResNet-50, 256x128". `source` is the
     table of the paper, or the code's README.
     `ap` is the rule of average precision behind an mAP: "step", "trapezoid", or "unknown". `note` is what else a reader
-    must know, such as re-ranking. `beside` is False for a number that no row of this component can be compared with: a
-    baseline of the same table, or a test with information that is not offered here.
+    must know, such as re-ranking: a warning wherever the number stands beside a measured one. `beside` is False for a
+    number that no row of this component can be compared with: a baseline of the same table, or a test with information
+    that is not offered here.
 
     This is a measured result; the published counts of a data set are `reidbench.data.Published`.
     """

@@ -340,7 +340,7 @@ def test_another_rule_is_a_warning(board: Any) -> None:
         * 2
     )
     assert warnings(board, "evil", PLAIN) == [
-        ("other AP rule: published trapezoid, measured here step",),
+        ("other AP rule: published trapezoid, measured here step", f"the published row: {EVIL}"),
         (),  # no average precision
         ("AP rule unknown: none is stated for the published mAP, measured here is step",),
     ]
@@ -357,7 +357,8 @@ def test_how_the_measured_row_was_made(board: Any) -> None:
     assert any('check="off"' in sentence for sentence in unchecked)
     after = cell(board, "same", "test").circumstances
     assert "steps before same: finetune none" in after
-    assert "transductive: it learned from the test images" in after
+    (found,) = cell(board, "same", "test").compared
+    assert found.warnings == ("transductive: the measured row learned from the test images",)
 
 
 def test_a_copy_that_is_not_the_published_set_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ class Evidence:
             tuple(dict.fromkeys(str(manifest["platform"]) for manifest in manifests)),
             tuple(_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"),
             tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
-            (f"{recipe.backbone.name}, {self.settings()}", *circumstances(recipe, column), *map(_counted, data)),
+            (f"{recipe.backbone.name}, {self.settings()}", *circumstances(recipe), *map(_counted, data)),
             (STEP_KINDS[own[0]], own[1].component) if own else None,
         )
 

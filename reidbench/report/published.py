@@ -43,10 +43,17 @@ def compared(
         shown = {metric: percent(metric, value) for metric, value in line.values.items() if metric in measured}
         if line.first.beside and line.first.task == place and shown:
             means = {metric: measured[metric] for metric in shown}
-            yield Compared(line, shown, means, tuple(_warnings(line, "mAP" in shown, judge)))
+            warnings = [*_rules(line, "mAP" in shown, judge), *_transductive(recipe, task)]
+            warnings += [f"the published row: {line.first.note}"] if line.first.note else []
+            yield Compared(line, shown, means, tuple(warnings))
 
 
-def _warnings(line: Line, with_map: bool, judge: Choice) -> Iterator[str]:
+def _transductive(recipe: Recipe, task: Task) -> Iterator[str]:
+    if task.adapt_on == "test" and any(kind == "adapt" for kind, _ in recipe.steps):
+        yield "transductive: the measured row learned from the test images"
+
+
+def _rules(line: Line, with_map: bool, judge: Choice) -> Iterator[str]:
     """What about the evaluation is other than published, or not known."""
     words = judge.component.provided(judge.params)
     rules = sorted(word.removeprefix("AP ") for word in words if word.startswith("AP "))
@@ -95,7 +102,7 @@ def changed_params(choice: Choice, *, same_content: bool = True) -> dict[str, ob
     }
 
 
-def circumstances(recipe: Recipe, task: Task) -> Iterator[str]:
+def circumstances(recipe: Recipe) -> Iterator[str]:
     """How the measured row was made, as far as the published one may have been made otherwise."""
     own = own_method(recipe)
     if own is None:
@@ -105,5 +112,3 @@ def circumstances(recipe: Recipe, task: Task) -> Iterator[str]:
     changed = changed_params(own[1])
     if changed:
         yield f"parameters not at their defaults: {', '.join(f'{name}={value}' for name, value in changed.items())}"
-    if task.adapt_on == "test" and any(kind == "adapt" for kind, _ in recipe.steps):
-        yield "transductive: it learned from the test images"
