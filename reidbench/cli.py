@@ -13,7 +13,20 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from . import __version__, cli_data, cli_plugin, cli_use, config, display, executors, plan, plugins, report, runner
+from . import (
+    __version__,
+    cli_data,
+    cli_plugin,
+    cli_use,
+    config,
+    display,
+    executors,
+    papers,
+    plan,
+    plugins,
+    report,
+    runner,
+)
 from .errors import ConfigError, ReidbenchError
 from .store import Store
 
@@ -152,8 +165,10 @@ def _show_paper(paper: Any) -> None:
         print(f"official code: {paper.code} ({paper.code_licence or 'licence unknown'})")
     for deviation in paper.deviations:
         print(f"differs: {deviation}")
-    for what, number in paper.published.items():
-        print(f"published: {what}: {number}")
+    if paper.published:
+        print("published, in % (a number compares only with the same method, data, AP rule and ranking):")
+    for line in papers.table(paper.published, report.NAMES):
+        print(plugins.printable(line))
 
 
 @app.command("plan")

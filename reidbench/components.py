@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -70,8 +70,61 @@ FolderParam = Annotated[Path, ContentHashed(folder=True)]
 
 
 @dataclass(frozen=True)
+class SameContent:
+    """Marks a parameter of a data set that changes neither its images nor its labels, such as how strictly to check.
+
+    All other parameters with a value of their own make another set: a published number for the plain set never stands
+    beside a row on it.
+    """
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number from a paper or its code, with the rule that it was computed under.
+
+    `metric` is the evaluator's name of it (mAP, mINP, cmc1, cmc5, ...) and `value` a fraction: 0.859, not 85.9. Only a
+    metric whose name begins with "distance" may be another number, and is printed as it is.
+    `task` is TARGET, or SOURCE->TARGET for a method that learns from a labelled source and is tested elsewhere, in the
+    names of the data sets' components: "market1501", "market1501->dukemtmc-reid". Parameters that make another set are
+    named with it, "msmt17-v1(train=trainval)", and several sources are joined by "+". TARGET alone is training with the
+    target's own labels for a fine-tuner, and without any labels for an adapter.
+    `row` is the paper's own name of the row, with network and image size: "BoT, ResNet-50, 256x128". `source` is the
+    table of the paper, or the code's README.
+    `ap` is the rule of average precision behind an mAP: "step", "trapezoid", or "unknown". `note` is what else a reader
+    must know, such as re-ranking: a warning wherever the number stands beside a measured one. `beside` is False for a
+    number that no row of this component can be compared with: a baseline of the same table, or a test with information
+    that is not offered here.
+
+    This is a measured result; the published counts of a data set are `reidbench.data.Published`.
+    """
+
+    metric: str
+    value: float
+    task: str
+    row: str
+    source: str
+    ap: Literal["step", "trapezoid", "unknown"] = "unknown"
+    note: str = ""
+    beside: bool = True
+
+    @classmethod
+    def line(
+        cls,
+        task: str,
+        row: str,
+        source: str,
+        ap: Literal["step", "trapezoid", "unknown"] = "unknown",
+        note: str = "",
+        beside: bool = True,
+        **values: float,
+    ) -> tuple[Published, ...]:
+        """The numbers of one line of a table: `line("market1501", "BoT", "README", "step", mAP=0.859, cmc1=0.945)`."""
+        return tuple(cls(metric, value, task, row, source, ap, note, beside) for metric, value in values.items())
+
+
+@dataclass(frozen=True)
 class Paper:
-    """Where a method comes from, and where this implementation differs from it."""
+    """Where a method comes from, where this implementation differs from it, and what was published for it."""
 
     title: str
     venue: str = ""
@@ -79,7 +132,7 @@ class Paper:
     code: str = ""
     code_licence: str = ""
     deviations: Sequence[str] = ()
-    published: Mapping[str, str] = field(default_factory=dict)
+    published: Sequence[Published] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pluggy
 
-from . import hookspecs
+from . import hookspecs, papers
 from .components import USES, Component, Params
 from .errors import PluginError, UnknownComponent
 from .hookspecs import HOOKS
@@ -197,9 +197,11 @@ def _check(kind: str, component: object) -> None:
         ),
         f"uses {sorted(component.uses)} knows only {sorted(USES)}": not set(component.uses) <= USES,
     }
+    paper = papers.complaint(component.paper)
+    problems[paper] = bool(paper)
     for sentence, wrong in problems.items():
         if wrong:
-            raise PluginError(f"{kind} {printable(str(component.name))}: {sentence}")
+            raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
 
 
 def report(registry: Registry) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from reidbench import Params
+from reidbench import Params, SameContent
 
 
 def _unbooled(value: Any) -> Any:
@@ -17,7 +17,7 @@ def _unbooled(value: Any) -> Any:
 class CheckedParams(Params):
     """A set of which counts are published."""
 
-    check: Annotated[Literal["warn", "strict", "off"], BeforeValidator(_unbooled)] = Field(
+    check: Annotated[Literal["warn", "strict", "off"], BeforeValidator(_unbooled), SameContent()] = Field(
         "warn",
         description="a set that differs from the published counts: note it, refuse to run, or do not look",
     )
@@ -26,7 +26,7 @@ class CheckedParams(Params):
 class FolderParams(Params):
     """A Market-1501-style folder."""
 
-    strict: bool = Field(
+    strict: Annotated[bool, SameContent()] = Field(
         False, description="refuse a folder with files whose names do not match, instead of naming them"
     )
 
@@ -68,7 +68,7 @@ class CuhkClassicParams(CuhkParams):
 class WithdrawnParams(CheckedParams):
     """A set that its owners withdrew."""
 
-    accept_withdrawal: bool = Field(
+    accept_withdrawal: Annotated[bool, SameContent()] = Field(
         False, description="I have read that Duke withdrew these pictures in 2019, and may use my copy"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reidbench import Component, hookimpl
 
-from .papers import TRANSREID, TRANSREID_SSL
+from .papers import TRANSREID, TRANSREID_SIE, TRANSREID_SSL
 from .params import DinoParams
 from .transreid_params import TransReidParams, TransReidSieParams
 
@@ -41,5 +41,5 @@ def reidbench_finetuners() -> Iterator[Component]:
         summary="transreid with a learned vector for each camera of the source",
         requires=frozenset({"tokens"}),
         uses=frozenset({"cameras"}),
-        paper=TRANSREID,
+        paper=TRANSREID_SIE,
     )
