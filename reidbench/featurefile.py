@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.names import shown
+from .data.placeholders import refuse_placeholder
 from .errors import DataError
-from .safeload import refuse_placeholder
 from .scoring.doubts import label_doubts
 from .scoring.embedded import Embedded, pair_by_manifest, pair_by_name
 from .scoring.labels import Ints, array_of, mapped

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .data.names import shown
+from .data.placeholders import refuse_placeholder
 from .errors import DataError
 
 _NAMED = re.compile(r"GLOBAL ([^\s`]+)|class ([\w.]+\.[\w.]+)")
@@ -37,30 +38,12 @@ def load_pickle_safely(path: Path) -> Any:
         ) from None
 
 
-def refuse_placeholder(path: Path) -> None:
-    """Raise DataError for a file that is not there or cannot be read, or that is empty or stands for another."""
-    try:
-        if not path.is_file():
-            raise DataError(f"{shown(path)}: {'not a file' if path.exists() else 'no such file'}")
-        with path.open("rb") as stream:
-            start = stream.read(64)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        why = getattr(error, "strerror", None) or error
-        raise DataError(f"{shown(path)}: cannot be read: {why}") from None
-    if not start:
-        raise DataError(f"{shown(path)}: is empty (0 bytes)")
-    if start.startswith(b"version https://git-lfs"):
-        raise DataError(f"{shown(path)}: a git-lfs pointer, not the file itself; run `git lfs pull`")
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise DataError(f"{shown(path)}: an HTML page, not the file itself; look at what was downloaded")
-
-
 def _numpy_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What a pickled array needs to be put together again, under the names of numpy 1 and 2."""
+    """What a pickled array of numbers or texts needs to be put together again, under the names of numpy 1 and 2."""
     rebuild = {"_reconstruct": np.zeros(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
     modules = ("numpy.core.multiarray", "numpy._core.multiarray")
     functions: list[Any] = [(call, f"{module}.{name}") for module in modules for name, call in rebuild.items()]
-    kinds = {type(np.dtype(code)) for code in "?bhilqBHILQefdgFDGSUOVMm"}
+    kinds = {type(np.dtype(code)) for code in "?bhilqBHILQefdgFDGSUMm"}
     return [np.ndarray, np.dtype, *functions, *kinds]
 
 

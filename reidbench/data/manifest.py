@@ -26,13 +26,7 @@ def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Da
     missing column, a label that is no whole number, an unknown split, a path that leaves the root, and a path that
     appears twice in one split.
     """
-    file = Path(file)
-    return _dataset(file, root or file.parent, name or file.stem, read_rows(file))
-
-
-def read_rows(file: Path) -> dict[str, list[Sample]]:
-    """The rows of a manifest by part, junk of the training part left out. Raises DataError as `read_manifest`."""
-    where = shown(file)
+    file, where = Path(file), shown(file)
     rows: dict[str, list[Sample]] = {part: [] for part in PARTS}
     seen: set[tuple[str, str]] = set()
     try:
@@ -52,7 +46,7 @@ def read_rows(file: Path) -> dict[str, list[Sample]]:
         raise DataError(f"{where}: not a CSV text file: {error}") from None
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {error.strerror}") from None
-    return rows
+    return _dataset(file, root or file.parent, name or file.stem, rows)
 
 
 def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.folders import MARKET_LIKE, first_names
-from ..data.manifest import read_rows
+from ..data.folders import MARKET_LIKE
 from ..data.names import shown
 from ..data.split import UNKNOWN_CAMERA
 from ..errors import DataError
+from .manifests import read_images
+from .names import few
 from .rows import PART_OF, Rows
 
 EXAMPLE = "query/0002_c1s1_000451_03.jpg"
@@ -51,7 +52,7 @@ def pair_by_name(given: Embedded) -> Rows:
         lacking = "query" if "query" not in parts else "gallery"
         raise DataError(
             f"{shown(given.path)}: no image of the {lacking}: names must read like {EXAMPLE}, below a folder query, "
-            f"bounding_box_test or gallery, and here are {first_names(given.names)}; for other names label them with "
+            f"bounding_box_test or gallery, and here are {few(given.names)}; for other names label them with "
             "--manifest FILE.csv (path,pid,split[,camid])"
         )
     warnings += _left_out(unknown, "no pid and camera in the name")
@@ -67,36 +68,39 @@ def pair_by_manifest(given: Embedded, manifest: Path, camera: bool) -> Rows:
     Raises DataError where no image of the query or of the gallery is found, where two images fit one path, and where
     the manifest has no cameras although `camera` asks for them.
     """
-    samples = read_rows(manifest)
-    first, warnings = _once(given)
-    wanted = [(part, sample) for part in ("query", "gallery") for sample in samples[part]]
-    if camera and wanted and all(sample.camid == UNKNOWN_CAMERA for _, sample in wanted):
+    images = read_images(manifest)
+    wanted = [image for image in images if image.part != "train"]
+    if camera and wanted and all(image.camid is None for image in wanted):
         raise DataError(
             f"{shown(manifest)}: no row of query and gallery has a camera (column camid); to score without the camera "
             "rule: --no-camera"
         )
-    by_end = _ends(first, {_depth(sample.path) for part in samples.values() for sample in part})
-    places = [_place(given, by_end, first, manifest, sample.path) for _, sample in wanted]
-    found = [(part, sample, place) for (part, sample), place in zip(wanted, places, strict=True) if place is not None]
+    first, warnings = _once(given)
+    by_end = _ends(first, {image.path.count("/") + 1 for image in images})
+    rows = {image: _place(given, by_end, first, manifest, image.path) for image in images}
+    found = [image for image in wanted if rows[image] is not None]
     for part in ("query", "gallery"):
-        if part not in {name for name, _, _ in found}:
-            theirs = first_names([sample.path for sample in samples[part]]) or "none"
+        if part not in {image.part for image in found}:
+            theirs = few([image.path for image in wanted if image.part == part]) or "none"
             raise DataError(
                 f"{shown(given.path)}: no image of the {part} of {shown(manifest)} is in it; the manifest has {theirs},"
-                f" the file {first_names(given.names)}"
+                f" the file {few(given.names)}"
             )
-    missing = [sample.path for (_, sample), place in zip(wanted, places, strict=True) if place is None]
-    train = {_place(given, by_end, first, manifest, sample.path) for sample in samples["train"]}
-    used = {place for _, _, place in found} | train
+    missing = [image.path for image in wanted if rows[image] is None]
+    used = set(rows.values())
     surplus = [given.names[row] for row in first.values() if row not in used]
+    unknown = [image.path for image in found if image.camid is None]
     warnings += _left_out(missing, "no features", f" of {shown(manifest)}")
     warnings += _left_out(surplus, f"not in {shown(manifest)}")
+    if camera and unknown:
+        count = f"{len(unknown)} image{'' if len(unknown) == 1 else 's'}"
+        warnings.append(f"{count} of unknown camera in {shown(manifest)}, kept for every query: {few(unknown)}")
     return Rows(
-        given.features[[place for _, _, place in found]],
-        [part for part, _, _ in found],
-        [sample.pid for _, sample, _ in found],
-        [sample.camid for _, sample, _ in found],
-        [sample.pid for sample in samples["train"]],
+        given.features[[row for image in found if (row := rows[image]) is not None]],
+        [image.part for image in found],
+        [image.pid for image in found],
+        [str(UNKNOWN_CAMERA) if image.camid is None else image.camid for image in found],
+        [image.pid for image in images if image.part == "train"],
         tuple(warnings),
     )
 
@@ -124,10 +128,6 @@ def _part(name: str) -> str | None:
     return next((PART_OF[folder] for folder in folders if folder in PART_OF), None)
 
 
-def _depth(path: str) -> int:
-    return posixpath.normpath(path).count("/") + 1
-
-
 def _ends(names: Iterable[str], depths: set[int]) -> dict[str, list[str]]:
     """The names by their last folders and file, for each number of folders that is asked for."""
     found: dict[str, list[str]] = {}
@@ -143,7 +143,6 @@ def _place(
     given: Embedded, by_end: Mapping[str, list[str]], first: Mapping[str, int], manifest: Path, path: str
 ) -> int | None:
     """The row of the image that a path of the manifest means, or None."""
-    path = posixpath.normpath(path)
     if path in first:
         return first[path]
     names = by_end.get(path, [])
@@ -158,4 +157,4 @@ def _place(
 def _left_out(names: list[str], why: str, of: str = "") -> tuple[str, ...]:
     """The sentence about images that are not scored, if there are any."""
     count = f"{len(names)} image{'' if len(names) == 1 else 's'}"
-    return (f"{count}{of} left out ({why}): {first_names(names)}",) if names else ()
+    return (f"{count}{of} left out ({why}): {few(names)}",) if names else ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..data.names import shown
@@ -102,8 +102,7 @@ class Keys:
 
     def listed(self) -> str:
         """The keys, for a sentence."""
-        few = ", ".join(shown(name) for name in sorted(self.names)[:20])
-        return (few or "nothing") + (", ..." if len(self.names) > 20 else "")
+        return few(sorted(self.names), 20) or "nothing"
 
     def similar(self, role: str) -> str | None:
         """A key that may be a misspelling of a role, or None."""
@@ -120,6 +119,11 @@ class Keys:
         close = {role: key for role in roles if (key := self.similar(role))}
         hints = "".join(f"; did you mean {shown(key)!r}? rename it to {role!r}" for role, key in close.items())
         return f"missing {wanted}; the file has: {self.listed()}{hints}"
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names, for a sentence."""
+    return ", ".join(map(shown, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def others(role: str) -> str:

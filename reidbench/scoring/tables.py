@@ -6,7 +6,8 @@ import csv
 import importlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from pathlib import Path
@@ -15,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.folders import first_names
 from ..data.images import memory_limit
 from ..data.names import shown
 from ..errors import DataError
 from .labels import fault
-from .names import NOUNS, plain
+from .names import NOUNS, few, plain
 from .rows import PART_OF, Rows
 
 PART_NAMES = ("part", "split", "set", "subset")
@@ -60,7 +60,8 @@ class Header:
     warnings: tuple[str, ...] = ()
 
 
-def _column(where: str, names: Sequence[str], accepted: Sequence[str]) -> int | None:
+def find_column(where: str, names: Sequence[str], accepted: Sequence[str]) -> int | None:
+    """The place of the column that has one of these names, if there is one. Raises DataError for two of them."""
     wanted = {plain(name) for name in accepted}
     found = [place for place, name in enumerate(names) if plain(name) in wanted]
     if len(found) > 1:
@@ -71,7 +72,7 @@ def _column(where: str, names: Sequence[str], accepted: Sequence[str]) -> int | 
 
 def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: bool) -> Header:
     """Find the columns by their names; `numeric` says which hold numbers."""
-    part, pid, camid = (_column(where, names, found) for found in (PART_NAMES, NOUNS["pids"], NOUNS["camids"]))
+    part, pid, camid = (find_column(where, names, found) for found in (PART_NAMES, NOUNS["pids"], NOUNS["camids"]))
     lacking = [name for name, place in (("part", part), ("pid", pid)) if place is None]
     if camera and camid is None:
         lacking.append("camid")
@@ -81,7 +82,7 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
             hints += "; write it with commas between the columns"
         raise DataError(
             f"{where}: no column {' and none '.join(lacking)}; expected {COLUMNS}; the file has: "
-            f"{first_names(list(names))}{hints}"
+            f"{few(list(names))}{hints}"
         )
     taken = {part, pid, camid}
     rest = [place for place in range(len(names)) if place not in taken]
@@ -91,12 +92,10 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
     found = [place for place in rest if numeric[place] and plain(names[place]) not in _NOT_FEATURES]
     if not found:
         hint = "; a manifest labels other features: --manifest" if "path" in names else ""
-        raise DataError(
-            f"{where}: no columns of features; expected {COLUMNS}; the file has: {first_names(list(names))}{hint}"
-        )
+        raise DataError(f"{where}: no columns of features; expected {COLUMNS}; the file has: {few(list(names))}{hint}")
     others = [shown(names[place]) for place in rest if place not in found]
-    warning = f"{len(found)} columns are taken as the feature: {first_names([names[place] for place in found])}"
-    return Header(part, pid, camid, tuple(found), (warning + (f"; not {first_names(others)}" if others else ""),))
+    warning = f"{len(found)} columns are taken as the feature: {few([names[place] for place in found])}"
+    return Header(part, pid, camid, tuple(found), (warning + (f"; not {few(others)}" if others else ""),))
 
 
 def _numbered(where: str, names: Sequence[str], rest: Sequence[int]) -> tuple[int, ...]:
@@ -113,14 +112,16 @@ def _numbered(where: str, names: Sequence[str], rest: Sequence[int]) -> tuple[in
     return tuple(place for _, place in found)
 
 
-def _part(where: str, given: str) -> str:
+def part_of(where: str, given: str) -> str:
+    """query, gallery or train. Raises DataError."""
     part = PART_OF.get(given.strip().lower())
     if part is None:
         raise DataError(f"{where}: part {shown(given)!r} is none of query, gallery, train")
     return part
 
 
-def _label(where: str, column: str, text: str) -> str:
+def label_of(where: str, column: str, text: str) -> str:
+    """A pid or camid as it is written. Raises DataError."""
     if why := fault(text):
         raise DataError(f"{where}: {shown(column)} {shown(text)!r} {why}")
     return text
@@ -128,15 +129,22 @@ def _label(where: str, column: str, text: str) -> str:
 
 # ------------------------------------------------------------------ CSV
 def _csv(path: Path, camera: bool) -> Rows:
+    with open_csv(path) as reader:
+        return _csv_rows(shown(path), reader, camera)
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[Any]:
+    """The csv.reader of a file. Raises DataError for a file that is too large or not a text."""
     where = shown(path)
     try:
         size = path.stat().st_size
         if size > 2 * memory_limit():
             raise DataError(f"{where}: {size} bytes are more than half of this machine's memory")
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            return _csv_rows(where, csv.reader(stream), camera)
+            yield csv.reader(stream)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{where}: not a CSV text file: {shown(str(error))}") from None
+        raise DataError(f"{where}: not a CSV text file in UTF-8: {shown(str(error))}") from None
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {error.strerror}") from None
 
@@ -152,12 +160,12 @@ def _csv_rows(where: str, reader: Any, camera: bool) -> Rows:
         if len(row) != len(names):
             raise DataError(f"{line}: this line has {len(row)} columns, the first has {len(names)}")
         header = header or _header(f"{where}:1", names, [_is_number(cell) for cell in row], camera)
-        part = _part(line, row[header.part])
-        pid = _label(line, names[header.pid], row[header.pid])
+        part = part_of(line, row[header.part])
+        pid = label_of(line, names[header.pid], row[header.pid])
         if part == "train":
             train.append(pid)
             continue
-        camids.append("-1" if header.camid is None else _label(line, names[header.camid], row[header.camid]))
+        camids.append("-1" if header.camid is None else label_of(line, names[header.camid], row[header.camid]))
         features.append(_cells(line, names, [row[place] for place in header.features], header.features))
         parts.append(part)
         pids.append(pid)
@@ -227,7 +235,9 @@ def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
         if table.column(place).null_count:
             row = table.column(place).is_null().to_pylist().index(True)
             raise DataError(f"{where}: row {row}: {shown(names[place])} is missing")
-    parts = [_part(f"{where}: row {row}", str(part)) for row, part in enumerate(table.column(header.part).to_pylist())]
+    parts = [
+        part_of(f"{where}: row {row}", str(part)) for row, part in enumerate(table.column(header.part).to_pylist())
+    ]
     kept = [part != "train" for part in parts]
     pids = _parquet_labels(where, table, names, header.pid)
     camids = None if header.camid is None else _parquet_labels(where, table, names, header.camid)
@@ -274,7 +284,7 @@ def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int) ->
         if isinstance(value, float) and not value.is_integer():
             raise DataError(f"{where}: row {row}: {shown(names[place])} {value} is not a whole number")
         text = str(int(value)) if isinstance(value, float) else str(value)
-        found.append(_label(f"{where}: row {row}", names[place], text))
+        found.append(label_of(f"{where}: row {row}", names[place], text))
     return found
 
 

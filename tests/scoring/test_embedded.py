@@ -160,5 +160,40 @@ def test_paths_that_fit_several_images_or_none(tmp_path: Path) -> None:
         DataError, match=r"b\.npz: missing features .*; --manifest labels files of features and image names"
     ):
         scored(tmp_path / "b.npz", manifest=file)
-    with pytest.raises(DataError, match="no such manifest"):
+    with pytest.raises(DataError, match=r"gone\.csv: no such file"):
         scored(exact, manifest=tmp_path / "gone.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"m\.csv: is empty"),
+        (
+            "path,person\na,1\n",
+            r"m\.csv:1: missing pid, split; expected path,pid,split\[,camid\]; the file has: path, person",
+        ),
+        ("path,pid,split\na.png,1,test\n", r"m\.csv:2: part 'test' is none of query, gallery, train"),
+        ("path,pid,split\na.png,1.0,query\n", r"m\.csv:2: pid '1\.0' is a decimal number"),
+        ("path,pid,split\na.png,1\n", r"m\.csv:2: this line has 2 columns, the first has 3"),
+        ("path,pid,split\n,1,query\n", r"m\.csv:2: the path is empty"),
+        ("path,pid,split\na.png,1,query\n./a.png,2,query\n", r"m\.csv:3: a\.png appears twice in query"),
+    ],
+    ids=range(7),
+)
+def test_what_manifests_may_hold_instead(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    path = save(tmp_path / "a.npz", ["a.png"], np.ones((1, 2)))
+    with pytest.raises(DataError, match=message):
+        scored(path, manifest=tmp_path / "m.csv")
+
+
+def test_a_manifest_with_names_of_persons_and_few_cameras(tmp_path: Path) -> None:
+    lines = ["path,pid,split,camid,note", "q.png,anna,query,hall,x", "a.png,anna,gallery,hall,", "b.png,anna,gallery,,"]
+    (tmp_path / "m.csv").write_text("\n".join([*lines, "c.png,bo,gallery,yard,"]))
+    names = ["q.png", "c.png", "a.png", "b.png"]
+    features = np.array([[1.0, 0], [1, 0.1], [1, 0.1], [1, 1]])
+    result = scored(save(tmp_path / "a.npz", names, features), manifest=tmp_path / "m.csv")
+    # a.png is of the query's own camera and left out; b.png of an unknown one is kept, behind c.png of another person.
+    assert result["mAP"] == 0.5
+    assert result["filtered"]["same_camera"] == 1
+    assert result["warnings"] == [f"1 image of unknown camera in {tmp_path / 'm.csv'}, kept for every query: b.png"]
