@@ -18,7 +18,7 @@ from .scoring.labels import Ints, array_of, mapped
 from .scoring.names import Keys
 from .scoring.rows import Rows
 from .scoring.sources import Source, open_source
-from .scoring.tables import is_table, read_table
+from .scoring.tables import is_table, part_of, read_table
 
 FORMS = ".npz, .mat, .pt, .pth, .csv and .parquet files, and folders of .npy files"
 PIDS = ("query_pids", "gallery_pids")
@@ -78,8 +78,11 @@ def read_features(
     keys = Keys.of(source.names)
     if manifest is not None:
         return _of_rows(path, pair_by_manifest(_embedded(source, keys), manifest, camera))
-    if {"features", "names"} <= keys.by_role.keys() and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
-        return _of_rows(path, pair_by_name(_embedded(source, keys)))
+    if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
+        if "pids" in keys and ("num_query" in keys or "parts" in keys):
+            return _of_rows(path, _stacked(source, keys, camera))
+        if "names" in keys:
+            return _of_rows(path, pair_by_name(_embedded(source, keys)))
     return _of_keys(source, keys, camera, use)
 
 
@@ -143,7 +146,10 @@ def _missing(keys: Keys, roles: list[str]) -> str:
     if set(roles) & set(CAMIDS):
         text += "; to score without the camera rule: --no-camera"
     if set(roles) >= {*PIDS, *FEATURES} and "features" in keys:
-        text += "; features with the names of their images (features, names) are read too, see --manifest"
+        text += (
+            "; one array of all features needs pids, camids and num_query (its first rows) or part (query or gallery, "
+            "for each row), or the names of the images, see --manifest"
+        )
     return text
 
 
@@ -172,7 +178,9 @@ def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
     if value.dtype.kind not in "fiu":
         raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
     if value.ndim != 2:
-        raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}")
+        flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
+        cure = f"reshape it to {value.shape[:2]}" if flat else "one row an image"
+        raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
     return value
 
 
@@ -234,6 +242,31 @@ def _embedded(source: Source, keys: Keys) -> Embedded:
             f"{shown(keys.first('names'))} has {names.size} entries"
         )
     return Embedded(source.path, tuple(names.ravel().tolist()), features)
+
+
+def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
+    """One array of features for queries and gallery: the first num_query rows are queries, or parts says which are."""
+    path, cameras = source.path, "camids" in keys
+    if camera and not cameras:
+        raise DataError(f"{shown(path)}: {keys.missing('camids')}; to score without the camera rule: --no-camera")
+    features = _matrix(path, keys.first("features"), _value(source, keys, "features"))
+    roles = ("pids", *(["camids"] if cameras else []), *(["parts"] if "parts" in keys else []))
+    columns = {role: array_of(path, keys.first(role), _value(source, keys, role)).ravel() for role in roles}
+    for role, values in columns.items():
+        if len(values) != len(features):
+            raise DataError(
+                f"{shown(path)}: {shown(keys.first('features'))} has {len(features)} rows but "
+                f"{shown(keys.first(role))} has {len(values)} entries"
+            )
+    if "parts" in columns:
+        parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns["parts"])]
+    else:
+        count = array_of(path, keys.first("num_query"), _value(source, keys, "num_query"))
+        if count.size != 1 or count.dtype.kind not in "iuf" or not 0 < float(count.item()) < len(features):
+            raise DataError(f"{shown(path)}: {shown(keys.first('num_query'))} must be a number of rows, but not all")
+        parts = ["query" if row < int(count.item()) else "gallery" for row in range(len(features))]
+    train = [pid for pid, part in zip(columns["pids"], parts, strict=True) if part == "train"]
+    return Rows(features, parts, list(columns["pids"]), list(columns["camids"]) if cameras else None, train)
 
 
 def _of_rows(path: Path, rows: Rows) -> Features:

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..data.names import shown
 from ..data.placeholders import refuse_placeholder
 from ..errors import DataError
-from .names import IMAGE_NAMES, NOUNS, few
-from .tables import PART_NAMES, find_column, label_of, open_csv, part_of
+from .names import IMAGE_NAMES, NOUNS, PART_NAMES, few
+from .tables import find_column, label_of, open_csv, part_of
 
 COLUMNS = "path,pid,split[,camid]"
 

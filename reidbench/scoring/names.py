@@ -39,6 +39,8 @@ SIMILARITIES = (
     "similarities", "similarity", "similarity_matrix", "sim", "sims", "sim_mat", "sim_matrix", "score_mat", "scores",
 )  # fmt: skip
 TRAIN_PIDS = tuple(f"train_{noun}" for noun in NOUNS["pids"])
+NUM_QUERY = ("num_query", "num_queries", "num_q", "query_num", "nquery")  # rows of one array that are the queries
+PART_NAMES = ("part", "parts", "split", "splits", "set", "subset")
 IMAGE_NAMES = ("names", "name", "paths", "path", "img_paths", "image_paths", "file_names", "files", "image_names")
 LONGEST_KEY = 100  # of a key that is compared with others; names of files made by chance can be longer
 
@@ -59,7 +61,9 @@ def _table() -> dict[str, tuple[str, ...]]:
         "distances": DISTANCES,
         "similarities": SIMILARITIES,
         "train_pids": TRAIN_PIDS,
-        "features": NOUNS["features"],
+        **NOUNS,
+        "num_query": NUM_QUERY,
+        "parts": PART_NAMES,
         "names": IMAGE_NAMES,
     }
 
@@ -136,5 +140,5 @@ def others(role: str) -> str:
         "query_camids": ("q_camids", "query_cam"),
         "gallery_camids": ("g_camids", "gallery_cam"),
     }
-    names = wanted.get(role, ACCEPTED[role][1:4])
+    names = wanted.get(role, tuple(name for name in ACCEPTED[role] if name != role)[:3])
     return ", ".join(names) + (", ..." if len(ACCEPTED[role]) > len(names) + 1 else "")

@@ -20,10 +20,9 @@ from ..data.images import memory_limit
 from ..data.names import shown
 from ..errors import DataError
 from .labels import fault
-from .names import NOUNS, few, plain
+from .names import NOUNS, PART_NAMES, few, plain
 from .rows import PART_OF, Rows
 
-PART_NAMES = ("part", "split", "set", "subset")
 COLUMNS = "part (query or gallery), pid, camid, f0, f1, ..."
 _NUMBERED = re.compile(
     r"(?P<stem>|f|dim|feat|feats|feature|features|emb|embedding)[_\- .]?(?P<number>[0-9]{1,6})", re.ASCII | re.I

@@ -127,6 +127,36 @@ def test_a_distmat_with_the_labels_of_layumi(tmp_path: Path, form: Any) -> None:
     assert text.startswith("distmat: distances are larger for true matches than for others (mean 1.")
 
 
+@pytest.mark.parametrize("form", [as_npz, as_mat, as_pt, as_folder])
+@pytest.mark.parametrize("marked", ["num_query", "part"])
+def test_one_array_for_queries_and_gallery(tmp_path: Path, marked: str, form: Any) -> None:
+    found = arrays()
+    sides = ("query", "gallery")
+    stacked = {
+        key: np.concatenate([found[f"{side}_{key}"] for side in sides]) for key in ("features", "pids", "camids")
+    }
+    parts = np.array([side for side in sides for _ in found[f"{side}_pids"]])
+    given = {"num_query": np.array(12)} if marked == "num_query" else {"part": parts}
+    assert scored(form(tmp_path, {**stacked, **given}))["mAP"] == expected(found)
+
+
+def test_one_array_that_does_not_say_which_rows_are_queries(tmp_path: Path) -> None:
+    whole = {"feats": np.ones((4, 2)), "pids": np.ones(4, int), "camids": np.arange(4)}
+    for more, message in (
+        ({}, r"one array of all features needs pids, camids and num_query \(its first rows\) or part"),
+        ({"num_query": 4}, "num_query must be a number of rows, but not all"),
+        ({"num_query": [1, 2]}, "num_query must be a number of rows"),
+        ({"part": ["query", "x", "gallery", "gallery"]}, "row 1: part 'x' is none of query, gallery, train"),
+        ({"num_query": 1, "pids": np.ones(3, int)}, "feats has 4 rows but pids has 3 entries"),
+    ):
+        with pytest.raises(DataError, match=message):
+            scored(as_npz(tmp_path, {**whole, **more}))
+    del whole["camids"]
+    with pytest.raises(DataError, match=r"missing camids .*; to score without the camera rule: --no-camera"):
+        scored(as_npz(tmp_path, {**whole, "num_query": 1}))
+    assert scored(as_npz(tmp_path, {**whole, "num_query": 1}), camera=False)["num_queries"] == 1
+
+
 def test_without_cameras(tmp_path: Path) -> None:
     found = arrays()
     reference = rank(*(found[name] for name in OURS), Rules(camera="none")).mAP
