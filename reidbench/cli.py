@@ -300,14 +300,30 @@ def table(
 @app.command("score")
 def score_files(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", show_default=False, help=".npz, .mat or .pt files.")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            show_default=False,
+            help=".npz, .mat, .pt, .csv or .parquet files, or folders of .npy files.",
+        ),
     ],
     as_json: JsonOption = False,
     ap: Annotated[Literal["step", "trapezoid"], typer.Option(help="Area under precision and recall.")] = "step",
     invalid: Annotated[Literal["drop", "zero"], typer.Option(help="Queries without a true match.")] = "drop",
     ties: Annotated[Literal["stable", "best", "worst"], typer.Option(help="Order of equal distances.")] = "stable",
     distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
-    no_camera: Annotated[bool, typer.Option("--no-camera", help="Keep matches of the query's own camera.")] = False,
+    no_camera: Annotated[
+        bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
+    ] = False,
+    use: Annotated[
+        Literal["features", "distances"] | None, typer.Option(help="What to score where a file has both.")
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="path,pid,split[,camid] of the images whose features and names the files have."
+        ),
+    ] = None,
     rerank: Annotated[
         Literal["zhong", "torchreid", "fastreid"] | None,
         typer.Option(help="k-reciprocal re-ranking, whose definition."),
@@ -331,6 +347,8 @@ def score_files(
         k1=k1,
         k2=k2,
         lambda_=lambda_,
+        use=use,
+        manifest=manifest,
     )
 
 

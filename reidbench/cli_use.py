@@ -55,9 +55,10 @@ def embed(
     store: StoreOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads that decode images.")] = 0,
 ) -> None:
-    """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz."""
+    """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz or .mat."""
     from . import finished
 
+    finished.writer_of(out)  # refuses an ending that cannot be written before anything is computed
     finished.pictures(images)  # a name that is not there is told before a network is built
     the_store = _store(store)
     artifact = finished.network_of(the_store, key)

@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reidbench.data.names import shown
+from reidbench.data.split import JUNK
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.featurefile import FEATURES, LABELS, Features, read_features
+from reidbench.featurefile import Features, Use, read_features
 from reidbench.metrics import (
     MetricError,
     Ranking,
@@ -24,8 +27,9 @@ from reidbench.metrics import (
     render,
     rerank_blocks,
 )
+from reidbench.scoring.doubts import distance_doubts
 
-__all__ = ["FEATURES", "LABELS", "Features", "read_features", "run", "score"]
+__all__ = ["Features", "read_features", "run", "score"]
 
 
 def score(
@@ -35,33 +39,57 @@ def score(
     k1: int = 20,
     k2: int = 6,
     lambda_: float = 0.3,
+    *,
+    use: Use | None = None,
+    manifest: Path | None = None,
 ) -> list[Report]:
     """One report for each file, in order.
 
-    `rerank` is zhong, torchreid or fastreid. Raises ReidbenchError: an option that does not exist, a file that is not
-    what it should be, or no valid query, with the file's name.
+    `rerank` is zhong, torchreid or fastreid; `use` and `manifest` are those of `read_features`. Raises ReidbenchError:
+    an option that does not exist, a file that is not what it should be, or no valid query, with the file's name.
     """
     try:
         how = Reranking(rerank, k1, k2, lambda_) if rerank else None  # type: ignore[arg-type]
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
-    return [_score(read_features(path), rules or Rules(), how) for path in paths]
+    rules = rules or Rules()
+    camera = rules.camera != "none"
+    return [_score(read_features(path, camera=camera, use=use, manifest=manifest), rules, how) for path in paths]
 
 
 def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
     try:
-        return Report(
-            shown(features.path), _rank(features, rules, how), features.query_pids, features.query_camids, how
-        )
+        ranking = _rank(features, rules, how)
     except MetricError as error:
-        raise DataError(f"{shown(features.path)}: {error}") from error
+        raise DataError(f"{shown(features.path)}: {error}{_cure(features, rules, str(error))}") from error
+    warnings = features.warnings
+    if features.distances is not None:
+        doubts = distance_doubts(
+            features.distances, features.distances_key, features.labels, camera=rules.camera != "none"
+        )
+        warnings = (*warnings, *doubts)
+    return Report(shown(features.path), ranking, features.query_pids, features.query_camids, how, warnings)
+
+
+def _cure(features: Features, rules: Rules, reason: str) -> str:
+    """What helps where the camera rule leaves no query a true match."""
+    if "no query is valid" not in reason or "--no-camera" in reason or rules.camera == "none":
+        return ""
+    pids = np.intersect1d(features.query_pids, features.gallery_pids)
+    matched = int(np.isin(features.query_pids, pids[pids != JUNK]).sum())
+    if not matched:
+        return ""
+    return (
+        f"; so it is for {matched} of {len(features.query_pids)} queries. To keep matches of the query's own camera: "
+        "--no-camera (in a matrix file: camera: none)"
+    )
 
 
 def _rank(features: Features, rules: Rules, how: Reranking | None) -> Ranking:
     query, gallery = features.query_features, features.gallery_features
     if query is None or gallery is None:
         if how or features.distances is None:
-            raise MetricError("re-ranking needs features, and this file holds distances")
+            raise MetricError("re-ranking needs features, and this file holds distances; leave --rerank away")
         return rank_distances(features.distances, *features.labels, rules)
     q_pids, q_camids, g_pids, g_camids = features.labels
     if not how:
@@ -86,6 +114,8 @@ def run(
     k1: int = 20,
     k2: int = 6,
     lambda_: float = 0.3,
+    use: Use | None = None,
+    manifest: Path | None = None,
     echo: Callable[[str], Any] = print,
 ) -> None:
     """`reidbench score`: read, score, compare and echo, as plain text or as one JSON document.
@@ -98,7 +128,7 @@ def run(
         rules = Rules(camera="market1501" if camera else "none", **named)  # type: ignore[arg-type]
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
-    reports = score(paths, rules, rerank, k1, k2, lambda_)
+    reports = score(paths, rules, rerank, k1, k2, lambda_, use=use, manifest=manifest)
     comparisons, note = compare(reports)
     if not as_json:
         echo(render(reports, comparisons, note))

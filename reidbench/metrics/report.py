@@ -18,13 +18,17 @@ LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc
 
 @dataclass(frozen=True)
 class Report:
-    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked."""
+    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked.
+
+    `warnings` are sentences about what was left out, assumed or looks wrong.
+    """
 
     name: str
     ranking: Ranking
     query_pids: NDArray[np.int64]
     query_camids: NDArray[np.int64]
     rerank: Reranking | None = None
+    warnings: tuple[str, ...] = ()
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
         """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero."""
@@ -57,6 +61,7 @@ class Report:
                 "first": list(found.invalid_queries.first),
             },
             "rules": self.rules(),
+            "warnings": list(self.warnings),
         }
 
     def as_text(self) -> str:
@@ -76,6 +81,7 @@ class Report:
             lines.append(f"  without a true match: {found.invalid_queries}")
             lines += [f"    {query}" for query in found.invalid_queries.first]
         how = str(self.rerank) if self.rerank else "none"
+        lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
 
 
