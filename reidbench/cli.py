@@ -133,10 +133,9 @@ def show(
         )
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
-    for word in ("requires", "uses"):
-        values = getattr(component, word)
+    for word, values in {"requires": component.requires, "lacks": component.lacks, "uses": component.uses}.items():
         if values:
-            print(f"{word}: {', '.join(sorted(values))}")
+            print(f"{word}: {'depends on the parameters' if callable(values) else ', '.join(sorted(values))}")
     if component.paper:
         _show_paper(component.paper)
 

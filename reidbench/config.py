@@ -146,10 +146,11 @@ class _Reader(ChoiceReader):
         if root is not None and not isinstance(root, str):
             self.wrong((*path, "root"), f"must be a path, not {kind_word(root)}")
             return None
-        if choice and root is None and "root" in choice.component.requires:
+        rooted = choice is not None and "root" in choice.component.required(choice.params)
+        if choice and root is None and rooted:
             self.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
         place = self.place(root) if root is not None else None
-        if place and choice and "root" in choice.component.requires and not there(place, Path.exists):
+        if place and rooted and not there(place, Path.exists):
             self.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
         return DataSource(name, choice, place) if choice else None
 

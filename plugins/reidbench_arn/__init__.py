@@ -39,6 +39,6 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_arn.adapt:adapt",
         ArnParams,
         summary="ARN: codes that source and target share beside private ones, held together by reconstruction",
-        requires=frozenset({"stages"}),
+        requires=frozenset({"stages", "source"}),
         paper=PAPER,
     )

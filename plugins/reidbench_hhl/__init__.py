@@ -51,6 +51,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.stargan:prepare",
         StarGanParams,
         summary="camera styles by a StarGAN trained on the images and camera labels",
+        requires=CAMERAS,
         uses=CAMERAS,
         paper=STARGAN,
     )
@@ -59,6 +60,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:camstyle_folder",
         CamStyleFolderParams,
         summary="camera styles from a folder that somebody released",
+        requires=CAMERAS,
         uses=CAMERAS,
     )
     yield Component(
@@ -66,6 +68,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:oracle_style",
         OracleStyleParams,
         summary="camera styles as the renderer of the images makes them, from the truth",
+        requires=CAMERAS | {"truth"},
         uses=CAMERAS | {"truth"},
     )
     yield Component(
@@ -73,6 +76,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:self_style",
         SelfStyleParams,
         summary="copies of the image itself in place of camera styles: the control",
+        requires=SelfStyleParams.required,
         uses=CAMERAS,
     )
 
@@ -85,5 +89,6 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_hhl.adapt:adapt",
         HHLParams,
         summary="HHL: source classification and triplets of source, target and its camera styles",
+        requires=frozenset({"source"}),
         paper=HHL,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
 from ..choices import ChoiceReader
-from ..components import Component, NestedKind
+from ..components import TASK_NEEDS, Component, NestedKind
 from ..config import STEPS
 from ..errors import PluginError
 from ..plan import NotApplicable, Stage, _Expansion
@@ -48,19 +48,20 @@ class World:
             raise PluginError("; ".join(problems) or f"{value!r} is no {kind}")
         return found
 
-    def backbone_for(self, component: Component) -> Choice:
+    def backbone_for(self, chosen: Choice) -> Choice:
         """The example's backbone, or the first small one that provides what the component requires."""
         if self.example.backbone is not None:
             return self.choice("backbone", self.example.backbone)
+        wanted = chosen.component.required(chosen.params) - TASK_NEEDS
         names = [name for name in BACKBONES if ("backbone", name) in self.registry.components]
         others = [name for name in self.registry.names("backbone") if name not in names]
         for name in [*names, *others]:
             known = self.registry.get("backbone", name)
             narrow = {"width": 4} if "width" in known.params.model_fields else {}
             choice = self.choice("backbone", {"use": name, **narrow})
-            if component.requires <= known.provided(choice.params):
+            if wanted <= known.provided(choice.params):
                 return choice
-        raise NotApplicable(f"no backbone provides {', '.join(sorted(component.requires))}")
+        raise NotApplicable(f"no backbone provides {', '.join(sorted(wanted))}")
 
     # ------------------------------------------------------------------ plan
     @cached_property
@@ -92,7 +93,7 @@ class World:
         """The stage that runs a component with its example. Raises NotApplicable when there can be none."""
         value = {"use": component.name, **self.example.params}
         choice = self.choice(kind, value)
-        backbone = self.backbone_for(component) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
+        backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
         expansion = _Expansion(self.benchmark, self.registry)
         recipe = Recipe("check", backbone)
         if kind == "preparer":
@@ -110,7 +111,7 @@ class World:
         parent: tuple[str, str] | None = None
         chosen = [(name, self.choice(STEPS[name], value)) for name, value in steps]
         for name, one in [*chosen, (kinds[kind], choice)]:
-            expansion.check(name, one, recipe, self.task)
+            expansion.check(name, one, recipe, self.task, parent[0] if parent else "")
             parent = (name, expansion.step(name, one, recipe, self.task, SEED, parent))
         assert parent is not None
         return parent[1]
