@@ -11,6 +11,7 @@ from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, can
 from .components import TASK_NEEDS, NestedKind, load_attribute
 from .data import fingerprint_content, fingerprint_folder
 from .devices import devices_for
+from .labels import evaluator_labels, told_apart
 from .needs import ROLES, Needs
 from .needs import NotApplicable as NotApplicable
 from .plugins import Registry
@@ -127,6 +128,7 @@ class _Expansion:
                     self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
         if any(row.key is None for row in self.result.rows):  # what was planned before a reason was found
             self.result = self.result.only(self.result.rows)
+        self.result.stages = told_apart(self.result.stages)
         return self.result
 
     def seeds(self, recipe: Recipe, recipes: dict[str, Recipe]) -> Iterator[tuple[int, int | None]]:
@@ -362,21 +364,3 @@ def data_identity(source: DataSource) -> list[Any]:
         return [choice.identity]
     content = fingerprint_folder(source.root) if source.root.is_dir() else fingerprint_content(source.root)
     return [choice.identity, content]
-
-
-def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
-    """One name for each evaluator: its own, with the params that differ from the defaults where names repeat."""
-    names = [choice.name for choice in choices]
-    labels = []
-    for choice in choices:
-        if names.count(choice.name) == 1:
-            labels.append(choice.name)
-            continue
-        fields = type(choice.params).model_fields
-        changed = {
-            name: value
-            for name, value in choice.resolved.items()
-            if getattr(choice.params, name) != fields[name].get_default(call_default_factory=True)
-        }
-        labels.append(f"{choice.name}({', '.join(f'{name}={value}' for name, value in changed.items())})")
-    return labels

@@ -11,6 +11,7 @@
   torch, numpy or the process is left changed.
 - `files`: nothing is written but in `out`, `scratch` and a data set's `cache`.
 - `version`: a result that changed since it was recorded has another `version`.
+- `run`: it raised something, or ended its process; each plugin is tried in a process of its own.
 """
 
 from __future__ import annotations

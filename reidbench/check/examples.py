@@ -109,5 +109,6 @@ def lacking(component: Component, example: Example) -> str:
     missing = [name for name in required if name not in example.params]
     if missing:
         return f"needs {', '.join(missing)}; {how}"
-    rootless = example.root is None and "root" in component.required(component.params(**example.params))
+    given = _valid(component.params, example.params)  # else it is said when it is tried
+    rootless = example.root is None and given and "root" in component.required(component.params(**example.params))
     return f"needs a root; {how}" if rootless else ""

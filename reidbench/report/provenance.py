@@ -13,7 +13,8 @@ from typing import Any
 
 from ..benchmark import Choice, Recipe
 from ..components import Component
-from ..plan import Plan, Stage, evaluator_labels
+from ..labels import evaluator_labels
+from ..plan import Plan, Stage
 from ..store import DamagedArtifact, Store
 from .results import Leaderboard, Result
 
