@@ -304,6 +304,91 @@ def test_installed_is_found_by_the_harness_and_forgotten_afterwards(
     assert ("finetuner", "sound") not in plugins.load().components
 
 
+PROMISES_HEAD = """
+from reidbench import Component, Params, hookimpl
+SAID = {"says-source": {"source"}, "idle": {"source", "start"}, "says-all": {"source", "cameras", "start"}}
+
+
+@hookimpl
+def reidbench_adapters():
+    for name in ("sound", "source", "starts", "looks", "either", *SAID):
+        yield Component(name, "broken.code:" + name.replace("-", "_"), summary="x", requires=SAID.get(name, set()))
+
+
+@hookimpl
+def reidbench_finetuners():
+    yield Component("seen", "broken.code:seen", summary="x", uses={"cameras"})
+
+
+@hookimpl
+def reidbench_selectors():
+    yield Component("knows", "broken.code:knows", summary="x", uses={"truth"})
+    yield Component("told", "broken.code:knows", summary="x", uses={"truth"}, requires={"truth"})
+"""
+PROMISES = """
+def source(ctx):
+    ctx.source.labels()
+    return sound(ctx)
+
+
+def starts(ctx):
+    ctx.start.eval()
+    return sound(ctx)
+
+
+def looks(ctx):
+    if ctx.target.camids.max() < 1:
+        raise ValueError("where are the cameras?")
+    return sound(ctx)
+
+
+def either(ctx):
+    if ctx.source is None and ctx.start is None:
+        raise ValueError("one of them")
+    return sound(ctx)
+
+
+def says_all(ctx): return (looks(ctx), starts(ctx), source(ctx))[0]
+def says_source(ctx): return source(ctx)
+def idle(ctx): return sound(ctx)
+
+
+def seen(ctx):
+    assert len(np.unique(ctx.source.camids)) == 2
+    return sound(ctx)
+
+
+def knows(ctx):
+    scores = np.array([float(ctx.truth.relevance(index)) for index in range(len(ctx.pool))])
+    return Selection(np.arange(len(scores)), scores)
+"""
+KEPT = {
+    "sound": ("ok", ""),
+    "source": ("failed", "requires: it fails without a source (AttributeError: 'NoneType' object has no attribute "
+               "'labels'); declare requires={'source'}"),
+    "starts": ("failed", "requires: it fails without a trained embedder to start from (AttributeError: 'NoneType' "
+               "object has no attribute 'eval'); declare requires={'start'}"),
+    "looks": ("failed", "requires: it fails without cameras (ValueError: where are the cameras?); declare "
+              "requires={'cameras'}"),
+    "either": ("failed", "requires: it fails without cameras or a source or a trained embedder to start from "
+               "(ValueError: one of them); declare requires={'cameras', 'source', 'start'}"),
+    "says-source": ("ok", ""),
+    "idle": ("ok", "it also works without a source: requires need not say 'source'; it also works without a trained "
+             "embedder to start from: requires need not say 'start'"),
+    "says-all": ("ok", ""),
+    "seen": ("failed", "requires: it fails without cameras (AssertionError: ); declare requires={'cameras'}"),
+    "knows": ("failed", "requires: it fails without the truth about its images (knows needs the truth, which source "
+              "does not know); declare requires={'truth'}"),
+    "told": ("ok", ""),
+}  # fmt: skip
+
+
+def test_what_a_component_requires_is_tried(tmp_path: Path, fixed_declaration: None) -> None:
+    package = write(tmp_path, PROMISES_HEAD, CODE + PROMISES)
+    found = check_plugin(package)
+    assert {one.name: (one.status, one.text) for one in found.lines[1:]} == KEPT
+
+
 CRASHES = """
 def leaves(ctx): os._exit(3)
 
