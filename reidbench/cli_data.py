@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from . import plugins
+from .cli_numbers import whole
 from .components import Component, Params, load_attribute
 from .data import Dataset, Report, examine, read_contents, walk_images
 from .data.check import Contents, compare_names
@@ -21,8 +22,9 @@ from .data.folders import first_names
 from .data.lmdbfile import data_file, is_lmdb
 from .data.memory import Listing, recall, recall_names, remember, remember_names
 from .errors import ReidbenchError
+from .fieldtypes import misfits
 from .runner import cache_folder
-from .yamlfile import read_value
+from .yamlfile import read_value, shown
 
 app = typer.Typer(name="data", help="Data sets: check a copy, render one.", no_args_is_help=True)
 
@@ -37,7 +39,7 @@ def make(
     world: Annotated[str, typer.Argument(help="plaza, station, ...; `reidbench show dataset synthetic` lists them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to make.")],
     size: Annotated[str, typer.Option(help="tiny, small, medium or full.")] = "small",
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other persons.")] = 0,
+    seed: Annotated[int, typer.Option(parser=whole(0), help="Another seed, other persons.")] = 0,
     structure: Annotated[bool, typer.Option("--structure", help="Also write structure maps at eight angles.")] = False,
 ) -> None:
     """Render a synthetic set into a Market-1501-style folder."""
@@ -191,6 +193,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
 
 
 def _params(component: Component, values: dict[str, Any]) -> Params:
+    for place, sentence, value in misfits(component.params, values):
+        raise ReidbenchError(f"{'.'.join(map(str, place))}: {sentence}, not {shown(value)}")
     try:
         return component.params(**values)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import cleaning, config, plan, plugins
+from .cli_numbers import whole
 from .store import Store
 
 app = typer.Typer()
@@ -53,7 +54,7 @@ def embed(
     ],
     out: OutOption,
     store: StoreOption = None,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images.")] = 0,
+    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images.")] = 0,
 ) -> None:
     """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz or .mat."""
     from . import finished

@@ -21,6 +21,29 @@ if TYPE_CHECKING:
 USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
 
 
+# By kind: what a component may require of its task, its data and the steps before it. All else that selectors,
+# pretrainers, fine-tuners and adapters require, the backbone provides.
+NEEDS: Mapping[str, frozenset[str]] = {
+    "dataset": frozenset({"root"}),
+    "selector": frozenset({"truth", "cameras"}),
+    "pretrainer": frozenset({"truth", "cameras"}),
+    "preparer": frozenset({"truth", "cameras"}),
+    "finetuner": frozenset({"cameras"}),
+    "adapter": frozenset({"source", "truth", "cameras", "start"}),
+}
+TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
+BACKBONE_WORDS = frozenset({"stages", "bn", "tokens"})  # of this package's networks; plugins may bring others
+TRAITS: Mapping[str, frozenset[str]] = {  # by kind: what a component may say of itself with `provides`
+    "dataset": frozenset({"truth"}),
+    "selector": frozenset(),
+    "pretrainer": frozenset({"pool-free", "data-parallel"}),
+    "preparer": frozenset(),
+    "finetuner": frozenset({"label-free", "data-parallel"}),
+    "adapter": frozenset({"source-free"}),
+}
+DATA_LACKS = frozenset({"cameras", "labels", "train", "test"})  # what a data set may be without
+
+
 class Params(BaseModel):
     """Base of every component's parameters: typed, frozen, documented, no unknown names, part of the key."""
 
@@ -140,9 +163,16 @@ class Component:
     """One thing with a name in a matrix file.
 
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
-    `provides` and `requires` match a backbone with the methods that can take it; a data set that needs a `root`
-    says `requires={"root"}`. `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it.
+
+    `provides` says what a backbone offers ("stages", "tokens", "bn", or a word of the plugin's own), that a data set
+    knows the "truth", or a trait of a method. `requires` names what must be there: words of backbones, and what a
+    task may lack: a labelled "source" (adapters), the "truth" about the images or two or more "cameras" (of the data
+    that this kind of component learns from), and "start", an embedder from the step before (adapters). Where it is
+    missing, the cell is "not applicable" and nothing is run for it. A data set that needs a `root` says
+    `requires={"root"}`; `lacks` says what a data set is without: "cameras" (two or more), "labels", "train", "test".
+    Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for `lacks`
+    `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of `(params, root) -> str`,
+    which names the content without building it.
     """
 
     name: str
@@ -152,9 +182,10 @@ class Component:
     summary: str = ""
     paper: Paper | None = None
     provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    requires: frozenset[str] = frozenset()
+    requires: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     uses: frozenset[str] = frozenset()
     fingerprint: str = ""
+    lacks: Callable[[Any, Path | None], frozenset[str]] | frozenset[str] = frozenset()
 
     def load(self) -> Any:
         """The code behind `target`."""
@@ -163,6 +194,14 @@ class Component:
     def provided(self, params: Params) -> frozenset[str]:
         """What this component provides when it is used with `params`."""
         return self.provides(params) if callable(self.provides) else self.provides
+
+    def required(self, params: Params) -> frozenset[str]:
+        """What this component requires when it is used with `params`."""
+        return self.requires(params) if callable(self.requires) else frozenset(self.requires)
+
+    def lacked(self, params: Params, root: Path | None) -> frozenset[str]:
+        """What this data set is without when it is read with `params` from `root`."""
+        return self.lacks(params, root) if callable(self.lacks) else frozenset(self.lacks)
 
 
 def load_attribute(target: str) -> Any:

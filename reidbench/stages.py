@@ -132,6 +132,7 @@ class _Run(Inputs):
         """Do the work in `folder`; returns the metrics of the manifest."""
         kind = self.stage["kind"]
         if kind not in TORCH_FREE:
+            self.check_cameras()
             seed_torch(self.stage["seed"])
         answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
         if self.record.lines:

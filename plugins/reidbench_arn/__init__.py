@@ -60,6 +60,6 @@ def reidbench_adapters() -> Iterator[Component]:
         ArnParams,
         version=2,
         summary="ARN: codes that source and target share beside private ones, held together by reconstruction",
-        requires=frozenset({"stages"}),
+        requires=frozenset({"stages", "source"}),
         paper=PAPER,
     )

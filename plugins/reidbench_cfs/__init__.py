@@ -66,5 +66,6 @@ def reidbench_selectors() -> Iterator[Component]:
         "reidbench_cfs.controls:oracle",
         OracleParams,
         summary="a control: the images that truly show a person come first; rendered pools only",
+        requires=frozenset({"truth"}),
         uses=frozenset({"truth"}),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reidbench.data import Dataset, fingerprint_content, fingerprint_files, read_manifest
+import numpy as np
+
+from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_content, fingerprint_files, read_manifest
 from reidbench.errors import DataError
 
 from .params import ManifestParams
@@ -31,3 +33,19 @@ def fingerprint(params: ManifestParams, root: Path) -> str:
     paths = {path for split in dataset.parts().values() for path in split.paths}
     sizes = [(path, (images / path).stat().st_size if (images / path).is_file() else -1) for path in paths]
     return f"{fingerprint_content(root)} {fingerprint_files(sizes)}"
+
+
+def lacking(params: ManifestParams, root: Path | None) -> frozenset[str]:
+    """What the manifest says nothing of: cameras, persons to learn from, query and gallery."""
+    if root is None:
+        return frozenset()
+    dataset = read_manifest(root, root=_images(params, root))
+    parts = dataset.parts()
+    camids = np.concatenate([split.camids for split in parts.values()])
+    found = {
+        "cameras": len(np.unique(camids[camids != UNKNOWN_CAMERA])) < 2,
+        "labels": not (dataset.train.pids > 0).any(),
+        "train": len(dataset.train) == 0,
+        "test": "query" not in parts,
+    }
+    return frozenset(word for word, missing in found.items() if missing)

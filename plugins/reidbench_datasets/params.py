@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -37,6 +38,10 @@ class MarketFolderParams(FolderParams):
     cameras: Literal["name", "none"] = Field(
         "name", description="none: names like 0002_anything.jpg, of which nobody knows the camera"
     )
+
+    def lacking(self, root: Path | None) -> frozenset[str]:
+        """Without cameras in the names there are none."""
+        return frozenset({"cameras"}) if self.cameras == "none" else frozenset()
 
 
 class Market1501Params(FolderParams, CheckedParams):

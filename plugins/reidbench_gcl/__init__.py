@@ -52,6 +52,7 @@ HMR = Paper(
     ),
 )
 SOURCE_FREE = frozenset({"source-free"})
+START = frozenset({"start"})
 TRUTH = frozenset({"truth"})
 # How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
 CHECK = {
@@ -74,6 +75,7 @@ def reidbench_adapters() -> Iterator[Component]:
         GCLParams,
         summary="GCL: a generator turns every person, and images and their new views are contrasted with a memory",
         provides=SOURCE_FREE,
+        requires=START,
         paper=GCL,
     )
     yield Component(
@@ -82,6 +84,7 @@ def reidbench_adapters() -> Iterator[Component]:
         OracleParams,
         summary="GCL's contrast with the renderer's true views in place of generated ones: an upper bound",
         provides=SOURCE_FREE,
+        requires=START | TRUTH,
         uses=TRUTH,
         paper=ARM,
     )
@@ -91,6 +94,7 @@ def reidbench_adapters() -> Iterator[Component]:
         RealParams,
         summary="GCL's contrast of the real images alone, without any second view: the control",
         provides=SOURCE_FREE,
+        requires=START,
         paper=ARM,
     )
 
@@ -103,6 +107,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.providers:synthetic_structure",
         SyntheticStructureParams,
         summary="body structure as the renderer of the images knows it: no error",
+        requires=TRUTH,
         uses=TRUTH,
     )
     yield Component(
@@ -135,6 +140,7 @@ def reidbench_preparers() -> Iterator[Component]:
         HMRTrainingParams,
         version=2,
         summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
+        requires=TRUTH,
         uses=TRUTH,
         paper=HMR,
     )

@@ -81,6 +81,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.stargan:prepare",
         StarGanParams,
         summary="camera styles by a StarGAN trained on the images and camera labels",
+        requires=CAMERAS,
         uses=CAMERAS,
         paper=STARGAN,
     )
@@ -89,6 +90,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:camstyle_folder",
         CamStyleFolderParams,
         summary="camera styles from a folder that somebody released",
+        requires=CAMERAS,
         uses=CAMERAS,
     )
     yield Component(
@@ -96,6 +98,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:oracle_style",
         OracleStyleParams,
         summary="camera styles as the renderer of the images makes them, from the truth",
+        requires=CAMERAS | {"truth"},
         uses=CAMERAS | {"truth"},
     )
     yield Component(
@@ -103,6 +106,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:self_style",
         SelfStyleParams,
         summary="copies of the image itself in place of camera styles: the control",
+        requires=SelfStyleParams.required,
         uses=CAMERAS,
     )
 
@@ -115,5 +119,6 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_hhl.adapt:adapt",
         HHLParams,
         summary="HHL: source classification and triplets of source, target and its camera styles",
+        requires=frozenset({"source"}),
         paper=HHL,
     )

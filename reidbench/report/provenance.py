@@ -13,7 +13,8 @@ from typing import Any
 
 from ..benchmark import Choice, Recipe, Task
 from ..components import Component
-from ..plan import Plan, Stage, evaluator_labels
+from ..labels import evaluator_labels
+from ..plan import Plan, Stage
 from ..store import DamagedArtifact, Store
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result

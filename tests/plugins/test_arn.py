@@ -677,7 +677,7 @@ def test_bad_inputs_are_told_in_a_sentence(worlds: Any, tmp_path: Path) -> None:
 def test_the_plugin_declares_what_it_needs() -> None:
     registry = load(builtin=("reidbench_baseline", "reidbench_arn"))
     component = registry.get("adapter", "arn")
-    assert component.requires == {"stages"}
+    assert component.requires == {"stages", "source"}
     assert component.load() is adapt
     assert all(field.description for field in ArnParams.model_fields.values())
 
