@@ -20,6 +20,7 @@ from .data.check import compare_names
 from .data.contents import hashing_everything
 from .data.folders import first_names
 from .data.memory import recall_names, remember_names
+from .data.overlap import find_overlaps, image_numbers
 from .errors import ReidbenchError
 from .runner import cache_folder
 from .yamlfile import read_value
@@ -79,6 +80,7 @@ def check(
     if component.fingerprint:
         with hashing_everything() if full else nullcontext():
             print(f"fingerprint (names and contents): {load_attribute(component.fingerprint)(params, root)}")
+    sound &= _print_overlap(dataset, cache)
     if full:
         sound &= _print_contents(dataset)
     print(f"{name}: {'nothing wrong found' if sound else 'not the published set'}")
@@ -153,6 +155,15 @@ def _names_of(given: Path) -> list[str]:
         return [line.strip() for line in given.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ReidbenchError(f"{given}: neither a folder nor a list of paths: {error}") from None
+
+
+def _print_overlap(dataset: Dataset, cache: Path) -> bool:
+    """Print which pictures come more than once; whether none of them has two persons."""
+    overlap = find_overlaps(dataset, image_numbers(dataset, cache))
+    for word in ("problem", "note", "remark"):
+        for sentence in getattr(overlap, f"{word}s"):
+            print(f"{word}: {sentence}")
+    return not overlap.problems
 
 
 def _print_contents(dataset: Dataset) -> bool:

@@ -32,12 +32,13 @@ def check(*arguments: object) -> tuple[int, str]:
 
 
 def lay(root: Path, folder: str, pids: list[int], count: int) -> None:
-    """Names only differ: every file is a hard link to one picture."""
+    """Every file is one picture with its own name behind the end of the JPEG stream, where no decoder looks."""
     (root / folder).mkdir(exist_ok=True)
+    picture = (root / "one.jpg").read_bytes()
     for number in range(len(list((root / folder).iterdir())), count):
         pid = pids[number % len(pids)]
         name = f"{'-1' if pid < 0 else f'{pid:04d}'}_c{number % 6 + 1}s1_{number:06d}_00.jpg"
-        os.link(root / "one.jpg", root / folder / name)
+        (root / folder / name).write_bytes(picture + f"{folder}/{name}".encode())
 
 
 @pytest.fixture
