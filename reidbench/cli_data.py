@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +17,11 @@ from . import plugins
 from .cli_numbers import whole
 from .components import Component, Params, load_attribute
 from .data import Dataset, Report, examine, read_contents, walk_images
-from .data.check import Contents, compare_names
+from .data.check import compare_names
+from .data.contents import hashing_everything
 from .data.folders import first_names
-from .data.lmdbfile import data_file, is_lmdb
-from .data.memory import Listing, recall, recall_names, remember, remember_names
+from .data.memory import recall_names, remember_names
+from .data.overlap import find_overlaps, image_numbers
 from .errors import ReidbenchError
 from .fieldtypes import misfits
 from .runner import cache_folder
@@ -58,7 +59,7 @@ def check(
     name: Annotated[str, typer.Argument(help="A data set of `reidbench plugins`, like market1501.")],
     root: Annotated[Path, typer.Argument(help="Where your copy lies: a folder, an archive or a file.")],
     full: Annotated[
-        bool, typer.Option("--full", help="Read and decode every picture; fingerprint by content.")
+        bool, typer.Option("--full", help="Hash every file again and decode every picture, whatever was read before.")
     ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter of the data set: --set train=trainval")
@@ -79,9 +80,11 @@ def check(
     sound = _print_report(report)
     sound &= _print_names(report, cache, against)
     if component.fingerprint:
-        print(f"fingerprint (names and sizes): {load_attribute(component.fingerprint)(params, root)}")
+        with hashing_everything() if full else nullcontext():
+            print(f"fingerprint (names and contents): {load_attribute(component.fingerprint)(params, root)}")
+    sound &= _print_overlap(dataset, cache)
     if full:
-        sound &= _print_contents(dataset, cache)
+        sound &= _print_contents(dataset)
     print(f"{name}: {'nothing wrong found' if sound else 'not the published set'}")
     if not sound:
         raise typer.Exit(1)
@@ -156,21 +159,20 @@ def _names_of(given: Path) -> list[str]:
         raise ReidbenchError(f"{given}: neither a folder nor a list of paths: {error}") from None
 
 
-def _print_contents(dataset: Dataset, cache: Path) -> bool:
-    """Print the content fingerprint and the pictures that cannot be decoded; whether there is none."""
-    paths = [path for split in dataset.parts().values() for path in split.paths]
-    if is_lmdb(dataset.root):
-        listing = Listing(data_file(dataset.root).parent, [data_file(dataset.root).name])
-    else:
-        listing = Listing(dataset.root, paths)
-    known = recall(cache, listing)
-    if known is not None:
-        contents = Contents(known["fingerprint"], tuple(known["unreadable"]))
-    else:
-        with _bar("decoding") as progress:
-            contents = read_contents(dataset, progress)
-        remember(cache, listing, contents.as_json())
-    print(f"fingerprint (contents): {contents.fingerprint}{' (known: no file changed)' if known else ''}")
+def _print_overlap(dataset: Dataset, cache: Path) -> bool:
+    """Print which pictures come more than once; whether none of them has two persons."""
+    overlap = find_overlaps(dataset, image_numbers(dataset, cache))
+    for word in ("problem", "note", "remark"):
+        for sentence in getattr(overlap, f"{word}s"):
+            print(f"{word}: {sentence}")
+    return not overlap.problems
+
+
+def _print_contents(dataset: Dataset) -> bool:
+    """Print the fingerprint of all pictures and those that cannot be decoded; whether there is none."""
+    with _bar("decoding") as progress:
+        contents = read_contents(dataset, progress)
+    print(f"fingerprint (contents): {contents.fingerprint}")
     print(f"pictures that cannot be decoded: {len(contents.unreadable)}")
     for line in contents.unreadable:
         print(f"problem: {line}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, canonical
 from .components import TASK_NEEDS, NestedKind, load_attribute
-from .data import fingerprint_content, fingerprint_folder
+from .data import fingerprint_file, fingerprint_folder
 from .devices import devices_for
 from .labels import evaluator_labels, told_apart
 from .needs import ROLES, Needs
@@ -17,7 +17,7 @@ from .needs import NotApplicable as NotApplicable
 from .plugins import Registry
 from .protocol import LABEL_FREE, POOL_FREE, SOURCE_FREE, protocol_words
 
-KEY_VERSION = 1  # bump when the way keys are computed changes
+KEY_VERSION = 2  # bump when the way keys are computed changes
 # For the kinds that a `Uses` field may name: kind of stage, role of its images there, whether labels are hidden.
 NESTED = {
     "preparer": ("prepare", "split", True),
@@ -354,7 +354,7 @@ def data_identity(source: DataSource) -> list[Any]:
     """What names the content of a data set.
 
     A component with a fingerprint function of its own says which params matter; else all of them count, and the
-    names and sizes of the files under the root.
+    names and contents of the files under the root.
     """
     choice = source.choice
     if choice.component.fingerprint:
@@ -362,5 +362,5 @@ def data_identity(source: DataSource) -> list[Any]:
         return [choice.name, choice.component.version, str(fingerprint)]
     if source.root is None:
         return [choice.identity]
-    content = fingerprint_folder(source.root) if source.root.is_dir() else fingerprint_content(source.root)
+    content = fingerprint_folder(source.root) if source.root.is_dir() else fingerprint_file(source.root)
     return [choice.identity, content]

@@ -137,11 +137,11 @@ def _split(root: Path, rows: list[tuple[str, int, int]]) -> Split:
 
 
 def fingerprint_np(params: CuhkParams, root: Path) -> str:
-    """Names and sizes of the pictures of these boxes, and the configuration."""
+    """Names and contents of the pictures of these boxes, and the configuration."""
     parts = (f"images_{params.boxes}", CONFIG.format(params.boxes), params.boxes, *MARKET_FOLDERS.values())
     return fingerprint_parts(params, root, *parts)
 
 
 def fingerprint_classic(params: CuhkClassicParams, root: Path) -> str:
-    """Names and sizes of the pictures of these boxes, and the test persons."""
+    """Names and contents of the pictures of these boxes, and the test persons."""
     return fingerprint_parts(params, root, f"images_{params.boxes}", CLASSIC.format(params.boxes), TESTSETS)

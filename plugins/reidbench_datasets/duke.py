@@ -40,5 +40,5 @@ def _open(name: str, params: WithdrawnParams, root: Path, cache: Path) -> Datase
 
 
 def fingerprint(params: WithdrawnParams, root: Path) -> str:
-    """Names and sizes of the three folders."""
+    """Names and contents of the three folders."""
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_content, fingerprint_files, read_manifest
+from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_file, fingerprint_paths, read_manifest
 from reidbench.errors import DataError
 
 from .params import ManifestParams
@@ -27,12 +27,11 @@ def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
 
 
 def fingerprint(params: ManifestParams, root: Path) -> str:
-    """The manifest's content, and the size of each image that it names."""
+    """The content of the manifest, and of each image that it names."""
     images = _images(params, root)
     dataset = read_manifest(root, root=images)
-    paths = {path for split in dataset.parts().values() for path in split.paths}
-    sizes = [(path, (images / path).stat().st_size if (images / path).is_file() else -1) for path in paths]
-    return f"{fingerprint_content(root)} {fingerprint_files(sizes)}"
+    paths = dict.fromkeys(path for split in dataset.parts().values() for path in split.paths)
+    return f"{fingerprint_file(root)} {fingerprint_paths(images, paths)}"
 
 
 def lacking(params: ManifestParams, root: Path | None) -> frozenset[str]:

@@ -62,6 +62,6 @@ def _checked(dataset: Dataset, params: FolderParams) -> Dataset:
 
 
 def fingerprint(params: FolderParams, root: Path) -> str:
-    """Names and sizes of the folders that are read; whatever else lies beside them is no part of the data."""
+    """Names and contents of the folders that are read; whatever else lies beside them is no part of the data."""
     more = (DISTRACTORS,) if getattr(params, "distractors", False) else ()
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values(), *more)

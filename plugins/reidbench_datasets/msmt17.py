@@ -104,10 +104,10 @@ def _split(root: Path, *lists: _List) -> Split:
 
 
 def fingerprint_v1(params: MsmtParams, root: Path) -> str:
-    """Names and sizes of V1's pictures, and the lists."""
+    """Names and contents of V1's pictures, and the lists."""
     return fingerprint_parts(params, root, *FOLDERS["msmt17-v1"], *LISTS, inside=(INSIDE["msmt17-v1"],))
 
 
 def fingerprint_v2(params: MsmtParams, root: Path) -> str:
-    """Names and sizes of V2's pictures, and the lists."""
+    """Names and contents of V2's pictures, and the lists."""
     return fingerprint_parts(params, root, *FOLDERS["msmt17-v2"], *LISTS, inside=(INSIDE["msmt17-v2"],))

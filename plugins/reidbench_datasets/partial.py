@@ -75,5 +75,5 @@ def _read(root: Path, folder: str) -> tuple[Split, list[str]]:
 
 
 def fingerprint(params: Params, root: Path) -> str:
-    """Names and sizes of all files."""
+    """Names and contents of all files."""
     return fingerprint_parts(params, root)

@@ -5,12 +5,11 @@ No person and no camera is made up: every pid is 0, every camera unknown, so tha
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, is_archive, walk_images
+from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, fingerprint_file, is_archive, walk_images
 from reidbench.data.folders import first_names
 from reidbench.data.lmdbfile import data_file, image_keys, is_lmdb
 from reidbench.data.split import DISTRACTOR
@@ -20,7 +19,6 @@ from .common import fingerprint_parts, finish, params_mark, place
 from .params import CheckedParams, PoolParams
 
 INSIDE = ("LUP/images", "images", "lmdb")  # how copies of LUPerson are laid out, as far as seen
-LMDB_HEAD = 1 << 16  # bytes; the two meta pages lie there
 
 
 def open_luperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
@@ -63,13 +61,8 @@ def fingerprint_luperson(params: CheckedParams, root: Path) -> str:
 
 
 def fingerprint(params: PoolParams | CheckedParams, root: Path) -> str:
-    """Names and sizes of the pictures; of an lmdb, which may have 100 GB, the size and how it begins.
-
-    The first pages of an lmdb hold the number of its last transaction, which changes with everything written.
-    """
+    """Names and contents of the pictures; of an lmdb the content of its data file, which is hashed once."""
     root = Path(root)
     if not is_lmdb(root):
         return fingerprint_parts(params, root)
-    with data_file(root).open("rb") as stream:
-        head = stream.read(LMDB_HEAD)
-    return f"{data_file(root).stat().st_size} {hashlib.sha256(head).hexdigest()}{params_mark(params)}"
+    return f"{fingerprint_file(data_file(root))}{params_mark(params)}"

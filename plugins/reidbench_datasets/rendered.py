@@ -100,15 +100,15 @@ def _dataset(name: str, root: Path, splits: dict[str, Split], strays: dict[str, 
 
 
 def fingerprint_personx(params: CheckedParams, root: Path) -> str:
-    """Names and sizes of the three folders."""
+    """Names and contents of the three folders."""
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values())
 
 
 def fingerprint_randperson(params: CheckedParams, root: Path) -> str:
-    """Names and sizes of the flat folder."""
+    """Names and contents of the flat folder."""
     return fingerprint_parts(params, root, inside=("randperson_subset",))
 
 
 def fingerprint_clonedperson(params: ClonedPersonParams, root: Path) -> str:
-    """Names and sizes of train and test."""
+    """Names and contents of train and test."""
     return fingerprint_parts(params, root, "train", "test")

@@ -151,15 +151,15 @@ def _split(root: Path, rows: list[Row]) -> Split:
 
 
 def fingerprint_viper(params: ViperParams, root: Path) -> str:
-    """Names and sizes of both cameras' pictures."""
+    """Names and contents of both cameras' pictures."""
     return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("VIPeR",))
 
 
 def fingerprint_prid(params: SplitParams, root: Path) -> str:
-    """Names and sizes of both cameras' pictures."""
+    """Names and contents of both cameras' pictures."""
     return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("single_shot", "prid_2011/single_shot"))
 
 
 def fingerprint_grid(params: GridParams, root: Path) -> str:
-    """Names and sizes of probe and gallery, and the partitions."""
+    """Names and contents of probe and gallery, and the partitions."""
     return fingerprint_parts(params, root, "probe", "gallery", GRID_PARTITIONS, inside=("underground_reid",))

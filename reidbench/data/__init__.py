@@ -5,7 +5,13 @@ from __future__ import annotations
 from .archives import is_archive, unpack
 from .check import Report, examine, judge, read_contents
 from .dataset import Dataset
-from .fingerprint import fingerprint_content, fingerprint_files, fingerprint_folder
+from .fingerprint import (
+    fingerprint_content,
+    fingerprint_file,
+    fingerprint_files,
+    fingerprint_folder,
+    fingerprint_paths,
+)
 from .folders import FileNameRule, read_folder, read_market_folder, walk_images
 from .images import load_pixels, read_image, resize
 from .manifest import read_manifest
@@ -25,8 +31,10 @@ __all__ = [
     "Split",
     "examine",
     "fingerprint_content",
+    "fingerprint_file",
     "fingerprint_files",
     "fingerprint_folder",
+    "fingerprint_paths",
     "is_archive",
     "judge",
     "load_pixels",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -186,10 +186,6 @@ class Contents:
 
     fingerprint: str
     unreadable: tuple[str, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """For the cache."""
-        return asdict(self)
 
 
 def read_contents(dataset: Dataset, progress: Progress = lambda done, total: None) -> Contents:
