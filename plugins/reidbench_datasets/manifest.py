@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reidbench.data import Dataset, fingerprint_content, fingerprint_files, read_manifest
+from reidbench.data.names import shown
 from reidbench.errors import DataError
 
 from .params import ManifestParams
@@ -20,7 +21,9 @@ def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
     paths = [path for split in dataset.parts().values() for path in split.paths]
     missing = [path for path in paths if not (dataset.root / path).is_file()]
     if missing:
-        raise DataError(f"{root}: {len(missing)} of {len(paths)} images are not there, first {', '.join(missing[:3])}")
+        cure = "; write paths with /, not \\" if any("\\" in path for path in missing) else ""
+        first = ", ".join(map(shown, missing[:3]))
+        raise DataError(f"{shown(root)}: {len(missing)} of {len(paths)} images are not there, first {first}{cure}")
     return dataset
 
 
