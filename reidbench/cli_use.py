@@ -59,6 +59,8 @@ def embed(
     from . import finished
 
     finished.pictures(images)  # a name that is not there is told before a network is built
+    for note in finished.left_out(images):
+        print(f"note: {note}", file=sys.stderr)
     the_store = _store(store)
     artifact = finished.network_of(the_store, key)
     embedder = finished.load(the_store, artifact, _registry(None))

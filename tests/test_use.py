@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -98,6 +99,16 @@ def test_features_are_those_of_the_benchmark(place: Place, tmp_path: Path) -> No
         np.testing.assert_allclose(features[:8], known["query_features"], atol=1e-6)
     assert features.dtype == np.float32
     np.testing.assert_allclose(features[8], features[0], atol=1e-5)
+
+
+def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.new("RGB", (32, 96), (200, 30, 30)).save(folder / "a.GIF")
+    (folder / "b.heic").touch()
+    told = run("embed", place.key("bot"), folder, "-o", tmp_path / "x.npz", "--store", place.store.root)
+    assert f"note: {folder}: 1 files left out, pictures of a kind that is not read" in told
+    assert f"{tmp_path / 'x.npz'}: 1 pictures" in told
 
 
 def test_what_has_no_network_is_told(place: Place, tmp_path: Path) -> None:
