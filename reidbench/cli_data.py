@@ -19,9 +19,10 @@ from .components import Component, Params, load_attribute
 from .data import Dataset, Report, examine, read_contents, walk_images
 from .data.check import compare_names
 from .data.contents import hashing_everything
-from .data.folders import first_names
 from .data.memory import recall_names, remember_names
 from .data.overlap import find_overlaps, image_numbers
+from .data.textfile import read_lines
+from .data.walk import first_names
 from .errors import ReidbenchError
 from .fieldtypes import misfits
 from .runner import cache_folder
@@ -85,7 +86,8 @@ def check(
     sound &= _print_overlap(dataset, cache)
     if full:
         sound &= _print_contents(dataset)
-    print(f"{name}: {'nothing wrong found' if sound else 'not the published set'}")
+    wrong = "not the published set" if report.dataset.published else "see the problems above"
+    print(f"{name}: {'nothing wrong found' if sound else wrong}")
     if not sound:
         raise typer.Exit(1)
 
@@ -116,7 +118,8 @@ def _print_report(report: Report) -> bool:
     for remark in report.remarks:
         print(f"unverified: {remark}")
     for note in report.dataset.notes:
-        print(f"note: {note}")
+        if note not in report.problems:
+            print(f"note: {note}")
     for cause in report.causes:
         print(f"likely cause: {cause}")
     return report.whole
@@ -135,7 +138,7 @@ def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
             remember_names(cache, _variant(dataset), paths)
         names = recall_names(cache, _variant(dataset)) if dataset.published else None
     if names is None:
-        if not report.whole:
+        if not report.whole and dataset.published:
             print("names of missing files are known once a whole copy was checked here, or with --against COPY")
         return True
     missing, strange = compare_names(dataset, names)
@@ -153,10 +156,7 @@ def _variant(dataset: Dataset) -> str:
 def _names_of(given: Path) -> list[str]:
     if given.is_dir():
         return list(walk_images(given))
-    try:
-        return [line.strip() for line in given.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReidbenchError(f"{given}: neither a folder nor a list of paths: {error}") from None
+    return [line.strip() for line in read_lines(given, "list of paths") if line.strip()]
 
 
 def _print_overlap(dataset: Dataset, cache: Path) -> bool:

@@ -61,6 +61,8 @@ def embed(
 
     finished.writer_of(out)  # refuses an ending that cannot be written before anything is computed
     finished.pictures(images)  # a name that is not there is told before a network is built
+    for note in finished.left_out(images):
+        print(f"note: {note}", file=sys.stderr)
     the_store = _store(store)
     artifact = finished.network_of(the_store, key)
     embedder = finished.load(the_store, artifact, _registry(None))

@@ -46,6 +46,7 @@ def reidbench_selectors() -> Iterator[Component]:
         "list",
         "reidbench_cfs.released:select",
         ListParams,
+        version=2,  # lists with a byte-order mark and with any line ends
         summary="the head of a list of files that somebody published, such as CFS_list.pkl",
         paper=PAPER,
     )

@@ -102,6 +102,7 @@ def reidbench_datasets() -> Iterator[Component]:
             name,
             f"{__name__}.{target}",
             params,
+            version=2,  # pictures stand as EXIF says, and every ending is read
             summary=summary,
             requires=frozenset({"root"}),
             fingerprint=f"{__name__}.{fingerprint}",

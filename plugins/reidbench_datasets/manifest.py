@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_file, fingerprint_paths, read_manifest
+from reidbench.data.names import shown
 from reidbench.errors import DataError
 
 from .params import ManifestParams
@@ -22,7 +23,9 @@ def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
     paths = [path for split in dataset.parts().values() for path in split.paths]
     missing = [path for path in paths if not (dataset.root / path).is_file()]
     if missing:
-        raise DataError(f"{root}: {len(missing)} of {len(paths)} images are not there, first {', '.join(missing[:3])}")
+        cure = "; write paths with /, not \\" if any("\\" in path for path in missing) else ""
+        first = ", ".join(map(shown, missing[:3]))
+        raise DataError(f"{shown(root)}: {len(missing)} of {len(paths)} images are not there, first {first}{cure}")
     return dataset
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, fingerprint_file, is_archive, walk_images
-from reidbench.data.folders import first_names
+from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, fingerprint_file, is_archive, look_through
 from reidbench.data.lmdbfile import data_file, image_keys, is_lmdb
 from reidbench.data.split import DISTRACTOR
+from reidbench.data.walk import first_names
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, params_mark, place
@@ -38,19 +38,21 @@ def _folder(root: Path, cache: Path) -> Path:
 
 
 def _pool(name: str, root: Path) -> Dataset:
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if is_lmdb(root):
         entries = list(image_keys(root))
         paths = [key for key, picture in entries if picture]
         others = [key for key, picture in entries if not picture]
         if others:
-            notes = (f"{len(others)} entries of the lmdb are no pictures and were left out: {first_names(others)}",)
+            notes = [f"{len(others)} entries of the lmdb are no pictures and were left out: {first_names(others)}"]
     else:
-        paths = list(walk_images(root))
+        tree = look_through(root)
+        paths, notes = tree.images, tree.notes("pool")
     if not paths:
-        raise DataError(f"{root}: no picture in it")
+        raise DataError("; ".join([f"{root}: no picture in it", *notes]))
     pids = np.full(len(paths), DISTRACTOR)
-    return Dataset(name, root, Split.of_columns(root, paths, pids, np.full(len(paths), UNKNOWN_CAMERA)), notes=notes)
+    split = Split.of_columns(root, paths, pids, np.full(len(paths), UNKNOWN_CAMERA))
+    return Dataset(name, root, split, notes=tuple(notes))
 
 
 def fingerprint_luperson(params: CheckedParams, root: Path) -> str:

@@ -72,7 +72,7 @@ def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overlap:
-    """Which pictures, and which persons, are where they must not be, or twice."""
+    """Which pictures are where they must not be, or twice."""
     parts = dataset.parts()
     if not {"query", "gallery"} <= parts.keys() or not {"query", "gallery"} <= numbers.keys():
         return Overlap()
@@ -86,7 +86,6 @@ def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overla
             "no query is compared with its own picture"
         )
     notes += _in_train(parts, numbers)
-    notes += _persons_in_train(parts)
     return Overlap(tuple(_two_persons(parts, numbers)), tuple(notes), tuple(_repeated(gallery, numbers["gallery"])))
 
 
@@ -96,13 +95,6 @@ def _in_train(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> 
         if len(found):
             pair = _first_pair(parts[part], numbers[part], parts["train"], numbers["train"])
             yield f"{len(found)} of {len(parts[part])} {part} images are in train too (equal files), first {pair}"
-
-
-def _persons_in_train(parts: Mapping[str, Split]) -> Iterator[str]:
-    found = persons_in_train(parts["train"].pids, parts["query"].pids, parts["gallery"].pids)
-    if len(found):
-        first = ", ".join(map(str, found[:SHOWN].tolist())) + (", ..." if len(found) > SHOWN else "")
-        yield f"{len(found)} test persons have the pid of a train person: {first}"
 
 
 def persons_in_train(train: np.ndarray, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:

@@ -171,12 +171,12 @@ def manifest(folder: Path, *rows: dict[str, str]) -> Path:
     [
         *(({"path": path}, "must be relative and stay inside the root") for path in (*OUTSIDE, "", "a\0b")),
         ({"pid": "9" * 30}, "pid 9+ is beyond 2"),
-        ({"pid": "9" * 5000}, "is no whole number"),
+        ({"pid": "9" * 5000}, "is not a whole number"),
         ({"camid": "1" + "0" * 20}, "camid 10+ is beyond"),
-        ({"pid": "\x1b[2J"}, "is no whole number"),
+        ({"pid": "\x1b[2J"}, "is not a whole number"),
         ({"split": "x\ny"}, "is none of train"),
-        ({"time": "nan"}, "'nan' is no number"),
-        ({"time": "1e999"}, "is no number"),
+        ({"time": "nan"}, "'nan' is not a decimal number"),
+        ({"time": "1e999"}, "is not a decimal number"),
         ({"path": "x" * 200_000}, "not a CSV text file"),
     ],
 )

@@ -235,3 +235,32 @@ def test_published_counts_stand_in_the_readme(registry: plugins.Registry) -> Non
             for number in filter(None, (counts.images, counts.identities, counts.cameras)):
                 assert f"{number:,}" in line, (variant, number)
         assert ("unverified" in line) >= any(counts.unverified for counts in published.parts.values())
+
+
+def test_what_a_check_says_about_persons_and_files(tmp_path: Path) -> None:
+    """A fault of the labels ends the check with 1; what was assumed or left out is a note."""
+    root = small_market(tmp_path / "m")
+    (root / "query" / "0003_c1s1_000001_00.jpg").rename(root / "query" / "0000_c1s1_000001_00.JPG")
+    for name in ("0000_c1s1_000001_00.jpg", "-1_c2s1_000001_00.jpg"):
+        Image.new("RGB", (16, 32)).save(root / "bounding_box_train" / name)
+    (root / "query" / "x.heic").touch()
+    code, text = check("market-folder", root)
+    assert code == 1
+    assert "\nproblem: query: pid 0 (1 images) is scored as a person and is in train too" in text
+    assert "\nnote: train: pid 0 (1 images) is trained on as a person" in text
+    assert "\nnote: train: 1 images left out, they are junk (pid -1)" in text
+    assert "\nnote: query: 1 files left out, pictures of a kind that is not read" in text
+    assert "market-folder: see the problems above" in text
+    file = tmp_path / "own.csv"
+    file.write_text("path,pid,split\nm/query/0003_c2s1_000001_00.jpg,3,train\nm/query/0003_c2s1_000001_00.jpg,3,query\n"
+                    "m/bounding_box_test/0003_c1s1_000001_00.jpg,3,gallery\n")  # fmt: skip
+    code, text = check("csv-manifest", file)
+    assert code == 1
+    assert text.count("1 persons are in train and in the test: pid 3") == 1
+
+
+def test_a_whole_set_of_ones_own_has_nothing_wrong(tmp_path: Path) -> None:
+    code, text = check("market-folder", small_market(tmp_path / "m"))
+    assert code == 0, text
+    assert "note:" not in text
+    assert "nothing wrong found" in text
