@@ -93,12 +93,13 @@ def test_a_whole_market1501_and_one_with_files_missing_and_strange(whole: Path, 
 
 
 def small_market(root: Path) -> Path:
-    for folder, pids in (("bounding_box_train", (2, 7)), ("query", (3,)), ("bounding_box_test", (3, 0))):
+    parts = (("bounding_box_train", (2, 7)), ("query", (3,)), ("bounding_box_test", (3, 0)))
+    for number, (folder, pids) in enumerate(parts):
         (root / folder).mkdir(parents=True)
         for pid in pids:
             for camera in (1, 2):
                 file = root / folder / f"{pid:04d}_c{camera}s1_000001_00.jpg"
-                Image.new("RGB", (16, 32), (pid * 20, 50 * camera, 9)).save(file)
+                Image.new("RGB", (16, 32), (pid * 20, 50 * camera, 9 * number)).save(file)
     return root
 
 
