@@ -134,7 +134,9 @@ def show(
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
     for word in ("requires", "uses"):
         values = getattr(component, word)
-        if values:
+        if callable(values):
+            print(f"{word}: depends on the params")
+        elif values:
             print(f"{word}: {', '.join(sorted(values))}")
     if component.paper:
         _show_paper(component.paper)

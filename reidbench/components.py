@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .errors import ReidbenchError
+from .errors import PluginError, ReidbenchError
+from .labels import is_supervision
 
 if TYPE_CHECKING:
     from .data import HiddenSplit, Split
 
-# What a component may use beside its ordinary inputs; each word is shown in the protocol column.
+# What a component may use beside its ordinary inputs; each word is shown in the protocol column. So are the words for
+# the labels behind pre-trained weights: "ImageNet labels" and the like, "unknown pre-training".
 USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
+KNOWN_USES = f"must be among {', '.join(sorted(USES))}, or be 'DATA SET labels' or 'unknown pre-training'"
 
 
 class Params(BaseModel):
@@ -88,7 +91,8 @@ class Component:
 
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
     `provides` and `requires` match a backbone with the methods that can take it; a data set that needs a `root`
-    says `requires={"root"}`. `fingerprint`, for data sets only, is "module:function" of
+    says `requires={"root"}`. `uses` are words for the protocol column; of a component that starts from a user's file
+    it is a function of the params (see `reidbench.labels`). `fingerprint`, for data sets only, is "module:function" of
     `(params, root) -> str`, which names the content without building it.
     """
 
@@ -100,7 +104,7 @@ class Component:
     paper: Paper | None = None
     provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     requires: frozenset[str] = frozenset()
-    uses: frozenset[str] = frozenset()
+    uses: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     fingerprint: str = ""
 
     def load(self) -> Any:
@@ -110,6 +114,18 @@ class Component:
     def provided(self, params: Params) -> frozenset[str]:
         """What this component provides when it is used with `params`."""
         return self.provides(params) if callable(self.provides) else self.provides
+
+    def used(self, params: Params) -> frozenset[str]:
+        """What this component uses when it is used with `params`. Raises PluginError for words that nobody knows."""
+        words = self.uses(params) if callable(self.uses) else self.uses
+        if unknown := unknown_uses(words):
+            raise PluginError(f"{self.name}: uses {', '.join(unknown)}, which {KNOWN_USES}")
+        return frozenset(words)
+
+
+def unknown_uses(words: Iterable[str]) -> list[str]:
+    """Those of the words that are not words for what a component uses."""
+    return sorted(word for word in words if word not in USES and not is_supervision(word))
 
 
 def load_attribute(target: str) -> Any:

@@ -27,7 +27,9 @@ class Attempt:
         self.component = component
         self.example = example
         self.notes: list[str] = []
-        self.world = World(folder, registry, example, truth="truth" in component.uses)
+        self.world = World(
+            folder, registry, example, truth="truth" in component.used(component.params(**example.params))
+        )
 
     def run(self) -> dict[str, str]:
         """The digests of the component's result. Raises Broken at the first contract that it does not keep."""
