@@ -10,7 +10,7 @@ from ..components import Component
 from ..plugins import Registry
 from ..stages import _seed_torch
 from . import kinds
-from .examples import Example
+from .examples import Example, uses
 from .report import need
 from .trial import Interrupted, Trial, disturb, first_difference
 from .watch import changed, empty_working_folder, listing, settings, written_files
@@ -27,9 +27,7 @@ class Attempt:
         self.component = component
         self.example = example
         self.notes: list[str] = []
-        self.world = World(
-            folder, registry, example, truth="truth" in component.used(component.params(**example.params))
-        )
+        self.world = World(folder, registry, example, truth="truth" in uses(component, example))
 
     def run(self) -> dict[str, str]:
         """The digests of the component's result. Raises Broken at the first contract that it does not keep."""
