@@ -14,11 +14,10 @@ from typing import Any, cast
 import numpy as np
 
 from .data.names import shown
+from .data.placeholders import refuse_placeholder
 from .errors import DataError
 
 HEAD = 1024  # bytes that tell what a file is
-LFS_POINTER = b"version https://git-lfs"
-PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save begins a file with that is no zip archive
 PACKED = {
     b"\x1f\x8b": "a gzip archive",
@@ -29,6 +28,7 @@ PACKED = {
     b"Rar!": "a rar archive",
 }
 OTHERS = {b"\x89HDF": "an HDF5 file, as Keras writes it", b"\x93NUMPY": "a .npy file of one array"}
+UNSAFE = "not a file of plain tensors that torch loads safely"
 CURE = "where you trust the file, load it there and save the tensors alone: torch.save(model.state_dict(), FILE)"
 # The kinds of numpy number and text. Not objects and structures: their description in a pickle can point anywhere.
 NUMPY_KINDS = "?bhilqBHILQefdgFDGSUmM"
@@ -87,18 +87,8 @@ def _harmless() -> list[Any]:
 
 def _refuse_other_files(path: Path) -> None:
     """Raise DataError for a file that is certainly something else than torch or safetensors wrote."""
-    try:
-        size = path.stat().st_size
-        head = _head(path) if path.is_file() else None
-    except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from None
-    if head is None:
-        kind = "is not a file"
-    elif not size:
-        kind = "is empty (0 bytes)"
-    else:
-        kind = _other_kind(path, head)
-    if kind:
+    refuse_placeholder(path)
+    if kind := _other_kind(path, _head(path)):
         raise DataError(f"{shown(path)}: {kind}")
 
 
@@ -109,16 +99,12 @@ def _head(path: Path) -> bytes:
 
 def _other_kind(path: Path, head: bytes) -> str:
     """What a file is whose first bytes are known, with the cure; "" for what torch or safetensors may have written."""
-    if head.startswith(LFS_POINTER):
-        return "a git-lfs pointer, not the file itself; run git lfs pull"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
-        return "an HTML page, not the file itself: the download gave an error or a form in its place; download it again"
     for magic, name in PACKED.items():
         if head.startswith(magic):
             return f"{name}: unpack it first"
     for magic, name in OTHERS.items():
         if head.startswith(magic):
-            return f"{name}, not a file of torch.save or safetensors"
+            return f"{name}: torch.save did not write it"
     if head[257:262] == b"ustar":
         return (
             "a tar archive: unpack it if the checkpoint is inside; if a PyTorch before 0.1.10 wrote it, load it with "
@@ -137,7 +123,7 @@ def _zip_kind(path: Path) -> str:
     folder = next((name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == "data.pkl"), None)
     if folder is None:
         first = f"its first entry is {shown(names[0])}" if names else "it is empty"
-        return f"a zip archive that torch.save did not write ({first}): unpack it if the checkpoint is inside"
+        return f"a zip archive, and torch.save did not write it ({first}): unpack it if the checkpoint is inside"
     if f"{folder}/constants.pkl" in names:
         return "a TorchScript archive: load it with torch.jit.load and save torch.save(model.state_dict(), FILE)"
     return ""
@@ -155,18 +141,18 @@ def _why(path: Path, error: Exception) -> str:
     head = _head(path)
     text = head.decode("utf-8", "replace").rstrip("\ufffd")  # the head may end within a character
     if text and all(char.isprintable() or char.isspace() for char in text):
-        return f"a text file, not a file of torch.save or safetensors; it begins with {text[:60].strip()!r}"
+        return f"a text file, and torch.save did not write it; it begins with {text[:60].strip()!r}"
     refused = re.search(r"GLOBAL (\S+)|<(?:class|function) '?([^'\s>]+)", str(error))
     name = shown(refused[1] or refused[2]) if refused else ""
     if "Unsupported operand" in str(error) and head.startswith(b"PK"):
-        return f"refused: its pickle_protocol is not torch.save's own, 2, and is not read safely; {CURE}"
+        return f"{UNSAFE}: its pickle_protocol is not 2, torch.save's own; {CURE}"
     if head.startswith((b"PK", OLD_TORCH)) and (not name or _cut_within(path, name)):
         return "damaged or cut short; copy or download it again"
     if name:
-        return f"refused: it contains {name}, and only tensors and plain values are read, which run no code; {CURE}"
+        return f"{UNSAFE}: it holds {name}, and loading that could run code; {CURE}"
     if head.startswith(b"\x80"):
-        return f"refused: a pickle that torch.save did not write; {CURE}"
-    return "not a file that torch.save or safetensors wrote"
+        return f"{UNSAFE}: it is a pickle, and torch.save did not write it; {CURE}"
+    return "torch.save did not write it, nor did safetensors"
 
 
 def _cut_within(path: Path, name: str) -> bool:

@@ -134,6 +134,18 @@ def test_labels_of_no_file_are_refused(use: str, matrix: Matrix, registry: Regis
     require_file(None, None, "file")
 
 
+def test_the_encoder_of_a_body_regressor(registry: Registry, file: Path) -> None:
+    component = registry.get("preparer", "hmr-training")
+    for given, words in (
+        ({}, {"truth"}),
+        ({"encoder_weights": file}, {"truth", "unknown pre-training"}),
+        ({"encoder_weights": file, "labels": "ImageNet labels"}, {"truth", "ImageNet labels"}),
+    ):
+        assert component.used(component.params.model_validate(given)) == words
+    with pytest.raises(ValueError, match="no encoder_weights is given"):
+        component.params.model_validate({"labels": "none"})
+
+
 @pytest.mark.parametrize("word", ["ImageNet labels", "DukeMTMC-reID labels", "unknown pre-training", "LUP 2.0 labels"])
 def test_words_for_supervision(word: str) -> None:
     assert is_supervision(word)

@@ -27,6 +27,8 @@ class Layout:
     def flat(self, name: str) -> str | None:
         """Torchvision's name for one of theirs, or None."""
         if self.domains:
+            if ".BN_S." in name:
+                return None
             name = name.replace(".BN_T.", ".")
         for theirs, ours in self.pairs:
             if name.startswith(theirs):

@@ -151,7 +151,9 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
         lambda: torch.save(namespace, file),
     ):
         write_it()
-        with pytest.raises(ReidbenchError, match=r"hostile\.pth: refused: (a pickle|it contains getattr)"):
+        with pytest.raises(
+            ReidbenchError, match=r"hostile\.pth: not a file of plain tensors .*: it (is a pickle|holds getattr)"
+        ):
             tw.read_checkpoint(file)
     assert not (tmp_path / "owned").exists()
     torch.save([1, 2], file)
