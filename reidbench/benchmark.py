@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from .components import Component, ContentHashed, NestedKind, Params
 from .data import fingerprint_content, fingerprint_folder
 from .devices import Devices
-from .labels import Declared
+from .supervision import Declared
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from .errors import PluginError, ReidbenchError
-from .labels import is_supervision
+from .supervision import is_supervision
 
 if TYPE_CHECKING:
     from .data import HiddenSplit, Split
@@ -92,7 +92,7 @@ class Component:
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
     `provides` and `requires` match a backbone with the methods that can take it; a data set that needs a `root`
     says `requires={"root"}`. `uses` are words for the protocol column; of a component that starts from a user's file
-    it is a function of the params (see `reidbench.labels`). `fingerprint`, for data sets only, is "module:function" of
+    it is a function of the params (see `reidbench.supervision`). `fingerprint`, for data sets only, is "module:function" of
     `(params, root) -> str`, which names the content without building it.
     """
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
 from reidbench.contrastive import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
-from reidbench.labels import DESCRIPTION, IMAGENET, Labels, behind, require_file
+from reidbench.supervision import DESCRIPTION, IMAGENET, Labels, behind, require_file
 
 
 class TinyParams(Params):

@@ -12,8 +12,8 @@ from pydantic import Field
 from reidbench import config, plan, plugins
 from reidbench.components import Component, FileParam, Params
 from reidbench.errors import ConfigError, PluginError
-from reidbench.labels import Labels, behind, is_supervision, require_file
 from reidbench.plugins import Registry
+from reidbench.supervision import Labels, behind, is_supervision, require_file
 
 Matrix = Callable[..., Path]
 
