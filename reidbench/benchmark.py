@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from .components import Component, ContentHashed, NestedKind, Params
 from .data import fingerprint_file, fingerprint_folder
 from .devices import Devices
+from .supervision import Declared
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Choice:
         """What of this choice can change a result: name, version and params, with contents in place of paths."""
         params = dict(self.resolved)
         for name, info in type(self.params).model_fields.items():
+            if marker(info, Declared):
+                del params[name]
             hashed = marker(info, ContentHashed)
             value = getattr(self.params, name)
             if hashed and value is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .errors import ReidbenchError
+from .errors import PluginError, ReidbenchError
+from .supervision import is_supervision
 
 if TYPE_CHECKING:
     from .data import HiddenSplit, Split
 
-# What a component may use beside its ordinary inputs; each word is shown in the protocol column.
+# What a component may use beside its ordinary inputs; each word is shown in the protocol column. So are the words for
+# the labels behind pre-trained weights: "ImageNet labels" and the like, "unknown pre-training".
 USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
+KNOWN_USES = f"must be among {', '.join(sorted(USES))}, or be 'DATA SET labels' or 'unknown pre-training'"
 
 
 # By kind: what a component may require of its task, its data and the steps before it. All else that selectors,
@@ -170,9 +173,10 @@ class Component:
     that this kind of component learns from), and "start", an embedder from the step before (adapters). Where it is
     missing, the cell is "not applicable" and nothing is run for it. A data set that needs a `root` says
     `requires={"root"}`; `lacks` says what a data set is without: "cameras" (two or more), "labels", "train", "test".
-    Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for `lacks`
-    `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of `(params, root) -> str`,
-    which names the content without building it.
+    `uses` are words for the protocol column; for a component that starts from a user's file see
+    `reidbench.supervision`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
+    `lacks` `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of
+    `(params, root) -> str`, which names the content without building it.
     """
 
     name: str
@@ -183,7 +187,7 @@ class Component:
     paper: Paper | None = None
     provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     requires: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    uses: frozenset[str] = frozenset()
+    uses: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     fingerprint: str = ""
     lacks: Callable[[Any, Path | None], frozenset[str]] | frozenset[str] = frozenset()
 
@@ -202,6 +206,18 @@ class Component:
     def lacked(self, params: Params, root: Path | None) -> frozenset[str]:
         """What this data set is without when it is read with `params` from `root`."""
         return self.lacks(params, root) if callable(self.lacks) else frozenset(self.lacks)
+
+    def used(self, params: Params) -> frozenset[str]:
+        """What this component uses when it is used with `params`. Raises PluginError for words that nobody knows."""
+        words = self.uses(params) if callable(self.uses) else self.uses
+        if unknown := unknown_uses(words):
+            raise PluginError(f"{self.name}: uses {', '.join(unknown)}, which {KNOWN_USES}")
+        return frozenset(words)
+
+
+def unknown_uses(words: Iterable[str]) -> list[str]:
+    """Those of the words that are not words for what a component uses."""
+    return sorted(word for word in words if word not in USES and not is_supervision(word))
 
 
 def load_attribute(target: str) -> Any:

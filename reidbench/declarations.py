@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .components import BACKBONE_WORDS, DATA_LACKS, NEEDS, TRAITS, USES, Component
+from .supervision import is_supervision
 
 TRAINED = ("selector", "pretrainer", "finetuner", "adapter")  # kinds that are given a backbone
 
@@ -19,7 +20,8 @@ def refused_word(kind: str, component: Component) -> str:
     Words of backbones are left to `unknown_requirements`, for a plugin that is loaded later may bring them. What
     depends on the parameters is looked at with their defaults, where they all have one.
     """
-    known = {"uses": USES, "lacks": DATA_LACKS if kind == "dataset" else frozenset()}
+    supervision = {word for word in _words(component, "uses")[0] if is_supervision(word)}
+    known = {"uses": USES | supervision, "lacks": DATA_LACKS if kind == "dataset" else frozenset()}
     known |= {"provides": TRAITS[kind]} if kind in TRAITS else {}
     own = _words(component, "requires")[0] if kind in TRAINED else frozenset()  # which a backbone may provide
     known |= {"requires": NEEDS.get(kind, frozenset()) | own}

@@ -133,7 +133,7 @@ class Inputs:
 
     def truth(self, role: str) -> Any:
         """What only rendered data know, for components that say `uses={"truth"}`."""
-        return self.known_truth(role) if "truth" in self.component.uses else None
+        return self.known_truth(role) if "truth" in self.component.used(self.params) else None
 
     def known_truth(self, role: str) -> Any:
         """The truth about a role's images. Raises StageError where the data set does not know it."""

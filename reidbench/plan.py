@@ -213,7 +213,7 @@ class _Expansion:
         return kind, self.add(kind, choice, parents, data, backbone, seed, label)
 
     def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
-        uses = choice.component.uses
+        uses = choice.component.used(choice.params)
         if kind == "select" or (kind == "pretrain" and POOL_FREE not in choice.component.provided(choice.params)):
             yield from self.inputs("pool", task.pool, "train", True)
         if kind == "select" and "target-labels" in uses:
@@ -249,7 +249,7 @@ class _Expansion:
             )
 
     def check_auxiliary(self, kind: str, choice: Choice, task: Task) -> None:
-        if kind == "pretrain" and "auxiliary" in choice.component.uses and not task.auxiliary:
+        if kind == "pretrain" and "auxiliary" in choice.component.used(choice.params) and not task.auxiliary:
             raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
 
     def check_backbone(self, choice: Choice, recipe: Recipe) -> None:

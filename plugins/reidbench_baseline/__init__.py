@@ -61,6 +61,7 @@ def reidbench_backbones() -> Iterator[Component]:
             ResNetParams,
             summary=f"torchvision's ResNet-{depth} with last stride 1",
             provides=STAGES,
+            uses=ResNetParams.supervision,
             paper=Paper(
                 title="Deep Residual Learning for Image Recognition",
                 venue="CVPR 2016",
@@ -75,7 +76,13 @@ def reidbench_backbones() -> Iterator[Component]:
         ("se-resnet50", "seresnet:se_resnet50", "timm's SE-ResNet-50 with last stride 1", SENET),
     ):
         yield Component(
-            name, f"reidbench_baseline.{target}", ResNetParams, summary=summary, provides=STAGES, paper=paper
+            name,
+            f"reidbench_baseline.{target}",
+            ResNetParams,
+            summary=summary,
+            provides=STAGES,
+            uses=ResNetParams.supervision,
+            paper=paper,
         )
     yield from transformers.backbones()
 
@@ -95,7 +102,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "reidbench_baseline.frozen:colour_histogram",
         HistogramParams,
         summary="colour histograms of horizontal stripes: the floor to beat",
-        provides=frozenset({"label-free"}),
+        provides=frozenset({"label-free", "backbone-free"}),
     )
     yield Component(
         "bot",
@@ -147,8 +154,10 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "weights",
         "reidbench_baseline.weights:pretrain",
         WeightsParams,
+        version=2,
         summary="a user's own weights: torchvision, MoCo, LUPerson, fast-reid, torchreid, BoT, BDB, MGN, SpCL names",
         provides=frozenset({"pool-free"}),
+        uses=WeightsParams.supervision,
     )
 
 

@@ -141,7 +141,7 @@ def reidbench_preparers() -> Iterator[Component]:
         version=2,
         summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
         requires=TRUTH,
-        uses=TRUTH,
+        uses=HMRTrainingParams.uses,
         paper=HMR,
     )
     yield Component(
@@ -156,5 +156,6 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.hmr:prepare_with_weights",
         HMRWeightsParams,
         summary="structure maps of bodies that a user's own weights of the regressor see in the pictures",
+        uses=HMRWeightsParams.uses,
         paper=HMR,
     )

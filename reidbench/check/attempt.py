@@ -10,7 +10,7 @@ from ..components import Component
 from ..plugins import Registry
 from ..stages import _seed_torch
 from . import kinds
-from .examples import Example
+from .examples import Example, uses
 from .promises import keep_promises
 from .report import need
 from .trial import Interrupted, Trial, disturb, first_difference
@@ -28,7 +28,7 @@ class Attempt:
         self.component = component
         self.example = example
         self.notes: list[str] = []
-        self.world = World(folder, registry, example, truth="truth" in component.uses)
+        self.world = World(folder, registry, example, truth="truth" in uses(component, example))
 
     def run(self) -> dict[str, str]:
         """The digests of the component's result. Raises Broken at the first contract that it does not keep."""
