@@ -92,8 +92,8 @@ class Component:
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
     `provides` and `requires` match a backbone with the methods that can take it; a data set that needs a `root`
     says `requires={"root"}`. `uses` are words for the protocol column; of a component that starts from a user's file
-    it is a function of the params (see `reidbench.supervision`). `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it.
+    it is a function of the params (see `reidbench.supervision`). `fingerprint`, for data sets only, is
+    "module:function" of `(params, root) -> str`, which names the content without building it.
     """
 
     name: str
