@@ -41,7 +41,7 @@ TRAITS: Mapping[str, frozenset[str]] = {  # by kind: what a component may say of
     "selector": frozenset(),
     "pretrainer": frozenset({"pool-free", "data-parallel"}),
     "preparer": frozenset(),
-    "finetuner": frozenset({"label-free", "data-parallel"}),
+    "finetuner": frozenset({"label-free", "backbone-free", "data-parallel"}),
     "adapter": frozenset({"source-free"}),
 }
 DATA_LACKS = frozenset({"cameras", "labels", "train", "test"})  # what a data set may be without
