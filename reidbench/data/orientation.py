@@ -30,7 +30,7 @@ def jpeg_orientation(data: bytes) -> int:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return orientation(image)
-    except (OSError, SyntaxError, ValueError):  # whoever decodes it says what is wrong
+    except (OSError, SyntaxError, ValueError):  # the decoder says what is wrong
         return UPRIGHT
 
 
