@@ -39,7 +39,7 @@ def score(
     """One report for each file, in order.
 
     `rerank` is zhong, torchreid or fastreid. Raises ReidbenchError: an option that does not exist, a file that is not
-    what it should be, or no valid query, with the file's name.
+    what it should be, no valid query, zero vectors under cosine, or vectors that are all equal, with the file's name.
     """
     try:
         how = Reranking(rerank, k1, k2, lambda_) if rerank else None  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ def score(
 def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
     try:
         return Report(
-            shown(features.path), _rank(features, rules, how), features.query_pids, features.query_camids, how
+            shown(features.path), _rank(features, rules, how).decided(), features.query_pids, features.query_camids, how
         )
     except MetricError as error:
         raise DataError(f"{shown(features.path)}: {error}") from error

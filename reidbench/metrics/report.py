@@ -56,6 +56,8 @@ class Report:
                 "reasons": found.invalid_queries.reasons,
                 "first": list(found.invalid_queries.first),
             },
+            "ties": found.ties.as_dict(),
+            "unopposed": found.unopposed,
             "rules": self.rules(),
         }
 
@@ -68,15 +70,26 @@ class Report:
             interval = intervals.get(name)
             spread = f"  [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
             lines.append(f"  {LABELS[name]:<8}{100 * value:6.2f} %{spread}")
-        lines.append(
-            f"  {found.num_queries} queries, {found.num_valid} valid; removed: {found.filtered['junk']} junk gallery "
-            f"rows, {found.filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera"
-        )
+        lines.append(f"  {found.num_queries} queries, {found.num_valid} valid; removed: {_removed(found.filtered)}")
         if found.num_valid < found.num_queries:
             lines.append(f"  without a true match: {found.invalid_queries}")
             lines += [f"    {query}" for query in found.invalid_queries.first]
+        if found.ties.pairs:
+            lines.append(f"  ties: {found.ties}")
+        if found.unopposed:
+            share = f"{found.unopposed} of {found.num_valid} valid queries"
+            lines.append(f"  without another person in their gallery: {share}, which score 100 % whatever the features")
         how = str(self.rerank) if self.rerank else "none"
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
+
+
+def _removed(filtered: dict[str, int]) -> str:
+    parts = [f"{filtered['junk']} junk gallery rows"]
+    if "same_image" in filtered:
+        parts.append(f"{filtered['same_image']} pairs of a query and its own picture")
+    return ", ".join(
+        [*parts, f"{filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera"]
+    )
 
 
 @dataclass(frozen=True)
