@@ -131,15 +131,10 @@ def _answer(ctx: EvaluateContext, ranking: Ranking) -> Metrics:
     """The numbers, with notes on what was left out or does not depend on the features."""
     if own := ranking.filtered.get("same_image", 0):
         ctx.note(f"left out: {own} {'pair' if own == 1 else 'pairs'} of a query and its own picture in the gallery")
-    if ranking.nothing_ranked:
-        ctx.note(ranking.nothing_ranked)
+    for doubt in ranking.doubts():
+        ctx.note(doubt)
     if ranking.ties.visible:
         ctx.note(f"ties: {ranking.ties}")
-    if ranking.unopposed:
-        ctx.note(
-            f"without another person in their gallery: {ranking.unopposed} of {ranking.num_valid} valid queries, which "
-            "score 100 % whatever the features"
-        )
     per_query = {"ap": ranking.ap, "inp": ranking.inp, "first_hit": ranking.first_hit, "valid": ranking.valid}
     notes = {
         "num_queries": ranking.num_queries,
@@ -147,6 +142,6 @@ def _answer(ctx: EvaluateContext, ranking: Ranking) -> Metrics:
         "filtered": dict(ranking.filtered),
         "rules": ranking.rules.as_dict(),
         "ties": ranking.ties.as_dict(),
-        "unopposed": ranking.unopposed,
+        "doubts": ranking.doubts(),
     }
     return Metrics(ranking.metrics(), per_query, notes)

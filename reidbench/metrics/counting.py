@@ -24,17 +24,18 @@ class Before:
     """How many kept gallery rows that are no true match come before each of some true matches, all [H].
 
     nearer: rows at a smaller distance. tied: rows at an equal distance. earlier: those of the tied whose index is
-    smaller.
+    smaller. close: rows whose distance float32 cannot tell from an equal one, or the tied where no products are taken.
     """
 
     nearer: Counts
     tied: Counts
     earlier: Counts
+    close: Counts
 
     @classmethod
     def of(cls, hits: int) -> Before:
         """Nothing counted yet."""
-        return cls(*(np.zeros(hits, np.int64) for _ in range(3)))
+        return cls(*(np.zeros(hits, np.int64) for _ in range(4)))
 
     def by(self, ties: str) -> Counts:
         """[H]: rows before each true match under a rule for ties (stable, best or worst)."""
@@ -43,7 +44,7 @@ class Before:
         return self.nearer + (self.tied if ties == "worst" else self.earlier)
 
     def put(self, which: NDArray[np.bool_], other: Before) -> None:
-        """Replace some of the counts."""
+        """Replace some of the counts, but for the close ones."""
         self.nearer[which], self.tied[which], self.earlier[which] = other.nearer, other.tied, other.earlier
 
 
@@ -122,6 +123,7 @@ def _count(
         ordered = np.sort(values)
         before.nearer[start:stop] = low = ordered.searchsorted(lower[start:stop], "left")
         within = ordered.searchsorted(upper[start:stop], "right") - low
+        before.close[start:stop] = within
         if not within.any():
             continue
         if collect and within.sum() > MANY_NEAR_TIES:

@@ -25,6 +25,7 @@ from reidbench.metrics.single_shot import SingleShot
 HEADLINE_RANKS = (1, 5, 10, 20)
 _DISTANCE_BYTES = 32 << 20
 _BOUNDS: tuple[Ties, Ties] = ("best", "worst")
+_CURE = "check the network or the file that they come from"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Ranking:
     """What a ranking is worth, with the rules it was computed under. Fractions, not per cent.
 
     `ap` and `inp` [Q] are NaN and `first_hit` [Q] is 0 where a query has no true match; `first_hit` counts from 1.
-    `cmc[k - 1]` is CMC at rank k. `ties`: what equal distances leave open. `unopposed`: how many valid queries have no
+    `cmc[k - 1]` is CMC at rank k. `ties`: what equal distances leave open. `flat`: how many valid queries have all
+    their gallery rows at equal distances, or at cosines that float32 cannot tell apart. `unopposed`: how many have no
     other person in their gallery, and so score 1 whatever the features.
     `filtered`: "junk" counts the gallery rows with pid -1, once each; "same_image", where images are numbered, pairs of
     a query and its own picture; "same_camera" further pairs of a query and a gallery row that the camera rule removed.
@@ -52,6 +54,7 @@ class Ranking:
     invalid_queries: InvalidQueries
     rules: Rules
     ties: Tied = field(default_factory=Tied)
+    flat: int = 0
     unopposed: int = 0
 
     @property
@@ -61,8 +64,23 @@ class Ranking:
             return ""
         return (
             f"nothing was ranked: for each of the {self.ties.undecided} valid queries all gallery rows are at equal "
-            "distance, as they are when all vectors are equal; check the network or the file that they come from"
+            f"distance, as they are when all vectors are equal; {_CURE}"
         )
+
+    def doubts(self) -> list[str]:
+        """Sentences on what of the numbers does not come from the features; ties aside, see `ties`."""
+        found = [self.nothing_ranked] if self.nothing_ranked else []
+        if self.flat and not found and self.flat + self.unopposed == self.num_valid:
+            found.append(
+                f"for each of the {self.flat} valid queries the cosines of all gallery rows agree to the precision of "
+                f"float32; their order may be rounding noise: {_CURE}"
+            )
+        if self.unopposed:
+            found.append(
+                f"without another person in their gallery: {self.unopposed} of {self.num_valid} valid queries, which "
+                "score 100 % whatever the features"
+            )
+        return found
 
     def decided(self) -> Ranking:
         """The ranking itself; MetricError where nothing was ranked."""
@@ -204,7 +222,7 @@ class _Tally:
         self.filtered = {"junk": len(self.matches.junk), "same_camera": 0}
         if labels.query_images is not None:
             self.filtered["same_image"] = 0
-        self.pairs = self.queries = self.undecided = self.unopposed = 0
+        self.pairs = self.queries = self.undecided = self.flat = self.unopposed = 0
 
     def add(self, keys: NDArray[Any], start: int) -> None:
         """Count the block of distances [b, G] of the queries from `start` on; it is overwritten."""
@@ -234,8 +252,11 @@ class _Tally:
         others = len(self.labels.gallery_pids) - len(self.matches.junk) - removed - true
         self.pairs += int(before.tied.sum())
         self.queries += len(np.unique(hits.rows[before.tied > 0]))
-        level = np.bincount(hits.rows[before.tied == others[hits.rows]], minlength=rows) == true
-        self.undecided += int(np.count_nonzero(level & (true > 0) & (others > 0)))
+        choice = (true > 0) & (others > 0)
+        self.undecided += _full(before.tied, hits, others, choice)
+        # Euclidean distances that float32 products cannot tell apart may well differ, far from the origin.
+        alike = before.close if self.exact and self.exact.cosine else before.tied
+        self.flat += _full(alike, hits, others, choice)
         self.unopposed += int(np.count_nonzero((true > 0) & (others == 0)))
 
     def ranking(self, max_rank: int) -> Ranking:
@@ -263,6 +284,7 @@ class _Tally:
             invalid_queries=invalid,
             rules=self.rules,
             ties=self._tied(counted),
+            flat=self.flat,
             unopposed=self.unopposed,
         )
 
@@ -279,3 +301,9 @@ class _Tally:
         found = self.scores[ties]
         means = {"mAP": float(np.nansum(found.ap) / counted), "mINP": float(np.nansum(found.inp) / counted)}
         return means | {"cmc1": float(self._curve(ties, 1)[0] / counted)}
+
+
+def _full(counts: NDArray[np.int64], hits: Pairs, others: NDArray[np.int64], asked: NDArray[np.bool_]) -> int:
+    """How many of the queries `asked` [b] have all others [b] counted at each of their hits."""
+    less = np.bincount(hits.rows[counts < others[hits.rows]], minlength=len(others))
+    return int(np.count_nonzero(asked & (less == 0)))

@@ -57,7 +57,7 @@ class Report:
                 "first": list(found.invalid_queries.first),
             },
             "ties": found.ties.as_dict(),
-            "unopposed": found.unopposed,
+            "doubts": found.doubts(),
             "rules": self.rules(),
         }
 
@@ -76,9 +76,7 @@ class Report:
             lines += [f"    {query}" for query in found.invalid_queries.first]
         if found.ties.pairs:
             lines.append(f"  ties: {found.ties}")
-        if found.unopposed:
-            share = f"{found.unopposed} of {found.num_valid} valid queries"
-            lines.append(f"  without another person in their gallery: {share}, which score 100 % whatever the features")
+        lines += [f"  {doubt}" for doubt in found.doubts()]
         how = str(self.rerank) if self.rerank else "none"
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
 

@@ -161,6 +161,28 @@ def test_nothing_was_ranked() -> None:
     assert none.decided().ties.undecided == 0
 
 
+@pytest.mark.parametrize(("step", "flat"), [(2.0**-23, True), (2.0**-4, False)])
+def test_directions_that_differ_by_rounding_alone_are_doubted(step: float, flat: bool) -> None:
+    """Ones of float32, some by its last bit larger: float64 finds an order, but it is no ranking of persons."""
+    rng = np.random.default_rng(0)
+    query, gallery = ((1 + step * rng.integers(2, size=(n, 8))).astype(np.float32) for n in (3, 40))
+    labels = [7, 8, 9], [1] * 3, np.arange(40), [2] * 40
+    found = rank(query, *labels[:2], gallery, *labels[2:])
+    assert found.ties.undecided == 0
+    assert found.flat == (3 if flat else 0)
+    said = ["for each of the 3 valid queries the cosines of all gallery rows agree to the precision of float32"]
+    assert [doubt.split(";")[0] for doubt in found.doubts()] == (said if flat else [])
+
+
+def test_euclidean_distances_far_from_the_origin_are_not_doubted() -> None:
+    """All vectors share an offset that swamps float32 products; their distances are as clear as before."""
+    rng = np.random.default_rng(0)
+    query, gallery = (1e5 + rng.integers(9, size=(n, 8)) for n in (3, 40))
+    args = query, [7, 8, 9], [1] * 3, gallery, np.arange(40), [2] * 40
+    found = rank(*args, Rules(distance="euclidean"))
+    assert (found.flat, found.doubts()) == (0, [])
+
+
 def test_a_gallery_of_one_person_is_named() -> None:
     found = rank_distances(np.ones((2, 3)), [7, 7], [1, 1], [7, 7, -1], [2, 2, 2])
     assert (found.mAP, found.unopposed, found.ties.pairs) == (1.0, 2, 0)
