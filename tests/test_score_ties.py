@@ -51,10 +51,34 @@ def test_equal_vectors_are_refused_whatever_the_distance(tmp_path: Path, distanc
         score.run([same], distance=distance, rerank=rerank)
 
 
-def test_equal_distances_are_refused(tmp_path: Path) -> None:
+def test_equal_distances_are_a_warning_beside_their_bounds(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", distances=np.full((5, 20), 0.5), **LABELS)
-    with pytest.raises(DataError, match=r"a\.npz: nothing was ranked"):
-        score.run([tmp_path / "a.npz"])
+    lines: list[str] = []
+    score.run([tmp_path / "a.npz"], echo=lines.append)
+    assert "\n  warning: nothing was ranked: for each of the 5 valid queries" in lines[0]
+    assert "\n  ties: " in lines[0]
+    score.run([tmp_path / "a.npz"], as_json=True, echo=lines.append)
+    assert [text.split(":")[0] for text in json.loads(lines[1])["warnings"]] == ["nothing was ranked"]
+
+
+def test_own_pictures_are_left_out_where_the_file_numbers_them(tmp_path: Path) -> None:
+    """Query i is gallery row i, from another camera by its label; without it persons 2 to 5 have one match left."""
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=(5, 8))
+    gallery = np.concatenate([query, rng.normal(size=(15, 8))])
+    numbers = {"query_images": np.arange(5), "gallery_images": np.arange(20)}
+    sides = {"query_features": query, "gallery_features": gallery}
+    given = {"distances": 1 - query @ gallery.T}
+    for name, held, rerank in (("a", sides, None), ("b", sides, "zhong"), ("c", given, None)):
+        np.savez(tmp_path / f"{name}.npz", **LABELS, **held, **numbers)
+        (report,) = score.score([tmp_path / f"{name}.npz"], rerank=rerank)
+        assert report.ranking.filtered["same_image"] == 5
+        assert report.ranking.valid.tolist() == [False, True, True, True, True]
+    pixels = {"query_images": np.zeros((5, 2, 2, 3), np.uint8), "gallery_images": np.zeros((20, 2, 2, 3), np.uint8)}
+    np.savez(tmp_path / "pixels.npz", **LABELS, **sides, **pixels)
+    (report,) = score.score([tmp_path / "pixels.npz"])
+    assert report.ranking.cmc_at[1] == 1
+    assert "same_image" not in report.ranking.filtered
 
 
 def test_quantised_features_are_scored_with_their_bounds(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ class InvalidQueries:
 
     def refusal(self) -> str:
         """One sentence for a set in which no query has a true match; it ends with the cure where there is one."""
-        several = f"; of all queries, {self}" if len(self.reasons) > 1 else ""
+        count = sum(self.reasons.values())
+        several = f"; of all {count} queries, {self}" if count > 1 else ""
         cure = f" {CURE}" if {OWN_CAMERA, OWN_CAMERA_OR_PICTURE} & set(self.reasons) else ""
         return f"no query is valid, that is, has a true match in the gallery: {self.first[0]}{several}{cure}"
 

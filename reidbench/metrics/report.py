@@ -18,13 +18,17 @@ LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc
 
 @dataclass(frozen=True)
 class Report:
-    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked."""
+    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked.
+
+    `warnings` are sentences about what was left out, assumed or looks wrong.
+    """
 
     name: str
     ranking: Ranking
     query_pids: NDArray[np.int64]
     query_camids: NDArray[np.int64]
     rerank: Reranking | None = None
+    warnings: tuple[str, ...] = ()
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
         """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero."""
@@ -57,9 +61,12 @@ class Report:
                 "first": list(found.invalid_queries.first),
             },
             "ties": found.ties.as_dict(),
-            "doubts": found.doubts(),
             "rules": self.rules(),
+            "warnings": self._warnings(),
         }
+
+    def _warnings(self) -> list[str]:
+        return [*self.warnings, *self.ranking.doubts()]
 
     def as_text(self) -> str:
         """A few plain lines, in per cent."""
@@ -76,8 +83,8 @@ class Report:
             lines += [f"    {query}" for query in found.invalid_queries.first]
         if found.ties.pairs:
             lines.append(f"  ties: {found.ties}")
-        lines += [f"  {doubt}" for doubt in found.doubts()]
         how = str(self.rerank) if self.rerank else "none"
+        lines += [f"  warning: {warning}" for warning in self._warnings()]
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reidbench.metrics import MetricError, Report, Rules, rank, rank_blocks, rank_distances
 
+CAMERA = "their pid is in the gallery from their own camera only"
 CURE = "(--no-camera, or `camera: none` in a matrix file)"
 
 
@@ -105,9 +106,9 @@ def test_reasons_name_the_own_picture() -> None:
 @pytest.mark.parametrize(
     ("gallery_pids", "gallery_camids", "end"),
     [
-        ([7, 7, 8], [1, 1, 1], f"their pid is in the gallery from their own camera only {CURE}"),
+        ([7, 7, 8], [1, 1, 1], f"; of all 2 queries, 2 because {CAMERA} {CURE}"),
         ([7, 7, 9], [1, 1, 1], f"1 because their pid is not in the gallery {CURE}"),
-        ([9, 9, 9], [2, 2, 2], "their pid is not in the gallery"),
+        ([9, 9, 9], [2, 2, 2], "2 because their pid is not in the gallery"),
     ],
 )
 def test_a_set_without_true_matches_names_the_cure(gallery_pids: Any, gallery_camids: Any, end: str) -> None:
