@@ -245,11 +245,17 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Features:
-    """Embedded images: features [N, D] float32, pids [N], camids [N]."""
+    """Embedded images: features [N, D] float32, pids [N], camids [N].
+
+    images [N] int64, where query and gallery share pictures, else None: equal numbers on either side mean the same
+    picture, the same file or the same bytes. No query may be matched with its own picture: hand both sides' numbers to
+    `reidbench.metrics.rank` as `query_images` and `gallery_images`, or leave such pairs out.
+    """
 
     features: np.ndarray
     pids: np.ndarray
     camids: np.ndarray
+    images: np.ndarray | None = None
 
 
 class Checkpoint(Protocol):

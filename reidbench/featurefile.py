@@ -33,7 +33,9 @@ Use = Literal["features", "distances"]
 class Features:
     """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
 
-    Without cameras camids are -1. `warnings` are sentences about what was left out, assumed or looks wrong.
+    Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
+    those of a matrix do: equal numbers are the same picture. `warnings` are sentences about what was left out, assumed
+    or looks wrong.
     """
 
     path: Path
@@ -46,6 +48,13 @@ class Features:
     distances: NDArray[Any] | None = None
     distances_key: str = "distances"
     warnings: tuple[str, ...] = ()
+    query_images: Ints | None = None
+    gallery_images: Ints | None = None
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """As the ranking functions take them."""
+        return {"query_images": self.query_images, "gallery_images": self.gallery_images}
 
     @property
     def labels(self) -> tuple[Ints, Ints, Ints, Ints]:
@@ -117,7 +126,20 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
     for side in ("query", "gallery"):
         if labels[f"{side}_camids"] is None:
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
-    return Features(source.path, **labels, **matrices, distances_key=keys.first("distances"), warnings=warnings)
+    images = _images(source, keys, labels)
+    distances_key = keys.first("distances")
+    return Features(source.path, **labels, **matrices, **images, distances_key=distances_key, warnings=warnings)
+
+
+def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
+    """Numbers of pictures, where both sides have one for each image; other programs save pixels under these names."""
+    if not {"query_images", "gallery_images"} <= keys.by_role.keys():
+        return {}
+    found = {role: np.asarray(_value(source, keys, role)) for role in ("query_images", "gallery_images")}
+    for role, values in found.items():
+        if values.dtype.kind not in "iu" or values.shape != labels[f"{role.split('_')[0]}_pids"].shape:
+            return {}
+    return found
 
 
 def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:

@@ -8,10 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from reidbench.data.names import shown
-from reidbench.data.split import JUNK
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.featurefile import Features, Use, read_features
 from reidbench.metrics import (
@@ -46,7 +43,8 @@ def score(
     """One report for each file, in order.
 
     `rerank` is zhong, torchreid or fastreid; `use` and `manifest` are those of `read_features`. Raises ReidbenchError:
-    an option that does not exist, a file that is not what it should be, or no valid query, with the file's name.
+    an option that does not exist, a file that is not what it should be, no valid query, zero vectors under cosine, or
+    vectors that are all equal, with the file's name. Given distances that are all equal are a warning of the report.
     """
     try:
         how = Reranking(rerank, k1, k2, lambda_) if rerank else None  # type: ignore[arg-type]
@@ -60,8 +58,10 @@ def score(
 def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
     try:
         ranking = _rank(features, rules, how)
+        if features.distances is None:
+            ranking.decided()
     except MetricError as error:
-        raise DataError(f"{shown(features.path)}: {error}{_cure(features, rules, str(error))}") from error
+        raise DataError(f"{shown(features.path)}: {error}") from error
     warnings = features.warnings
     if features.distances is not None:
         doubts = distance_doubts(
@@ -71,33 +71,20 @@ def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
     return Report(shown(features.path), ranking, features.query_pids, features.query_camids, how, warnings)
 
 
-def _cure(features: Features, rules: Rules, reason: str) -> str:
-    """What helps where the camera rule leaves no query a true match."""
-    if "no query is valid" not in reason or "--no-camera" in reason or rules.camera == "none":
-        return ""
-    pids = np.intersect1d(features.query_pids, features.gallery_pids)
-    matched = int(np.isin(features.query_pids, pids[pids != JUNK]).sum())
-    if not matched:
-        return ""
-    return (
-        f"; so it is for {matched} of {len(features.query_pids)} queries. To keep matches of the query's own camera: "
-        "--no-camera (in a matrix file: camera: none)"
-    )
-
-
 def _rank(features: Features, rules: Rules, how: Reranking | None) -> Ranking:
     query, gallery = features.query_features, features.gallery_features
     if query is None or gallery is None:
         if how or features.distances is None:
             raise MetricError("re-ranking needs features, and this file holds distances; leave --rerank away")
-        return rank_distances(features.distances, *features.labels, rules)
+        return rank_distances(features.distances, *features.labels, rules, **features.images)
     q_pids, q_camids, g_pids, g_camids = features.labels
     if not how:
-        return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules)
+        return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
     for side, rows, labels in (("query", query, q_pids), ("gallery", gallery, g_pids)):
         if len(rows) != len(labels):
             raise MetricError(f"{side}_features has {len(rows)} rows but {side}_pids has {len(labels)} entries")
-    found = rank_blocks(rerank_blocks(query, gallery, how, rules.distance), *features.labels, rules)
+    blocks = rerank_blocks(query, gallery, how, rules.distance)
+    found = rank_blocks(blocks, *features.labels, rules, **features.images)
     return replace(found, rules=replace(rules, distance="cosine" if how.variant == "zhong" else rules.distance))
 
 

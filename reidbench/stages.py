@@ -305,10 +305,15 @@ class _Run(Inputs):
         return {"dim": columns["query_features"].shape[1]}
 
     def _evaluate(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        from .metrics import MetricError
+
         query, gallery = joined_features([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
         if (query.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
-        answer = self.component.load()(EvaluateContext(query=query, gallery=gallery, **self.common()))
+        try:
+            answer = self.component.load()(EvaluateContext(query=query, gallery=gallery, **self.common()))
+        except MetricError as error:  # a sentence for the table, without the name of its class
+            raise StageError(str(error)) from error
         if not isinstance(answer, Metrics):
             raise StageError(f"evaluator {self.stage['use']} must return Metrics, got {type(answer).__name__}")
         values = {name: float(value) for name, value in answer.values.items()}

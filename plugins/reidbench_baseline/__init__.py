@@ -174,6 +174,7 @@ def reidbench_evaluators() -> Iterator[Component]:
             name,
             f"reidbench_baseline.evaluators:{function}",
             params,
+            version=2,
             summary=summary,
             provides=params.protocol,
             paper=PAPERS.get(name),

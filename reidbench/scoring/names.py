@@ -65,6 +65,8 @@ def _table() -> dict[str, tuple[str, ...]]:
         "num_query": NUM_QUERY,
         "parts": PART_NAMES,
         "names": IMAGE_NAMES,
+        "query_images": ("query_images",),
+        "gallery_images": ("gallery_images",),
     }
 
 
