@@ -5,7 +5,7 @@ What a plugin needs stands here, and nothing of it imports torch.
 
 from __future__ import annotations
 
-from .components import Component, FileParam, FolderParam, Metrics, Paper, Params, Selection, Uses
+from .components import Component, FileParam, FolderParam, Metric, Metrics, Paper, Params, Selection, Uses
 from .data import Dataset, HiddenSplit, Sample, Split
 from .hookspecs import hookimpl
 
@@ -17,6 +17,7 @@ __all__ = [
     "FileParam",
     "FolderParam",
     "HiddenSplit",
+    "Metric",
     "Metrics",
     "Paper",
     "Params",

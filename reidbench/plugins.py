@@ -19,6 +19,7 @@ import pluggy
 
 from . import hookspecs
 from .components import USES, Component, Params
+from .declared import metrics_fault
 from .errors import PluginError, UnknownComponent
 from .hookspecs import HOOKS
 
@@ -197,9 +198,10 @@ def _check(kind: str, component: object) -> None:
         ),
         f"uses {sorted(component.uses)} knows only {sorted(USES)}": not set(component.uses) <= USES,
     }
-    for sentence, wrong in problems.items():
-        if wrong:
-            raise PluginError(f"{kind} {printable(str(component.name))}: {sentence}")
+    sentences = [sentence for sentence, wrong in problems.items() if wrong]
+    sentences += filter(None, [metrics_fault(kind, component.metrics)])
+    for sentence in sentences:
+        raise PluginError(f"{kind} {printable(str(component.name))}: {printable(sentence)}")
 
 
 def report(registry: Registry) -> dict[str, Any]:

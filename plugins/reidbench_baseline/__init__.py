@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reidbench import Component, Paper, hookimpl
+from reidbench.components import fractions
 
 from . import transformers
 from .papers import BDB, MGN, MOCO, RESNEXT, SENET
@@ -166,6 +167,9 @@ def reidbench_pretrainers() -> Iterator[Component]:
     )
 
 
+RANKED = fractions("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20", "score")
+
+
 @hookimpl
 def reidbench_evaluators() -> Iterator[Component]:
     """Retrieval protocols."""
@@ -181,5 +185,6 @@ def reidbench_evaluators() -> Iterator[Component]:
             params,
             summary=summary,
             provides=params.protocol,
+            metrics=RANKED,
             paper=PAPERS.get(name),
         )
