@@ -17,7 +17,7 @@ from .extras import require
 from .formats import visible
 from .provenance import Evidence
 from .results import Leaderboard
-from .units import axis, from_zero, heading, nearness, number, scaled
+from .units import axis, described, from_zero, nearness, number, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,7 +163,7 @@ def _heat(board: Leaderboard, evaluator: str, metric: str) -> Figure | None:
     colours = np.array([[near[task].get(method, np.nan) for task in board.tasks] for method in board.methods])
     said = "; colour: nearness to the column's best" if known else ""
     figure, axes = _axes(
-        2 + 1.1 * len(board.tasks), 1 + 0.36 * len(board.methods), f"{heading(board, metric)}, {evaluator}{said}"
+        2 + 1.1 * len(board.tasks), 1 + 0.36 * len(board.methods), f"{described(metric, known)}, {evaluator}{said}"
     )
     axes.grid(visible=False)
     axes.imshow(colours, cmap="Blues", vmin=0, vmax=2, aspect="auto")  # 2: black text stays legible

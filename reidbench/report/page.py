@@ -114,6 +114,8 @@ class _Page:
             left_out=self.thumbnails.left_out,
             thumbnails=self.thumbnails.pictures,
             printed=self.printed,
+            own_unit=self.own_unit,
+            unit_of=lambda found: unit(self.board.metric(found.evaluator, found.metric)),
             charts=charts(self.board, self.evidence, self.metric),
             file=self.evidence.plan.benchmark.file.name,
             file_hash=self.evidence.file_hash(),
@@ -124,9 +126,13 @@ class _Page:
         return text
 
     def printed(self, value: float, evaluator: str, name: str, with_unit: bool = False) -> str:
-        """A number of a metric; with its unit where the page has several for it, or for all metrics if asked."""
+        """A number of a metric, with its unit if asked."""
         known = self.board.metric(evaluator, name)
-        return number(value, known) + (unit(known) if with_unit else own_unit(self.board, name, evaluator))
+        return number(value, known) + (unit(known) if with_unit else "")
+
+    def own_unit(self, evaluator: str, name: str) -> str:
+        """The unit of a metric, where the page has several for it."""
+        return own_unit(self.board, name, evaluator)
 
     @cached_property
     def scales(self) -> dict[str, Scale]:
@@ -200,6 +206,7 @@ class _Page:
         values = self.board.summarised(method, task, evaluator)
         lacking = good > 0 and self.metric not in values
         given = next((result.metrics for result in results if result.status == "ok"), {})
+        names = [name for name in self.board.metrics if name in given]
         return Line(
             number,
             method,
@@ -215,7 +222,7 @@ class _Page:
             self.evidence.provenance(self.board, method, task, evaluator),
             self.scales.get(evaluator),
             self.noted(results),
-            unmeasured_here(self.metric, list(given)) if lacking else "",
+            unmeasured_here(self.metric, names) if lacking else "",
             edges,
         )
 

@@ -59,12 +59,13 @@ def unmeasured(board: Leaderboard, metric: str) -> list[str]:
     for result in board.results:
         row = result.row
         if result.status == "ok" and metric not in board.summarised(row.method, row.task, row.evaluator):
-            given = cells.setdefault((row.evaluator, tuple(result.metrics)), {})
+            names = tuple(name for name in board.metrics if name in result.metrics)
+            given = cells.setdefault((row.evaluator, names), {})
             given[f"{row.method} on {row.task}"] = None
     giving = board.giving(metric)
     return [
         f"{_some(list(where)) + ' by' if evaluator in giving else 'every cell of'} {evaluator}: "
-        f"{unmeasured_here(metric, names)}"
+        f"not measured: {unmeasured_here(metric, names)}"
         for (evaluator, names), where in cells.items()
     ]
 
@@ -72,7 +73,7 @@ def unmeasured(board: Leaderboard, metric: str) -> list[str]:
 def unmeasured_here(metric: str, given: Sequence[str]) -> str:
     """Why a cell that was evaluated has no number of a metric."""
     names = ", ".join(NAMES.get(name, name) for name in given) or "nothing"
-    return f"not measured: it gives {names}, not {NAMES.get(metric, metric)}"
+    return f"it gives {names}, not {NAMES.get(metric, metric)}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -50,16 +50,18 @@ def heading(board: Leaderboard, name: str) -> str:
     by_kind: dict[Metric | None, list[str]] = {}
     for evaluator in board.giving(name):
         by_kind.setdefault(board.metric(evaluator, name), []).append(evaluator)
-    label = NAMES.get(name, name)
     if len(by_kind) < 2:
-        return label + _described(next(iter(by_kind), None), bool(by_kind))
-    return "; ".join(f"{label}{_described(kind, True)} ({', '.join(names)})" for kind, names in by_kind.items())
+        return described(name, next(iter(by_kind))) if by_kind else NAMES.get(name, name)
+    return "; ".join(f"{described(name, kind)} ({', '.join(names)})" for kind, names in by_kind.items())
 
 
-def _described(metric: Metric | None, known: bool) -> str:
+def described(name: str, metric: Metric | None) -> str:
+    """A metric with its unit and direction, as one evaluator declares it."""
+    label = NAMES.get(name, name)
     if metric is None:
-        return ", shown as it is (its evaluator declares nothing of it: never ranked)" if known else ""
-    return (f" in {metric.unit}" if metric.unit else "") + (", lower is better" if metric.better == "lower" else "")
+        return f"{label}, shown as it is (its evaluator declares nothing of it: never ranked)"
+    unit_words = f" in {metric.unit}" if metric.unit else ""
+    return label + unit_words + (", lower is better" if metric.better == "lower" else "")
 
 
 def own_unit(board: Leaderboard, name: str, evaluator: str) -> str:
