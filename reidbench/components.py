@@ -101,6 +101,10 @@ class Metric:
     unit: str = ""
     range: tuple[float | None, float | None] = (None, None)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.range, list):  # as hashable as any other declaration
+            object.__setattr__(self, "range", tuple(self.range))
+
     @property
     def ends(self) -> tuple[float, float]:
         """The range with infinity where it is open."""

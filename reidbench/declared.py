@@ -44,7 +44,7 @@ def _fault(metric: Metric) -> str:
 
 def _range_fault(metric: Metric) -> str:
     what = f"metric {metric.name!r}: range {metric.range!r}"
-    if not isinstance(metric.range, tuple | list) or len(metric.range) != 2 or not all(map(_is_end, metric.range)):
+    if not isinstance(metric.range, tuple) or len(metric.range) != 2 or not all(map(_is_end, metric.range)):
         return f"{what} must be (lowest, highest), each a finite number or None"
     low, high = metric.ends
     if low >= high:

@@ -21,7 +21,7 @@ from reidbench.plan import Plan
 from reidbench.report.options import Options
 from reidbench.report.page import render
 from reidbench.store import Store
-from reidbench.testing import make_plugin, run_matrix
+from reidbench.testing import check_plugin, make_plugin, run_matrix
 
 PLUGIN = """
 from reidbench import Component, Metric, Metrics, hookimpl
@@ -31,10 +31,10 @@ LOWER = Metric("median-rank", better="lower", unit="rank", range=(1, None))
 
 @hookimpl
 def reidbench_evaluators():
-    yield Component("rank-of", "judges:rank_of", metrics=(LOWER,))
-    yield Component("old", "judges:old")
-    yield Component("half", "judges:half", metrics=(Metric("median-rank", unit="px"),))
-    yield Component("beyond", "judges:beyond", metrics=(LOWER,))
+    yield Component("rank-of", "judges:rank_of", summary="x", metrics=(LOWER,))
+    yield Component("old", "judges:old", summary="x")
+    yield Component("half", "judges:half", summary="x", metrics=(Metric("median-rank", unit="px"),))
+    yield Component("beyond", "judges:beyond", summary="x", metrics=(LOWER,))
 
 
 def quality(ctx):
@@ -254,6 +254,19 @@ def test_good_declarations() -> None:
     assert metrics_fault("evaluator", fine) == ""
     assert metrics_fault("evaluator", ()) == ""
     assert "only evaluators declare metrics" in metrics_fault("finetuner", fractions("mAP"))
+
+
+def test_a_range_may_be_a_list() -> None:
+    assert Metric("x", range=[1, None]) == Metric("x", range=(1, None))  # type: ignore[arg-type]
+    assert hash(Metric("x", range=[1, None])) == hash(Metric("x", range=(1, None)))  # type: ignore[arg-type]
+
+
+def test_the_contract_suite_names_what_is_not_declared(judged: tuple[Plan, Store]) -> None:
+    report_of = {line.name: line for line in check_plugin("reidbench-judges").lines}
+    assert "not declared in `metrics`, so never ranked: mAP, weird" in report_of["old"].text
+    assert "so never ranked: extra" in report_of["half"].text
+    assert "never ranked" not in report_of["rank-of"].text
+    assert "declares that it is at least 1" in report_of["beyond"].text
 
 
 def test_a_rounding_beyond_the_range_is_no_fault() -> None:

@@ -155,7 +155,7 @@ def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     results = tuple(_within_range(_result(row, plan, store, behind), declared) for row in plan.rows)
     if score:
         results = tuple(_scored(result) for result in results)
-    rules |= {word for row in plan.rows if row.key for word in behind.words(row.key)}
+    rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
     summary = tuple(summarise(results, declared))
     return Leaderboard(plan.benchmark.title, results, summary, declared, frozenset(rules), reader(store))
 
@@ -183,12 +183,12 @@ class _Behind:
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
         self.told: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+        self.own: dict[str, tuple[str, ...]] = {}
 
     def words(self, key: str) -> tuple[str, ...]:
         """The protocol words of one stage alone."""
-        with suppress(KeyError, DamagedArtifact):
-            return tuple(map(str, self.store.manifest(key).manifest.get("protocol", ())))
-        return ()
+        self.of(key)
+        return self.own[key]
 
     def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
         """Protocol words and notes of a stage and of all that it was made from, without repetition."""
@@ -199,9 +199,11 @@ class _Behind:
                 earlier = self.of(parent)
                 words |= earlier[0]
                 notes |= earlier[1]
-            words |= dict.fromkeys(self.words(key))
+            self.own[key] = ()
             with suppress(KeyError, DamagedArtifact):
                 artifact = self.store.manifest(key)
+                self.own[key] = tuple(map(str, artifact.manifest.get("protocol", ())))
+                words |= dict.fromkeys(self.own[key])
                 notes |= dict.fromkeys(f"{self.plan.stages[key].label}: {text}" for text in artifact.notes)
             self.told[key] = words, notes
         return self.told[key]
