@@ -146,6 +146,8 @@ def show(
         )
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
+    for metric in component.metrics:
+        print(f"metric: {metric.described}")
     for word, values in {"requires": component.requires, "lacks": component.lacks, "uses": component.uses}.items():
         if values:
             print(f"{word}: {'depends on the parameters' if callable(values) else ', '.join(sorted(values))}")
@@ -260,8 +262,12 @@ def table(
     store: StoreOption = None,
     form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = "md",
     metric: Annotated[
-        str, typer.Option(help="What ranks: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP); CSV and JSON hold all.")
-    ] = "mAP",
+        str | None,
+        typer.Option(
+            help="What ranks: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP) or another that an evaluator gives; CSV and "
+            "JSON hold all. Default: mAP, or the first metric of a table without it."
+        ),
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -161,6 +162,58 @@ class Paper:
     published: Sequence[Published] = ()
 
 
+ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that an evaluator gives, by its name in `Metrics.values`: how tables print and rank it.
+
+    `better` says which of two values is the better one. `unit` "%" marks a fraction, which is printed times 100; any
+    other unit is a word beside the number as it is. `range` holds the least and the greatest possible value, None for
+    no end: a value outside fails its row, and no interval reaches beyond.
+    """
+
+    name: str
+    _: KW_ONLY
+    better: Literal["higher", "lower"] = "higher"
+    unit: str = ""
+    range: tuple[float | None, float | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.range, list):  # as hashable as any other declaration
+            object.__setattr__(self, "range", tuple(self.range))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The range with infinity where it is open."""
+        low, high = self.range
+        return -math.inf if low is None else low, math.inf if high is None else high
+
+    @property
+    def bounds(self) -> str:
+        """The range in words; empty where it is open on both sides."""
+        ends = zip(("at least", "at most"), self.ends, strict=True)
+        return " and ".join(f"{word} {end:g}" for word, end in ends if math.isfinite(end))
+
+    @property
+    def described(self) -> str:
+        """The declaration on one line."""
+        return ", ".join(filter(None, (f"{self.name}: {self.better} is better", self.unit, self.bounds)))
+
+    def fault(self, value: float) -> str:
+        """Why a value cannot be one of this metric, or nothing. A rounding beyond an end is none."""
+        low, high = self.ends
+        if low - ROUNDING * max(1, abs(low)) <= value <= high + ROUNDING * max(1, abs(high)):
+            return ""
+        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}"
+
+
+def fractions(*names: str) -> tuple[Metric, ...]:
+    """Declarations of shares between 0 and 1, printed in %, of which more is better: mAP, CMC and the like."""
+    return tuple(Metric(name, unit="%", range=(0, 1)) for name in names)
+
+
 @dataclass(frozen=True)
 class Component:
     """One thing with a name in a matrix file.
@@ -176,7 +229,8 @@ class Component:
     `uses` are words for the protocol column; for a component that starts from a user's file see
     `reidbench.supervision`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
     `lacks` `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it.
+    `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only, declares the
+    numbers that it gives: what is not declared is shown as it is, and never ranked.
     """
 
     name: str
@@ -190,6 +244,12 @@ class Component:
     uses: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     fingerprint: str = ""
     lacks: Callable[[Any, Path | None], frozenset[str]] | frozenset[str] = frozenset()
+    metrics: Sequence[Metric] = ()
+
+    @property
+    def declared(self) -> dict[str, Metric]:
+        """The declared metrics by name."""
+        return {metric.name: metric for metric in self.metrics}
 
     def load(self) -> Any:
         """The code behind `target`."""
@@ -236,7 +296,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Metrics:
-    """An evaluator's answer: numbers by name (fractions), and arrays with one entry per query."""
+    """An evaluator's answer: numbers by name, as its component declares them, and arrays with one entry per query.
+
+    A metric whose values of each query stand in `per_query` under its own name, and whose mean they are, can be
+    compared query by query: that decides ties of rows over two seeds.
+    """
 
     values: Mapping[str, float]
     per_query: Mapping[str, np.ndarray] = field(default_factory=dict)

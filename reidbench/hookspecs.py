@@ -66,4 +66,4 @@ def reidbench_adapters() -> Iterable[Component]:  # type: ignore[empty-body]
 
 @hookspec
 def reidbench_evaluators() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Retrieval protocols. Target: `(EvaluateContext) -> Metrics`."""
+    """Retrieval protocols. Target: `(EvaluateContext) -> Metrics`; the component declares them in `metrics`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .components import Features, Selection
+from .components import Features, Metric, Selection
 from .data import HiddenSplit
 from .errors import DataError
 
@@ -31,6 +31,17 @@ def selection_fault(answer: object, images: int) -> str:
     if chosen.min() < 0 or chosen.max() >= images or len(np.unique(chosen)) < len(chosen):
         return f"indices that are different and from 0 to {images - 1}"
     return ""
+
+
+def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:
+    """What is wrong with an evaluator's numbers, and what to note: a value out of its range, and undeclared names.
+
+    An evaluator that declares nothing is of an older kind, and tables print it as it is; both are then empty.
+    """
+    faults = filter(None, (declared[name].fault(value) for name, value in values.items() if name in declared))
+    strange = [name for name in values if name not in declared] if declared else []
+    note = f"{', '.join(strange)}: not declared by the evaluator, so shown as it is and never ranked" if strange else ""
+    return next(faults, ""), note
 
 
 def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:

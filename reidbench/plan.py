@@ -148,7 +148,7 @@ class _Expansion:
         evaluators: list[tuple[Choice, str]],
     ) -> None:
         parts = [recipes[name] for name in recipe.ensemble] or [recipe]
-        words = protocol_words(parts, task)
+        words = protocol_words(parts, task, self.benchmark.data)
         try:
             embedded = [self.embed(part, task, seed, pretrain_seed or 0) for part in parts]
             reason = ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .benchmark import Choice, Recipe, Task
+from .benchmark import Choice, DataSource, Recipe, Task
 
 LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
 SOURCE_FREE = "source-free"  # an adapter that provides this is given no source images
@@ -31,8 +32,32 @@ def _used(choice: Choice) -> set[str]:
     return words
 
 
-def protocol_words(parts: Sequence[Recipe], task: Task) -> list[str]:
-    """Which labels, images and knowledge a method used on a task, for the protocol column."""
+def _learns_source(kind: str, choice: Choice) -> bool:
+    """Whether a step, or a training nested in it, is given labels of the source."""
+    return _takes_source(kind, choice) or any(
+        _learns_source("finetune" if inner.kind == "finetuner" and mark.role == "source" else "", inner)
+        for inner, mark in choice.nested.values()
+    )
+
+
+def _target_is_source(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> bool:
+    """Whether something adapts to the data set whose labels it, or a step before it, was trained on.
+
+    Two names for the same files, read in the same way, are one data set.
+    """
+    adapted = [part for part in parts if any(kind == "adapt" for kind, _ in part.steps)]
+    return any(_learns_source(*step) for part in adapted for step in part.steps) and any(
+        ref.name == task.target.name or _content(data[ref.name]) == _content(data[task.target.name])
+        for ref in task.source
+    )
+
+
+def _content(source: DataSource) -> tuple[Any, ...]:
+    return source.choice.name, source.choice.resolved, source.root.resolve() if source.root else None
+
+
+def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> list[str]:
+    """Which labels, images and knowledge a method used on a task, for the protocol column; `data` by name."""
     words: dict[str, None] = {}
     for part in parts:
         kinds = {kind for kind, _ in part.steps}
@@ -49,6 +74,8 @@ def protocol_words(parts: Sequence[Recipe], task: Task) -> list[str]:
             words |= dict.fromkeys(sorted(_used(part.backbone)))  # the labels behind the weights that it starts with
         for _, choice in part.steps:
             words |= dict.fromkeys(sorted(_used(choice)))
+    if _target_is_source(parts, task, data):
+        words["target is a source"] = None
     if len(parts) > 1:
         words[f"ensemble of {len(parts)}"] = None
     return list(words) or ["no labels"]

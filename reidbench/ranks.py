@@ -64,8 +64,8 @@ class _Watch:
 def run(spec: Mapping[str, Any], devices: int, folder: Path, emit: worker.Emit) -> dict[str, Any]:
     """Run the stage of `spec` on so many devices; the artifact's files are in `folder` afterwards.
 
-    Returns what `work` answered: its metrics and notes. Raises DamagedArtifact as the ranks do, and RankFailed with
-    the first rank's reason.
+    Returns what `work` answered: its metrics, notes and seconds of work. Raises DamagedArtifact as the ranks do, and
+    RankFailed with the first rank's reason.
     """
     scratch = Store(Path(spec["store"])).scratch(spec["stage"]["key"])
     meeting = scratch / f"meeting-{os.getpid()}-{time.time_ns()}"  # a file; what a kill leaves goes with the scratch
@@ -195,7 +195,10 @@ def _end(ranks: Sequence[_Rank]) -> None:
 
 # ---------------------------------------------------------------------- in a rank's process
 def serve(work: Work) -> int:
-    """Be one rank: `work(spec, out, emit)` gives metrics and notes. The spec is the first line of standard input."""
+    """Be one rank: `work(spec, out, emit)` gives metrics, notes and seconds of work.
+
+    The spec is the first line of standard input.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the watching process, which ends this one
     emit = worker.writer(os.fdopen(int(os.environ.pop(worker.EVENTS)), "w"))
     spec = json.loads(sys.stdin.readline())

@@ -1,8 +1,10 @@
-"""What a method logs, notes and clusters while it runs, and how its clusters are judged afterwards."""
+"""What a method logs, notes and clusters while it runs, how long it works, and how its clusters are judged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,49 @@ import numpy as np
 # Beyond these a clustering is noted: no data set of this field looks like it.
 FEWEST_CLUSTERED = 0.1  # of the images
 LARGEST_CLUSTER = 0.5  # of the clustered images
+
+
+class Clock:
+    """Seconds of a component's own work, over all its restarts, without what the harness does for it meanwhile."""
+
+    def __init__(self) -> None:
+        self.before = 0.0  # up to the last time that it was stopped or started
+        self.since: float | None = None  # by the monotonic clock; None while it stands
+
+    @property
+    def seconds(self) -> float:
+        return self.before + (0.0 if self.since is None else time.monotonic() - self.since)
+
+    def restore(self, seconds: float) -> None:
+        """Go on from what an earlier process had worked; what this one did before it knew is left out."""
+        self.before = seconds
+        if self.since is not None:
+            self.since = time.monotonic()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the seconds of the block."""
+        with self._set(True):
+            yield
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the seconds of the block out."""
+        with self._set(False):
+            yield
+
+    @contextmanager
+    def _set(self, runs: bool) -> Iterator[None]:
+        ran = self.since is not None
+        self._switch(runs)
+        try:
+            yield
+        finally:
+            self._switch(ran)
+
+    def _switch(self, runs: bool) -> None:
+        self.before = self.seconds
+        self.since = time.monotonic() if runs else None
 
 
 class Record:
@@ -20,6 +65,7 @@ class Record:
         self.lines: list[dict[str, float]] = []
         self.clusters: list[tuple[int, list[int]]] = []
         self.notes: list[str] = []
+        self.clock = Clock()
 
     def log(self, metrics: Mapping[str, float]) -> None:
         line = {name: float(value) for name, value in metrics.items()}
@@ -50,12 +96,13 @@ class Record:
                 self.note(f"the last clustering {fault}")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"lines": self.lines, "clusters": self.clusters, "notes": self.notes}
+        return {"lines": self.lines, "clusters": self.clusters, "notes": self.notes, "seconds": self.clock.seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.lines = list(state["lines"])
         self.clusters = [(epoch, labels) for epoch, labels in state["clusters"]]
         self.notes = list(state["notes"])
+        self.clock.restore(state.get("seconds", 0.0))
 
 
 def clustering_fault(labels: np.ndarray) -> str:

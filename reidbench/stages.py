@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from . import plugins, ranks, worker
 from .components import (
     AdaptContext,
+    Context,
     EvaluateContext,
     FinetuneContext,
     Metrics,
@@ -39,7 +40,7 @@ from .devices import KINDS as DEVICE_KINDS
 from .devices import devices_for
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
-from .outputs import joined_features, save_arrays, selection_fault, write_selected
+from .outputs import compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
 from .trained import IMAGES, look_back
@@ -145,10 +146,22 @@ class _Run(Inputs):
         self.record.conclude()
         if self.record.notes:
             manifest["notes"] = self.record.notes
+        manifest["work_seconds"] = round(self.record.clock.seconds, 3)
         return answer
 
+    def call(self, context: Context) -> Any:
+        """The answer of the component, whose own work is timed: its module is imported before."""
+        target = self.component.load()
+        with self.record.clock.running():
+            return target(context)
+
+    def aside(self, given: Callable[..., Any]) -> Callable[..., Any]:
+        """What the harness does when a component asks it for something: no work of the component's own."""
+        return self.record.clock.paused()(given)
+
     def _data(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
+        with self.record.clock.running():
+            dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
         manifest |= images_place(dataset, self.stage["root"])
         manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
         for note in (*dataset.notes, *self._number_images(dataset)):
@@ -204,9 +217,9 @@ class _Run(Inputs):
             "progress": self.progress,
             "log": self.record.log,
             "record_clusters": self.record.record_clusters,
-            "make_fabric": self.make_fabric,
+            "make_fabric": self.aside(self.make_fabric),
             "prepared": prepared,
-            "network": self.network,
+            "network": self.aside(self.network),
             "note": self.record.note,
         }
 
@@ -224,8 +237,10 @@ class _Run(Inputs):
         pool = self.images("pool")
         target = self.labelled("target") if self.data_inputs("target") else None
         truth = self.truth("pool")
-        context = SelectContext(pool=pool, target=target, backbone=self.backbone, **self.common(), truth=truth)
-        answer = self.component.load()(context)
+        context = SelectContext(
+            pool=pool, target=target, backbone=self.aside(self.backbone), **self.common(), truth=truth
+        )
+        answer = self.call(context)
         wrong = selection_fault(answer, len(pool))
         if wrong:
             raise StageError(f"selector {self.stage['use']} must return {wrong}")
@@ -242,33 +257,33 @@ class _Run(Inputs):
             pool = pool.subset(np.load(selection.path / "selection.npz")["indices"])
         context = PretrainContext(
             pool=pool,
-            backbone=self.backbone,
+            backbone=self.aside(self.backbone),
             auxiliary=self.labelled("auxiliary"),
             truth=self.truth("pool"),
             **self.common(),
         )
-        save_backbone(self.folder, self.component.load()(context))
+        save_backbone(self.folder, self.call(context))
         return {}
 
     def _prepare(self, manifest: dict[str, Any]) -> dict[str, Any]:
         split = self.images("split")
-        self.component.load()(PrepareContext(split=split, truth=self.truth("split"), **self.common()))
+        self.call(PrepareContext(split=split, truth=self.truth("split"), **self.common()))
         return {}
 
     def _finetune(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        context = FinetuneContext(source=self.labelled("source"), backbone=self.backbone, **self.common())
-        return self._save_embedder(self.component.load()(context))
+        context = FinetuneContext(source=self.labelled("source"), backbone=self.aside(self.backbone), **self.common())
+        return self._save_embedder(self.call(context))
 
     def _adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
         context = AdaptContext(
             target=self.images("target"),
             source=self.labelled("source"),
-            backbone=self.backbone,
+            backbone=self.aside(self.backbone),
             start=self.start(),
             truth=self.truth("target"),
             **self.common(),
         )
-        return self._save_embedder(self.component.load()(context))
+        return self._save_embedder(self.call(context))
 
     def _save_embedder(self, embedder: Any) -> dict[str, Any]:
         from .training.artifacts import save_embedder
@@ -294,9 +309,10 @@ class _Run(Inputs):
         columns = seen.columns
         for part, split in parts.items():
             device = default_device()
-            features = embed(
-                embedder, split, split.camids, device=device, workers=self.spec["workers"], progress=self.progress
-            )
+            with self.record.clock.running():
+                features = embed(
+                    embedder, split, split.camids, device=device, workers=self.spec["workers"], progress=self.progress
+                )
             if not np.isfinite(features).all():
                 row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
                 raise StageError(f"features that are no numbers, first for {split.paths[row]}")
@@ -311,7 +327,7 @@ class _Run(Inputs):
         if (query.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
         try:
-            answer = self.component.load()(EvaluateContext(query=query, gallery=gallery, **self.common()))
+            answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))
         except MetricError as error:  # a sentence for the table, without the name of its class
             raise StageError(str(error)) from error
         if not isinstance(answer, Metrics):
@@ -320,6 +336,11 @@ class _Run(Inputs):
         wrong = [name for name, value in values.items() if not np.isfinite(value)]
         if wrong:
             raise StageError(f"evaluator {self.stage['use']} gave no number for {', '.join(wrong)}")
+        fault, note = compare_with_declared(values, self.component.declared)
+        if fault:
+            raise StageError(f"evaluator {self.stage['use']} gave {fault}")
+        if note:
+            self.record.note(note)
         save_arrays(self.folder / "per_query.npz", answer.per_query)
         (self.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
         return values
@@ -389,12 +410,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _as_rank(spec: dict[str, Any], out: Path, emit: Emit) -> dict[str, Any]:
-    """The metrics and notes of a stage that this process runs together with others."""
+    """The metrics, notes and seconds of work of a stage that this process runs together with others."""
     registry = plugins.load(frozenset(spec["without"]))
     with limited_threads(spec["threads"]):
         manifest: dict[str, Any] = {}
         metrics = _Run(spec, Store(Path(spec["store"])), registry, out, emit).run(manifest)
-        return {"metrics": metrics, "notes": manifest.get("notes", [])}
+        return {"metrics": metrics, "notes": manifest.get("notes", []), "work_seconds": manifest["work_seconds"]}
 
 
 if __name__ == "__main__":

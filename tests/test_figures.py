@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,9 @@ def publish(store: Store, key: str, seconds: float, metrics: dict[str, float], *
         manifest |= {"seconds": seconds, "metrics": metrics, "versions": {"numpy": "1"}, "platform": "p"}
         manifest |= {"plugin": "by hand", "source": "0" * 32}
         for name, content in files.items():
-            if name == "per_query":
+            if name == "work_seconds":
+                manifest[name] = content
+            elif name == "per_query":
                 np.savez(folder / "per_query.npz", **content)  # type: ignore[arg-type]
             else:
                 (folder / f"{name}.json").write_text(json.dumps(content))
@@ -74,6 +77,31 @@ def test_costs_are_all_training_behind_a_row(made: tuple[Plan, Store]) -> None:
     assert set(found) == {"a $b$ <i>", "_hidden"}
     assert found["_hidden"].seconds == pytest.approx((10 + 30) / 2)  # evaluation is no training
     assert found["_hidden"].summary.mean == pytest.approx(0.3)
+
+
+def test_costs_are_the_methods_own_work_where_that_is_known(made: tuple[Plan, Store]) -> None:
+    """Of 10 and 30 seconds 4 and 5 were work; the other method was made before work was timed."""
+    the_plan, store = made
+    for stage in list(the_plan.stages.values()):
+        if stage.kind == "finetune" and stage.use == "none":
+            store.set_aside(stage.key)
+            publish(store, stage.key, 10.0 + 20 * stage.seed, {}, work_seconds=4.0 + stage.seed)
+    evidence = Evidence(the_plan, store)
+    found = {cost.method: cost for cost in costs(report.collect(the_plan, store), evidence, "tiny", "cosine", "mAP")}
+    assert found["a $b$ <i>"].seconds == pytest.approx((4 + 5) / 2)
+    assert found["_hidden"].seconds == pytest.approx((10 + 30) / 2)
+    made_by = evidence.provenance(report.collect(the_plan, store), "a $b$ <i>", "tiny", "cosine").made
+    assert made_by[0].seconds == 4.0
+
+
+def test_stages_of_one_label_are_told_apart(made: tuple[Plan, Store]) -> None:
+    the_plan, store = made
+    same = {key: dataclasses.replace(stage, label="the same") for key, stage in the_plan.stages.items()}
+    plan_of_same = Plan(the_plan.benchmark, same, the_plan.rows)
+    board = report.collect(plan_of_same, store)
+    found = Evidence(plan_of_same, store).provenance(board, "_hidden", "tiny", "cosine").made
+    assert len({one.label for one in found}) == len({one.key for one in found}) == 3
+    assert all(one.label == f"the same ({one.key[:8]})" for one in found)
 
 
 def test_a_cost_with_a_part_that_is_gone_is_unknown(made: tuple[Plan, Store]) -> None:

@@ -258,6 +258,45 @@ def test_no_ranked_lists_when_none_are_asked_for(made: tuple[Plan, Store]) -> No
     assert 'id="ranked"' not in page_of(made, Options(ranked=0))
 
 
+def test_no_chart_and_no_heat_map_where_there_is_no_number(
+    matrix: Callable[..., Path], registry: plugins.Registry, tmp_path: Path
+) -> None:
+    the_plan, store = plan.expand(config.read(matrix(), registry), registry), Store(tmp_path / "empty")
+    text = page_of((the_plan, store), Options())
+    found = [attributes.get("id") for _, attributes in Elements(text).elements]
+    assert "leaderboard" in found
+    assert not {"heat", "charts", "cmc", "cost", "notes"} & set(found)
+    assert not {"#heat", "#charts", "#notes"} & {a.get("href") for _, a in Elements(text).elements}
+
+
+def test_one_seed_has_no_rank(made: tuple[Plan, Store]) -> None:
+    the_plan, store = made
+    text = page_of((the_plan.only([row for row in the_plan.rows if row.seed == 0]), store), Options(pictures="none"))
+    assert "Rows of one seed are neither ranked nor bold" in text
+    ranks = [attributes["data-order"] for tag, attributes in Elements(text).elements
+             if str(attributes.get("class")).startswith("rank") and tag == "td"]  # fmt: skip
+    assert set(ranks) == {"999999"}
+
+
+def test_notes_are_text_and_rows_point_to_them(made: tuple[Plan, Store]) -> None:
+    the_plan, store = made
+    board = report.collect(the_plan, store)
+    stage = "finetune none [tiny, seed {}]: "
+    results = [
+        dataclasses.replace(r, notes=(f"{stage.format(r.row.seed)}3 files {EVIL}",))
+        if (r.row.method, r.row.task) == ("untrained", "second")
+        else r
+        for r in board.results
+    ]
+    text = render(dataclasses.replace(board, results=tuple(results)), the_plan, store, Options(pictures="none"))
+    found = Elements(text)
+    assert [tag for tag, _ in found.elements].count("script") == 4
+    assert f"finetune none [tiny, seeds 0, 1]: 3 files {EVIL}" in found.shown
+    links = [a for tag, a in found.elements if tag == "a" and a.get("href") == "#note-1"]
+    assert len(links) == 2  # of the row by each evaluator
+    assert len([a for _, a in found.elements if a.get("id") == "note-1"]) == 1
+
+
 def test_the_command_writes_page_and_figures_without_torch(made: tuple[Plan, Store], tmp_path: Path) -> None:
     the_plan, store = made
     arguments = ["table", str(the_plan.benchmark.file), "--store", str(store.root), "--format", "html"]

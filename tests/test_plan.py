@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -311,8 +312,27 @@ def test_protocol_words(matrix: Callable[..., Path], toys: Registry) -> None:
                     n: {finetune: bot}, e: {ensemble: [m, n]}}""",
     )
     rows = {row.method: row for row in expand(file, toys).rows}
-    assert rows["m"].protocol == "source labels, pool, target images, transductive, target-labels, AP step"
+    words = "source labels, pool, target images, transductive, target-labels, target is a source, AP step"
+    assert rows["m"].protocol == words
     assert rows["e"].protocol.endswith("ensemble of 2, AP step")
+
+
+def test_a_target_that_is_a_source_is_named_for_adapters_only(
+    matrix: Callable[..., Path], toys: Registry, market: Path, tmp_path: Path
+) -> None:
+    """Also where the same files have two names; not for other files, nor for what learnt no label."""
+    shutil.copytree(market, tmp_path / "copy")
+    (tmp_path / "link").symlink_to(market)
+    places = {"tiny": market, "again": tmp_path / "link", "other": tmp_path / "copy"}
+    file = matrix(
+        data="".join(f"\n  {name}: {{use: market-folder, root: {root}}}" for name, root in places.items()),
+        tasks="{same: {source: tiny, target: tiny}, named: {source: [other, again], target: tiny}, "
+        "apart: {source: other, target: tiny}}",
+        methods="""{usl: {adapt: usl}, free: {adapt: free}, after: {finetune: bot, adapt: free}, bot: {finetune: bot},
+                    both: {ensemble: [bot, usl]}}""",
+    )
+    named = {(row.method, row.task) for row in expand(file, toys).rows if "target is a source" in row.protocol}
+    assert named == {(method, task) for method in ("usl", "after", "both") for task in ("same", "named")}
 
 
 def test_what_is_nested_on_the_pool_speaks_of_the_pool(matrix: Callable[..., Path], toys: Registry) -> None:
@@ -322,7 +342,8 @@ def test_what_is_nested_on_the_pool_speaks_of_the_pool(matrix: Callable[..., Pat
         methods="{m: {finetune: bot, adapt: {use: toy-hhl, style: {use: fitted, regressor: regressor}}}}",
     )
     there, none = expand(file, toys).rows
-    assert there.protocol == "source labels, target images, pool, truth of the pool, AP step"
+    words = "source labels, target images, pool, truth of the pool, target is a source, AP step"
+    assert there.protocol == words
     assert none.reason == "regressor needs a pool, and the task names none"
 
 
@@ -338,7 +359,7 @@ def test_an_adapter_that_needs_no_source_gets_none_and_shares_its_stage(
     assert rows["free", "with"].key == rows["free", "without"].key
     assert rows["usl", "with"].key != rows["usl", "without"].key
     assert rows["free", "with"].protocol == "target images, AP step"
-    assert rows["usl", "with"].protocol == "source labels, target images, AP step"
+    assert rows["usl", "with"].protocol == "source labels, target images, target is a source, AP step"
 
 
 def test_rows_of_methods_without_pretraining_have_no_pretrain_seed(matrix: Callable[..., Path], toys: Registry) -> None:

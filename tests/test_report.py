@@ -7,17 +7,20 @@ import io
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scipy import stats
 
-from reidbench import config, plan, report
+from reidbench import Metric, config, plan, report
 from reidbench.errors import ReidbenchError
 from reidbench.plan import Row
 from reidbench.plugins import Registry
 from reidbench.report.formats import one_line, table
-from reidbench.report.results import Leaderboard, Result, mean_interval, summarise
+from reidbench.report.notes import notes
+from reidbench.report.results import USUAL, Leaderboard, Result, Summary, mean_interval, summarise
+from reidbench.report.units import Scale, nearness, number, scale
 from reidbench.store import Store
 
 
@@ -67,7 +70,7 @@ def test_markdown_shows_interval_seeds_and_reasons() -> None:
     ]
     text = report.write(board(*results), "md")
     assert "**50.0** ± 10.0 [25.2, 74.8]" in text
-    assert "**50.0** ± 0.0 [50.0, 50.0] (2/3 seeds)" in text
+    assert "| 50.0 ± 0.0 [50.0, 50.0] (2/3 seeds)" in text  # two seeds, and no results of the queries: never bold
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
     assert "| failed " in lines["broken"]
     assert "| not applicable " in lines["na"]
@@ -178,3 +181,104 @@ def test_what_was_never_run_is_missing_and_what_failed_blocks(
     store.record_failure(found.row.key or "", "own")
     (found,) = report.collect(the_plan, store).results
     assert found.status == "failed"
+
+
+# ---------------------------------------------------------------------- intervals, notes, numbers
+def test_an_interval_ends_where_the_range_does() -> None:
+    """t(2, .975) x .1 / sqrt(3) = .2484 on both sides of .9, and the mAP cannot be above 1."""
+    rows = rows_of("m", [0.8, 0.9, 1.0])
+    (summary,) = summarise(rows, {"cosine": USUAL})
+    assert summary.ci95 == pytest.approx((0.9 - 0.2484, 1.0), abs=1e-4)
+    declared = Leaderboard("Title", tuple(rows), (summary,))
+    text = report.write(declared, "md")
+    assert "[65.2, 100.0]" in text
+    assert "cut at the ends of the metric's range" in text
+    assert mean_interval([-1.0, 11.0], (0.0, math.inf))[2] == pytest.approx((0.0, 81.24), abs=0.01)
+    inside = tuple(rows_of("m", [0.4, 0.5, 0.6]))
+    assert "cut at" not in report.write(Leaderboard("Title", inside, tuple(summarise(inside, {"cosine": USUAL}))), "md")
+
+
+def test_a_difference_ends_where_the_range_does() -> None:
+    """One of 0 and 1 against the other: no difference of two shares is beyond 1."""
+    results = [*rows_of("a", [1.0, 0.2]), *rows_of("b", [0.0, 0.1])]
+    (pair,) = report.differences(board(*results), "b", "mAP")
+    assert (pair.difference.low, pair.difference.high) == (-1.0, 1.0)
+
+
+def noted(method: str, seed: int, *notes: str) -> Result:
+    return replace(result(method, seed=seed), notes=notes)
+
+
+def test_equal_notes_of_seeds_and_stages_are_one() -> None:
+    results = [
+        *(noted("m", seed, f"finetune bot [tiny, seed {seed}]: 3 images dropped") for seed in range(3)),
+        *(noted("n", seed, f"adapt x [tiny, seed {seed}]: 3 images dropped", "data tiny: 1 name") for seed in range(2)),
+        noted("o", 0, "finetune bot [tiny, seed 0]: 4 images dropped", "no label at all"),
+    ]
+    assert [note.text for note in notes(results)] == [
+        "finetune bot [tiny, seeds 0, 1, 2]; adapt x [tiny, seeds 0, 1]: 3 images dropped",
+        "data tiny: 1 name",
+        "finetune bot [tiny, seed 0]: 4 images dropped",
+        "no label at all",
+    ]
+    assert report.write(board(*results), "md").count("3 images dropped") == 1
+    many = [noted(f"m{i}", 0, f"evaluate x of m{i} -> t [seed 0]: ties") for i in range(6)]
+    assert notes(many)[0].text.endswith("m2 -> t [seed 0] and 3 more: ties")
+
+
+def test_notes_are_in_csv_and_latex() -> None:
+    results = [noted("m", seed, f"embed m [seed {seed}]: a\nb", "=1+1: x") for seed in range(2)]
+    rows = list(csv.DictReader(io.StringIO(report.write(board(*results), "csv"))))
+    assert rows[1]["notes"] == "embed m [seed 1]: a\nb; =1+1: x"
+    comments = [line for line in report.write(board(*results), "latex").splitlines() if line.startswith("% note")]
+    assert comments == ["% note: embed m [seeds 0, 1]: a b", "% note: =1+1: x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (0.6346, USUAL["mAP"], "63.5"),
+        (12.75, Metric("rank", unit="rank"), "12.75"),
+        (12.75, None, "12.75"),
+        (5.0, None, "5"),
+        (123456.7, None, "123457"),
+        (0.00012345, None, "0.0001234"),
+        (0.0, None, "0"),
+        (-3.25, None, "-3.25"),
+    ],
+)
+def test_numbers_as_they_are_printed(value: float, metric: Metric | None, text: str) -> None:
+    assert number(value, metric) == text
+    assert number(value, metric, "+") == (text if value < 0 else f"+{text}")
+
+
+@pytest.mark.parametrize(
+    ("values", "metric", "expected"),
+    [
+        ([0.2, 0.8], USUAL["mAP"], [0.25, 1.0]),  # from 0, the worse end of its range
+        ([1.0, 11.0, 6.0], Metric("rank", better="lower", range=(1, None)), [1.0, 0.0, 0.5]),
+        ([0.25, 0.75], Metric("loss", better="lower", range=(0, 1)), [1.0, 1 / 3]),
+        ([-4.0, -2.0], Metric("gain"), [0.0, 1.0]),
+        ([7.0, 7.0], Metric("gain"), [1.0, 1.0]),
+        ([7.0, 8.0], None, [0.0, 0.0]),
+    ],
+)
+def test_colours_are_nearness_to_the_best(values: list[float], metric: Metric | None, expected: list[float]) -> None:
+    found = nearness({str(i): value for i, value in enumerate(values)}, metric)
+    assert list(found.values()) == pytest.approx(expected)
+
+
+def test_bars_hold_their_intervals() -> None:
+    def summary(mean: float, low: float, high: float) -> Summary:
+        return Summary("m", "t", "e", "x", 3, 0, mean, 0.1, (low, high))
+
+    share, rank = USUAL["mAP"], Metric("x", better="lower", range=(1, None))
+    assert scale([summary(0.5, 0.4, 0.63)], share) == Scale(0, 0.7)
+    assert scale([summary(0.95, 0.9, 1.0)], share) == Scale(0, 1)
+    assert scale([summary(12.3, 11.0, 12.75)], rank) == Scale(1, 13)
+    assert scale([summary(-3.0, -12.3, 2.0)], Metric("x")) == Scale(-13, 2)
+    assert scale([summary(-3.0, -4.0, -2.0)], Metric("x")) == Scale(-4, 0)
+    assert scale([summary(1.0, 1.0, 1.0)], None) is None
+    assert scale([], share) is None
+    assert Scale(1, 13).part(7) == 0.5
+    assert Scale(1, 13).part(0) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reidbench import Component, Paper, hookimpl
+from reidbench.components import fractions
 
 from . import transformers
 from .papers import BDB, BOT, MGN, MOCO, RESNEXT, SENET
@@ -161,6 +162,9 @@ def reidbench_pretrainers() -> Iterator[Component]:
     )
 
 
+RANKED = fractions("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20", "score")
+
+
 @hookimpl
 def reidbench_evaluators() -> Iterator[Component]:
     """Retrieval protocols."""
@@ -177,5 +181,6 @@ def reidbench_evaluators() -> Iterator[Component]:
             version=2,
             summary=summary,
             provides=params.protocol,
+            metrics=RANKED,
             paper=PAPERS.get(name),
         )

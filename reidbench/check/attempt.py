@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Attempt:
         first = self._trial()
         digests = first.watched()
         kinds.answer(self.kind, first, stage, self.component)
+        self._undeclared(digests)
         self.drops = kinds.has_dropout(first)
         self._again(digests)
         self._resumed(first, digests)
@@ -55,6 +57,13 @@ class Attempt:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
         self.notes += keep_promises(self.world, self.kind, self.component)
         return digests
+
+    def _undeclared(self, digests: dict[str, str]) -> None:
+        """Note the metrics of an evaluator that its component does not declare."""
+        given = json.loads(digests["metrics"]) if self.kind == "evaluator" else {}
+        strange = [name for name in given if name not in self.component.declared]
+        if strange:
+            self.notes.append(f"not declared in `metrics`, so never ranked: {', '.join(strange)}")
 
     def _trial(self) -> Trial:
         return Trial(self.spec, self.world.store, self.registry, self.world.new_folder())

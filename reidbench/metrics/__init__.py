@@ -13,6 +13,7 @@ from reidbench.metrics.rules import Rules
 from reidbench.metrics.statistics import (
     Difference,
     Interval,
+    beyond_noise,
     bootstrap,
     over_seeds,
     paired_bootstrap,
@@ -32,6 +33,7 @@ __all__ = [
     "Report",
     "Reranking",
     "Rules",
+    "beyond_noise",
     "bootstrap",
     "cluster",
     "compare",

@@ -13,6 +13,8 @@ from reidbench.metrics.errors import MetricError
 
 Doubles = NDArray[np.float64]
 
+UNBOUNDED = (-np.inf, np.inf)
+TINY = 1e-12  # a difference that rounding alone can make
 SAMPLES = 2_000  # the ends of an interval then repeat to a twentieth of its width
 _DRAWN_AT_ONCE = 1 << 20  # indices; more leave the cache
 
@@ -62,14 +64,23 @@ def bootstrap(values: Any, level: float = 0.95, samples: int = SAMPLES, seed: in
     return Interval(float(values.mean()), low, high, len(values), level)
 
 
-def over_seeds(values: Any, level: float = 0.95) -> Interval:
-    """Student's t-interval of the mean over seeds [S]; one seed has a value but no interval."""
+def over_seeds(values: Any, level: float = 0.95, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
+    """Student's t-interval of the mean over seeds [S], cut at `bounds`; one seed has a value but no interval.
+
+    `bounds` are the least and the greatest value that the mean can have. What the cut removes cannot be the mean, so
+    that the interval covers it as often as before.
+    """
     values = _vector("values", values)
     if not len(values) or not np.isfinite(values).all():
         raise MetricError(f"a mean over seeds needs one finite value of each, not {values.tolist()}")
     half = _half_width(values, _checked(level))
     mean = float(values.mean())
-    return Interval(mean, mean - half, mean + half, len(values), level)
+    return Interval(mean, *within(mean - half, mean + half, bounds), len(values), level)
+
+
+def within(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """An interval cut at `bounds`; one that has no ends (NaN) stays so."""
+    return float(np.clip(low, *bounds)), float(np.clip(high, *bounds))
 
 
 def paired_bootstrap(first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Difference:
@@ -101,6 +112,38 @@ def paired_seeds(first: Any, second: Any, level: float = 0.95, samples: int = SA
     interval = over_seeds(first - second, level)
     share = _share(_resampled_means(first - second, samples, seed))
     return Difference(interval.value, interval.low, interval.high, interval.n, level, share)
+
+
+def beyond_noise(rows: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> NDArray[np.bool_]:
+    """[M, M]: whether row i is better than row j beyond noise, of per-query results [M, Q] where more is better.
+
+    The paired bootstrap of `paired_bootstrap` for all pairs at once, over the same drawn queries: i is better where
+    its mean is greater in all but at most (1 - level) / 2 of the samples. NaN marks invalid queries, the same in all
+    rows. Raises MetricError otherwise.
+    """
+    rows = np.atleast_2d(np.asarray(rows, np.float64))
+    invalid = np.isnan(rows)
+    if (invalid != invalid[0]).any():
+        raise MetricError("a paired comparison needs the same valid queries in all rows")
+    valid = rows[:, ~invalid[0]]
+    if len(_finite(valid[0])) < 2:
+        return np.zeros((len(rows), len(rows)), dtype=bool)  # one query is no sample of others
+    means = _means_of_all(valid, samples, seed)
+    found = np.zeros((len(rows), len(rows)), dtype=bool)
+    for i, own in enumerate(means):
+        found[i] = (own - means <= TINY).mean(1) <= (1 - _checked(level)) / 2
+    return found
+
+
+def _means_of_all(rows: Doubles, samples: int, seed: int) -> Doubles:
+    """[M, samples]: means of rows [M, Q] over the same drawn queries, as products with how often each was drawn."""
+    rng, n = np.random.default_rng(seed), rows.shape[1]
+    means, step = np.empty((len(rows), samples)), max(1, _DRAWN_AT_ONCE // n)
+    for start in range(0, samples, step):
+        drawn = rng.integers(n, size=(min(step, samples - start), n), dtype=np.int32)
+        counts = np.stack([np.bincount(places, minlength=n) for places in drawn])
+        means[:, start : start + step] = rows @ counts.T / n
+    return means
 
 
 def tied_with_best(rows: Sequence[Any], level: float = 0.95) -> list[bool]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .differences import Paired, differences
 from .formats import NAMES, write
 from .options import FORMATS, Options, table
-from .results import METRICS, Leaderboard, Place, Result, Summary, collect, leaders, places
+from .results import METRICS, Leaderboard, Result, Summary, collect
+from .standings import Place, leaders, places
 
 __all__ = [
     "FORMATS",

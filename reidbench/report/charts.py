@@ -7,27 +7,29 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..components import Metric
 from .curves import Cost, Curve, costs, curves
-from .formats import NAMES, visible
+from .formats import visible
 from .provenance import Evidence
 from .results import Leaderboard
+from .units import NAMES, axis, from_zero, number, scaled, unit
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star", "x")
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any]:
-    """CMC and cost figures by "TASK-EVALUATOR" (their numbers); None where nothing can be drawn yet."""
+    """CMC and cost figures by "TASK-EVALUATOR" (their numbers), without those that nothing can be drawn in."""
     found: dict[str, Any] = {}
     style = {method: number for number, method in enumerate(board.methods)}
     for t, task in enumerate(board.tasks):
         for e, evaluator in enumerate(board.evaluators):
             drawn = curves(board, evidence, task, evaluator)
             spent = costs(board, evidence, task, evaluator, metric)
-            found[f"{t}-{e}"] = {
-                "cmc": _cmc_figure(drawn, style) if drawn else None,
-                "cost": _cost_figure(spent, style, NAMES.get(metric, metric)) if spent else None,
-            }
+            figures = {"cmc": _cmc_figure(drawn, style)} if drawn else {}
+            figures |= {"cost": _cost_figure(spent, style, board.metric(evaluator, metric), metric)} if spent else {}
+            if figures:
+                found[f"{t}-{e}"] = figures
     return found
 
 
@@ -61,22 +63,32 @@ def _cmc_figure(drawn: Sequence[Curve], style: Mapping[str, int]) -> dict[str, A
     return json.loads(figure.to_json())  # type: ignore[no-any-return]
 
 
-def _cost_figure(spent: Sequence[Cost], style: Mapping[str, int], label: str) -> dict[str, Any]:
+def _cost_figure(spent: Sequence[Cost], style: Mapping[str, int], metric: Metric | None, name: str) -> dict[str, Any]:
     import plotly.graph_objects as go
 
     figure = go.Figure(layout={"template": None, "hovermode": "closest"})
     for cost in spent:
-        mean, interval = cost.summary.mean, cost.summary.ci95
+        mean = cost.summary.mean
+        low, high = cost.summary.ci95 or (mean, mean)
+        value = f"{number(mean, metric)}{unit(metric)}"
         figure.add_scatter(
             x=[round(max(cost.seconds, 0.01), 2)],
-            y=[round(100 * mean, 2)],
-            error_y={"array": [round(100 * (interval[1] - mean), 2)] if interval else [0]},
+            y=[_digits(scaled(mean, metric))],
+            error_y={
+                "array": [_digits(scaled(high - mean, metric))],
+                "arrayminus": [_digits(scaled(mean - low, metric))],
+                "symmetric": False,
+            },
             name=text(cost.method),
             mode="markers",
             marker={"symbol": _trace(style[cost.method])["symbol"], "size": 11},
             meta=style[cost.method],
-            hovertemplate=f"%{{x}} s, {text(label)} %{{y:.1f}} %<extra>%{{fullData.name}}</extra>",
+            hovertemplate=f"%{{x}} s, {text(NAMES.get(name, name))} {text(value)}<extra>%{{fullData.name}}</extra>",
         )
     figure.update_xaxes(title="training, seconds (log)", type="log")
-    figure.update_yaxes(title=f"{text(label)}, %", rangemode="tozero")
+    figure.update_yaxes(title=text(axis(name, metric)), rangemode="tozero" if from_zero(metric) else "normal")
     return json.loads(figure.to_json())  # type: ignore[no-any-return]
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.5g}")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
-import zipfile
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..store import Artifact, DamagedArtifact
+from ..store import DamagedArtifact
 from .provenance import Evidence
+from .queries import CMC, read_arrays, read_notes
 from .results import Leaderboard, Result, Summary
 
 RANKS = 50
-CMC = re.compile(r"cmc[1-9][0-9]{0,6}")
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Cost:
-    """One method's metric against the wall seconds of all training behind it, both means over seeds."""
+    """One method's metric against the seconds of all training behind it, both means over seeds."""
 
     method: str
     seconds: float
@@ -41,11 +35,13 @@ class Cost:
 def curves(board: Leaderboard, evidence: Evidence, task: str, evaluator: str) -> list[Curve]:
     """The CMC curves of all methods of a column, the mean over seeds, up to rank 50.
 
-    An evaluator that keeps no `first_hit` per query, or counts in another way, gives the ranks of its metrics only.
+    Only metrics cmc1, cmc2, ... count that the evaluator declares to be fractions in %. An evaluator that keeps no
+    `first_hit` per query, or counts in another way, gives the ranks of its metrics only.
     """
     found = []
+    ranks = {name for name, metric in board.declarations(evaluator).items() if metric.unit == "%"}
     for method in board.methods:
-        each = [_curve(r, evidence) for r in board.cell(method, task, evaluator) if r.status == "ok"]
+        each = [_curve(r, evidence, ranks) for r in board.cell(method, task, evaluator) if r.status == "ok"]
         shared = sorted(set(each[0]).intersection(*each[1:])) if each else []
         if shared:
             means = [sum(curve[rank] for curve in each) / len(each) for rank in shared]
@@ -64,12 +60,12 @@ def costs(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, met
     return found
 
 
-def _curve(result: Result, evidence: Evidence) -> dict[int, float]:
+def _curve(result: Result, evidence: Evidence, ranks: set[str]) -> dict[int, float]:
     """Rank to share. The whole curve only if it passes through the metrics that the evaluator reported."""
-    points = {int(name[3:]): value for name, value in result.metrics.items() if CMC.fullmatch(name)}
-    whole = _whole(result, evidence)
+    points = {int(name[3:]): value for name, value in result.metrics.items() if CMC.fullmatch(name) and name in ranks}
+    whole = _whole(result, evidence) if points else {}
     agrees = all(abs(whole[rank] - value) < 1e-9 for rank, value in points.items() if rank in whole)
-    return whole if points and whole and agrees else points
+    return whole if whole and agrees else points
 
 
 def _whole(result: Result, evidence: Evidence) -> dict[int, float]:
@@ -86,25 +82,3 @@ def _whole(result: Result, evidence: Evidence) -> dict[int, float]:
     count = len(first) if zero else int(valid.sum())
     hits = np.bincount(first[valid & (first > 0)].clip(max=RANKS + 1), minlength=RANKS + 2)[1 : RANKS + 1].cumsum()
     return {rank: float(hits[rank - 1]) / count for rank in range(1, RANKS + 1)} if count else {}
-
-
-def read_arrays(artifact: Artifact, name: str) -> dict[str, Any]:
-    """The arrays of an .npz of an artifact; none when it has no such file, or it holds something else."""
-    file = artifact.path / name
-    if not file.is_file():
-        return {}
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError):
-        return {}  # Python objects, a single array, or no .npz at all
-
-
-def read_notes(artifact: Artifact) -> Mapping[str, Any]:
-    """What an evaluator noted beside its numbers."""
-    file = artifact.path / "notes.json"
-    try:
-        notes = json.loads(file.read_text()) if file.is_file() else {}
-    except (ValueError, RecursionError):
-        return {}
-    return notes if isinstance(notes, dict) else {}

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ReidbenchError
 from .curves import costs, curves
 from .extras import require
-from .formats import NAMES, visible
+from .formats import visible
 from .provenance import Evidence
 from .results import Leaderboard
+from .units import axis, described, from_zero, nearness, number, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,17 +130,19 @@ def _cost(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, met
     from matplotlib.ticker import LogLocator, NullLocator
 
     figure, axes = _axes(6, 4, f"{task}, {evaluator}")
+    known = board.metric(evaluator, metric)
     for cost in spent:
         mean, interval = cost.summary.mean, cost.summary.ci95
-        half = 100 * (interval[1] - mean) if interval else None
+        sides = [[scaled(mean - interval[0], known)], [scaled(interval[1] - mean, known)]] if interval else None
         look = _look(board, cost.method)
-        axes.errorbar([max(cost.seconds, 0.01)], [100 * mean], yerr=half, linestyle="none", capsize=3, **look)
+        axes.errorbar([max(cost.seconds, 0.01)], [scaled(mean, known)], yerr=sides, linestyle="none", capsize=3, **look)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="training, seconds", ylabel=f"{visible(NAMES.get(metric, metric))}, %")
-    axes.set_ylim(bottom=0)
+    axes.set(xlabel="training, seconds", ylabel=visible(axis(metric, known)))
+    if from_zero(known):
+        axes.set_ylim(bottom=0)
     _legend(axes)
     return figure
 
@@ -151,20 +154,23 @@ def _legend(axes: Axes) -> None:
 def _heat(board: Leaderboard, evaluator: str, metric: str) -> Figure | None:
     import numpy as np
 
-    found = [
-        [board.summarised(method, task, evaluator).get(metric) for task in board.tasks] for method in board.methods
-    ]
-    means = np.array([[100 * cell.mean if cell else np.nan for cell in row] for row in found])
-    if np.isnan(means).all():
+    known = board.metric(evaluator, metric)
+    cells = {m: {t: board.summarised(m, t, evaluator).get(metric) for t in board.tasks} for m in board.methods}
+    means = {m: {t: cell.mean for t, cell in row.items() if cell} for m, row in cells.items()}
+    if not any(means.values()):
         return None
-    best = np.array([np.nanmax(column) if not np.isnan(column).all() else np.nan for column in means.T])
-    title = f"{NAMES.get(metric, metric)} in %, {evaluator}; colour: share of the column's best"
-    figure, axes = _axes(2 + 1.1 * len(board.tasks), 1 + 0.36 * len(board.methods), title)
+    near = {t: nearness({m: row[t] for m, row in means.items() if t in row}, known) for t in board.tasks}
+    colours = np.array([[near[task].get(method, np.nan) for task in board.tasks] for method in board.methods])
+    said = "; colour: nearness to the column's best" if known else ""
+    figure, axes = _axes(
+        2 + 1.1 * len(board.tasks), 1 + 0.36 * len(board.methods), f"{described(metric, known)}, {evaluator}{said}"
+    )
     axes.grid(visible=False)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        axes.imshow(means / best, cmap="Blues", vmin=0, vmax=2, aspect="auto")  # 2: black text stays legible
-    for (row, column), mean in np.ndenumerate(means):
-        axes.text(column, row, "–" if np.isnan(mean) else f"{mean:.1f}", ha="center", va="center", fontsize=9)
+    axes.imshow(colours, cmap="Blues", vmin=0, vmax=2, aspect="auto")  # 2: black text stays legible
+    for row, method in enumerate(board.methods):
+        for column, task in enumerate(board.tasks):
+            text = number(means[method][task], known) if task in means[method] else "–"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9)
     axes.set_xticks(range(len(board.tasks)), [visible(task) for task in board.tasks], rotation=30, ha="right")
     axes.set_yticks(range(len(board.methods)), [visible(method) for method in board.methods])
     return figure

@@ -12,62 +12,105 @@ from typing import Any
 from tabulate import tabulate
 
 from ..errors import ReidbenchError
-from .differences import differences
-from .results import Leaderboard, Result, Summary, leaders
+from .differences import Paired, differences
+from .notes import notes
+from .results import Leaderboard, Result, Summary
+from .sentences import bold, cut, rule_warnings, unmeasured
+from .standings import leaders
+from .units import NAMES as NAMES
+from .units import all_percent, heading, lower_is_better, number, own_unit, unit
 
-NAMES = {"cmc1": "R1", "cmc5": "R5", "cmc10": "R10", "cmc20": "R20"}
-BOLD = "Bold: the best of its column, and whatever is tied with it within noise (paired over seeds, 95 %)."
-STATUS_WORDS = {"failed": "failed", "blocked": "failed", "not-applicable": "not applicable", "missing": "missing"}
+STATUS_WORDS = {
+    "ok": "not measured",
+    "failed": "failed",
+    "blocked": "failed",
+    "not-applicable": "not applicable",
+    "missing": "missing",
+}
 
 
-def write(board: Leaderboard, form: str, metric: str = "mAP", against: Sequence[str] = ()) -> str:
+def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:
     """The leaderboard as text; Markdown also as paired differences to the methods in `against`.
 
-    Raises ReidbenchError for an unknown metric or method.
+    `metric` None is the board's main one. Raises ReidbenchError for an unknown metric or method.
     """
-    if form in ("md", "latex"):
-        check_metric(board, metric)
+    metric = chosen(board, metric) if form in ("md", "latex") else ""
     text = FORMATS[form](board, metric)
     return text + "".join(_differences(board, name, metric) for name in against) if form == "md" else text
 
 
-def check_metric(board: Leaderboard, metric: str) -> None:
-    """Raise ReidbenchError for a metric that no result has."""
-    if board.metrics and metric not in board.metrics:
-        raise ReidbenchError(f"no metric named {metric!r} (known: {', '.join(board.metrics)})")
+def chosen(board: Leaderboard, metric: str | None) -> str:
+    """The metric that was asked for, or the board's main one. Raises ReidbenchError for one that no result has."""
+    if metric is None:
+        return board.main_metric
+    if board.metrics and not board.known(metric):
+        declared = [name for evaluator in board.evaluators for name in board.declarations(evaluator)]
+        known = ", ".join(dict.fromkeys([*board.metrics, *declared]))
+        raise ReidbenchError(f"no metric named {metric!r} (known: {known})")
+    return metric
 
 
 def _differences(board: Leaderboard, against: str, metric: str) -> str:
-    label = NAMES.get(metric, metric)
     several = len(board.evaluators) > 1
     rows: dict[tuple[str, str], dict[str, str]] = {}
-    for pair in differences(board, against, metric):
-        mean, low, high = (
-            100 * number for number in (pair.difference.value, pair.difference.low, pair.difference.high)
-        )
-        interval = f" [{low:+.1f}, {high:+.1f}]" if pair.difference.n > 1 else ""
-        words = f" ({', '.join(pair.apart)})" if pair.apart else ""
-        text = f"{mean:+.1f}{interval} {pair.better}/{pair.difference.n}{words}"
-        rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = text
+    pairs = list(differences(board, against, metric))
+    for pair in pairs:
+        rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = _difference(board, pair, metric)
     cells = [
         [method, *([evaluator] if several else []), *(found.get(task, "-") for task in board.tasks)]
         for (method, evaluator), found in rows.items()
     ]
-    title = f"{label} against {against}, in points: paired mean [95 % interval], and in how many seeds it is better:"
     headers = ["method", *(["evaluator"] if several else []), *board.tasks]
-    return f"{one_line(title)}\n\n{table(headers, cells)}\n\n"
+    parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)]
+    if any(pair.apart for pair in pairs):
+        parts.append(
+            "Words in brackets are of one of the two protocols only: such a difference is not the method's alone."
+        )
+    return "\n\n".join(parts) + "\n\n"
+
+
+def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> str:
+    label = NAMES.get(metric, metric)
+    evaluators = {pair.evaluator for pair in pairs} or board.giving(metric)
+    kinds = {board.metric(evaluator, metric) for evaluator in evaluators}
+    units = {"points" if kind.unit == "%" else kind.unit for kind in kinds if kind}
+    among = f", in {next(iter(units))}" if len(units) == 1 and all(units) and None not in kinds else ""
+    if kinds == {None}:
+        return f"{label} minus that of {against}: paired mean [95 % interval]:"
+    lower = " (lower is better: positive is lower)" if lower_is_better(board, [metric]) else ""
+    counted = ", and in how many seeds it is better" if kinds != {None} else ""
+    return f"{label} against {against}{among}{lower}: paired mean [95 % interval]{counted}:"
+
+
+def _difference(board: Leaderboard, pair: Paired, metric: str) -> str:
+    known = board.metric(pair.evaluator, metric)
+    found = pair.difference
+    mean, low, high = (number(value, known, "+") for value in (found.value, found.low, found.high))
+    interval = f" [{low}, {high}]" if found.n > 1 else ""
+    counted = f" {pair.better}/{found.n}" if pair.better is not None else f" ({found.n} seeds)"
+    words = f" ({', '.join(pair.apart)})" if pair.apart else ""
+    return f"{mean}{interval}{own_unit(board, metric, pair.evaluator)}{counted}{words}"
 
 
 def markdown(board: Leaderboard, metric: str) -> str:
-    """One table of `metric` over tasks, one of all metrics, and why cells are empty. Percent."""
+    """One table of `metric` over tasks, one of all metrics, and why cells are empty, in the units of the metrics."""
     parts = [f"# {one_line(board.title)}", ""]
-    label = NAMES.get(metric, metric)
-    parts += [f"{label} in %: mean ± sd over seeds [95 % interval of the mean].", BOLD, "", _matrix(board, metric), ""]
-    parts += ["All metrics in %, mean over seeds:", "", _details(board), ""]
-    notes = dict.fromkeys(note for result in board.results for note in result.notes)
-    if notes:
-        parts += ["Notes on what was dropped, skipped or assumed:", "", *(f"- {one_line(note)}" for note in notes), ""]
-    reasons = _reasons(board)
+    parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
+    parts += map(one_line, [*cut(board, metric), *bold(board, metric), *rule_warnings(board, metric)])
+    parts += ["", _matrix(board, metric), ""]
+    lower = lower_is_better(board, board.metrics)
+    unit_words = " in %" if all_percent(board, board.metrics) else ", each in its own unit"
+    lower_words = f" (lower is better: {', '.join(lower)})" if lower else ""
+    parts += [one_line(f"All metrics{unit_words}, mean over seeds{lower_words}:"), "", _details(board), ""]
+    noted = notes(board.results)
+    if noted:
+        parts += [
+            "Notes on what was dropped, skipped or assumed:",
+            "",
+            *(f"- {one_line(note.text)}" for note in noted),
+            "",
+        ]
+    reasons = [*map(one_line, unmeasured(board, metric)), *_reasons(board)]
     if reasons:
         parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
     return "\n".join(parts)
@@ -93,35 +136,50 @@ def _matrix(board: Leaderboard, metric: str) -> str:
 def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:
     results = board.cell(method, task, evaluator)
     found = board.summarised(method, task, evaluator).get(metric)
-    good = sum(result.status == "ok" for result in results)
     if found is None:
-        return STATUS_WORDS.get(results[0].status, "-") if results else "-"
-    text = _interval(found, leads)
+        return status_word(results)
+    good = sum(metric in result.metrics for result in results)
+    text = _interval(board, found, leads)
     return text if good == len(results) else f"{text} ({good}/{len(results)} seeds)"
 
 
-def _interval(summary: Summary, leads: bool) -> str:
-    mean = f"{100 * summary.mean:.1f}"
+def status_word(results: Sequence[Result]) -> str:
+    """Why a cell has no number, in a word or two; "-" for a cell that is not in the matrix."""
+    states = [result.status for result in results]
+    return STATUS_WORDS["ok" if "ok" in states else states[0]] if states else "-"
+
+
+def _interval(board: Leaderboard, summary: Summary, leads: bool) -> str:
+    known = board.metric(summary.evaluator, summary.metric)
+    mean = number(summary.mean, known)
     text = f"**{mean}**" if leads else mean
     if summary.sd is not None and summary.ci95 is not None:
-        low, high = (100 * bound for bound in summary.ci95)
-        text += f" ± {100 * summary.sd:.1f} [{low:.1f}, {high:.1f}]"
-    return text
+        low, high = (number(bound, known) for bound in summary.ci95)
+        text += f" ± {number(summary.sd, known)} [{low}, {high}]"
+    return text + own_unit(board, summary.metric, summary.evaluator)
 
 
 def _details(board: Leaderboard) -> str:
     pretrained = any(summary.pretrainings for summary in board.summary)
     rows = []
     metrics = board.metrics
+    with_unit = not all_percent(board, metrics)
     for task, method, evaluator in itertools.product(board.tasks, board.methods, board.evaluators):
         found = board.summarised(method, task, evaluator)
         if found:
-            numbers = [f"{100 * found[name].mean:.1f}" if name in found else "-" for name in metrics]
+            numbers = [_mean(board, found.get(name), with_unit) for name in metrics]
             first = next(iter(found.values()))
             rows.append([task, method, evaluator, *numbers, first.n, *([first.pretrainings] if pretrained else [])])
     names = [NAMES.get(name, name) for name in metrics]
     headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
     return table(headers, rows)
+
+
+def _mean(board: Leaderboard, summary: Summary | None, with_unit: bool) -> str:
+    if summary is None:
+        return "-"
+    known = board.metric(summary.evaluator, summary.metric)
+    return number(summary.mean, known) + (unit(known) if with_unit else "")
 
 
 def _reasons(board: Leaderboard) -> list[str]:
@@ -163,18 +221,22 @@ def visible(text: str) -> str:
 
 
 def as_csv(board: Leaderboard, metric: str) -> str:
-    """The rows, one a line, metrics as fractions; no times. Text that a spreadsheet would compute is quoted by `'`."""
+    """The rows, one a line, metrics as their evaluators gave them (fractions); no times.
+
+    Text that a spreadsheet would compute is quoted by `'`.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = board.metrics
     first = ["method", "task", "evaluator", "seed", "pretrain_seed", "status"]
-    writer.writerow([*first, *map(plain, names), "error", "protocol", "key"])
+    writer.writerow([*first, *map(plain, names), "error", "protocol", "notes", "key"])
     for result in board.results:
         row = result.row
         numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
         pretrain_seed = "" if row.pretrain_seed is None else row.pretrain_seed
         place = [*map(plain, (row.method, row.task, row.evaluator)), row.seed, pretrain_seed, result.status]
-        writer.writerow([*place, *numbers, plain(result.error), plain(row.protocol), row.key or ""])
+        words = [plain(text) for text in (result.error, row.protocol, "; ".join(result.notes))]
+        writer.writerow([*place, *numbers, *words, row.key or ""])
     return stream.getvalue()
 
 
@@ -185,7 +247,7 @@ def plain(text: str) -> str:
 
 
 def as_json(board: Leaderboard, metric: str) -> str:
-    """Rows and summary; metrics are fractions."""
+    """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions)."""
     rows = [
         {
             "method": result.row.method,
@@ -202,6 +264,7 @@ def as_json(board: Leaderboard, metric: str) -> str:
         }
         for result in board.results
     ]
+    kinds = {(s.evaluator, s.metric): board.metric(s.evaluator, s.metric) for s in board.summary}
     summary = [
         {
             "method": s.method,
@@ -213,10 +276,27 @@ def as_json(board: Leaderboard, metric: str) -> str:
             "mean": s.mean,
             "sd": s.sd,
             "ci95": s.ci95,
+            "better": known.better if (known := kinds[s.evaluator, s.metric]) else None,
+            "unit": known.unit if known else None,
         }
         for s in board.summary
     ]
-    return json.dumps({"title": board.title, "rows": rows, "summary": summary}, indent=1) + "\n"
+    content = {"title": board.title, "rows": rows, "summary": summary, "metrics": _declarations(board)}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _declarations(board: Leaderboard) -> list[dict[str, Any]]:
+    """Each metric that an evaluator gave; all None for one that it does not declare."""
+    found = []
+    for evaluator in board.evaluators:
+        for name in board.metrics:
+            if evaluator in board.giving(name):
+                known = board.metric(evaluator, name)
+                words: dict[str, Any] = {"better": None, "unit": None, "range": None}
+                if known is not None:
+                    words = {"better": known.better, "unit": known.unit, "range": list(known.range)}
+                found.append({"evaluator": evaluator, "metric": name, **words})
+    return found
 
 
 def as_latex(board: Leaderboard, metric: str) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from .formats import NAMES, STATUS_WORDS, visible
-from .results import Leaderboard, Place, places
+from .formats import status_word, visible
+from .notes import notes
+from .results import Leaderboard
+from .sentences import cut, ranking, rule_warnings
+from .standings import Place, places
+from .units import NAMES, all_percent, heading, number, own_unit
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -29,8 +33,8 @@ SPECIAL = {
     "]": "{]}",
     "*": "{*}",  # and a bare star would be its starred form
 }
-NOTE = (
-    "Mean and standard deviation over seeds in \\%. Bold: beyond noise better than every comparable row of its column "
+BOLD = (
+    "Bold: beyond noise better than every comparable row of its column "
     "and evaluator (paired over seeds, 95\\,\\%); where nothing is bold, the best are tied."
 )
 
@@ -42,9 +46,10 @@ def latex(board: Leaderboard, metric: str) -> str:
     lead = 2 if several else 1
     lines = [
         r"% \usepackage[T1]{fontenc} \usepackage{booktabs,textcomp}",
+        *(f"% note: {visible(note.text)}" for note in notes(board.results)),
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(board.title)}. {NOTE}}}",
+        rf"\caption{{{escape(board.title)}. {' '.join(_caption(board, metric, shown))}}}",
         rf"\begin{{tabular}}{{{'l' * lead}{'r' * (len(shown) * len(board.tasks))}}}",
         r"\toprule",
         *_header(board.tasks, shown, lead),
@@ -55,6 +60,16 @@ def latex(board: Leaderboard, metric: str) -> str:
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[str]:
+    if all_percent(board, shown):
+        yield r"Mean and standard deviation over seeds in \%."
+    else:
+        yield f"Mean and standard deviation over seeds: {escape('; '.join(heading(board, name) for name in shown))}."
+    yield BOLD
+    said = [sentence for name in shown for sentence in ranking(board, name)]
+    yield from map(escape, dict.fromkeys([*said, *cut(board, metric), *rule_warnings(board, metric)]))
 
 
 def _header(tasks: Sequence[str], shown: Sequence[str], lead: int) -> list[str]:
@@ -94,13 +109,14 @@ def _line(cells: Sequence[str]) -> str:
 def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, place: Place | None) -> str:
     found = board.summarised(method, task, evaluator).get(metric)
     if found is None:
-        results = board.cell(method, task, evaluator)
-        word = STATUS_WORDS.get(results[0].status, "") if results else ""
-        return {"not applicable": "n/a", "": "--"}.get(word, word)
-    mean = f"{100 * found.mean:.1f}"
+        word = status_word(board.cell(method, task, evaluator))
+        return {"not applicable": "n/a", "-": "--"}.get(word, word)
+    known = board.metric(evaluator, metric)
+    mean = number(found.mean, known)
     if place is not None and place.rivals > 1 and place.beats == place.rivals - 1:
         mean = rf"\textbf{{{mean}}}"
-    return mean if found.sd is None else rf"{mean} {{\footnotesize $\pm$ {100 * found.sd:.1f}}}"
+    spread = "" if found.sd is None else rf" {{\footnotesize $\pm$ {number(found.sd, known)}}}"
+    return mean + spread + escape(own_unit(board, metric, evaluator))
 
 
 def escape(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from ..plan import Plan
 from ..store import Store
 from .formats import FORMATS as TEXT_FORMATS
-from .formats import check_metric, write
+from .formats import chosen, write
 from .results import SCORE, collect
 
 FORMATS = (*TEXT_FORMATS, "html")
@@ -21,10 +21,11 @@ Pictures = Literal["rendered", "all", "none"]
 class Options:
     """`ranked` best and worst queries of each row and whose `pictures` are for the HTML page.
 
+    `metric` None is mAP or, where no evaluator of the table gives it, the first metric that there is.
     `arguments` are those of the command line that changed the matrix file, for the command that makes a row again.
     """
 
-    metric: str = "mAP"
+    metric: str | None = None
     ranked: int = 3
     pictures: Pictures = "rendered"
     arguments: Sequence[str] = ()
@@ -42,8 +43,7 @@ def table(
         from .figures import draw
         from .provenance import Evidence
 
-        check_metric(board, options.metric)
-        draw(board, Evidence(plan, store), figures, options.metric)
+        draw(board, Evidence(plan, store), figures, chosen(board, options.metric))
     if form == "html":
         from .page import render
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,16 +17,33 @@ from functools import cached_property
 from typing import Any
 
 from .. import __version__
+from ..components import Metric
 from ..errors import ReidbenchError
 from ..plan import Plan
 from ..store import Store
 from .charts import charts
 from .extras import require
-from .formats import NAMES, STATUS_WORDS, check_metric, visible
+from .formats import chosen, status_word, visible
+from .notes import Note, notes
 from .options import Options
 from .provenance import Evidence, Provenance
 from .ranked import Thumbnails, ranked_lists
-from .results import Leaderboard, Place, Result, Summary, places
+from .results import Leaderboard, Result, Summary
+from .sentences import cut, ranking, rule_warnings, unmeasured_here
+from .standings import Place, places
+from .units import (
+    NAMES,
+    Scale,
+    all_percent,
+    heading,
+    is_percent,
+    lower_is_better,
+    nearness,
+    number,
+    own_unit,
+    scale,
+    unit,
+)
 
 
 @dataclass(frozen=True)
@@ -39,31 +55,35 @@ class Line:
     task: str
     evaluator: str
     protocol: str
-    status: str  # ok, failed, not applicable, missing
+    status: str  # why there is no number: not measured, failed, not applicable, missing
     place: Place | None
     values: Mapping[str, Summary]
     good: int
     results: Sequence[Result]
     seconds: float | None
     provenance: Provenance
+    scale: Scale | None  # of the bar; None: no bar
+    notes: Sequence[int]  # their numbers in the page's list
+    unmeasured: str  # why a cell that was evaluated has no number
     edges: frozenset[str] = frozenset()  # of the bracket around methods that are tied: first, last
 
     @property
     def reasons(self) -> list[str]:
         """Why numbers are missing, equal ones once."""
-        return list(dict.fromkeys(result.error for result in self.results if result.status != "ok"))
+        errors = dict.fromkeys(result.error for result in self.results if result.status != "ok")
+        return [*filter(None, [self.unmeasured]), *errors]
 
 
 def render(board: Leaderboard, plan: Plan, store: Store, options: Options) -> str:
     """The page as text. Raises ReidbenchError for an unknown metric, or when the extra `report` is not installed."""
     require("the HTML page", "jinja2", "plotly", "itables")
-    check_metric(board, options.metric)
     return _Page(board, Evidence(plan, store, options.arguments), options).html()
 
 
 class _Page:
     def __init__(self, board: Leaderboard, evidence: Evidence, options: Options) -> None:
         self.board, self.evidence, self.options = board, evidence, options
+        self.metric = chosen(board, options.metric)
         self.thumbnails = Thumbnails()
 
     def html(self) -> str:
@@ -74,18 +94,29 @@ class _Page:
         lines = list(self.lines())
         text: str = _template().render(
             board=self.board,
-            metric=self.options.metric,
+            metric=self.metric,
             names=NAMES,
             lines=lines,
-            columns=[name for name in self.board.metrics if name != self.options.metric],
-            scale=_scale(line.values.get(self.options.metric) for line in lines),
+            columns=[name for name in self.board.metrics if name != self.metric],
+            heading=heading(self.board, self.metric),
+            all_percent=all_percent(self.board, self.board.metrics),
+            lower=lower_is_better(self.board, self.board.metrics),
+            sentences=[*ranking(self.board, self.metric), *cut(self.board, self.metric)],
+            warnings=rule_warnings(self.board, self.metric),
+            bars=self.bars,
+            notes=self.notes,
             protocols=list(dict.fromkeys(line.protocol for line in lines)),
-            heat={evaluator: self.heat(evaluator) for evaluator in self.board.evaluators},
+            heat={
+                evaluator: found for evaluator in self.board.evaluators if any((found := self.heat(evaluator)).values())
+            },
             lists=lists,
             pictures=self.options.pictures,
             left_out=self.thumbnails.left_out,
             thumbnails=self.thumbnails.pictures,
-            charts=charts(self.board, self.evidence, self.options.metric),
+            printed=self.printed,
+            own_unit=self.own_unit,
+            unit_of=lambda found: unit(self.board.metric(found.evaluator, found.metric)),
+            charts=charts(self.board, self.evidence, self.metric),
             file=self.evidence.plan.benchmark.file.name,
             file_hash=self.evidence.file_hash(),
             version=__version__,
@@ -94,13 +125,55 @@ class _Page:
         )
         return text
 
+    def printed(self, value: float, evaluator: str, name: str, with_unit: bool = False) -> str:
+        """A number of a metric, with its unit if asked."""
+        known = self.board.metric(evaluator, name)
+        return number(value, known) + (unit(known) if with_unit else "")
+
+    def own_unit(self, evaluator: str, name: str) -> str:
+        """The unit of a metric, where the page has several for it."""
+        return own_unit(self.board, name, evaluator)
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """The ends of the bars, by evaluator."""
+        found = {}
+        for evaluator in self.board.evaluators:
+            given = [s for s in self.board.summary if (s.evaluator, s.metric) == (evaluator, self.metric)]
+            ends = scale(given, self.board.metric(evaluator, self.metric))
+            if ends is not None:
+                found[evaluator] = ends
+        return found
+
+    @property
+    def bars(self) -> str:
+        """From where to where bars run, for the caption."""
+        ends: dict[str, list[str]] = {}
+        for evaluator, found in self.scales.items():
+            known = self.board.metric(evaluator, self.metric)
+            low, high = (_end(value, known) for value in (found.low, found.high))
+            ends.setdefault(f"from {low} to {high}{unit(known)}", []).append(evaluator)
+        if len(ends) < 2:
+            return next(iter(ends), "")
+        return ", ".join(f"{words} ({', '.join(evaluators)})" for words, evaluators in ends.items())
+
+    @cached_property
+    def notes(self) -> list[Note]:
+        """What the stages behind all rows noted, which the rows name by place."""
+        return notes(self.board.results)
+
+    def noted(self, results: Sequence[Result]) -> list[int]:
+        """The places, from 1, of the notes behind these results in the page's list."""
+        said = {note for result in results for note in result.notes}
+        return [number for number, note in enumerate(self.notes, 1) if note.members & said]
+
     # ------------------------------------------------------------------ lines
     def lines(self) -> Iterator[Line]:
         """By task and evaluator: by rank, then the rows that are set apart, then those without a number."""
         number = 0
         for task in self.board.tasks:
             for evaluator in self.board.evaluators:
-                found = places(self.board, task, evaluator, self.options.metric)
+                found = places(self.board, task, evaluator, self.metric)
                 methods = self.ordered(task, evaluator, found)
                 for before, method, after in zip([None, *methods], methods, [*methods[1:], None], strict=False):
                     edges = {"first": before, "last": after}
@@ -112,40 +185,55 @@ class _Page:
         def order(method: str) -> tuple[Any, ...]:
             place = found.get(method)
             if place is None:
-                return (1, 0, (), 0, 0.0)
-            mean = self.board.summarised(method, task, evaluator)[self.options.metric].mean
-            return (0, len(place.kind), place.kind, place.rank, -mean)
+                return (1, 0, (), 0, *self.worse(method, task, evaluator))
+            return (0, len(place.kind), place.kind, place.rank, *self.worse(method, task, evaluator))
 
         return sorted((m for m in self.board.methods if self.board.cell(m, task, evaluator)), key=order)
+
+    def worse(self, method: str, task: str, evaluator: str) -> tuple[int, float]:
+        """What sorts cells from the best mean to the worst, and those without a number last."""
+        found = self.board.summarised(method, task, evaluator).get(self.metric)
+        known = self.board.metric(evaluator, self.metric)
+        if found is None or known is None:
+            return int(found is None), 0.0
+        return 0, found.mean if known.better == "lower" else -found.mean
 
     def line(
         self, number: int, method: str, task: str, evaluator: str, place: Place | None, edges: frozenset[str]
     ) -> Line:
         results = self.board.cell(method, task, evaluator)
         good = sum(result.status == "ok" for result in results)
-        first_bad = next((result.status for result in results if result.status != "ok"), "ok")
+        values = self.board.summarised(method, task, evaluator)
+        lacking = good > 0 and self.metric not in values
+        given = next((result.metrics for result in results if result.status == "ok"), {})
+        names = [name for name in self.board.metrics if name in given]
         return Line(
             number,
             method,
             task,
             evaluator,
             " / ".join(dict.fromkeys(result.row.protocol for result in results)),
-            "ok" if good else STATUS_WORDS[first_bad],
+            status_word(results),
             place,
-            self.board.summarised(method, task, evaluator),
+            values,
             good,
             results,
             self.evidence.mean_seconds(results),
             self.evidence.provenance(self.board, method, task, evaluator),
+            self.scales.get(evaluator),
+            self.noted(results),
+            unmeasured_here(self.metric, names) if lacking else "",
             edges,
         )
 
-    def heat(self, evaluator: str) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-        """Method to task to mean, and the best of each task."""
-        metric = self.options.metric
-        cells = {m: {t: self.board.summarised(m, t, evaluator) for t in self.board.tasks} for m in self.board.methods}
-        rows = {m: {t: cell[metric].mean for t, cell in row.items() if metric in cell} for m, row in cells.items()}
-        return rows, {t: max((row[t] for row in rows.values() if t in row), default=0.0) for t in self.board.tasks}
+    def heat(self, evaluator: str) -> dict[str, dict[str, tuple[float, float]]]:
+        """Method to task to mean and how near it is to the task's best, from 0 to 1; methods without a number too."""
+        board = self.board
+        cells = {m: {t: board.summarised(m, t, evaluator).get(self.metric) for t in board.tasks} for m in board.methods}
+        means = {m: {t: cell.mean for t, cell in row.items() if cell} for m, row in cells.items()}
+        known = board.metric(evaluator, self.metric)
+        near = {t: nearness({m: row[t] for m, row in means.items() if t in row}, known) for t in board.tasks}
+        return {m: {t: (mean, near[t][m]) for t, mean in row.items()} for m, row in means.items()}
 
 
 def _same(found: Mapping[str, Place], method: str, other: str | None) -> bool:
@@ -156,10 +244,8 @@ def _same(found: Mapping[str, Place], method: str, other: str | None) -> bool:
     return (own.kind, own.rank) == (beside.kind, beside.rank)
 
 
-def _scale(summaries: Iterator[Summary | None]) -> float:
-    """The right end of the interval bars: a round fraction that holds all of them."""
-    high = [max(found.mean, found.ci95[1] if found.ci95 else 0) for found in summaries if found]
-    return min(1.0, math.ceil(10 * max(high, default=1)) / 10) or 1.0
+def _end(value: float, metric: Metric | None) -> str:
+    return f"{100 * value:.0f}" if is_percent(metric) else number(value, metric)
 
 
 # ---------------------------------------------------------------------- the file

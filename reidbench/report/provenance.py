@@ -7,7 +7,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,7 +47,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Made:
-    """One stage behind a row, as its manifest tells it; `seconds` is None when the artifact is gone."""
+    """One stage behind a row, as its manifest says; `seconds` of its own work, None when the artifact is gone."""
 
     label: str
     plugin: str
@@ -105,14 +105,17 @@ class Evidence:
         return {key: number for number, key in enumerate(self.plan.stages)}
 
     def training_seconds(self, key: str) -> float | None:
-        """Wall seconds of all training behind a row, what it shares with others in full; None if some are unknown."""
+        """Seconds of all training behind a row, what it shares with others in full; None if some are unknown.
+
+        Seconds of the components' own work: no start of processes, no imports, no waiting.
+        """
         total = 0.0
         for stage in self.behind(key):
             if stage.kind in TRAINING:
                 manifest = self.manifest(stage.key)
                 if manifest is None:
                     return None
-                total += float(manifest["seconds"])
+                total += work_seconds(manifest)
         return total
 
     def mean_seconds(self, results: Sequence[Result]) -> float | None:
@@ -139,7 +142,7 @@ class Evidence:
             data,
             _versions(manifests),
             tuple(dict.fromkeys(str(manifest["platform"]) for manifest in manifests)),
-            tuple(_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"),
+            _told_apart([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
             tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
             (f"{recipe.backbone.name}, {self.settings()}", *circumstances(recipe), *map(_counted, data)),
             (STEP_KINDS[own[0]], own[1].component) if own else None,
@@ -210,10 +213,22 @@ def _counted(data: Data) -> str:
     return f"data {data.name} ({data.use}: {data.params}): {data.counts or 'counts unknown'}"
 
 
+def work_seconds(manifest: Mapping[str, Any]) -> float:
+    """Seconds of a component's own work; an artifact of an older version knows only those of the whole stage."""
+    return float(manifest.get("work_seconds", manifest["seconds"]))
+
+
 def _well_formed(manifest: Mapping[str, Any]) -> bool:
     """Whether a manifest tells what a stage writes; one from elsewhere may tell anything."""
-    kinds: dict[str, Any] = {"seconds": (int, float), "versions": dict, "metrics": dict, "notes": (list, tuple)}
-    given = {"notes": [], **manifest}
+    numbers = (int, float)
+    kinds: dict[str, Any] = {
+        "seconds": numbers,
+        "work_seconds": numbers,
+        "versions": dict,
+        "metrics": dict,
+        "notes": (list, tuple),
+    }
+    given = {"notes": [], "work_seconds": 0, **manifest}
     return {"platform", "plugin", "source"} <= given.keys() and all(
         isinstance(given.get(name), kind) for name, kind in kinds.items()
     )
@@ -255,7 +270,15 @@ def _versions(manifests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {name: ", ".join(versions) for name, versions in found.items()}
 
 
+def _told_apart(made: Sequence[Made]) -> tuple[Made, ...]:
+    """Stages whose labels are equal are named with the beginning of their keys as well."""
+    labels = [one.label for one in made]
+    return tuple(
+        replace(one, label=f"{one.label} ({one.key[:8]})") if labels.count(one.label) > 1 else one for one in made
+    )
+
+
 def _made(stage: Stage, manifest: Mapping[str, Any] | None) -> Made:
     if manifest is None:
         return Made(stage.label, "", "", None, stage.key)
-    return Made(stage.label, str(manifest["plugin"]), str(manifest["source"]), float(manifest["seconds"]), stage.key)
+    return Made(stage.label, str(manifest["plugin"]), str(manifest["source"]), work_seconds(manifest), stage.key)

@@ -73,7 +73,7 @@ def published_task(benchmark: Benchmark, recipe: Recipe, task: Task) -> str | No
 
     That is so for data sets of which the task takes only some identities.
     """
-    labelled = "source labels" in protocol_words([recipe], task)
+    labelled = "source labels" in protocol_words([recipe], task, benchmark.data)
     refs = task.source if labelled else ()
     if any(ref.identities not in (None, 1.0) or type(ref.identities) is int for ref in (task.target, *refs)):
         return None

@@ -21,9 +21,9 @@ from ..inputs import images_root
 from ..metrics import MetricError, Rules, rank
 from ..plan import Stage
 from ..store import DamagedArtifact
-from .curves import read_arrays, read_notes
 from .options import Pictures
 from .provenance import Evidence
+from .queries import read_arrays, read_notes
 from .results import Leaderboard, Result
 
 TOP = 10  # gallery images of a list

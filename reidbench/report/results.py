@@ -11,13 +11,19 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from ..metrics.statistics import over_seeds, tied_with_best
+from ..components import Metric, fractions
+from ..labels import evaluator_labels
+from ..metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
 from ..plan import Plan, Row
 from ..store import DamagedArtifact, Store
+from .queries import Reader, no_arrays, reader
 
-NOT_COMPARABLE = ("transductive", "truth")  # protocols that are never ranked with others
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
+USUAL = {metric.name: metric for metric in fractions(*METRICS, SCORE)}
+RULE = "AP "  # begins the word for the rule by which an evaluator computes average precision
+
+Declared = Mapping[str, Mapping[str, Metric]]  # evaluator -> name of a metric -> its declaration
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,9 @@ class Result:
 class Summary:
     """One metric of a method on a task by an evaluator, over `n` seeds.
 
-    `mean`, `sd` (of a sample, n - 1) and `ci95` (Student's t) are fractions; `sd` and `ci95` are None for one
-    seed. With several pre-trainings the mean is first taken over them, seed by seed: they are no further seeds.
+    `mean`, `sd` (of a sample, n - 1) and `ci95` (Student's t, cut at the metric's range) are in the evaluator's own
+    values, fractions where its unit is "%"; `sd` and `ci95` are None for one seed. With several pre-trainings the mean
+    is first taken over them, seed by seed: they are no further seeds.
     """
 
     method: str
@@ -55,11 +62,19 @@ class Summary:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that a table shows."""
+    """Everything that a table shows.
+
+    `declared` are the metrics that evaluators declare, by the evaluator's name in the table; None, for a table that is
+    put together by hand, takes the usual metrics as the built-in evaluators declare them. `rules` the words of a
+    protocol that come from evaluators; `queries` gives what an evaluation kept of each query, by its key.
+    """
 
     title: str
     results: tuple[Result, ...]
     summary: tuple[Summary, ...]
+    declared: Declared | None = None
+    rules: frozenset[str] = frozenset()
+    queries: Reader = field(default=no_arrays, repr=False, compare=False)
 
     @cached_property
     def methods(self) -> list[str]:
@@ -81,6 +96,32 @@ class Leaderboard:
         """The usual metrics first, then whatever else evaluators gave."""
         given = {name for result in self.results for name in result.metrics}
         return [name for name in METRICS if name in given] + sorted(given - set(METRICS))
+
+    def metric(self, evaluator: str, name: str) -> Metric | None:
+        """What an evaluator declares of a metric, or None."""
+        return self.declarations(evaluator).get(name)
+
+    def declarations(self, evaluator: str) -> Mapping[str, Metric]:
+        """What an evaluator declares, by name."""
+        return USUAL if self.declared is None else self.declared.get(evaluator, {})
+
+    def giving(self, name: str) -> list[str]:
+        """The evaluators that gave a metric, or that declare it where nobody gave it yet."""
+        gave = {result.row.evaluator for result in self.results if name in result.metrics}
+        return [e for e in self.evaluators if e in gave] or [e for e in self.evaluators if self.metric(e, name)]
+
+    def known(self, name: str) -> bool:
+        """Whether a metric was given or is declared."""
+        return name in self.metrics or any(name in self.declarations(evaluator) for evaluator in self.evaluators)
+
+    @cached_property
+    def main_metric(self) -> str:
+        """mAP, or where no evaluator of the table gives it, the first metric that there is."""
+        return "mAP" if self.known("mAP") or not self.metrics else self.metrics[0]
+
+    def rule_words(self, protocol: str) -> tuple[str, ...]:
+        """The words of a protocol that are rules of its evaluator."""
+        return tuple(word for word in protocol.split(", ") if word in self.rules or word.startswith(RULE))
 
     def cell(self, method: str, task: str, evaluator: str) -> list[Result]:
         """The results of all seeds of one cell."""
@@ -107,16 +148,34 @@ class Leaderboard:
 
 def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     """Read the results of a plan from the store; with `score` also the mean of rank 1 and mAP."""
+    choices = plan.benchmark.evaluate
+    evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
+    declared = {label: choice.component.declared for label, choice in evaluators.items()}
+    rules = {word for choice in choices for word in choice.component.provided(choice.params)}
     behind = _Behind(plan, store)
-    results = tuple(_result(row, plan, store, behind) for row in plan.rows)
+    results = tuple(_within_range(_result(row, plan, store, behind), declared) for row in plan.rows)
     if score:
         results = tuple(_scored(result) for result in results)
-    return Leaderboard(plan.benchmark.title, results, tuple(summarise(results)))
+    rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
+    summary = tuple(summarise(results, declared))
+    return Leaderboard(plan.benchmark.title, results, summary, declared, frozenset(rules), reader(store))
+
+
+def _within_range(result: Result, declared: Declared) -> Result:
+    """A value that its metric cannot have is no result: the range may have been declared after it was computed."""
+    metrics = declared.get(result.row.evaluator, {})
+    faults = (metrics[name].fault(value) for name, value in result.metrics.items() if name in metrics)
+    for fault in filter(None, faults):
+        return replace(result, status="failed", metrics={}, error=f"{result.row.evaluator} gave {fault}")
+    return result
 
 
 def _scored(result: Result) -> Result:
+    """With the score, unless the evaluator gives one of its own."""
     parts = [result.metrics[name] for name in ("cmc1", "mAP") if name in result.metrics]
-    return replace(result, metrics={**result.metrics, SCORE: sum(parts) / 2}) if len(parts) == 2 else result
+    if len(parts) < 2 or SCORE in result.metrics:
+        return result
+    return replace(result, metrics={**result.metrics, SCORE: sum(parts) / 2})
 
 
 class _Behind:
@@ -125,6 +184,12 @@ class _Behind:
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
         self.told: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+        self.own: dict[str, tuple[str, ...]] = {}
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """The protocol words of one stage alone."""
+        self.of(key)
+        return self.own[key]
 
     def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
         """Protocol words and notes of a stage and of all that it was made from, without repetition."""
@@ -135,9 +200,11 @@ class _Behind:
                 earlier = self.of(parent)
                 words |= earlier[0]
                 notes |= earlier[1]
+            self.own[key] = ()
             with suppress(KeyError, DamagedArtifact):
                 artifact = self.store.manifest(key)
-                words |= dict.fromkeys(map(str, artifact.manifest.get("protocol", ())))
+                self.own[key] = tuple(map(str, artifact.manifest.get("protocol", ())))
+                words |= dict.fromkeys(self.own[key])
                 notes |= dict.fromkeys(f"{self.plan.stages[key].label}: {text}" for text in artifact.notes)
             self.told[key] = words, notes
         return self.told[key]
@@ -183,7 +250,7 @@ def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:
     return Result(row, "missing", error="not run yet")
 
 
-def summarise(results: Sequence[Result]) -> list[Summary]:
+def summarise(results: Sequence[Result], declared: Declared | None = None) -> list[Summary]:
     """Mean, standard deviation and 95 % interval over seeds, for each cell and metric that has a number."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
@@ -193,62 +260,31 @@ def summarise(results: Sequence[Result]) -> list[Summary]:
     summaries = []
     for (method, task, evaluator), members in cells.items():
         for metric in dict.fromkeys(name for member in members for name in member.metrics):
-            by_seed: dict[int, list[float]] = {}
-            for member in members:
-                if metric in member.metrics:
-                    by_seed.setdefault(member.row.seed, []).append(member.metrics[metric])
-            values = [math.fsum(numbers) / len(numbers) for numbers in by_seed.values()]
+            values = list(by_seed(members, metric).values())
             pretrainings = len({m.row.pretrain_seed for m in members if m.row.pretrain_seed is not None})
-            mean, sd, ci95 = mean_interval(values)
+            known = (declared or {}).get(evaluator, {}).get(metric)
+            mean, sd, ci95 = mean_interval(values, known.ends if known else UNBOUNDED)
             summaries.append(Summary(method, task, evaluator, metric, len(values), pretrainings, mean, sd, ci95))
     return summaries
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float | None, tuple[float, float] | None]:
-    """Mean, sample standard deviation and the 95 % Student-t interval of the mean."""
-    interval = over_seeds(values)
+def by_seed(results: Sequence[Result], metric: str) -> dict[int, float]:
+    """A metric by seed in ascending order, the mean over pre-trainings: they are no further seeds."""
+    values: dict[int, list[float]] = {}
+    for result in results:
+        if metric in result.metrics:
+            values.setdefault(result.row.seed, []).append(result.metrics[metric])
+    return {seed: math.fsum(numbers) / len(numbers) for seed, numbers in sorted(values.items())}
+
+
+def mean_interval(
+    values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED
+) -> tuple[float, float | None, tuple[float, float] | None]:
+    """Mean, sample standard deviation and the 95 % Student-t interval of the mean, cut at `bounds`."""
+    interval = over_seeds(values, bounds=bounds)
     if interval.n < 2:
         return interval.value, None, None
     return interval.value, statistics.stdev(values), (interval.low, interval.high)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a method stands in one column.
-
-    `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
-    the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
-    (transductive, truth), or is empty.
-    """
-
-    rank: int
-    tied: int
-    beats: int
-    rivals: int
-    kind: tuple[str, ...] = ()
-
-
-def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
-    """The methods that no other is better than beyond noise, in one column: the best, and those tied with it.
-
-    Paired over seeds. Rows that saw the test images, or the truth, are compared only with their like.
-    """
-    found: set[str] = set()
-    for rows in _comparable(board, task, evaluator, metric).values():
-        tied = tied_with_best(list(rows.values()))
-        found |= {method for method, leads in zip(rows, tied, strict=True) if leads}
-    return found
-
-
-def places(board: Leaderboard, task: str, evaluator: str, metric: str) -> dict[str, Place]:
-    """The place of every method that has a number in one column; two are compared as in `leaders`."""
-    found: dict[str, Place] = {}
-    for kind, rows in _comparable(board, task, evaluator, metric).items():
-        beaten = _beaten(list(rows.values()))
-        ranks = (1 + beaten.sum(0)).tolist()
-        for method, rank, beats in zip(rows, ranks, beaten.sum(1).tolist(), strict=True):
-            found[method] = Place(rank, ranks.count(rank), beats, len(rows), kind)
-    return found
 
 
 def _beaten(rows: list[list[float]]) -> np.ndarray:
@@ -277,22 +313,3 @@ def _quantile(freedom: int) -> float:
     from scipy.stats import t
 
     return float(t.ppf(0.975, freedom))
-
-
-def _comparable(
-    board: Leaderboard, task: str, evaluator: str, metric: str
-) -> dict[tuple[str, ...], dict[str, list[float]]]:
-    """The values of all methods in one column, apart by the words of `NOT_COMPARABLE` in their protocol."""
-    groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for method in board.methods:
-        results = board.cell(method, task, evaluator)
-        values = [result.metrics[metric] for result in results if metric in result.metrics]
-        if values:
-            groups.setdefault(apart(results[0].row.protocol), {})[method] = values
-    return groups
-
-
-def apart(protocol: str) -> tuple[str, ...]:
-    """The words of a protocol that keep it from being ranked with those that have them not."""
-    words = protocol.split(", ")
-    return tuple(word for word in NOT_COMPARABLE if word in words)

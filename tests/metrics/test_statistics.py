@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reidbench.metrics import (
     MetricError,
+    beyond_noise,
     bootstrap,
     over_seeds,
     paired_bootstrap,
@@ -40,6 +41,34 @@ def test_t_interval_against_scipy(values: list[float], level: float) -> None:
     if expected is not None:
         interval = expected.confidence_interval(level)
         assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
+
+
+def test_an_interval_is_cut_at_the_bounds() -> None:
+    found = over_seeds([0.0, 10.0], bounds=(0.0, 7.0))  # t(.975, 1) = 12.7: -58.5 to 68.5
+    assert (found.value, found.low, found.high) == (5.0, 0.0, 7.0)
+    assert np.isnan(over_seeds([0.4], bounds=(0.0, 1.0)).low)
+
+
+def test_cut_intervals_cover_the_truth_as_often() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.beta(8, 1, (400, 3))  # their mean is 8 / 9
+    covered = [(8 / 9 in over_seeds(row), 8 / 9 in over_seeds(row, bounds=(0.0, 1.0))) for row in samples]
+    assert all(free == cut for free, cut in covered)
+
+
+def test_beyond_noise_is_the_paired_bootstrap_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.random(300)
+    rows = np.stack([hard + gain + 0.1 * rng.normal(size=300) for gain in (0.0, 0.01, 0.05)])
+    rows[:, 5] = np.nan
+    found = beyond_noise(rows)
+    for i, j in np.ndindex(3, 3):
+        assert found[i, j] == (paired_bootstrap(rows[i], rows[j]).low > 0), (i, j)
+    assert found[2, 0]
+    assert not found[1, 0]
+    assert not beyond_noise([hard, hard]).any()  # no rounding makes one of two equals better
+    assert not beyond_noise([[0.9], [0.1]]).any()  # one query is no sample
+    assert beyond_noise([[0.9, 0.8], [0.1, 0.2]]).tolist() == [[False, True], [False, False]]
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -167,6 +196,8 @@ def test_as_dict() -> None:
         (lambda: paired_seeds([1, 2], [1]), "same seeds, not 2 and 1"),
         (lambda: paired_bootstrap([1, 2], [1]), "same seeds and queries"),
         (lambda: paired_bootstrap([1, np.nan], [1, 2]), "same valid queries"),
+        (lambda: beyond_noise([[1, np.nan], [1, 2]]), "same valid queries"),
+        (lambda: beyond_noise([[np.nan], [np.nan]]), "no valid query"),
     ],
 )
 def test_errors(call: Any, message: str) -> None:

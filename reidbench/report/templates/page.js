@@ -108,20 +108,22 @@ function coloured(trace) {
 }
 
 function drawCharts() {
+  if (!byId("charts")) return;
   const found = figures[`${byId("chart-task").value}-${byId("chart-evaluator").value}`] ?? {};
   for (const id of ["cmc", "cost"]) {
     const figure = found[id];
+    byId(id).closest("figure").hidden = !figure;
     if (figure) {
       const buttons = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
       const options = { responsive: true, displaylogo: false, modeBarButtons: buttons };
       Plotly.react(byId(id), figure.data.map(coloured), layoutOf(figure), options);
     } else {
       Plotly.purge(byId(id));
-      byId(id).textContent = "no numbers yet";
     }
   }
+  byId("no-chart").hidden = Boolean(found.cmc || found.cost);
 }
-for (const id of ["chart-task", "chart-evaluator"]) byId(id).addEventListener("change", drawCharts);
+for (const id of ["chart-task", "chart-evaluator"]) byId(id)?.addEventListener("change", drawCharts);
 dark.addEventListener("change", drawCharts);
 
 // ---------------------------------------------------------------- pictures, only of the lists that are opened

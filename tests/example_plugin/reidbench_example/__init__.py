@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from reidbench import Component, Params, hookimpl
+from reidbench import Component, Metric, Params, hookimpl
 
 CHECK = {"example-people": "reidbench_example.people:example"}  # how `reidbench check` gets a root to read
 
@@ -58,4 +58,5 @@ def reidbench_evaluators() -> Iterator[Component]:
         PrecisionParams,
         summary="share of the query's person among its k nearest gallery images",
         provides=frozenset({"cosine"}),  # words for the protocol column
+        metrics=(Metric("precision", better="higher", unit="%", range=(0, 1)),),
     )

@@ -1,0 +1,128 @@
+"""Who leads, and the rank of every method in a column: what noise cannot explain, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..metrics.statistics import welch
+from .queries import better_by_queries, per_query
+from .results import Leaderboard, _beaten, by_seed
+
+NOT_COMPARABLE = ("transductive", "truth")  # protocols that are never ranked with others
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a method stands in one column.
+
+    `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
+    the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
+    (transductive, truth, another rule of the evaluator), or is empty.
+    """
+
+    rank: int
+    tied: int
+    beats: int
+    rivals: int
+    kind: tuple[str, ...] = ()
+
+
+def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
+    """The best method of one column, and those that it is not better than beyond noise: none by an undeclared metric.
+
+    Paired over seeds; where one of two has only two seeds, over queries. A method of one seed, or of two without
+    results of the queries, is never among them. Rows that saw the test images, or the truth, or that were scored by
+    another rule, are compared only with their like.
+    """
+    found: set[str] = set()
+    for column in _columns(board, task, evaluator, metric):
+        beaten = column.beaten[int(np.argmax(column.means))]
+        found |= {method for method, worse in zip(column.methods, beaten, strict=True) if not worse}
+    return found
+
+
+def places(board: Leaderboard, task: str, evaluator: str, metric: str) -> dict[str, Place]:
+    """The place of every method that can be ranked in one column; two are compared as in `leaders`."""
+    found: dict[str, Place] = {}
+    for column in _columns(board, task, evaluator, metric):
+        ranks = (1 + column.beaten.sum(0)).tolist()
+        for method, rank, beats in zip(column.methods, ranks, column.beaten.sum(1).tolist(), strict=True):
+            found[method] = Place(rank, ranks.count(rank), beats, len(ranks), column.kind)
+    return found
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Methods that are ranked together: their means, more being better, and [M, M] whether i is better than j."""
+
+    kind: tuple[str, ...]
+    methods: tuple[str, ...]
+    means: list[float]
+    beaten: np.ndarray
+
+
+def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list[_Column]:
+    """One column, apart by the words of protocols that keep rows from being ranked together."""
+    known = board.metric(evaluator, metric)
+    if known is None:
+        return []
+    sign = 1.0 if known.better == "higher" else -1.0
+    cells = {method: board.cell(method, task, evaluator) for method in board.methods}
+    seeds = {method: by_seed(results, metric) for method, results in cells.items()}
+    few = any(len(values) == 2 for values in seeds.values())
+    groups: dict[tuple[str, ...], dict[str, _Entry]] = {}
+    for method, values in seeds.items():
+        queries = per_query(cells[method], metric, board.queries) if few and len(values) > 1 else None
+        if len(values) > 2 or queries is not None:
+            entry = _Entry(
+                tuple(values), [sign * v for v in values.values()], None if queries is None else sign * queries
+            )
+            protocol = next(result.row.protocol for result in cells[method] if metric in result.metrics)
+            groups.setdefault(_kind(board, protocol), {})[method] = entry
+    shared = set.intersection(*map(set, groups)) if groups else set()
+    shared -= set(NOT_COMPARABLE)
+    return [
+        _Column(
+            tuple(word for word in kind if word not in shared),
+            tuple(rows),
+            [sum(entry.values) / len(entry.values) for entry in rows.values()],
+            _better(list(rows.values())),
+        )
+        for kind, rows in groups.items()
+    ]
+
+
+def _kind(board: Leaderboard, protocol: str) -> tuple[str, ...]:
+    return (*apart(protocol), *sorted(board.rule_words(protocol)))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A method's values by seed, and the mean over them of each query where it is known; more is better."""
+
+    seeds: tuple[int, ...]
+    values: list[float]
+    queries: np.ndarray | None
+
+
+def _better(rows: list[_Entry]) -> np.ndarray:
+    """[M, M] bool: whether row i is better than row j beyond noise."""
+    found = _beaten([row.values for row in rows])
+    counts = np.array([len(row.seeds) for row in rows])
+    if len({row.seeds for row in rows}) > len(set(counts.tolist())):  # equally many seeds and others: nothing to pair
+        for i, j in itertools.permutations(range(len(rows)), 2):
+            if counts[i] == counts[j] and rows[i].seeds != rows[j].seeds:
+                found[i, j] = welch(rows[i].values, rows[j].values).low > 0
+    if (counts == 2).any():
+        by_queries, told = better_by_queries([row.queries for row in rows])
+        found = np.where(told & (np.minimum.outer(counts, counts) == 2), by_queries, found)
+    return found
+
+
+def apart(protocol: str) -> tuple[str, ...]:
+    """The words of a protocol that keep it from being ranked with those that have them not."""
+    words = protocol.split(", ")
+    return tuple(word for word in NOT_COMPARABLE if word in words)

@@ -1,0 +1,188 @@
+"""Who leads over one seed (nobody), over two (told apart by queries) and when rows follow different rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reidbench import report
+from reidbench.components import Metric
+from reidbench.plan import Row
+from reidbench.report import Leaderboard, Place, Result, leaders, places
+from reidbench.report.queries import per_query
+from reidbench.report.results import Declared, summarise
+
+PROTOCOL = "source labels, AP step"
+QUERIES = 40
+
+
+def rows_of(
+    method: str, values: list[float], name: str = "mAP", protocol: str = PROTOCOL, first: int = 0
+) -> list[Result]:
+    return [
+        Result(Row(method, "t", "cosine", seed, None, f"{method} {seed}", protocol=protocol), "ok", {name: value})
+        for seed, value in enumerate(values, first)
+    ]
+
+
+def board(*results: Result, kept: dict[str, dict[str, np.ndarray]] | None = None, declared: Declared | None = None):
+    return Leaderboard(
+        "Title",
+        results,
+        tuple(summarise(results, declared)),
+        declared,
+        queries=lambda key: (kept or {}).get(key, {}),
+    )
+
+
+def queries_of(results: list[Result], spread: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """For each result, average precisions around its mAP, and a query without a true match."""
+    kept = {}
+    for result in results:
+        ap = np.append(result.metrics["mAP"] + spread - spread.mean(), np.nan)
+        kept[result.row.key or ""] = {"ap": ap, "valid": ~np.isnan(ap)}
+    return kept
+
+
+HARD = np.linspace(-0.3, 0.3, QUERIES)  # queries differ more than methods, in the same way for all
+NOISE = 0.2 * np.random.default_rng(0).normal(size=QUERIES)
+
+
+def test_nobody_leads_over_one_seed() -> None:
+    results = [*rows_of("a", [0.9]), *rows_of("b", [0.1])]
+    kept = queries_of(results, HARD)
+    found = board(*results, kept=kept)
+    assert leaders(found, "t", "cosine", "mAP") == set()
+    assert places(found, "t", "cosine", "mAP") == {}
+    text = report.write(found, "md")
+    assert "**" not in text
+    assert "Nothing is bold: one seed does not separate methods." in text
+    assert r"\textbf" not in report.write(found, "latex")
+
+
+def test_pretrainings_of_one_seed_are_one_seed() -> None:
+    results = [
+        Result(Row(method, "t", "cosine", 0, pretrain, f"{method} {pretrain}", protocol=PROTOCOL), "ok", {"mAP": value})
+        for method, value in (("a", 0.9), ("b", 0.1))
+        for pretrain in range(3)
+    ]
+    assert leaders(board(*results), "t", "cosine", "mAP") == set()
+
+
+def test_a_row_of_one_seed_is_not_ranked_beside_others() -> None:
+    found = board(*rows_of("a", [0.5, 0.52, 0.51]), *rows_of("lone", [0.9]))
+    assert leaders(found, "t", "cosine", "mAP") == {"a"}
+    assert places(found, "t", "cosine", "mAP") == {"a": Place(1, 1, 0, 1)}
+    assert "Rows of one seed are neither ranked nor bold" in report.write(found, "md")
+
+
+def test_two_seeds_are_told_apart_by_their_queries() -> None:
+    best, close, behind = rows_of("best", [0.60, 0.62]), rows_of("close", [0.58, 0.61]), rows_of("behind", [0.50, 0.53])
+    kept = queries_of([*best, *behind], HARD) | queries_of(close, HARD + NOISE)
+    found = board(*best, *close, *behind, kept=kept)
+    # `behind` is .095 worse in every query; `close` is .015 +- .06 (2 x .2 / sqrt(40)) worse.
+    assert leaders(found, "t", "cosine", "mAP") == {"best", "close"}
+    assert places(found, "t", "cosine", "mAP")["behind"].rank == 3
+    text = report.write(found, "md")
+    assert "Two seeds separate little" in text
+    assert "| **61.0** ±" in text
+    assert "| 51.5 ±" in text
+
+
+def test_two_seeds_without_queries_have_no_leader() -> None:
+    results = [*rows_of("a", [0.90, 0.91]), *rows_of("b", [0.10, 0.11])]
+    assert leaders(board(*results), "t", "cosine", "mAP") == set()
+    other = {key: {**arrays, "ap": arrays["ap"] / 2} for key, arrays in queries_of(results, HARD).items()}
+    assert leaders(board(*results, kept=other), "t", "cosine", "mAP") == set()  # they do not give the mAP
+    assert "**" not in report.write(board(*results), "md")
+
+
+def test_two_against_three_seeds_by_queries() -> None:
+    three, two = rows_of("three", [0.60, 0.62, 0.61]), rows_of("two", [0.50, 0.53])
+    found = board(*three, *two, kept=queries_of([*three, *two], HARD))
+    assert places(found, "t", "cosine", "mAP") == {"three": Place(1, 1, 1, 2), "two": Place(2, 1, 0, 2)}
+
+
+def test_equally_many_but_other_seeds_are_not_paired() -> None:
+    """Paired by place they differ by .1 in every seed; as two samples they overlap: welch, sd .1, n 3."""
+    found = board(*rows_of("a", [0.4, 0.5, 0.6]), *rows_of("b", [0.3, 0.4, 0.5], first=1))
+    assert leaders(found, "t", "cosine", "mAP") == {"a", "b"}
+    same = board(*rows_of("a", [0.4, 0.5, 0.6]), *rows_of("b", [0.3, 0.4, 0.5]))
+    assert leaders(same, "t", "cosine", "mAP") == {"a"}
+
+
+def test_lower_is_better_and_undeclared_is_nothing() -> None:
+    results = [*rows_of("a", [9.0, 9.1, 9.2], "rank"), *rows_of("b", [2.0, 2.1, 2.2], "rank")]
+    lower = {"cosine": {"rank": Metric("rank", better="lower")}}
+    assert leaders(board(*results, declared=lower), "t", "cosine", "rank") == {"b"}
+    assert places(board(*results, declared=lower), "t", "cosine", "rank")["a"].rank == 2
+    assert leaders(board(*results, declared={}), "t", "cosine", "rank") == set()
+    assert leaders(board(*results), "t", "cosine", "rank") == set()
+
+
+def test_rows_by_different_rules_are_apart_and_a_sentence_says_so() -> None:
+    old = rows_of("old", [0.9, 0.91, 0.92], protocol="source labels, AP trapezoid")
+    found = board(*rows_of("new", [0.5, 0.51, 0.52]), *old)
+    assert leaders(found, "t", "cosine", "mAP") == {"new", "old"}
+    assert places(found, "t", "cosine", "mAP")["old"] == Place(1, 1, 0, 1, ("AP trapezoid",))
+    text = report.write(found, "md", against=["new"])
+    assert "Rows of t by cosine follow different rules" in text
+    assert "AP step (new); AP trapezoid (old)" in text
+    assert "+40.0 [+40.0, +40.0] 3/3 (AP step, AP trapezoid)" in text
+    assert "such a difference is not the method's alone" in text
+    assert "different rules" in report.write(found, "latex")
+    assert "different rules" not in report.write(board(*rows_of("new", [0.5, 0.51])), "md")
+
+
+def test_evaluators_of_different_rules_are_named() -> None:
+    results = [
+        Result(Row("m", "t", name, seed, None, f"{name} {seed}", protocol=f"no labels, {rule}"), "ok", {"mAP": 0.5})
+        for name, rule in (("cosine", "AP step"), ("matlab", "AP trapezoid"))
+        for seed in range(3)
+    ]
+    assert "cosine: AP step; matlab: AP trapezoid" in report.write(board(*results), "md")
+    alike = [r for r in results if r.row.evaluator == "cosine"]
+    assert "Evaluators follow" not in report.write(board(*alike), "md")
+
+
+# ---------------------------------------------------------------------- results of each query
+HITS = {"first_hit": np.array([1, 3, 0, 7, 2]), "valid": np.array([True, True, False, True, True])}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "arrays", "expected"),
+    [
+        ("cmc1", 1 / 4, HITS, [1, 0, np.nan, 0, 0]),
+        ("cmc5", 3 / 4, HITS, [1, 1, np.nan, 0, 1]),
+        ("cmc1", 1 / 5, HITS, [1, 0, 0, 0, 0]),
+        ("cmc1", 1 / 2, HITS, None),  # counted in another way, as over drawn galleries
+        ("mAP", 0.4, {"ap": np.array([0.5, np.nan, 0.3])}, [0.5, np.nan, 0.3]),
+        ("mAP", 0.8 / 3, {"ap": np.array([0.5, np.nan, 0.3])}, [0.5, 0, 0.3]),  # invalid queries count 0
+        ("mINP", 0.4, {"inp": np.array([0.5, 0.3])}, [0.5, 0.3]),
+        ("gain", 2.0, {"gain": np.array([1, 3])}, [1, 3]),
+        ("gain", 2.0, {"gain": np.array(["1", "3"])}, None),
+        ("gain", 2.0, {"gain": np.array([[1, 3]])}, None),
+        ("gain", 2.5, {"gain": np.array([1, 3])}, None),
+        ("gain", 2.0, {}, None),
+        ("score", 0.5, {**HITS, "ap": np.array([1, 1, np.nan, 0.5, 0.5])}, [1, 0.5, np.nan, 0.25, 0.25]),
+    ],
+)
+def test_queries_count_only_where_they_give_the_metric(
+    name: str, value: float, arrays: dict[str, np.ndarray], expected: list[float] | None
+) -> None:
+    found = per_query(rows_of("m", [value], name), name, lambda key: arrays)
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert np.array_equal(found, expected, equal_nan=True)
+
+
+def test_queries_are_averaged_over_seeds_and_other_queries_are_not_mixed() -> None:
+    results = rows_of("m", [0.4, 0.6])
+    kept = {"m 0": {"ap": np.array([0.3, 0.5])}, "m 1": {"ap": np.array([0.7, 0.5])}}
+    found = per_query(results, "mAP", kept.__getitem__)
+    assert found is not None
+    assert found.tolist() == pytest.approx([0.5, 0.5])
+    kept["m 1"] = {"ap": np.array([0.6, np.nan])}
+    assert per_query(results, "mAP", kept.__getitem__) is None
