@@ -298,8 +298,8 @@ class Selection:
 class Metrics:
     """An evaluator's answer: numbers by name, as its component declares them, and arrays with one entry per query.
 
-    A metric whose values of each query stand in `per_query` under its own name, and whose mean they are, can be
-    compared query by query: that decides ties of rows over two seeds.
+    A metric that is the mean of an array of its own name in `per_query` can be compared query by query: that decides
+    ties of rows over two seeds.
     """
 
     values: Mapping[str, float]

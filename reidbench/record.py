@@ -19,7 +19,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.before = 0.0  # up to the last time that it was stopped or started
-        self.since: float | None = None  # by the monotonic clock; None while it stands
+        self.since: float | None = None  # by the monotonic clock; None while it is stopped
 
     @property
     def seconds(self) -> float:
