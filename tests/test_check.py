@@ -64,6 +64,10 @@ def reidbench_evaluators():
 def reidbench_datasets():
     yield Component("strange-pids", "broken.code:strange_pids", summary="x")
     yield Component("rootless", "broken.code:strange_pids", summary="x", requires={{"root"}})
+    yield Component("no-truth", "broken.code:people", summary="x", provides={{"truth"}})
+    yield Component("quiet", "broken.code:knowing", summary="x", lacks={{"test", "cameras"}})
+    yield Component("wrong-lack", "broken.code:people", summary="x", lacks={{"train"}})
+    yield Component("people", "broken.code:people", summary="x")
 
 
 CHECK = {{"wrong-example": {{"epochs": 0}}}}
@@ -156,6 +160,15 @@ def strange_pids(params, root, cache):
     cache.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 16)).save(cache / "a.png")
     return Dataset("x", cache, Split(cache, [Sample("a.png", -5, 0)]))
+
+def people(params, root, cache):
+    from PIL import Image
+    cache.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 16)).save(cache / "a.png")
+    return Dataset("x", cache, Split(cache, [Sample("a.png", 5, 0)]))
+
+
+def knowing(params, root, cache): return people(params, root, cache).with_truth(object())
 '''
 # component -> (status, what its line says)
 BROKEN = {
@@ -182,6 +195,10 @@ BROKEN = {
     "too-few": ("failed", "shapes: per_query ap must have one entry for each of 8 queries"),
     "strange-pids": ("failed", "shapes: a pid below -1 in train"),
     "rootless": ("skipped", "needs a root"),
+    "no-truth": ("failed", "offers: it provides 'truth', and its Dataset.truth is None"),
+    "quiet": ("failed", "offers: its Dataset.truth is given to nobody; declare provides={'truth'}"),
+    "wrong-lack": ("failed", "offers: it says that it lacks train, and has them"),
+    "people": ("ok", "this one has no cameras, test; where none of them has, declare lacks"),
 }
 TRAINED = list(BROKEN)[:15]
 
@@ -243,7 +260,9 @@ def test_torch_in_a_declaration_is_told(tmp_path: Path) -> None:
 
 def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> None:
     package = write(tmp_path, HEAD.format(names=["sound"]))
-    (package / "README.md").write_text("# broken: `sound`, mute, needy, wrong-example, twice, rolling, rootless\n")
+    (package / "README.md").write_text(
+        "# broken: `sound`, mute, needy, wrong-example, twice, rolling, rootless, no-truth, quiet, wrong-lack, people\n"
+    )
     assert "does not name strange-pids, too-few" in check_plugin(package, only="needy").lines[0].text
     (package / "README.md").unlink()
     assert "no README.md" in check_plugin(package, only="needy").lines[0].text

@@ -12,7 +12,7 @@ from ..plugins import Registry
 from ..stages import _seed_torch
 from . import kinds
 from .examples import Example, uses
-from .promises import keep_promises
+from .promises import keep_offer, keep_promises
 from .report import need
 from .trial import Interrupted, Trial, disturb, first_difference
 from .watch import changed, empty_working_folder, listing, settings, written_files
@@ -131,6 +131,7 @@ class Attempt:
             need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
             need(not strays, f"files: it wrote {', '.join(strays[:3])}, outside of its cache")
             found.append(kinds.dataset(data))
+        self.notes += keep_offer(self.component, params, root, data)
         need(found[0] == found[1], "determinism: opened twice it gives two sets")
         if root:
             need(listing(root) == files, "files: it changed files under its root")

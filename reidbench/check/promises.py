@@ -1,8 +1,15 @@
-"""Whether a component's `requires` is true: it is tried for one epoch on a task that lacks what it does not require."""
+"""Whether a declaration is true.
+
+A method is tried for one epoch on a task that lacks what it does not require; a data set is looked at.
+"""
 
 from __future__ import annotations
 
-from ..components import Component
+from pathlib import Path
+
+from ..components import Component, Params
+from ..data import UNKNOWN_CAMERA, Dataset
+from ..data.split import DISTRACTOR, JUNK
 from ..protocol import SOURCE_FREE
 from ..stages import describe
 from .report import need
@@ -62,3 +69,24 @@ def _failure(world: World, kind: str, component: Component, words: list[str]) ->
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, it fails
         return describe(error)
     return ""
+
+
+def keep_offer(component: Component, params: Params, root: Path | None, data: Dataset) -> list[str]:
+    """Remarks on what a data set lacks and does not say so. Raises Broken where it says what is not so."""
+    says, knows = "truth" in component.provided(params), data.truth is not None
+    need(says or not knows, "offers: its Dataset.truth is given to nobody; declare provides={'truth'}")
+    need(knows or not says, "offers: it provides 'truth', and its Dataset.truth is None")
+    parts = data.parts()
+    persons = {int(pid) for split in parts.values() for pid in split.pids} - {JUNK, DISTRACTOR}
+    cameras = {int(camid) for split in parts.values() for camid in split.camids} - {UNKNOWN_CAMERA}
+    there = {
+        "cameras": len(cameras) > 1,
+        "labels": bool(persons),
+        "train": len(data.train) > 0,
+        "test": "query" in parts,
+    }
+    lacks = component.lacked(params, root)
+    wrong = [word for word in sorted(lacks) if there[word]]
+    need(not wrong, f"offers: it says that it lacks {', '.join(wrong)}, and has them")
+    unsaid = [word for word in there if not there[word] and word not in lacks]
+    return [f"this one has no {', '.join(unsaid)}; where none of them has, declare lacks"] if unsaid else []
