@@ -17,6 +17,7 @@ from ..data.split import JUNK
 from ..errors import DataError
 
 Ints = NDArray[np.int64]
+LAST = 0x10FFFF  # of Unicode; numpy takes any 32 bits of a file for a character
 _EXACT_FLOAT = 2.0**53
 _LARGEST = 2**63
 _DECIMAL = re.compile(r"[+-]?[0-9]*[.,][0-9]+|[+-]?[0-9]+[.,]", re.ASCII)
@@ -65,7 +66,10 @@ def array_of(path: Path, name: str, given: Any) -> NDArray[Any]:
             value = np.char.decode(value, "utf-8")
         except UnicodeDecodeError:
             raise DataError(f"{shown(path)}: {shown(name)} has texts that are not UTF-8") from None
-    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+    value = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+    if value.dtype.kind == "U" and value.nbytes and np.ascontiguousarray(value).ravel().view(np.uint32).max() > LAST:
+        raise DataError(f"{shown(path)}: {shown(name)} has texts with characters that do not exist")
+    return value
 
 
 def _one_dimension(path: Path, name: str, given: Any) -> NDArray[Any]:

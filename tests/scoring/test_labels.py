@@ -62,11 +62,12 @@ def test_digits_of_other_scripts_and_python_numbers_are_names() -> None:
         (np.array(["a", None], dtype=object), "must hold whole numbers or texts, not Python objects"),
         ([[1, 2], [3]], "is not one array"),
         (np.array([b"\xff"]), "texts that are not UTF-8"),
+        (np.array([0x110000, 65], np.uint32).view("<U1"), "texts with characters that do not exist"),
         (np.array([["a", "b"], ["c", "d"]]), r"must have one dimension, not shape \(2, 2\)"),
         (np.array([True]), "not bool"),
         (np.array("a"), r"must have one dimension, not shape \(\)"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_what_is_no_label(value: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
