@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +19,29 @@ if TYPE_CHECKING:
 
 # What a component may use beside its ordinary inputs; each word is shown in the protocol column.
 USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
+
+
+# By kind: what a component may require of its task, its data and the steps before it. All else that selectors,
+# pretrainers, fine-tuners and adapters require, the backbone provides.
+NEEDS: Mapping[str, frozenset[str]] = {
+    "dataset": frozenset({"root"}),
+    "selector": frozenset({"truth", "cameras"}),
+    "pretrainer": frozenset({"truth", "cameras"}),
+    "preparer": frozenset({"truth", "cameras"}),
+    "finetuner": frozenset({"cameras"}),
+    "adapter": frozenset({"source", "truth", "cameras", "start"}),
+}
+TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
+BACKBONE_WORDS = frozenset({"stages", "bn", "tokens"})  # of this package's networks; plugins may bring others
+TRAITS: Mapping[str, frozenset[str]] = {  # by kind: what a component may say of itself with `provides`
+    "dataset": frozenset({"truth"}),
+    "selector": frozenset(),
+    "pretrainer": frozenset({"pool-free", "data-parallel"}),
+    "preparer": frozenset(),
+    "finetuner": frozenset({"label-free", "data-parallel"}),
+    "adapter": frozenset({"source-free"}),
+}
+DATA_LACKS = frozenset({"cameras", "labels", "train", "test"})  # what a data set may be without
 
 
 class Params(BaseModel):
@@ -70,8 +93,61 @@ FolderParam = Annotated[Path, ContentHashed(folder=True)]
 
 
 @dataclass(frozen=True)
+class SameContent:
+    """Marks a parameter of a data set that changes neither its images nor its labels, such as how strictly to check.
+
+    All other parameters with a value of their own make another set: a published number for the plain set never stands
+    beside a row on it.
+    """
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number from a paper or its code, with the rule that it was computed under.
+
+    `metric` is the evaluator's name of it (mAP, mINP, cmc1, cmc5, ...) and `value` a fraction: 0.859, not 85.9. Only a
+    metric whose name begins with "distance" may be another number, and is printed as it is.
+    `task` is TARGET, or SOURCE->TARGET for a method that learns from a labelled source and is tested elsewhere, in the
+    names of the data sets' components: "market1501", "market1501->dukemtmc-reid". Parameters that make another set are
+    named with it, "msmt17-v1(train=trainval)", and several sources are joined by "+". TARGET alone is training with the
+    target's own labels for a fine-tuner, and without any labels for an adapter.
+    `row` is the paper's own name of the row, with network and image size: "BoT, ResNet-50, 256x128". `source` is the
+    table of the paper, or the code's README.
+    `ap` is the rule of average precision behind an mAP: "step", "trapezoid", or "unknown". `note` is what else a reader
+    must know, such as re-ranking: a warning wherever the number stands beside a measured one. `beside` is False for a
+    number that no row of this component can be compared with: a baseline of the same table, or a test with information
+    that is not offered here.
+
+    This is a measured result; the published counts of a data set are `reidbench.data.Published`.
+    """
+
+    metric: str
+    value: float
+    task: str
+    row: str
+    source: str
+    ap: Literal["step", "trapezoid", "unknown"] = "unknown"
+    note: str = ""
+    beside: bool = True
+
+    @classmethod
+    def line(
+        cls,
+        task: str,
+        row: str,
+        source: str,
+        ap: Literal["step", "trapezoid", "unknown"] = "unknown",
+        note: str = "",
+        beside: bool = True,
+        **values: float,
+    ) -> tuple[Published, ...]:
+        """The numbers of one line of a table: `line("market1501", "BoT", "README", "step", mAP=0.859, cmc1=0.945)`."""
+        return tuple(cls(metric, value, task, row, source, ap, note, beside) for metric, value in values.items())
+
+
+@dataclass(frozen=True)
 class Paper:
-    """Where a method comes from, and where this implementation differs from it."""
+    """Where a method comes from, where this implementation differs from it, and what was published for it."""
 
     title: str
     venue: str = ""
@@ -79,7 +155,7 @@ class Paper:
     code: str = ""
     code_licence: str = ""
     deviations: Sequence[str] = ()
-    published: Mapping[str, str] = field(default_factory=dict)
+    published: Sequence[Published] = ()
 
 
 @dataclass(frozen=True)
@@ -87,9 +163,16 @@ class Component:
     """One thing with a name in a matrix file.
 
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
-    `provides` and `requires` match a backbone with the methods that can take it; a data set that needs a `root`
-    says `requires={"root"}`. `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it.
+
+    `provides` says what a backbone offers ("stages", "tokens", "bn", or a word of the plugin's own), that a data set
+    knows the "truth", or a trait of a method. `requires` names what must be there: words of backbones, and what a
+    task may lack: a labelled "source" (adapters), the "truth" about the images or two or more "cameras" (of the data
+    that this kind of component learns from), and "start", an embedder from the step before (adapters). Where it is
+    missing, the cell is "not applicable" and nothing is run for it. A data set that needs a `root` says
+    `requires={"root"}`; `lacks` says what a data set is without: "cameras" (two or more), "labels", "train", "test".
+    Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for `lacks`
+    `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of `(params, root) -> str`,
+    which names the content without building it.
     """
 
     name: str
@@ -99,9 +182,10 @@ class Component:
     summary: str = ""
     paper: Paper | None = None
     provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    requires: frozenset[str] = frozenset()
+    requires: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     uses: frozenset[str] = frozenset()
     fingerprint: str = ""
+    lacks: Callable[[Any, Path | None], frozenset[str]] | frozenset[str] = frozenset()
 
     def load(self) -> Any:
         """The code behind `target`."""
@@ -110,6 +194,14 @@ class Component:
     def provided(self, params: Params) -> frozenset[str]:
         """What this component provides when it is used with `params`."""
         return self.provides(params) if callable(self.provides) else self.provides
+
+    def required(self, params: Params) -> frozenset[str]:
+        """What this component requires when it is used with `params`."""
+        return self.requires(params) if callable(self.requires) else frozenset(self.requires)
+
+    def lacked(self, params: Params, root: Path | None) -> frozenset[str]:
+        """What this data set is without when it is read with `params` from `root`."""
+        return self.lacks(params, root) if callable(self.lacks) else frozenset(self.lacks)
 
 
 def load_attribute(target: str) -> Any:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
-from .data import Split, walk_images
+from .data import Split, look_through, walk_images
 from .data.names import shown
 from .errors import ReidbenchError, StoreError
 from .inputs import Inputs
@@ -92,6 +92,11 @@ def pictures(given: Sequence[Path]) -> list[str]:
         else:
             raise ReidbenchError(f"{path}: no such file or folder")
     return found
+
+
+def left_out(given: Sequence[Path]) -> list[str]:
+    """Sentences about the files in the given folders that `pictures` passes over."""
+    return [note for path in given if path.is_dir() for note in look_through(path).notes(path.as_posix())]
 
 
 def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers: int = 0) -> tuple[int, int]:

@@ -32,7 +32,8 @@ from .components import (
     SelectContext,
     Selection,
 )
-from .data import HiddenSplit, Split
+from .data import Dataset, HiddenSplit, Split
+from .data.overlap import find_overlaps, image_numbers
 from .data.split import hidden_order
 from .devices import KINDS as DEVICE_KINDS
 from .devices import devices_for
@@ -41,6 +42,7 @@ from .inputs import KINDS, Emit, Inputs, StageError, images_place
 from .outputs import joined_features, save_arrays, selection_fault, write_selected
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
+from .trained import IMAGES, look_back
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
 from .worker import seed_torch
@@ -132,6 +134,7 @@ class _Run(Inputs):
         """Do the work in `folder`; returns the metrics of the manifest."""
         kind = self.stage["kind"]
         if kind not in TORCH_FREE:
+            self.check_cameras()
             seed_torch(self.stage["seed"])
         answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
         if self.record.lines:
@@ -139,6 +142,7 @@ class _Run(Inputs):
             (self.folder / "log.jsonl").write_text(lines)
         if self.record.clusters:
             answer |= self._judge_clusters()
+        self.record.conclude()
         if self.record.notes:
             manifest["notes"] = self.record.notes
         return answer
@@ -147,7 +151,7 @@ class _Run(Inputs):
         dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
         manifest |= images_place(dataset, self.stage["root"])
         manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
-        for note in dataset.notes:
+        for note in (*dataset.notes, *self._number_images(dataset)):
             self.record.note(note)
         parts = dataset.parts()
         for part, split in parts.items():
@@ -160,6 +164,16 @@ class _Run(Inputs):
         counts = {part: (len(split), split.num_pids, split.num_cameras) for part, split in parts.items()}
         words = ("images", "identities", "cameras")
         return {f"{part}_{word}": n for part, row in counts.items() for word, n in zip(words, row, strict=True)}
+
+    def _number_images(self, dataset: Dataset) -> tuple[str, ...]:
+        """Publish a number for each picture's content; what to note about pictures that come more than once."""
+        numbers = image_numbers(dataset, Path(self.spec["cache"]))
+        if numbers:
+            save_arrays(self.folder / IMAGES, numbers)
+        elif dataset.truth is None:
+            return ("its pictures, in an lmdb, are not compared with the test images of other sets",)
+        found = find_overlaps(dataset, numbers)
+        return (*found.problems, *found.notes)
 
     def common(self) -> dict[str, Any]:
         """The arguments that all contexts share."""
@@ -268,11 +282,17 @@ class _Run(Inputs):
         (given,) = self.stage["data"]
         artifact, root = self.folder_of(given)
         embedder = self.start()
-        columns: dict[str, np.ndarray] = {}
+        parts: dict[str, Split] = {}
         for part in ("query", "gallery"):
             if not (artifact.path / f"{part}.json").is_file():
                 raise DataError(f"{given['data']} has no {part}: it can be a source or a pool, not a target")
-            split = Split.load(artifact.path / f"{part}.json", root)
+            parts[part] = Split.load(artifact.path / f"{part}.json", root)
+        seen = look_back(self, given, parts)
+        manifest["protocol"] = list(seen.words)
+        for note in seen.notes:
+            self.record.note(note)
+        columns = seen.columns
+        for part, split in parts.items():
             device = default_device()
             features = embed(
                 embedder, split, split.camids, device=device, workers=self.spec["workers"], progress=self.progress

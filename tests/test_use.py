@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -118,6 +119,16 @@ def test_endings_that_embed_cannot_write(place: Place, tmp_path: Path, name: str
     with pytest.raises(ReidbenchError, match=rf"{name}: {what}; features are written as \.npz and \.mat"):
         run("embed", "any key", place.data / "query", "-o", tmp_path / name, "--store", place.store.root)
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.new("RGB", (32, 96), (200, 30, 30)).save(folder / "a.GIF")
+    (folder / "b.heic").touch()
+    told = run("embed", place.key("bot"), folder, "-o", tmp_path / "x.npz", "--store", place.store.root)
+    assert f"note: {folder}: 1 files left out, pictures of a kind that is not read" in told
+    assert f"{tmp_path / 'x.npz'}: 1 pictures" in told
 
 
 def test_what_has_no_network_is_told(place: Place, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reidbench import Component, Paper, hookimpl
 
 from . import transformers
-from .papers import BDB, MGN, MOCO, RESNEXT, SENET
+from .papers import BDB, BOT, MGN, MOCO, RESNEXT, SENET
 from .params import (
     BdbParams,
     BotParams,
@@ -50,6 +50,7 @@ def reidbench_backbones() -> Iterator[Component]:
         "resnet-tiny",
         "reidbench_baseline.resnet:resnet_tiny",
         TinyParams,
+        version=2,
         summary="residual network of 0.26 million parameters for 64x32 on a CPU",
         provides=STAGES,
     )
@@ -102,22 +103,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         BotParams,
         summary="Bag of Tricks: BNNeck, label smoothing, batch-hard triplet, warm-up, random erasing",
         provides=PARALLEL,
-        paper=Paper(
-            title="Bag of Tricks and A Strong Baseline for Deep Person Re-identification",
-            venue="CVPR Workshops 2019",
-            url="https://arxiv.org/abs/1903.07071",
-            code="https://github.com/michuanhaohao/reid-strong-baseline",
-            code_licence="MIT",
-            deviations=(
-                "the ReLU after the stem's batch norm is kept; the official ResNet leaves it out",
-                "warm-up and milestones are fractions of the epochs, the paper's at 120 epochs",
-            ),
-            published={
-                "Market-1501 mAP/R1, ResNet-50 with centre loss": "85.9/94.5 (official README)",
-                "Market-1501 mAP/R1, ResNet-50 without": "85.7/94.1 (official README)",
-                "DukeMTMC-reID mAP/R1, ResNet-50 with centre loss": "76.4/86.4 (official README)",
-            },
-        ),
+        paper=BOT,
     )
     yield Component(
         "bdb",

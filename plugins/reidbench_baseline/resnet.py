@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.training import Backbone, Features
+from reidbench.training import Backbone, Features, StridedPointwise
 from reidbench.training.torchvision_compat import torchvision_models
 
 from .params import ResNetParams, TinyParams
@@ -26,7 +26,7 @@ class _Block(nn.Module):
         self.norm2 = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(StridedPointwise(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.norm1(self.conv1(x)))

@@ -11,6 +11,7 @@ from ..plugins import Registry
 from ..stages import _seed_torch
 from . import kinds
 from .examples import Example
+from .promises import keep_promises
 from .report import need
 from .trial import Interrupted, Trial, disturb, first_difference
 from .watch import changed, empty_working_folder, listing, settings, written_files
@@ -52,6 +53,7 @@ class Attempt:
         self._resumed(first, digests)
         if data:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
+        self.notes += keep_promises(self.world, self.kind, self.component)
         return digests
 
     def _trial(self) -> Trial:

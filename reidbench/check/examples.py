@@ -105,8 +105,10 @@ def lacking(component: Component, example: Example) -> str:
     if example.skip:
         return example.skip
     how = f"give it in the plugin's CHECK = {{{component.name!r}: ...}}"
-    if "root" in component.requires and example.root is None:
-        return f"needs a root; {how}"
     required = [name for name, info in component.params.model_fields.items() if info.is_required()]
     missing = [name for name in required if name not in example.params]
-    return f"needs {', '.join(missing)}; {how}" if missing else ""
+    if missing:
+        return f"needs {', '.join(missing)}; {how}"
+    given = _valid(component.params, example.params)  # else it is said when it is tried
+    rootless = example.root is None and given and "root" in component.required(component.params(**example.params))
+    return f"needs a root; {how}" if rootless else ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .differences import Paired, differences
-from .formats import write
+from .formats import NAMES, write
 from .options import FORMATS, Options, table
 from .results import METRICS, Leaderboard, Place, Result, Summary, collect, leaders, places
 
 __all__ = [
     "FORMATS",
     "METRICS",
+    "NAMES",
     "Leaderboard",
     "Options",
     "Paired",
