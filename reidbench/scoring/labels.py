@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,14 @@ _DECIMAL = re.compile(r"[+-]?[0-9]*[.,][0-9]+|[+-]?[0-9]+[.,]", re.ASCII)
 
 @dataclass(frozen=True)
 class Mapped:
-    """Labels as numbers, int64 [N] by the names they were given under; `texts` where they are names of persons."""
+    """Labels as numbers, int64 [N] by the names they were given under.
+
+    `texts` has the text of each number where labels are not numbers themselves, and is empty otherwise; `mixed` says
+    that some of these texts are whole numbers.
+    """
 
     values: Mapping[str, Ints]
-    texts: bool = False
+    texts: Mapping[int, str] = field(default_factory=dict)
     mixed: bool = False
 
 
@@ -52,7 +56,7 @@ def mapped(path: Path, given: Mapping[str, Any]) -> Mapped:
     junk = {text: JUNK for text, number in unique.items() if number == JUNK}
     order = {text: place for place, text in enumerate(sorted(unique), 1)} | junk
     numbers = {key: np.array([order[text] for text in column], np.int64) for key, column in columns.items()}
-    return Mapped(numbers, texts=True, mixed=len(whole) > len(junk))
+    return Mapped(numbers, {number: text for text, number in order.items()}, mixed=len(whole) > len(junk))
 
 
 def array_of(path: Path, name: str, given: Any) -> NDArray[Any]:
