@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,12 +31,20 @@ Use = Literal["features", "distances"]
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Labels as numbers by their keys in the file, and what Features says about them."""
+
+    values: Mapping[str, Ints]
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Features:
     """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
 
     Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
-    those of a matrix do: equal numbers are the same picture. `warnings` are sentences about what was left out, assumed
-    or looks wrong.
+    those of a matrix do: equal numbers are the same picture. Labels that are texts are numbered, and `pid_texts` and
+    `camid_texts` have the text of each number. `warnings` are sentences about what was left out, assumed or looks wrong.
     """
 
     path: Path
@@ -47,6 +56,8 @@ class Features:
     gallery_features: NDArray[Any] | None = None
     distances: NDArray[Any] | None = None
     distances_key: str = "distances"
+    pid_texts: Mapping[int, str] = field(default_factory=dict)
+    camid_texts: Mapping[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     query_images: Ints | None = None
     gallery_images: Ints | None = None
@@ -114,21 +125,22 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
     if missing := [role for role in wanted if role not in keys]:
         raise DataError(f"{shown(source.path)}: {_missing(keys, missing)}")
     texts = [role for role in (*PIDS, *CAMIDS) if role in keys]
-    pids, camids, warnings = _labels(
+    found = _labels(
         source.path,
         {keys.first(role): _value(source, keys, role) for role in texts if role in PIDS},
         {keys.first(role): _value(source, keys, role) for role in texts if role in CAMIDS},
         {keys.first("train_pids"): _value(source, keys, "train_pids")} if "train_pids" in keys else {},
     )
-    labels: dict[str, Any] = {role: {**pids, **camids}.get(keys.first(role)) for role in (*PIDS, *CAMIDS)}
-    matrices = {role: _matrix(source.path, keys.first(role), _value(source, keys, role)) for role in what}
+    labels: dict[str, Any] = {role: found.values.get(keys.first(role)) for role in (*PIDS, *CAMIDS)}
+    matrices: dict[str, Any] = {
+        role: _matrix(source.path, keys.first(role), _value(source, keys, role)) for role in what
+    }
     _check_shapes(source.path, keys, labels, matrices)
     for side in ("query", "gallery"):
         if labels[f"{side}_camids"] is None:
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
     images = _images(source, keys, labels)
-    distances_key = keys.first("distances")
-    return Features(source.path, **labels, **matrices, **images, distances_key=distances_key, warnings=warnings)
+    return Features(source.path, **labels, **matrices, **images, distances_key=keys.first("distances"), **found.about)
 
 
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
@@ -231,9 +243,7 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
         )
 
 
-def _labels(
-    path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any]
-) -> tuple[dict[str, Ints], dict[str, Ints], tuple[str, ...]]:
+def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any]) -> Labels:
     """pids and camids as numbers, by the same keys, and what is to be said about them."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
@@ -243,8 +253,9 @@ def _labels(
     ]
     query = persons.values[next(iter(pids))]
     trained = persons.values[next(iter(train))] if train else None
-    warnings += label_doubts(query, trained, named=persons.texts)
-    return {key: persons.values[key] for key in pids}, dict(cameras.values), tuple(warnings)
+    warnings += label_doubts(query, trained, named=bool(persons.texts))
+    values = {**persons.values, **cameras.values}
+    return Labels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
 
 
 # ------------------------------------------------------------------ one row an image
@@ -284,7 +295,8 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
         parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns["parts"])]
     else:
         count = array_of(path, keys.first("num_query"), _value(source, keys, "num_query"))
-        if count.size != 1 or count.dtype.kind not in "iuf" or not 0 < float(count.item()) < len(features):
+        whole = count.size == 1 and count.dtype.kind in "iuf" and float(count.item()).is_integer()
+        if not whole or not 0 < int(count.item()) < len(features):
             raise DataError(f"{shown(path)}: {shown(keys.first('num_query'))} must be a number of rows, but not all")
         parts = ["query" if row < int(count.item()) else "gallery" for row in range(len(features))]
     train = [pid for pid, part in zip(columns["pids"], parts, strict=True) if part == "train"]
@@ -298,13 +310,16 @@ def _of_rows(path: Path, rows: Rows) -> Features:
         if not len(found[part][0]):
             raise DataError(f"{shown(path)}: no image of the {part} in it")
     cameras = {f"{side}_camids": found[side][2] for side in sides}
-    pids, camids, warnings = _labels(
+    labels = _labels(
         path,
         {f"{side}_pids": found[side][1] for side in sides},
         {role: values for role, values in cameras.items() if values is not None},
         {"train_pids": np.asarray(rows.train_pids)} if len(rows.train_pids) else {},
     )
+    arrays: dict[str, Any] = {role: labels.values[role] for role in PIDS}
     for side in sides:
-        camids.setdefault(f"{side}_camids", np.full(len(found[side][0]), UNKNOWN_CAMERA))
-    features: dict[str, Any] = {f"{side}_features": rows.features[found[side][0]] for side in sides}
-    return Features(path, **{**pids, **camids, **features}, warnings=(*rows.warnings, *warnings))
+        unknown = np.full(len(found[side][0]), UNKNOWN_CAMERA)
+        arrays[f"{side}_camids"] = labels.values.get(f"{side}_camids", unknown)
+        arrays[f"{side}_features"] = rows.features[found[side][0]]
+    about = {**labels.about, "warnings": (*rows.warnings, *labels.about["warnings"])}
+    return Features(path, **arrays, **about)

@@ -1,4 +1,4 @@
-"""Score feature files: whoever brings features or distances gets numbers, with the rules they were computed under."""
+"""Score feature files: numbers for features or distances made elsewhere, with the rules they were computed under."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reidbench.data.names import shown
 from reidbench.errors import DataError, ReidbenchError
@@ -61,14 +64,27 @@ def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
         if features.distances is None:
             ranking.decided()
     except MetricError as error:
-        raise DataError(f"{shown(features.path)}: {error}") from error
-    warnings = features.warnings
+        meaning = "".join(f"; {text}" for text in _meaning(features, np.arange(1)))
+        raise DataError(f"{shown(features.path)}: {error}{meaning}") from error
+    warnings = (*features.warnings, *_meaning(features, np.flatnonzero(~ranking.valid)[:5]))
     if features.distances is not None:
         doubts = distance_doubts(
             features.distances, features.distances_key, features.labels, camera=rules.camera != "none"
         )
         warnings = (*warnings, *doubts)
     return Report(shown(features.path), ranking, features.query_pids, features.query_camids, how, warnings)
+
+
+def _meaning(features: Features, queries: NDArray[np.intp]) -> list[str]:
+    """What the pids and cameras of some queries are in the file, where these are texts."""
+    sides = (("pid", features.query_pids, features.pid_texts), ("camera", features.query_camids, features.camid_texts))
+    found = [
+        f"{what} {number} is {shown(texts[number])!r}"
+        for what, numbers, texts in sides
+        for number in dict.fromkeys(numbers[queries].tolist())
+        if number in texts
+    ]
+    return [f"labels that are texts are numbered here: {', '.join(found)}"] if found else []
 
 
 def _rank(features: Features, rules: Rules, how: Reranking | None) -> Ranking:

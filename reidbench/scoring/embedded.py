@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..data.folders import MARKET_LIKE
 from ..data.names import shown
 from ..data.split import UNKNOWN_CAMERA
+from ..data.walk import first_names
 from ..errors import DataError
 from .manifests import read_images
-from .names import few
 from .rows import PART_OF, Rows
 
 EXAMPLE = "query/0002_c1s1_000451_03.jpg"
@@ -38,8 +38,9 @@ def pair_by_name(given: Embedded) -> Rows:
     """
     first, warnings = _once(given)
     parts, pids, camids, unknown, elsewhere = [], [], [], [], []
+    rule = MARKET_LIKE.counting_cameras([posixpath.basename(name) for name in first])
     for name, row in first.items():
-        labels = MARKET_LIKE.read(posixpath.basename(name))
+        labels = rule.read(posixpath.basename(name))
         part = _part(name)
         if labels is None:
             unknown.append(given.names[row])
@@ -52,7 +53,7 @@ def pair_by_name(given: Embedded) -> Rows:
         lacking = "query" if "query" not in parts else "gallery"
         raise DataError(
             f"{shown(given.path)}: no image of the {lacking}: names must read like {EXAMPLE}, below a folder query, "
-            f"bounding_box_test or gallery, and here are {few(given.names)}; for other names label them with "
+            f"bounding_box_test or gallery, and here are {first_names(given.names)}; for other names label them with "
             "--manifest FILE.csv (path,pid,split[,camid])"
         )
     warnings += _left_out(unknown, "no pid and camera in the name")
@@ -81,10 +82,10 @@ def pair_by_manifest(given: Embedded, manifest: Path, camera: bool) -> Rows:
     found = [image for image in wanted if rows[image] is not None]
     for part in ("query", "gallery"):
         if part not in {image.part for image in found}:
-            theirs = few([image.path for image in wanted if image.part == part]) or "none"
+            theirs = first_names([image.path for image in wanted if image.part == part]) or "none"
             raise DataError(
                 f"{shown(given.path)}: no image of the {part} of {shown(manifest)} is in it; the manifest has {theirs},"
-                f" the file {few(given.names)}"
+                f" the file {first_names(given.names)}"
             )
     missing = [image.path for image in wanted if rows[image] is None]
     used = set(rows.values())
@@ -94,7 +95,7 @@ def pair_by_manifest(given: Embedded, manifest: Path, camera: bool) -> Rows:
     warnings += _left_out(surplus, f"not in {shown(manifest)}")
     if camera and unknown:
         count = f"{len(unknown)} image{'' if len(unknown) == 1 else 's'}"
-        warnings.append(f"{count} of unknown camera in {shown(manifest)}, kept for every query: {few(unknown)}")
+        warnings.append(f"{count} of unknown camera in {shown(manifest)}, kept for every query: {first_names(unknown)}")
     return Rows(
         given.features[[row for image in found if (row := rows[image]) is not None]],
         [image.part for image in found],
@@ -157,4 +158,4 @@ def _place(
 def _left_out(names: list[str], why: str, of: str = "") -> tuple[str, ...]:
     """The sentence about images that are not scored, if there are any."""
     count = f"{len(names)} image{'' if len(names) == 1 else 's'}"
-    return (f"{count}{of} left out ({why}): {few(names)}",) if names else ()
+    return (f"{count}{of} left out ({why}): {first_names(names)}",) if names else ()

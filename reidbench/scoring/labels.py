@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..data.split import JUNK
 from ..errors import DataError
 
 Ints = NDArray[np.int64]
+LAST = 0x10FFFF  # of Unicode; numpy takes any 32 bits of a file for a character
 _EXACT_FLOAT = 2.0**53
 _LARGEST = 2**63
 _DECIMAL = re.compile(r"[+-]?[0-9]*[.,][0-9]+|[+-]?[0-9]+[.,]", re.ASCII)
@@ -24,10 +25,14 @@ _DECIMAL = re.compile(r"[+-]?[0-9]*[.,][0-9]+|[+-]?[0-9]+[.,]", re.ASCII)
 
 @dataclass(frozen=True)
 class Mapped:
-    """Labels as numbers, int64 [N] by the names they were given under; `texts` where they are names of persons."""
+    """Labels as numbers, int64 [N] by the names they were given under.
+
+    `texts` has the text of each number where labels are not numbers themselves, and is empty otherwise; `mixed` says
+    that some of these texts are whole numbers.
+    """
 
     values: Mapping[str, Ints]
-    texts: bool = False
+    texts: Mapping[int, str] = field(default_factory=dict)
     mixed: bool = False
 
 
@@ -51,7 +56,7 @@ def mapped(path: Path, given: Mapping[str, Any]) -> Mapped:
     junk = {text: JUNK for text, number in unique.items() if number == JUNK}
     order = {text: place for place, text in enumerate(sorted(unique), 1)} | junk
     numbers = {key: np.array([order[text] for text in column], np.int64) for key, column in columns.items()}
-    return Mapped(numbers, texts=True, mixed=len(whole) > len(junk))
+    return Mapped(numbers, {number: text for text, number in order.items()}, mixed=len(whole) > len(junk))
 
 
 def array_of(path: Path, name: str, given: Any) -> NDArray[Any]:
@@ -65,7 +70,10 @@ def array_of(path: Path, name: str, given: Any) -> NDArray[Any]:
             value = np.char.decode(value, "utf-8")
         except UnicodeDecodeError:
             raise DataError(f"{shown(path)}: {shown(name)} has texts that are not UTF-8") from None
-    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+    value = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+    if value.dtype.kind == "U" and value.nbytes and np.ascontiguousarray(value).ravel().view(np.uint32).max() > LAST:
+        raise DataError(f"{shown(path)}: {shown(name)} has texts with characters that do not exist")
+    return value
 
 
 def _one_dimension(path: Path, name: str, given: Any) -> NDArray[Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..data.names import shown
 from ..data.placeholders import refuse_placeholder
+from ..data.walk import first_names
 from ..errors import DataError
-from .names import IMAGE_NAMES, NOUNS, PART_NAMES, few
+from .names import IMAGE_NAMES, NOUNS, PART_NAMES
 from .tables import find_column, label_of, open_csv, part_of
 
 COLUMNS = "path,pid,split[,camid]"
@@ -37,7 +38,7 @@ def read_images(manifest: Path) -> list[Image]:
         accepted = {"path": IMAGE_NAMES, "pid": NOUNS["pids"], "split": PART_NAMES, "camid": NOUNS["camids"]}
         places = {name: find_column(f"{where}:1", names, found) for name, found in accepted.items()}
         if lacking := [name for name in ("path", "pid", "split") if places[name] is None]:
-            has = few(names) or "nothing"
+            has = first_names(names) or "nothing"
             raise DataError(f"{where}:1: missing {', '.join(lacking)}; expected {COLUMNS}; the file has: {has}")
         found: dict[tuple[str, str], Image] = {}
         for row in reader:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..data.names import shown
@@ -108,7 +108,8 @@ class Keys:
 
     def listed(self) -> str:
         """The keys, for a sentence."""
-        return few(sorted(self.names), 20) or "nothing"
+        few = ", ".join(shown(name) for name in sorted(self.names)[:20])
+        return (few or "nothing") + (", ..." if len(self.names) > 20 else "")
 
     def similar(self, role: str) -> str | None:
         """A key that may be a misspelling of a role, or None."""
@@ -125,11 +126,6 @@ class Keys:
         close = {role: key for role in roles if (key := self.similar(role))}
         hints = "".join(f"; did you mean {shown(key)!r}? rename it to {role!r}" for role, key in close.items())
         return f"missing {wanted}; the file has: {self.listed()}{hints}"
-
-
-def few(names: Sequence[str], most: int = 5) -> str:
-    """The first of many names, for a sentence."""
-    return ", ".join(map(shown, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def others(role: str) -> str:

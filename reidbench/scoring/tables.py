@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 
 from ..data.images import memory_limit
 from ..data.names import shown
+from ..data.textfile import read_text
+from ..data.walk import first_names
 from ..errors import DataError
 from .labels import fault
-from .names import NOUNS, PART_NAMES, few, plain
+from .names import NOUNS, PART_NAMES, plain
 from .rows import PART_OF, Rows
 
 COLUMNS = "part (query or gallery), pid, camid, f0, f1, ..."
@@ -81,7 +84,7 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
             hints += "; write it with commas between the columns"
         raise DataError(
             f"{where}: no column {' and none '.join(lacking)}; expected {COLUMNS}; the file has: "
-            f"{few(list(names))}{hints}"
+            f"{first_names(list(names))}{hints}"
         )
     taken = {part, pid, camid}
     rest = [place for place in range(len(names)) if place not in taken]
@@ -91,10 +94,12 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
     found = [place for place in rest if numeric[place] and plain(names[place]) not in _NOT_FEATURES]
     if not found:
         hint = "; a manifest labels other features: --manifest" if "path" in names else ""
-        raise DataError(f"{where}: no columns of features; expected {COLUMNS}; the file has: {few(list(names))}{hint}")
+        raise DataError(
+            f"{where}: no columns of features; expected {COLUMNS}; the file has: {first_names(list(names))}{hint}"
+        )
     others = [shown(names[place]) for place in rest if place not in found]
-    warning = f"{len(found)} columns are taken as the feature: {few([names[place] for place in found])}"
-    return Header(part, pid, camid, tuple(found), (warning + (f"; not {few(others)}" if others else ""),))
+    warning = f"{len(found)} columns are taken as the feature: {first_names([names[place] for place in found])}"
+    return Header(part, pid, camid, tuple(found), (warning + (f"; not {first_names(others)}" if others else ""),))
 
 
 def _numbered(where: str, names: Sequence[str], rest: Sequence[int]) -> tuple[int, ...]:
@@ -135,17 +140,13 @@ def _csv(path: Path, camera: bool) -> Rows:
 @contextmanager
 def open_csv(path: Path) -> Iterator[Any]:
     """The csv.reader of a file. Raises DataError for a file that is too large or not a text."""
-    where = shown(path)
+    if (size := path.stat().st_size) > memory_limit():
+        raise DataError(f"{shown(path)}: {size} bytes are more than a quarter of this machine's memory")
+    reader = csv.reader(io.StringIO(read_text(path, "CSV text file"), newline=""))
     try:
-        size = path.stat().st_size
-        if size > 2 * memory_limit():
-            raise DataError(f"{where}: {size} bytes are more than half of this machine's memory")
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            yield csv.reader(stream)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{where}: not a CSV text file in UTF-8: {shown(str(error))}") from None
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read: {error.strerror}") from None
+        yield reader
+    except csv.Error as error:
+        raise DataError(f"{shown(path)}:{reader.line_num}: not a CSV text file: {shown(str(error))}") from None
 
 
 def _csv_rows(where: str, reader: Any, camera: bool) -> Rows:

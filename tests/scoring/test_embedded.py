@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     other = np.concatenate([features, features[:1] + 1])
     with pytest.raises(DataError, match=r"m/query/.*jpg is in it twice, with different features \(rows 0 and 72\)"):
         scored(save(tmp_path / "a.npz", [*names, names[0]], other))
+
+
+def test_cameras_that_are_numbered_from_0(tmp_path: Path) -> None:
+    found = arrays()
+    names, features = market(found)
+    assert {0, 1} <= set(found["query_camids"].tolist())
+    names = [re.sub(r"_c([0-9])", lambda match: f"_c{int(match[1]) - 1}", name) for name in names]
+    result = scored(save(tmp_path / "a.npz", names, features))
+    assert result["mAP"] == expected(found)
+    assert result["warnings"] == []
 
 
 def test_names_that_say_nothing(tmp_path: Path) -> None:

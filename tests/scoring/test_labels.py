@@ -17,7 +17,7 @@ FILE = Path("a.npz")
 def numbers(**given: Any) -> tuple[dict[str, list[int]], bool, bool]:
     found = mapped(FILE, given)
     assert all(values.dtype == np.int64 for values in found.values.values())
-    return {key: values.tolist() for key, values in found.values.items()}, found.texts, found.mixed
+    return {key: values.tolist() for key, values in found.values.items()}, bool(found.texts), found.mixed
 
 
 @pytest.mark.parametrize("kind", [str, np.bytes_, list])
@@ -30,6 +30,12 @@ def test_texts_that_are_whole_numbers_mean_them(kind: Any) -> None:
 def test_names_are_numbered_together() -> None:
     found = numbers(q=np.array(["bob", "al"]), g=["cy", "al", "bob", "-1"])
     assert found == ({"q": [3, 2], "g": [4, 2, 3, -1]}, True, False)  # "-1" comes first in order, and stays -1
+
+
+def test_each_number_has_its_text() -> None:
+    found = mapped(FILE, {"q": ["bob", "al"], "g": ["-1", "cy"]})
+    assert found.texts == {-1: "-1", 2: "al", 3: "bob", 4: "cy"}
+    assert mapped(FILE, {"q": ["2", "-1"]}).texts == {}
 
 
 def test_numbers_and_names_are_compared_as_texts() -> None:
@@ -62,13 +68,14 @@ def test_digits_of_other_scripts_and_python_numbers_are_names() -> None:
         (np.array(["a", None], dtype=object), "must hold whole numbers or texts, not Python objects"),
         ([[1, 2], [3]], "is not one array"),
         (np.array([b"\xff"]), "texts that are not UTF-8"),
+        (np.array([0x110000, 65], np.uint32).view("<U1"), "texts with characters that do not exist"),
         (np.array([["a", "b"], ["c", "d"]]), r"must have one dimension, not shape \(2, 2\)"),
         (np.array([True]), "not bool"),
         (np.array("a"), r"must have one dimension, not shape \(\)"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
-def test_what_is_no_label(value: Any, message: str) -> None:
+def test_what_is_not_a_label(value: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         mapped(FILE, {"k": value})
     assert str(caught.value).isprintable()

@@ -90,7 +90,25 @@ def test_labels_that_are_texts(tmp_path: Path, form: Any, text: str) -> None:
     result = scored(form(tmp_path, given))
     assert result["mAP"] == expected(found)
     assert result["filtered"]["junk"] == int((found["gallery_pids"] == -1).sum())
-    assert result["warnings"] == []
+    (text_of_camera,) = result["warnings"]  # of one query that is invalid
+    assert text_of_camera.startswith("labels that are texts are numbered here: ")
+
+
+def test_queries_without_a_match_are_named_by_their_texts(tmp_path: Path) -> None:
+    found = arrays()
+    found["query_pids"] = np.array(["zoe", *(f"p{pid}" for pid in found["query_pids"][1:])])
+    found["gallery_pids"] = np.array([f"p{pid}" for pid in found["gallery_pids"]])
+    people = sorted({*found["query_pids"].tolist(), *found["gallery_pids"].tolist()})
+    result = scored(as_npz(tmp_path, found))
+    number = people.index("zoe") + 1
+    assert result["invalid_queries"]["first"][0].startswith(f"query 0 (pid {number}, ")
+    (text,) = result["warnings"]
+    assert text.startswith(f"labels that are texts are numbered here: pid {number} is 'zoe'")
+    found["query_pids"] = np.array(["zoe"] * 12)
+    with pytest.raises(
+        DataError, match=rf"no query is valid.*labels that are texts are numbered here: pid {number} is"
+    ):
+        scored(as_npz(tmp_path, found))
 
 
 def test_cells_of_matlab(tmp_path: Path) -> None:
@@ -145,6 +163,8 @@ def test_one_array_that_does_not_say_which_rows_are_queries(tmp_path: Path) -> N
     for more, message in (
         ({}, r"one array of all features needs pids, camids and num_query \(its first rows\) or part"),
         ({"num_query": 4}, "num_query must be a number of rows, but not all"),
+        ({"num_query": 1.5}, "num_query must be a number of rows"),
+        ({"num_query": np.nan}, "num_query must be a number of rows"),
         ({"num_query": [1, 2]}, "num_query must be a number of rows"),
         ({"part": ["query", "x", "gallery", "gallery"]}, "row 1: part 'x' is none of query, gallery, train"),
         ({"num_query": 1, "pids": np.ones(3, int)}, "feats has 4 rows but pids has 3 entries"),
@@ -204,7 +224,7 @@ def test_training_persons_and_distractors_are_said(tmp_path: Path) -> None:
 def test_partly_texts(tmp_path: Path) -> None:
     found = arrays()
     found["gallery_pids"] = np.array([f"{pid}" if pid < 8 else f"p{pid}" for pid in found["gallery_pids"]])
-    (text,) = scored(as_npz(tmp_path, found))["warnings"]
+    text, _ = scored(as_npz(tmp_path, found))["warnings"]
     assert text.startswith("the pids are partly numbers and partly texts, and are compared as texts")
 
 

@@ -187,6 +187,16 @@ def test_what_csv_files_may_hold_instead(tmp_path: Path, lines: str, message: st
     assert str(caught.value).isprintable()
 
 
+def test_tables_of_a_spreadsheet(tmp_path: Path) -> None:
+    path = as_csv(tmp_path, table(arrays()))
+    text = path.read_text()
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert scored(path)["mAP"] == pytest.approx(expected(arrays()), abs=1e-12)
+    path.write_text(text, encoding="utf-16")
+    with pytest.raises(DataError, match=r"a\.csv: not a CSV text file in UTF-8: it is UTF-16; save it as UTF-8"):
+        scored(path)
+
+
 def test_a_manifest_is_not_for_tables(tmp_path: Path) -> None:
     path = as_csv(tmp_path, table(arrays()))
     with pytest.raises(DataError, match="--manifest is for features with image names"):
