@@ -163,6 +163,7 @@ class _Run(Inputs):
         with self.record.clock.running():
             dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
         manifest |= images_place(dataset, self.stage["root"])
+        manifest["one_numbering"] = dataset.one_numbering
         manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
         for note in (*dataset.notes, *self._number_images(dataset)):
             self.record.note(note)

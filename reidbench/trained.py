@@ -92,5 +92,6 @@ def _compare(
             first = shown(split.paths[int(found[0])])
             where = f"{len(found)} of {len(split)} {part} images of {target['data']}"
             seen.notes.append(f"trained on {given['data']}, which contains {where} (equal files), first {first}")
-    if given["key"] == target["key"] and len(persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)):
+    both = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
+    if given["key"] == target["key"] and len(both) and inputs.artifact(target["key"]).manifest["one_numbering"]:
         seen.words[PERSONS_IN_TRAIN] = None

@@ -132,6 +132,21 @@ def test_test_images_and_persons_in_train(tmp_path: Path) -> None:
     assert any("trained on m, which contains 1 of 2 query images of m" in note for note in rows["bot"].notes)
 
 
+def test_a_set_that_numbers_its_test_persons_again_has_none_of_them_in_train(tmp_path: Path) -> None:
+    for number, part in enumerate(("bounding_box_train", "query", "bounding_box_test")):
+        for pid in (1, 2):
+            for camera in (3, 4):
+                picture(tmp_path / "set" / part / f"000{pid}_c{camera}s1_1.png", 100 * number + 10 * pid + camera)
+    board = run_matrix(
+        f"{HEAD}data: {{p: {{use: personx, root: {tmp_path / 'set'}, check: off}}}}\n"
+        "tasks: {p: {source: p, target: p}}\n"
+        "methods: {bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}\n",
+        tmp_path,
+    )
+    assert board.results[0].status == "ok"
+    assert "in train" not in board.results[0].row.protocol
+
+
 def test_test_images_in_another_source(tmp_path: Path) -> None:
     """`near` has a test picture of `m` among the pictures of its person 5; a part without that person has it not."""
     m = manifest(tmp_path, [])

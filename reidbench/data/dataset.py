@@ -22,6 +22,8 @@ class Dataset:
     `uses={"truth"}`. `published` are the counts that the set should have. `strays` are files that were left out
     because they do not belong, and `absent` are images that a list of the set names and that are not there, both
     by split. `faults` are the notes on labels that contradict themselves: notes in a run, problems in a check.
+    `one_numbering` says that equal pids in train and test are one person; some sets number their test persons from 1
+    again.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Dataset:
     strays: Mapping[str, Sequence[str]] = field(default_factory=dict)
     absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    one_numbering: bool = False
 
     def parts(self) -> dict[str, Split]:
         """The splits that are there, by name."""

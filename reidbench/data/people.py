@@ -41,6 +41,7 @@ def find_overlap(dataset: Dataset) -> Dataset:
 
     Only for sets where equal pids are one person: some of the field's sets number their test persons from 1 again.
     """
+    dataset = replace(dataset, one_numbering=True)
     tests = [split.pids for split in (dataset.query, dataset.gallery) if split is not None]
     both = np.intersect1d(dataset.train.pids, np.concatenate(tests)) if tests else np.empty(0, np.int64)
     both = both[both > DISTRACTOR]
