@@ -44,7 +44,8 @@ class Features:
 
     Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
     those of a matrix do: equal numbers are the same picture. Labels that are texts are numbered, and `pid_texts` and
-    `camid_texts` have the text of each number. `warnings` are sentences about what was left out, assumed or looks wrong.
+    `camid_texts` have the text of each number. `warnings` are sentences about what was left out, assumed or looks
+    wrong.
     """
 
     path: Path
@@ -139,7 +140,7 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
     for side in ("query", "gallery"):
         if labels[f"{side}_camids"] is None:
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
-    images = _images(source, keys, labels)
+    images: dict[str, Any] = dict(_images(source, keys, labels))
     return Features(source.path, **labels, **matrices, **images, distances_key=keys.first("distances"), **found.about)
 
 
