@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
 from ..metrics.statistics import welch
 from .queries import better_by_queries, per_query
 from .results import Leaderboard, _beaten, by_seed
 
-NOT_COMPARABLE = ("transductive", "truth")  # protocols that are never ranked with others
+NOT_COMPARABLE = ("transductive", "truth", TEST_IN_TRAIN, PERSONS_IN_TRAIN)  # protocols that are never ranked with others
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Place:
 
     `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
     the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
-    (transductive, truth, another rule of the evaluator), or is empty.
+    (transductive, truth, test images in train, another rule of the evaluator), or is empty.
     """
 
     rank: int
@@ -34,7 +35,7 @@ def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[s
     """The best method of one column, and those that it is not better than beyond noise: none by an undeclared metric.
 
     Paired over seeds; where one of two has only two seeds, over queries. A method of one seed, or of two without
-    results of the queries, is never among them. Rows that saw the test images, or the truth, or that were scored by
+    results of the queries, is never among them. Rows that saw the test images or persons, or the truth, or that were scored by
     another rule, are compared only with their like.
     """
     found: set[str] = set()
