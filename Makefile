@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
+TESTS  ?=
 READY  := $(VENV)/.installed
 
-# Test files over JOBS processes, each file whole in one of them.
-SPREAD := -n $(JOBS) --dist loadfile --benchmark-disable
+# Tests over JOBS processes, in runs of neighbours, so that a file's fixtures are mostly made once. When a process dies,
+# worksteal reports its test and goes on with the others; loadfile runs that test again in every process that is left.
+SPREAD := -n $(JOBS) --dist worksteal --benchmark-disable
 
 .PHONY: demo test test-slow check bench clean
 
@@ -14,7 +16,7 @@ demo: $(READY)
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -q $(SPREAD)
+	$(BIN)/python -m pytest -q $(SPREAD) $(TESTS)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow $(SPREAD)

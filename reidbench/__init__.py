@@ -5,7 +5,19 @@ What a plugin needs stands here, and nothing of it imports torch.
 
 from __future__ import annotations
 
-from .components import Component, FileParam, FolderParam, Metric, Metrics, Paper, Params, Selection, Uses
+from .components import (
+    Component,
+    FileParam,
+    FolderParam,
+    Metric,
+    Metrics,
+    Paper,
+    Params,
+    Published,
+    SameContent,
+    Selection,
+    Uses,
+)
 from .data import Dataset, HiddenSplit, Sample, Split
 from .hookspecs import hookimpl
 
@@ -21,6 +33,8 @@ __all__ = [
     "Metrics",
     "Paper",
     "Params",
+    "Published",
+    "SameContent",
     "Sample",
     "Selection",
     "Split",

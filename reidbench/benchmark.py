@@ -12,8 +12,9 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from .components import Component, ContentHashed, NestedKind, Params
-from .data import fingerprint_content, fingerprint_folder
+from .data import fingerprint_file, fingerprint_folder
 from .devices import Devices
+from .supervision import Declared
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ class Choice:
         """What of this choice can change a result: name, version and params, with contents in place of paths."""
         params = dict(self.resolved)
         for name, info in type(self.params).model_fields.items():
+            if marker(info, Declared):
+                del params[name]
             hashed = marker(info, ContentHashed)
             value = getattr(self.params, name)
             if hashed and value is not None:
-                params[name] = fingerprint_folder(value, full=True) if hashed.folder else fingerprint_content(value)
+                params[name] = fingerprint_folder(value) if hashed.folder else fingerprint_file(value)
         for name, (inner, _) in self.nested.items():
             params[name] = {"use": inner.name, **inner.identity["params"]}
         return {"use": self.name, "version": self.component.version, "params": params}

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from .benchmark import Choice, marker
 from .components import Component, ContentHashed, NestedKind, Params
 from .errors import ConfigError, UnknownComponent
+from .fieldtypes import misfits
 from .plugins import Registry, printable
 from .yamlfile import LONGEST_KEY, Path_, Tree, shown
 
@@ -31,7 +32,7 @@ class ChoiceReader:
     def wrong(self, path: Path_, sentence: str) -> None:
         """A problem, told with its line. Raises ConfigError when there are too many to go on."""
         where = ".".join(map(str, path))
-        text = f"{self.tree.file}:{self.tree.line(path)}: {where + ': ' if where else ''}{sentence}"
+        text = f"{self.tree.place(path)}: {where + ': ' if where else ''}{sentence}"
         self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
         if len(self.problems) >= MOST_PROBLEMS:
             raise ConfigError([*self.problems, f"{printable(str(self.tree.file))}: and more; these are the first"])
@@ -49,7 +50,7 @@ class ChoiceReader:
     def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
         """`value` if it is one, else `default` and a problem."""
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.wrong(path, f"must be a whole number from {least}, not {shown(value)}")
+            self.wrong(path, f"must be a whole number from {least}, not {self.tree.text(path, value)}")
             return default
         return value
 
@@ -58,8 +59,9 @@ class ChoiceReader:
         if not isinstance(value, list) or not value:
             self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {kind_word(value)}")
             return (0,)
+        before = len(self.problems)
         seeds = tuple(self.whole_number(seed, (*path, index), 0, 0) for index, seed in enumerate(value))
-        if len(set(seeds)) < len(seeds):
+        if len(set(seeds)) < len(seeds) and len(self.problems) == before:
             self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
         return seeds
 
@@ -96,6 +98,11 @@ class ChoiceReader:
                 return None
             nested[name] = (chosen, mark)
             options = {**options, name: {"use": chosen.name, **chosen.resolved}}
+        wrong = misfits(component.params, options)
+        for place, sentence, value in wrong:
+            self.wrong((*path, *place), f"{sentence}, not {self.tree.text((*path, *place), value)}")
+        if wrong:
+            return None
         try:
             params = component.params(**{key: self.located(component, key, value) for key, value in options.items()})
         except ValidationError as error:
@@ -144,7 +151,9 @@ class ChoiceReader:
             self.wrong(where, f"{kind} {component.name} needs this parameter")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            self.wrong(where, f"{message[:1].lower()}{message[1:]}"[:400] + f", not {shown(problem['input'])}")
+            given = self.tree.text(where, problem["input"])
+            quotes = "; put it in quotes" if problem["type"] == "string_type" and where in self.tree.written else ""
+            self.wrong(where, f"{message[:1].lower()}{message[1:]}"[:400] + f", not {given}{quotes}")
 
 
 def guess(word: str, known: Sequence[str]) -> str:

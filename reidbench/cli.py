@@ -13,7 +13,21 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from . import __version__, cli_data, cli_plugin, cli_use, config, display, executors, plan, plugins, report, runner
+from . import (
+    __version__,
+    cli_data,
+    cli_plugin,
+    cli_use,
+    config,
+    display,
+    executors,
+    papers,
+    plan,
+    plugins,
+    report,
+    runner,
+)
+from .cli_numbers import decimal, positive, whole
 from .errors import ConfigError, ReidbenchError
 from .store import Store
 
@@ -134,10 +148,9 @@ def show(
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
     for metric in component.metrics:
         print(f"metric: {metric.described}")
-    for word in ("requires", "uses"):
-        values = getattr(component, word)
+    for word, values in {"requires": component.requires, "lacks": component.lacks, "uses": component.uses}.items():
         if values:
-            print(f"{word}: {', '.join(sorted(values))}")
+            print(f"{word}: {'depends on the parameters' if callable(values) else ', '.join(sorted(values))}")
     if component.paper:
         _show_paper(component.paper)
 
@@ -154,8 +167,10 @@ def _show_paper(paper: Any) -> None:
         print(f"official code: {paper.code} ({paper.code_licence or 'licence unknown'})")
     for deviation in paper.deviations:
         print(f"differs: {deviation}")
-    for what, number in paper.published.items():
-        print(f"published: {what}: {number}")
+    if paper.published:
+        print("published, in % (a number compares only with the same method, data, AP rule and ranking):")
+    for line in papers.table(paper.published, report.NAMES):
+        print(plugins.printable(line))
 
 
 @app.command("plan")
@@ -190,18 +205,21 @@ def run(
     store: StoreOption = None,
     executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = "process",
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Stages at a time. Default: 1, or what the cluster at --address holds.")
+        int | None,
+        typer.Option(parser=whole(1), help="Stages at a time. Default: 1, or what the cluster at --address holds."),
     ] = None,
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Ray: the head of a cluster to join, or auto.")
     ] = None,
     time_limit: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="A stage that runs longer has failed.")
+        float | None,
+        typer.Option(metavar="SECONDS", parser=positive, help="A stage that runs longer has failed."),
     ] = None,
     memory_limit: Annotated[
-        float | None, typer.Option(metavar="GIB", help="A stage that uses more memory has failed.")
+        float | None,
+        typer.Option(metavar="GIB", parser=positive, help="A stage that uses more memory has failed."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images in a stage.")] = 0,
+    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images in a stage.")] = 0,
     only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
@@ -255,7 +273,7 @@ def table(
         typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
-    ranked: Annotated[int, typer.Option(min=0, help="HTML: so many best and worst queries of each row.")] = 3,
+    ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
     pictures: Annotated[
         PicturesName, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
     ] = "rendered",
@@ -291,21 +309,39 @@ def table(
 @app.command("score")
 def score_files(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", show_default=False, help=".npz, .mat or .pt files.")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            show_default=False,
+            help=".npz, .mat, .pt, .csv or .parquet files, or folders of .npy files.",
+        ),
     ],
     as_json: JsonOption = False,
     ap: Annotated[Literal["step", "trapezoid"], typer.Option(help="Area under precision and recall.")] = "step",
     invalid: Annotated[Literal["drop", "zero"], typer.Option(help="Queries without a true match.")] = "drop",
     ties: Annotated[Literal["stable", "best", "worst"], typer.Option(help="Order of equal distances.")] = "stable",
     distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
-    no_camera: Annotated[bool, typer.Option("--no-camera", help="Keep matches of the query's own camera.")] = False,
+    no_camera: Annotated[
+        bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
+    ] = False,
+    use: Annotated[
+        Literal["features", "distances"] | None, typer.Option(help="What to score where a file has both.")
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="path,pid,split[,camid] of the images whose features and names the files have."
+        ),
+    ] = None,
     rerank: Annotated[
         Literal["zhong", "torchreid", "fastreid"] | None,
         typer.Option(help="k-reciprocal re-ranking, whose definition."),
     ] = None,
-    k1: Annotated[int, typer.Option(help="Re-ranking: neighbours of the reciprocal sets.")] = 20,
-    k2: Annotated[int, typer.Option(help="Re-ranking: neighbours of the query expansion.")] = 6,
-    lambda_: Annotated[float, typer.Option("--lambda", help="Re-ranking: share of the original distance.")] = 0.3,
+    k1: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the reciprocal sets.")] = 20,
+    k2: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the query expansion.")] = 6,
+    lambda_: Annotated[
+        float, typer.Option("--lambda", parser=decimal, help="Re-ranking: share of the original distance.")
+    ] = 0.3,
 ) -> None:
     """Score feature files: mAP, CMC, mINP, and what was filtered. Several files are also compared in pairs."""
     from . import score
@@ -322,6 +358,8 @@ def score_files(
         k1=k1,
         k2=k2,
         lambda_=lambda_,
+        use=use,
+        manifest=manifest,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +14,19 @@ from rich.console import Console
 from rich.progress import Progress
 
 from . import plugins
+from .cli_numbers import whole
 from .components import Component, Params, load_attribute
 from .data import Dataset, Report, examine, read_contents, walk_images
-from .data.check import Contents, compare_names
-from .data.folders import first_names
-from .data.lmdbfile import data_file, is_lmdb
-from .data.memory import Listing, recall, recall_names, remember, remember_names
+from .data.check import compare_names
+from .data.contents import hashing_everything
+from .data.memory import recall_names, remember_names
+from .data.overlap import find_overlaps, image_numbers
+from .data.textfile import read_lines
+from .data.walk import first_names
 from .errors import ReidbenchError
+from .fieldtypes import misfits
 from .runner import cache_folder
-from .yamlfile import read_value
+from .yamlfile import read_value, shown
 
 app = typer.Typer(name="data", help="Data sets: check a copy, render one.", no_args_is_help=True)
 
@@ -37,7 +41,7 @@ def make(
     world: Annotated[str, typer.Argument(help="plaza, station, ...; `reidbench show dataset synthetic` lists them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to make.")],
     size: Annotated[str, typer.Option(help="tiny, small, medium or full.")] = "small",
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other persons.")] = 0,
+    seed: Annotated[int, typer.Option(parser=whole(0), help="Another seed, other persons.")] = 0,
     structure: Annotated[bool, typer.Option("--structure", help="Also write structure maps at eight angles.")] = False,
 ) -> None:
     """Render a synthetic set into a Market-1501-style folder."""
@@ -56,7 +60,7 @@ def check(
     name: Annotated[str, typer.Argument(help="A data set of `reidbench plugins`, like market1501.")],
     root: Annotated[Path, typer.Argument(help="Where your copy lies: a folder, an archive or a file.")],
     full: Annotated[
-        bool, typer.Option("--full", help="Read and decode every picture; fingerprint by content.")
+        bool, typer.Option("--full", help="Hash every file again and decode every picture, whatever was read before.")
     ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter of the data set: --set train=trainval")
@@ -77,10 +81,13 @@ def check(
     sound = _print_report(report)
     sound &= _print_names(report, cache, against)
     if component.fingerprint:
-        print(f"fingerprint (names and sizes): {load_attribute(component.fingerprint)(params, root)}")
+        with hashing_everything() if full else nullcontext():
+            print(f"fingerprint (names and contents): {load_attribute(component.fingerprint)(params, root)}")
+    sound &= _print_overlap(dataset, cache)
     if full:
-        sound &= _print_contents(dataset, cache)
-    print(f"{name}: {'nothing wrong found' if sound else 'not the published set'}")
+        sound &= _print_contents(dataset)
+    wrong = "not the published set" if report.dataset.published else "see the problems above"
+    print(f"{name}: {'nothing wrong found' if sound else wrong}")
     if not sound:
         raise typer.Exit(1)
 
@@ -111,7 +118,8 @@ def _print_report(report: Report) -> bool:
     for remark in report.remarks:
         print(f"unverified: {remark}")
     for note in report.dataset.notes:
-        print(f"note: {note}")
+        if note not in report.problems:
+            print(f"note: {note}")
     for cause in report.causes:
         print(f"likely cause: {cause}")
     return report.whole
@@ -130,7 +138,7 @@ def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
             remember_names(cache, _variant(dataset), paths)
         names = recall_names(cache, _variant(dataset)) if dataset.published else None
     if names is None:
-        if not report.whole:
+        if not report.whole and dataset.published:
             print("names of missing files are known once a whole copy was checked here, or with --against COPY")
         return True
     missing, strange = compare_names(dataset, names)
@@ -148,27 +156,23 @@ def _variant(dataset: Dataset) -> str:
 def _names_of(given: Path) -> list[str]:
     if given.is_dir():
         return list(walk_images(given))
-    try:
-        return [line.strip() for line in given.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReidbenchError(f"{given}: neither a folder nor a list of paths: {error}") from None
+    return [line.strip() for line in read_lines(given, "list of paths") if line.strip()]
 
 
-def _print_contents(dataset: Dataset, cache: Path) -> bool:
-    """Print the content fingerprint and the pictures that cannot be decoded; whether there is none."""
-    paths = [path for split in dataset.parts().values() for path in split.paths]
-    if is_lmdb(dataset.root):
-        listing = Listing(data_file(dataset.root).parent, [data_file(dataset.root).name])
-    else:
-        listing = Listing(dataset.root, paths)
-    known = recall(cache, listing)
-    if known is not None:
-        contents = Contents(known["fingerprint"], tuple(known["unreadable"]))
-    else:
-        with _bar("decoding") as progress:
-            contents = read_contents(dataset, progress)
-        remember(cache, listing, contents.as_json())
-    print(f"fingerprint (contents): {contents.fingerprint}{' (known: no file changed)' if known else ''}")
+def _print_overlap(dataset: Dataset, cache: Path) -> bool:
+    """Print which pictures come more than once; whether none of them has two persons."""
+    overlap = find_overlaps(dataset, image_numbers(dataset, cache))
+    for word in ("problem", "note", "remark"):
+        for sentence in getattr(overlap, f"{word}s"):
+            print(f"{word}: {sentence}")
+    return not overlap.problems
+
+
+def _print_contents(dataset: Dataset) -> bool:
+    """Print the fingerprint of all pictures and those that cannot be decoded; whether there is none."""
+    with _bar("decoding") as progress:
+        contents = read_contents(dataset, progress)
+    print(f"fingerprint (contents): {contents.fingerprint}")
     print(f"pictures that cannot be decoded: {len(contents.unreadable)}")
     for line in contents.unreadable:
         print(f"problem: {line}")
@@ -191,6 +195,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
 
 
 def _params(component: Component, values: dict[str, Any]) -> Params:
+    for place, sentence, value in misfits(component.params, values):
+        raise ReidbenchError(f"{'.'.join(map(str, place))}: {sentence}, not {shown(value)}")
     try:
         return component.params(**values)
     except ValidationError as error:

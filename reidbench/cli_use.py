@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import cleaning, config, plan, plugins
+from .cli_numbers import whole
 from .store import Store
 
 app = typer.Typer()
@@ -53,12 +54,15 @@ def embed(
     ],
     out: OutOption,
     store: StoreOption = None,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images.")] = 0,
+    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images.")] = 0,
 ) -> None:
-    """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz."""
+    """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz or .mat."""
     from . import finished
 
+    finished.writer_of(out)  # refuses an ending that cannot be written before anything is computed
     finished.pictures(images)  # a name that is not there is told before a network is built
+    for note in finished.left_out(images):
+        print(f"note: {note}", file=sys.stderr)
     the_store = _store(store)
     artifact = finished.network_of(the_store, key)
     embedder = finished.load(the_store, artifact, _registry(None))

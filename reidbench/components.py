@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -13,13 +12,41 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .errors import ReidbenchError
+from .declared import Metric as Metric
+from .declared import fractions as fractions
+from .errors import PluginError, ReidbenchError
+from .supervision import is_supervision
 
 if TYPE_CHECKING:
     from .data import HiddenSplit, Split
 
-# What a component may use beside its ordinary inputs; each word is shown in the protocol column.
+# What a component may use beside its ordinary inputs; each word is shown in the protocol column. So are the words for
+# the labels behind pre-trained weights: "ImageNet labels" and the like, "unknown pre-training".
 USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
+KNOWN_USES = f"must be among {', '.join(sorted(USES))}, or be 'DATA SET labels' or 'unknown pre-training'"
+
+
+# By kind: what a component may require of its task, its data and the steps before it. All else that selectors,
+# pretrainers, fine-tuners and adapters require, the backbone provides.
+NEEDS: Mapping[str, frozenset[str]] = {
+    "dataset": frozenset({"root"}),
+    "selector": frozenset({"truth", "cameras"}),
+    "pretrainer": frozenset({"truth", "cameras"}),
+    "preparer": frozenset({"truth", "cameras"}),
+    "finetuner": frozenset({"cameras"}),
+    "adapter": frozenset({"source", "truth", "cameras", "start"}),
+}
+TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
+BACKBONE_WORDS = frozenset({"stages", "bn", "tokens"})  # of this package's networks; plugins may bring others
+TRAITS: Mapping[str, frozenset[str]] = {  # by kind: what a component may say of itself with `provides`
+    "dataset": frozenset({"truth"}),
+    "selector": frozenset(),
+    "pretrainer": frozenset({"pool-free", "data-parallel"}),
+    "preparer": frozenset(),
+    "finetuner": frozenset({"label-free", "backbone-free", "data-parallel"}),
+    "adapter": frozenset({"source-free"}),
+}
+DATA_LACKS = frozenset({"cameras", "labels", "train", "test"})  # what a data set may be without
 
 
 class Params(BaseModel):
@@ -71,8 +98,61 @@ FolderParam = Annotated[Path, ContentHashed(folder=True)]
 
 
 @dataclass(frozen=True)
+class SameContent:
+    """Marks a parameter of a data set that changes neither its images nor its labels, such as how strictly to check.
+
+    All other parameters with a value of their own make another set: a published number for the plain set never stands
+    beside a row on it.
+    """
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number from a paper or its code, with the rule that it was computed under.
+
+    `metric` is the evaluator's name of it (mAP, mINP, cmc1, cmc5, ...) and `value` a fraction: 0.859, not 85.9. Only a
+    metric whose name begins with "distance" may be another number, and is printed as it is.
+    `task` is TARGET, or SOURCE->TARGET for a method that learns from a labelled source and is tested elsewhere, in the
+    names of the data sets' components: "market1501", "market1501->dukemtmc-reid". Parameters that make another set are
+    named with it, "msmt17-v1(train=trainval)", and several sources are joined by "+". TARGET alone is training with the
+    target's own labels for a fine-tuner, and without any labels for an adapter.
+    `row` is the paper's own name of the row, with network and image size: "BoT, ResNet-50, 256x128". `source` is the
+    table of the paper, or the code's README.
+    `ap` is the rule of average precision behind an mAP: "step", "trapezoid", or "unknown". `note` is what else a reader
+    must know, such as re-ranking: a warning wherever the number stands beside a measured one. `beside` is False for a
+    number that no row of this component can be compared with: a baseline of the same table, or a test with information
+    that is not offered here.
+
+    This is a measured result; the published counts of a data set are `reidbench.data.Published`.
+    """
+
+    metric: str
+    value: float
+    task: str
+    row: str
+    source: str
+    ap: Literal["step", "trapezoid", "unknown"] = "unknown"
+    note: str = ""
+    beside: bool = True
+
+    @classmethod
+    def line(
+        cls,
+        task: str,
+        row: str,
+        source: str,
+        ap: Literal["step", "trapezoid", "unknown"] = "unknown",
+        note: str = "",
+        beside: bool = True,
+        **values: float,
+    ) -> tuple[Published, ...]:
+        """The numbers of one line of a table: `line("market1501", "BoT", "README", "step", mAP=0.859, cmc1=0.945)`."""
+        return tuple(cls(metric, value, task, row, source, ap, note, beside) for metric, value in values.items())
+
+
+@dataclass(frozen=True)
 class Paper:
-    """Where a method comes from, and where this implementation differs from it."""
+    """Where a method comes from, where this implementation differs from it, and what was published for it."""
 
     title: str
     venue: str = ""
@@ -80,59 +160,7 @@ class Paper:
     code: str = ""
     code_licence: str = ""
     deviations: Sequence[str] = ()
-    published: Mapping[str, str] = field(default_factory=dict)
-
-
-ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that an evaluator gives, by its name in `Metrics.values`: how tables print and rank it.
-
-    `better` says which of two values is the better one. `unit` "%" marks a fraction, which is printed times 100; any
-    other unit is a word beside the number as it is. `range` holds the least and the greatest possible value, None for
-    no end: a value outside fails its row, and no interval reaches beyond.
-    """
-
-    name: str
-    _: KW_ONLY
-    better: Literal["higher", "lower"] = "higher"
-    unit: str = ""
-    range: tuple[float | None, float | None] = (None, None)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.range, list):  # as hashable as any other declaration
-            object.__setattr__(self, "range", tuple(self.range))
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The range with infinity where it is open."""
-        low, high = self.range
-        return -math.inf if low is None else low, math.inf if high is None else high
-
-    @property
-    def bounds(self) -> str:
-        """The range in words; empty where it is open on both sides."""
-        ends = zip(("at least", "at most"), self.ends, strict=True)
-        return " and ".join(f"{word} {end:g}" for word, end in ends if math.isfinite(end))
-
-    @property
-    def described(self) -> str:
-        """The declaration on one line."""
-        return ", ".join(filter(None, (f"{self.name}: {self.better} is better", self.unit, self.bounds)))
-
-    def fault(self, value: float) -> str:
-        """Why a value cannot be one of this metric, or nothing. A rounding beyond an end is none."""
-        low, high = self.ends
-        if low - ROUNDING * max(1, abs(low)) <= value <= high + ROUNDING * max(1, abs(high)):
-            return ""
-        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}"
-
-
-def fractions(*names: str) -> tuple[Metric, ...]:
-    """Declarations of shares between 0 and 1, printed in %, of which more is better: mAP, CMC and the like."""
-    return tuple(Metric(name, unit="%", range=(0, 1)) for name in names)
+    published: Sequence[Published] = ()
 
 
 @dataclass(frozen=True)
@@ -140,10 +168,18 @@ class Component:
     """One thing with a name in a matrix file.
 
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
-    `provides` and `requires` match a backbone with the methods that can take it; a data set that needs a `root`
-    says `requires={"root"}`. `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only, declares the
-    numbers that it gives: what is not declared is shown as it is, and never ranked.
+
+    `provides` says what a backbone offers ("stages", "tokens", "bn", or a word of the plugin's own), that a data set
+    knows the "truth", or a trait of a method. `requires` names what must be there: words of backbones, and what a
+    task may lack: a labelled "source" (adapters), the "truth" about the images or two or more "cameras" (of the data
+    that this kind of component learns from), and "start", an embedder from the step before (adapters). Where it is
+    missing, the cell is "not applicable" and nothing is run for it. A data set that needs a `root` says
+    `requires={"root"}`; `lacks` says what a data set is without: "cameras" (two or more), "labels", "train", "test".
+    `uses` are words for the protocol column; for a component that starts from a user's file see
+    `reidbench.supervision`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
+    `lacks` `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of
+    `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only,
+    declares the numbers that it gives: what is not declared is shown as it is, and never ranked.
     """
 
     name: str
@@ -153,9 +189,10 @@ class Component:
     summary: str = ""
     paper: Paper | None = None
     provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    requires: frozenset[str] = frozenset()
-    uses: frozenset[str] = frozenset()
+    requires: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
+    uses: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
     fingerprint: str = ""
+    lacks: Callable[[Any, Path | None], frozenset[str]] | frozenset[str] = frozenset()
     metrics: Sequence[Metric] = ()
 
     @property
@@ -170,6 +207,26 @@ class Component:
     def provided(self, params: Params) -> frozenset[str]:
         """What this component provides when it is used with `params`."""
         return self.provides(params) if callable(self.provides) else self.provides
+
+    def required(self, params: Params) -> frozenset[str]:
+        """What this component requires when it is used with `params`."""
+        return self.requires(params) if callable(self.requires) else frozenset(self.requires)
+
+    def lacked(self, params: Params, root: Path | None) -> frozenset[str]:
+        """What this data set is without when it is read with `params` from `root`."""
+        return self.lacks(params, root) if callable(self.lacks) else frozenset(self.lacks)
+
+    def used(self, params: Params) -> frozenset[str]:
+        """What this component uses when it is used with `params`. Raises PluginError for words that nobody knows."""
+        words = self.uses(params) if callable(self.uses) else self.uses
+        if unknown := unknown_uses(words):
+            raise PluginError(f"{self.name}: uses {', '.join(unknown)}, which {KNOWN_USES}")
+        return frozenset(words)
+
+
+def unknown_uses(words: Iterable[str]) -> list[str]:
+    """Those of the words that are not words for what a component uses."""
+    return sorted(word for word in words if word not in USES and not is_supervision(word))
 
 
 def load_attribute(target: str) -> Any:
@@ -201,11 +258,17 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Features:
-    """Embedded images: features [N, D] float32, pids [N], camids [N]."""
+    """Embedded images: features [N, D] float32, pids [N], camids [N].
+
+    images [N] int64, where query and gallery share pictures, else None: equal numbers on either side mean the same
+    picture, the same file or the same bytes. No query may be matched with its own picture: hand both sides' numbers to
+    `reidbench.metrics.rank` as `query_images` and `gallery_images`, or leave such pairs out.
+    """
 
     features: np.ndarray
     pids: np.ndarray
     camids: np.ndarray
+    images: np.ndarray | None = None
 
 
 class Checkpoint(Protocol):

@@ -15,7 +15,7 @@ from .devices import MOST as MOST_DEVICES
 from .devices import Devices, refusals
 from .errors import ConfigError
 from .plugins import Registry, printable
-from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_value, shown
+from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
     "title", "image_size", "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
@@ -51,10 +51,12 @@ def _override(tree: Tree, override: str) -> None:
     if not equals or not isinstance(at, dict) or not words_fine:
         raise ConfigError([f"--set {shown(override)}: expected KEY=VALUE with dots between keys, like seeds=[0]"])
     try:
-        at[path[-1]] = read_value(text, "here")
+        value, written = read_values(text, "here")
     except ConfigError as error:
         why = error.problems[0].removeprefix("here: ")
         raise ConfigError([f"--set {shown(override)}: the value is not YAML of plain values: {why}"]) from None
+    at[path[-1]] = value
+    tree.give(tuple(path), written, override)
 
 
 class _Reader(ChoiceReader):
@@ -93,11 +95,17 @@ class _Reader(ChoiceReader):
     def settings(self, top: dict[str, Any], methods: Sequence[Recipe]) -> dict[str, Any]:
         size = top.get("image_size", [256, 128])
         if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and 8 <= n <= 4096 for n in size)):
-            self.wrong(("image_size",), f"must be [height, width] in pixels from 8 to 4096, not {shown(size)}")
+            self.wrong(
+                ("image_size",),
+                f"must be [height, width] in pixels from 8 to 4096, not {self.tree.text(('image_size',), size)}",
+            )
             size = [256, 128]
         precision = top.get("precision", PRECISIONS[0])
         if precision not in PRECISIONS:
-            self.wrong(("precision",), f"must be one of {', '.join(PRECISIONS)}, not {shown(precision)}")
+            self.wrong(
+                ("precision",),
+                f"must be one of {', '.join(PRECISIONS)}, not {self.tree.text(('precision',), precision)}",
+            )
         title = top.get("title", Path(self.tree.file).stem)
         if not isinstance(title, str):
             self.wrong(("title",), f"must be text, not {kind_word(title)}")
@@ -138,10 +146,11 @@ class _Reader(ChoiceReader):
         if root is not None and not isinstance(root, str):
             self.wrong((*path, "root"), f"must be a path, not {kind_word(root)}")
             return None
-        if choice and root is None and "root" in choice.component.requires:
+        rooted = choice is not None and "root" in choice.component.required(choice.params)
+        if choice and root is None and rooted:
             self.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
         place = self.place(root) if root is not None else None
-        if place and choice and "root" in choice.component.requires and not there(place, Path.exists):
+        if place and rooted and not there(place, Path.exists):
             self.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
         return DataSource(name, choice, place) if choice else None
 
@@ -171,7 +180,9 @@ class _Reader(ChoiceReader):
         fine = (type(identities) is int and identities >= 2) or (type(identities) is float and 0 < identities <= 1)
         if identities is not None and not fine:
             self.wrong(
-                (*path, "identities"), f"must be a fraction up to 1.0 or a whole number from 2, not {shown(identities)}"
+                (*path, "identities"),
+                "must be a fraction up to 1.0 or a whole number from 2, not "
+                + self.tree.text((*path, "identities"), identities),
             )
             return None
         seed = self.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
@@ -194,7 +205,9 @@ class _Reader(ChoiceReader):
                     self.wrong((*path, role), "`identities` chooses by labels: it is for source and auxiliary only")
         adapt_on = given.get("adapt_on", "train")
         if adapt_on not in ("train", "test"):
-            self.wrong((*path, "adapt_on"), f"must be train or test, not {shown(adapt_on)}")
+            self.wrong(
+                (*path, "adapt_on"), f"must be train or test, not {self.tree.text((*path, 'adapt_on'), adapt_on)}"
+            )
         if len(roles["target"]) != 1:
             if isinstance(given["target"], list):
                 self.wrong((*path, "target"), "must be one data set")

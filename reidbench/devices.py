@@ -69,4 +69,4 @@ def _with_nested(choices: Sequence[Choice]) -> Iterator[Choice]:
 
 def _trains_nothing(kind: str, component: Component, params: Any) -> bool:
     """Whether it keeps what it is given: the fine-tuner `none`, or weights that are read from a file."""
-    return TRAINS_NOTHING[kind] in component.provided(params) and "auxiliary" not in component.uses
+    return TRAINS_NOTHING[kind] in component.provided(params) and "auxiliary" not in component.used(params)

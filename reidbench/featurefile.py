@@ -1,63 +1,42 @@
-"""Feature files of anybody's: .npz, .mat and .pt, read without executing anything in them."""
+"""Feature files of anybody's: what is in them by any of the usual names, checked, read without executing anything."""
 
 from __future__ import annotations
 
-import difflib
-import lzma
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import matfile
-from .data.images import memory_limit
 from .data.names import shown
+from .data.placeholders import refuse_placeholder
 from .errors import DataError
+from .scoring.doubts import label_doubts
+from .scoring.embedded import Embedded, pair_by_manifest, pair_by_name
+from .scoring.labels import Ints, array_of, mapped
+from .scoring.names import Keys
+from .scoring.rows import Rows
+from .scoring.sources import Source, open_source
+from .scoring.tables import is_table, part_of, read_table
 
-Ints = NDArray[np.int64]
+FORMS = ".npz, .mat, .pt, .pth, .csv and .parquet files, and folders of .npy files"
+PIDS = ("query_pids", "gallery_pids")
+CAMIDS = ("query_camids", "gallery_camids")
+FEATURES = ("query_features", "gallery_features")
+UNKNOWN_CAMERA = -1
 
-# Our names, and those of the pytorch_result.mat that Person_reID_baseline_pytorch writes.
-LABELS = {
-    "query_pids": "query_label",
-    "query_camids": "query_cam",
-    "gallery_pids": "gallery_label",
-    "gallery_camids": "gallery_cam",
-}
-FEATURES = {"query_features": "query_f", "gallery_features": "gallery_f"}
-_KNOWN = {*LABELS, *LABELS.values(), *FEATURES, *FEATURES.values(), "distances"}
-_EXACT_FLOAT = 2.0**53
-_NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
-# What zipfile and numpy raise on bytes that are not what they should be; RuntimeError is an encrypted archive.
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    tokenize.TokenError,
-    EOFError,
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    SyntaxError,
-    RuntimeError,
-    NotImplementedError,
-    MemoryError,
-)
+Use = Literal["features", "distances"]
 
 
 @dataclass(frozen=True)
 class Features:
-    """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G]."""
+    """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
+
+    Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
+    those of a matrix do: equal numbers are the same picture. `warnings` are sentences about what was left out, assumed
+    or looks wrong.
+    """
 
     path: Path
     query_pids: Ints
@@ -67,6 +46,15 @@ class Features:
     query_features: NDArray[Any] | None = None
     gallery_features: NDArray[Any] | None = None
     distances: NDArray[Any] | None = None
+    distances_key: str = "distances"
+    warnings: tuple[str, ...] = ()
+    query_images: Ints | None = None
+    gallery_images: Ints | None = None
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """As the ranking functions take them."""
+        return {"query_images": self.query_images, "gallery_images": self.gallery_images}
 
     @property
     def labels(self) -> tuple[Ints, Ints, Ints, Ints]:
@@ -74,172 +62,249 @@ class Features:
         return self.query_pids, self.query_camids, self.gallery_pids, self.gallery_camids
 
 
-def read_features(path: Path | str) -> Features:
-    """Read a .npz, .mat or .pt file; nothing in it is executed.
+def read_features(
+    path: Path | str, *, camera: bool = True, use: Use | None = None, manifest: Path | None = None
+) -> Features:
+    """Read a file or folder of any form that score takes; nothing in it is executed.
 
-    Raises DataError, one sentence with the file and the key, for whatever is missing, damaged or of another type.
+    Without `camera` the keys of cameras may be missing. `use` chooses where a file has both features and distances.
+    `manifest` (path,pid,split[,camid]) labels a file of features with image names, such as `reidbench embed` writes.
+    Raises DataError, one sentence with the file, its keys and what to do, for whatever is missing, damaged or of
+    another type.
     """
     path = Path(path)
-    readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {".npz": _npz, ".mat": _mat, ".pt": _pt, ".pth": _pt}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{shown(path)}: not a feature file by its name; score reads .npz, .mat and .pt")
-    if not path.is_file():
-        raise DataError(f"{shown(path)}: no such file")
-    found = reader(path)
-    labels = {name: _labels(path, name, _get(path, found, name, other)) for name, other in LABELS.items()}
-    if "distances" in found:
-        if both := [name for pair in FEATURES.items() for name in pair if name in found]:
+    if not path.is_dir():
+        _check_name(path)
+        refuse_placeholder(path)
+    if is_table(path):
+        if manifest is not None:
             raise DataError(
-                f"{shown(path)}: holds distances and {both[0]}; keep one of them, so that it is clear what is scored"
+                f"{shown(path)}: --manifest is for features with image names; this table has its own labels"
             )
-        return Features(path, **labels, distances=_matrix(path, "distances", found["distances"]))
-    features = {
-        name: _matrix(path, name, _get(path, found, name, other, "distances")) for name, other in FEATURES.items()
-    }
-    return Features(path, **labels, **features)
+        return _of_rows(path, read_table(path, camera))
+    source = open_source(path)
+    assert source is not None  # _check_name
+    keys = Keys.of(source.names)
+    if manifest is not None:
+        return _of_rows(path, pair_by_manifest(_embedded(source, keys), manifest, camera))
+    if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
+        if "pids" in keys and ("num_query" in keys or "parts" in keys):
+            return _of_rows(path, _stacked(source, keys, camera))
+        if "names" in keys:
+            return _of_rows(path, pair_by_name(_embedded(source, keys)))
+    return _of_keys(source, keys, camera, use)
 
 
-def _npz(path: Path) -> dict[str, Any]:
-    """The arrays score knows, and None for others; read member by member, so that a damaged one is named."""
-    found: dict[str, Any] = {}
-    member = "its list of arrays"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                member = info.filename
-                key = member.removesuffix(".npy")
-                found[key] = None
-                if key in _KNOWN:
-                    if info.file_size > 2 * memory_limit():
-                        raise MemoryError(f"{info.file_size} bytes are more than half of this machine's memory")
-                    with archive.open(info) as file:
-                        found[key] = np.lib.format.read_array(file, allow_pickle=False)
-    except _DAMAGED as error:
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"{shown(path)}: {shown(member)} holds pickled Python objects, which could run code"
-            ) from error
-        raise DataError(
-            f"{shown(path)}: {shown(member)} cannot be read ({_first_line(error)}); save it again with numpy.savez"
-        ) from error
+def _check_name(path: Path) -> None:
+    if path.suffix.lower() not in (".npz", ".mat", ".pt", ".pth", ".csv", ".parquet"):
+        hints = {
+            ".npy": "; put the arrays as query_features.npy, query_pids.npy, ... into one folder and name the folder",
+            ".pkl": "; a pickle can run code: save with numpy.savez",
+            ".pickle": "; a pickle can run code: save with numpy.savez",
+        }
+        hint = hints.get(path.suffix.lower(), "") if path.exists() else ""
+        missing = "" if path.exists() else "no such file, and "
+        raise DataError(f"{shown(path)}: {missing}not a feature file by its name; score reads {FORMS}{hint}")
+
+
+# ------------------------------------------------------------------ one array for queries, one for the gallery
+def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Features:
+    what = _what(source.path, keys, use)
+    wanted = [*PIDS, *(CAMIDS if camera else ()), *what]
+    if missing := [role for role in wanted if role not in keys]:
+        raise DataError(f"{shown(source.path)}: {_missing(keys, missing)}")
+    texts = [role for role in (*PIDS, *CAMIDS) if role in keys]
+    pids, camids, warnings = _labels(
+        source.path,
+        {keys.first(role): _value(source, keys, role) for role in texts if role in PIDS},
+        {keys.first(role): _value(source, keys, role) for role in texts if role in CAMIDS},
+        {keys.first("train_pids"): _value(source, keys, "train_pids")} if "train_pids" in keys else {},
+    )
+    labels: dict[str, Any] = {role: {**pids, **camids}.get(keys.first(role)) for role in (*PIDS, *CAMIDS)}
+    matrices = {role: _matrix(source.path, keys.first(role), _value(source, keys, role)) for role in what}
+    _check_shapes(source.path, keys, labels, matrices)
+    for side in ("query", "gallery"):
+        if labels[f"{side}_camids"] is None:
+            labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
+    images = _images(source, keys, labels)
+    distances_key = keys.first("distances")
+    return Features(source.path, **labels, **matrices, **images, distances_key=distances_key, warnings=warnings)
+
+
+def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
+    """Numbers of pictures, where both sides have one for each image; other programs save pixels under these names."""
+    if not {"query_images", "gallery_images"} <= keys.by_role.keys():
+        return {}
+    found = {role: np.asarray(_value(source, keys, role)) for role in ("query_images", "gallery_images")}
+    for role, values in found.items():
+        if values.dtype.kind not in "iu" or values.shape != labels[f"{role.split('_')[0]}_pids"].shape:
+            return {}
     return found
 
 
-def _mat(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(matfile.HEADER)
-        if b"\0" in start[:4]:
-            found = _mat_4(path)
-        elif matfile.is_level_5(start):
-            found = matfile.read_variables(path, _KNOWN, 2 * memory_limit())
-        else:
-            raise DataError(f"{shown(path)}: a MATLAB 7.3 (HDF5) file, or none of MATLAB's; save it with -v7 instead")
-    except _DAMAGED as error:
-        raise DataError(f"{shown(path)}: not a whole .mat file ({_first_line(error)})") from error
-    for name, variable in found.items():
-        if name in _KNOWN and variable.values is None:
-            raise DataError(f"{shown(path)}: {name} must hold real numbers, not {variable.kind}")
-    return {name: variable.values for name, variable in found.items()}
-
-
-def _mat_4(path: Path) -> dict[str, matfile.Variable]:
-    """A file of level 4, which scipy reads in Python: no length in it can lead outside of it."""
-    import scipy.io
-
-    try:
-        kinds = {name: kind for name, _, kind in scipy.io.whosmat(path)}
-        real = [name for name, kind in kinds.items() if name in _KNOWN and kind in _NUMBERS]
-        found = scipy.io.loadmat(path, variable_names=real) if real else {}
-    except Exception as error:  # of all kinds
-        raise matfile.DamagedMatError(_first_line(error)) from error
-    return {name: matfile.Variable(kind, found.get(name)) for name, kind in kinds.items()}
-
-
-def _pt(path: Path) -> dict[str, Any]:
-    import torch
-
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:
+    """The roles to score by: features or distances."""
+    held = [role for role in FEATURES if role in keys]
+    if "distances" in keys and len(held) == len(FEATURES) and use is None:
         raise DataError(
-            f"{shown(path)}: not a file of plain tensors that torch loads safely ({_first_line(error)})"
-        ) from error
-    if not isinstance(found, dict):
-        raise DataError(f"{shown(path)}: holds a {type(found).__name__}, not a dictionary of tensors")
-    size = path.stat().st_size
-    return {str(key): _array(path, str(key), value, size) if key in _KNOWN else None for key, value in found.items()}
+            f"{shown(path)}: holds distances ({shown(keys.first('distances'))}) and features "
+            f"({', '.join(shown(keys.first(role)) for role in held)}); choose what is scored: --use features, or "
+            "--use distances"
+        )
+    if use == "distances" or ("distances" in keys and use is None):
+        return ("distances",)
+    return FEATURES
 
 
-def _first_line(error: BaseException) -> str:
-    return shown((str(error).strip() or type(error).__name__).splitlines()[0])
+def _missing(keys: Keys, roles: list[str]) -> str:
+    """What the file lacks, what it has, and how to go on."""
+    text = keys.missing(*roles)
+    if set(roles) & set(FEATURES) and "distances" not in keys:
+        text += "; a matrix of distances [queries, gallery] may stand for features, as 'distances' or 'distmat'"
+        if "similarities" in keys:
+            text += f": negate {shown(keys.first('similarities'))!r}, for smaller is nearer, and call it 'distances'"
+    if set(roles) & set(FEATURES) and "distances" in keys:
+        text += "; to score its distances leave --use away"
+    if set(roles) & set(CAMIDS):
+        text += "; to score without the camera rule: --no-camera"
+    if set(roles) >= {*PIDS, *FEATURES} and "features" in keys:
+        text += (
+            "; one array of all features needs pids, camids and num_query (its first rows) or part (query or gallery, "
+            "for each row), or the names of the images, see --manifest"
+        )
+    return text
 
 
-def _array(path: Path, name: str, value: Any, size: int) -> Any:
-    """A tensor as numpy has it; `size` bytes are what the file has."""
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        return value
-    try:
-        value = value.detach().cpu()
-        # A pickle may claim any shape for any storage.
-        if value.numel() * value.element_size() > size:
-            raise ValueError("it claims more numbers than the file holds")
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    except (TypeError, ValueError, RuntimeError) as error:  # sparse, quantized, of 8 bits, or of no storage at all
-        raise DataError(f"{shown(path)}: {name} is no plain array ({_first_line(error)})") from None
-
-
-def _get(path: Path, found: Mapping[str, Any], *names: str) -> Any:
-    """The value under the first of the names that is there."""
-    for name in names[:2]:
-        if name in found:
-            return found[name]
-    others = [key for key in found if key not in _KNOWN]
-    others = [key for key in others if len(key) < 100]
-    close = difflib.get_close_matches(names[0], others, 1) or difflib.get_close_matches(names[1], others, 1)
-    hint = f"; did you mean {shown(close[0])!r}?" if close else f"; it holds {_names(found)}"
-    raise DataError(f"{shown(path)}: key {' or '.join(map(repr, names[:1] + names[2:]))} is missing{hint}")
-
-
-def _names(found: Mapping[str, Any]) -> str:
-    few = ", ".join(shown(name) for name in sorted(found)[:20])
-    return (few or "nothing") + (", ..." if len(found) > 20 else "")
-
-
-def _numbers(path: Path, name: str, given: Any) -> NDArray[Any]:
-    try:
-        value: NDArray[Any] = np.asarray(given)
-    except (ValueError, TypeError, OverflowError, RuntimeError):  # lists of lists of different lengths
-        raise DataError(f"{shown(path)}: {name} is no array of numbers") from None
-    if value.dtype.kind not in "fiu":
-        raise DataError(f"{shown(path)}: {name} must hold real numbers, not {value.dtype}")
-    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
-
-
-def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
-    value = _numbers(path, name, given)
-    if value.ndim != 2:
-        raise DataError(f"{shown(path)}: {name} must have two dimensions, not shape {value.shape}")
+def _value(source: Source, keys: Keys, role: str) -> Any:
+    """What the file has for a role. Raises DataError where two of its keys mean the role and differ."""
+    first, *others = keys.by_role[role]
+    value = source.read(first)
+    for other in others:
+        if not _same(value, source.read(other)):
+            raise DataError(
+                f"{shown(source.path)}: {shown(first)!r} and {shown(other)!r} both mean {role} and differ; "
+                "remove or rename one of them"
+            )
     return value
 
 
-def _labels(path: Path, name: str, given: Any) -> Ints:
-    """Whole numbers of whatever type they were stored in; MATLAB has 1 x N arrays of doubles."""
-    value = _numbers(path, name, given)
-    if value.ndim == 2 and 1 in value.shape:
-        value = value.ravel()
-    if value.ndim != 1:
-        raise DataError(f"{shown(path)}: {name} must have one dimension, not shape {value.shape}")
-    if value.dtype.kind == "f":
-        wrong, what = ~(value == np.round(value)) | np.isinf(value), "is not an integer"
-        if not wrong.any():
-            wrong, what = np.abs(value) > _EXACT_FLOAT, "is beyond the integers that a float holds exactly"
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(np.array_equal(np.squeeze(np.asarray(one)), np.squeeze(np.asarray(other))))
+    except (ValueError, TypeError, RuntimeError):
+        return False
+
+
+def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
+    value = array_of(path, name, given)
+    if value.dtype.kind not in "fiu":
+        raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
+    if value.ndim != 2:
+        flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
+        cure = f"reshape it to {value.shape[:2]}" if flat else "one row an image"
+        raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
+    return value
+
+
+def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict[str, NDArray[Any]]) -> None:
+    """Raise DataError where rows and labels differ in number, by the names that the file has for them."""
+    for side in ("query", "gallery"):
+        pids = labels[f"{side}_pids"]
+        for role, values in (
+            (f"{side}_camids", labels[f"{side}_camids"]),
+            (f"{side}_features", matrices.get(f"{side}_features")),
+        ):
+            if values is not None and len(values) != len(pids):
+                what = "rows" if values.ndim == 2 else "entries"
+                cure = "; transpose it: one row an image" if values.shape[1:] == pids.shape else ""
+                raise DataError(
+                    f"{shown(path)}: {shown(keys.first(role))} has {len(values)} {what} but "
+                    f"{shown(keys.first(f'{side}_pids'))} has {len(pids)} entries{cure}"
+                )
+    shape = tuple(len(labels[role]) for role in PIDS)
+    if "distances" in matrices and matrices["distances"].shape != shape:
+        given = matrices["distances"].shape
+        cure = "; transpose it: one row a query" if given[::-1] == shape else ""
+        raise DataError(
+            f"{shown(path)}: {shown(keys.first('distances'))} has shape {given} but there are {shape[0]} queries and "
+            f"{shape[1]} gallery rows{cure}"
+        )
+
+
+def _labels(
+    path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any]
+) -> tuple[dict[str, Ints], dict[str, Ints], tuple[str, ...]]:
+    """pids and camids as numbers, by the same keys, and what is to be said about them."""
+    persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
+    warnings = [
+        f"the {what} are partly numbers and partly texts, and are compared as texts: '2' and '0002' are two {unit}s"
+        for what, unit, found in (("pids", "person", persons), ("camids", "camera", cameras))
+        if found.mixed
+    ]
+    query = persons.values[next(iter(pids))]
+    trained = persons.values[next(iter(train))] if train else None
+    warnings += label_doubts(query, trained, named=persons.texts)
+    return {key: persons.values[key] for key in pids}, dict(cameras.values), tuple(warnings)
+
+
+# ------------------------------------------------------------------ one row an image
+def _embedded(source: Source, keys: Keys) -> Embedded:
+    if missing := [role for role in ("features", "names") if role not in keys]:
+        raise DataError(
+            f"{shown(source.path)}: {keys.missing(*missing)}; --manifest labels files of features and image names, "
+            "such as `reidbench embed` writes"
+        )
+    names = array_of(source.path, keys.first("names"), _value(source, keys, "names"))
+    if names.dtype.kind != "U":
+        raise DataError(f"{shown(source.path)}: {shown(keys.first('names'))} must hold texts, not {names.dtype}")
+    features = _matrix(source.path, keys.first("features"), _value(source, keys, "features"))
+    if names.size != len(features):
+        raise DataError(
+            f"{shown(source.path)}: {shown(keys.first('features'))} has {len(features)} rows but "
+            f"{shown(keys.first('names'))} has {names.size} entries"
+        )
+    return Embedded(source.path, tuple(names.ravel().tolist()), features)
+
+
+def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
+    """One array of features for queries and gallery: the first num_query rows are queries, or parts says which are."""
+    path, cameras = source.path, "camids" in keys
+    if camera and not cameras:
+        raise DataError(f"{shown(path)}: {keys.missing('camids')}; to score without the camera rule: --no-camera")
+    features = _matrix(path, keys.first("features"), _value(source, keys, "features"))
+    roles = ("pids", *(["camids"] if cameras else []), *(["parts"] if "parts" in keys else []))
+    columns = {role: array_of(path, keys.first(role), _value(source, keys, role)).ravel() for role in roles}
+    for role, values in columns.items():
+        if len(values) != len(features):
+            raise DataError(
+                f"{shown(path)}: {shown(keys.first('features'))} has {len(features)} rows but "
+                f"{shown(keys.first(role))} has {len(values)} entries"
+            )
+    if "parts" in columns:
+        parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns["parts"])]
     else:
-        wrong, what = value > np.iinfo(np.int64).max, "overflows a 64-bit integer"
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(f"{shown(path)}: {name}[{row}] = {value[row]} {what}")
-    return np.asarray(value, np.int64)
+        count = array_of(path, keys.first("num_query"), _value(source, keys, "num_query"))
+        if count.size != 1 or count.dtype.kind not in "iuf" or not 0 < float(count.item()) < len(features):
+            raise DataError(f"{shown(path)}: {shown(keys.first('num_query'))} must be a number of rows, but not all")
+        parts = ["query" if row < int(count.item()) else "gallery" for row in range(len(features))]
+    train = [pid for pid, part in zip(columns["pids"], parts, strict=True) if part == "train"]
+    return Rows(features, parts, list(columns["pids"]), list(columns["camids"]) if cameras else None, train)
+
+
+def _of_rows(path: Path, rows: Rows) -> Features:
+    sides = ("query", "gallery")
+    found = {part: rows.of(part) for part in sides}
+    for part in sides:
+        if not len(found[part][0]):
+            raise DataError(f"{shown(path)}: no image of the {part} in it")
+    cameras = {f"{side}_camids": found[side][2] for side in sides}
+    pids, camids, warnings = _labels(
+        path,
+        {f"{side}_pids": found[side][1] for side in sides},
+        {role: values for role, values in cameras.items() if values is not None},
+        {"train_pids": np.asarray(rows.train_pids)} if len(rows.train_pids) else {},
+    )
+    for side in sides:
+        camids.setdefault(f"{side}_camids", np.full(len(found[side][0]), UNKNOWN_CAMERA))
+    features: dict[str, Any] = {f"{side}_features": rows.features[found[side][0]] for side in sides}
+    return Features(path, **{**pids, **camids, **features}, warnings=(*rows.warnings, *warnings))

@@ -9,15 +9,16 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import __version__
-from .data import Split, walk_images
+from .data import Split, look_through, walk_images
+from .data.names import shown
 from .errors import ReidbenchError, StoreError
 from .inputs import Inputs
 from .plugins import Registry, one_line, packages
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .training import Embedder
 
 NETWORKS = ("pretrain", "finetune", "adapt")
+MOST_OF_MAT = 2**31  # bytes of one matrix, as MATLAB reads files of level 5
 TOLERANCE = 1e-4  # of the largest feature: how far an exported network may be from torch's
 
 
@@ -92,19 +94,52 @@ def pictures(given: Sequence[Path]) -> list[str]:
     return found
 
 
+def left_out(given: Sequence[Path]) -> list[str]:
+    """Sentences about the files in the given folders that `pictures` passes over."""
+    return [note for path in given if path.is_dir() for note in look_through(path).notes(path.as_posix())]
+
+
 def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers: int = 0) -> tuple[int, int]:
-    """Write `features` [N, D] float32 and `names` [N], as the pictures were named, into an .npz. Returns (N, D)."""
+    """Write `features` [N, D] float32 and `names` [N], as the pictures were named. Returns (N, D).
+
+    `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
+    ReidbenchError for another ending, before anything is computed.
+    """
     from .stages import default_device
     from .training import embed
 
+    write = writer_of(out)
     files = pictures(given)
     unknown = np.full(len(files), -1)
     split = Split.of_columns(Path(), files, unknown, unknown)
     features = embed(embedder, split, split.camids, device=default_device(), workers=workers)
-    names = np.array(list(_names(given)), dtype=np.str_)
     with _written_whole(out) as beside, beside.open("wb") as stream:
-        np.savez(stream, features=features, names=names)
+        write(stream, features, list(_names(given)))
     return features.shape[0], features.shape[1]
+
+
+def writer_of(out: Path) -> Callable[[IO[bytes], np.ndarray, list[str]], None]:
+    """What writes features and names into a file of this name. Raises ReidbenchError where nothing does."""
+    writers = {".npz": _write_npz, ".mat": _write_mat}
+    writer = writers.get(out.suffix.lower())
+    if writer is None:
+        ending = f"ends in {shown(out.suffix)}" if out.suffix else "has no ending"
+        raise ReidbenchError(f"{shown(out)}: {ending}; features are written as {' and '.join(writers)}")
+    return writer
+
+
+def _write_npz(stream: IO[bytes], features: np.ndarray, names: list[str]) -> None:
+    np.savez(stream, features=features, names=np.array(names, dtype=np.str_))
+
+
+def _write_mat(stream: IO[bytes], features: np.ndarray, names: list[str]) -> None:
+    import scipy.io
+
+    if features.nbytes > MOST_OF_MAT:
+        raise ReidbenchError(f"{features.nbytes} bytes of features are more than a .mat file can have; write an .npz")
+    cell = np.empty((len(names), 1), dtype=object)
+    cell[:, 0] = names
+    scipy.io.savemat(stream, {"features": features, "names": cell})
 
 
 def _names(given: Sequence[Path]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import plugins
 from .components import Component, Params
-from .data import Dataset, HiddenSplit, Split
+from .data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from .data.split import BoundTruth
 from .errors import DataError, ReidbenchError
 from .store import Artifact, Store
@@ -26,6 +26,10 @@ KINDS = {
     "adapt": "adapter",
     "evaluate": "evaluator",
 }
+
+
+# The role of the data that a stage of each kind learns from.
+ROLES = {"select": "pool", "pretrain": "pool", "prepare": "split", "finetune": "source", "adapt": "target"}
 
 
 class StageError(ReidbenchError):
@@ -115,9 +119,21 @@ class Inputs:
             raise StageError(f"{self.stage['use']} needs a {role}")
         return images
 
+    def check_cameras(self) -> None:
+        """Raise StageError where a component requires cameras and its images come from fewer than two."""
+        role = ROLES.get(self.stage["kind"], "")
+        if not self.data_inputs(role) or "cameras" not in self.component.required(self.params):
+            return
+        images = self.labelled(role) if role == "source" else self.hidden(role)
+        found = {int(camid) for camid in images.camids} - {UNKNOWN_CAMERA} if images is not None else set()
+        if len(found) < 2:
+            names = " and ".join(given["data"] for given in self.data_inputs(role))
+            count = "one camera" if found else "no known camera"
+            raise StageError(f"{self.stage['use']} needs two or more cameras, and {names} has {count}")
+
     def truth(self, role: str) -> Any:
         """What only rendered data know, for components that say `uses={"truth"}`."""
-        return self.known_truth(role) if "truth" in self.component.uses else None
+        return self.known_truth(role) if "truth" in self.component.used(self.params) else None
 
     def known_truth(self, role: str) -> Any:
         """The truth about a role's images. Raises StageError where the data set does not know it."""

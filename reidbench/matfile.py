@@ -1,4 +1,4 @@
-"""MATLAB's .mat files of level 5: matrices of numbers read here, cells and structs checked before scipy reads them.
+"""MATLAB's .mat files of level 5: numbers and texts are read here; what is nested is checked before scipy reads it.
 
 `scipy.io.loadmat` ends the whole process on some damaged files, since what a tag claims is an index for its C code.
 Here nothing is believed: every length is held against what is there. Format: "MAT-File Format", The MathWorks.
@@ -28,6 +28,7 @@ OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "func
 COMPLEX = 0x0800
 HEAD = 2**16  # bytes of a compressed variable that are unpacked to learn its name
 CHARACTERS = {1: 1, 2: 1, 3: 2, 4: 2, 16: 1, 17: 2, 18: 4}  # bytes that a character takes at least
+UTF8 = 16
 MOST_DIMENSIONS = 32  # numpy's
 MOST_DEPTH = 20  # of cells in cells
 
@@ -38,7 +39,7 @@ class DamagedMatError(ValueError):
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable: what it is, in words, and its numbers where it was wanted and has real ones."""
+    """One variable: what it is, in words, and, where it was wanted, its real numbers or texts."""
 
     kind: str
     values: NDArray[Any] | None = None
@@ -151,11 +152,52 @@ def _tag(data: bytes, at: int, order: str, where: str) -> tuple[int, int, int]:
 def _variable(body: _Body, order: str, wanted: Container[str], limit: int) -> tuple[str, Variable]:
     name, kind, real, shape, at = _head(body.start, order)
     values = None
-    if name in wanted and real:
+    if name in wanted and (real or kind in ("char", "cell")):
         if body.size > limit:
             raise DamagedMatError(f"{name} takes {body.size} bytes, more than half of this machine's memory")
-        values = _values(body.whole(), at, order, kind, shape, name)
+        values = _content(body.whole(), at, order, kind, shape, name)
     return name, Variable(kind, values)
+
+
+def _content(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    """Numbers, the lines of a text, or a cell of texts or of single numbers; None for any other cell."""
+    if kind == "char":
+        return _lines(body, at, order, shape, name)
+    return _cell(body, at, order, shape, name) if kind == "cell" else _values(body, at, order, kind, shape, name)
+
+
+def _lines(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    """The rows of a matrix of characters as texts [rows], without what fills them up; None for more dimensions."""
+    begin, size, code = _text(body, at, order, shape, name)
+    if len(shape) != 2:
+        return None
+    data = body[begin : begin + size]
+    try:
+        if code == UTF8:
+            units = np.array([ord(char) for char in data.decode("utf-8")], np.uint32)
+        else:
+            units = np.frombuffer(data, f"{order}u{CHARACTERS[code]}", size // CHARACTERS[code])
+        table = units[: math.prod(shape)].reshape(shape, order="F")
+        rows = ["".join(map(chr, row)) for row in table.tolist()]
+        texts = [row.encode("utf-16", "surrogatepass").decode("utf-16").rstrip(" \0") for row in rows]
+    except ValueError as error:  # bytes that are no characters, or fewer of them than the shape says
+        raise DamagedMatError(f"the text of {name} is damaged") from error
+    return np.array(texts or [""], np.str_)
+
+
+def _cell(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    """What single texts or numbers a cell holds, in MATLAB's order; None where it holds anything else."""
+    if min(shape) < 0:
+        raise DamagedMatError(f"{name} has a damaged part")
+    found = []
+    for part in _parts(body, at, order, math.prod(shape), name):
+        _, kind, real, inner, start = _head(part, order) if part else ("", "empty", False, (), 0)
+        value = _content(part, start, order, kind, inner, name) if real or kind == "char" else None
+        if value is None or value.size != 1:
+            return None
+        found.append(value.item())
+    kinds = {type(value) is str for value in found}
+    return np.array(found) if len(kinds) == 1 else None
 
 
 def _head(body: bytes, order: str) -> tuple[str, str, bool, tuple[int, ...], int]:
@@ -213,22 +255,35 @@ def _check(body: bytes, order: str, depth: int) -> None:
         if kind == "complex":
             _stored(body, at, order, shape, name)
     elif kind == "char":
-        code, begin, size = _tag(body, at, order, name)
-        if code not in CHARACTERS or begin + size > len(body) or size < math.prod(shape) * CHARACTERS[code]:
-            raise DamagedMatError(f"the text of {name} is damaged")
+        _text(body, at, order, shape, name)
     elif kind in ("cell", "struct"):
         fields = 1
         if kind == "struct":
             fields, at = _fields(body, at, order, name)
-        for _ in range(math.prod(shape) * fields):
-            code, begin, size = _tag(body, at, order, name)
-            if code != MATRIX or begin != at + 8 or begin + size > len(body):
-                raise DamagedMatError(f"{name} has a damaged part")
-            if size:
-                _check(body[begin : begin + size], order, depth + 1)
-            at = _after(at, begin, size)
+        for part in _parts(body, at, order, math.prod(shape) * fields, name):
+            if part:
+                _check(part, order, depth + 1)
     else:
         raise DamagedMatError(f"{name} is {kind}; only numbers, texts, cells and structs are read")
+
+
+def _text(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> tuple[int, int, int]:
+    """Where the characters at a place begin, how many bytes they are, and how they are stored."""
+    code, begin, size = _tag(body, at, order, name)
+    damaged = code not in CHARACTERS or begin + size > len(body) or min(shape) < 0
+    if damaged or size < math.prod(shape) * CHARACTERS[code]:
+        raise DamagedMatError(f"the text of {name} is damaged")
+    return begin, size, code
+
+
+def _parts(body: bytes, at: int, order: str, count: int, name: str) -> Iterator[bytes]:
+    """The variables that are stored one after the other inside a cell or struct; empty ones have no bytes."""
+    for _ in range(count):
+        code, begin, size = _tag(body, at, order, name)
+        if code != MATRIX or begin != at + 8 or begin + size > len(body):
+            raise DamagedMatError(f"{name} has a damaged part")
+        yield body[begin : begin + size]
+        at = _after(at, begin, size)
 
 
 def _fields(body: bytes, at: int, order: str, name: str) -> tuple[int, int]:

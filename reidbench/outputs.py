@@ -10,6 +10,7 @@ import numpy as np
 
 from .components import Features, Metric, Selection
 from .data import HiddenSplit
+from .errors import DataError
 
 
 def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -59,16 +60,30 @@ def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:
 
 
 def joined_features(files: list[Path]) -> tuple[Features, Features]:
-    """Query and gallery of one method, or of several as an ensemble.
+    """Query and gallery of one method, or of several as an ensemble; picture numbers are those of the first.
 
     The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
-    ensemble's evaluator sees ordinary features.
+    ensemble's evaluator sees ordinary features. Raises DataError for a member with zero vectors, which have no
+    cosine distance.
     """
     loaded = [dict(np.load(file)) for file in files]
     sides = []
     for side in ("query", "gallery"):
         parts = [columns[f"{side}_features"] for columns in loaded]
         if len(parts) > 1:
-            parts = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in parts]
-        sides.append(Features(np.concatenate(parts, 1), loaded[0][f"{side}_pids"], loaded[0][f"{side}_camids"]))
+            parts = [_unit(part, f"member {i} of the ensemble: {side}_features") for i, part in enumerate(parts, 1)]
+        first = loaded[0]
+        labels = first[f"{side}_pids"], first[f"{side}_camids"], first.get(f"{side}_images")
+        sides.append(Features(np.concatenate(parts, 1), *labels))
     return sides[0], sides[1]
+
+
+def _unit(features: np.ndarray, name: str) -> np.ndarray:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    zero = np.flatnonzero(lengths == 0)
+    if len(zero):
+        raise DataError(
+            f"{name} row {zero[0]} is a zero vector, which has no cosine distance (zero vectors: {len(zero)} of "
+            f"{len(features)} rows); check its network"
+        )
+    return np.asarray(features / np.maximum(lengths, 1e-12))

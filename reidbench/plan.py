@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, canonical
-from .components import NestedKind, load_attribute
-from .data import fingerprint_content, fingerprint_folder
+from .components import TASK_NEEDS, NestedKind, load_attribute
+from .data import fingerprint_file, fingerprint_folder
 from .devices import devices_for
+from .labels import evaluator_labels, told_apart
+from .needs import ROLES, Needs
+from .needs import NotApplicable as NotApplicable
 from .plugins import Registry
 from .protocol import LABEL_FREE, POOL_FREE, SOURCE_FREE, protocol_words
 
-KEY_VERSION = 1  # bump when the way keys are computed changes
+KEY_VERSION = 2  # bump when the way keys are computed changes
 # For the kinds that a `Uses` field may name: kind of stage, role of its images there, whether labels are hidden.
 NESTED = {
     "preparer": ("prepare", "split", True),
@@ -98,10 +101,6 @@ class Plan:
         return Plan(self.benchmark, stages, list(keep))
 
 
-class NotApplicable(Exception):
-    """A method cannot run on a task; the reason is for the table."""
-
-
 def expand(benchmark: Benchmark, registry: Registry) -> Plan:
     """Cross methods, tasks, seeds and evaluators. Renders nothing and runs nothing.
 
@@ -115,6 +114,7 @@ class _Expansion:
         self.benchmark = benchmark
         self.registry = registry
         self.result = Plan(benchmark)
+        self.needs = Needs(benchmark.data)
         self.data_keys: dict[str, str] = {}
         self.choice_texts: dict[int, str] = {}
         self.commons: dict[int, str] = {}  # by devices
@@ -126,6 +126,9 @@ class _Expansion:
             for task in self.benchmark.tasks:
                 for seed, pretrain_seed in self.seeds(recipe, recipes):
                     self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
+        if any(row.key is None for row in self.result.rows):  # what was planned before a reason was found
+            self.result = self.result.only(self.result.rows)
+        self.result.stages = told_apart(self.result.stages)
         return self.result
 
     def seeds(self, recipe: Recipe, recipes: dict[str, Recipe]) -> Iterator[tuple[int, int | None]]:
@@ -161,7 +164,7 @@ class _Expansion:
         """The embed stage of a method on a task: target query and gallery to features."""
         parent: tuple[str, str] | None = None
         for kind, choice in recipe.steps:
-            self.check(kind, choice, recipe, task)
+            self.check(kind, choice, recipe, task, parent[0] if parent else "")
             stage_seed = pretrain_seed if kind in ("select", "pretrain") else seed
             key = self.step(kind, choice, recipe, task, stage_seed, parent)
             parent = (kind, key)
@@ -178,8 +181,7 @@ class _Expansion:
         return self.add(kind, choice, tuple(parents), data, recipe.backbone, seed, label)
 
     def place(self, kind: str, task: Task) -> str:
-        refs = {"select": task.pool, "pretrain": task.pool, "finetune": task.source, "adapt": (task.target,)}[kind]
-        return "".join(f"{ref.name}, " for ref in refs)
+        return "".join(f"{ref.name}, " for ref in role_refs(ROLES[kind], task))
 
     def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[tuple[str, str]]:
         """The stages that the `Uses` fields of a choice stand for; a field may start from an earlier one."""
@@ -192,9 +194,10 @@ class _Expansion:
         self, choice: Choice, mark: NestedKind, start: tuple[str, str] | None, recipe: Recipe, task: Task
     ) -> tuple[str, str]:
         """Kind and key of one such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
-        refs = {"source": task.source, "target": (task.target,), "pool": task.pool}.get(mark.role, ())
+        refs = role_refs(mark.role, task)
         if not refs:
             raise NotApplicable(f"{choice.name} needs a {mark.role}, and the task names none")
+        self.needs.check(choice, mark.role, refs)
         kind, given, hidden = NESTED[choice.kind]
         part = task.adapt_on if kind == "prepare" and mark.role == "target" else "train"  # training never on a test
         data = self.inputs(given, refs, part, hidden)
@@ -210,7 +213,7 @@ class _Expansion:
         return kind, self.add(kind, choice, parents, data, backbone, seed, label)
 
     def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
-        uses = choice.component.uses
+        uses = choice.component.used(choice.params)
         if kind == "select" or (kind == "pretrain" and POOL_FREE not in choice.component.provided(choice.params)):
             yield from self.inputs("pool", task.pool, "train", True)
         if kind == "select" and "target-labels" in uses:
@@ -224,22 +227,35 @@ class _Expansion:
             if SOURCE_FREE not in choice.component.provided(choice.params):
                 yield from self.inputs("source", task.source, "train", False)
 
-    def check(self, kind: str, choice: Choice, recipe: Recipe, task: Task) -> None:
+    def check(self, kind: str, choice: Choice, recipe: Recipe, task: Task, before: str = "") -> None:
+        """Raise NotApplicable where a task, or the step before, lacks what a step needs."""
         provided = choice.component.provided(choice.params)
         if kind in ("select", "pretrain") and not task.pool and POOL_FREE not in provided:
             raise NotApplicable(f"{choice.name} needs a pool, and the task names none")
         self.check_auxiliary(kind, choice, task)
         if kind == "finetune" and not task.source and LABEL_FREE not in provided:
             raise NotApplicable(f"{choice.name} needs a source, and the task names none")
+        self.check_adapter(choice, task, before)
+        self.needs.check(choice, ROLES[kind], role_refs(ROLES[kind], task))
         self.check_backbone(choice, recipe)
 
+    def check_adapter(self, choice: Choice, task: Task, before: str) -> None:
+        required = choice.component.required(choice.params)
+        if "source" in required and not task.source:
+            raise NotApplicable(f"{choice.name} needs a source, and the task names none")
+        if "start" in required and before not in ("finetune", "adapt"):
+            raise NotApplicable(
+                f"{choice.name} goes on from a trained embedder: name `finetune:` or another adapter before it"
+            )
+
     def check_auxiliary(self, kind: str, choice: Choice, task: Task) -> None:
-        if kind == "pretrain" and "auxiliary" in choice.component.uses and not task.auxiliary:
+        if kind == "pretrain" and "auxiliary" in choice.component.used(choice.params) and not task.auxiliary:
             raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
 
     def check_backbone(self, choice: Choice, recipe: Recipe) -> None:
         backbone = recipe.backbone
-        missing = choice.component.requires - backbone.component.provided(backbone.params)
+        wanted = choice.component.required(choice.params) - TASK_NEEDS
+        missing = wanted - backbone.component.provided(backbone.params)
         if missing:
             raise NotApplicable(
                 f"{choice.name} needs {', '.join(sorted(missing))}, which {backbone.name} does not provide"
@@ -252,6 +268,7 @@ class _Expansion:
 
     # ------------------------------------------------------------------ data
     def inputs(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> tuple[DataInput, ...]:
+        self.needs.check_parts(role, refs, part, hidden)
         return tuple(
             DataInput(role, ref.name, self.data_key(ref.name), part, hidden, ref.identities, ref.subset_seed)
             if part == "train" and not hidden
@@ -323,6 +340,12 @@ class _Expansion:
         return self.choice_texts[id(choice)]
 
 
+def role_refs(role: str, task: Task) -> tuple[DataRef, ...]:
+    """The data sets that a task names for a role."""
+    refs = {"source": task.source, "target": (task.target,), "pool": task.pool, "auxiliary": task.auxiliary}
+    return refs.get(role, ())
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -331,7 +354,7 @@ def data_identity(source: DataSource) -> list[Any]:
     """What names the content of a data set.
 
     A component with a fingerprint function of its own says which params matter; else all of them count, and the
-    names and sizes of the files under the root.
+    names and contents of the files under the root.
     """
     choice = source.choice
     if choice.component.fingerprint:
@@ -339,23 +362,5 @@ def data_identity(source: DataSource) -> list[Any]:
         return [choice.name, choice.component.version, str(fingerprint)]
     if source.root is None:
         return [choice.identity]
-    content = fingerprint_folder(source.root) if source.root.is_dir() else fingerprint_content(source.root)
+    content = fingerprint_folder(source.root) if source.root.is_dir() else fingerprint_file(source.root)
     return [choice.identity, content]
-
-
-def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
-    """One name for each evaluator: its own, with the params that differ from the defaults where names repeat."""
-    names = [choice.name for choice in choices]
-    labels = []
-    for choice in choices:
-        if names.count(choice.name) == 1:
-            labels.append(choice.name)
-            continue
-        fields = type(choice.params).model_fields
-        changed = {
-            name: value
-            for name, value in choice.resolved.items()
-            if getattr(choice.params, name) != fields[name].get_default(call_default_factory=True)
-        }
-        labels.append(f"{choice.name}({', '.join(f'{name}={value}' for name, value in changed.items())})")
-    return labels

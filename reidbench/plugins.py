@@ -17,8 +17,9 @@ from typing import Any
 
 import pluggy
 
-from . import hookspecs
-from .components import USES, Component, Params
+from . import hookspecs, papers
+from .components import Component, Params
+from .declarations import refused_word, unknown_requirements
 from .declared import metrics_fault
 from .errors import PluginError, UnknownComponent
 from .hookspecs import HOOKS
@@ -72,6 +73,13 @@ class Registry:
             mine[key] = component
         self.components |= mine
         self.source |= dict.fromkeys(mine, plugin)
+
+    def drop(self, plugin: str, why: str) -> None:
+        """Forget a plugin, which is then one that could not be loaded."""
+        for key in [key for key, owner in self.source.items() if owner == plugin]:
+            del self.components[key], self.source[key]
+        del self.plugins[plugin]
+        self.broken[plugin] = why
 
     def names(self, kind: str) -> list[str]:
         """The known names of one kind, sorted."""
@@ -140,6 +148,10 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
             registry.broken[name] = traceback.format_exc()
             if manager.has_plugin(name):  # pluggy 1.6 keeps a plugin that failed its checks
                 manager.unregister(name=name)
+    for name, sentence in unknown_requirements(registry.components, registry.source).items():
+        if strict or name in builtin:
+            raise PluginError(f"plugin {name} failed to load: {sentence}")
+        registry.drop(name, f"PluginError: {sentence}")
     return registry
 
 
@@ -196,12 +208,15 @@ def _check(kind: str, component: object) -> None:
         f"version {component.version!r} must be a whole number from 1": not (
             isinstance(component.version, int) and component.version >= 1
         ),
-        f"uses {sorted(component.uses)} knows only {sorted(USES)}": not set(component.uses) <= USES,
     }
-    sentences = [sentence for sentence, wrong in problems.items() if wrong]
-    sentences += filter(None, [metrics_fault(kind, component.metrics)])
-    for sentence in sentences:
-        raise PluginError(f"{kind} {printable(str(component.name))}: {printable(sentence)}")
+    paper = papers.complaint(component.paper)
+    problems[paper] = bool(paper)
+    for sentence, wrong in problems.items():
+        if wrong:
+            raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
+    refused = refused_word(kind, component) or metrics_fault(kind, component.metrics)
+    if refused:
+        raise PluginError(printable(f"{kind} {component.name}: {refused}"))
 
 
 def report(registry: Registry) -> dict[str, Any]:

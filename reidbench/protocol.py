@@ -9,6 +9,7 @@ from .benchmark import Choice, DataSource, Recipe, Task
 
 LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
 SOURCE_FREE = "source-free"  # an adapter that provides this is given no source images
+BACKBONE_FREE = "backbone-free"  # a fine-tuner that provides this computes features without the backbone
 POOL_FREE = "pool-free"  # a pretrainer that provides this reads weights from elsewhere and needs no pool
 
 
@@ -20,7 +21,7 @@ def _takes_source(kind: str, choice: Choice) -> bool:
 
 def _used(choice: Choice) -> set[str]:
     """What a choice and the components nested in it say that they use; labels of the target count for all."""
-    words = set(choice.component.uses)
+    words = set(choice.component.used(choice.params))
     for inner, mark in choice.nested.values():
         said = _used(inner) | {"target": {"target images"}, "pool": {"pool"}}.get(mark.role, set())
         if mark.role == "pool":  # rendered persons whose making is known tell nothing of the target
@@ -69,6 +70,8 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
             words["target images"] = None
             if task.adapt_on == "test":
                 words["transductive"] = None
+        if any(BACKBONE_FREE not in choice.component.provided(choice.params) for _, choice in part.steps):
+            words |= dict.fromkeys(sorted(_used(part.backbone)))  # the labels behind the weights that it starts with
         for _, choice in part.steps:
             words |= dict.fromkeys(sorted(_used(choice)))
     if _target_is_source(parts, task, data):

@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+# Beyond these a clustering is noted: no data set of this field looks like it.
+FEWEST_CLUSTERED = 0.1  # of the images
+LARGEST_CLUSTER = 0.5  # of the clustered images
+
 
 class Clock:
     """Seconds of a component's own work, over all its restarts, without what the harness does for it meanwhile."""
@@ -76,6 +80,21 @@ class Record:
             self.notes.append(text)
             self.emit({"event": "note", "text": text})
 
+    def conclude(self) -> None:
+        """Note what went by without an effect: rounds that a method logged as `skipped`, and a last clustering that
+        tells nearly nothing apart.
+        """
+        skipped = sum(bool(line.get("skipped")) for line in self.lines)
+        if skipped:
+            untrained = ": nothing was trained" if skipped == len(self.lines) else ""
+            self.note(
+                f"{skipped} of {len(self.lines)} rounds were skipped, for lack of clusters to tell apart{untrained}"
+            )
+        if self.clusters:
+            fault = clustering_fault(np.array(self.clusters[-1][1]))
+            if fault:
+                self.note(f"the last clustering {fault}")
+
     def state_dict(self) -> dict[str, Any]:
         return {"lines": self.lines, "clusters": self.clusters, "notes": self.notes, "seconds": self.clock.seconds}
 
@@ -84,6 +103,20 @@ class Record:
         self.clusters = [(epoch, labels) for epoch, labels in state["clusters"]]
         self.notes = list(state["notes"])
         self.clock.restore(state.get("seconds", 0.0))
+
+
+def clustering_fault(labels: np.ndarray) -> str:
+    """Why a clustering [N] (-1: outlier) can hardly teach identities, or an empty text."""
+    inside = labels[labels >= 0]
+    sizes = np.unique(inside, return_counts=True)[1]
+    if len(sizes) < 2:
+        count = "one cluster" if len(sizes) else "no cluster"
+        return f"has {count} and {len(labels) - len(inside)} outliers among {len(labels)} images"
+    if len(inside) < FEWEST_CLUSTERED * len(labels):
+        return f"leaves {len(labels) - len(inside)} of {len(labels)} images out as outliers"
+    if len(sizes) > 2 and sizes.max() > LARGEST_CLUSTER * len(inside):
+        return f"puts {sizes.max()} of {len(inside)} clustered images into one of its {len(sizes)} clusters"
+    return ""
 
 
 def cluster_purity(clusters: np.ndarray, pids: np.ndarray) -> dict[str, float]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
+from .data.cache import cache_folder as cache_folder
 from .errors import StoreError
 from .inputs import KINDS
 from .missing import missing
@@ -61,14 +60,6 @@ class Outcome:
     ran: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
-
-
-def cache_folder() -> Path:
-    """Where rendered data lie: `$REIDBENCH_CACHE`, or `reidbench` in the user's cache folder."""
-    given = os.environ.get("REIDBENCH_CACHE")
-    if given:
-        return Path(given).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "reidbench"
 
 
 class Runner:

@@ -10,7 +10,7 @@ from typing import Any
 
 from reidbench.data.names import shown
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.featurefile import FEATURES, LABELS, Features, read_features
+from reidbench.featurefile import Features, Use, read_features
 from reidbench.metrics import (
     MetricError,
     Ranking,
@@ -24,8 +24,9 @@ from reidbench.metrics import (
     render,
     rerank_blocks,
 )
+from reidbench.scoring.doubts import distance_doubts
 
-__all__ = ["FEATURES", "LABELS", "Features", "read_features", "run", "score"]
+__all__ = ["Features", "read_features", "run", "score"]
 
 
 def score(
@@ -35,41 +36,55 @@ def score(
     k1: int = 20,
     k2: int = 6,
     lambda_: float = 0.3,
+    *,
+    use: Use | None = None,
+    manifest: Path | None = None,
 ) -> list[Report]:
     """One report for each file, in order.
 
-    `rerank` is zhong, torchreid or fastreid. Raises ReidbenchError: an option that does not exist, a file that is not
-    what it should be, or no valid query, with the file's name.
+    `rerank` is zhong, torchreid or fastreid; `use` and `manifest` are those of `read_features`. Raises ReidbenchError:
+    an option that does not exist, a file that is not what it should be, no valid query, zero vectors under cosine, or
+    vectors that are all equal, with the file's name. Given distances that are all equal are a warning of the report.
     """
     try:
         how = Reranking(rerank, k1, k2, lambda_) if rerank else None  # type: ignore[arg-type]
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
-    return [_score(read_features(path), rules or Rules(), how) for path in paths]
+    rules = rules or Rules()
+    camera = rules.camera != "none"
+    return [_score(read_features(path, camera=camera, use=use, manifest=manifest), rules, how) for path in paths]
 
 
 def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
     try:
-        return Report(
-            shown(features.path), _rank(features, rules, how), features.query_pids, features.query_camids, how
-        )
+        ranking = _rank(features, rules, how)
+        if features.distances is None:
+            ranking.decided()
     except MetricError as error:
         raise DataError(f"{shown(features.path)}: {error}") from error
+    warnings = features.warnings
+    if features.distances is not None:
+        doubts = distance_doubts(
+            features.distances, features.distances_key, features.labels, camera=rules.camera != "none"
+        )
+        warnings = (*warnings, *doubts)
+    return Report(shown(features.path), ranking, features.query_pids, features.query_camids, how, warnings)
 
 
 def _rank(features: Features, rules: Rules, how: Reranking | None) -> Ranking:
     query, gallery = features.query_features, features.gallery_features
     if query is None or gallery is None:
         if how or features.distances is None:
-            raise MetricError("re-ranking needs features, and this file holds distances")
-        return rank_distances(features.distances, *features.labels, rules)
+            raise MetricError("re-ranking needs features, and this file holds distances; leave --rerank away")
+        return rank_distances(features.distances, *features.labels, rules, **features.images)
     q_pids, q_camids, g_pids, g_camids = features.labels
     if not how:
-        return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules)
+        return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
     for side, rows, labels in (("query", query, q_pids), ("gallery", gallery, g_pids)):
         if len(rows) != len(labels):
             raise MetricError(f"{side}_features has {len(rows)} rows but {side}_pids has {len(labels)} entries")
-    found = rank_blocks(rerank_blocks(query, gallery, how, rules.distance), *features.labels, rules)
+    blocks = rerank_blocks(query, gallery, how, rules.distance)
+    found = rank_blocks(blocks, *features.labels, rules, **features.images)
     return replace(found, rules=replace(rules, distance="cosine" if how.variant == "zhong" else rules.distance))
 
 
@@ -86,6 +101,8 @@ def run(
     k1: int = 20,
     k2: int = 6,
     lambda_: float = 0.3,
+    use: Use | None = None,
+    manifest: Path | None = None,
     echo: Callable[[str], Any] = print,
 ) -> None:
     """`reidbench score`: read, score, compare and echo, as plain text or as one JSON document.
@@ -98,7 +115,7 @@ def run(
         rules = Rules(camera="market1501" if camera else "none", **named)  # type: ignore[arg-type]
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
-    reports = score(paths, rules, rerank, k1, k2, lambda_)
+    reports = score(paths, rules, rerank, k1, k2, lambda_, use=use, manifest=manifest)
     comparisons, note = compare(reports)
     if not as_json:
         echo(render(reports, comparisons, note))

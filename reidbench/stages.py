@@ -33,7 +33,8 @@ from .components import (
     SelectContext,
     Selection,
 )
-from .data import HiddenSplit, Split
+from .data import Dataset, HiddenSplit, Split
+from .data.overlap import find_overlaps, image_numbers
 from .data.split import hidden_order
 from .devices import KINDS as DEVICE_KINDS
 from .devices import devices_for
@@ -42,6 +43,7 @@ from .inputs import KINDS, Emit, Inputs, StageError, images_place
 from .outputs import compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
+from .trained import IMAGES, look_back
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
 from .worker import seed_torch
@@ -133,6 +135,7 @@ class _Run(Inputs):
         """Do the work in `folder`; returns the metrics of the manifest."""
         kind = self.stage["kind"]
         if kind not in TORCH_FREE:
+            self.check_cameras()
             seed_torch(self.stage["seed"])
         answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
         if self.record.lines:
@@ -140,6 +143,7 @@ class _Run(Inputs):
             (self.folder / "log.jsonl").write_text(lines)
         if self.record.clusters:
             answer |= self._judge_clusters()
+        self.record.conclude()
         if self.record.notes:
             manifest["notes"] = self.record.notes
         manifest["work_seconds"] = round(self.record.clock.seconds, 3)
@@ -160,7 +164,7 @@ class _Run(Inputs):
             dataset = self.open_dataset(self.stage["use"], self.stage["params"], self.stage["root"])
         manifest |= images_place(dataset, self.stage["root"])
         manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
-        for note in dataset.notes:
+        for note in (*dataset.notes, *self._number_images(dataset)):
             self.record.note(note)
         parts = dataset.parts()
         for part, split in parts.items():
@@ -173,6 +177,16 @@ class _Run(Inputs):
         counts = {part: (len(split), split.num_pids, split.num_cameras) for part, split in parts.items()}
         words = ("images", "identities", "cameras")
         return {f"{part}_{word}": n for part, row in counts.items() for word, n in zip(words, row, strict=True)}
+
+    def _number_images(self, dataset: Dataset) -> tuple[str, ...]:
+        """Publish a number for each picture's content; what to note about pictures that come more than once."""
+        numbers = image_numbers(dataset, Path(self.spec["cache"]))
+        if numbers:
+            save_arrays(self.folder / IMAGES, numbers)
+        elif dataset.truth is None:
+            return ("its pictures, in an lmdb, are not compared with the test images of other sets",)
+        found = find_overlaps(dataset, numbers)
+        return (*found.problems, *found.notes)
 
     def common(self) -> dict[str, Any]:
         """The arguments that all contexts share."""
@@ -283,11 +297,17 @@ class _Run(Inputs):
         (given,) = self.stage["data"]
         artifact, root = self.folder_of(given)
         embedder = self.start()
-        columns: dict[str, np.ndarray] = {}
+        parts: dict[str, Split] = {}
         for part in ("query", "gallery"):
             if not (artifact.path / f"{part}.json").is_file():
                 raise DataError(f"{given['data']} has no {part}: it can be a source or a pool, not a target")
-            split = Split.load(artifact.path / f"{part}.json", root)
+            parts[part] = Split.load(artifact.path / f"{part}.json", root)
+        seen = look_back(self, given, parts)
+        manifest["protocol"] = list(seen.words)
+        for note in seen.notes:
+            self.record.note(note)
+        columns = seen.columns
+        for part, split in parts.items():
             device = default_device()
             with self.record.clock.running():
                 features = embed(
@@ -301,10 +321,15 @@ class _Run(Inputs):
         return {"dim": columns["query_features"].shape[1]}
 
     def _evaluate(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        from .metrics import MetricError
+
         query, gallery = joined_features([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
         if (query.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
-        answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))
+        try:
+            answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))
+        except MetricError as error:  # a sentence for the table, without the name of its class
+            raise StageError(str(error)) from error
         if not isinstance(answer, Metrics):
             raise StageError(f"evaluator {self.stage['use']} must return Metrics, got {type(answer).__name__}")
         values = {name: float(value) for name, value in answer.values.items()}

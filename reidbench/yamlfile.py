@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,19 @@ MOST_BYTES = 1 << 20  # of the file; the scanner takes a second for so many
 MOST_NODES = 50_000  # written out in the file; as many as a second reads
 DEEPEST = 50
 LONGEST_KEY = 500
+LONGEST_NUMBER = 100  # characters
 LARGEST = 2**63  # whole numbers from here on are seeds of no generator, and sizes of nothing
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+TEXT = "tag:yaml.org,2002:str"
 MERGE = "tag:yaml.org,2002:merge"
+# Numbers that everybody reads alike. PyYAML knows others: 010 is 8, 1:30 is 90, 0x10 is 16, 1_000 is 1000; and it takes
+# 1e3 for text, which newer readers of YAML take for a number.
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+POWER = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
+DECIMAL = re.compile(rf"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|{POWER.pattern}|{WHOLE.pattern}")
+# Numbers to some readers of YAML and text to others: 08, 0o17, 1_0e3.
+DOUBTFUL = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?)", re.ASCII)
 
 
 @dataclass
@@ -35,6 +45,33 @@ class Tree:
     file: Path
     value: Any
     lines: dict[Path_, int]
+    written: dict[Path_, str] = field(default_factory=dict)  # numbers, true and false, as they were typed
+    changed: dict[Path_, str] = field(default_factory=dict)  # by `--set`, and by what
+
+    def give(self, path: Path_, written: dict[Path_, str], override: str) -> None:
+        """Note that `--set` has put another value at `path`, and what was typed for it."""
+        for known in [known for known in (*self.written, *self.changed) if known[: len(path)] == path]:
+            self.written.pop(known, None)
+            self.changed.pop(known, None)
+        self.written |= {(*path, *inside): text for inside, text in written.items()}
+        self.changed[path] = override
+
+    def place(self, path: Path_) -> str:
+        """Where the value at `path` comes from: `file:line`, or the `--set` that gave it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.changed:
+                return f"--set {shown(self.changed[path[:length]])}"
+        return f"{self.file}:{self.line(path)}"
+
+    def text(self, path: Path_, value: Any) -> str:
+        """The value at `path` for a sentence, as it was typed: `yes (which YAML reads as true)`."""
+        typed = self.written.get(path)
+        if isinstance(value, bool):
+            meaning = str(value).lower()
+            return meaning if typed in (None, meaning) else f"{typed} (which YAML reads as {meaning})"
+        if isinstance(value, list) and 0 < len(value) <= 6 and not any(isinstance(item, list | dict) for item in value):
+            return f"[{', '.join(self.text((*path, index), item) for index, item in enumerate(value))}]"
+        return shown(value) if typed is None else printable(typed[:100])
 
     def line(self, path: Path_) -> int:
         """Line of the value at `path`, or of the nearest one around it."""
@@ -53,7 +90,7 @@ def read_tree(file: Path) -> Tree:
     if node is None:
         raise ConfigError([f"{at(1)}: the file is empty; a matrix needs data, tasks, backbone and methods"])
     builder = _Builder(at)
-    return Tree(file, builder.build(node, ()), builder.lines)
+    return Tree(file, builder.build(node, ()), builder.lines, builder.written)
 
 
 def _text(file: Path, at: Callable[[int], str]) -> str:
@@ -74,9 +111,21 @@ def _text(file: Path, at: Callable[[int], str]) -> str:
 
 def read_value(text: str, where: str) -> Any:
     """One value written as YAML, with the rules of a file; an empty text is None. Raises ConfigError."""
+    return read_values(text, where)[0]
+
+
+def read_values(text: str, where: str) -> tuple[Any, dict[Path_, str]]:
+    """As `read_value`, and what was typed for its numbers, true and false, by the path of each."""
     place = printable(where)
     node = _compose(text, lambda line: place)
-    return None if node is None else _Builder(lambda line: place).build(node, ())
+    builder = _Builder(lambda line: place)
+    return None if node is None else builder.build(node, ()), builder.written
+
+
+def _shortest(digits: str) -> str:
+    """A decimal number without leading zeros."""
+    value = float(digits)
+    return str(int(value)) if value.is_integer() and digits.strip("-").isdigit() else repr(value)
 
 
 def shown(value: Any) -> str:
@@ -102,6 +151,13 @@ class _Loader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(None, None, what, self.get_mark())
         node = super().compose_node(parent, index)
         self.level -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        tagged = self.peek_event().tag is not None  # type: ignore[no-untyped-call]
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        if tagged and node.tag == TEXT:
+            node.style = "'"  # a tag `!!str` is as good as quotes
         return node
 
 
@@ -140,6 +196,7 @@ class _Builder:
         self.at = at
         self.characters = 0
         self.lines: dict[Path_, int] = {}
+        self.written: dict[Path_, str] = {}
         self.open: set[int] = set()  # nodes being built: meeting one again means that it contains itself
         self.scalars = yaml.constructor.SafeConstructor()
 
@@ -157,7 +214,10 @@ class _Builder:
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.ScalarNode):
-                return self.scalar(node)
+                value = self.scalar(node)
+                if isinstance(value, bool | int | float):
+                    self.written[path] = node.value
+                return value
             if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
                 return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
             if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
@@ -172,20 +232,56 @@ class _Builder:
             return node.value
         if node.tag not in PLAIN:
             raise self.fail(node, f"the tag {shown(node.tag)} is not allowed; write plain values")
-        wrong = f"{shown(node.value)} is no valid {node.tag.rpartition(':')[2]}"
-        if node.tag in NUMBERS and len(node.value) > 100:  # a number of a million parts takes minutes to read
-            raise self.fail(node, wrong)
+        if node.tag in NUMBERS or (node.tag == TEXT and node.style is None and self.may_be_number(node)):
+            return self.number(node)
         try:
             value = self.scalars.construct_object(node)
-        except (ValueError, LookupError, ArithmeticError, yaml.YAMLError):
-            raise self.fail(node, wrong) from None
-        if isinstance(value, int) and abs(value) >= LARGEST:
-            raise self.fail(node, f"{shown(node.value)} is beyond the whole numbers of 64 bits")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self.fail(node, f"{shown(node.value)} is no finite number")
+        except (ValueError, LookupError, yaml.YAMLError):
+            raise self.fail(node, f"{shown(node.value)} is not a valid {node.tag.rpartition(':')[2]}") from None
         if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
             raise self.fail(node, f"{shown(node.value)} holds half a character")
         return value
+
+    @staticmethod
+    def may_be_number(node: yaml.ScalarNode) -> bool:
+        """Whether text without quotes is a number to other readers of YAML."""
+        return len(node.value) <= LONGEST_NUMBER and DOUBTFUL.fullmatch(node.value) is not None
+
+    def number(self, node: yaml.ScalarNode) -> int | float:
+        """A number that everybody reads alike; any other is refused."""
+        text, whole = node.value, node.tag == NUMBERS[0]
+        if len(text) > LONGEST_NUMBER:  # one of a million parts takes minutes to read
+            raise self.fail(node, f"{shown(text)} is not a valid {node.tag.rpartition(':')[2]}")
+        if not (WHOLE if whole else DECIMAL).fullmatch(text):
+            raise self.fail(node, self.doubt(node))
+        value = int(text) if whole else float(text)
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise self.fail(node, f"{shown(text)} is beyond the whole numbers of 64 bits")
+        if not math.isfinite(value):
+            raise self.fail(node, f"{shown(text)} is not a finite number")
+        return value
+
+    def doubt(self, node: yaml.ScalarNode) -> str:
+        """What a number that is not what it looks like would be, and how to write it."""
+        text = node.value
+        if node.tag not in NUMBERS:
+            digits = text.replace("_", "").lower().removeprefix("+")
+            meant = str(int(digits, 8)) if "0o" in digits else _shortest(digits)
+            either = f"{text} is {meant} to some readers of YAML and text to others"
+            return f"{either}; write {meant} (or '{text}' in quotes for text)"
+        try:
+            value = self.scalars.construct_object(node)
+        except (ValueError, LookupError, ArithmeticError, yaml.YAMLError):
+            return f"{shown(text)} is not a valid {node.tag.rpartition(':')[2]}"
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{shown(text)} is not a finite number"
+        if abs(value) >= LARGEST:
+            return f"{shown(text)} is beyond the whole numbers of 64 bits"
+        plain = text.lstrip("+-0") if text.lstrip("+-").isdigit() else str(value)  # 010 looks like 10, and is 8
+        looks = (
+            ("-" if text.startswith("-") and plain else "") + (plain or "0") if text.lstrip("+-").isdigit() else plain
+        )
+        return f"{text} would be read as {value}; write {looks} (or '{text}' in quotes for text)"
 
     def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         merged: dict[str, Any] = {}

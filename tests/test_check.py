@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,14 +215,16 @@ def test_each_broken_contract_is_one_clear_line(report: check.Report, name: str)
     assert "\n" not in str(found)
 
 
-def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(report: check.Report) -> None:
+def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
+    report: check.Report, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     import torch
 
     assert (report.lines[0].kind, report.lines[0].status) == ("plugin", "ok")
     assert len(report.lines) == 1 + len(BROKEN)
     assert torch.get_default_dtype() is torch.float32
     assert "broken" not in sys.modules
-    assert not any("site" in path and "reidbench" in path for path in sys.path)
+    assert not any(Path(path).is_relative_to(tmp_path_factory.getbasetemp()) for path in sys.path)
 
 
 def test_a_method_that_spoils_its_data_is_found(tmp_path: Path) -> None:
@@ -300,6 +304,159 @@ def test_installed_is_found_by_the_harness_and_forgotten_afterwards(
         assert ("finetuner", "sound") in plugins.load().components
     assert sys.path == before
     assert ("finetuner", "sound") not in plugins.load().components
+
+
+PROMISES_HEAD = """
+from reidbench import Component, Params, hookimpl
+SAID = {"says-source": {"source"}, "idle": {"source", "start"}, "says-all": {"source", "cameras", "start"}}
+
+
+@hookimpl
+def reidbench_adapters():
+    for name in ("sound", "source", "starts", "looks", "either", *SAID):
+        yield Component(name, "broken.code:" + name.replace("-", "_"), summary="x", requires=SAID.get(name, set()))
+
+
+@hookimpl
+def reidbench_finetuners():
+    yield Component("seen", "broken.code:seen", summary="x", uses={"cameras"})
+
+
+@hookimpl
+def reidbench_selectors():
+    yield Component("knows", "broken.code:knows", summary="x", uses={"truth"})
+    yield Component("told", "broken.code:knows", summary="x", uses={"truth"}, requires={"truth"})
+"""
+PROMISES = """
+def source(ctx):
+    ctx.source.labels()
+    return sound(ctx)
+
+
+def starts(ctx):
+    ctx.start.eval()
+    return sound(ctx)
+
+
+def looks(ctx):
+    if ctx.target.camids.max() < 1:
+        raise ValueError("where are the cameras?")
+    return sound(ctx)
+
+
+def either(ctx):
+    if ctx.source is None and ctx.start is None:
+        raise ValueError("one of them")
+    return sound(ctx)
+
+
+def says_all(ctx): return (looks(ctx), starts(ctx), source(ctx))[0]
+def says_source(ctx): return source(ctx)
+def idle(ctx): return sound(ctx)
+
+
+def seen(ctx):
+    assert len(np.unique(ctx.source.camids)) == 2
+    return sound(ctx)
+
+
+def knows(ctx):
+    scores = np.array([float(ctx.truth.relevance(index)) for index in range(len(ctx.pool))])
+    return Selection(np.arange(len(scores)), scores)
+"""
+KEPT = {
+    "sound": ("ok", ""),
+    "source": ("failed", "requires: it fails without a source (AttributeError: 'NoneType' object has no attribute "
+               "'labels'); declare requires={'source'}"),
+    "starts": ("failed", "requires: it fails without a trained embedder to start from (AttributeError: 'NoneType' "
+               "object has no attribute 'eval'); declare requires={'start'}"),
+    "looks": ("failed", "requires: it fails without cameras (ValueError: where are the cameras?); declare "
+              "requires={'cameras'}"),
+    "either": ("failed", "requires: it fails without cameras or a source or a trained embedder to start from "
+               "(ValueError: one of them); declare requires={'cameras', 'source', 'start'}"),
+    "says-source": ("ok", ""),
+    "idle": ("ok", "it also works without a source: requires need not say 'source'; it also works without a trained "
+             "embedder to start from: requires need not say 'start'"),
+    "says-all": ("ok", ""),
+    "seen": ("failed", "requires: it fails without cameras (AssertionError: ); declare requires={'cameras'}"),
+    "knows": ("failed", "requires: it fails without the truth about its images (knows needs the truth, which source "
+              "does not know); declare requires={'truth'}"),
+    "told": ("ok", ""),
+}  # fmt: skip
+
+
+def test_what_a_component_requires_is_tried(tmp_path: Path, fixed_declaration: None) -> None:
+    package = write(tmp_path, PROMISES_HEAD, CODE + PROMISES)
+    found = check_plugin(package)
+    assert {one.name: (one.status, one.text) for one in found.lines[1:]} == KEPT
+
+
+CRASHES = """
+def leaves(ctx): os._exit(3)
+
+
+def aborts(ctx):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
+    os.abort()
+"""
+ENDINGS = {
+    "sound": ("ok", ""),
+    "aborts": ("failed", "run: ended by signal 6 (SIGABRT)"),
+    "leaves": ("failed", "run: the process ended with exit code 3"),
+    "dropping": ("ok", "dropout draws from torch's global generator, which the checkpoint keeps"),
+}
+
+
+def test_a_crash_is_a_line_and_the_others_are_tried(tmp_path: Path, fixed_declaration: None) -> None:
+    names = list(ENDINGS)
+    code = "import os, subprocess, sys\n" + CODE + CRASHES
+    head = HEAD.partition('    yield Component("mute"')[0].format(names=names)
+    package = write(tmp_path, head, code)
+    (package / "README.md").write_text(f"# broken\n\n{', '.join(names)}\n")
+    found = check_plugin(package)
+    assert {one.name: (one.status, one.text) for one in found.lines[1:]} == ENDINGS
+    assert list(found.digests) == ["finetuner sound", "finetuner dropping"]
+
+
+WAITING = """
+def waits(ctx):
+    import time
+    (ctx.scratch / "begun").touch()
+    while True:
+        time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_check_leaves_no_process(sent: signal.Signals, tmp_path: Path, interruptible: None) -> None:
+    head = HEAD.partition('    yield Component("mute"')[0].format(names=["waits"])
+    package = write(tmp_path, head, CODE + WAITING)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "reidbench", "check", str(package)]
+    check_process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: any(tmp_path.glob("reidbench-check-*/*/runs/*-scratch/begun")))
+    (child,) = [int(task.name) for task in Path("/proc").glob("[0-9]*") if is_child(task, str(tmp_path))]
+    check_process.send_signal(sent)
+    check_process.wait()
+    wait_for(lambda: not Path(f"/proc/{child}").exists())
+    assert (sent == signal.SIGINT) != any(tmp_path.glob("reidbench-check-*"))
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if happened():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within two minutes")
+
+
+def is_child(process: Path, folder: str) -> bool:
+    """Whether a process is the one that tries components in a folder."""
+    try:
+        command = (process / "cmdline").read_text().split("\0")
+    except OSError:
+        return False
+    return "reidbench.check" in command and any(word.startswith(folder) for word in command)
 
 
 def test_exit_codes(tmp_path: Path, fixed_declaration: None) -> None:

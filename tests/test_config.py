@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from reidbench import config
+from reidbench import cli, config
 from reidbench.errors import ConfigError
 from reidbench.plugins import Registry
 
@@ -161,7 +162,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> N
         ("evaluate", "[cosine, cosine]", "appears twice"),
         ("methods", "{m: {finetune: [none, bot]}}", "takes one component, not a list"),
         ("methods", "{m: {finetune: {epochs: 3}}}", "needs `use:`"),
-        ("methods", "{m: {finetune: {use: bot, epochs: ten}}}", "valid integer"),
+        ("methods", "{m: {finetune: {use: bot, epochs: ten}}}", "must be a whole number, like 2, not 'ten'"),
         ("methods", "{m: {finetune: {use: bot, epochs: 0}}}", "greater than or equal to 1"),
         ("methods", "{m: {ensemble: [n]}}", "two or more methods"),
         ("methods", "{m: {ensemble: [n, o]}}", "'n' is no other method"),
@@ -171,6 +172,58 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> N
 )
 def test_wrong_values(part: str, value: str, words: str, matrix: Callable[..., Path], registry: Registry) -> None:
     assert words in "\n".join(problems(matrix(**{part: value}), registry))
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("methods", "{m: {finetune: {use: bot, epochs: yes}}}", "epochs: must be a whole number, like 2, not yes ("),
+        ("methods", "{m: {finetune: {use: bot, lr: on}}}", "lr: must be a number, like 2 or 0.5, not on (which YAML"),
+        ("methods", "{m: {finetune: {use: bot, center_weight: true}}}", "must be a number, like 2 or 0.5, not true"),
+        ("methods", "{m: {finetune: {use: bot, fast: 1}}}", "fast: must be true or false, not 1"),
+        ("methods", "{m: {finetune: {use: bot, epochs: '1_000'}}}", "must be a whole number, like 2, not '1_000'"),
+        ("methods", "{m: {finetune: {use: bot, lr: '3e-4'}}}", "must be a number, like 2 or 0.5, not '3e-4'"),
+        ("methods", "{m: {finetune: {use: bot, milestones: [0.5, no]}}}", "milestones.1: must be a number, like 2 or"),
+        ("methods", "{m: {adapt: {use: gcl, structure: {use: hmr, regressor: {use: hmr-training, epochs: on}}}}}",
+         "adapt.structure.regressor.epochs: must be a whole number, like 2, not on (which YAML reads as true)"),
+        ("backbone", "{use: resnet18, last_stride: true}", "backbone.last_stride: must be one of 1, 2, not true"),
+        ("backbone", "{use: resnet18, weights: 1e5}", "weights: input should be a valid string, not 1e5; put it in"),
+        ("seeds", "[0, yes]", "seeds.1: must be a whole number from 0, not yes (which YAML reads as true)"),
+        ("seeds", "[2024-01-01]", "must be a whole number from 0, not '2024-01-01'"),
+        ("pretrain_seeds", "[1e1]", "pretrain_seeds.0: must be a whole number from 0, not 1e1"),
+        ("prepare_seed", "off", "must be a whole number from 0, not off (which YAML reads as false)"),
+        ("threads", "true", "must be a whole number from 1, not true"),
+        ("devices", "{pretrain: yes}", "devices.pretrain: must be a whole number from 1, not yes (which"),
+        ("image_size", "[on, 64]", "must be [height, width] in pixels from 8 to 4096, not [on (which YAML"),
+        ("tasks", "{t: {target: tiny, source: {use: tiny, identities: yes}}}", "from 2, not yes (which YAML reads"),
+    ],
+)  # fmt: skip
+def test_true_and_text_are_no_numbers(
+    part: str, value: str, words: str, matrix: Callable[..., Path], registry: Registry
+) -> None:
+    found = problems(matrix(**{part: value}), registry)
+    assert words in "\n".join(found)
+    assert re.match(r".*matrix\.yaml:\d+: ", found[0])
+
+
+def test_a_wrong_value_of_set_names_the_setting(matrix: Callable[..., Path], registry: Registry) -> None:
+    file = matrix(methods="{bot: {finetune: {use: bot, epochs: yes}}}")
+    (found,) = problems(file, registry, "methods.bot.finetune.epochs=on")
+    assert found.startswith("--set 'methods.bot.finetune.epochs=on': methods.bot.finetune.epochs: must be a whole")
+    assert found.endswith("not on (which YAML reads as true)")
+    (found,) = problems(file, registry, "methods.bot.finetune.epochs=3", "seeds=[0, no]")
+    assert found.startswith("--set 'seeds=[0, no]': seeds.1: must be a whole number from 0, not no (which")
+    benchmark = config.read(file, registry, ["methods.bot.finetune.epochs=3", "methods.bot.finetune.lr=1e-3"])
+    assert benchmark.methods[0].steps[0][1].resolved["lr"] == 1e-3
+
+
+@pytest.mark.parametrize("value", ["1_000", "１２", "010", "0", "1:30", "yes", "2.0"])
+def test_numbers_of_the_command_line_are_as_strict(value: str, matrix: Callable[..., Path]) -> None:
+    done = CliRunner().invoke(cli.app, ["run", str(matrix()), "--jobs", value])
+    assert done.exit_code == 2
+    assert "must be a whole number from 1" in " ".join(done.output.split())
+    done = CliRunner().invoke(cli.app, ["run", str(matrix()), "--time-limit", value.replace("2.0", "nan")])
+    assert done.exit_code == 2
 
 
 def test_a_combination_that_is_there_already(matrix: Callable[..., Path], registry: Registry) -> None:

@@ -64,7 +64,7 @@ def test_the_contracts_are_listed() -> None:
     for file in (ROOT / "reidbench" / "check").glob("*.py"):
         said |= set(
             re.findall(
-                r"f?\"(import|readme|params|shapes|determinism|resume|global state|files|version|run): ",
+                r"f?\"(import|readme|params|shapes|determinism|resume|global state|files|requires|version|run): ",
                 file.read_text(),
             )
         )

@@ -67,11 +67,45 @@ def test_what_is_no_matrix_of_real_numbers_is_named_and_not_read(tmp_path: Path)
     cell = np.empty(1, dtype=object)
     cell[0] = np.ones(3)
     sparse = scipy.sparse.csc_array(np.eye(3))
-    others = {"t": "text", "c": np.array([[1 + 2j]]), "cells": cell, "s": {"field": 1.0}, "sp": sparse}
+    others = {"c": np.array([[1 + 2j]]), "cells": cell, "s": {"field": 1.0}, "sp": sparse}
     scipy.io.savemat(tmp_path / "a.mat", others)
     found = read_variables(tmp_path / "a.mat", All(), EVERYTHING)
-    kinds = {"t": "char", "c": "complex", "cells": "cell", "s": "struct", "sp": "sparse"}
+    kinds = {"c": "complex", "cells": "cell", "s": "struct", "sp": "sparse"}
     assert found == {name: Variable(kind) for name, kind in kinds.items()}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_texts_and_cells_of_texts_or_numbers(tmp_path: Path, compressed: bool) -> None:
+    def cell(*items: Any) -> Any:
+        found = np.empty((len(items), 1), dtype=object)
+        found[:, 0] = items
+        return found
+
+    texts = {
+        "one": "text", "lines": np.array(["q", "abc", "é😀"]), "none": "", "cells": cell("", "bcdé", "x 😀"),
+        "numbers": cell(3, 4.5), "both": cell(3, "a"), "rows": cell("a", np.array(["b", "c"])),
+    }  # fmt: skip
+    scipy.io.savemat(tmp_path / "a.mat", texts, do_compression=compressed)
+    found = read_variables(tmp_path / "a.mat", All(), EVERYTHING)
+    read = {name: None if variable.values is None else variable.values.tolist() for name, variable in found.items()}
+    assert read == {
+        "one": ["text"], "lines": ["q", "abc", "é😀"], "none": [""], "cells": ["", "bcdé", "x 😀"],
+        "numbers": [3, 4.5], "both": None, "rows": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_texts_as_matlab_stores_them(tmp_path: Path, order: str) -> None:
+    """Units of 16 bits, column by column, the shorter line filled up."""
+    data = np.array([ord(char) for char in "ax2y "] + [0], f"{order}u2").tobytes()  # "a2 ", "xy\0"
+    path = file(tmp_path, variable(b"t", 4, (2, 3), 4, data, order), order=order)
+    found = read_variables(path, All(), EVERYTHING)["t"].values
+    assert found is not None
+    assert found.tolist() == ["a2", "xy"]
+    with pytest.raises(DamagedMatError, match="the text of t is damaged"):
+        read_variables(file(tmp_path, variable(b"t", 4, (2, 4), 4, data, order), order=order), All(), EVERYTHING)
+    with pytest.raises(DamagedMatError, match="the text of t is damaged"):
+        read_variables(file(tmp_path, variable(b"t", 4, (1, 2), 16, b"\xff\xff")), All(), EVERYTHING)
 
 
 def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
@@ -134,7 +168,9 @@ def test_what_tags_claim_is_not_believed(tmp_path: Path, damaged: bytes, message
 
 def test_any_word_may_lie(tmp_path: Path) -> None:
     """Each word of a file set to values that lead astray, and each length of file: numbers or one error."""
-    scipy.io.savemat(tmp_path / "b.mat", {"x": np.arange(6.0).reshape(2, 3), "y": np.ones((1, 2), np.int16)})
+    cell = np.array([["ab", "c"]], dtype=object)
+    numbers = {"x": np.arange(6.0).reshape(2, 3), "y": np.ones((1, 2), np.int16)}
+    scipy.io.savemat(tmp_path / "b.mat", {**numbers, "t": np.array(["one", "two"]), "z": cell})
     whole = (tmp_path / "b.mat").read_bytes()
     path = tmp_path / "c.mat"
     refused = 0
@@ -149,7 +185,7 @@ def test_any_word_may_lie(tmp_path: Path) -> None:
     for length in range(128, len(whole)):
         path.write_bytes(whole[:length])
         try:
-            assert len(read_variables(path, All(), EVERYTHING)) < 2
+            assert len(read_variables(path, All(), EVERYTHING)) < 4
         except DamagedMatError:
             refused += 1
     assert refused > 200

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from reidbench.components import Selection
+from reidbench.errors import DataError
 from reidbench.outputs import joined_features, save_arrays, selection_fault
 
 SCORES = [0.3, 0.1, 0.2]
@@ -59,3 +60,24 @@ def test_an_ensembles_distance_is_the_mean_of_its_members(tmp_path: Path) -> Non
     np.testing.assert_allclose(joined, (distances[0] + distances[1]) / 2, atol=1e-12)
     alone, _ = joined_features(files[:1])
     np.testing.assert_array_equal(alone.features, np.load(files[0])["query_features"])  # one method: as it embeds
+
+
+def test_picture_numbers_are_those_of_the_first_member(tmp_path: Path) -> None:
+    """No member has them, or all do: they depend on the data alone."""
+    sides = {"query": np.array([[1.0, 0.0]]), "gallery": np.array([[2.0, 0.0], [0.0, 3.0]])}
+    columns = {}
+    for side, features in sides.items():
+        columns |= {f"{side}_features": features, f"{side}_pids": np.arange(len(features))}
+        columns |= {f"{side}_camids": np.zeros(len(features)), f"{side}_images": np.arange(len(features)) + 5}
+    files = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    for file in files:
+        save_arrays(file, columns)
+    for some in (files[:1], files):
+        query, gallery = joined_features(some)
+        assert (query.images.tolist(), gallery.images.tolist()) == ([5], [5, 6])
+    save_arrays(files[0], {name: values for name, values in columns.items() if "images" not in name})
+    assert [side.images for side in joined_features(files[:1])] == [None, None]
+    save_arrays(files[1], columns | {"gallery_features": sides["gallery"] * [[1], [0]]})
+    with pytest.raises(DataError, match=r"^member 2 of the ensemble: gallery_features row 1 is a zero vector.*1 of 2"):
+        joined_features(files)
+    assert joined_features(files[1:])[1].features[1].tolist() == [0, 0]  # alone: the evaluator decides

@@ -302,7 +302,8 @@ def test_devices_of_each_kind(matrix: Callable[..., Path], registry: plugins.Reg
     assert devices.devices_for("adapt", trains, None, 4) == 1
     assert devices.devices_for("select", Component("x", "m:f"), None, 4) == 1
     assert devices.devices_for("finetune", registry.get("finetuner", "none"), None, 4) == 1  # trains on nothing
-    assert devices.devices_for("pretrain", registry.get("pretrainer", "weights"), None, 4) == 1
+    weights = registry.get("pretrainer", "weights")
+    assert devices.devices_for("pretrain", weights, weights.params.model_validate({"file": "a.pth"}), 4) == 1
     with pytest.raises(devices.OneDevice, match="lone trains on one device, not on 4"):
         devices.devices_for("pretrain", Component("lone", "m:f"), None, 4)
     labelled = Component("aux", "m:f", provides=frozenset({"pool-free"}), uses=frozenset({"auxiliary"}))

@@ -118,8 +118,17 @@ def test_distances_instead_of_features(tmp_path: Path) -> None:
     assert result["rules"]["distance"] == "given"
     with pytest.raises(DataError, match=r"a\.npz: re-ranking needs features"):
         score.run([path], rerank="zhong")
-    with pytest.raises(DataError, match=r"b\.npz: holds distances and query_features; keep one of them"):
-        score.run([save(tmp_path / "b.npz", found | {"distances": distances})])
+    both = save(tmp_path / "b.npz", found | {"distances": distances})
+    with pytest.raises(
+        DataError,
+        match=r"b\.npz: holds distances \(distances\) and features \(query_features, gallery_features\); "
+        "choose what is scored: --use features, or --use distances",
+    ):
+        score.run([both])
+    assert run_json(both, use="distances")["mAP"] == result["mAP"]
+    assert run_json(both, use="features")["mAP"] == expected(found).mAP
+    with pytest.raises(DataError, match=r"missing query_features .*; to score its distances leave --use away"):
+        score.run([path], use="features")
 
 
 def test_plain_text(tmp_path: Path) -> None:
@@ -174,10 +183,15 @@ def test_a_file_and_itself_are_within_noise(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ formats
 
 
+LAYUMI = {
+    "query_features": "query_f", "query_pids": "query_label", "query_camids": "query_cam",
+    "gallery_features": "gallery_f", "gallery_pids": "gallery_label", "gallery_camids": "gallery_cam",
+}  # fmt: skip
+
+
 def matlab(found: dict[str, Any]) -> dict[str, Any]:
     """As pytorch_result.mat: 1 x N labels, here as doubles, which MATLAB makes of them."""
-    names = score.LABELS | score.FEATURES
-    return {names[key]: value if value.ndim == 2 else value[None].astype(float) for key, value in found.items()}
+    return {LAYUMI[key]: value if value.ndim == 2 else value[None].astype(float) for key, value in found.items()}
 
 
 def test_mat(tmp_path: Path) -> None:
@@ -196,8 +210,7 @@ def test_pt(tmp_path: Path, dtype: str, names: str) -> None:
         tensors[side] = tensors[side].to(getattr(torch, dtype))
         found[side] = tensors[side].float().numpy()
     if names == "theirs":
-        other = score.LABELS | score.FEATURES
-        tensors = {other[key]: value for key, value in tensors.items()}
+        tensors = {LAYUMI[key]: value for key, value in tensors.items()}
     torch.save(tensors, tmp_path / "a.pt")
     assert run_json(tmp_path / "a.pt")["mAP"] == expected(found).mAP
 

@@ -59,12 +59,20 @@ def renamed(old: str, new: str) -> Any:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (renamed("query_camids", "query_cams"), "key 'query_camids' is missing; did you mean 'query_cams'\\?"),
-        (renamed("query_features", "zzz"), "key 'query_features' or 'distances' is missing; it holds "),
+        (
+            renamed("query_camids", "query_camis"),
+            r"missing query_camids \(or q_camids, query_cam, \.\.\.\); the file has: gallery_camids, .*; "
+            r"did you mean 'query_camis'\? rename it to 'query_camids'; to score without the camera rule: --no-camera",
+        ),
+        (
+            renamed("query_features", "zzz"),
+            r"missing query_features \(or qf, query_f, query_feat, \.\.\.\); the file has: .*zzz; "
+            r"a matrix of distances \[queries, gallery\] may stand for features",
+        ),
         (broken("gallery_features", put((3, 1), np.nan)), "gallery_features row 3 holds NaN or infinity"),
         (broken("query_features", put((2, 0), -np.inf)), "query_features row 2 holds NaN or infinity"),
         (broken("query_features", lambda a: a[:-1]), "query_features has 39 rows but query_pids has 40 entries"),
-        (broken("gallery_camids", lambda a: a[1:]), "gallery_pids has 300 entries but gallery_camids has 299"),
+        (broken("gallery_camids", lambda a: a[1:]), "gallery_camids has 299 entries but gallery_pids has 300 entries"),
         (broken("query_features", lambda a: a[:, :3]), "query_features 3 but gallery_features 16 dimensions"),
         (broken("query_features", lambda a: a[:, :, None]), "query_features must have two dimensions"),
         (
@@ -79,7 +87,15 @@ def renamed(old: str, new: str) -> Any:
             r"gallery_pids\[5\] = 92\d+ overflows",
         ),
         (broken("gallery_pids", lambda a: put(5, 1e300)(a.astype(float))), r"gallery_pids\[5\] = 1e\+300 is beyond"),
-        (broken("query_pids", lambda a: a.astype(str)), "query_pids must hold real numbers, not <U"),
+        (
+            broken("query_pids", lambda a: a.astype("M8[s]")),
+            "query_pids must hold whole numbers or texts, not datetime64",
+        ),
+        (broken("query_features", lambda a: a.astype(str)), "query_features must hold real numbers, not <U"),
+        (
+            broken("query_features", lambda a: np.resize(a.T, (16, 40))),
+            "query_features has 16 rows but query_pids has 40 entries; transpose it: one row an image",
+        ),
         (broken("query_pids", lambda a: a.reshape(2, 20)), r"query_pids must have one dimension, not shape \(2, 20\)"),
     ],
 )
@@ -115,6 +131,10 @@ def test_distances_that_are_not_finite(tmp_path: Path, value: float) -> None:
         score.run([save(tmp_path / "a.npz", found | {"distances": distances})])
     with pytest.raises(ReidbenchError, match=r"a\.npz: distances has shape \(40, 299\)"):
         score.run([save(tmp_path / "a.npz", found | {"distances": distances[:, 1:]})])
+    with pytest.raises(
+        ReidbenchError, match=r"a\.npz: dist_mat has shape \(300, 40\) .*; transpose it: one row a query"
+    ):
+        score.run([save(tmp_path / "a.npz", found | {"dist_mat": distances.T})])
 
 
 def test_python_objects_are_refused(tmp_path: Path) -> None:
@@ -128,7 +148,7 @@ def test_a_pickle_is_refused_as_pt(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     with (tmp_path / "a.pt").open("wb") as file:
         pickle.dump({"query_pids": Path("x")}, file)
-    with pytest.raises(DataError, match=r"a\.pt: not a file of plain tensors that torch loads safely"):
+    with pytest.raises(DataError, match=r"a\.pt: "):
         score.run([tmp_path / "a.pt"])
 
 
@@ -160,8 +180,14 @@ def test_a_flipped_byte(tmp_path: Path) -> None:
 def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     with pytest.raises(ReidbenchError, match=r"none\.npz: no such file"):
         score.run([tmp_path / "none.npz"])
-    with pytest.raises(ReidbenchError, match=r"a\.csv: not a feature file by its name; score reads .npz, .mat and .pt"):
+    with pytest.raises(ReidbenchError, match=r"a\.csv: no such file"):
         score.run([tmp_path / "a.csv"])
+    (tmp_path / "a.pkl").touch()
+    with pytest.raises(
+        ReidbenchError,
+        match=r"a\.pkl: not a feature file by its name; score reads \.npz, \.mat, \.pt, .*; a pickle can run code",
+    ):
+        score.run([tmp_path / "a.pkl"])
     np.save(tmp_path / "a.npy", np.ones(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")
     with pytest.raises(DataError, match=r"a\.npz: .* cannot be read"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reidbench.record import cluster_purity
+from reidbench.record import Record, cluster_purity, clustering_fault
 from reidbench.report import Leaderboard
 from reidbench.store import Store
 from reidbench.testing import make_plugin, run_matrix
@@ -371,3 +371,29 @@ def test_purity_by_hand() -> None:
     pids = np.array([7, 7, 8, 9, 9, 7])
     assert cluster_purity(clusters, pids) == {"clusters": 2, "outliers": 1, "purity": 4 / 5}
     assert cluster_purity(np.array([-1, -1]), np.array([1, 2])) == {"clusters": 0, "outliers": 2, "purity": 0}
+
+
+def test_a_clustering_that_tells_nothing_apart_is_noted() -> None:
+    def faults(*labels: int) -> str:
+        return clustering_fault(np.array(labels))
+
+    assert faults(0, 0, 1, 1) == faults(0, 1, 2, -1) == faults(*[0] * 5, 1, 2, 3, 4, 5) == ""
+    assert faults(-1, -1) == "has no cluster and 2 outliers among 2 images"
+    assert faults(0, 0, -1) == "has one cluster and 1 outliers among 3 images"
+    assert faults(0, 1, *[-1] * 19) == "leaves 19 of 21 images out as outliers"
+    assert faults(*[0] * 6, 1, 2, 3, 4, 5, -1) == "puts 6 of 11 clustered images into one of its 6 clusters"
+
+
+def test_skipped_rounds_are_noted_also_after_a_restart() -> None:
+    record = Record(lambda event: None)
+    record.log({"round": 0, "skipped": 1.0})
+    record.note("said before")
+    again = Record(lambda event: None)
+    again.load_state_dict(record.state_dict())
+    again.log({"round": 1, "loss": 0.5})
+    again.conclude()
+    assert again.notes == ["said before", "1 of 2 rounds were skipped, for lack of clusters to tell apart"]
+    record.record_clusters(0, [-1, -1])
+    record.conclude()
+    assert record.notes[1].endswith("nothing was trained")
+    assert record.notes[2] == "the last clustering has no cluster and 2 outliers among 2 images"

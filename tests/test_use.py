@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -98,6 +99,36 @@ def test_features_are_those_of_the_benchmark(place: Place, tmp_path: Path) -> No
         np.testing.assert_allclose(features[:8], known["query_features"], atol=1e-6)
     assert features.dtype == np.float32
     np.testing.assert_allclose(features[8], features[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".mat"])
+def test_what_embed_writes_is_what_score_reads(place: Place, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"some{ending}"
+    folders = place.data / "query", place.data / "bounding_box_test"
+    run("embed", place.key("bot"), *folders, "-o", out, "--store", place.store.root)
+    scored = json.loads(run("score", out, "--json"))
+    (row,) = (result for result in place.board.results if result.row.method == "bot")
+    assert scored["mAP"] == pytest.approx(row.metrics["mAP"], abs=1e-9)
+    assert scored["warnings"] == []
+    start = out.read_bytes()[:6]
+    assert start == (b"MATLAB" if ending == ".mat" else b"PK\3\4" + start[4:])
+
+
+@pytest.mark.parametrize(("name", "what"), [("a.csv", r"ends in \.csv"), ("a", "has no ending")])
+def test_endings_that_embed_cannot_write(place: Place, tmp_path: Path, name: str, what: str) -> None:
+    with pytest.raises(ReidbenchError, match=rf"{name}: {what}; features are written as \.npz and \.mat"):
+        run("embed", "any key", place.data / "query", "-o", tmp_path / name, "--store", place.store.root)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.new("RGB", (32, 96), (200, 30, 30)).save(folder / "a.GIF")
+    (folder / "b.heic").touch()
+    told = run("embed", place.key("bot"), folder, "-o", tmp_path / "x.npz", "--store", place.store.root)
+    assert f"note: {folder}: 1 files left out, pictures of a kind that is not read" in told
+    assert f"{tmp_path / 'x.npz'}: 1 pictures" in told
 
 
 def test_what_has_no_network_is_told(place: Place, tmp_path: Path) -> None:

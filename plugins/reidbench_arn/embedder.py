@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.components import AdaptContext
-from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, stream
+from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, stream
 
 from .params import ArnParams
 
@@ -38,7 +38,7 @@ class ResidualEncoder(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential(StridedPointwise(inputs, outputs, 2), nn.BatchNorm2d(outputs))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """[B, inputs, h, w] to [B, outputs, ceil(h / 2), ceil(w / 2)]."""

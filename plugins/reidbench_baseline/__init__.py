@@ -8,7 +8,7 @@ from reidbench import Component, Paper, hookimpl
 from reidbench.components import fractions
 
 from . import transformers
-from .papers import BDB, MGN, MOCO, RESNEXT, SENET
+from .papers import BDB, BOT, MGN, MOCO, RESNEXT, SENET
 from .params import (
     BdbParams,
     BotParams,
@@ -51,6 +51,7 @@ def reidbench_backbones() -> Iterator[Component]:
         "resnet-tiny",
         "reidbench_baseline.resnet:resnet_tiny",
         TinyParams,
+        version=2,
         summary="residual network of 0.26 million parameters for 64x32 on a CPU",
         provides=STAGES,
     )
@@ -61,6 +62,7 @@ def reidbench_backbones() -> Iterator[Component]:
             ResNetParams,
             summary=f"torchvision's ResNet-{depth} with last stride 1",
             provides=STAGES,
+            uses=ResNetParams.supervision,
             paper=Paper(
                 title="Deep Residual Learning for Image Recognition",
                 venue="CVPR 2016",
@@ -75,7 +77,13 @@ def reidbench_backbones() -> Iterator[Component]:
         ("se-resnet50", "seresnet:se_resnet50", "timm's SE-ResNet-50 with last stride 1", SENET),
     ):
         yield Component(
-            name, f"reidbench_baseline.{target}", ResNetParams, summary=summary, provides=STAGES, paper=paper
+            name,
+            f"reidbench_baseline.{target}",
+            ResNetParams,
+            summary=summary,
+            provides=STAGES,
+            uses=ResNetParams.supervision,
+            paper=paper,
         )
     yield from transformers.backbones()
 
@@ -95,7 +103,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "reidbench_baseline.frozen:colour_histogram",
         HistogramParams,
         summary="colour histograms of horizontal stripes: the floor to beat",
-        provides=frozenset({"label-free"}),
+        provides=frozenset({"label-free", "backbone-free"}),
     )
     yield Component(
         "bot",
@@ -103,22 +111,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         BotParams,
         summary="Bag of Tricks: BNNeck, label smoothing, batch-hard triplet, warm-up, random erasing",
         provides=PARALLEL,
-        paper=Paper(
-            title="Bag of Tricks and A Strong Baseline for Deep Person Re-identification",
-            venue="CVPR Workshops 2019",
-            url="https://arxiv.org/abs/1903.07071",
-            code="https://github.com/michuanhaohao/reid-strong-baseline",
-            code_licence="MIT",
-            deviations=(
-                "the ReLU after the stem's batch norm is kept; the official ResNet leaves it out",
-                "warm-up and milestones are fractions of the epochs, the paper's at 120 epochs",
-            ),
-            published={
-                "Market-1501 mAP/R1, ResNet-50 with centre loss": "85.9/94.5 (official README)",
-                "Market-1501 mAP/R1, ResNet-50 without": "85.7/94.1 (official README)",
-                "DukeMTMC-reID mAP/R1, ResNet-50 with centre loss": "76.4/86.4 (official README)",
-            },
-        ),
+        paper=BOT,
     )
     yield Component(
         "bdb",
@@ -162,8 +155,10 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "weights",
         "reidbench_baseline.weights:pretrain",
         WeightsParams,
+        version=2,
         summary="a user's own weights: torchvision, MoCo, LUPerson, fast-reid, torchreid, BoT, BDB, MGN, SpCL names",
         provides=frozenset({"pool-free"}),
+        uses=WeightsParams.supervision,
     )
 
 
@@ -183,6 +178,7 @@ def reidbench_evaluators() -> Iterator[Component]:
             name,
             f"reidbench_baseline.evaluators:{function}",
             params,
+            version=2,
             summary=summary,
             provides=params.protocol,
             metrics=RANKED,

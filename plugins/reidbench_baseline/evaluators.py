@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,57 +17,85 @@ JUNK = -1
 
 
 def cosine(ctx: EvaluateContext) -> Metrics:
-    """Rank the gallery by cosine distance; rules as in `params`."""
-    return _answer(_rank(ctx.query, ctx.gallery, _rules(ctx.params, "cosine")))
+    """Rank the gallery by cosine distance; rules as in `params`. MetricError for zero vectors."""
+    return _answer(ctx, _rank(ctx.query, ctx.gallery, _rules(ctx.params, "cosine")))
 
 
 def euclidean(ctx: EvaluateContext) -> Metrics:
     """Rank the gallery by Euclidean distance of the features as they are."""
-    return _answer(_rank(ctx.query, ctx.gallery, _rules(ctx.params, "euclidean")))
+    return _answer(ctx, _rank(ctx.query, ctx.gallery, _rules(ctx.params, "euclidean")))
 
 
 def k_reciprocal(ctx: EvaluateContext) -> Metrics:
     """Re-rank with k-reciprocal neighbours (Zhong et al., CVPR 2017) and rank by the final distances.
 
     Junk is left out before, as every implementation does that drops it when the files are read: it must not be
-    anybody's neighbour.
+    anybody's neighbour. A query's own picture may be one, as everywhere, but is left out of the final ranking.
     """
     params = ctx.params
-    gallery = _without_junk(ctx.gallery)
+    query, gallery = ctx.query, _without_junk(ctx.gallery)
     how = Reranking(params.variant, params.k1, params.k2, params.lambda_)
-    blocks: Iterable[np.ndarray] = rerank_blocks(ctx.query.features, gallery.features, how, "cosine")
-    query = ctx.query
-    rules = _rules(params, "cosine")
-    return _answer(rank_blocks(blocks, query.pids, query.camids, gallery.pids, gallery.camids, rules))
+    blocks: Iterable[np.ndarray] = rerank_blocks(query.features, gallery.features, how, "cosine")
+    labels = query.pids, query.camids, gallery.pids, gallery.camids
+    images = {"query_images": query.images, "gallery_images": gallery.images}
+    return _answer(ctx, rank_blocks(blocks, *labels, _rules(params, "cosine"), **images))
 
 
 def query_expansion(ctx: EvaluateContext) -> Metrics:
     """Add to each query its nearest gallery features, weighted by similarity^alpha, and rank by cosine distance.
 
-    Alpha query expansion (Radenovic et al., TPAMI 2019); with `gallery_too` the gallery is expanded as well.
+    Alpha query expansion (Radenovic et al., TPAMI 2019); with `gallery_too` the gallery is expanded as well. A query's
+    own picture is not added to it.
     """
     params = ctx.params
     gallery = _without_junk(ctx.gallery)
     unit = _unit(gallery.features)
-    query = _expanded(_unit(ctx.query.features), unit, params.k, params.alpha)
+    own = _own_pictures(ctx.query, gallery)
+    query = _expanded(_unit(ctx.query.features), unit, params.k, params.alpha, own=own)
     # A gallery image's nearest neighbour is itself, with similarity 1, beside which k others are added.
     expanded = _expanded(unit, unit, params.k + 1, params.alpha, keep=0.0) if params.gallery_too else unit
-    rules = _rules(params, "cosine")
-    return _answer(
-        _rank(
-            Features(query, ctx.query.pids, ctx.query.camids),
-            Features(expanded, gallery.pids, gallery.camids),
-            rules,
-        )
-    )
+    sides = replace(ctx.query, features=query), replace(gallery, features=expanded)
+    return _answer(ctx, _rank(*sides, _rules(params, "cosine")))
 
 
-def _expanded(rows: np.ndarray, gallery: np.ndarray, k: int, alpha: float, keep: float = 1.0) -> np.ndarray:
-    """keep x row + sum of its k nearest gallery rows x similarity^alpha, of unit length again. Rows [N, D]."""
-    indices = search(rows, gallery, k).indices
+def _expanded(
+    rows: np.ndarray,
+    gallery: np.ndarray,
+    k: int,
+    alpha: float,
+    keep: float = 1.0,
+    own: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """keep x row + sum of its k nearest gallery rows x similarity^alpha, of unit length again. Rows [N, D].
+
+    `own`: picture numbers of the rows [N] and of the gallery [G]; gallery rows of a row's own number are passed over.
+    """
+    indices, counted = _neighbours(rows, gallery, k, own)
     neighbours = gallery[indices]  # [N, k, D]
     similarity = np.einsum("nd,nkd->nk", rows, neighbours).clip(0, None)
-    return _unit(keep * rows + np.einsum("nk,nkd->nd", similarity**alpha, neighbours))
+    return _unit(keep * rows + np.einsum("nk,nkd->nd", similarity**alpha * counted, neighbours))
+
+
+def _neighbours(
+    rows: np.ndarray, gallery: np.ndarray, k: int, own: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the k nearest [N, k], which of them count); fewer than k count where nearly all rows are own pictures."""
+    if own is None:
+        indices = search(rows, gallery, k).indices
+        return indices, np.ones(indices.shape, dtype=bool)
+    numbers, copies = np.unique(own[1], return_counts=True)
+    at = np.searchsorted(numbers, own[0]).clip(0, len(numbers) - 1)
+    most = int(np.where(numbers[at] == own[0], copies[at], 0).max())
+    indices = search(rows, gallery, k + most).indices
+    mine = own[1][indices] == own[0][:, None]
+    others_first = np.argsort(mine, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(indices, others_first, 1), ~np.take_along_axis(mine, others_first, 1)
+
+
+def _own_pictures(query: Features, gallery: Features) -> tuple[np.ndarray, np.ndarray] | None:
+    if query.images is None or gallery.images is None:
+        return None
+    return query.images, gallery.images
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
@@ -76,7 +105,8 @@ def _unit(features: np.ndarray) -> np.ndarray:
 
 def _without_junk(gallery: Features) -> Features:
     keep = gallery.pids != JUNK
-    return Features(gallery.features[keep], gallery.pids[keep], gallery.camids[keep])
+    images = None if gallery.images is None else gallery.images[keep]
+    return Features(gallery.features[keep], gallery.pids[keep], gallery.camids[keep], images)
 
 
 def _rules(params: RankingParams, distance: str) -> Rules:
@@ -93,15 +123,25 @@ def _rules(params: RankingParams, distance: str) -> Rules:
 
 
 def _rank(query: Features, gallery: Features, rules: Rules) -> Ranking:
-    return rank(query.features, query.pids, query.camids, gallery.features, gallery.pids, gallery.camids, rules)
+    labels = query.pids, query.camids, gallery.features, gallery.pids, gallery.camids
+    return rank(query.features, *labels, rules, query_images=query.images, gallery_images=gallery.images)
 
 
-def _answer(ranking: Ranking) -> Metrics:
+def _answer(ctx: EvaluateContext, ranking: Ranking) -> Metrics:
+    """The numbers, with notes on what was left out or does not depend on the features."""
+    if own := ranking.filtered.get("same_image", 0):
+        ctx.note(f"left out: {own} {'pair' if own == 1 else 'pairs'} of a query and its own picture in the gallery")
+    for doubt in ranking.doubts():
+        ctx.note(doubt)
+    if ranking.ties.visible:
+        ctx.note(f"ties: {ranking.ties}")
     per_query = {"ap": ranking.ap, "inp": ranking.inp, "first_hit": ranking.first_hit, "valid": ranking.valid}
     notes = {
         "num_queries": ranking.num_queries,
         "num_valid": ranking.num_valid,
         "filtered": dict(ranking.filtered),
         "rules": ranking.rules.as_dict(),
+        "ties": ranking.ties.as_dict(),
+        "doubts": ranking.doubts(),
     }
     return Metrics(ranking.metrics(), per_query, notes)

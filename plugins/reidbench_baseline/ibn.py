@@ -12,7 +12,7 @@ from torch import nn
 
 from reidbench.training.torchvision_compat import torchvision_models
 
-from .resnet import TorchvisionResNet, _load, _read
+from .resnet import TorchvisionResNet, load_file
 from .stems import IBN
 from .transformer_params import IbnParams
 
@@ -47,6 +47,7 @@ def resnet50_ibn(params: IbnParams, image_size: tuple[int, int]) -> TorchvisionR
         network.bn1 = nn.InstanceNorm2d(network.bn1.num_features, affine=True)
         for stage in (network.layer1, network.layer2):
             stage[-1].IN = nn.InstanceNorm2d(stage[-1].bn3.num_features, affine=True)
+    backbone = TorchvisionResNet(network, 2048, params.last_stride)
     if params.weights_file is not None:
-        _load(network, _read(params.weights_file), str(params.weights_file))
-    return TorchvisionResNet(network, 2048, params.last_stride)
+        load_file(backbone, params.weights_file)
+    return backbone

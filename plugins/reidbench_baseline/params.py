@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
 from reidbench.contrastive import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
+from reidbench.supervision import DESCRIPTION, IMAGENET, Labels, behind, require_file
 
 
 class TinyParams(Params):
@@ -26,13 +27,22 @@ class ResNetParams(Params):
     weights: str | None = Field(
         None, description="torchvision weights by name (IMAGENET1K_V1), from its cache or downloaded; default: random"
     )
-    weights_file: FileParam | None = Field(None, description="a local state dict (.pth or .safetensors) instead")
+    weights_file: FileParam | None = Field(
+        None, description="a local checkpoint instead (.pth, .tar or .safetensors), which must have all tensors"
+    )
+    labels: Labels = Field(None, description=DESCRIPTION)
 
     @model_validator(mode="after")
     def _one_source(self) -> ResNetParams:
         if self.weights is not None and self.weights_file is not None:
             raise ValueError("give weights or weights_file, not both")
+        require_file(self.weights_file, self.labels, "weights_file")
         return self
+
+    def supervision(self) -> frozenset[str]:
+        """Words for the protocol column; all of torchvision's named weights of these networks are of ImageNet."""
+        named = {IMAGENET} if self.weights is not None else set()
+        return behind(self.weights_file, self.labels) | named
 
 
 class NoneParams(Params):
@@ -131,6 +141,7 @@ class WeightsParams(Params):
     """weights: a file of the user's own; pixel statistics in a .json of its name fill what is not given."""
 
     file: FileParam = Field(description="a state dict or checkpoint (.pth, .tar, .safetensors), read without executing")
+    labels: Labels = Field(None, description=DESCRIPTION)
     layout: LayoutName | Literal["auto"] = Field("auto", description="whose names the file uses; auto: the best match")
     mean: tuple[float, float, float] = Field(
         IMAGENET_MEAN, description="pixel mean; default: from the .json, else ImageNet"
@@ -141,6 +152,10 @@ class WeightsParams(Params):
         description="rows and columns of patches of a transformer's position embedding in the file (256x128 in patches "
         "of 16: [16, 8]); default: from the .json, else the backbone's",
     )
+
+    def supervision(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return behind(self.file, self.labels)
 
     @model_validator(mode="before")
     @classmethod

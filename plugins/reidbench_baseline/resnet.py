@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.training import Backbone, Features
+from reidbench.training import Backbone, Features, StridedPointwise, load_weights, read_state
 from reidbench.training.torchvision_compat import torchvision_models
 
 from .params import ResNetParams, TinyParams
@@ -26,7 +26,7 @@ class _Block(nn.Module):
         self.norm2 = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(StridedPointwise(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.norm1(self.conv1(x)))
@@ -113,13 +113,17 @@ def resnext50(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionR
 
 
 def _torchvision(name: str, dim: int, params: ResNetParams) -> TorchvisionResNet:
-    models = torchvision_models()
-    network = getattr(models, name)(weights=None)
+    backbone = TorchvisionResNet(getattr(torchvision_models(), name)(weights=None), dim, params.last_stride)
     if params.weights_file is not None:
-        _load(network, _read(params.weights_file), str(params.weights_file))
+        load_file(backbone, params.weights_file)
     elif params.weights is not None:
-        _load(network, _named_weights(name, params.weights), params.weights)
-    return TorchvisionResNet(network, dim, params.last_stride)
+        load_weights(backbone, _named_weights(name, params.weights), where=params.weights, exactly=True)
+    return backbone
+
+
+def load_file(backbone: Backbone, file: Path) -> None:
+    """All of a backbone's tensors from a checkpoint. Raises ReidbenchError for a file that lacks one of them."""
+    load_weights(backbone, read_state(file), where=str(file), exactly=True)
 
 
 def _named_weights(name: str, weights: str) -> dict[str, torch.Tensor]:
@@ -135,27 +139,3 @@ def _named_weights(name: str, weights: str) -> dict[str, torch.Tensor]:
             f"{name} weights {weights} are neither in {place} nor can be downloaded ({error}); put the file there or "
             "use weights_file"
         ) from None
-
-
-def _read(file: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds for a file that is not theirs
-        raise ReidbenchError(f"{file}: no weights that can be read safely: {type(error).__name__}") from None
-    return content.get("state_dict", content) if isinstance(content, dict) else {}
-
-
-def _load(network: nn.Module, state: dict[str, torch.Tensor], where: str) -> None:
-    """Load by name; the classifier may be missing or of another size, nothing else."""
-    backbone = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    expected = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("fc.")}
-    wrong = [name for name in expected if name not in backbone or backbone[name].shape != expected[name].shape]
-    if wrong:
-        raise ReidbenchError(
-            f"{where}: {len(wrong)} of {len(expected)} tensors are missing or of another shape: {wrong[0]}, ..."
-        )
-    network.load_state_dict(backbone, strict=False)

@@ -8,7 +8,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.training.torchvision_compat import prepare
 
 from .params import ResNetParams
-from .resnet import TorchvisionResNet, _load, _read
+from .resnet import TorchvisionResNet, load_file
 
 prepare()
 import timm  # noqa: E402 - it imports torchvision, which may need the line above
@@ -28,6 +28,7 @@ def se_resnet50(params: ResNetParams, image_size: tuple[int, int]) -> SeResNet:
     if params.weights is not None:
         raise ReidbenchError("se-resnet50 has no weights by name here: give weights_file, with timm's names")
     network = timm.create_model("seresnet50", pretrained=False, num_classes=0)
+    backbone = SeResNet(network, 2048, params.last_stride)
     if params.weights_file is not None:
-        _load(network, _read(params.weights_file), str(params.weights_file))
-    return SeResNet(network, 2048, params.last_stride)
+        load_file(backbone, params.weights_file)
+    return backbone

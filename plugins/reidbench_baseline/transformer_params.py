@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
+from reidbench.supervision import DESCRIPTION, Labels, behind, require_file
 
 Stem = Literal["patchify", "ics", "conv"]
 
@@ -82,3 +83,13 @@ class IbnParams(Params):
     weights_file: FileParam | None = Field(
         None, description="a local state dict (.pth or .safetensors) with the official names; default: random"
     )
+    labels: Labels = Field(None, description=DESCRIPTION)
+
+    @model_validator(mode="after")
+    def _labels_of_a_file(self) -> IbnParams:
+        require_file(self.weights_file, self.labels, "weights_file")
+        return self
+
+    def supervision(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return behind(self.weights_file, self.labels)

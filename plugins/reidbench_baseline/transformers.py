@@ -68,5 +68,6 @@ def backbones() -> Iterator[Component]:
         IbnParams,
         summary="ResNet-50 with instance norm on half of the channels of stages 1 to 3 (IBN-a), or IBN-b",
         provides=frozenset({"stages", "bn"}),
+        uses=IbnParams.supervision,
         paper=IBN_NET,
     )

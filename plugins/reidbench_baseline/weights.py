@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from reidbench.components import PretrainContext
+from reidbench.data.names import shown
 from reidbench.errors import ReidbenchError
-from reidbench.training import Backbone, LoadReport, load_weights, read_state
-from reidbench.training.transformer_weights import load_transformer, read_checkpoint
+from reidbench.training import Backbone, LoadReport, load_weights
+from reidbench.training.transformer_weights import load_transformer
+from reidbench.training.weight_files import innermost, read_checkpoint, state_of
 
 from .params import WeightsParams
 
@@ -15,26 +19,39 @@ from .params import WeightsParams
 def pretrain(ctx: PretrainContext) -> Backbone:
     """The recipe's backbone with the weights of `file`; `weights-report.json` tells what matched.
 
-    Raises ReidbenchError when less than 90 % of the backbone's tensors are in the file (of a transformer's: not
-    exactly all), the file is not safe, or an option does not belong to this kind of backbone.
+    What was loaded in part, or left aside, is noted. Raises ReidbenchError when the file is not the backbone's: less
+    than 90 % of its tensors, no first layer or a whole block missing (of a transformer: not exactly all); when the
+    file is not safe, or an option does not belong to this kind of backbone.
     """
     params: WeightsParams = ctx.params
     backbone: Backbone = ctx.backbone()
-    report = _load(backbone, params)
+    content = read_checkpoint(params.file)
+    report = _load(backbone, content, params)
+    for note in [*report.notes(shown(params.file.name)), *_aside(content, params)]:
+        ctx.note(note)
     backbone.mean, backbone.std = params.mean, params.std
     counts = {"matched": len(report.matched), "missing": len(report.missing), "unexpected": len(report.unexpected)}
     ctx.log(counts)
     told = {"layout": report.layout, "missing": report.missing, "unexpected": report.unexpected}
-    (ctx.out / "weights-report.json").write_text(json.dumps({**told, "matched": report.matched}, indent=1))
+    told |= {"reshaped": report.reshaped, "matched": report.matched}
+    (ctx.out / "weights-report.json").write_text(json.dumps(told, indent=1))
     return backbone
 
 
-def _load(backbone: Backbone, params: WeightsParams) -> LoadReport:
+def _aside(content: Mapping[str, Any], params: WeightsParams) -> Iterator[str]:
+    """A note on other networks of the file, of which nothing was read."""
+    _, aside = innermost(content, shown(params.file))
+    if aside:
+        names = ", ".join(map(shown, aside))
+        yield f"{shown(params.file.name)} contains other networks too, which were left aside: {names}"
+
+
+def _load(backbone: Backbone, content: Mapping[str, Any], params: WeightsParams) -> LoadReport:
     where = str(params.file)
     if hasattr(backbone, "tokens"):
         if params.layout != "auto":
-            raise ReidbenchError(f"{where}: layout {params.layout} has no transformers; leave layout out")
-        return load_transformer(backbone, read_checkpoint(params.file), source_grid=params.source_grid, where=where)
+            raise ReidbenchError(f"{shown(where)}: layout {params.layout} has no transformers; leave layout out")
+        return load_transformer(backbone, content, source_grid=params.source_grid, where=where)
     if params.source_grid is not None:
-        raise ReidbenchError(f"{where}: source_grid is for backbones with position embeddings")
-    return load_weights(backbone, read_state(params.file), layout=params.layout, where=where)
+        raise ReidbenchError(f"{shown(where)}: source_grid is for backbones with position embeddings")
+    return load_weights(backbone, state_of(content, shown(where)), layout=params.layout, where=where)

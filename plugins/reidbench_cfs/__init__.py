@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reidbench import Component, Paper, hookimpl
+from reidbench import Component, Paper, Published, hookimpl
 
 from .params import CfsParams, ClusterParams, ListParams, NoParams, OracleParams, RandomParams
 
+ROW = "ViT-S/16, 256x128, DINO on 60 % of LUPerson by CFS, supervised"
+PRINTED, REPEATED = "paper, as in the official README", "official README, the authors' reproduction"
 PAPER = Paper(
     title="Self-Supervised Pre-Training for Transformer-Based Person Re-Identification",
     venue="arXiv 2021",
@@ -21,10 +23,12 @@ PAPER = Paper(
         "equal scores are ordered by a hash of the image's pixels: file names are hidden from methods",
         "the target proxy is fine-tuned on the task's target; the official list used MSMT17 and Market-1501 together",
     ),
-    published={
-        "Market-1501 mAP/R1, ViT-S/16, supervised, 60 % of LUPerson by CFS": "91.2/95.8 (official README)",
-        "MSMT17 mAP/R1, ViT-S/16, supervised, 60 % of LUPerson by CFS": "66.3/84.8 (official README)",
-    },
+    published=(
+        *Published.line("market1501", ROW, PRINTED, "step", mAP=0.91, cmc1=0.96),
+        *Published.line("market1501", ROW, REPEATED, "step", mAP=0.912, cmc1=0.958),
+        *Published.line("msmt17-v1(train=trainval)", ROW, PRINTED, "step", mAP=0.661, cmc1=0.846),
+        *Published.line("msmt17-v1(train=trainval)", ROW, REPEATED, "step", mAP=0.663, cmc1=0.848),
+    ),
 )
 
 
@@ -42,6 +46,7 @@ def reidbench_selectors() -> Iterator[Component]:
         "list",
         "reidbench_cfs.released:select",
         ListParams,
+        version=2,  # lists with a byte-order mark and with any line ends
         summary="the head of a list of files that somebody published, such as CFS_list.pkl",
         paper=PAPER,
     )
@@ -62,5 +67,6 @@ def reidbench_selectors() -> Iterator[Component]:
         "reidbench_cfs.controls:oracle",
         OracleParams,
         summary="a control: the images that truly show a person come first; rendered pools only",
+        requires=frozenset({"truth"}),
         uses=frozenset({"truth"}),
     )

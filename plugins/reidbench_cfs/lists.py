@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import pickle
 from pathlib import Path
 from typing import Any, NoReturn
 
+from reidbench.data.textfile import read_lines, read_text
 from reidbench.errors import DataError
 
 SUFFIXES = (".pkl", ".pickle", ".txt", ".csv", ".parquet")
@@ -36,7 +38,7 @@ def read_list(file: Path, column: str) -> list[str]:
     if kind in (".pkl", ".pickle"):
         entries = _read_pickle(file)
     elif kind == ".txt":
-        entries = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        entries = [line for line in read_lines(file, "list of names") if line.strip()]
     else:
         entries = _read_csv(file, column) if kind == ".csv" else _read_parquet(file, column)
     if not entries:
@@ -66,13 +68,17 @@ def _describe(found: Any) -> str:
 
 
 def _read_csv(file: Path, column: str) -> list[str]:
-    with file.open(encoding="utf-8", newline="") as stream:
-        rows = csv.reader(stream)
-        header = next(rows, [])
-        if column not in header:
-            raise DataError(f"{file}: no column {column!r} among {', '.join(header) or 'none'}")
-        place = header.index(column)
-        return [row[place] for row in rows if row]
+    rows = csv.reader(io.StringIO(read_text(file, "CSV text file"), newline=""))
+    header = next(rows, [])
+    if column not in header:
+        raise DataError(f"{file}: no column {column!r} among {', '.join(header) or 'none'}")
+    place = header.index(column)
+    entries = []
+    for row in filter(None, rows):
+        if len(row) != len(header):
+            raise DataError(f"{file}:{rows.line_num}: this line has {len(row)} columns, the first has {len(header)}")
+        entries.append(row[place])
+    return entries
 
 
 def _read_parquet(file: Path, column: str) -> list[str]:

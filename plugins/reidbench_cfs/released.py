@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from reidbench import Selection
 from reidbench.components import SelectContext
 from reidbench.data import HiddenSplit
+from reidbench.data.names import shown
+from reidbench.data.numbers import HOW, whole_number
 from reidbench.errors import DataError
 
 from . import ranking
@@ -70,10 +72,13 @@ def _by_id(pool: HiddenSplit, entries: list[str], params: ListParams) -> NDArray
         raise DataError(
             f"{params.file}: ids of a pool of {len(entries)} images say nothing about one of {len(pool)}: join by name"
         )
-    try:
-        found = np.array([int(entry) for entry in entries], dtype=np.int64)
-    except ValueError:
-        raise DataError(f"{params.file}: ids are numbers, not names: say what to join by") from None
-    if found.min() < 0 or found.max() >= len(pool):
-        raise DataError(f"{params.file}: ids must be 0 to {len(pool) - 1}")
-    return found
+    ids = [whole_number(entry) for entry in entries]
+    for entry, number in zip(entries, ids, strict=True):
+        if number is None:
+            raise DataError(
+                f"{params.file}: {shown(entry)!r} is not a whole number, and ids are numbers: {HOW}; "
+                "for a list of names set by: name"
+            )
+        if not 0 <= number < len(pool):
+            raise DataError(f"{params.file}: ids must be 0 to {len(pool) - 1}, and {shown(entry)} is not")
+    return np.array(ids, dtype=np.int64)

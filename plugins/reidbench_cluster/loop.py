@@ -84,12 +84,12 @@ def describe(labels: np.ndarray) -> dict[str, float]:
 
 
 def too_few(labels: np.ndarray) -> bool:
-    """Whether there is nothing to tell apart: all noise, or one cluster. Such a round is skipped, and says so."""
+    """Whether there is nothing to tell apart: all noise, or one cluster. Such a round is skipped."""
     return int(labels.max(initial=-1)) < 1
 
 
 def skip(ctx: AdaptContext, labels: np.ndarray, round_: int) -> None:
-    """Log a round without training."""
+    """Log a round without training; the harness notes how many there were."""
     found = describe(labels)
     ctx.log({"round": round_, "skipped": 1.0, **found})
     counts = f"{found['clusters']:.0f} clusters, {found['outliers']:.0f} outliers"

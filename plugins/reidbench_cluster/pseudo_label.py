@@ -64,7 +64,7 @@ def _train(
     generator: torch.Generator,
     ctx: AdaptContext,
 ) -> float:
-    """One round; its classifier starts at the clusters' centres, since clusters have new numbers in each round."""
+    """One round; its classifier is drawn from N(0, 0.001), since clusters have new numbers in each round."""
     params: PseudoLabelParams = ctx.params
     embedder.train()
     classes = int(labels.max()) + 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from reidbench import Component, Params, hookimpl
 
@@ -69,6 +71,28 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
      "all pictures under a folder or in an lmdb, without labels: a pool"),
 )  # fmt: skip
 
+POOL = frozenset({"cameras", "labels", "test"})
+PARTS_OF_PERSONS = frozenset({"cameras", "train"})
+
+
+def _manifest_lacks(params: ManifestParams, root: Path | None) -> frozenset[str]:
+    """Looked up in the file, which is read for its fingerprint as well."""
+    from .manifest import lacking
+
+    return lacking(params, root)
+
+
+LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] = {
+    "luperson": POOL,
+    "image-folder": POOL,
+    "randperson": frozenset({"test"}),
+    "partial-reid": PARTS_OF_PERSONS,
+    "partial-ilids": PARTS_OF_PERSONS,
+    "occluded-reid": PARTS_OF_PERSONS,
+    "market-folder": MarketFolderParams.lacking,
+    "csv-manifest": _manifest_lacks,
+}
+
 
 @hookimpl
 def reidbench_datasets() -> Iterator[Component]:
@@ -78,7 +102,9 @@ def reidbench_datasets() -> Iterator[Component]:
             name,
             f"{__name__}.{target}",
             params,
+            version=2,  # pictures stand as EXIF says, and every ending is read
             summary=summary,
             requires=frozenset({"root"}),
             fingerprint=f"{__name__}.{fingerprint}",
+            lacks=LACKS.get(name, frozenset()),
         )

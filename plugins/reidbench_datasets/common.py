@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reidbench import Params
-from reidbench.data import Dataset, fingerprint_content, fingerprint_folder, is_archive, judge, unpack
+from reidbench.data import Dataset, fingerprint_file, fingerprint_folder, is_archive, judge, unpack
 from reidbench.data.archives import inner_folder
 from reidbench.errors import DataError
 
@@ -35,17 +35,15 @@ def finish(dataset: Dataset, params: CheckedParams, variant: str) -> Dataset:
 
 
 def fingerprint_parts(params: Params, root: Path, *parts: str, inside: Sequence[str] = ()) -> str:
-    """Names and sizes of the files and folders `parts` of the root, or of all of it, and the params that matter.
+    """Names and contents of the files and folders `parts` of the root, or of all of it, and the params that matter.
 
     An archive goes by its content, so it has another key than the folder that it unpacks to.
     """
     root = Path(root)
     if is_archive(root):
-        return f"{fingerprint_content(root)}{params_mark(params)}"
+        return f"{fingerprint_file(root)}{params_mark(params)}"
     root = next((root / name for name in inside if (root / name).is_dir()), root)
-    there = [root / part for part in parts if (root / part).exists()] if parts else [root]
-    marks = [fingerprint_folder(part) if part.is_dir() else fingerprint_content(part) for part in there]
-    return " ".join(marks) + params_mark(params)
+    return fingerprint_folder(root, only=parts) + params_mark(params)
 
 
 def params_mark(params: Params) -> str:

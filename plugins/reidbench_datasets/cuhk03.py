@@ -7,13 +7,18 @@ it: images_detected/ and images_labeled/ with names pair_person_view_number.png.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from reidbench import matfile
-from reidbench.data import Dataset, FileNameRule, Split, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS, first_names, list_names
+from reidbench.data import Dataset, FileNameRule, Split, read_market_folder, settle_people
+from reidbench.data.folders import MARKET_FOLDERS
+from reidbench.data.names import shown
+from reidbench.data.numbers import whole_number
+from reidbench.data.textfile import read_lines, read_text
+from reidbench.data.walk import Present, first_names, hidden_notes, list_names, stray_notes
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
@@ -22,8 +27,9 @@ from .params import CuhkClassicParams, CuhkParams
 CONFIG = "cuhk03_new_protocol_config_{}.mat"
 CLASSIC = "splits_classic_{}.json"
 TESTSETS = "testsets.csv"
-RULE = FileNameRule(r"[1-5]_(?P<pid>\d{3})_(?P<cam>[12])_\d{2}\.png")
-MARKET_STYLE = FileNameRule(r"(?P<pid>\d{4})_c(?P<cam>[12])(s\d+)?_\w+\.(png|jpg)")
+PAIR = re.compile(r"([1-5])_([0-9]{3})_([12])_[0-9]{2}\..+")
+RULE = FileNameRule(r"[1-5]_(?P<pid>[0-9]{3})_(?P<cam>[12])_[0-9]{2}")
+MARKET_STYLE = FileNameRule(r"(?P<pid>[0-9]{4})_c(?P<cam>[12])(s[0-9]+)?_\w+")
 CLASSIC_NOTE = "classic protocol: evaluate with gallery: single-shot, and give the mean of all 20 splits"
 
 
@@ -46,31 +52,43 @@ def _read_config(root: Path, boxes: str) -> Dataset:
     try:
         rows = matfile.load(config)
         names = [str(np.ravel(cell)[0]) for cell in rows["filelist"].ravel()]
-        labels = rows["labels"].ravel().astype(int)
-        index = {part: rows[f"{part}_idx"].ravel().astype(int) - 1 for part in MARKET_FOLDERS}
+        labels = _whole(rows["labels"], 0)
+        index = {part: _whole(rows[f"{part}_idx"], 1, min(len(names), len(labels))) - 1 for part in MARKET_FOLDERS}
     except (KeyError, ValueError, NotImplementedError, TypeError) as error:
         raise DataError(f"{config}: no configuration of the new protocol: {error}") from None
-    there = set(list_names(root / folder))
+    there = Present(list_names(root / folder))
+    files = [there.find(name) for name in names]
     parts: dict[str, Split] = {}
     absent: dict[str, list[str]] = {}
     for part, chosen in index.items():
-        found = [(f"{folder}/{names[i]}", int(labels[i]), _view(config, names[i])) for i in chosen if names[i] in there]
+        found = [(f"{folder}/{files[i]}", int(labels[i]), _view(config, names[i])) for i in chosen if files[i]]
         parts[part] = _split(root, found)
-        absent[part] = [f"{folder}/{names[i]}" for i in chosen if names[i] not in there]
-    strays = sorted(f"{folder}/{name}" for name in there.difference(names))
-    notes = [f"{part}: {len(files)} images of the list are not there: {first_names(files)}"
-             for part, files in absent.items() if files]  # fmt: skip
-    return Dataset(
+        absent[part] = [f"{folder}/{names[i]}" for i in chosen if not files[i]]
+    strays = sorted(f"{folder}/{name}" for name in there.names.difference(filter(None, files)))
+    notes = [f"{part}: {len(gone)} images of the list are not there: {first_names(gone)}"
+             for part, gone in absent.items() if gone]  # fmt: skip
+    notes += stray_notes(folder, strays, lambda _: "the list does not name them") + hidden_notes(folder, root / folder)
+    dataset = Dataset(
         "cuhk03-np", root, parts["train"], parts["query"], parts["gallery"], tuple(notes),
         strays={"train": strays} if strays else {},
-        absent={part: files for part, files in absent.items() if files},
+        absent={part: gone for part, gone in absent.items() if gone},
     )  # fmt: skip
+    return settle_people(dataset)
+
+
+def _whole(values: np.ndarray, least: int, most: int | None = None) -> np.ndarray:
+    """Numbers of a .mat file, which may hold them as floats, as int64. Raises ValueError for others."""
+    numbers = np.asarray(values).ravel()
+    whole = numbers.astype(np.int64)
+    if (whole != numbers).any() or whole.min(initial=least) < least or (most and whole.max(initial=0) > most):
+        raise ValueError(f"numbers that are not whole, or not from {least} to {most or 'any'}")
+    return whole
 
 
 def _view(config: Path, name: str) -> int:
     labels = RULE.read(name)
     if labels is None:
-        raise DataError(f"{config}: {name!r} is no name like 1_001_1_01.png")
+        raise DataError(f"{config}: {name!r} is not a name like 1_001_1_01.png")
     return labels[1]
 
 
@@ -92,34 +110,59 @@ def open_classic(params: CuhkClassicParams, root: Path, cache: Path) -> Dataset:
     test = _split(root, [row for row in rows if row[1] in tested])
     train = _split(root, [row for row in rows if row[1] not in tested])
     more = {"train": strays} if strays else {}
-    dataset = Dataset("cuhk03-classic", root, train, test, test, (CLASSIC_NOTE,), strays=more)
+    notes = stray_notes("train", strays, RULE.why_not) + hidden_notes("train", root / folder)
+    dataset = Dataset("cuhk03-classic", root, train, test, test, (CLASSIC_NOTE, *notes), strays=more)
     return finish(dataset, params, "cuhk03-classic")
 
 
 def _pair_person(name: str) -> tuple[int, int]:
-    """(pid, camid): persons are numbered within a pair of cameras, and there are five pairs."""
-    pair, person, view, _ = name.split("_")
-    return int(pair) * 10000 + int(person), 2 * (int(pair) - 1) + int(view) - 1
+    """(pid, camid): persons are numbered within a pair of cameras, and there are five pairs. Raises ValueError."""
+    match = PAIR.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{shown(name)} is not a name like 1_001_1_01.png")
+    pair, person, view = map(int, match.groups())
+    return _pid(pair, person), 2 * (pair - 1) + view - 1
+
+
+def _pid(pair: int, person: int) -> int:
+    return pair * 10000 + person
 
 
 def _test_persons(root: Path, params: CuhkClassicParams) -> set[int]:
     table, splits = root / TESTSETS, root / CLASSIC.format(params.boxes)
-    try:
-        if table.is_file():
-            lines = [line.split(",") for line in table.read_text().split()]
-            rows = [(int(split), int(pair), int(person)) for split, pair, person in lines if split.isdecimal()]
-            persons = {pair * 10000 + person for split, pair, person in rows if split == params.split}
-        elif splits.is_file():
-            images = json.loads(splits.read_text())[params.split]["query"]
-            names = [str(path).replace("\\", "/").rpartition("/")[2] for path, *_ in images]
-            persons = {_pair_person(name)[0] for name in names}
-        else:
-            raise DataError(f"{root}: neither {TESTSETS} nor {splits.name} is there, which tell the test persons")
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{root}: the list of test persons cannot be read: {error}") from None
+    if table.is_file():
+        persons = _table_persons(table, params.split)
+    elif splits.is_file():
+        persons = _listed_persons(splits, params.split)
+    else:
+        raise DataError(f"{root}: neither {TESTSETS} nor {splits.name} is there, which tell the test persons")
     if not persons:
         raise DataError(f"{root}: no test person of split {params.split} in the list")
     return persons
+
+
+def _table_persons(table: Path, split: int) -> set[int]:
+    """From lines `split,pair,person`, below a line of titles or without one."""
+    persons = set()
+    for number, line in enumerate(read_lines(table, "CSV text file"), start=1):
+        cells = [whole_number(cell) for cell in line.split(",")]
+        if not line.strip() or (number == 1 and not any(cell is not None for cell in cells)):
+            continue
+        if len(cells) != 3 or None in cells:
+            raise DataError(f"{table}:{number}: {shown(line)!r} is not split,pair,person in whole numbers, like 0,1,42")
+        of_split, pair, person = (cell for cell in cells if cell is not None)
+        if of_split == split:
+            persons.add(_pid(pair, person))
+    return persons
+
+
+def _listed_persons(splits: Path, split: int) -> set[int]:
+    """From torchreid's list, of whose absolute paths only the names are read."""
+    try:
+        images = json.loads(read_text(splits))[split]["query"]
+        return {_pair_person(str(path).replace("\\", "/").rpartition("/")[2])[0] for path, *_ in images}
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{splits}: the list of test persons cannot be read: {error}") from None
 
 
 def _pictures(root: Path, folder: str) -> list[str]:
@@ -137,11 +180,11 @@ def _split(root: Path, rows: list[tuple[str, int, int]]) -> Split:
 
 
 def fingerprint_np(params: CuhkParams, root: Path) -> str:
-    """Names and sizes of the pictures of these boxes, and the configuration."""
+    """Names and contents of the pictures of these boxes, and the configuration."""
     parts = (f"images_{params.boxes}", CONFIG.format(params.boxes), params.boxes, *MARKET_FOLDERS.values())
     return fingerprint_parts(params, root, *parts)
 
 
 def fingerprint_classic(params: CuhkClassicParams, root: Path) -> str:
-    """Names and sizes of the pictures of these boxes, and the test persons."""
+    """Names and contents of the pictures of these boxes, and the test persons."""
     return fingerprint_parts(params, root, f"images_{params.boxes}", CLASSIC.format(params.boxes), TESTSETS)

@@ -15,7 +15,7 @@ from reidbench.errors import DataError
 from .common import fingerprint_parts, finish, place
 from .params import WithdrawnParams
 
-RULE = FileNameRule(r"(?P<pid>\d{4})_c(?P<cam>[1-8])_f\d{7}\.jpg")
+RULE = FileNameRule(r"(?P<pid>[0-9]{4})_c(?P<cam>[1-8])_f[0-9]{7}")
 NOTICE = (
     "its owner, Duke University, withdrew these pictures in 2019 for the privacy of those who are in them; "
     "reidbench neither distributes nor recommends them"
@@ -40,5 +40,5 @@ def _open(name: str, params: WithdrawnParams, root: Path, cache: Path) -> Datase
 
 
 def fingerprint(params: WithdrawnParams, root: Path) -> str:
-    """Names and sizes of the three folders."""
+    """Names and contents of the three folders."""
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values())

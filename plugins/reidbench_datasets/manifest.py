@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reidbench.data import Dataset, fingerprint_content, fingerprint_files, read_manifest
+import numpy as np
+
+from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_file, fingerprint_paths, read_manifest
+from reidbench.data.names import shown
 from reidbench.errors import DataError
 
 from .params import ManifestParams
@@ -20,14 +23,31 @@ def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
     paths = [path for split in dataset.parts().values() for path in split.paths]
     missing = [path for path in paths if not (dataset.root / path).is_file()]
     if missing:
-        raise DataError(f"{root}: {len(missing)} of {len(paths)} images are not there, first {', '.join(missing[:3])}")
+        cure = "; write paths with /, not \\" if any("\\" in path for path in missing) else ""
+        first = ", ".join(map(shown, missing[:3]))
+        raise DataError(f"{shown(root)}: {len(missing)} of {len(paths)} images are not there, first {first}{cure}")
     return dataset
 
 
 def fingerprint(params: ManifestParams, root: Path) -> str:
-    """The manifest's content, and the size of each image that it names."""
+    """The content of the manifest, and of each image that it names."""
     images = _images(params, root)
     dataset = read_manifest(root, root=images)
-    paths = {path for split in dataset.parts().values() for path in split.paths}
-    sizes = [(path, (images / path).stat().st_size if (images / path).is_file() else -1) for path in paths]
-    return f"{fingerprint_content(root)} {fingerprint_files(sizes)}"
+    paths = dict.fromkeys(path for split in dataset.parts().values() for path in split.paths)
+    return f"{fingerprint_file(root)} {fingerprint_paths(images, paths)}"
+
+
+def lacking(params: ManifestParams, root: Path | None) -> frozenset[str]:
+    """What the manifest says nothing of: cameras, persons to learn from, query and gallery."""
+    if root is None:
+        return frozenset()
+    dataset = read_manifest(root, root=_images(params, root))
+    parts = dataset.parts()
+    camids = np.concatenate([split.camids for split in parts.values()])
+    found = {
+        "cameras": len(np.unique(camids[camids != UNKNOWN_CAMERA])) < 2,
+        "labels": not (dataset.train.pids > 0).any(),
+        "train": len(dataset.train) == 0,
+        "test": "query" not in parts,
+    }
+    return frozenset(word for word, missing in found.items() if missing)

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench.data import Dataset, FileNameRule, Split, read_folder, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS, MARKET_LIKE, stray_note
+from reidbench.data import Dataset, FileNameRule, Split, find_overlap, read_folder, read_market_folder
+from reidbench.data.folders import MARKET_FOLDERS, MARKET_LIKE
 from reidbench.data.split import DISTRACTOR, JUNK
+from reidbench.data.walk import hidden_notes, stray_notes
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
 from .params import FolderParams, Market1501Params, MarketFolderParams
 
 # Zheng et al., ICCV 2015: -1 junk, 0000 distractors, persons 1 to 1501, cameras 1 to 6; session, frame and box.
-MARKET1501 = FileNameRule(r"(?P<pid>-1|\d{4})_c(?P<cam>[1-6])s\d_\d{6}_\d{2}\.jpg(\.jpg)?", highest_pid=1501)
-NO_CAMERA = FileNameRule(r"(?P<pid>-1|\d+)(_\w+)?\.(jpg|jpeg|png|bmp)")
+MARKET1501 = FileNameRule(r"(?P<pid>-1|[0-9]{4})_c(?P<cam>[1-6])s[0-9]_[0-9]{6}_[0-9]{2}(\.jpg)?", highest_pid=1501)
+NO_CAMERA = FileNameRule(r"(?P<pid>-1|[0-9]+)(_\w+)?")
 DISTRACTORS = "images"  # the 500k set, unpacked beside the other folders
 
 
@@ -34,7 +35,7 @@ def open_market1501(params: Market1501Params, root: Path, cache: Path) -> Datase
 
 
 def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
-    """Read any folder in the layout."""
+    """Read any folder in the layout; cameras count from 1, or from 0 where a name has c0."""
     camera_free = isinstance(params, MarketFolderParams) and params.cameras == "none"
     rule = NO_CAMERA if camera_free else MARKET_LIKE
     return _checked(read_market_folder(place(root, cache), rule=rule), params)
@@ -51,17 +52,19 @@ def _with_distractors(dataset: Dataset) -> Dataset:
         np.concatenate([gallery.pids, np.where(more.pids == JUNK, JUNK, DISTRACTOR)]),
         np.concatenate([gallery.camids, more.camids]),
     )
-    notes = (stray_note(DISTRACTORS, strays),) if strays else ()
-    return replace(dataset, gallery=joined, notes=dataset.notes + notes)
+    notes = stray_notes(DISTRACTORS, strays, MARKET_LIKE.why_not) + hidden_notes(
+        DISTRACTORS, dataset.root / DISTRACTORS
+    )
+    return replace(dataset, gallery=joined).with_notes(*notes)
 
 
 def _checked(dataset: Dataset, params: FolderParams) -> Dataset:
-    if params.strict and dataset.notes:
-        raise DataError(f"{dataset.root}: {dataset.notes[0]}")
-    return dataset
+    if params.strict and dataset.strays:
+        raise DataError(f"{dataset.root}: {dataset.notes[0]}")  # the notes on strays come first
+    return find_overlap(dataset)
 
 
 def fingerprint(params: FolderParams, root: Path) -> str:
-    """Names and sizes of the folders that are read; whatever else lies beside them is no part of the data."""
+    """Names and contents of the folders that are read; whatever else lies beside them is no part of the data."""
     more = (DISTRACTORS,) if getattr(params, "distractors", False) else ()
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values(), *more)

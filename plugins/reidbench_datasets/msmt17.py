@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reidbench.data import Dataset, FileNameRule, Split
-from reidbench.data.folders import first_names, walk_images
+from reidbench.data import Dataset, FileNameRule, Split, look_through
+from reidbench.data.names import shown
+from reidbench.data.numbers import whole_number
+from reidbench.data.textfile import read_lines
+from reidbench.data.walk import Present, first_names
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
@@ -19,7 +22,7 @@ FOLDERS = {"msmt17-v1": ("train", "test"), "msmt17-v2": ("mask_train_v2", "mask_
 INSIDE = {"msmt17-v1": "MSMT17_V1", "msmt17-v2": "MSMT17_V2"}
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 TRAIN_PERSONS = 1041
-RULE = FileNameRule(r"(?P<pid>\d{4})_\d{3}_(?P<cam>\d{2})_\w+\.jpg")  # some names end _ex
+RULE = FileNameRule(r"(?P<pid>[0-9]{4})_[0-9]{3}_(?P<cam>[0-9]{2})_\w+")  # some names end _ex
 EXAMPLE = "0000/0000_045_12_0303morning_0006_2.jpg 0"
 
 
@@ -46,20 +49,22 @@ def _open(name: str, other: str, params: MsmtParams, root: Path, cache: Path) ->
 
 
 def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
-    on_disk = {folder: {f"{folder}/{path}" for path in walk_images(root / folder)} for folder in (train, test)}
+    trees = {folder: look_through(root / folder) for folder in (train, test)}
+    on_disk = {folder: Present(f"{folder}/{path}" for path in tree.images) for folder, tree in trees.items()}
     lists = {file: _List(root, file, train if file in LISTS[:2] else test, on_disk) for file in LISTS}
     used = [lists["list_train.txt"]] + ([lists["list_val.txt"]] if params.train == "trainval" else [])
     query, gallery = lists["list_query.txt"], lists["list_gallery.txt"]
     absent = {"train": [path for part in used for path in part.absent], "query": query.absent}
     absent["gallery"] = gallery.absent
     strays = {
-        part: sorted(on_disk[folder].difference(*(part_list.listed for part_list in lists.values())))
+        part: sorted(on_disk[folder].names.difference(*(part_list.listed for part_list in lists.values())))
         for part, folder in (("train", train), ("gallery", test))
     }
     notes = [f"{part}: {len(files)} images of the list are not there: {first_names(files)}"
              for part, files in absent.items() if files]  # fmt: skip
     notes += [f"{part}: {len(files)} files that no list names: {first_names(files)}"
               for part, files in strays.items() if files]  # fmt: skip
+    notes += [note for folder, tree in trees.items() for note in tree.notes(folder)]
     return Dataset(
         "msmt17",
         root,
@@ -75,24 +80,27 @@ def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
 class _List:
     """The images of one list file, those that it names and that are not there, and all that it names."""
 
-    def __init__(self, root: Path, file: str, folder: str, on_disk: dict[str, set[str]]) -> None:
+    def __init__(self, root: Path, file: str, folder: str, on_disk: dict[str, Present]) -> None:
         self.rows: list[tuple[str, int, int]] = []
         self.absent: list[str] = []
         self.listed: set[str] = set()
         first = 1 if file in LISTS[:2] else 1 + TRAIN_PERSONS
-        for number, line in enumerate((root / file).read_text().splitlines(), start=1):
+        for number, line in enumerate(read_lines(root / file, "list of pictures"), start=1):
             if not line.strip():
                 continue
             name, _, label = line.strip().rpartition(" ")
-            labels = RULE.read(name.rpartition("/")[2])
-            if labels is None or not label.isdecimal():
-                raise DataError(f"{root / file}:{number}: {line.strip()!r} is no line like {EXAMPLE!r}")
-            path = f"{folder}/{name}"
-            self.listed.add(path)
-            if path in on_disk[folder]:
-                self.rows.append((path, int(label) + first, labels[1]))
+            labels, person = RULE.read(name.rpartition("/")[2]), whole_number(label)
+            if labels is None or person is None or person < 0:
+                raise DataError(f"{root / file}:{number}: {shown(line.strip())!r} is no line like {EXAMPLE!r}")
+            if first == 1 and person >= TRAIN_PERSONS:  # else it would be a person of the test
+                last = TRAIN_PERSONS - 1
+                raise DataError(f"{root / file}:{number}: person {person}, but persons of train are 0 to {last}")
+            path = on_disk[folder].find(f"{folder}/{name}")
+            if path is not None:
+                self.listed.add(path)
+                self.rows.append((path, person + first, labels[1]))
             else:
-                self.absent.append(path)
+                self.absent.append(f"{folder}/{name}")
 
 
 def _split(root: Path, *lists: _List) -> Split:
@@ -104,10 +112,10 @@ def _split(root: Path, *lists: _List) -> Split:
 
 
 def fingerprint_v1(params: MsmtParams, root: Path) -> str:
-    """Names and sizes of V1's pictures, and the lists."""
+    """Names and contents of V1's pictures, and the lists."""
     return fingerprint_parts(params, root, *FOLDERS["msmt17-v1"], *LISTS, inside=(INSIDE["msmt17-v1"],))
 
 
 def fingerprint_v2(params: MsmtParams, root: Path) -> str:
-    """Names and sizes of V2's pictures, and the lists."""
+    """Names and contents of V2's pictures, and the lists."""
     return fingerprint_parts(params, root, *FOLDERS["msmt17-v2"], *LISTS, inside=(INSIDE["msmt17-v2"],))

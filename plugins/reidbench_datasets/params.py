@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from reidbench import Params
+from reidbench import Params, SameContent
 
 
 def _unbooled(value: Any) -> Any:
@@ -17,7 +18,7 @@ def _unbooled(value: Any) -> Any:
 class CheckedParams(Params):
     """A set of which counts are published."""
 
-    check: Annotated[Literal["warn", "strict", "off"], BeforeValidator(_unbooled)] = Field(
+    check: Annotated[Literal["warn", "strict", "off"], BeforeValidator(_unbooled), SameContent()] = Field(
         "warn",
         description="a set that differs from the published counts: note it, refuse to run, or do not look",
     )
@@ -26,7 +27,7 @@ class CheckedParams(Params):
 class FolderParams(Params):
     """A Market-1501-style folder."""
 
-    strict: bool = Field(
+    strict: Annotated[bool, SameContent()] = Field(
         False, description="refuse a folder with files whose names do not match, instead of naming them"
     )
 
@@ -37,6 +38,10 @@ class MarketFolderParams(FolderParams):
     cameras: Literal["name", "none"] = Field(
         "name", description="none: names like 0002_anything.jpg, of which nobody knows the camera"
     )
+
+    def lacking(self, root: Path | None) -> frozenset[str]:
+        """Without cameras in the names there are none."""
+        return frozenset({"cameras"}) if self.cameras == "none" else frozenset()
 
 
 class Market1501Params(FolderParams, CheckedParams):
@@ -68,7 +73,7 @@ class CuhkClassicParams(CuhkParams):
 class WithdrawnParams(CheckedParams):
     """A set that its owners withdrew."""
 
-    accept_withdrawal: bool = Field(
+    accept_withdrawal: Annotated[bool, SameContent()] = Field(
         False, description="I have read that Duke withdrew these pictures in 2019, and may use my copy"
     )
 

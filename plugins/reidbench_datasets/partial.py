@@ -7,17 +7,17 @@ unknown, so that no match is lost.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from reidbench import Params
-from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, walk_images
-from reidbench.data.folders import stray_note
+from reidbench.data import Dataset, FileNameRule, Split, look_through
+from reidbench.data.folders import UNMATCHED
+from reidbench.data.walk import stray_notes
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, place
 
-NAME = re.compile(r"(?P<pid>\d+)_\w+\.(jpg|jpeg|png|bmp|tif|tiff)", re.IGNORECASE)
+RULE = FileNameRule(r"(?P<pid>[0-9]+)_\w+", shift=1)  # numbered from 0 or 1; here 0 would mean a distractor
 # Names of the folders of query and gallery, as they are in different copies.
 LAYOUTS = (
     ("query", "gallery"),
@@ -52,28 +52,29 @@ def _open(name: str, root: Path, cache: Path) -> Dataset:
     if layout is None:
         pairs = " or ".join("/ and ".join(pair) + "/" for pair in LAYOUTS)
         raise DataError(f"{root}: neither {pairs}")
-    (query, query_strays), (gallery, gallery_strays) = (_read(root, folder) for folder in layout)
-    found = {"query": query_strays, "gallery": gallery_strays}
-    strays = {part: files for part, files in found.items() if files}
-    notes = tuple(stray_note(part, files) for part, files in strays.items())
-    return Dataset(name, root, Split(root, ()), query, gallery, notes, strays=strays)
+    splits: dict[str, Split] = {}
+    strays: dict[str, list[str]] = {}
+    notes: list[str] = []
+    for part, folder in zip(("query", "gallery"), layout, strict=True):
+        splits[part], strays[part], more = _read(root, folder)
+        notes += more
+    strays = {part: files for part, files in strays.items() if files}
+    return Dataset(name, root, Split(root, ()), splits["query"], splits["gallery"], tuple(notes), strays=strays)
 
 
-def _read(root: Path, folder: str) -> tuple[Split, list[str]]:
-    """Persons may be numbered from 0 or 1; they are shifted by one, since 0 would mean a distractor."""
-    paths, pids, strays = [], [], []
-    for path in walk_images(root / folder):
-        match = NAME.fullmatch(path.rpartition("/")[2])
-        if match is None:
-            strays.append(f"{folder}/{path}")
-        else:
-            paths.append(f"{folder}/{path}")
-            pids.append(int(match["pid"]) + 1)
-    if not paths:
+def _read(root: Path, folder: str) -> tuple[Split, list[str], list[str]]:
+    """(the pictures under a folder, those whose names do not match, notes on all that is left out)."""
+    tree = look_through(root / folder)
+    read = {f"{folder}/{path}": RULE.read(path.rpartition("/")[2]) for path in tree.images}
+    rows = [(path, *labels) for path, labels in read.items() if labels is not None]
+    strays = [path for path, labels in read.items() if labels is None]
+    if not rows:
         raise DataError(f"{root / folder}: no image with a name like 001_001.jpg")
-    return Split.of_columns(root, paths, pids, [UNKNOWN_CAMERA] * len(paths)), strays
+    paths, pids, camids = zip(*rows, strict=True)
+    notes = stray_notes(folder, strays, lambda _: UNMATCHED) + tree.notes(folder)
+    return Split.of_columns(root, paths, pids, camids), strays, notes
 
 
 def fingerprint(params: Params, root: Path) -> str:
-    """Names and sizes of all files."""
+    """Names and contents of all files."""
     return fingerprint_parts(params, root)

@@ -5,22 +5,20 @@ No person and no camera is made up: every pid is 0, every camera unknown, so tha
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, is_archive, walk_images
-from reidbench.data.folders import first_names
+from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, fingerprint_file, is_archive, look_through
 from reidbench.data.lmdbfile import data_file, image_keys, is_lmdb
 from reidbench.data.split import DISTRACTOR
+from reidbench.data.walk import first_names
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, params_mark, place
 from .params import CheckedParams, PoolParams
 
 INSIDE = ("LUP/images", "images", "lmdb")  # how copies of LUPerson are laid out, as far as seen
-LMDB_HEAD = 1 << 16  # bytes; the two meta pages lie there
 
 
 def open_luperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
@@ -40,19 +38,21 @@ def _folder(root: Path, cache: Path) -> Path:
 
 
 def _pool(name: str, root: Path) -> Dataset:
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if is_lmdb(root):
         entries = list(image_keys(root))
         paths = [key for key, picture in entries if picture]
         others = [key for key, picture in entries if not picture]
         if others:
-            notes = (f"{len(others)} entries of the lmdb are no pictures and were left out: {first_names(others)}",)
+            notes = [f"{len(others)} entries of the lmdb are no pictures and were left out: {first_names(others)}"]
     else:
-        paths = list(walk_images(root))
+        tree = look_through(root)
+        paths, notes = tree.images, tree.notes("pool")
     if not paths:
-        raise DataError(f"{root}: no picture in it")
+        raise DataError("; ".join([f"{root}: no picture in it", *notes]))
     pids = np.full(len(paths), DISTRACTOR)
-    return Dataset(name, root, Split.of_columns(root, paths, pids, np.full(len(paths), UNKNOWN_CAMERA)), notes=notes)
+    split = Split.of_columns(root, paths, pids, np.full(len(paths), UNKNOWN_CAMERA))
+    return Dataset(name, root, split, notes=tuple(notes))
 
 
 def fingerprint_luperson(params: CheckedParams, root: Path) -> str:
@@ -63,13 +63,8 @@ def fingerprint_luperson(params: CheckedParams, root: Path) -> str:
 
 
 def fingerprint(params: PoolParams | CheckedParams, root: Path) -> str:
-    """Names and sizes of the pictures; of an lmdb, which may have 100 GB, the size and how it begins.
-
-    The first pages of an lmdb hold the number of its last transaction, which changes with everything written.
-    """
+    """Names and contents of the pictures; of an lmdb the content of its data file, which is hashed once."""
     root = Path(root)
     if not is_lmdb(root):
         return fingerprint_parts(params, root)
-    with data_file(root).open("rb") as stream:
-        head = stream.read(LMDB_HEAD)
-    return f"{data_file(root).stat().st_size} {hashlib.sha256(head).hexdigest()}{params_mark(params)}"
+    return f"{fingerprint_file(data_file(root))}{params_mark(params)}"

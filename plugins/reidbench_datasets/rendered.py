@@ -10,18 +10,19 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from reidbench.data import Dataset, FileNameRule, Split, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS, list_names, stray_note, walk_images
+from reidbench.data import Dataset, FileNameRule, Split, look_through, read_market_folder
+from reidbench.data.folders import LARGEST, MARKET_FOLDERS, UNMATCHED
+from reidbench.data.walk import hidden_notes, is_picture, list_names, stray_notes, why_no_picture
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
 from .params import CheckedParams, ClonedPersonParams
 
 # The six cameras of the ViSDA-2020 subset keep the numbers that they have among PersonX's cameras.
-PERSONX = FileNameRule(r"(?P<pid>\d+)_c(?P<cam>\d+)(s\d+)?_\w+\.(jpg|png)", cameras=(3, 4, 8, 10, 11, 12))
+PERSONX = FileNameRule(r"(?P<pid>[0-9]+)_c(?P<cam>[0-9]+)(s[0-9]+)?_\w+", cameras=(3, 4, 8, 10, 11, 12))
 # 000000_s00_c00_f000264.jpg; RandPerson's README writes camera and scene the other way round, so that both are read.
 SCENE_NAME = re.compile(
-    r"(?P<pid>\d+)(?=\w*_s(?P<scene>\d{2})_)(?=\w*_c(?P<cam>\d{2})_)_[sc]\d{2}_[sc]\d{2}_f\d+\.(jpg|png)"
+    r"(?P<pid>[0-9]+)(?=\w*_s(?P<scene>[0-9]{2})_)(?=\w*_c(?P<cam>[0-9]{2})_)_[sc][0-9]{2}_[sc][0-9]{2}_f[0-9]+"
 )
 # The number of cameras before each scene of RandPerson, after its authors' loader: cameras are 0 to 18.
 RANDPERSON_OFFSETS = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)
@@ -41,7 +42,7 @@ def open_randperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
     """Read the flat folder randperson_subset; a camera is what its authors' offsets make of scene and number."""
     root = place(root, cache, "randperson_subset")
     names = list_names(root)
-    seen = {(int(m["scene"]), int(m["cam"])) for m in map(SCENE_NAME.fullmatch, names) if m}
+    seen = {labels[1] for labels in map(_labels, names) if labels}
     beyond = sorted(scene for scene, _ in seen if scene >= len(RANDPERSON_OFFSETS))
     if beyond:
         raise DataError(f"{root}: scene {beyond[0]} is none of the {len(RANDPERSON_OFFSETS)} of the subset")
@@ -49,7 +50,8 @@ def open_randperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
     if len(set(numbers.values())) < len(numbers):
         raise DataError(f"{root}: two cameras would become one by the offsets of the subset")
     train, strays = _read(root, names, numbers.__getitem__)
-    return finish(_dataset("randperson", root, {"train": train}, {"train": strays}), params, "randperson")
+    dataset = _dataset("randperson", root, {"train": train}, {"train": strays}, hidden_notes("train", root))
+    return finish(dataset, params, "randperson")
 
 
 def open_clonedperson(params: ClonedPersonParams, root: Path, cache: Path) -> Dataset:
@@ -63,52 +65,69 @@ def open_clonedperson(params: ClonedPersonParams, root: Path, cache: Path) -> Da
     for folder in folders.values():
         if not (root / folder).is_dir():
             raise DataError(f"{root / folder}: no such folder")
-    names = {part: [f"{folder}/{path}" for path in walk_images(root / folder)] for part, folder in folders.items()}
-    matches = (SCENE_NAME.fullmatch(name.rpartition("/")[2]) for files in names.values() for name in files)
-    seen = sorted({(int(match["scene"]), int(match["cam"])) for match in matches if match})
+    trees = {part: look_through(root / folder) for part, folder in folders.items()}
+    names = {part: [f"{folders[part]}/{path}" for path in tree.images] for part, tree in trees.items()}
+    seen = sorted({labels[1] for files in names.values() for labels in map(_labels, files) if labels})
     ranks = {spot: rank for rank, spot in enumerate(seen)}
     numbering = ranks.__getitem__ if params.camera_rule == "scene" else _official_camera
     read = {part: _read(root, files, numbering) for part, files in names.items()}
     splits = {part: split for part, (split, _) in read.items()}
     strays = {part: left_out for part, (_, left_out) in read.items()}
-    return finish(_dataset("clonedperson", root, splits, strays), params, "clonedperson")
+    notes = [note for part, tree in trees.items() for note in tree.notes(folders[part])]
+    return finish(_dataset("clonedperson", root, splits, strays, notes), params, "clonedperson")
 
 
 def _official_camera(spot: Place) -> int:
     return RANDPERSON_OFFSETS[OFFICIAL_SCENE] + spot[1]
 
 
+def _labels(path: str) -> tuple[int, Place] | None:
+    """(pid, scene and camera) that a file's name tells; persons count from 0 there, and 0 is a distractor here."""
+    name = path.rpartition("/")[2]
+    match = SCENE_NAME.fullmatch(name.rpartition(".")[0]) if is_picture(name) else None
+    if match is None or int(match["pid"]) >= LARGEST:
+        return None
+    return int(match["pid"]) + 1, (int(match["scene"]), int(match["cam"]))
+
+
 def _read(root: Path, names: list[str], numbering: Callable[[Place], int]) -> tuple[Split, list[str]]:
-    """Persons are numbered from 0 in the names; 0 means a distractor here, so that they are shifted by one."""
+    """(the pictures whose names tell person and camera, the other names)."""
     rows, strays = [], []
     for name in names:
-        match = SCENE_NAME.fullmatch(name.rpartition("/")[2])
-        if match is None:
+        labels = _labels(name)
+        if labels is None:
             strays.append(name)
         else:
-            rows.append((name, int(match["pid"]) + 1, numbering((int(match["scene"]), int(match["cam"])))))
+            rows.append((name, labels[0], numbering(labels[1])))
     if not rows:
         raise DataError(f"{root}: no image with a name like 000000_s00_c00_f000000.jpg among {len(names)} files")
     paths, pids, camids = zip(*sorted(rows), strict=True)
     return Split.of_columns(root, paths, pids, camids), strays
 
 
-def _dataset(name: str, root: Path, splits: dict[str, Split], strays: dict[str, list[str]]) -> Dataset:
+def _dataset(
+    name: str, root: Path, splits: dict[str, Split], strays: dict[str, list[str]], notes: list[str]
+) -> Dataset:
     strays = {part: files for part, files in strays.items() if files}
-    notes = tuple(stray_note(part, files) for part, files in strays.items())
-    return Dataset(name, root, splits["train"], splits.get("query"), splits.get("gallery"), notes, strays=strays)
+    left_out = [note for part, files in strays.items() for note in stray_notes(part, files, _why_not)]
+    notes = left_out + notes
+    return Dataset(name, root, splits["train"], splits.get("query"), splits.get("gallery"), tuple(notes), strays=strays)
+
+
+def _why_not(name: str) -> str:
+    return UNMATCHED if is_picture(name) else why_no_picture(name)
 
 
 def fingerprint_personx(params: CheckedParams, root: Path) -> str:
-    """Names and sizes of the three folders."""
+    """Names and contents of the three folders."""
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values())
 
 
 def fingerprint_randperson(params: CheckedParams, root: Path) -> str:
-    """Names and sizes of the flat folder."""
+    """Names and contents of the flat folder."""
     return fingerprint_parts(params, root, inside=("randperson_subset",))
 
 
 def fingerprint_clonedperson(params: ClonedPersonParams, root: Path) -> str:
-    """Names and sizes of train and test."""
+    """Names and contents of train and test."""
     return fingerprint_parts(params, root, "train", "test")

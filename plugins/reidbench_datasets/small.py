@@ -5,24 +5,23 @@ Half of the persons are for training. Which half stands in this plugin, so that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from reidbench import matfile
-from reidbench.data import Dataset, Split
-from reidbench.data.folders import list_names, stray_note
+from reidbench.data import Dataset, FileNameRule, Split, read_folder
+from reidbench.data.walk import hidden_notes, stray_notes, twin_notes
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
 from .params import GridParams, SplitParams, ViperParams
 from .splits import training_persons
 
-VIPER_NAME = re.compile(r"(?P<pid>\d+)_\d+\.bmp")
-PRID_NAME = re.compile(r"person_(?P<pid>\d{4})\.png")
-GRID_NAME = re.compile(r"(?P<pid>\d+)_(?P<cam>[1-8])_\w+\.(jpeg|jpg)")
+VIPER_NAME = FileNameRule(r"(?P<pid>[0-9]+)_[0-9]+", shift=1)  # its first person is 000; here 0 would mean a distractor
+PRID_NAME = FileNameRule(r"person_(?P<pid>[0-9]{4})")
+GRID_NAME = FileNameRule(r"(?P<pid>[0-9]+)_(?P<cam>[1-8])_\w+")
 GRID_TRAIN = 125
 GRID_PARTITIONS = "features_and_partitions.mat"
 PRID_SHARED = 200  # persons 1 to 200 are in both cameras; the same number beyond it means two persons
@@ -37,23 +36,14 @@ class _Reader:
         self.strays: dict[str, list[str]] = {}
         self.notes: list[str] = []
 
-    def rows(self, part: str, folder: str, pattern: re.Pattern[str], camera: int | None, shift: int) -> list[Row]:
-        """(path, pid, camid) of a folder, sorted; the camera is given, or stands in the name from 1."""
-        place = self.root / folder
-        if not place.is_dir():
-            raise DataError(f"{place}: no such folder")
-        rows, strays = [], []
-        for name in list_names(place):
-            match = pattern.fullmatch(name)
-            if match is None:
-                strays.append(name)
-            else:
-                camid = int(match["cam"]) - 1 if camera is None else camera
-                rows.append((f"{folder}/{name}", int(match["pid"]) + shift, camid))
+    def rows(self, part: str, folder: str, rule: FileNameRule, example: str, camera: int | None = None) -> list[Row]:
+        """(path, pid, camid) of a folder, sorted; the camera is given, or is in the name."""
+        split, strays = read_folder(self.root, folder, rule, example=example)
         if strays:
             self.strays[part] = [f"{folder}/{name}" for name in strays]
-            self.notes.append(stray_note(folder, strays))
-        return rows
+        self.notes += stray_notes(folder, strays, rule.why_not) + hidden_notes(folder, self.root / folder)
+        self.notes += twin_notes(folder, split.paths)
+        return [(s.path, s.pid, s.camid if camera is None else camera) for s in split.samples]
 
     def dataset(self, name: str, parts: Mapping[str, list[Row]]) -> Dataset:
         splits = {part: _split(self.root, rows) for part, rows in parts.items()}
@@ -64,9 +54,8 @@ class _Reader:
 def open_viper(params: ViperParams, root: Path, cache: Path) -> Dataset:
     """Read VIPeR: cam_a and cam_b with the same 632 persons, one picture each."""
     reader = _Reader(place(root, cache, "VIPeR"))
-    # Its first person is 000; here 0 would mean a distractor.
-    a = reader.rows("query", "cam_a", VIPER_NAME, 0, shift=1)
-    b = reader.rows("gallery", "cam_b", VIPER_NAME, 1, shift=1)
+    a = reader.rows("query", "cam_a", VIPER_NAME, "000_45.bmp", 0)
+    b = reader.rows("gallery", "cam_b", VIPER_NAME, "000_45.bmp", 1)
     train = _trained("viper", params, a, b)
     query, gallery = (a, b) if params.direction == "a-to-b" else (b, a)
     parts = {"train": _of(a + b, train), "query": _but(query, train), "gallery": _but(gallery, train)}
@@ -77,8 +66,8 @@ def open_prid(params: SplitParams, root: Path, cache: Path) -> Dataset:
     """Read PRID 2011 single-shot: 100 persons of camera A are sought among 649 of camera B."""
     root = place(root, cache)
     reader = _Reader(next((root / n for n in ("single_shot", "prid_2011/single_shot") if (root / n).is_dir()), root))
-    a = reader.rows("query", "cam_a", PRID_NAME, 0, shift=0)
-    b = reader.rows("gallery", "cam_b", PRID_NAME, 1, shift=0)
+    a = reader.rows("query", "cam_a", PRID_NAME, "person_0001.png", 0)
+    b = reader.rows("gallery", "cam_b", PRID_NAME, "person_0001.png", 1)
     shared = [row for row in a if row[1] <= PRID_SHARED]
     train = _trained("prid2011", params, shared, [row for row in b if row[1] <= PRID_SHARED])
     parts = {"train": _of(shared + b, train), "query": _but(shared, train), "gallery": _but(b, train)}
@@ -88,8 +77,8 @@ def open_prid(params: SplitParams, root: Path, cache: Path) -> Dataset:
 def open_grid(params: GridParams, root: Path, cache: Path) -> Dataset:
     """Read GRID: 250 persons in probe and gallery, 775 distractors (0000) in the gallery, cameras 1 to 8."""
     reader = _Reader(place(root, cache, "underground_reid"))
-    probe = reader.rows("query", "probe", GRID_NAME, None, shift=0)
-    gallery = reader.rows("gallery", "gallery", GRID_NAME, None, shift=0)
+    probe = reader.rows("query", "probe", GRID_NAME, "0001_1_25004_107_32_106_221.jpeg")
+    gallery = reader.rows("gallery", "gallery", GRID_NAME, "0001_1_25004_107_32_106_221.jpeg")
     persons = [row for row in gallery if row[1] > 0]
     if params.partition == "official":
         train = _official(reader.root, params.split)
@@ -130,7 +119,8 @@ def _persons_of(cell: np.ndarray) -> set[int]:
         fields = sorted((record[name] for name in cell.dtype.names), key=lambda field: field is not record[2])
     for field in fields:
         numbers = np.ravel(field)
-        if numbers.dtype.kind in "iuf" and len(set(numbers.tolist())) == GRID_TRAIN and numbers.min() >= 1:
+        whole = numbers.dtype.kind in "iuf" and bool((numbers == np.rint(numbers)).all())
+        if whole and len(set(numbers.tolist())) == GRID_TRAIN and numbers.min() >= 1:
             return {int(number) for number in numbers}
     raise ValueError(f"no field holds {GRID_TRAIN} persons")
 
@@ -151,15 +141,15 @@ def _split(root: Path, rows: list[Row]) -> Split:
 
 
 def fingerprint_viper(params: ViperParams, root: Path) -> str:
-    """Names and sizes of both cameras' pictures."""
+    """Names and contents of both cameras' pictures."""
     return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("VIPeR",))
 
 
 def fingerprint_prid(params: SplitParams, root: Path) -> str:
-    """Names and sizes of both cameras' pictures."""
+    """Names and contents of both cameras' pictures."""
     return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("single_shot", "prid_2011/single_shot"))
 
 
 def fingerprint_grid(params: GridParams, root: Path) -> str:
-    """Names and sizes of probe and gallery, and the partitions."""
+    """Names and contents of probe and gallery, and the partitions."""
     return fingerprint_parts(params, root, "probe", "gallery", GRID_PARTITIONS, inside=("underground_reid",))

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from reidbench import Component, Paper, hookimpl
+from reidbench import Component, Paper, Published, hookimpl
 
 from .hmr_params import HMRParams, HMRTrainingParams, HMRWeightsParams
 from .params import GCLParams, OracleParams, RealParams
 from .provider_params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 
+ROW = "GCL(JVTC+), ResNet-50, 256x128, no source"
+NOTE = (
+    "starts from JVTC+, whose joint similarity at test reads cameras and frame numbers; the released code has no such "
+    "evaluator"
+)
+SOURCE = "paper, headline row"
 GCL = Paper(
     title="Joint Generative and Contrastive Learning for Unsupervised Person Re-identification",
     venue="CVPR 2021",
@@ -24,12 +31,13 @@ GCL = Paper(
         "images with fewer than K negatives take all of them; the released code fails",
         "structure comes from any provider; the authors' from HMR with SMPL",
     ),
-    published={
-        "Market-1501, fully unsupervised, mAP/R1, the best of the paper's first stages": "66.8/87.3",
-        "DukeMTMC-reID, likewise": "62.8/82.9",
-        "MSMT17, likewise": "21.3/45.7",
-    },
+    published=(
+        *Published.line("market1501", ROW, SOURCE, "step", NOTE, beside=False, mAP=0.668, cmc1=0.873),
+        *Published.line("dukemtmc-reid", ROW, SOURCE, "step", NOTE, beside=False, mAP=0.628, cmc1=0.829),
+        *Published.line("msmt17-v2(train=trainval)", ROW, SOURCE, "step", NOTE, beside=False, mAP=0.213, cmc1=0.457),
+    ),
 )
+ARM = replace(GCL, published=())  # of the arms that GCL must be read against, nothing was published
 HMR = Paper(
     title="End-to-end Recovery of Human Shape and Pose",
     venue="CVPR 2018",
@@ -44,6 +52,7 @@ HMR = Paper(
     ),
 )
 SOURCE_FREE = frozenset({"source-free"})
+START = frozenset({"start"})
 TRUTH = frozenset({"truth"})
 # How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
 CHECK = {
@@ -66,6 +75,7 @@ def reidbench_adapters() -> Iterator[Component]:
         GCLParams,
         summary="GCL: a generator turns every person, and images and their new views are contrasted with a memory",
         provides=SOURCE_FREE,
+        requires=START,
         paper=GCL,
     )
     yield Component(
@@ -74,8 +84,9 @@ def reidbench_adapters() -> Iterator[Component]:
         OracleParams,
         summary="GCL's contrast with the renderer's true views in place of generated ones: an upper bound",
         provides=SOURCE_FREE,
+        requires=START | TRUTH,
         uses=TRUTH,
-        paper=GCL,
+        paper=ARM,
     )
     yield Component(
         "gcl-contrast",
@@ -83,7 +94,8 @@ def reidbench_adapters() -> Iterator[Component]:
         RealParams,
         summary="GCL's contrast of the real images alone, without any second view: the control",
         provides=SOURCE_FREE,
-        paper=GCL,
+        requires=START,
+        paper=ARM,
     )
 
 
@@ -95,6 +107,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.providers:synthetic_structure",
         SyntheticStructureParams,
         summary="body structure as the renderer of the images knows it: no error",
+        requires=TRUTH,
         uses=TRUTH,
     )
     yield Component(
@@ -125,8 +138,10 @@ def reidbench_preparers() -> Iterator[Component]:
         "hmr-training",
         "reidbench_gcl.hmr_training:prepare",
         HMRTrainingParams,
+        version=2,
         summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
-        uses=TRUTH,
+        requires=TRUTH,
+        uses=HMRTrainingParams.uses,
         paper=HMR,
     )
     yield Component(
@@ -141,5 +156,6 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.hmr:prepare_with_weights",
         HMRWeightsParams,
         summary="structure maps of bodies that a user's own weights of the regressor see in the pictures",
+        uses=HMRWeightsParams.uses,
         paper=HMR,
     )

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 
-from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Preprocess, read_state
+from reidbench.data.names import shown
+from reidbench.errors import DataError
+from reidbench.training import Preprocess, StridedPointwise, load_weights, read_state
 from reidbench.training.torchvision_compat import torchvision_models
 
 from . import humanoid
@@ -82,7 +83,7 @@ class _Block(nn.Module):
         super().__init__()
         self.first = nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
         self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential(StridedPointwise(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.second(F.relu(self.first(x))) + self.shortcut(x))
@@ -165,12 +166,7 @@ def load_encoder(regressor: Regressor, file: Path) -> None:
 
     Raises ReidbenchError for the small encoder and for tensors that are missing or of another shape.
     """
-    state = read_state(file)
-    expected = regressor.encoder.state_dict()
-    wrong = [name for name, tensor in expected.items() if name not in state or state[name].shape != tensor.shape]
-    if wrong:
-        raise ReidbenchError(f"{file}: {len(wrong)} of {len(expected)} tensors of the encoder do not fit: {wrong[0]}")
-    regressor.encoder.load_state_dict({name: state[name] for name in expected})
+    load_weights(regressor.encoder, read_state(file), where=str(file), exactly=True)
 
 
 def save_regressor(folder: Path, regressor: Regressor) -> None:
@@ -184,20 +180,27 @@ def save_regressor(folder: Path, regressor: Regressor) -> None:
 def load_regressor(weights: Path, spec: Path | None = None) -> Regressor:
     """Rebuild a regressor from its weights; `spec` is its description where they carry none.
 
-    Raises DataError for files that are no weights, without a description, or of another network.
+    Raises ReidbenchError for files that are no weights, without a description, or of another network.
     """
+    state = read_state(weights)
+    text = spec.read_text() if spec is not None else _carried(weights)
+    if text is None:
+        raise DataError(f"{shown(weights)}: does not tell its network: give the JSON that describes it as `spec`")
     try:
-        with safe_open(weights, "pt") as opened:
-            carried = (opened.metadata() or {}).get("spec")
-        text = spec.read_text() if spec is not None else carried
-        if text is None:
-            raise DataError(f"{weights}: does not tell its network: give the JSON that describes it as `spec`")
         facts = json.loads(text)
         facts["preprocess"], facts["grid"] = Preprocess(**facts["preprocess"]), tuple(facts["grid"])
         regressor = Regressor(NetworkSpec(**facts))
-        regressor.load_state_dict(load_file(weights))
-    except DataError:
-        raise
-    except Exception as error:  # noqa: BLE001 - safetensors, json and torch raise many kinds for a file that is not theirs
-        raise DataError(f"{weights}: no weights of this regressor: {' '.join(str(error).split())[:200]}") from None
+        regressor.load_state_dict(state)
+    except Exception as error:  # noqa: BLE001 - json and torch raise many kinds for what is not theirs
+        why = shown(" ".join(str(error).split()))[:200]
+        raise DataError(f"{shown(weights)}: no weights of this regressor: {why}") from None
     return regressor.eval()
+
+
+def _carried(weights: Path) -> str | None:
+    """The description that a safetensors file carries; None where it has none, or is another kind of file."""
+    try:
+        with safe_open(weights, "pt") as opened:
+            return (opened.metadata() or {}).get("spec")
+    except SafetensorError:
+        return None

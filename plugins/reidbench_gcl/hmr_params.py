@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from reidbench import FileParam, Params, Uses
 from reidbench.components import Nested
+from reidbench.supervision import DESCRIPTION, Labels, behind, require_file
 
 from .provider_params import StructureParams
 
@@ -27,6 +28,7 @@ class HMRTrainingParams(Params):
     encoder_weights: FileParam | None = Field(
         None, description="state dict that torchvision's encoder starts from (.pth or .safetensors); default: random"
     )
+    labels: Labels = Field(None, description=DESCRIPTION)
     grid: tuple[int, int] = Field(
         (1, 1), description="rows and columns to which the encoder's map is averaged; 1, 1 is HMR's global average"
     )
@@ -75,7 +77,12 @@ class HMRTrainingParams(Params):
     def _encoder_that_weights_fit(self) -> HMRTrainingParams:
         if self.encoder_weights is not None and self.backbone == "small":
             raise ValueError("encoder_weights are torchvision's, and the small encoder is ours: set backbone")
+        require_file(self.encoder_weights, self.labels, "encoder_weights")
         return self
+
+    def uses(self) -> frozenset[str]:
+        """Words for the protocol column: the pool's truth, and the labels behind the encoder that it starts from."""
+        return behind(self.encoder_weights, self.labels) | {"truth"}
 
 
 class FittingParams(StructureParams):
@@ -99,3 +106,8 @@ class HMRWeightsParams(FittingParams):
     spec: FileParam | None = Field(
         None, description="JSON that describes the network; default: the text that the weights carry as metadata"
     )
+    labels: Labels = Field(None, description=DESCRIPTION)
+
+    def uses(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return behind(self.weights, self.labels)

@@ -20,4 +20,5 @@ def reidbench_datasets() -> Iterator[Component]:
         summary="Rendered pedestrians: the worlds plaza, station, arcade, the pools crowd and mixed, in four sizes.",
         fingerprint="reidbench_synthetic.dataset:fingerprint",
         provides=frozenset({"truth"}),
+        lacks=SyntheticParams.lacking,
     )

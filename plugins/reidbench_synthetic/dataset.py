@@ -29,7 +29,7 @@ def open_synthetic(
     if params.structure:
         write_structure(params, folder, progress=progress)
     parts = ("train",) if WORLDS[params.world].pool else ("train", "query", "gallery")
-    dataset = read_market_folder(folder, name=f"synthetic-{params.world}", parts=parts)
+    dataset = read_market_folder(folder, name=f"synthetic-{params.world}", parts=parts, train_distractors=True)
     _check_counts(params, dataset)
     return dataset.with_truth(Truth(params))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from reidbench import Params
 
-from .worlds import SizeName, WorldName
+from .worlds import WORLDS, SizeName, WorldName
 
 
 class SyntheticParams(Params):
@@ -20,3 +22,7 @@ class SyntheticParams(Params):
     size: SizeName = Field("small", description="tiny (seconds), small, medium or full (minutes to render)")
     seed: int = Field(0, ge=0, lt=2**32, description="another seed gives other persons, cameras and scenes")
     structure: bool = Field(False, description="also write structure maps, at eight angles, into the folder")
+
+    def lacking(self, root: Path | None) -> frozenset[str]:
+        """A pool is for training only."""
+        return frozenset({"test"}) if WORLDS[self.world].pool else frozenset()

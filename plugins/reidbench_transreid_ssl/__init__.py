@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reidbench import Component, hookimpl
 
-from .papers import TRANSREID, TRANSREID_SSL
+from .papers import TRANSREID, TRANSREID_SIE, TRANSREID_SSL
 from .params import DinoParams
 from .transreid_params import TransReidParams, TransReidSieParams
 
@@ -31,6 +31,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "transreid",
         "reidbench_transreid_ssl.finetune:finetune",
         TransReidParams,
+        requires=TransReidParams.required,
         summary="identity and triplet losses around a BNNeck, for transformers; any backbone without jigsaw patches",
         paper=TRANSREID,
     )
@@ -39,7 +40,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "reidbench_transreid_ssl.finetune:finetune_sie",
         TransReidSieParams,
         summary="transreid with a learned vector for each camera of the source",
-        requires=frozenset({"tokens"}),
+        requires=frozenset({"tokens", "cameras"}),
         uses=frozenset({"cameras"}),
-        paper=TRANSREID,
+        paper=TRANSREID_SIE,
     )

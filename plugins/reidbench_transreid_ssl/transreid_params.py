@@ -58,6 +58,10 @@ class TransReidParams(Params):
             raise ValueError("give mean and std, or neither")
         return self
 
+    def required(self) -> frozenset[str]:
+        """Jigsaw patches are made of tokens; without them any backbone will do."""
+        return frozenset({"tokens"}) if self.jpm else frozenset()
+
 
 class TransReidSieParams(TransReidParams):
     """transreid-sie: with a learned vector for each camera of the source."""

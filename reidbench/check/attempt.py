@@ -11,7 +11,8 @@ from ..components import Component
 from ..plugins import Registry
 from ..stages import _seed_torch
 from . import kinds
-from .examples import Example
+from .examples import Example, uses
+from .promises import keep_promises
 from .report import need
 from .trial import Interrupted, Trial, disturb, first_difference
 from .watch import changed, empty_working_folder, listing, settings, written_files
@@ -28,7 +29,7 @@ class Attempt:
         self.component = component
         self.example = example
         self.notes: list[str] = []
-        self.world = World(folder, registry, example, truth="truth" in component.uses)
+        self.world = World(folder, registry, example, truth="truth" in uses(component, example))
 
     def run(self) -> dict[str, str]:
         """The digests of the component's result. Raises Broken at the first contract that it does not keep."""
@@ -54,6 +55,7 @@ class Attempt:
         self._resumed(first, digests)
         if data:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
+        self.notes += keep_promises(self.world, self.kind, self.component)
         return digests
 
     def _undeclared(self, digests: dict[str, str]) -> None:

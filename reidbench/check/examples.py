@@ -92,6 +92,14 @@ def small(params: type[Params], given: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
+def uses(component: Component, example: Example) -> frozenset[str]:
+    """What a component uses with the example's parameters; nothing where they are wrong, which its trial reports."""
+    if not callable(component.uses):
+        return component.uses
+    fine = _valid(component.params, example.params)
+    return component.used(component.params(**example.params)) if fine else frozenset()
+
+
 def _valid(params: type[Params], values: Mapping[str, Any]) -> bool:
     try:
         params(**values)
@@ -105,8 +113,10 @@ def lacking(component: Component, example: Example) -> str:
     if example.skip:
         return example.skip
     how = f"give it in the plugin's CHECK = {{{component.name!r}: ...}}"
-    if "root" in component.requires and example.root is None:
-        return f"needs a root; {how}"
     required = [name for name, info in component.params.model_fields.items() if info.is_required()]
     missing = [name for name in required if name not in example.params]
-    return f"needs {', '.join(missing)}; {how}" if missing else ""
+    if missing:
+        return f"needs {', '.join(missing)}; {how}"
+    given = _valid(component.params, example.params)  # else it is said when it is tried
+    rootless = example.root is None and given and "root" in component.required(component.params(**example.params))
+    return f"needs a root; {how}" if rootless else ""

@@ -80,7 +80,7 @@ def _embedder(trial: Trial, stage: Stage, component: Component) -> None:
         need(near, "shapes: the embedder rebuilt from its spec and weights gives other features than the one returned")
         alone = torch.cat([rebuilt(images[i : i + 1], cameras[i : i + 1]) for i in range(len(images))])
         need(_near(alone, features), "shapes: in eval mode an image's features depend on the others of its batch")
-        if "cameras" not in component.uses:
+        if "cameras" not in component.used(trial.params):
             need(_near(rebuilt(images), features), "shapes: features depend on camids, but `uses` lacks 'cameras'")
 
 

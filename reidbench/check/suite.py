@@ -7,14 +7,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from .. import plugins
 from ..components import Component
 from ..errors import PluginError
 from ..plan import NotApplicable
 from ..plugins import Plugin, Registry
-from . import declared, record
+from . import child, declared, record
 from .examples import Example, example_of, lacking
 from .report import Broken, Line, Report
 
@@ -41,9 +40,11 @@ def check_plugin(
         if only is not None and not chosen:
             raise PluginError(f"{found.name} has no component {only!r} (it has {', '.join(c.name for _, c in mine)})")
         report = Report(found.name)
-        known = record.read(found)
-        for line in _lines(report, registry, found, [one for _, one in mine], chosen, examples or {}, known):
+        names = [(kind, one.name) for kind, one in chosen]
+        for line, digest in _lines(registry, found, [one for _, one in mine], names, examples or {}):
             report.lines.append(line)
+            if digest is not None:
+                report.digests[f"{line.kind} {line.name}"] = digest
             tell(line)
         if keep_record and not report.failures:
             record.write(found, report.digests)
@@ -55,38 +56,31 @@ def _is_of(registry: Registry, plugin: Plugin, kind: str, name: str) -> bool:
 
 
 def _lines(
-    report: Report,
     registry: Registry,
     plugin: Plugin,
     mine: list[Component],
-    chosen: list[tuple[str, Component]],
+    names: list[tuple[str, str]],
     examples: Examples,
-    known: Mapping[str, Any],
-) -> Iterator[Line]:
+) -> Iterator[tuple[Line, child.Digest | None]]:
+    record.read(plugin)  # one that cannot be read is said before anything is tried
     problems = _problems(lambda: declared.light_import(plugin)) + _problems(lambda: declared.readme(plugin, mine))
-    yield Line("plugin", plugin.name, "failed" if problems else "ok", "; ".join(problems))
-    for kind, component in chosen:
-        yield _line(report, registry, plugin, kind, component, examples, known)
+    yield Line("plugin", plugin.name, "failed" if problems else "ok", "; ".join(problems)), None
+    with tempfile.TemporaryDirectory(prefix="reidbench-check-") as folder:
+        yield from child.lines(child.Task(plugin.name, names, Path(folder).resolve(), examples, registry.disabled))
 
 
-def _line(
-    report: Report,
-    registry: Registry,
-    plugin: Plugin,
-    kind: str,
-    component: Component,
-    examples: Examples,
-    known: Mapping[str, Any],
-) -> Line:
-    """Try one component; its line. What it raises is a failure of its own."""
+def try_component(
+    registry: Registry, plugin: Plugin, kind: str, name: str, task: child.Task
+) -> tuple[Line, child.Digest | None]:
+    """Try one component; its line, and the digest of its result. What it raises is a failure of its own."""
+    component = registry.get(kind, name)
     problems = _problems(lambda: declared.described(component))
     skipped: list[str] = []
     notes: list[str] = []
+    found: list[child.Digest] = []
 
     def attempt(folder: Path) -> None:
-        example = examples.get(component.name) or example_of(
-            registry, plugin.module, kind, component, folder / "example"
-        )
+        example = task.examples.get(name) or example_of(registry, plugin.module, kind, component, folder / "example")
         reason = lacking(component, example)
         if reason:
             skipped.append(reason)
@@ -94,18 +88,17 @@ def _line(
         from .attempt import Attempt
 
         trials = Attempt(folder, registry, kind, component, example)
-        digests = trials.run()
-        label = f"{kind} {component.name}"
-        report.digests[label] = record.entry(component, example, digests)
-        notes.extend([*trials.notes, record.compare(known.get(label), report.digests[label])])
+        found.append(record.entry(component, example, trials.run()))
+        notes.extend([*trials.notes, record.compare(record.read(plugin).get(f"{kind} {name}"), found[0])])
 
-    with tempfile.TemporaryDirectory(prefix="reidbench-check-") as folder:
+    with tempfile.TemporaryDirectory(dir=task.folder) as folder:
         try:
-            problems += _problems(lambda: attempt(Path(folder).resolve()))
+            problems += _problems(lambda: attempt(Path(folder)))
         except NotApplicable as error:
             skipped.append(str(error))
     status = "failed" if problems else "skipped" if skipped else "ok"
-    return Line(kind, component.name, status, "; ".join(filter(None, problems or skipped or notes)))
+    line = Line(kind, name, status, "; ".join(filter(None, problems or skipped or notes)))
+    return line, found[0] if found else None
 
 
 def _problems(trial: Callable[[], None]) -> list[str]:

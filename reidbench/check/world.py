@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
 from ..choices import ChoiceReader
-from ..components import Component, NestedKind
+from ..components import TASK_NEEDS, Component, NestedKind, Params
 from ..config import STEPS
 from ..errors import PluginError
 from ..plan import NotApplicable, Stage, _Expansion
@@ -30,8 +31,11 @@ SEED = 3
 class World:
     """Data, networks and stages for trying one component; everything lies under `folder`."""
 
-    def __init__(self, folder: Path, registry: Registry, example: Example, truth: bool) -> None:
+    def __init__(
+        self, folder: Path, registry: Registry, example: Example, truth: bool, lacking: frozenset[str] = frozenset()
+    ) -> None:
         self.folder = folder
+        self.lacking = lacking
         self.registry = registry
         self.example = example
         self.truth = truth
@@ -39,7 +43,17 @@ class World:
         self.reader = ChoiceReader(Tree(folder / "check.yaml", {}, {}), registry)
         self.runs = 0
 
+    def without(self, kind: str, component: Component, words: frozenset[str]) -> World:
+        """The same data and store, but a task that lacks something, and a component that does not require it."""
+        bold = replace(component, requires=lambda params: component.required(params) - words)
+        registry = replace(self.registry, components={**self.registry.components, (kind, component.name): bold})
+        return World(self.folder, registry, self.example, self.truth and "truth" not in words, words)
+
     # ------------------------------------------------------------------ choices
+    def params_of(self, kind: str, component: Component) -> Params:
+        """The parameters that a component is tried with."""
+        return self.choice(kind, {"use": component.name, **self.example.params}).params
+
     def choice(self, kind: str, value: Any) -> Choice:
         """A component as a matrix file would choose it. Raises PluginError with every mistake."""
         found = self.reader.choice(kind, value, (kind,))
@@ -48,19 +62,20 @@ class World:
             raise PluginError("; ".join(problems) or f"{value!r} is no {kind}")
         return found
 
-    def backbone_for(self, component: Component) -> Choice:
+    def backbone_for(self, chosen: Choice) -> Choice:
         """The example's backbone, or the first small one that provides what the component requires."""
         if self.example.backbone is not None:
             return self.choice("backbone", self.example.backbone)
+        wanted = chosen.component.required(chosen.params) - TASK_NEEDS
         names = [name for name in BACKBONES if ("backbone", name) in self.registry.components]
         others = [name for name in self.registry.names("backbone") if name not in names]
         for name in [*names, *others]:
             known = self.registry.get("backbone", name)
             narrow = {"width": 4} if "width" in known.params.model_fields else {}
             choice = self.choice("backbone", {"use": name, **narrow})
-            if component.requires <= known.provided(choice.params):
+            if wanted <= known.provided(choice.params):
                 return choice
-        raise NotApplicable(f"no backbone provides {', '.join(sorted(component.requires))}")
+        raise NotApplicable(f"no backbone provides {', '.join(sorted(wanted))}")
 
     # ------------------------------------------------------------------ plan
     @cached_property
@@ -76,7 +91,7 @@ class World:
     def task(self) -> Task:
         """Source and target are two sets; the source is also the pool and the auxiliary set."""
         source = (DataRef("source"),)
-        return Task("check", DataRef("target"), source, source, source)
+        return Task("check", DataRef("target"), () if "source" in self.lacking else source, source, source)
 
     def _data(self, number: int) -> DataSource:
         name = ("source", "target")[number]
@@ -85,14 +100,17 @@ class World:
             return DataSource(name, self.choice("dataset", value), None)
         from ..testing import write_market_folder
 
-        root = write_market_folder(self.folder / "data" / name, images=4, size=(48, 24), seed=number)
-        return DataSource(name, self.choice("dataset", FOLDERS), root)
+        root = self.folder / "data" / name
+        if not root.is_dir():
+            write_market_folder(root, images=4, size=(48, 24), seed=number)
+        cameras = "none" if "cameras" in self.lacking else "name"
+        return DataSource(name, self.choice("dataset", {"use": FOLDERS, "cameras": cameras}), root)
 
     def plan(self, kind: str, component: Component) -> tuple[Stage, _Expansion]:
         """The stage that runs a component with its example. Raises NotApplicable when there can be none."""
         value = {"use": component.name, **self.example.params}
         choice = self.choice(kind, value)
-        backbone = self.backbone_for(component) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
+        backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
         expansion = _Expansion(self.benchmark, self.registry)
         recipe = Recipe("check", backbone)
         if kind == "preparer":
@@ -106,11 +124,12 @@ class World:
 
     def _step(self, expansion: _Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
         kinds = {value: key for key, value in STEPS.items()}
-        steps = [item for step in self.example.before for item in step.items()] if kind == "adapter" else []
+        steps = [item for step in self.example.before for item in step.items()]
+        steps = steps if kind == "adapter" and "start" not in self.lacking else []
         parent: tuple[str, str] | None = None
         chosen = [(name, self.choice(STEPS[name], value)) for name, value in steps]
         for name, one in [*chosen, (kinds[kind], choice)]:
-            expansion.check(name, one, recipe, self.task)
+            expansion.check(name, one, recipe, self.task, parent[0] if parent else "")
             parent = (name, expansion.step(name, one, recipe, self.task, SEED, parent))
         assert parent is not None
         return parent[1]
@@ -138,8 +157,9 @@ class World:
     def new_folder(self) -> Path:
         """A name for the folder of one more run."""
         self.runs += 1
-        (self.folder / "runs").mkdir(exist_ok=True)
-        return self.folder / "runs" / str(self.runs)
+        runs = self.folder / "-".join(["runs", *sorted(self.lacking)])
+        runs.mkdir(exist_ok=True)
+        return runs / str(self.runs)
 
 
 class _Silent:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from .archives import is_archive, unpack
 from .check import Report, examine, judge, read_contents
 from .dataset import Dataset
-from .fingerprint import fingerprint_content, fingerprint_files, fingerprint_folder
-from .folders import FileNameRule, read_folder, read_market_folder, walk_images
+from .fingerprint import (
+    fingerprint_content,
+    fingerprint_file,
+    fingerprint_files,
+    fingerprint_folder,
+    fingerprint_paths,
+)
+from .folders import FileNameRule, read_folder, read_market_folder
 from .images import load_pixels, read_image, resize
 from .manifest import read_manifest
+from .people import find_overlap, settle_people
 from .published import Counts, Published
 from .split import UNKNOWN_CAMERA, HiddenSplit, Sample, Sidecar, Split
+from .walk import look_through, walk_images
 
 __all__ = [
     "UNKNOWN_CAMERA",
@@ -24,18 +32,23 @@ __all__ = [
     "Sidecar",
     "Split",
     "examine",
+    "find_overlap",
     "fingerprint_content",
+    "fingerprint_file",
     "fingerprint_files",
     "fingerprint_folder",
+    "fingerprint_paths",
     "is_archive",
     "judge",
     "load_pixels",
+    "look_through",
     "read_contents",
     "read_folder",
     "read_image",
     "read_manifest",
     "read_market_folder",
     "resize",
+    "settle_people",
     "unpack",
     "walk_images",
 ]

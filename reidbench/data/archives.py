@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import lzma
 import os
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ..errors import DataError
+from .fingerprint import fingerprint_file
 from .names import shown
 
 LIMIT = 200 * 2**30  # bytes that an archive may unpack to; the largest set of the field, LUPerson, has about 100 GB
@@ -50,12 +50,10 @@ def unpack(archive: Path, cache: Path, *, limit: int = LIMIT, progress: Progress
     size, or that holds a path outside the target or anything but files and folders. What was unpacked is renamed into
     place when it is whole. `progress(bytes, 0)` is called now and then.
     """
-    info = archive.stat()
-    mark = f"{archive.absolute()}\0{info.st_size}\0{info.st_mtime_ns}"
-    target = cache / "unpacked" / f"{_stem(archive)}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}"
+    target = cache / "unpacked" / f"{_stem(archive)}-{fingerprint_file(archive, cache)[:16]}"
     if target.is_dir():
         return target
-    limit = min(limit, RATIO * info.st_size + SLACK)
+    limit = min(limit, RATIO * archive.stat().st_size + SLACK)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target.parent))
     try:

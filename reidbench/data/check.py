@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from ..errors import DataError
 from .dataset import Dataset
 from .fingerprint import fingerprint_files
-from .folders import first_names
 from .hidden import Images
 from .images import decode_image
 from .published import WORDS, Found, count, count_cameras
 from .split import Split
+from .walk import first_names
 
 Mode = Literal["off", "warn", "strict"]
 STRANGE = "files that do not belong to the set"
@@ -102,7 +102,7 @@ def examine(dataset: Dataset) -> Report:
         problems.append(f"{part}: {len(files)} {ABSENT}: {first_names(files)}")
     for part, files in dataset.strays.items():
         problems.append(f"{part}: {len(files)} {STRANGE}: {first_names(files)}")
-    problems += _short_cameras(dataset, differences)
+    problems += [*_short_cameras(dataset, differences), *dataset.faults]
     causes = _causes(dataset, found, differences)
     return Report(dataset, found, tuple(problems), tuple(remarks), tuple(causes))
 
@@ -132,8 +132,8 @@ def _union(dataset: Dataset) -> Split:
 
 
 def _unnoted(report: Report) -> list[str]:
-    """Readers note strays and absent files themselves."""
-    known = (STRANGE, ABSENT)
+    """Readers note strays, absent files and faults of the labels themselves."""
+    known = (STRANGE, ABSENT, *report.dataset.faults)
     return [problem for problem in report.problems if not any(words in problem for words in known)]
 
 
@@ -186,10 +186,6 @@ class Contents:
 
     fingerprint: str
     unreadable: tuple[str, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """For the cache."""
-        return asdict(self)
 
 
 def read_contents(dataset: Dataset, progress: Progress = lambda done, total: None) -> Contents:

@@ -21,7 +21,7 @@ class Dataset:
     persons offer `restyle`, `view`, `structure`, `mask`, `relevance`); it is given only to components that say
     `uses={"truth"}`. `published` are the counts that the set should have. `strays` are files that were left out
     because they do not belong, and `absent` are images that a list of the set names and that are not there, both
-    by split.
+    by split. `faults` are the notes on labels that contradict themselves: notes in a run, problems in a check.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Dataset:
     published: Published | None = None
     strays: Mapping[str, Sequence[str]] = field(default_factory=dict)
     absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
 
     def parts(self) -> dict[str, Split]:
         """The splits that are there, by name."""
@@ -47,3 +48,7 @@ class Dataset:
     def with_notes(self, *notes: str) -> Dataset:
         """The same data set with further notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+    def with_faults(self, *faults: str) -> Dataset:
+        """The same data set with further faults, which are notes too."""
+        return replace(self.with_notes(*faults), faults=(*self.faults, *faults))

@@ -2,74 +2,130 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..errors import DataError
+from .contents import hash_content, hash_files, hashing_everything
 from .names import shown
 
-BLOCK = 1 << 20
+ABSENT, REPEATED = "absent", "listed before"
+SETTLED = (ABSENT, REPEATED)  # nothing of it is to be read
 
 
 def fingerprint_files(rows: Iterable[tuple[str, int | str]]) -> str:
-    """Hash a manifest of (relative path, size or content hash); the order of the rows does not matter."""
+    """Hash a manifest of (relative path, content hash); the order of the rows does not matter."""
     digest = hashlib.sha256()
     for path, mark in sorted(rows):
         digest.update(f"{path}\0{mark}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 
 
-def fingerprint_folder(root: Path, *, full: bool = False) -> str:
-    """Hash a folder by names and sizes, or with `full` by names and contents. Raises DataError if it is not there."""
+def fingerprint_folder(root: Path, *, only: Sequence[str] = (), full: bool = False) -> str:
+    """Hash a folder by the names and contents of its files, or of the files and folders `only` in it.
+
+    Contents are read once: a file is hashed again when its size, times or inode have changed, or when it changed so
+    shortly before it was hashed that they prove nothing. Links lead to their target's content. With `full` every file
+    is read, and one that cannot be is an error; else a pipe or a dead link counts by its kind. Raises DataError where
+    there is no such folder, and for a file that cannot be read.
+    """
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{shown(root)}: no such folder")
+    with _reading(root):
+        rows = dict(row for part in only or ("",) for row in _walk_part(root, part))
+        paths = [path for path, mark in rows.items() if not mark or (full and mark not in SETTLED)]
+        with hashing_everything() if full else nullcontext():
+            hashed = hash_files(root, paths)
+        return fingerprint_files({**rows, **{path: hashed.hex(at) for at, path in enumerate(paths)}}.items())
+
+
+def fingerprint_paths(root: Path, paths: Collection[str]) -> str:
+    """Hash files under `root` by names and contents, each read only when it may have changed.
+
+    One that is not there counts as absent. Raises DataError for a file that cannot be read.
+    """
+    listed = list(paths)
+    hashed = hash_files(root, listed)
+    gone = {at for at, error in hashed.errors.items() if isinstance(error, FileNotFoundError | NotADirectoryError)}
+    with _reading(root):
+        return fingerprint_files((path, ABSENT if at in gone else hashed.hex(at)) for at, path in enumerate(listed))
+
+
+def fingerprint_file(file: Path, cache: Path | None = None) -> str:
+    """sha256 of one file's content, read only when it may have changed. Raises DataError when it cannot be read.
+
+    The index of what was read before is in `cache`, by default the user's.
+    """
+    file = Path(file)
+    with _reading(file):
+        return hash_files(file.parent, [file.name], cache).hex(0)
+
+
+@contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    """What the file system refuses, as one sentence."""
     try:
-        return fingerprint_files(
-            (path, fingerprint_content(root / path) if full else size) for path, size in walk_files(root)
-        )
+        yield
     except OSError as error:
-        place = shown(error.filename or root)
-        raise DataError(f"{place}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{shown(error.filename or place)}: cannot be read: {error.strerror}") from None
 
 
 def fingerprint_content(file: Path) -> str:
-    """sha256 of one file. Raises OSError when it cannot be read, or is a pipe or a device, which may never end."""
-    digest = hashlib.sha256()
-    file = Path(file)
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise OSError(errno.EINVAL, "no ordinary file", str(file))
-    with file.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    """sha256 of one file, read now. Raises OSError when it cannot be read, or is a pipe or a device."""
+    return hash_content(file).hex()
 
 
-def walk_files(root: Path) -> Iterator[tuple[str, int]]:
-    """(relative path, size) of every file under `root`, hidden ones and Thumbs.db apart. Links are not followed."""
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        with os.scandir(root / folder) as entries:
-            for entry in entries:
+def _walk_part(root: Path, part: str) -> Iterator[tuple[str, str]]:
+    if part and not (root / part).is_dir():
+        yield part, "" if (root / part).exists() else ABSENT
+        return
+    prefix = f"{part}/" if part else ""
+    yield from ((prefix + path, mark) for path, mark in walk_files(root / part))
+
+
+def walk_files(root: Path) -> Iterator[tuple[str, str]]:
+    """(relative path, "") of every file under `root`, hidden ones and Thumbs.db apart.
+
+    Links are followed, as readers do, and each folder is listed once, since they may lead in circles. What is not an
+    ordinary file comes with what it is: a link to nowhere, a folder that was listed before, a pipe.
+    """
+    pending = [""]
+    listed: dict[tuple[int, int], str] = {}
+    while pending:
+        prefix = pending.pop()
+        info = (root / prefix).stat()
+        earlier = listed.setdefault((info.st_dev, info.st_ino), prefix)
+        if earlier != prefix:
+            yield f"{prefix} = {earlier}", REPEATED
+            continue
+        folders = []
+        with os.scandir(root / prefix) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 if is_clutter(entry.name):
                     continue
-                path = f"{folder}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
+                path = f"{prefix}{entry.name}"
+                kind = _kind(entry)
+                if kind == "folder":
                     folders.append(f"{path}/")
                 else:
-                    yield path, _size(entry)
+                    yield path, kind
+        pending += reversed(folders)
 
 
-def _size(entry: os.DirEntry[str]) -> int:
+def _kind(entry: os.DirEntry[str]) -> str:
+    """ "" for an ordinary file, `folder`, or what else lies there."""
     try:
-        return entry.stat().st_size
-    except OSError:  # a link that leads nowhere, or in circles
-        return entry.stat(follow_symlinks=False).st_size
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return ""
+    except OSError:  # a link in circles
+        pass
+    return f"a link to {Path(entry.path).readlink()}" if entry.is_symlink() else "no ordinary file"
 
 
 def is_clutter(name: str) -> bool:

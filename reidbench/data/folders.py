@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import DataError
 from .dataset import Dataset
-from .fingerprint import is_clutter
 from .hidden import UNKNOWN_CAMERA
+from .images import FOREIGN_ENDINGS
 from .names import shown
+from .numbers import whole_number
+from .people import settle_people
 from .split import JUNK, Split
+from .walk import FOREIGN, hidden_notes, is_picture, list_names, stray_notes, twin_notes
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-LARGEST_PID = 2**53  # a file whose name has more digits names no person
-SHOWN = 5  # names that a sentence holds before it says ", ..."
+LARGEST = 2**53  # a file whose name has a larger number names no person and no camera
+UNMATCHED = "their names do not match"
+CAMERA_ZERO = "camera 0 (c0), and cameras count from 1 here"
+_OF_CAMERA_ZERO = re.compile(r"(-1|[0-9]+)_c0+(s[0-9]+)?_.*")
 
 
 @dataclass(frozen=True)
 class FileNameRule:
     """How a file name tells pid and camera: a pattern with the groups `pid` and `cam`, and the first camera's number.
 
-    The whole name has to match, so that a stray file cannot pass for an image of the set. Without a group `cam` the
-    camera is unknown (-1). `cameras` lists the numbers in use where they are not consecutive: they become 0, 1, ...
-    `highest_pid` is the last person of the set, beyond which a file does not belong to it. `shift` is added to the
-    pids (not to junk), for sets that call their first person 0.
+    The pattern is of the name without its ending, which may be that of any picture that is read, in capitals or not; a
+    pattern that names its endings is of the whole name. All of it has to match, so that a stray file cannot pass for an
+    image of the set; digits are 0 to 9. Without a group `cam` the camera is unknown (-1). `cameras` lists the numbers
+    in use where they are not consecutive: they become 0, 1, ... `highest_pid` is the last person of the set, beyond
+    which a file does not belong to it. `shift` is added to the pids (not to junk), for sets that call their first
+    person 0. With `from_zero` the cameras of a set that has a camera 0 count from there.
     """
 
     pattern: str
@@ -37,30 +42,51 @@ class FileNameRule:
     cameras: tuple[int, ...] = ()
     highest_pid: int | None = None
     shift: int = 0
+    from_zero: bool = False
 
     def read(self, name: str) -> tuple[int, int] | None:
         """(pid, camid from 0), or None for a name that does not match as a whole."""
-        match = _compiled(self.pattern).fullmatch(name)
+        match = self._match(name)
         if match is None:
             return None
-        pid = int(match["pid"])
-        if pid > LARGEST_PID:
-            return None
-        if self.highest_pid is not None and pid > self.highest_pid:
+        pid = whole_number(match["pid"])
+        if pid is None or pid > (LARGEST if self.highest_pid is None else self.highest_pid):
             return None
         pid = pid if pid == JUNK else pid + self.shift
         if "cam" not in match.re.groupindex:
             return pid, UNKNOWN_CAMERA
-        camera = int(match["cam"])
+        camera = whole_number(match["cam"])
         if self.cameras:
             return (pid, self.cameras.index(camera)) if camera in self.cameras else None
-        return pid, camera - self.first_camera
+        return (
+            None if camera is None or not self.first_camera <= camera <= LARGEST else (pid, camera - self.first_camera)
+        )
+
+    def why_not(self, name: str) -> str:
+        """The reason why `read` gives None for a name."""
+        if name.lower().endswith(FOREIGN_ENDINGS):
+            return FOREIGN
+        if self.first_camera and _OF_CAMERA_ZERO.fullmatch(name):
+            return CAMERA_ZERO
+        return UNMATCHED
+
+    def counting_cameras(self, names: Sequence[str]) -> FileNameRule:
+        """The same rule, or with `from_zero` one that counts cameras from 0 if a name has the camera 0."""
+        zero = replace(self, first_camera=0)
+        found = self.from_zero and any(_OF_CAMERA_ZERO.fullmatch(name) and zero.read(name) for name in names)
+        return zero if found else self
+
+    def _match(self, name: str) -> re.Match[str] | None:
+        if not is_picture(name):
+            return None
+        pattern = _compiled(self.pattern)
+        return pattern.fullmatch(name.rpartition(".")[0]) or pattern.fullmatch(name)
 
 
 _compiled = functools.cache(re.compile)
 
-# Session, frame and box are there in every Market-like release; other sets number cameras beyond 6.
-MARKET_LIKE = FileNameRule(r"(?P<pid>-1|\d{4,})_c(?P<cam>[1-9]\d?)(s\d+)?_\w+\.(jpg|jpeg|png|bmp)")
+# Session, frame and box are there in every Market-like release; other sets number cameras beyond 6, or from 0.
+MARKET_LIKE = FileNameRule(r"(?P<pid>-1|[0-9]{4,})_c(?P<cam>[0-9]+)(s[0-9]+)?_\w+(\.jpg)?", from_zero=True)
 
 
 def read_market_folder(
@@ -70,94 +96,65 @@ def read_market_folder(
     parts: Sequence[str] = ("train", "query", "gallery"),
     rule: FileNameRule = MARKET_LIKE,
     folders: Mapping[str, str] = MARKET_FOLDERS,
+    train_distractors: bool = False,
 ) -> Dataset:
     """Read `bounding_box_train`, `query` and `bounding_box_test` in sorted order.
 
-    Files whose name does not match `rule` are left out and named in `notes`; junk (-1) stays in the gallery,
-    where the metrics drop it, and is left out of training. Raises DataError for a missing or empty folder.
+    Files whose name does not match `rule` are left out and named in the first of the `notes`; junk (-1) stays in the
+    gallery, where the metrics drop it, and is left out of training with a note. pid 0 in train is a person, unless
+    `train_distractors` says otherwise (see settle_people). Raises DataError for a missing or empty folder.
     """
     root = Path(root)
     splits: dict[str, Split] = {}
     strays: dict[str, list[str]] = {}
+    left_out: list[str] = []
+    notes: list[str] = []
+    places = [root / folders[part] for part in parts]
+    counted = rule.counting_cameras([file for place in places if place.is_dir() for file in list_names(place)])
     for part in parts:
-        splits[part], strays[part] = read_folder(root, folders[part], rule, keep_junk=part != "train")
+        splits[part], strays[part] = read_folder(root, folders[part], counted)
+        left_out += stray_notes(folders[part], strays[part], counted.why_not)
+        notes += hidden_notes(folders[part], root / folders[part])
+        notes += twin_notes(folders[part], splits[part].paths)
+    if counted is not rule:
+        notes.append("cameras are numbered from 0 here (c0): each number is a camera of its own")
     train = splits.get("train", Split(root, ()))
-    return Dataset(
+    dataset = Dataset(
         name or root.name,
         root,
         train,
         splits.get("query"),
         splits.get("gallery"),
-        tuple(stray_note(folders[part], left_out) for part, left_out in strays.items() if left_out),
+        (*left_out, *notes),
         strays={part: [f"{folders[part]}/{file}" for file in files] for part, files in strays.items() if files},
     )
+    return settle_people(dataset, train_distractors=train_distractors)
 
 
 def read_folder(
-    root: Path, folder: str, rule: FileNameRule, *, keep_junk: bool = True, example: str = "0002_c1s1_000451_03.jpg"
+    root: Path, folder: str, rule: FileNameRule, *, example: str = "0002_c1s1_000451_03.jpg"
 ) -> tuple[Split, list[str]]:
     """(the images of one flat folder in sorted order, the names that do not match). Raises DataError."""
     place = root / folder
-    if not place.is_dir():
-        raise DataError(f"{shown(place)}: no such folder{depth_hint(place)}")
     paths: list[str] = []
     pids: list[int] = []
     camids: list[int] = []
     strays: list[str] = []
+    if not place.is_dir():
+        raise DataError(f"{shown(place)}: no such folder{depth_hint(place)}")
     names = list_names(place)
     prefix = f"{folder}/" if folder else ""
     for file in names:
         labels = rule.read(file)
         if labels is None:
             strays.append(file)
-        elif keep_junk or labels[0] != JUNK:
+        else:
             paths.append(prefix + file)
             pids.append(labels[0])
             camids.append(labels[1])
     if not paths:
         raise DataError(f"{shown(place)}: no image with a name like {example} among {len(names)} files")
     return Split.of_columns(root, paths, pids, camids), strays
-
-
-def list_names(folder: Path) -> list[str]:
-    """What lies in a folder, sorted, without what a desktop leaves behind."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not is_clutter(entry.name))
-
-
-def walk_images(root: Path) -> Iterator[str]:
-    """Paths under `root` of all files that end like an image, folder by folder, sorted.
-
-    Links to folders are followed, but each folder is listed once: links may lead in circles.
-    """
-    pending = [""]
-    listed: set[tuple[int, int]] = set()
-    while pending:
-        prefix = pending.pop()
-        info = (root / prefix).stat()
-        if (info.st_dev, info.st_ino) in listed:
-            continue
-        listed.add((info.st_dev, info.st_ino))
-        folders = []
-        with os.scandir(root / prefix) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if is_clutter(entry.name):
-                    continue
-                if entry.is_dir():
-                    folders.append(f"{prefix}{entry.name}/")
-                elif entry.name.lower().endswith(IMAGE_ENDINGS):
-                    yield prefix + entry.name
-        pending += reversed(folders)
-
-
-def stray_note(where: str, files: Sequence[str]) -> str:
-    """The sentence about files that were left out."""
-    return f"{where}: {len(files)} files left out, their names do not match: {first_names(files)}"
-
-
-def first_names(files: Sequence[str]) -> str:
-    """The first few of many names."""
-    return ", ".join(map(shown, files[:SHOWN])) + (", ..." if len(files) > SHOWN else "")
 
 
 def depth_hint(folder: Path) -> str:

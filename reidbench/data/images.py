@@ -16,9 +16,25 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import DataError
 from .lmdbfile import read_value
 from .names import shown
+from .orientation import orientation, upright
 
-# What readers and lists take for pictures. Pillow knows dozens of formats more, and has one of them drawn by a program.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+# What is decoded, and the endings of such files in lower case: the one list of what every reader takes for a picture.
+# Pillow knows dozens of formats more, and has one of them drawn by a program.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
+# Pictures too, of kinds that are not read: readers count and name them.
+FOREIGN_ENDINGS = (
+    ".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pam", ".qoi", ".tga", ".pcx", ".dib", ".ico", ".dds", ".sgi", ".ras",
+    ".psd", ".xcf", ".svg", ".eps", ".exr", ".hdr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2",
+)  # fmt: skip
 MOST_PIXELS = 89_478_485  # of one picture, as Pillow has it: a quarter of a GB
 MOST_BYTES = 1 << 28  # of one file; the pictures of this field have some kB
 
@@ -61,13 +77,15 @@ def read_encoded(path: Path) -> bytes:
 def decode_image(data: bytes, name: str) -> np.ndarray:
     """Encoded bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`.
 
-    Of several frames the first is taken, of 16 bits a channel the upper eight; transparency is left out.
+    Of several frames the first is taken, of 16 bits a channel the upper eight; transparency is left out. The picture
+    stands as a viewer shows it: what EXIF says about its orientation is done.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than a picture has")
-            return np.asarray(_eight_bits(image).convert("RGB"))
+            pixels = np.asarray(_eight_bits(image).convert("RGB"))
+            return upright(pixels, orientation(image))
     except UnidentifiedImageError:
         kinds = ", ".join(FORMATS)
         raise DataError(f"{shown(name)}: cannot be decoded: {len(data)} bytes that are none of {kinds}") from None

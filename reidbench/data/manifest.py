@@ -6,13 +6,17 @@ Without a column `camid`, or with an empty cell, the camera is unknown (-1): suc
 from __future__ import annotations
 
 import csv
-import math
+import io
+import posixpath
 from pathlib import Path
 
 from ..errors import DataError
 from .dataset import PARTS, Dataset
 from .names import shown, stays_inside
+from .numbers import HOW, decimal_number, whole_number
+from .people import find_overlap, settle_people
 from .split import JUNK, UNKNOWN_CAMERA, Sample, Split
+from .textfile import read_text
 
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time")
@@ -22,31 +26,28 @@ LARGEST = 2**53  # of a pid or a camera; several sets are numbered on from there
 def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Dataset:
     """Read a manifest. Paths are relative to `root`, by default the manifest's folder.
 
-    Links under the root are followed: they are its owner's. Raises DataError as `file:line: what is wrong` for a
-    missing column, a label that is no whole number, an unknown split, a path that leaves the root, and a path that
-    appears twice in one split.
+    Links under the root are followed: they are its owner's. Train rows of pid -1 are left out, with a note. Raises
+    DataError as `file:line: what is wrong` for a missing column, a label that is not a whole number, an unknown split,
+    a path that leaves the root, a path that appears twice in one split, and a file that is not UTF-8.
     """
     file, where = Path(file), shown(file)
     rows: dict[str, list[Sample]] = {part: [] for part in PARTS}
     seen: set[tuple[str, str]] = set()
+    if not file.exists():
+        raise DataError(f"{where}: no such manifest")
+    reader = csv.DictReader(io.StringIO(read_text(file, "CSV text file"), newline=""))
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            _check_header(where, reader.fieldnames)
-            for row in reader:
-                part, sample = _read_row(f"{where}:{reader.line_num}", row)
-                if (part, sample.path) in seen:
-                    raise DataError(f"{where}:{reader.line_num}: {shown(sample.path)} appears twice in {part}")
-                seen.add((part, sample.path))
-                if part != "train" or sample.pid != JUNK:
-                    rows[part].append(sample)
-    except FileNotFoundError:
-        raise DataError(f"{where}: no such manifest") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{where}: not a CSV text file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read: {error.strerror}") from None
-    return _dataset(file, root or file.parent, name or file.stem, rows)
+        _check_header(where, reader.fieldnames)
+        for row in reader:
+            part, sample = _read_row(f"{where}:{reader.line_num}", row)
+            place = part, posixpath.normpath(sample.path)
+            if place in seen:
+                raise DataError(f"{where}:{reader.line_num}: {shown(sample.path)} appears twice in {part}")
+            seen.add(place)
+            rows[part].append(sample)
+    except csv.Error as error:
+        raise DataError(f"{where}:{reader.line_num}: not a CSV text file: {error}") from None
+    return find_overlap(settle_people(_dataset(file, root or file.parent, name or file.stem, rows)))
 
 
 def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:
@@ -67,7 +68,9 @@ def _check_header(where: str, header: object) -> None:
     if missing or unknown or twice:
         what = f"missing {', '.join(missing)}" if missing else f"unknown {shown(', '.join(map(repr, unknown)))}"
         what = what if missing or unknown else "that come twice"
-        raise DataError(f"{where}:1: columns {what}; expected {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]")
+        other = next((mark for mark in (";", "\t") if mark in "".join(names)), None)
+        cure = f"; this file separates columns with {other!r}, not with commas" if other else ""
+        raise DataError(f"{where}:1: columns {what}; expected {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]{cure}")
 
 
 def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:
@@ -87,20 +90,16 @@ def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:
 
 
 def _seconds(where: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise DataError(f"{where}: time {shown(text)!r} is no number")
+    number = decimal_number(text)
+    if number is None:
+        raise DataError(f"{where}: time {shown(text)!r} is not a decimal number of seconds: write it like 12.5")
     return number
 
 
 def _whole_number(where: str, column: str, text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise DataError(f"{where}: {column} {shown(text)!r} is no whole number") from None
+    number = whole_number(text)
+    if number is None:
+        raise DataError(f"{where}: {column} {shown(text)!r} is not a whole number: {HOW}")
     if number > LARGEST:
         raise DataError(f"{where}: {column} {shown(text)} is beyond 2^53")
     return number

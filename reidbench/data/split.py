@@ -118,7 +118,11 @@ class Split(Images):
         Raises DataError when junk or distractors are among the images: they have no class.
         """
         if (self.pids <= 0).any():
-            raise DataError(f"{self._root}: {int((self.pids <= 0).sum())} images without an identity cannot be classes")
+            count = int((self.pids <= DISTRACTOR).sum())
+            raise DataError(
+                f"{self._root}: {count} images without an identity cannot be classes: pid 0 means a distractor and -1 "
+                "junk; number persons from 1"
+            )
         return np.unique(self.pids, return_inverse=True)[1].astype(np.int64)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Split:

@@ -19,35 +19,63 @@ MANY_NEAR_TIES = 2_048
 _ROWS_AT_ONCE = 16
 
 
+@dataclass(frozen=True)
+class Before:
+    """How many kept gallery rows that are no true match come before each of some true matches, all [H].
+
+    nearer: rows at a smaller distance. tied: rows at an equal distance. earlier: those of the tied whose index is
+    smaller. close: rows whose distance float32 cannot tell from an equal one, or the tied where no products are taken.
+    """
+
+    nearer: Counts
+    tied: Counts
+    earlier: Counts
+    close: Counts
+
+    @classmethod
+    def of(cls, hits: int) -> Before:
+        """Nothing counted yet."""
+        return cls(*(np.zeros(hits, np.int64) for _ in range(4)))
+
+    def by(self, ties: str) -> Counts:
+        """[H]: rows before each true match under a rule for ties (stable, best or worst)."""
+        if ties == "best":
+            return self.nearer
+        return self.nearer + (self.tied if ties == "worst" else self.earlier)
+
+    def put(self, which: NDArray[np.bool_], other: Before) -> None:
+        """Replace some of the counts, but for the close ones."""
+        self.nearer[which], self.tied[which], self.earlier[which] = other.nearer, other.tied, other.earlier
+
+
 def count_before(
     keys: Keys,
     hits: Pairs,
-    removed: Pairs,
+    removed: tuple[Pairs, ...],
     junk: NDArray[np.intp],
-    ties: str,
     exact: Products | None = None,
     first_query: int = 0,
-) -> Counts:
-    """How many kept gallery rows that are no true match stand before each of `hits`.
+) -> Before:
+    """Count the kept gallery rows that are no true match and stand before each of `hits`.
 
     keys [b, G] are overwritten: whatever is not counted becomes infinite. With `exact`, keys are float32 products of
     the queries from `first_query` on, and those too close to tell apart are compared again in float64: the counts
     then depend neither on the BLAS library nor on the size of the blocks.
     """
     limits = keys[hits.rows, hits.cols]
-    keys[hits.rows, hits.cols] = np.inf
-    keys[removed.rows, removed.cols] = np.inf
+    for pairs in (hits, *removed):
+        keys[pairs.rows, pairs.cols] = np.inf
     if len(junk):
         keys[:, junk] = np.inf
     if exact is None:
-        return _count(keys, hits, limits, np.zeros(len(keys)), ties)[0]
+        return _count(keys, hits, limits, np.zeros(len(keys)))[0]
     window = exact.window(first_query, first_query + len(keys))
-    before, near = _count(keys, hits, limits, window, ties, collect=True)
-    near.settle(before, hits, ties, exact, first_query)
+    before, near = _count(keys, hits, limits, window, collect=True)
+    near.settle(before, hits, exact, first_query)
     if near.crowded:
         rows = np.array(near.crowded)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            _recount(keys, hits, rows[start : start + _ROWS_AT_ONCE], before, ties, exact, first_query)
+            _recount(keys, hits, rows[start : start + _ROWS_AT_ONCE], before, exact, first_query)
     return before
 
 
@@ -59,8 +87,8 @@ class NearTies:
     rows: list[NDArray[np.intp]] = field(default_factory=list)
     crowded: list[int] = field(default_factory=list)
 
-    def settle(self, before: Counts, hits: Pairs, ties: str, exact: Products, first_query: int) -> None:
-        """Add to `before` the near-ties that come before their hit in float64, or by the rule for ties."""
+    def settle(self, before: Before, hits: Pairs, exact: Products, first_query: int) -> None:
+        """Add to `before` the near-ties that are nearer than their hit, or tied with it, in float64."""
         if not self.hits:
             return
         hit, rows = np.concatenate(self.hits), np.concatenate(self.rows)
@@ -70,18 +98,17 @@ class NearTies:
         ahead = own[which] - exact.pairs(queries[which], rows)
         tolerance = exact.tolerance(queries)[which]
         tied = np.abs(ahead) <= tolerance
-        if ties == "stable":
-            tied &= rows < hits.cols[hit]
-        elif ties == "best":
-            tied[:] = False
-        np.add.at(before, hit, (ahead > tolerance) | tied)
+        size = len(before.tied)
+        before.nearer[:] += np.bincount(hit[ahead > tolerance], minlength=size)
+        before.tied[:] += np.bincount(hit[tied], minlength=size)
+        before.earlier[:] += np.bincount(hit[tied & (rows < hits.cols[hit])], minlength=size)
 
 
 def _count(
-    keys: Keys, hits: Pairs, limits: Keys, window: NDArray[np.float64], ties: str, collect: bool = False
-) -> tuple[Counts, NearTies]:
+    keys: Keys, hits: Pairs, limits: Keys, window: NDArray[np.float64], collect: bool = False
+) -> tuple[Before, NearTies]:
     """Count row by row; what lies within the window of a hit is a tie, or is collected as a near-tie."""
-    before, near = np.zeros(len(limits), np.int64), NearTies()
+    before, near = Before.of(len(limits)), NearTies()
     starts = hits.starts(len(keys)).tolist()
     reach = window.astype(limits.dtype)[hits.rows]
     lower, upper = limits - reach, limits + reach
@@ -94,31 +121,32 @@ def _count(
         at = np.flatnonzero(row <= end)
         values = row.take(at)
         ordered = np.sort(values)
-        before[start:stop] = low = ordered.searchsorted(lower[start:stop], "left")
-        high = ordered.searchsorted(upper[start:stop], "right")
-        if ties == "worst" and not collect:
-            before[start:stop] = high
-        if (ties == "best" and not collect) or (high == low).all():
+        before.nearer[start:stop] = low = ordered.searchsorted(lower[start:stop], "left")
+        within = ordered.searchsorted(upper[start:stop], "right") - low
+        before.close[start:stop] = within
+        if not within.any():
             continue
-        if collect and (high - low).sum() > MANY_NEAR_TIES:
+        if collect and within.sum() > MANY_NEAR_TIES:
             near.crowded.append(i)
             continue
-        for hit in start + np.flatnonzero(high > low):
+        if not collect:
+            before.tied[start:stop] = within
+        for hit in start + np.flatnonzero(within):
             tied = at[np.flatnonzero((values >= lower[hit]) & (values <= upper[hit]))]
             if collect:
                 near.hits.append(np.full(len(tied), hit))
                 near.rows.append(tied)
-            elif ties == "stable":
-                before[hit] += np.count_nonzero(tied < hits.cols[hit])
+            else:
+                before.earlier[hit] = np.count_nonzero(tied < hits.cols[hit])
     return before, near
 
 
 def _recount(
-    keys: Keys, hits: Pairs, rows: NDArray[np.intp], before: Counts, ties: str, exact: Products, first_query: int
+    keys: Keys, hits: Pairs, rows: NDArray[np.intp], before: Before, exact: Products, first_query: int
 ) -> None:
     """Count some rows of the block again, on float64 keys; keys that are infinite stay so."""
     mine, which = hits.of(rows)
     doubles = exact.rows(rows + first_query)
     limits = doubles[mine.rows, mine.cols]
     doubles[np.isinf(keys[rows])] = np.inf
-    before[which] = _count(doubles, mine, limits, exact.tolerance(rows + first_query), ties)[0]
+    before.put(which, _count(doubles, mine, limits, exact.tolerance(rows + first_query))[0])

@@ -19,28 +19,42 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labels:
-    """Checked pids and camids of queries [Q] and gallery [G]."""
+    """Checked pids and camids of queries [Q] and gallery [G], and the numbers of their pictures where these are known.
+
+    Equal numbers in `query_images` and `gallery_images` mean the same picture: the same file, or the same bytes.
+    """
 
     query_pids: Ints
     query_camids: Ints
     gallery_pids: Ints
     gallery_camids: Ints
+    query_images: Ints | None = None
+    gallery_images: Ints | None = None
 
     @classmethod
-    def check(cls, query_pids: Any, query_camids: Any, gallery_pids: Any, gallery_camids: Any) -> Labels:
-        """Raise MetricError unless all four are integers, whole and of fitting lengths."""
-        labels = cls(
-            _integers("query_pids", query_pids),
-            _integers("query_camids", query_camids),
-            _integers("gallery_pids", gallery_pids),
-            _integers("gallery_camids", gallery_camids),
-        )
-        for side, pids, camids in (
-            ("query", labels.query_pids, labels.query_camids),
-            ("gallery", labels.gallery_pids, labels.gallery_camids),
-        ):
-            if len(pids) != len(camids):
-                raise MetricError(f"{side}_pids has {len(pids)} entries but {side}_camids has {len(camids)}")
+    def check(
+        cls,
+        query_pids: Any,
+        query_camids: Any,
+        gallery_pids: Any,
+        gallery_camids: Any,
+        query_images: Any = None,
+        gallery_images: Any = None,
+    ) -> Labels:
+        """Raise MetricError unless all are integers, whole and of fitting lengths, and images come for both sides."""
+        given = {"query_pids": query_pids, "query_camids": query_camids}
+        given |= {"gallery_pids": gallery_pids, "gallery_camids": gallery_camids}
+        if (query_images is None) != (gallery_images is None):
+            missing = "query_images" if query_images is None else "gallery_images"
+            raise MetricError(f"{missing} is missing: pictures are compared only where both sides number them")
+        if query_images is not None:
+            given |= {"query_images": query_images, "gallery_images": gallery_images}
+        checked = {name: _integers(name, values) for name, values in given.items()}
+        for name, values in checked.items():
+            pids = f"{name.split('_')[0]}_pids"
+            if len(values) != len(checked[pids]):
+                raise MetricError(f"{pids} has {len(checked[pids])} entries but {name} has {len(values)}")
+        labels = cls(**checked)
         if not len(labels.query_pids):
             raise MetricError("there is no query")
         if not len(labels.gallery_pids):
@@ -71,9 +85,14 @@ class Pairs:
         return np.searchsorted(self.rows, np.arange(rows + 1))
 
     def of(self, rows: NDArray[np.intp]) -> tuple[Pairs, NDArray[np.bool_]]:
-        """The pairs of some queries (ascending), counted anew from 0, and which of mine they are."""
+        """The pairs of some queries (ascending), counted from 0 again, and which of mine they are."""
         mine = np.isin(self.rows, rows)
         return Pairs(np.searchsorted(rows, self.rows[mine]), self.cols[mine]), mine
+
+
+OWN_CAMERA = "their pid is in the gallery from their own camera only"
+OWN_CAMERA_OR_PICTURE = "their pid is in the gallery from their own camera or as their own picture only"
+CURE = "(--no-camera, or `camera: none` in a matrix file)"
 
 
 @dataclass(frozen=True)
@@ -86,37 +105,73 @@ class InvalidQueries:
     def __str__(self) -> str:
         return "; ".join(f"{n} because {reason}" for reason, n in self.reasons.items())
 
+    def refusal(self) -> str:
+        """One sentence for a set in which no query has a true match; it ends with the cure where there is one."""
+        count = sum(self.reasons.values())
+        several = f"; of all {count} queries, {self}" if count > 1 else ""
+        cure = f" {CURE}" if {OWN_CAMERA, OWN_CAMERA_OR_PICTURE} & set(self.reasons) else ""
+        return f"no query is valid, that is, has a true match in the gallery: {self.first[0]}{several}{cure}"
+
+
+class Lookup:
+    """The gallery rows that hold a query's number, by binary search: no Q x G mask is ever made."""
+
+    def __init__(self, query: Ints, gallery: Ints, rows: NDArray[np.intp] | None = None) -> None:
+        """Numbers of queries [Q] and gallery [G]; only the gallery rows `rows` (ascending) are looked at, if given."""
+        self.order = np.argsort(gallery if rows is None else gallery[rows], kind="stable")
+        if rows is not None:
+            self.order = rows[self.order]
+        numbers = gallery[self.order]
+        self.first = np.searchsorted(numbers, query, "left")
+        self.last = np.searchsorted(numbers, query, "right")
+
+    def pairs(self, start: int, stop: int) -> Pairs:
+        """Pairs of the queries start..stop and the gallery rows of an equal number."""
+        first, last = self.first[start:stop], self.last[start:stop]
+        rows = np.repeat(np.arange(stop - start), last - first)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
+        return Pairs(rows, self.order[first[rows] + within])
+
 
 class Matches:
-    """True matches and removed rows, looked up in the gallery sorted by pid: no Q x G mask is ever made."""
+    """True matches and removed rows of each query."""
 
     def __init__(self, labels: Labels, camera: str) -> None:
         self.labels = labels
         self.same_camera_counts = camera == "none"
-        self.order = np.argsort(labels.gallery_pids, kind="stable")
-        pids = labels.gallery_pids[self.order]
-        self.first = np.searchsorted(pids, labels.query_pids, "left")
-        self.last = np.searchsorted(pids, labels.query_pids, "right")
-        self.last = np.where(labels.query_pids == JUNK, self.first, self.last)
+        self.people = Lookup(labels.query_pids, labels.gallery_pids)
+        self.people.last[labels.query_pids == JUNK] = self.people.first[labels.query_pids == JUNK]
+        self.order = self.people.order
         self.junk = np.flatnonzero(labels.gallery_pids == JUNK)
+        self.pictures = _pictures(labels)
 
     def block(self, start: int, stop: int) -> tuple[Pairs, Pairs]:
-        """(true matches, rows removed by the camera rule) of the queries start..stop."""
-        first, last = self.first[start:stop], self.last[start:stop]
-        rows = np.repeat(np.arange(stop - start), last - first)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
-        cols = self.order[first[rows] + within]
+        """(true matches, rows removed by the camera rule) of the queries start..stop; own pictures are in neither."""
+        found = self.people.pairs(start, stop)
+        other, same_camera = self._judged(found.rows + start, found.cols)
+        hit, removed = other & ~same_camera, other & same_camera
+        return Pairs(found.rows[hit], found.cols[hit]), Pairs(found.rows[removed], found.cols[removed])
+
+    def own_pictures(self, start: int, stop: int) -> Pairs:
+        """Pairs of the queries start..stop and the kept gallery rows that show the same picture, whatever their pid."""
+        nothing = np.empty(0, np.intp)
+        return self.pictures.pairs(start, stop) if self.pictures else Pairs(nothing, nothing)
+
+    def _judged(self, queries: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Any, Any]:
+        """(pairs of two pictures, pairs that the camera rule removes) as masks [m]."""
+        labels = self.labels
+        other = np.ones(len(queries), bool)
+        if labels.query_images is not None and labels.gallery_images is not None:
+            other = labels.query_images[queries] != labels.gallery_images[rows]
         if self.same_camera_counts:
-            nothing = np.empty(0, np.intp)
-            return Pairs(rows, cols), Pairs(nothing, nothing)
-        camids = self.labels.query_camids[start:stop][rows]
+            return other, np.zeros(len(queries), bool)
         # Two images of unknown cameras (-1) may be of different ones: the rule removes what it knows.
-        hit = (self.labels.gallery_camids[cols] != camids) | (camids < 0)
-        return Pairs(rows[hit], cols[hit]), Pairs(rows[~hit], cols[~hit])
+        camids = labels.query_camids[queries]
+        return other, (labels.gallery_camids[rows] == camids) & (camids >= 0)
 
     def explain(self, invalid: NDArray[np.intp]) -> InvalidQueries:
         """Why these queries have no true match."""
-        reasons = [self._reason(i) for i in invalid]
+        reasons = [self._reason(int(i)) for i in invalid]
         named = [
             f"query {i} (pid {self.labels.query_pids[i]}, camera {self.labels.query_camids[i]}): {reason}"
             for i, reason in zip(invalid[:5], reasons[:5], strict=True)
@@ -126,6 +181,17 @@ class Matches:
     def _reason(self, query: int) -> str:
         if self.labels.query_pids[query] == JUNK:
             return "their pid -1 means junk"
-        if self.first[query] == self.last[query]:
+        rows = self.people.pairs(query, query + 1).cols
+        if not len(rows):
             return "their pid is not in the gallery"
-        return "their pid is in the gallery from their own camera only"
+        other = self._judged(np.full(len(rows), query), rows)[0]
+        if not other.any():
+            return "their pid is in the gallery as their own picture only"
+        return OWN_CAMERA if other.all() else OWN_CAMERA_OR_PICTURE
+
+
+def _pictures(labels: Labels) -> Lookup | None:
+    """Junk is left out for all queries, and so is nobody's own picture."""
+    if labels.query_images is None or labels.gallery_images is None:
+        return None
+    return Lookup(labels.query_images, labels.gallery_images, np.flatnonzero(labels.gallery_pids != JUNK))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reidbench.metrics import faiss_search, symmetric
 from reidbench.metrics.errors import MetricError
-from reidbench.metrics.products import Doubles, Floats, Products
+from reidbench.metrics.products import Doubles, Floats, Products, refuse_zero
 from reidbench.metrics.vectors import Vectors
 
 Backend = Literal["auto", "product", "faiss"]
@@ -57,11 +57,14 @@ def search(
 ) -> Neighbours:
     """The k nearest gallery vectors [G, D] of each query [Q, D] (k is cut to G); memory grows with Q * k.
 
-    Raises MetricError for features that are not finite or do not fit together, and for k < 1.
+    Raises MetricError for features that are not finite or do not fit together, zero vectors under cosine, and k < 1.
     """
     if k < 1:
         raise MetricError(f"k={k} must be at least 1")
     exact = Products(query_features, gallery_features, distance)
+    if exact.cosine:
+        refuse_zero("query_features", exact.query_norms == 0)
+        refuse_zero("gallery_features", exact.gallery_norms == 0)
     size, k = len(exact.gallery), min(k, len(exact.gallery))
     wide = min(k + MARGIN, size)
     indices = np.empty((len(exact.query), wide), np.int32)

@@ -26,7 +26,7 @@ class Products:
     """Sort keys of a gallery [G, D] for each of the queries [Q, D]: smaller is nearer.
 
     cosine: minus the cosine; euclidean: squared distance less the query's own squared norm. Both order a row as the
-    distance itself does. A zero vector has cosine 0 with everything (torch's `normalize` does the same).
+    distance itself does. A zero vector has the key 0 with everything under cosine; `refuse_zero` finds them.
     """
 
     def __init__(self, query: NDArray[Any], gallery: NDArray[Any], distance: str) -> None:
@@ -141,10 +141,33 @@ def norms(name: str, values: NDArray[Any]) -> Floats:
     for row in doubtful:
         if not np.isfinite(values[row]).all():
             raise MetricError(f"{name} row {row} holds NaN or infinity")
-        lengths[row] = length = float(np.linalg.norm(values[row].astype(np.float64)))
+        lengths[row] = length = _length(values[row])
         if length and not 1 / _LARGEST < length < _LARGEST:
             raise MetricError(f"{name} row {row} has length {length:.3g}, beyond what float32 products can hold")
     return lengths
+
+
+def refuse_zero(name: str, zero: NDArray[np.bool_], euclidean: bool = True) -> None:
+    """MetricError with the first row and the count where `zero` [N] marks any: a zero vector has no cosine distance.
+
+    `euclidean` says that another distance would do.
+    """
+    rows = np.flatnonzero(zero)
+    if not len(rows):
+        return
+    cure = ", or use distance=euclidean" if euclidean else ""
+    share = f"{len(rows)} of {len(zero)} rows"
+    raise MetricError(
+        f"{name} row {rows[0]} is a zero vector, which has no cosine distance (zero vectors: {share}); "
+        f"check the network or the file that it comes from{cure}"
+    )
+
+
+def _length(row: NDArray[Any]) -> float:
+    """Euclidean norm of finite values of any size."""
+    values = row.astype(np.float64)
+    largest = float(np.abs(values).max())
+    return largest * float(np.linalg.norm(values / largest)) if largest else 0.0
 
 
 def _inverse(lengths: NDArray[Any]) -> NDArray[Any]:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.counting import count_before
+from reidbench.metrics.counting import Before, count_before
 from reidbench.metrics.errors import MetricError
-from reidbench.metrics.matches import InvalidQueries, Labels, Matches, Pairs
-from reidbench.metrics.products import Products, features
-from reidbench.metrics.rules import Rules
+from reidbench.metrics.matches import JUNK, InvalidQueries, Labels, Matches, Pairs
+from reidbench.metrics.products import Products, features, refuse_zero
+from reidbench.metrics.rules import Rules, Ties
+from reidbench.metrics.scores import Scores, Tied
 from reidbench.metrics.single_shot import SingleShot
 
 HEADLINE_RANKS = (1, 5, 10, 20)
 _DISTANCE_BYTES = 32 << 20
+_BOUNDS: tuple[Ties, Ties] = ("best", "worst")
+_CURE = "check the network or the file that they come from"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +33,11 @@ class Ranking:
     """What a ranking is worth, with the rules it was computed under. Fractions, not per cent.
 
     `ap` and `inp` [Q] are NaN and `first_hit` [Q] is 0 where a query has no true match; `first_hit` counts from 1.
-    `cmc[k - 1]` is CMC at rank k. `filtered`: "junk" counts the gallery rows with pid -1, once each; "same_camera" the
-    pairs of a query and a gallery row that the camera rule removed.
+    `cmc[k - 1]` is CMC at rank k. `ties`: what equal distances leave open. `flat`: how many valid queries have all
+    their gallery rows at equal distances, or at cosines that float32 cannot tell apart. `unopposed`: how many have no
+    other person in their gallery, and so score 1 whatever the features.
+    `filtered`: "junk" counts the gallery rows with pid -1, once each; "same_image", where images are numbered, pairs of
+    a query and its own picture; "same_camera" further pairs of a query and a gallery row that the camera rule removed.
     """
 
     mAP: float  # noqa: N815 - the field's own spelling
@@ -47,6 +53,40 @@ class Ranking:
     filtered: dict[str, int]
     invalid_queries: InvalidQueries
     rules: Rules
+    ties: Tied = field(default_factory=Tied)
+    flat: int = 0
+    unopposed: int = 0
+
+    @property
+    def nothing_ranked(self) -> str:
+        """A sentence where no query prefers any gallery row to another, as with equal vectors; else empty."""
+        if not self.ties.undecided or self.ties.undecided + self.unopposed < self.num_valid:
+            return ""
+        return (
+            f"nothing was ranked: for each of the {self.ties.undecided} valid queries all gallery rows are at equal "
+            f"distance, as they are when all vectors are equal; {_CURE}"
+        )
+
+    def doubts(self) -> list[str]:
+        """Sentences on what of the numbers does not come from the features; ties aside, see `ties`."""
+        found = [self.nothing_ranked] if self.nothing_ranked else []
+        if self.flat and not found and self.flat + self.unopposed == self.num_valid:
+            found.append(
+                f"for each of the {self.flat} valid queries the cosines of all gallery rows agree to the precision of "
+                f"float32; their order may be rounding noise: {_CURE}"
+            )
+        if self.unopposed:
+            found.append(
+                f"without another person in their gallery: {self.unopposed} of {self.num_valid} valid queries, which "
+                "score 100 % whatever the features"
+            )
+        return found
+
+    def decided(self) -> Ranking:
+        """The ranking itself; MetricError where nothing was ranked."""
+        if self.nothing_ranked:
+            raise MetricError(self.nothing_ranked)
+        return self
 
     def metrics(self) -> dict[str, float]:
         """mAP, mINP, cmc1, cmc5, cmc10, cmc20; beyond the last kept gallery row CMC stays what it was there."""
@@ -62,22 +102,30 @@ def rank(
     gallery_camids: NDArray[Any],
     rules: Rules | None = None,
     max_rank: int = 50,
+    query_images: NDArray[Any] | None = None,
+    gallery_images: NDArray[Any] | None = None,
 ) -> Ranking:
     """Rank a gallery [G, D] for queries [Q, D] by `rules.distance`, exactly.
 
     Features may be of any real type and stay as they are; blocks of products are float32, and where these cannot tell
     two gallery rows apart, float64 decides. pids and camids are integers [Q] and [G]; pid -1 in the gallery is junk,
-    and pid 0 (a distractor) an identity like any other, which no query of Market-1501 has.
+    and pid 0 (a distractor) an identity like any other, which no query of Market-1501 has. Where `query_images` [Q] and
+    `gallery_images` [G] number the pictures, no query meets a gallery row of its own number, whatever pid, camera and
+    camera rule say.
 
-    Raises MetricError for features that are not finite, arrays that do not fit together, or no valid query.
+    Raises MetricError for features that are not finite, zero vectors under cosine (junk aside), arrays that do not fit
+    together, or no valid query.
     """
     rules = rules or Rules()
     if rules.distance == "given":
         raise MetricError("rule distance=given is for rank_distances; rank needs cosine or euclidean")
-    labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids)
+    labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids, query_images, gallery_images)
     _check_rows("query", len(features("query_features", query_features)), len(labels.query_pids))
     _check_rows("gallery", len(features("gallery_features", gallery_features)), len(labels.gallery_pids))
     products = Products(query_features, gallery_features, rules.distance)
+    if products.cosine:
+        refuse_zero("query_features", products.query_norms == 0)
+        refuse_zero("gallery_features", (products.gallery_norms == 0) & (labels.gallery_pids != JUNK))
     return _rank(products.blocks(), labels, rules, max_rank, products)
 
 
@@ -89,10 +137,12 @@ def rank_distances(
     gallery_camids: NDArray[Any],
     rules: Rules | None = None,
     max_rank: int = 50,
+    query_images: NDArray[Any] | None = None,
+    gallery_images: NDArray[Any] | None = None,
 ) -> Ranking:
     """Rank by given distances [Q, G], smaller is nearer; they are not changed. Otherwise as `rank`."""
     distances = np.asarray(distances)
-    labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids)
+    labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids, query_images, gallery_images)
     if distances.shape != (len(labels.query_pids), len(labels.gallery_pids)):
         raise MetricError(
             f"distances has shape {distances.shape} but there are {len(labels.query_pids)} queries "
@@ -112,12 +162,14 @@ def rank_blocks(
     gallery_camids: NDArray[Any],
     rules: Rules | None = None,
     max_rank: int = 50,
+    query_images: NDArray[Any] | None = None,
+    gallery_images: NDArray[Any] | None = None,
 ) -> Ranking:
     """Rank by distances that come as blocks [b, G] of consecutive queries, each overwritten once it was counted.
 
     The blocks are float32 or float64 and may share one buffer, so that a re-ranked MSMT17 needs no 3.6 GiB matrix.
     """
-    labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids)
+    labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids, query_images, gallery_images)
     rules = dataclasses.replace(rules or Rules(), distance="given")
     return _rank(_finite(blocks), labels, rules, max_rank)
 
@@ -150,82 +202,108 @@ def _rank(
 ) -> Ranking:
     if max_rank < 1:
         raise MetricError(f"max_rank={max_rank} must be at least 1")
-    matches, total = Matches(labels, rules.camera), len(labels.query_pids)
-    shots = SingleShot(matches, rules) if rules.gallery == "single-shot" else None
-    ap, inp = np.full(total, np.nan), np.full(total, np.nan)
-    first_hit, same_camera, stop = np.zeros(total, np.int64), 0, 0
+    tally, stop = _Tally(labels, rules, exact), 0
     for keys in blocks:
         start, stop = stop, stop + len(keys)
-        hits, removed = matches.block(start, stop)
-        same_camera += len(removed.rows)
-        if shots:
-            shots.add(keys, hits, start)
-        before = count_before(keys, hits, removed, matches.junk, rules.ties, exact, start)
-        _score(before, hits, rules.ap, ap[start:stop], inp[start:stop], first_hit[start:stop])
-    if stop != total:
-        raise MetricError(f"the blocks hold distances of {stop} queries but there are {total}")
-    filtered = {"junk": len(matches.junk), "same_camera": same_camera}
-    invalid = matches.explain(np.flatnonzero(first_hit == 0))
-    return _summary(ap, inp, first_hit, filtered, invalid, rules, max_rank, shots)
+        tally.add(keys, start)
+    if stop != tally.total:
+        raise MetricError(f"the blocks hold distances of {stop} queries but there are {tally.total}")
+    return tally.ranking(max_rank)
 
 
-def _score(
-    before: NDArray[np.int64],
-    hits: Pairs,
-    rule: str,
-    ap: NDArray[np.float64],
-    inp: NDArray[np.float64],
-    first_hit: NDArray[np.int64],
-) -> None:
-    """Fill in the results of one block from the number of other rows before each hit."""
-    if not len(before):
-        return
-    starts = hits.starts(len(ap))
-    count = np.diff(starts)
-    valid = np.flatnonzero(count)
-    ordered = before[np.lexsort((before, hits.rows))]
-    nth = np.arange(1, len(ordered) + 1) - starts[hits.rows]
-    place = ordered + nth  # the r-th true match stands behind r - 1 others of its kind
-    precision = nth / place
-    if rule == "trapezoid":
-        precision = (precision + np.divide(nth - 1, place - 1, out=np.ones(len(nth)), where=place > 1)) / 2
-    ap[valid] = np.bincount(hits.rows, precision, len(ap))[valid] / count[valid]
-    inp[valid] = count[valid] / place[starts[valid + 1] - 1]
-    first_hit[valid] = place[starts[valid]]
+class _Tally:
+    """Adds up one ranking, block by block of the queries."""
+
+    def __init__(self, labels: Labels, rules: Rules, exact: Products | None) -> None:
+        self.labels, self.rules, self.exact = labels, rules, exact
+        self.matches, self.total = Matches(labels, rules.camera), len(labels.query_pids)
+        self.shots = SingleShot(self.matches, rules, exact) if rules.gallery == "single-shot" else None
+        self.scores: dict[Ties, Scores] = {ties: Scores(self.total) for ties in dict.fromkeys((rules.ties, *_BOUNDS))}
+        self.filtered = {"junk": len(self.matches.junk), "same_camera": 0}
+        if labels.query_images is not None:
+            self.filtered["same_image"] = 0
+        self.pairs = self.queries = self.undecided = self.flat = self.unopposed = 0
+
+    def add(self, keys: NDArray[Any], start: int) -> None:
+        """Count the block of distances [b, G] of the queries from `start` on; it is overwritten."""
+        stop = start + len(keys)
+        hits, same_camera = self.matches.block(start, stop)
+        own = self.matches.own_pictures(start, stop)
+        self.filtered["same_camera"] += len(same_camera.rows)
+        if "same_image" in self.filtered:
+            self.filtered["same_image"] += len(own.rows)
+        if self.shots:
+            self.shots.add(keys, hits, own, start)
+        before = count_before(keys, hits, (same_camera, own), self.matches.junk, self.exact, start)
+        part, chosen = slice(start, stop), self.scores[self.rules.ties]
+        chosen.fill(part, before.by(self.rules.ties), hits, self.rules.ap)
+        tied = bool(before.tied.any())
+        for ties in _BOUNDS:
+            if tied:
+                self.scores[ties].fill(part, before.by(ties), hits, self.rules.ap)
+            else:
+                self.scores[ties].take(part, chosen)
+        self._ties(before, hits, np.bincount(np.concatenate([same_camera.rows, own.rows]), minlength=len(keys)))
+
+    def _ties(self, before: Before, hits: Pairs, removed: NDArray[np.int64]) -> None:
+        """Count tied pairs, and the queries whose kept gallery is one heap or holds nobody else."""
+        rows = len(removed)
+        true = np.bincount(hits.rows, minlength=rows)
+        others = len(self.labels.gallery_pids) - len(self.matches.junk) - removed - true
+        self.pairs += int(before.tied.sum())
+        self.queries += len(np.unique(hits.rows[before.tied > 0]))
+        choice = (true > 0) & (others > 0)
+        self.undecided += _full(before.tied, hits, others, choice)
+        # Euclidean distances that float32 products cannot tell apart may well differ, far from the origin.
+        alike = before.close if self.exact and self.exact.cosine else before.tied
+        self.flat += _full(alike, hits, others, choice)
+        self.unopposed += int(np.count_nonzero((true > 0) & (others == 0)))
+
+    def ranking(self, max_rank: int) -> Ranking:
+        """Means over the queries that the rules count."""
+        chosen = self.scores[self.rules.ties]
+        valid = chosen.first_hit > 0
+        invalid = self.matches.explain(np.flatnonzero(~valid))
+        if not valid.any():
+            raise MetricError(invalid.refusal())
+        counted = int(valid.sum()) if self.rules.invalid == "drop" else len(valid)
+        longest = max(max_rank, *HEADLINE_RANKS)
+        curve = self._curve(self.rules.ties, longest) / counted
+        return Ranking(
+            mAP=float(np.nansum(chosen.ap) / counted),
+            mINP=float(np.nansum(chosen.inp) / counted),
+            cmc=curve[:max_rank],
+            cmc_at={k: float(curve[k - 1]) for k in HEADLINE_RANKS},
+            ap=chosen.ap,
+            inp=chosen.inp,
+            first_hit=chosen.first_hit,
+            valid=valid,
+            num_queries=len(valid),
+            num_valid=int(valid.sum()),
+            filtered=self.filtered,
+            invalid_queries=invalid,
+            rules=self.rules,
+            ties=self._tied(counted),
+            flat=self.flat,
+            unopposed=self.unopposed,
+        )
+
+    def _curve(self, ties: Ties, longest: int) -> NDArray[np.float64]:
+        return self.shots.curve(longest, ties) if self.shots else self.scores[ties].curve(longest)
+
+    def _tied(self, counted: int) -> Tied:
+        if not self.pairs:
+            return Tied()
+        best, worst = (self._means(ties, counted) for ties in _BOUNDS)
+        return Tied(self.pairs, self.queries, self.undecided, best, worst)
+
+    def _means(self, ties: Ties, counted: int) -> dict[str, float]:
+        found = self.scores[ties]
+        means = {"mAP": float(np.nansum(found.ap) / counted), "mINP": float(np.nansum(found.inp) / counted)}
+        return means | {"cmc1": float(self._curve(ties, 1)[0] / counted)}
 
 
-def _summary(
-    ap: NDArray[np.float64],
-    inp: NDArray[np.float64],
-    first_hit: NDArray[np.int64],
-    filtered: dict[str, int],
-    invalid: InvalidQueries,
-    rules: Rules,
-    max_rank: int,
-    shots: SingleShot | None,
-) -> Ranking:
-    """Means over the queries that the rules count."""
-    valid = first_hit > 0
-    if not valid.any():
-        raise MetricError(f"no query is valid, that is, has a true match in the gallery: {invalid.first[0]}")
-    counted = int(valid.sum()) if rules.invalid == "drop" else len(valid)
-    longest = max(max_rank, *HEADLINE_RANKS)
-    if shots:
-        curve = shots.curve(longest) / counted
-    else:
-        curve = np.bincount(np.minimum(first_hit[valid], longest + 1), minlength=longest + 2)[1:-1].cumsum() / counted
-    return Ranking(
-        mAP=float(np.nansum(ap) / counted),
-        mINP=float(np.nansum(inp) / counted),
-        cmc=curve[:max_rank],
-        cmc_at={k: float(curve[k - 1]) for k in HEADLINE_RANKS},
-        ap=ap,
-        inp=inp,
-        first_hit=first_hit,
-        valid=valid,
-        num_queries=len(valid),
-        num_valid=int(valid.sum()),
-        filtered=filtered,
-        invalid_queries=invalid,
-        rules=rules,
-    )
+def _full(counts: NDArray[np.int64], hits: Pairs, others: NDArray[np.int64], asked: NDArray[np.bool_]) -> int:
+    """How many of the queries `asked` [b] have all others [b] counted at each of their hits."""
+    less = np.bincount(hits.rows[counts < others[hits.rows]], minlength=len(others))
+    return int(np.count_nonzero(asked & (less == 0)))

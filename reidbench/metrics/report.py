@@ -18,13 +18,17 @@ LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc
 
 @dataclass(frozen=True)
 class Report:
-    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked."""
+    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked.
+
+    `warnings` are sentences about what was left out, assumed or looks wrong.
+    """
 
     name: str
     ranking: Ranking
     query_pids: NDArray[np.int64]
     query_camids: NDArray[np.int64]
     rerank: Reranking | None = None
+    warnings: tuple[str, ...] = ()
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
         """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero."""
@@ -56,8 +60,13 @@ class Report:
                 "reasons": found.invalid_queries.reasons,
                 "first": list(found.invalid_queries.first),
             },
+            "ties": found.ties.as_dict(),
             "rules": self.rules(),
+            "warnings": self._warnings(),
         }
+
+    def _warnings(self) -> list[str]:
+        return [*self.warnings, *self.ranking.doubts()]
 
     def as_text(self) -> str:
         """A few plain lines, in per cent."""
@@ -68,15 +77,24 @@ class Report:
             interval = intervals.get(name)
             spread = f"  [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
             lines.append(f"  {LABELS[name]:<8}{100 * value:6.2f} %{spread}")
-        lines.append(
-            f"  {found.num_queries} queries, {found.num_valid} valid; removed: {found.filtered['junk']} junk gallery "
-            f"rows, {found.filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera"
-        )
+        lines.append(f"  {found.num_queries} queries, {found.num_valid} valid; removed: {_removed(found.filtered)}")
         if found.num_valid < found.num_queries:
             lines.append(f"  without a true match: {found.invalid_queries}")
             lines += [f"    {query}" for query in found.invalid_queries.first]
+        if found.ties.pairs:
+            lines.append(f"  ties: {found.ties}")
         how = str(self.rerank) if self.rerank else "none"
+        lines += [f"  warning: {warning}" for warning in self._warnings()]
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
+
+
+def _removed(filtered: dict[str, int]) -> str:
+    parts = [f"{filtered['junk']} junk gallery rows"]
+    if "same_image" in filtered:
+        parts.append(f"{filtered['same_image']} pairs of a query and its own picture")
+    return ", ".join(
+        [*parts, f"{filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera"]
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reidbench.metrics.errors import MetricError
 from reidbench.metrics.minima import Minima
 from reidbench.metrics.neighbours import nearest_of
-from reidbench.metrics.products import Floats
+from reidbench.metrics.products import Floats, refuse_zero
 from reidbench.metrics.reciprocal import expanded_sets, normalised, query_expanded, squared_on
 from reidbench.metrics.vectors import Vectors
 
@@ -76,13 +76,17 @@ def rerank_blocks(
     """Final distances [b, G] of consecutive queries, for `rank_blocks`; each block is a new array.
 
     Queries [Q, D] and gallery [G, D] are ranked together, whatever their labels. Raises MetricError for features that
-    are not finite or do not fit together.
+    are not finite or do not fit together, and for zero vectors under cosine.
     """
     how = how or Reranking()
     if how.variant == "zhong":
         distance = "cosine"
     vectors = Vectors({"query_features": query_features, "gallery_features": gallery_features}, distance)
     queries = len(query_features)
+    if vectors.cosine:
+        zero = np.logical_not(vectors.values.any(axis=1))
+        refuse_zero("query_features", zero[:queries], how.variant != "zhong")
+        refuse_zero("gallery_features", zero[queries:], how.variant != "zhong")
     similarities = QueryRows(vectors, queries)
     weights, largest = _weights(vectors, how, similarities)
     for start, sums in Minima(weights[:queries], weights[queries:]).blocks(BLOCK_ROWS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .differences import Paired, differences
-from .formats import write
+from .formats import NAMES, write
 from .options import FORMATS, Options, table
 from .results import METRICS, Leaderboard, Result, Summary, collect
 from .standings import Place, leaders, places
@@ -11,6 +11,7 @@ from .standings import Place, leaders, places
 __all__ = [
     "FORMATS",
     "METRICS",
+    "NAMES",
     "Leaderboard",
     "Options",
     "Paired",

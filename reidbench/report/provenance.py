@@ -11,12 +11,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..benchmark import Choice, Recipe
+from ..benchmark import Choice, Recipe, Task
 from ..components import Component
-from ..plan import Plan, Stage, evaluator_labels
+from ..labels import evaluator_labels
+from ..plan import Plan, Stage
 from ..store import DamagedArtifact, Store
+from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result
+from .units import is_percent
 
+STEP_KINDS = {"finetune": "finetuner", "adapt": "adapter", "pretrain": "pretrainer", "select": "selector"}
 TRAINING = ("select", "pretrain", "prepare", "finetune", "adapt")
 
 
@@ -64,6 +68,9 @@ class Provenance:
     versions: Mapping[str, str]
     platforms: tuple[str, ...]
     made: tuple[Made, ...]
+    compared: tuple[Compared, ...] = ()  # published lines that may stand beside the cell
+    circumstances: tuple[str, ...] = ()  # how the cell was made, where the published lines may have been otherwise
+    own: tuple[str, Component] | None = None  # kind and component of the last training step
 
 
 class Evidence:
@@ -125,15 +132,38 @@ class Evidence:
         key = next((r.row.key for r in results if r.status == "ok"), results[0].row.key)
         stages = self.behind(key) if key else []
         manifests = [found for stage in stages if (found := self.manifest(stage.key)) is not None]
+        recipe, column = self.recipes[method], self.tasks[task]
+        data = tuple(self._data(stages))
+        cell = board.summarised(method, task, evaluator)  # of metrics in %, as published ones are
+        means = {name: found.mean for name, found in cell.items() if is_percent(board.metric(evaluator, name))}
+        own = own_method(recipe)
         return Provenance(
             self.command(method, task),
             tuple(self.steps(method, evaluator)),
             self.settings(),
-            tuple(self._data(stages)),
+            data,
             _versions(manifests),
             tuple(dict.fromkeys(str(manifest["platform"]) for manifest in manifests)),
             _told_apart([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
+            tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
+            (f"{recipe.backbone.name}, {self.settings()}", *circumstances(recipe), *map(_counted, data)),
+            (STEP_KINDS[own[0]], own[1].component) if own else None,
         )
+
+    @cached_property
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipes of the matrix file by name."""
+        return {recipe.name: recipe for recipe in self.plan.benchmark.methods}
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks of the matrix file by name."""
+        return {task.name: task for task in self.plan.benchmark.tasks}
+
+    def judge(self, evaluator: str) -> Choice:
+        """The evaluator of that label."""
+        benchmark = self.plan.benchmark
+        return benchmark.evaluate[evaluator_labels(benchmark.evaluate).index(evaluator)]
 
     def command(self, method: str, task: str) -> str:
         """The command that makes a cell again, in the folder of the matrix file."""
@@ -142,14 +172,11 @@ class Evidence:
 
     def steps(self, method: str, evaluator: str) -> Iterator[Step]:
         """Backbone, steps with what is nested in them, evaluator; an ensemble has the steps of its parts."""
-        benchmark = self.plan.benchmark
-        recipes = {recipe.name: recipe for recipe in benchmark.methods}
-        own = recipes[method]
-        for part in [recipes[name] for name in own.ensemble] or [own]:
+        own = self.recipes[method]
+        for part in [self.recipes[name] for name in own.ensemble] or [own]:
             prefix = f"{part.name}: " if own.ensemble else ""
             yield from (Step(prefix + kind, choice.component, _params(choice)) for kind, choice in _choices(part))
-        labels = evaluator_labels(benchmark.evaluate)
-        judge = benchmark.evaluate[labels.index(evaluator)]
+        judge = self.judge(evaluator)
         yield Step("evaluate", judge.component, _params(judge))
 
     def settings(self) -> str:
@@ -186,6 +213,11 @@ class Evidence:
 def work_seconds(manifest: Mapping[str, Any]) -> float:
     """Seconds of a component's own work; an artifact of an older version knows only those of the whole stage."""
     return float(manifest.get("work_seconds", manifest["seconds"]))
+
+
+def _counted(data: Data) -> str:
+    """How a data set was read and how much was in it: a copy may be smaller than the published set."""
+    return f"data {data.name} ({data.use}: {data.params}): {data.counts or 'counts unknown'}"
 
 
 def _well_formed(manifest: Mapping[str, Any]) -> bool:

@@ -148,6 +148,7 @@ class _Lister:
             raise _Unknown("its evaluator keeps no average precision per query")
         embeds = [self.evidence.plan.stages[parent] for _, parent in self.evidence.plan.stages[key].parents]
         self.columns = _joined([read_arrays(self.evidence.store.read(s.key), "features.npz") for s in embeds])
+        self.images = _images(self.columns)
         if len(self.columns["query_pids"]) != len(ap):
             raise _Unknown("its evaluator judged other queries than the target's")
         order = np.flatnonzero(valid)
@@ -163,6 +164,7 @@ class _Lister:
         spread = order[np.linspace(0, len(order) - 1, min(CHECKED, len(order))).astype(int)]
         some = np.unique(np.concatenate([*_ends(order, count), spread]))
         c = self.columns
+        images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
         try:
             again = rank(
                 c["query_features"][some],
@@ -172,6 +174,7 @@ class _Lister:
                 c["gallery_pids"],
                 c["gallery_camids"],
                 self.rules,
+                **images,
             )
         except MetricError as error:
             raise _Unknown(f"its features cannot be ranked: {error}") from None
@@ -195,6 +198,8 @@ class _Lister:
         kept = c["gallery_pids"] != JUNK
         if self.rules.camera == "market1501" and camid >= 0:
             kept &= ~((c["gallery_pids"] == pid) & (c["gallery_camids"] == camid))
+        if self.images is not None:
+            kept &= self.images[1] != self.images[0][index]
         order = np.flatnonzero(kept)
         order = order[np.argsort(distances[order], kind="stable")]
         hits = np.flatnonzero(c["gallery_pids"][order] == pid)
@@ -229,6 +234,12 @@ def _joined(loaded: list[dict[str, Any]]) -> dict[str, Any]:
         for side in ("query_features", "gallery_features"):
             joined[side] = np.concatenate([_unit(columns[side]) for columns in loaded], 1)
     return joined
+
+
+def _images(columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Picture numbers of query and gallery where they share any: no query is matched with its own picture."""
+    query, gallery = columns.get("query_images"), columns.get("gallery_images")
+    return None if query is None or gallery is None else (query, gallery)
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ from functools import cache, cached_property
 import numpy as np
 
 from ..components import Metric, fractions
+from ..labels import evaluator_labels
 from ..metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
-from ..plan import Plan, Row, evaluator_labels
+from ..plan import Plan, Row
 from ..store import DamagedArtifact, Store
 from .queries import Reader, no_arrays, reader
 

@@ -22,6 +22,7 @@ from .moco import (
     info_nce,
     stream,
 )
+from .pointwise import StridedPointwise
 from .samplers import IdentitySampler
 from .schedules import warmup_multistep
 from .splitnorm import reestimate_batch_norm, split_batch_norm
@@ -52,6 +53,7 @@ __all__ = [
     "ProjectionHead",
     "Reduction",
     "StepOutput",
+    "StridedPointwise",
     "TrainingCheckpoint",
     "Update",
     "ViewAugment",

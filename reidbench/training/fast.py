@@ -19,12 +19,14 @@ import torch
 
 from ..data.hidden import Images
 from ..data.images import MOST_PIXELS, HasImages, decode_image, load_pixels
+from ..data.orientation import UPRIGHT, jpeg_orientation, upright
 from ..errors import ReidbenchError
 from .augment import Augment, Draws
 from .embedder import Preprocess
 from .parallel import WHOLE, Share
 
 JPEG = b"\xff\xd8\xff"
+PLAIN = ("Gray", "YCbCr", "RGB")  # what both decoders turn into the same RGB
 
 
 class FastUnavailable(ReidbenchError):
@@ -46,11 +48,13 @@ def decode(data: bytes, name: str) -> np.ndarray:
     """Encoded bytes to uint8 [height, width, 3], RGB; what is no plain JPEG goes to Pillow. Raises DataError."""
     if data.startswith(JPEG):
         try:
-            height, width, *_ = libraries()[1].decode_jpeg_header(data)
-            if height * width <= MOST_PIXELS:  # Pillow's reader names those that are larger
+            height, width, colours, _ = libraries()[1].decode_jpeg_header(data)
+            # Pillow's reader names those that are larger, and knows that inks (CMYK, YCCK) are stored inverted.
+            if height * width <= MOST_PIXELS and colours in PLAIN:
                 pixels: np.ndarray = libraries()[1].decode_jpeg(data, colorspace="RGB")
-                return pixels
-        except ValueError:  # CMYK, or damaged: Pillow knows the one and names the other
+                turn = jpeg_orientation(data)
+                return pixels if turn == UPRIGHT else upright(pixels, turn)
+        except ValueError:  # damaged: Pillow names it
             return decode_image(data, name)
     return decode_image(data, name)
 

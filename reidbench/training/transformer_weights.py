@@ -1,9 +1,8 @@
 """Transformer weights in and out: the checkpoints of DINO, TransReID-SSL, TransReID and ClusterContrast.
 
 Read strictly: after the containers and prefixes of these projects are taken off and their heads left out, names and
-shapes must be the backbone's, all of them, where their own loaders train on with a random stem. A pickle is read with
-`weights_only=True`, and of other things than tensors only `argparse.Namespace` (DINO's `args`) and numpy's numbers
-(ClusterContrast's `best_mAP`) are let through.
+shapes must be the backbone's, all of them, where their own loaders train on with a random stem. Nothing of a file is
+run.
 """
 
 from __future__ import annotations
@@ -16,48 +15,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ..data.names import shown
 from ..errors import ReidbenchError
 from .backbone import Backbone
-from .weights import DEEPEST, LoadReport, State, describe, require_plain, unreadable
+from .weight_files import DEEPEST, State, innermost, read_checkpoint, require_numbers, require_plain
+from .weight_fit import WRAPPERS, LoadReport
+from .weights import describe
 
+__all__ = [
+    "backbone_state", "grid_from_ratio", "load_transformer", "read_checkpoint", "read_head", "resize_positions",
+    "to_cluster_contrast", "to_converted", "to_dino", "to_head", "to_transreid", "write_transformer",
+]  # fmt: skip
 POSITIONS = "pos_embed"
 Grid = tuple[int, int]  # rows and columns of patches
-_CONTAINERS = ("model", "state_dict", "teacher")
-_PREFIXES = ("module.", "backbone.", "base.")
+_PREFIXES = (*WRAPPERS, "backbone.", "base.")
 # What these projects put beside or behind the backbone. TransReID's side embedding belongs to its cameras.
 _BESIDE = re.compile(r"(head[^.]*|fc|classifier|bottleneck|sie_embed|pre_logits)(\.|$)")
 # torch's weight norm, as it was named when DINO's checkpoints were written and as it is now
 _WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-
-
-def read_checkpoint(file: Path) -> dict[str, Any]:
-    """The content of a .pth, .tar or .safetensors file, its containers as they are.
-
-    Raises ReidbenchError for what is no checkpoint, or a pickle that would run code.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            return dict(load_file(file))
-        with torch.serialization.safe_globals(_plain_values()):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds for a file that is not theirs
-        raise unreadable(file, error) from None
-    if not isinstance(content, dict):
-        raise ReidbenchError(f"{shown(file)}: holds a {type(content).__name__}, not tensors by name")
-    return content
-
-
-def _plain_values() -> list[Any]:
-    """What a checkpoint may hold beside tensors: a namespace of settings, and numpy's numbers of either numpy."""
-    number = cast(Any, np.float64(0)).__reduce__()[0]  # the function that unpickling a numpy number calls
-    kinds = [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")]
-    return [argparse.Namespace, np.dtype, *kinds, number, (number, "numpy.core.multiarray.scalar")]
 
 
 def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, ...]]:
@@ -67,9 +46,7 @@ def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, .
     plain array.
     """
     layout = "dino" if "teacher" in content else "cluster-contrast" if "state_dict" in content else ""
-    inner: Mapping[str, Any] = content
-    for _ in range(DEEPEST):  # a container may hold itself
-        inner = next((inner[key] for key in _CONTAINERS if isinstance(inner.get(key), Mapping)), inner)
+    inner, _ = innermost(content, "the weights")
     state: State = {}
     beside: list[str] = []
     for name, value in inner.items():
@@ -142,9 +119,10 @@ def load_transformer(
         if POSITIONS in expected and POSITIONS in state:
             state[POSITIONS] = _fitted(state[POSITIONS], expected[POSITIONS], backbone, source_grid, hw_ratio)
     except ReidbenchError as error:
-        raise ReidbenchError(f"{where}: {error}") from None
+        raise ReidbenchError(f"{shown(where)}: {error}") from None
     if wrong := _differences(state, expected):
-        raise ReidbenchError(f"{where}: does not fit the backbone: {'; '.join(wrong)}")
+        raise ReidbenchError(f"{shown(where)}: does not fit the backbone: {'; '.join(wrong)}")
+    require_numbers(shown(where), state, expected)
     backbone.load_state_dict(state)
     return LoadReport(layout, tuple(expected), (), beside)
 
@@ -181,7 +159,8 @@ def _differences(state: State, expected: Mapping[str, torch.Tensor]) -> list[str
     ]
     if reshaped:
         theirs, ours = (list(tensors[reshaped[0]].shape) for tensors in (state, expected))
-        wrong.append(f"{len(reshaped)} of another shape, first {shown(reshaped[0])}, {theirs} for {ours}")
+        count = f"{len(reshaped)} of another shape, first " if len(reshaped) > 1 else "other shape: "
+        wrong.append(f"{count}{shown(reshaped[0])} is {theirs}, the network has {ours}")
     if wrong and _stem(state) != _stem(expected):
         wrong.append(f"the file's stem is {_stem(state)}, the backbone's is {_stem(expected)}")
     return wrong

@@ -37,8 +37,19 @@ def test_a_pool_has_only_train_rows(tmp_path: Path) -> None:
     [
         ("path,camid,split\n", ":1: columns missing pid"),
         ("path,pid,camid,split,sex\n", ":1: columns unknown 'sex'"),
-        (HEADER + "a.jpg,x,0,train,,\n", ":2: pid 'x' is no whole number"),
+        (HEADER + "a.jpg,x,0,train,,\n", ":2: pid 'x' is not a whole number"),
         (HEADER + "a.jpg,1,0,train,,\nb.jpg,1,1.5,train,,\n", ":3: camid '1.5'"),
+        (
+            HEADER + "a.jpg,1_23,0,train,,\n",
+            ":2: pid '1_23' is not a whole number: write it with the digits 0 to 9 only",
+        ),
+        (HEADER + "a.jpg, 12,0,train,,\n", "pid ' 12'"),
+        (HEADER + "a.jpg,１２,0,train,,\n", "pid '１２'"),
+        (HEADER + "a.jpg,1,1e3,train,,\n", "camid '1e3'"),
+        (HEADER + "a.jpg,1,0,train,,1_0\n", ":2: time '1_0' is not a decimal number"),
+        (HEADER + "a.jpg,1,0,train,,inf\n", "time 'inf'"),
+        (HEADER + "a.jpg,1,0,train,,\n./a.jpg,1,0,train,,\n", ":3: ./a.jpg appears twice in train"),
+        ("path;pid;split\n", "separates columns with ';', not with commas"),
         (HEADER + "a.jpg,1,0,val,,\n", ":2: split 'val' is none of"),
         (HEADER + "../a.jpg,1,0,train,,\n", "must be relative and stay inside"),
         (HEADER + "/a.jpg,1,0,train,,\n", "must be relative and stay inside"),
@@ -66,3 +77,21 @@ def test_binary_and_missing(tmp_path: Path) -> None:
     (tmp_path / "bin.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(DataError, match="not a CSV text file"):
         read_manifest(tmp_path / "bin.csv")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_as_spreadsheets_write_it(end: str, mark: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_bytes(mark + (HEADER + ROWS).replace("\n", end).encode())
+    assert read_manifest(file).train.samples == (("a.jpg", 1, 0, "day", 0.5),)
+
+
+def test_junk_persons_from_0_and_overlap_are_noted(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(HEADER + ROWS + "f.jpg,0,0,train,,\ng.jpg,2,1,train,,\n")
+    notes = read_manifest(file).notes
+    assert notes[0] == "train: 1 images left out, they are junk (pid -1)"
+    assert notes[1].startswith("train: pid 0 (1 images) is trained on as a person")
+    assert notes[2].startswith("1 persons are in train and in the test: pid 2")
+    assert read_manifest(file).faults == notes[2:]

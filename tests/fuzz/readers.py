@@ -7,6 +7,7 @@ than a few seconds of processor time, and no file is written, renamed or removed
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -249,6 +250,40 @@ def features() -> dict[str, Any]:
     return found
 
 
+def stacked() -> dict[str, Any]:
+    """The same in one array."""
+    found, sides = features(), ("query", "gallery")
+    arrays = {key: np.concatenate([found[f"{side}_{key}"] for side in sides]) for key in ("features", "pids", "camids")}
+    return arrays | {"num_query": np.array(6)}
+
+
+def embedded() -> dict[str, Any]:
+    """The same beside names of images, which have the labels."""
+    found = stacked()
+    folders = ["query"] * 6 + ["bounding_box_test"] * 8
+    labels = zip(folders, found["pids"], found["camids"], strict=True)
+    names = [f"m/{folder}/{'-1' if pid < 0 else f'{pid:04d}'}_c{cam + 1}s1_0_0.jpg" for folder, pid, cam in labels]
+    return {"features": found["features"], "names": np.array(names)}
+
+
+def table() -> str:
+    """The same as CSV."""
+    found = stacked()
+    rows = zip(["query"] * 6 + ["gallery"] * 8, found["pids"], found["camids"], found["features"], strict=True)
+    lines = [",".join(map(str, [part, pid, camid, *feature])) for part, pid, camid, feature in rows]
+    return "\n".join(["part,pid,camid,f0,f1,f2,f3", *lines, ""])
+
+
+def parquet() -> bytes:
+    """The same as parquet."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv(io.BytesIO(table().encode())), stream)
+    return stream.getvalue()
+
+
 def npz(arrays: dict[str, Any], *, packed: bool = False) -> bytes:
     stream = io.BytesIO()
     (np.savez_compressed if packed else np.savez)(stream, **arrays)
@@ -277,7 +312,16 @@ def score_seeds() -> list[Seed]:
         stream = io.BytesIO()
         scipy.io.savemat(stream, features(), format=version)
         found.append((stream.getvalue(), ".mat"))
+    texts = {key: [f"p{label}" for label in value] for key, value in labels.items()}
+    arrays = features() | {key: np.array(value) for key, value in texts.items()}
+    cells = features() | {key: np.array(value, dtype=object)[:, None] for key, value in texts.items()}
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, cells)
+    found += [(stream.getvalue(), ".mat"), (npz(arrays), ".npz"), (_torch(arrays), ".pt")]
     found += [(_torch(tensors), ".pt"), (_torch(tensors, old=True), ".pt")]
+    found += [(npz(stacked()), ".npz"), (npz(embedded()), ".npz"), (table().encode(), ".csv")]
+    if importlib.util.find_spec("pyarrow"):
+        found.append((parquet(), ".parquet"))
     return [Seed(data, suffix) for data, suffix in found]
 
 

@@ -99,7 +99,7 @@ numbers = st.sampled_from((0.0, 1.0, -1.0, 2.0, 3.5, 1e38, -1e38, 1e-40, 1e300, 
 kinds = ["<f4", ">f8", "<f2", "<i8", "<i4", "|u1", ">u8", "|b1", "<c8", "|O", "<U3", "<M8[s]", "|S2", "<f16"]
 shapes = ((6,), (8,), (6, 4), (8, 4), (6, 8), (1, 6), (6, 1), (), (0,), (0, 4), (6, 0), (8, 0), (6, 4, 1))
 drawn = st.tuples(numbers, st.sampled_from(kinds), st.sampled_from(shapes), st.booleans())
-names = st.sampled_from((*readers.features(), "distances", "query_f", "other\x1b"))
+names = st.sampled_from((*readers.features(), "distances", "query_f", "names", "features", "train_pids", "other\x1b"))
 
 
 def array(value: float, kind: str, shape: tuple[int, ...], spread: bool) -> Any:

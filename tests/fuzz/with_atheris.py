@@ -12,10 +12,12 @@ from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["yaml", "reidbench.config", "reidbench.yamlfile", "reidbench.featurefile"]):
+with atheris.instrument_imports(
+    include=["yaml", "reidbench.config", "reidbench.yamlfile", "reidbench.featurefile", "reidbench.scoring"]
+):
     from tests.fuzz import readers
 
-SUFFIXES = {"score": (".npz", ".mat", ".pt"), "weights": (".safetensors", ".pth", ".tar")}
+SUFFIXES = {"score": (".npz", ".mat", ".pt", ".csv", ".parquet"), "weights": (".safetensors", ".pth", ".tar")}
 
 
 def main(arguments: list[str]) -> None:

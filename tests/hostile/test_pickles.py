@@ -109,6 +109,15 @@ def test_a_container_that_holds_itself(tmp_path: Path) -> None:
         assert set(backbone_state(read_checkpoint(file))[1]) == {"conv1.weight"}
 
 
+LABELS = ("query_pids", "query_camids", "gallery_pids", "gallery_camids")
+
+
+def complete() -> dict[str, Any]:
+    """All that a feature file needs, to which something hostile is added."""
+    features = {f"{side}_features": torch.ones(1, 2) for side in ("query", "gallery")}
+    return {**{name: torch.ones(1, dtype=torch.int64) for name in LABELS}, **features}
+
+
 STRANGE = {
     "sparse": lambda: torch.zeros(2, 2).to_sparse(),
     "complex": lambda: torch.zeros(2, 2, dtype=torch.complex64),
@@ -119,7 +128,7 @@ STRANGE = {
 @pytest.mark.parametrize("name", STRANGE)
 def test_tensors_that_are_no_plain_arrays(name: str, tmp_path: Path) -> None:
     file = tmp_path / "strange.pth"
-    torch.save({"conv1.weight": STRANGE[name](), "query_pids": STRANGE[name]()}, file)
+    torch.save({"conv1.weight": STRANGE[name](), **complete(), "query_pids": STRANGE[name]()}, file)
     for refuse in (read_state, lambda file: backbone_state(read_checkpoint(file)), score.read_features):
         with pytest.raises(ReidbenchError) as caught:
             refuse(file)
@@ -129,9 +138,9 @@ def test_tensors_that_are_no_plain_arrays(name: str, tmp_path: Path) -> None:
 def test_a_tensor_that_claims_more_than_its_file_holds(tmp_path: Path) -> None:
     """One stored number, spread without a copy over four thousand million rows."""
     file = tmp_path / "claims.pt"
-    torch.save({"query_pids": torch.zeros(1, dtype=torch.int64).expand(2**32)}, file)
-    assert file.stat().st_size < 4096
-    with pytest.raises(ReidbenchError, match=r"query_pids is no plain array \(it claims more numbers than the file"):
+    torch.save({**complete(), "query_pids": torch.zeros(1, dtype=torch.int64).expand(2**32)}, file)
+    assert file.stat().st_size < 8192
+    with pytest.raises(ReidbenchError, match=r"query_pids is not a plain array \(it claims more numbers than the file"):
         score.read_features(file)
 
 
@@ -139,6 +148,10 @@ def test_an_array_that_claims_more_than_the_machine_has(tmp_path: Path) -> None:
     """The size stands in the archive's list: it is not waited for until the memory is full."""
     file = tmp_path / "bomb.npz"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in complete().items():
+            if name != "query_pids":
+                with archive.open(f"{name}.npy", "w") as stream:
+                    np.lib.format.write_array(stream, value.numpy())
         archive.writestr("query_pids.npy", bytes(1 << 20))
     data = bytearray(file.read_bytes())
     at = data.rindex(b"PK\x01\x02")
@@ -157,8 +170,9 @@ def test_cells_and_structs_of_matlab_are_not_opened(tmp_path: Path) -> None:
         holder = np.empty(1, dtype=object)
         holder[0] = nested
         nested = holder
-    scipy.io.savemat(tmp_path / "a.mat", {"query_pids": nested})
-    with pytest.raises(ReidbenchError, match=r"a\.mat: query_pids must hold real numbers, not cell"):
+    labels = {name: value.numpy() for name, value in complete().items()}
+    scipy.io.savemat(tmp_path / "a.mat", {**labels, "query_pids": nested})
+    with pytest.raises(ReidbenchError, match=r"a\.mat: query_pids must hold real numbers or texts, not cell"):
         score.read_features(tmp_path / "a.mat")
 
 

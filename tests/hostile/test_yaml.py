@@ -11,6 +11,7 @@ import pytest
 from reidbench import config
 from reidbench.errors import ConfigError
 from reidbench.plugins import Registry
+from reidbench.yamlfile import read_value
 
 SECONDS = 5.0  # of processor time; what is not bounded here would take minutes, or the whole memory
 
@@ -44,13 +45,13 @@ FILES = {
     "own tag": ("%TAG ! tag:yaml.org,2002:python/object/apply:\n---\ntitle: !os.system ['touch owned']\n", "the tag"),
     "binary": ("title: !!binary aGk=\n", "the tag"),
     "set": ("title: !!set {a, b}\n", "the tag"),
-    "no bool": ("title: !!bool maybe\n", "'maybe' is no valid bool"),
-    "no number": ("title: !!int ''\n", "'' is no valid int"),
-    "no float": ("title: !!float ''\n", "'' is no valid float"),
-    "not finite": ("seeds: [.nan]\n", "'.nan' is no finite number"),
+    "no bool": ("title: !!bool maybe\n", "'maybe' is not a valid bool"),
+    "no number": ("title: !!int ''\n", "'' is not a valid int"),
+    "no float": ("title: !!float ''\n", "'' is not a valid float"),
+    "not finite": ("seeds: [.nan]\n", "'.nan' is not a finite number"),
     "64 bits": ("threads: 0xfffffffffffffffff\n", "'0xfffffffffffffffff' is beyond the whole numbers of 64 bits"),
-    "a million digits": ("threads: 1" + "0" * 500_000, "is no valid int"),
-    "sexagesimal": ("threads: 1" + ":00" * 150_000, "is no valid int"),
+    "a million digits": ("threads: 1" + "0" * 500_000, "is not a valid int"),
+    "sexagesimal": ("threads: 1" + ":00" * 150_000, "is not a valid int"),
     "half a character": ('title: "\\ud800"\n', "holds half a character"),
     "no character": ('title: "\\UFFFFFFFF"\n', "1: not YAML"),
     "version": (f"%YAML {'9' * 5000}.1\n---\na: b\n", "not YAML"),
@@ -88,7 +89,50 @@ def test_files(name: str, tmp_path: Path, registry: Registry, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]  # nothing was touched
 
 
+# written -> what is said of it, wherever it stands
+SURPRISING = {
+    "010": "010 would be read as 8; write 10 (or '010' in quotes for text)",
+    "-010": "-010 would be read as -8; write -10 (or",
+    "00": "00 would be read as 0; write 0 (or",
+    "0x10": "0x10 would be read as 16; write 16 (or",
+    "0b101": "0b101 would be read as 5; write 5 (or",
+    "1_000": "1_000 would be read as 1000; write 1000 (or",
+    "1_000.5": "1_000.5 would be read as 1000.5; write 1000.5 (or",
+    "1:30": "1:30 would be read as 90; write 90 (or",
+    "1:30.5": "1:30.5 would be read as 90.5; write 90.5 (or",
+    "08": "08 is 8 to some readers of YAML and text to others; write 8 (or",
+    "0o17": "0o17 is 15 to some readers of YAML and text to others; write 15 (or",
+    "1_0e3": "1_0e3 is 10000.0 to some readers",
+    "!!int '0x10'": "0x10 would be read as 16",
+    "1e999": "'1e999' is not a finite number",
+    "-.inf": "'-.inf' is not a finite number",
+}
+
+
+@pytest.mark.parametrize("written", SURPRISING)
+@pytest.mark.parametrize("place", ["threads: {}", "seeds: [{}]", "title: {}", "tasks: {{t: {{target: {}}}}}"])
+def test_numbers_that_are_not_what_they_look_like(written: str, place: str, tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(f"data: {{}}\n{place.format(written)}\n")
+    assert refused(file, registry)[0].startswith(f"{file}:2: {SURPRISING[written]}")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("3e-4", 3e-4), ("1e3", 1000.0), ("1E3", 1000.0), ("+1e3", 1000.0), (".5", 0.5), ("5.", 5.0), ("+5", 5),
+        ("-5", -5), ("-0", 0), ("0.5", 0.5), ("1.0e+3", 1000.0), ("'010'", "010"), ('"1e3"', "1e3"),
+        ("2024-01-01", "2024-01-01"), ("12a", "12a"), ("1,000", "1,000"), ("v08", "v08"), ("!!str 010", "010"),
+    ],
+)  # fmt: skip
+def test_what_is_what_it_looks_like(written: str, value: object) -> None:
+    found = read_value(written, "here")
+    assert (found, type(found)) == (value, type(value))
+
+
 SETTINGS = (
+    "threads=010",
+    "seeds=[1_000]",
     "title=!!python/object/apply:os.system ['touch owned']",
     "seeds=" + "[" * 5000,
     "seeds=&a [*a]",

@@ -105,3 +105,10 @@ def test_errors() -> None:
     features[3, 2] = np.nan
     with pytest.raises(MetricError, match="features row 3 holds NaN"):
         nearest_neighbours(features, 1)
+
+
+def test_searching_with_zero_vectors_needs_euclidean() -> None:
+    gallery = np.array([[1.0, 0.0], [0.0, 0.0]])
+    with pytest.raises(MetricError, match=r"gallery_features row 1 is a zero vector.*1 of 2 rows"):
+        search(gallery[:1], gallery, 1)
+    assert search(gallery[:1], gallery, 2, "euclidean").indices.tolist() == [[0, 1]]

@@ -307,10 +307,24 @@ def test_a_collapsed_model_is_all_ties() -> None:
     assert places == {"stable": [100] * 3, "best": [1] * 3, "worst": [5_000] * 3}
 
 
-def test_a_zero_vector_has_cosine_zero_with_everything() -> None:
-    gallery = np.array([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
-    found = rank(np.array([[1.0, 0.0]]), [7], [1], gallery, [8, 7, 8], [2, 2, 2])
-    assert found.first_hit.tolist() == [2]
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8"])
+def test_zero_vectors_have_no_cosine_distance(dtype: str) -> None:
+    gallery = np.array([[1, 0], [0, 0], [-1, 0], [0, 0]], dtype)
+    query = np.array([[1, 0]], dtype)
+    args = [7], [1], gallery, [8, 7, 8, 9], [2] * 4
+    wrong = r"gallery_features row 1 is a zero vector.*\(zero vectors: 2 of 4 rows\); check .* distance=euclidean"
+    with pytest.raises(MetricError, match=wrong):
+        rank(query, *args)
+    with pytest.raises(MetricError, match=r"query_features row 0 is a zero vector.*1 of 1 rows"):
+        rank(0 * query, *args)
+    assert rank(query, *args, Rules(distance="euclidean")).first_hit.tolist() == [2]
+
+
+def test_zero_vectors_of_junk_do_not_matter_and_tiny_ones_are_not_zero() -> None:
+    gallery = np.array([[1.0, 0.0], [0.0, 0.0]])
+    assert rank(np.array([[1.0, 0.0]]), [7], [1], gallery, [7, -1], [2, 2]).mAP == 1
+    with pytest.raises(MetricError, match="gallery_features row 1 has length 1e-200, beyond"):
+        rank(np.array([[1.0, 0.0]]), [7], [1], np.array([[1.0, 0.0], [1e-200, 0.0]]), [7, 8], [2, 2])
 
 
 def test_blocks_may_share_a_buffer_and_have_any_length() -> None:

@@ -201,3 +201,18 @@ def test_names_and_errors() -> None:
             Reranking(**kwargs)  # type: ignore[arg-type]
     with pytest.raises(MetricError, match="query_features 3 but gallery_features 4"):
         rerank(np.ones((2, 3)), np.ones((2, 4)))
+
+
+@pytest.mark.parametrize("variant", ["zhong", "torchreid", "fastreid"])
+def test_zero_vectors_have_no_cosine_distance(variant: Any) -> None:
+    rng = np.random.default_rng(0)
+    query, gallery = rng.normal(size=(3, 4)), rng.normal(size=(9, 4))
+    gallery[4] = 0
+    how = Reranking(variant, 3, 2)
+    with pytest.raises(MetricError, match=r"gallery_features row 4 is a zero vector.*1 of 9 rows") as caught:
+        rerank(query, gallery, how)
+    assert ("distance=euclidean" in str(caught.value)) == (variant != "zhong")  # zhong has no other distance
+    with pytest.raises(MetricError, match="query_features row 0 is a zero vector"):
+        rerank(0 * query, gallery, how)
+    if variant != "zhong":
+        assert np.isfinite(rerank(query, gallery, how, "euclidean")).all()

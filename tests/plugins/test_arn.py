@@ -160,9 +160,14 @@ def test_gamma_is_rescaled_to_the_length_of_the_code() -> None:
 
 def test_published_numbers_stand_under_the_right_columns() -> None:
     """Section 0: the notes' source swaps them; Duke as target is 60.2/33.4."""
-    published = reidbench_arn.PAPER.published
-    assert published["DukeMTMC-reID -> Market-1501 R1/mAP"].startswith("70.3/39.4")
-    assert published["Market-1501 -> DukeMTMC-reID R1/mAP"].startswith("60.2/33.4")
+    rows = [number for number in reidbench_arn.PAPER.published if "all losses" in number.row]
+    found = {(number.task, number.metric): number.value for number in rows}
+    assert found == {
+        ("dukemtmc-reid->market1501", "mAP"): 0.394,
+        ("dukemtmc-reid->market1501", "cmc1"): 0.703,
+        ("market1501->dukemtmc-reid", "mAP"): 0.334,
+        ("market1501->dukemtmc-reid", "cmc1"): 0.602,
+    }
 
 
 @pytest.mark.parametrize(
@@ -672,7 +677,7 @@ def test_bad_inputs_are_told_in_a_sentence(worlds: Any, tmp_path: Path) -> None:
 def test_the_plugin_declares_what_it_needs() -> None:
     registry = load(builtin=("reidbench_baseline", "reidbench_arn"))
     component = registry.get("adapter", "arn")
-    assert component.requires == {"stages"}
+    assert component.requires == {"stages", "source"}
     assert component.load() is adapt
     assert all(field.description for field in ArnParams.model_fields.values())
 

@@ -66,10 +66,10 @@ def test_local_weights_are_loaded_and_strangers_refused(tmp_path: Path) -> None:
     assert torch.equal(loaded.conv1.weight, source.conv1.weight)
     partial = tmp_path / "partial.pth"
     torch.save({name: tensor for name, tensor in source.state_dict().items() if "layer4" not in name}, partial)
-    with pytest.raises(ReidbenchError, match=r"partial\.pth: 30 of 120 tensors are missing"):
+    with pytest.raises(ReidbenchError, match=r"partial\.pth: 25 of 100 tensors are missing.*: layer4"):
         resnet.resnet18(ResNetParams(weights_file=partial), (64, 32))
     (tmp_path / "junk.pth").write_bytes(b"junk")
-    with pytest.raises(ReidbenchError, match=r"junk\.pth: no weights that can be read safely"):
+    with pytest.raises(ReidbenchError, match=r"junk\.pth: a text file.*it begins with .junk"):
         resnet.resnet18(ResNetParams(weights_file=tmp_path / "junk.pth"), (64, 32))
 
 
@@ -81,7 +81,7 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "owned",))
 
     (tmp_path / "hostile.pth").write_bytes(pickle.dumps(Hostile()))
-    with pytest.raises(ReidbenchError, match="no weights that can be read safely"):
+    with pytest.raises(ReidbenchError, match=r"hostile\.pth: not a file of plain tensors"):
         resnet.resnet18(ResNetParams(weights_file=tmp_path / "hostile.pth"), (64, 32))
     assert not (tmp_path / "owned").exists()
 

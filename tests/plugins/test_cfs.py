@@ -358,6 +358,21 @@ def test_every_form_of_a_list_is_read(tmp_path: Path) -> None:
         read_list(tmp_path / "list.parquet", "id")
 
 
+def test_lists_of_other_editors(tmp_path: Path) -> None:
+    names = ["a.jpg", "b\u2028.jpg"]
+    for end in ("\n", "\r\n", "\r"):
+        (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf" + end.join(names).encode())
+        assert read_list(tmp_path / "list.txt", "name") == names
+        (tmp_path / "list.csv").write_bytes(b"\xef\xbb\xbf" + end.join(["name,rank", "a.jpg,0", "b.jpg,1"]).encode())
+        assert read_list(tmp_path / "list.csv", "name") == ["a.jpg", "b.jpg"]
+    (tmp_path / "list.txt").write_text("a.jpg\n", encoding="utf-16")
+    with pytest.raises(DataError, match="it is UTF-16; save it as UTF-8"):
+        read_list(tmp_path / "list.txt", "name")
+    (tmp_path / "list.csv").write_text("rank,name\n0,a.jpg\n1\n")
+    with pytest.raises(DataError, match=r"list\.csv:3: this line has 1 columns, the first has 2"):
+        read_list(tmp_path / "list.csv", "name")
+
+
 @pytest.fixture
 def files(folder: Path) -> list[str]:
     """The pool's file names in an order of some score."""
@@ -445,7 +460,11 @@ def test_our_own_list_is_read_by_id(pool: HiddenSplit, tmp_path: Path) -> None:
     params = ListParams(file=tmp_path / "whole" / "list.csv", by="id")
     with pytest.raises(DataError, match="ids of a pool of 32 images say nothing about one of 31"):
         released.select(context(pool.subset(range(31)), tmp_path / "other", params))
-    for entry, message in (("a.jpg", "ids are numbers"), ("32", "ids must be 0 to 31")):
+    for entry, message in (
+        ("a.jpg", "ids are numbers"),
+        ("1_0", "'1_0' is not a whole"),
+        ("32", "ids must be 0 to 31"),
+    ):
         with pytest.raises(DataError, match=message):
             from_list(pool, tmp_path / "wrong", [entry] * 32, by="id")
 

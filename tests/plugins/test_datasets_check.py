@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from reidbench import Sample, Split, plugins
 from reidbench.cli import app
 from reidbench.data import Counts, Dataset, Published, examine, judge, read_contents
-from reidbench.data.memory import Listing, recall, remember
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.testing import run_matrix
 from reidbench_datasets import market
@@ -33,12 +32,13 @@ def check(*arguments: object) -> tuple[int, str]:
 
 
 def lay(root: Path, folder: str, pids: list[int], count: int) -> None:
-    """Names only differ: every file is a hard link to one picture."""
+    """Every file is one picture with its own name behind the end of the JPEG stream, where no decoder looks."""
     (root / folder).mkdir(exist_ok=True)
+    picture = (root / "one.jpg").read_bytes()
     for number in range(len(list((root / folder).iterdir())), count):
         pid = pids[number % len(pids)]
         name = f"{'-1' if pid < 0 else f'{pid:04d}'}_c{number % 6 + 1}s1_{number:06d}_00.jpg"
-        os.link(root / "one.jpg", root / folder / name)
+        (root / folder / name).write_bytes(picture + f"{folder}/{name}".encode())
 
 
 @pytest.fixture
@@ -93,12 +93,13 @@ def test_a_whole_market1501_and_one_with_files_missing_and_strange(whole: Path, 
 
 
 def small_market(root: Path) -> Path:
-    for folder, pids in (("bounding_box_train", (2, 7)), ("query", (3,)), ("bounding_box_test", (3, 0))):
+    parts = (("bounding_box_train", (2, 7)), ("query", (3,)), ("bounding_box_test", (3, 0)))
+    for number, (folder, pids) in enumerate(parts):
         (root / folder).mkdir(parents=True)
         for pid in pids:
             for camera in (1, 2):
                 file = root / folder / f"{pid:04d}_c{camera}s1_000001_00.jpg"
-                Image.new("RGB", (16, 32), (pid * 20, 50 * camera, 9)).save(file)
+                Image.new("RGB", (16, 32), (pid * 20, 50 * camera, 9 * number)).save(file)
     return root
 
 
@@ -141,7 +142,7 @@ def test_names_against_another_copy_and_a_list(tmp_path: Path) -> None:
     assert check("market1501", two, "--against", tmp_path / "none.txt")[0] == 2
 
 
-def test_full_lists_what_cannot_be_decoded_and_remembers(tmp_path: Path) -> None:
+def test_full_lists_what_cannot_be_decoded_and_reads_all_again(tmp_path: Path) -> None:
     root = small_market(tmp_path / "m")
     bad = root / "query/0003_c1s1_000001_00.jpg"
     bad.write_bytes(bad.read_bytes()[:200])
@@ -160,22 +161,6 @@ def test_full_lists_what_cannot_be_decoded_and_remembers(tmp_path: Path) -> None
     assert first is not None
     assert second is not None
     assert first[1] != second[1]
-
-
-def test_what_is_remembered_goes_stale_with_any_touch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"12")
-    listing = Listing(tmp_path, ["a.jpg"])
-    remember(tmp_path, listing, {"fingerprint": "x"})
-    assert recall(tmp_path, listing) is None  # written a moment ago: it may change again within one clock tick
-    monkeypatch.setattr("reidbench.data.memory.SETTLED_NS", -1)
-    settled = Listing(tmp_path, ["a.jpg"])
-    remember(tmp_path, settled, {"fingerprint": "x"})
-    assert recall(tmp_path, Listing(tmp_path, ["a.jpg"])) == {"fingerprint": "x"}
-    before = (tmp_path / "a.jpg").stat()
-    (tmp_path / "a.jpg").write_bytes(b"21")
-    os.utime(tmp_path / "a.jpg", ns=(before.st_atime_ns, before.st_mtime_ns))  # as a copying tool would
-    assert recall(tmp_path, Listing(tmp_path, ["a.jpg"])) is None
-    assert recall(tmp_path, Listing(tmp_path, ["a.jpg", "gone.jpg"])) is None
 
 
 def dataset_of(tmp_path: Path, pids: list[int], published: Published) -> Dataset:
@@ -251,3 +236,32 @@ def test_published_counts_stand_in_the_readme(registry: plugins.Registry) -> Non
             for number in filter(None, (counts.images, counts.identities, counts.cameras)):
                 assert f"{number:,}" in line, (variant, number)
         assert ("unverified" in line) >= any(counts.unverified for counts in published.parts.values())
+
+
+def test_what_a_check_says_about_persons_and_files(tmp_path: Path) -> None:
+    """A fault of the labels ends the check with 1; what was assumed or left out is a note."""
+    root = small_market(tmp_path / "m")
+    (root / "query" / "0003_c1s1_000001_00.jpg").rename(root / "query" / "0000_c1s1_000001_00.JPG")
+    for name in ("0000_c1s1_000001_00.jpg", "-1_c2s1_000001_00.jpg"):
+        Image.new("RGB", (16, 32)).save(root / "bounding_box_train" / name)
+    (root / "query" / "x.heic").touch()
+    code, text = check("market-folder", root)
+    assert code == 1
+    assert "\nproblem: query: pid 0 (1 images) is scored as a person and is in train too" in text
+    assert "\nnote: train: pid 0 (1 images) is trained on as a person" in text
+    assert "\nnote: train: 1 images left out, they are junk (pid -1)" in text
+    assert "\nnote: query: 1 files left out, pictures of a kind that is not read" in text
+    assert "market-folder: see the problems above" in text
+    file = tmp_path / "own.csv"
+    file.write_text("path,pid,split\nm/query/0003_c2s1_000001_00.jpg,3,train\nm/query/0003_c2s1_000001_00.jpg,3,query\n"
+                    "m/bounding_box_test/0003_c1s1_000001_00.jpg,3,gallery\n")  # fmt: skip
+    code, text = check("csv-manifest", file)
+    assert code == 1
+    assert text.count("1 persons are in train and in the test: pid 3") == 1
+
+
+def test_a_whole_set_of_ones_own_has_nothing_wrong(tmp_path: Path) -> None:
+    code, text = check("market-folder", small_market(tmp_path / "m"))
+    assert code == 0, text
+    assert "note:" not in text
+    assert "nothing wrong found" in text

@@ -101,9 +101,32 @@ def test_msmt17_lists(read: Open, tmp_path: Path) -> None:
     (root / "list_train.txt").write_text("0000/0000_045_12_0303morning_0006_2.jpg\n")
     with pytest.raises(DataError, match=r"list_train\.txt:1: .* is no line like"):
         read("msmt17-v1", root)
+    for label in ("１", "1_0", "-1", "1e0"):
+        (root / "list_train.txt").write_text(f"0000/0000_045_12_0303morning_0006_2.jpg {label}\n", encoding="utf-8")
+        with pytest.raises(DataError, match=r"list_train\.txt:1: .* is no line like"):
+            read("msmt17-v1", root)
+    (root / "list_train.txt").write_text("0000/0000_045_12_0303morning_0006_2.jpg 1041\n")  # would be test person 0
+    with pytest.raises(DataError, match=r"list_train\.txt:1: person 1041, but persons of train are 0 to 1040"):
+        read("msmt17-v1", root)
     (root / "list_val.txt").unlink()
     with pytest.raises(DataError, match=r"list_val\.txt missing: the lists come with the release"):
         read("msmt17-v1", root)
+
+
+def test_msmt17_lists_with_marks_and_pictures_in_capitals(read: Open, tmp_path: Path) -> None:
+    root = msmt(tmp_path / "m", "train", "test")
+    expected = read("msmt17-v1", root, check="off")
+    for file in root.glob("list_*.txt"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    for file in list(root.rglob("*.jpg")):
+        file.rename(file.with_suffix(".JPG"))
+    dataset = read("msmt17-v1", root, check="off")
+    for part, split in dataset.parts().items():
+        assert rows(split) == rows(expected.parts()[part])
+        assert all(path.endswith(".JPG") for path in split.paths)
+    assert (dataset.notes, dict(dataset.strays), dict(dataset.absent)) == ((), {}, {})
+    touch(root, ["train/0000/x.heic", "test/list.txt"])
+    assert len(read("msmt17-v1", root, check="off").notes) == 2
 
 
 # ---------------------------------------------------------------------- CUHK03
@@ -129,6 +152,18 @@ def test_cuhk03_np_from_pictures_and_configuration(read: Open, tmp_path: Path) -
     dataset = read("cuhk03-np", tmp_path, boxes="labeled", check="off")
     assert dataset.absent == {"gallery": ["images_labeled/1_002_2_06.png"]}
     assert dataset.strays == {"train": ["images_labeled/1_009_1_01.png"]}
+    assert any("1 files left out, the list does not name them: images_labeled/1_009" in note for note in dataset.notes)
+    (tmp_path / "images_labeled" / CUHK[0]).rename(tmp_path / "images_labeled" / CUHK[0].upper())
+    train = read("cuhk03-np", tmp_path, boxes="labeled", check="off").train
+    assert train.paths == ("images_labeled/1_001_1_01.PNG", "images_labeled/1_001_2_06.png")
+    for wrong in ([[0], [1]], [[1], [7]], [[1.5], [2]]):  # 0 would be the last picture of the list
+        savemat(
+            tmp_path / "cuhk03_new_protocol_config_labeled.mat",
+            {"filelist": names, "labels": np.array([[1, 1, 2, 2, 3, 3]]).T, "train_idx": wrong,
+             "query_idx": [[3], [6]], "gallery_idx": [[4], [5]]},
+        )  # fmt: skip
+        with pytest.raises(DataError, match="numbers that are not whole, or not from 1 to 6"):
+            read("cuhk03-np", tmp_path, boxes="labeled", check="off")
     with pytest.raises(DataError, match="images_detected: no such folder"):
         read("cuhk03-np", tmp_path)
 
@@ -160,6 +195,11 @@ def test_cuhk03_classic(source: str, read: Open, tmp_path: Path) -> None:
         read("cuhk03-classic", tmp_path, split=7)
     with pytest.raises(DataError, match=r"images_labeled: no such folder"):
         read("cuhk03-classic", tmp_path, boxes="labeled")
+    if source == "csv":
+        for line in ("1,1,２", "1,1", "1,1,2,3", "1_0,1,2"):
+            (tmp_path / "testsets.csv").write_text(f"split,pair,person\n{line}\n", encoding="utf-8")
+            with pytest.raises(DataError, match=r"testsets\.csv:2: .* is not split,pair,person in whole numbers"):
+                read("cuhk03-classic", tmp_path, split=1)
 
 
 # ---------------------------------------------------------------------- Duke
@@ -314,5 +354,37 @@ def test_a_pool_of_any_pictures(read: Open, tmp_path: Path) -> None:
     dataset = read("image-folder", tmp_path / "p")
     assert dataset.train.paths == ("a.png", "b/x.JPG")
     assert rows(dataset.train) == [(0, -1), (0, -1)]
+    readme, hidden = dataset.notes
+    assert readme == "pool: 1 files left out, their names do not end like a picture's: readme.txt"
+    assert hidden.startswith("pool: 1 files left out, hidden pictures")
     with pytest.raises(DataError, match="no such folder"):
         read("image-folder", tmp_path / "nowhere")
+    touch(tmp_path, ["q/a.heic"])
+    with pytest.raises(DataError, match=r"no picture in it; pool: 1 files left out, pictures of a kind .*: a\.heic"):
+        read("image-folder", tmp_path / "q")
+
+
+# ---------------------------------------------------------------------- endings
+NAMES = {
+    "market1501": (("bounding_box_train", "query", "bounding_box_test"), "0002_c1s1_000451_03", {}),
+    "market-folder": (("bounding_box_train", "query", "bounding_box_test"), "0002_c1s1_000451_03", {}),
+    "dukemtmc-reid": (("bounding_box_train", "query", "bounding_box_test"), "0002_c1_f0046182",
+                      {"accept_withdrawal": True}),
+    "personx": (("bounding_box_train", "query", "bounding_box_test"), "0002_c3_1", {}),
+    "cuhk03-np": (("bounding_box_train", "query", "bounding_box_test"), "0002_c1_1", {}),
+    "clonedperson": (("train", "test/query", "test/gallery"), "000002_s00_c00_f1", {}),
+    "randperson": (("randperson_subset",), "000002_s00_c00_f1", {}),
+    "partial-reid": (("query", "gallery"), "002_01", {}),
+    "luperson": (("images",), "x", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ending", ["JPG", "jpeg", "Png", "gif", "TIF", "webp", "bmp"])
+def test_every_reader_takes_every_ending(name: str, ending: str, read: Open, tmp_path: Path) -> None:
+    folders, stem, params = NAMES[name]
+    touch(tmp_path, [f"{folder}/{stem}.{ending}" for folder in folders])
+    checked = {} if name in ("market-folder", "partial-reid") else {"check": "off"}
+    dataset = read(name, tmp_path, **checked, **params)
+    assert sum(map(len, dataset.parts().values())) == len(folders)
+    assert dataset.strays == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from reidbench.components import Features
-from reidbench.metrics import Reranking, rank_distances, rerank
+from reidbench.metrics import MetricError, Reranking, rank_distances, rerank
 from reidbench.store import Store
 from reidbench.testing import run_matrix
 from reidbench_baseline import evaluators
@@ -27,7 +28,12 @@ def context(params: Any, *, junk: int = 0, seed: int = 0) -> Any:
     is_query = np.zeros(len(pids), dtype=bool)
     is_query[:200:5] = True
     sides = [Features(features[rows].astype(np.float32), pids[rows], camids[rows]) for rows in (is_query, ~is_query)]
-    return SimpleNamespace(params=params, query=sides[0], gallery=sides[1])
+    return with_sides(params, *sides)
+
+
+def with_sides(params: Any, query: Features, gallery: Features) -> Any:
+    notes: list[str] = []
+    return SimpleNamespace(params=params, query=query, gallery=gallery, note=notes.append, notes=notes)
 
 
 def labels(ctx: Any) -> tuple[np.ndarray, ...]:
@@ -92,6 +98,107 @@ def test_gallery_expansion_adds_k_others() -> None:
     gallery = unit(np.array([[1.0, 0.0], [0.8, 0.6], [-1.0, 0.1]])).astype(np.float32)
     expanded = evaluators._expanded(gallery, gallery, 2, 1.0, keep=0.0)
     assert expanded[0] == pytest.approx(unit(np.array([[1 + 0.8 * 0.8, 0.8 * 0.6]]))[0], abs=1e-5)
+
+
+def test_an_own_picture_is_not_added_to_its_query() -> None:
+    gallery = unit(np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])).astype(np.float32)
+    query = gallery[:1]
+    numbers = np.array([5]), np.array([5, 6, 7])
+    assert evaluators._expanded(query, gallery, 1, 0.0)[0] == pytest.approx([1, 0])
+    expected = unit(np.array([[1.0, 1.0]]))  # the row itself and the nearest other
+    assert evaluators._expanded(query, gallery, 1, 0.0, own=numbers) == pytest.approx(expected)
+    every = np.array([5]), np.array([5, 5, 5])
+    assert evaluators._expanded(query, gallery, 2, 0.0, own=every)[0] == pytest.approx([1, 0])
+    none = np.array([9]), np.array([5, 6, 7])
+    plain = evaluators._expanded(query, gallery, 2, 1.0)
+    np.testing.assert_array_equal(evaluators._expanded(query, gallery, 2, 1.0, own=none), plain)
+
+
+EVERY = [
+    (evaluators.cosine, RankingParams(camera="none")),
+    (evaluators.euclidean, RankingParams(camera="none")),
+    (evaluators.k_reciprocal, ReciprocalParams(k1=8, k2=3, camera="none")),
+    (evaluators.query_expansion, ExpansionParams(camera="none")),
+]
+
+
+@pytest.mark.parametrize(("evaluate", "params"), EVERY)
+def test_no_query_finds_its_own_picture(evaluate: Any, params: Any) -> None:
+    """Query 0 is put into the gallery, under a camera of its own and beside junk: nothing is gained."""
+    ctx = context(params, junk=3)
+    query, gallery = ctx.query, ctx.gallery
+    more = Features(
+        np.concatenate([query.features[:1], gallery.features]),
+        np.concatenate([query.pids[:1], gallery.pids]),
+        np.concatenate([query.camids[:1] + 1, gallery.camids]),
+    )
+    plain, fooled = evaluate(ctx), evaluate(with_sides(params, query, more))
+    assert fooled.per_query["first_hit"][0] == 1
+    numbers = np.arange(len(query.pids)), np.concatenate([[0], 1000 + np.arange(len(gallery.pids))])
+    numbered = with_sides(params, replace(query, images=numbers[0]), replace(more, images=numbers[1]))
+    found = evaluate(numbered)
+    assert found.notes["filtered"]["same_image"] == 1
+    assert numbered.notes == ["left out: 1 pair of a query and its own picture in the gallery"]
+    if evaluate is not evaluators.k_reciprocal:  # there the picture is a neighbour of others, as it is in the gallery
+        assert found.per_query["ap"][0] == pytest.approx(plain.per_query["ap"][0], abs=1e-9)
+    assert found.per_query["ap"][0] < fooled.per_query["ap"][0]
+
+
+@pytest.mark.parametrize(("evaluate", "params"), EVERY)
+def test_equal_vectors_are_noted_with_their_bounds(evaluate: Any, params: Any) -> None:
+    """All 40 x 8 true matches are tied with the 152 others; best is perfect, worst has each behind all others."""
+    ctx = context(params)
+    same = [replace(side, features=np.ones_like(side.features)) for side in (ctx.query, ctx.gallery)]
+    equal = with_sides(params, *same)
+    ties = evaluate(equal).notes["ties"]
+    assert (ties["pairs"], ties["queries"], ties["undecided"]) == (40 * 8 * 152, 40, 40)
+    assert ties["best"] == pytest.approx({"mAP": 1, "mINP": 1, "cmc1": 1})
+    last = np.mean([n / (152 + n) for n in range(1, 9)])
+    assert ties["worst"] == pytest.approx({"mAP": last, "mINP": 8 / 160, "cmc1": 0})
+    nothing, bounds = equal.notes
+    assert nothing.startswith("nothing was ranked: for each of the 40 valid queries all gallery rows are at equal")
+    assert f"mAP {100 * last:.2f} to 100.00 %, rank-1 0.00 to 100.00 %" in bounds
+
+
+@pytest.mark.parametrize(("evaluate", "params"), EVERY)
+def test_zero_vectors_are_refused_under_cosine(evaluate: Any, params: Any) -> None:
+    ctx = context(params)
+    features = ctx.gallery.features.copy()
+    features[[3, 9]] = 0
+    ctx.gallery = replace(ctx.gallery, features=features)
+    if evaluate is evaluators.euclidean:
+        assert evaluate(ctx).values["mAP"] > 0
+        return
+    with pytest.raises(MetricError, match=r"gallery_features row 3 is a zero vector.*2 of 160 rows"):
+        evaluate(ctx)
+
+
+def test_ties_are_noted_where_a_table_can_show_them() -> None:
+    """Sixteen dimensions as signs: few codes, many ties; the real features have none."""
+    ctx = context(RankingParams())
+    assert evaluators.cosine(ctx).notes["ties"] == {"pairs": 0}
+    assert ctx.notes == []
+    codes = [replace(side, features=np.sign(side.features)) for side in (ctx.query, ctx.gallery)]
+    coded = with_sides(ctx.params, *codes)
+    found = evaluators.cosine(coded)
+    ties = found.notes["ties"]
+    assert ties["pairs"] > 0
+    for end, rule in (("best", "best"), ("worst", "worst")):
+        params = RankingParams(ties=rule)  # type: ignore[arg-type]
+        assert evaluators.cosine(with_sides(params, *codes)).values["mAP"] == pytest.approx(ties[end]["mAP"])
+    (note,) = coded.notes
+    assert note.startswith(f"ties: {ties['pairs']} pairs of a true match and another image at equal distance, in ")
+    assert f"mAP {100 * ties['worst']['mAP']:.2f} to {100 * ties['best']['mAP']:.2f} %" in note
+
+
+def test_a_gallery_of_one_person_is_noted() -> None:
+    features = np.eye(3, dtype=np.float32)
+    gallery = Features(features, np.full(3, 7), np.arange(3))
+    ctx = with_sides(RankingParams(), Features(features[:1] + features[1:2], np.array([7]), np.array([9])), gallery)
+    assert evaluators.cosine(ctx).values["mAP"] == 1
+    assert ctx.notes == [
+        "without another person in their gallery: 1 of 1 valid queries, which score 100 % whatever the features"
+    ]
 
 
 def test_protocol_words() -> None:

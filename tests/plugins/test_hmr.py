@@ -178,7 +178,7 @@ def test_encoders_start_from_torchvisions_names(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, state[name]) for name, tensor in regressor.encoder.state_dict().items())
     del state["conv1.weight"]
     torch.save(state, tmp_path / "resnet.pth")
-    with pytest.raises(ReidbenchError, match=r"1 of .* do not fit: conv1\.weight"):
+    with pytest.raises(ReidbenchError, match=r"resnet\.pth: 1 of 100 tensors are missing.*: conv1\.weight"):
         load_encoder(regressor, tmp_path / "resnet.pth")
     with pytest.raises(ValueError, match="set backbone"):
         HMRTrainingParams(backbone="small", encoder_weights=tmp_path / "resnet.pth")
@@ -452,7 +452,7 @@ def test_weights_of_something_else_are_refused(pool: Dataset, learnt: Path, tmp_
     with pytest.raises(DataError, match="no weights of this regressor"):
         load_regressor(tmp_path / "other.safetensors", learnt / "regressor.json")
     (tmp_path / "text.safetensors").write_text("nothing of the kind")
-    with pytest.raises(DataError, match="no weights of this regressor"):
+    with pytest.raises(DataError, match=r"text\.safetensors: a text file"):
         load_regressor(tmp_path / "text.safetensors")
     (tmp_path / "empty").mkdir()
     ctx, _ = context(part, tmp_path / "out", HMRParams(), prepared={"regressor": tmp_path / "empty"})

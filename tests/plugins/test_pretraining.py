@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -239,12 +240,27 @@ def test_weights_of_a_file_come_into_a_matrix(tmp_path: Path, market: Path) -> N
     write_weights(tmp_path / "mine.safetensors", network)
     found = rows(tmp_path, market, f"{{use: weights, file: {tmp_path / 'mine.safetensors'}}}")
     assert {result.status for result in found.values()} == {"ok"}
-    assert found["with"].row.protocol == "no labels, AP step"
+    assert found["with"].row.protocol == "unknown pre-training, AP step"
+    assert found["with"].notes == ()
     store = Store(tmp_path / "store")
     (report,) = (store.path(key) for key in store.keys() if (store.path(key) / "weights-report.json").exists())  # noqa: SIM118
     assert json.loads((report / "weights-report.json").read_text())["missing"] == []
     assert json.loads((report / "backbone.json").read_text())["mean"] == [0.1, 0.2, 0.3]
     assert torch.equal(load_file(report / "backbone.safetensors")["stem.0.weight"], network.stem[0].weight)
+
+
+def test_weights_loaded_in_part_are_noted_in_every_later_run(tmp_path: Path, market: Path) -> None:
+    state = backbone().state_dict()
+    del state["stages.1.norm2.bias"]
+    torch.save({"state_dict": state, "state_dict_ema": weights(backbone()), "map": np.float64(0.5)}, tmp_path / "a.pth")
+    for _ in range(2):  # the second time nothing is run
+        found = rows(tmp_path, market, f"{{use: weights, file: {tmp_path / 'a.pth'}, labels: MSMT17 labels}}")
+        assert found["without"].row.protocol == "MSMT17 labels, AP step"
+        part, aside = found["without"].notes
+        assert part.endswith(
+            "a.pth was loaded in part: 1 of the network's 60 tensors keep their initial values (stages.1.norm2.bias)"
+        )
+        assert aside.endswith("a.pth contains other networks too, which were left aside: state_dict_ema")
 
 
 def test_the_sidecar_is_read_when_planning_so_that_it_is_in_the_key(tmp_path: Path) -> None:

@@ -151,7 +151,9 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
         lambda: torch.save(namespace, file),
     ):
         write_it()
-        with pytest.raises(ReidbenchError, match=r"hostile\.pth: refused, for it holds more than tensors"):
+        with pytest.raises(
+            ReidbenchError, match=r"hostile\.pth: not a file of plain tensors .*: it (is a pickle|holds getattr)"
+        ):
             tw.read_checkpoint(file)
     assert not (tmp_path / "owned").exists()
     torch.save([1, 2], file)
@@ -185,7 +187,7 @@ def test_one_tensor_too_few_too_many_or_of_another_shape_is_refused() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({name: tensor for name, tensor in state.items() if name != "norm.bias"}, "1 missing, first norm.bias"),
         ({**state, "b1.0.norm1.weight": torch.zeros(3)}, r"1 unexpected, first b1\.0\.norm1\.weight"),
-        ({**state, "norm.bias": torch.zeros(3)}, r"1 of another shape, first norm\.bias, \[3\] for \[12\]"),
+        ({**state, "norm.bias": torch.zeros(3)}, r"other shape: norm\.bias is \[3\], the network has \[12\]"),
         ({"student": state}, "missing, first cls_token"),
         ({**state, "base.norm.bias": state["norm.bias"]}, r"name norm\.bias twice"),
     ]

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 from reidbench import Dataset, Params, Sample, Split
+from reidbench.data import walk_images
 from reidbench.errors import DataError
 from reidbench.testing import Example, write_market_folder
 
-NAME = re.compile(r"(\d+)/c(\d+)_\d+\.png")
+NAME = re.compile(r"([1-9][0-9]*)/c([1-9][0-9]*)_[0-9]+\.\w+")  # \d would take digits of other scripts too
 
 
 def open_people(params: Params, root: Path, cache: Path) -> Dataset:
@@ -17,12 +18,12 @@ def open_people(params: Params, root: Path, cache: Path) -> Dataset:
     parts, strays = {}, []
     for part in ("train", "query", "gallery"):
         samples = []
-        for path in sorted((root / part).rglob("*.png")):  # sorted: the order must not depend on the disk
-            found = NAME.fullmatch(path.relative_to(root / part).as_posix())
+        for path in walk_images(root / part):  # sorted, and with every ending that is decoded
+            found = NAME.fullmatch(path)
             if found is None:
-                strays.append(path.name)
+                strays.append(path)
                 continue
-            samples.append(Sample(path.relative_to(root).as_posix(), int(found[1]), int(found[2]) - 1))
+            samples.append(Sample(f"{part}/{path}", int(found[1]), int(found[2]) - 1))
         parts[part] = Split(root, samples)
     if not any(len(split) for split in parts.values()):
         raise DataError(f"{root}: no picture like train/12/c2_7.png")

@@ -9,4 +9,5 @@ class TheirParams(Params):
 
 @hookimpl
 def reidbench_finetuners():
-    yield Component("theirs", "reidbench_wrapped.model:load", TheirParams, summary="theirs", provides={"label-free"})
+    words = {"provides": {"label-free"}, "uses": {"unknown pre-training"}}  # uses: or what they learnt, "MSMT17 labels"
+    yield Component("theirs", "reidbench_wrapped.model:load", TheirParams, summary="theirs", **words)

@@ -1,7 +1,6 @@
-import torch
 from their_repository import build_model, extract
 
-from reidbench.training import Embedder, Preprocess
+from reidbench.training import Embedder, Preprocess, read_state
 
 
 class Theirs(Embedder):
@@ -15,5 +14,5 @@ class Theirs(Embedder):
 
 def load(ctx):
     embedder = Theirs(Preprocess(ctx.image_size))
-    embedder.model.load_state_dict(torch.load(ctx.params.weights, weights_only=True))
+    embedder.model.load_state_dict(read_state(ctx.params.weights))
     return embedder

@@ -1,0 +1,64 @@
+"""Whether a component's `requires` is true: it is tried for one epoch on a task that lacks what it does not require."""
+
+from __future__ import annotations
+
+from ..components import Component
+from ..protocol import SOURCE_FREE
+from ..stages import describe
+from .report import need
+from .trial import Interrupted, Trial
+from .world import World
+
+LACK = {
+    "source": "a source",
+    "start": "a trained embedder to start from",
+    "cameras": "cameras",
+    "truth": "the truth about its images",
+}
+
+
+def keep_promises(world: World, kind: str, component: Component) -> list[str]:
+    """Remarks on what is required and not needed. Raises Broken for what is needed and not required."""
+    words = _words(world, kind, component)
+    required = component.required(world.params_of(kind, component))
+    unsaid = sorted(words - required)
+    reason = _failure(world, kind, component, unsaid) if unsaid else ""
+    if reason:
+        alone = {word: _failure(world, kind, component, [word]) for word in unsaid} if len(unsaid) > 1 else {}
+        guilty = [word for word in alone if alone[word]] or unsaid
+        first = alone.get(guilty[0]) or reason
+        what = " or ".join(LACK[word] for word in guilty)
+        need(False, f"requires: it fails without {what} ({first}); declare requires={{{', '.join(map(repr, guilty))}}}")
+    idle = [word for word in sorted(words & required) if _failure(world, kind, component, [word]) == ""]
+    return [f"it also works without {LACK[word]}: requires need not say {word!r}" for word in idle]
+
+
+def _words(world: World, kind: str, component: Component) -> set[str]:
+    """What a task for this kind of component may lack, as far as the check's data can be without it."""
+    if kind == "evaluator":
+        return set()
+    words = {"truth"} if world.truth else {"cameras"}  # rendered persons always have cameras
+    if kind == "adapter":
+        words |= (
+            {"start"} if SOURCE_FREE in component.provided(world.params_of(kind, component)) else {"start", "source"}
+        )
+    return words
+
+
+def _failure(world: World, kind: str, component: Component, words: list[str]) -> str | None:
+    """Why a component fails without these, "" where it gets through an epoch, None where it cannot be tried."""
+    other = world.without(kind, component, frozenset(words))
+    try:
+        stage, expansion = other.plan(kind, component)
+        other.make_parents(stage, expansion)
+    except Exception:  # noqa: BLE001 - a component that it is built on fails, which is not its fault
+        return None
+    trial = Trial(other.spec(stage, expansion), other.store, other.registry, other.new_folder())
+    trial.stop = True
+    try:
+        trial.watched()
+    except Interrupted:
+        return ""
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, it fails
+        return describe(error)
+    return ""

@@ -1,0 +1,23 @@
+"""Numbers read from text. Python's own `int` and `float` also take "1_23", "１２", " 12" and "nan"."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,4000}")  # Python refuses to convert more than 4300 digits
+_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+HOW = "write it with the digits 0 to 9 only, like 12"
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that `text` is: the digits 0 to 9, a sign before them or none, and nothing else; else None."""
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def decimal_number(text: str) -> float | None:
+    """The finite number that `text` is, in plain decimal digits (`1`, `-0.5`, `2e-3`); else None."""
+    if _DECIMAL.fullmatch(text) is None:
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,135 @@
+"""Pictures that are in a data set more than once: the same bytes, whatever path leads to them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from .contents import hash_files
+from .dataset import Dataset
+from .lmdbfile import is_lmdb
+from .names import shown
+from .split import Split
+
+QUERY_IN_GALLERY = "query images in gallery"
+TEST_IN_TRAIN = "test images in train"
+PERSONS_IN_TRAIN = "test persons in train"
+UNKNOWN = 0  # the number of a picture that could not be read: equal to no other
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Sentences about pictures that come more than once.
+
+    `problems` are wrong labels, `notes` belong beside every number that was made from the set, and `remarks` change
+    no number.
+    """
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def image_numbers(dataset: Dataset, cache: Path | None = None) -> dict[str, np.ndarray]:
+    """A number for each picture's content, by split [N] int64: 64 bits of its sha256. Equal numbers are equal pictures.
+
+    Contents are read only where the index in `cache` does not know them. {} for rendered sets, which know the truth,
+    and for an lmdb without query and gallery: its values would have to be read one by one.
+    """
+    parts = dataset.parts()
+    if dataset.truth is not None or (is_lmdb(dataset.root) and "query" not in parts):
+        return {}
+    return {part: _numbers(split, cache) for part, split in parts.items()}
+
+
+def _numbers(split: Split, cache: Path | None) -> np.ndarray:
+    if is_lmdb(split.root):
+        digests = b"".join(_digest_of(split, index) for index in range(len(split)))
+        return np.frombuffer(digests, dtype="<i8").astype(np.int64)
+    hashed = hash_files(split.root, split.paths, cache)
+    numbers = hashed.digests[:, :8].copy().view("<i8")[:, 0].astype(np.int64)
+    numbers[list(hashed.errors)] = UNKNOWN
+    return numbers
+
+
+def _digest_of(split: Split, index: int) -> bytes:
+    """The first 8 bytes; zeros for a picture that cannot be read, which is named when it is decoded."""
+    try:
+        return hashlib.sha256(split._encoded(index)[1]).digest()[:8]
+    except DataError:
+        return bytes(8)
+
+
+def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Indices of the pictures of `one` that are also in `other`."""
+    return np.flatnonzero(np.isin(one, other) & (one != UNKNOWN))
+
+
+def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overlap:
+    """Which pictures are where they must not be, or twice."""
+    parts = dataset.parts()
+    if not {"query", "gallery"} <= parts.keys() or not {"query", "gallery"} <= numbers.keys():
+        return Overlap()
+    query, gallery = parts["query"], parts["gallery"]
+    notes = []
+    twice = shared(numbers["query"], numbers["gallery"])
+    if len(twice):
+        pair = _first_pair(query, numbers["query"], gallery, numbers["gallery"])
+        notes.append(
+            f"{len(twice)} of {len(query)} query images are in the gallery too (equal files), first {pair}: "
+            "no query is compared with its own picture"
+        )
+    notes += _in_train(parts, numbers)
+    return Overlap(tuple(_two_persons(parts, numbers)), tuple(notes), tuple(_repeated(gallery, numbers["gallery"])))
+
+
+def _in_train(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> Iterator[str]:
+    for part in ("query", "gallery"):
+        found = shared(numbers[part], numbers["train"])
+        if len(found):
+            pair = _first_pair(parts[part], numbers[part], parts["train"], numbers["train"])
+            yield f"{len(found)} of {len(parts[part])} {part} images are in train too (equal files), first {pair}"
+
+
+def persons_in_train(train: np.ndarray, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """The pids of test persons that are in train; junk and distractors are no persons."""
+    test = np.union1d(query, gallery)
+    return np.intersect1d(test[test > 0], train)
+
+
+def _two_persons(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Test pictures with two pids: at least one of them is wrong."""
+    of = [(part, index) for part in ("query", "gallery") for index in np.flatnonzero(parts[part].pids > 0).tolist()]
+    if not of:
+        return
+    content = np.array([numbers[part][index] for part, index in of])
+    pids = np.array([parts[part].pids[index] for part, index in of])
+    pairs = np.unique(np.column_stack([content, pids]), axis=0)
+    several, counts = np.unique(pairs[:, 0], return_counts=True)
+    several = several[(counts > 1) & (several != UNKNOWN)]
+    if len(several):
+        first = {int(pids[at]): of[at] for at in np.flatnonzero(content == several[0]).tolist()[::-1]}
+        named = [f"{shown(parts[part].paths[index])} is person {pid}" for pid, (part, index) in sorted(first.items())]
+        yield f"{len(several)} test pictures (equal files) have several pids: {', '.join(named[:SHOWN])}"
+
+
+def _repeated(gallery: Split, numbers: np.ndarray) -> Iterator[str]:
+    known = numbers[numbers != UNKNOWN]
+    more = len(known) - len(np.unique(known))
+    if more:
+        _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+        at = int(first[(counts > 1) & (numbers[first] != UNKNOWN)].min())
+        others = np.flatnonzero(numbers == numbers[at])
+        pair = f"{shown(gallery.paths[at])} = {shown(gallery.paths[others[1]])}"
+        yield f"{more} gallery images repeat another gallery image (equal files), first {pair}"
+
+
+def _first_pair(one: Split, numbers: np.ndarray, other: Split, others: np.ndarray) -> str:
+    at = int(shared(numbers, others)[0])
+    return f"{shown(one.paths[at])} = {shown(other.paths[int(np.flatnonzero(others == numbers[at])[0])])}"

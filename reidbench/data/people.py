@@ -1,0 +1,73 @@
+"""What a pid may mean: junk and person 0 in training, persons who are trained on and tested."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import DataError
+from .dataset import Dataset
+from .split import DISTRACTOR, JUNK, Split
+
+SHOWN = 5
+FROM_ONE = "pid 0 means a distractor: number persons from 1 (add 1 to every pid)"
+
+
+def settle_people(dataset: Dataset, *, train_distractors: bool = False) -> Dataset:
+    """The data set without junk in training and with a note for it, and with pid 0 as what it can only mean.
+
+    In training, pid 0 beside others is a person who gets a pid that is free, but for sets whose maker says that it is
+    distractors (`train_distractors`); pid 0 alone is a pool without labels.
+    A query of pid 0 is a fault of the labels, since a distractor is never sought. Raises DataError when nothing but
+    junk is left to train on.
+    """
+    dataset = _without_junk(dataset)
+    train, query = dataset.train, dataset.query
+    zero = train.pids == DISTRACTOR
+    trained = zero.any() and not zero.all() and not train_distractors
+    if trained:
+        note = f"train: pid 0 ({zero.sum()} images) is trained on as a person; elsewhere {FROM_ONE}"
+        dataset = replace(dataset, train=_renumbered(train, zero, _largest_pid(dataset) + 1)).with_notes(note)
+    sought = 0 if query is None else int((query.pids == DISTRACTOR).sum())
+    if sought:
+        also = " and is in train too" if trained else ""
+        dataset = dataset.with_faults(f"query: pid 0 ({sought} images) is scored as a person{also}, but {FROM_ONE}")
+    return dataset
+
+
+def find_overlap(dataset: Dataset) -> Dataset:
+    """The data set with a fault noted where a person is in train and in query or gallery.
+
+    Only for sets where equal pids are one person: some of the field's sets number their test persons from 1 again.
+    """
+    tests = [split.pids for split in (dataset.query, dataset.gallery) if split is not None]
+    both = np.intersect1d(dataset.train.pids, np.concatenate(tests)) if tests else np.empty(0, np.int64)
+    both = both[both > DISTRACTOR]
+    if not len(both):
+        return dataset
+    pids = ", ".join(map(str, both[:SHOWN].tolist())) + (", ..." if len(both) > SHOWN else "")
+    return dataset.with_faults(
+        f"{len(both)} persons are in train and in the test: pid {pids}; give test persons pids of their own, "
+        "and leave those out of train who really are in both"
+    )
+
+
+def _without_junk(dataset: Dataset) -> Dataset:
+    train = dataset.train
+    junk = train.pids == JUNK
+    if not junk.any():
+        return dataset
+    if junk.all():
+        raise DataError(f"{dataset.root}: all {len(train)} images of train are junk (pid -1): nothing to train on")
+    note = f"train: {junk.sum()} images left out, they are junk (pid -1)"
+    return replace(dataset, train=train.subset(np.flatnonzero(~junk))).with_notes(note)
+
+
+def _largest_pid(dataset: Dataset) -> int:
+    return max(int(split.pids.max(initial=0)) for split in dataset.parts().values())
+
+
+def _renumbered(split: Split, rows: np.ndarray, pid: int) -> Split:
+    pids = np.where(rows, pid, split.pids)
+    return Split.of_columns(split.root, split.paths, pids, split.camids, split.domains, split.times)

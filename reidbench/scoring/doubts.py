@@ -1,0 +1,110 @@
+"""What looks wrong in a feature file although it can be scored; each doubt is a sentence for a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.names import shown
+from ..data.split import DISTRACTOR, JUNK
+from .labels import Ints
+
+_BLOCK_BYTES = 32 << 20
+_DEVIATIONS = 2.0  # of chance, by which true matches must be farther away than others
+_ENOUGH = 5  # queries, of which most have a true match at the largest value
+
+
+def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> Iterator[str]:
+    """Queries that may be distractors, unless texts name the persons, and test persons among the trained."""
+    zeros = int((query_pids == DISTRACTOR).sum())
+    if zeros and not named:
+        yield (
+            f"{zeros} {'query has' if zeros == 1 else 'queries have'} pid 0, with which Market-1501 marks distractors; "
+            "here pid 0 counts as one person. Right if persons are numbered from 0; otherwise remove these queries"
+        )
+    if train_pids is None:
+        return
+    people = np.setdiff1d(query_pids, [JUNK])
+    both = np.intersect1d(people, train_pids)
+    if len(both):
+        yield (
+            f"{len(both)} of the {len(people)} persons of the queries have a pid that is also among the training pids: "
+            "trained on test persons, or both parts numbered on their own?"
+        )
+
+
+def distance_doubts(
+    distances: NDArray[np.generic],
+    key: str,
+    labels: tuple[Ints, Ints, Ints, Ints],
+    camera: bool,
+) -> Iterator[str]:
+    """Distances [Q, G] that look like similarities: true matches have larger values than other images."""
+    true, other, tops = _Moments(), _Moments(), np.zeros(3, np.int64)
+    step = max(1, _BLOCK_BYTES // (8 * max(1, distances.shape[1])))
+    for start in range(0, len(distances), step):
+        block = np.asarray(distances[start : start + step], np.float64)
+        match, kept = _matches(labels, start, start + len(block), camera)
+        with np.errstate(all="ignore"):
+            true.add(block[match])
+            other.add(block[kept & ~match])
+        tops += _tops(block, match, kept)
+    if not true.count or not other.count:
+        return
+    asked, largest, smallest = tops.tolist()
+    on_top = max(true.highest, other.highest) <= 1 and asked >= _ENOUGH and largest > max(asked / 2, 2 * smallest)
+    if true.mean - other.mean > _DEVIATIONS * other.deviation / np.sqrt(true.count):
+        what = f"larger for true matches than for others (mean {true.mean:.4g} and {other.mean:.4g})"
+    elif on_top:
+        what = f"largest at a true match for {largest} of {asked} queries"
+    else:
+        return
+    yield f"{shown(key)}: distances are {what}: these look like similarities; negate them, or pass 1 - similarity"
+
+
+def _matches(
+    labels: tuple[Ints, Ints, Ints, Ints], start: int, stop: int, camera: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[b, G]: the true matches of some queries, and all gallery rows that are ranked for them."""
+    query_pids, query_camids, gallery_pids, gallery_camids = labels
+    match = (gallery_pids == query_pids[start:stop, None]) & (gallery_pids != JUNK)
+    kept = np.broadcast_to(gallery_pids != JUNK, match.shape)
+    if camera:
+        camids = query_camids[start:stop, None]
+        removed = match & (gallery_camids == camids) & (camids >= 0)
+        match, kept = match & ~removed, kept & ~removed
+    return match, kept
+
+
+def _tops(block: NDArray[np.float64], match: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many queries have a true match, have one at their largest value, and at their smallest."""
+    rows = np.arange(len(block))
+    largest = match[rows, np.where(kept, block, -np.inf).argmax(1)]
+    smallest = match[rows, np.where(kept, block, np.inf).argmin(1)]
+    return np.array([match.any(1).sum(), largest.sum(), smallest.sum()], np.int64)
+
+
+class _Moments:
+    """Count, mean, deviation and maximum of values that come in parts."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares, self.highest = 0, 0.0, 0.0, -np.inf
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Take in more values."""
+        if not values.size:
+            return
+        mean = float(values.mean())
+        total = self.count + values.size
+        shift = mean - self.mean
+        self.squares += float(((values - mean) ** 2).sum()) + shift**2 * self.count * values.size / total
+        self.mean += shift * values.size / total
+        self.count = total
+        self.highest = max(self.highest, float(values.max()))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation."""
+        return float(np.sqrt(self.squares / self.count)) if self.count else 0.0

@@ -1,0 +1,60 @@
+"""The manifest that labels features with image names: path,pid,split[,camid], one line an image."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.names import shown
+from ..data.placeholders import refuse_placeholder
+from ..errors import DataError
+from .names import IMAGE_NAMES, NOUNS, PART_NAMES, few
+from .tables import find_column, label_of, open_csv, part_of
+
+COLUMNS = "path,pid,split[,camid]"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A row of a manifest; camid is None where the manifest has no such column or the cell is empty."""
+
+    path: str
+    part: str
+    pid: str
+    camid: str | None
+
+
+def read_images(manifest: Path) -> list[Image]:
+    """The rows of a manifest in order; labels may be texts, and other columns are passed over.
+
+    Raises DataError as `file:line: what is wrong`.
+    """
+    refuse_placeholder(manifest)
+    where = shown(manifest)
+    with open_csv(manifest) as reader:
+        names: list[str] = next(reader, [])
+        accepted = {"path": IMAGE_NAMES, "pid": NOUNS["pids"], "split": PART_NAMES, "camid": NOUNS["camids"]}
+        places = {name: find_column(f"{where}:1", names, found) for name, found in accepted.items()}
+        if lacking := [name for name in ("path", "pid", "split") if places[name] is None]:
+            has = few(names) or "nothing"
+            raise DataError(f"{where}:1: missing {', '.join(lacking)}; expected {COLUMNS}; the file has: {has}")
+        found: dict[tuple[str, str], Image] = {}
+        for row in reader:
+            line = f"{where}:{reader.line_num}"
+            if not row:
+                continue
+            if len(row) != len(names):
+                raise DataError(f"{line}: this line has {len(row)} columns, the first has {len(names)}")
+            image = _image(line, {name: row[place] for name, place in places.items() if place is not None})
+            if found.setdefault((image.part, image.path), image) is not image:
+                raise DataError(f"{line}: {shown(image.path)} appears twice in {image.part}")
+    return list(found.values())
+
+
+def _image(line: str, row: dict[str, str]) -> Image:
+    if not row["path"].strip():
+        raise DataError(f"{line}: the path is empty")
+    camid = label_of(line, "camid", row["camid"]) if row.get("camid") else None
+    path = posixpath.normpath(row["path"].replace("\\", "/"))
+    return Image(path, part_of(line, row["split"]), label_of(line, "pid", row["pid"]), camid)

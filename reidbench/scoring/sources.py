@@ -1,0 +1,242 @@
+"""Files of named arrays: .npz, .mat, .pt and folders of .npy. Nothing in them is executed."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import matfile
+from ..data.images import memory_limit
+from ..data.names import shown
+from ..errors import DataError
+from ..safeload import load_pickle_safely
+
+_CLAIMS = "it claims more numbers than the file holds"
+_NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+# What zipfile and numpy raise on bytes that are not what they should be; RuntimeError is an encrypted archive.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    SyntaxError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The keys of a file, and how the value of one of them is read."""
+
+    path: Path
+    names: tuple[str, ...]
+    read: Callable[[str], Any]
+
+
+def open_source(path: Path) -> Source | None:
+    """The named arrays of a file or folder, or None where its name promises none.
+
+    Raises DataError for what is damaged; a damaged array is found out when it is read.
+    """
+    if path.is_dir():
+        return _folder(path)
+    openers = {".npz": _npz, ".mat": _mat, ".pt": _pt, ".pth": _pt}
+    opener = openers.get(path.suffix.lower())
+    return opener(path) if opener else None
+
+
+def _npz(path: Path) -> Source:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    except _DAMAGED as error:
+        raise _unreadable(path, "its list of arrays", error, "save it again with numpy.savez") from error
+
+    def read(name: str) -> Any:
+        info = members[name]
+        with zipfile.ZipFile(path) as archive:
+            return _read_array(lambda: archive.open(info), info.file_size)
+
+    return Source(path, tuple(members), _explained(path, read, "{}.npy", "save it again with numpy.savez"))
+
+
+def _folder(path: Path) -> Source:
+    """The .npy files of a folder, each under its name."""
+    try:
+        files = {file.stem: file for file in sorted(path.iterdir()) if file.suffix.lower() == ".npy" and file.is_file()}
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    if not files:
+        others = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (".npz", ".mat", ".pt", ".pth"))
+        hint = f"; did you mean {shown(path / others[0])}?" if others else ""
+        raise DataError(
+            f"{shown(path)}: no .npy file in this folder; score reads folders of query_features.npy, query_pids.npy, "
+            f"..., and single .npz, .mat, .pt, .csv and .parquet files{hint}"
+        )
+
+    def read(name: str) -> Any:
+        file = files[name]
+        size = file.stat().st_size
+        if not size:
+            raise ValueError("it is empty (0 bytes)")
+        return _read_array(lambda: file.open("rb"), size)
+
+    return Source(path, tuple(files), _explained(path, read, "{}.npy", "save it again with numpy.save"))
+
+
+def _read_array(opened: Callable[[], AbstractContextManager[Any]], size: int) -> Any:
+    if size > 2 * memory_limit():
+        raise MemoryError(f"{size} bytes are more than half of this machine's memory")
+    with opened() as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _explained(path: Path, read: Callable[[str], Any], what: str, cure: str) -> Callable[[str], Any]:
+    """The same reader, whose errors are sentences."""
+
+    def explained(name: str) -> Any:
+        try:
+            return read(name)
+        except _DAMAGED as error:
+            if "allow_pickle" in str(error):
+                raise DataError(
+                    f"{shown(path)}: {shown(what.format(name))} holds pickled Python objects, which could run code; "
+                    "save numbers, or texts with .astype(str)"
+                ) from error
+            raise _unreadable(path, what.format(name), error, cure) from error
+
+    return explained
+
+
+def _unreadable(path: Path, what: str, error: BaseException, cure: str) -> DataError:
+    return DataError(f"{shown(path)}: {shown(what)} cannot be read ({_first_line(error)}); {cure}")
+
+
+def _first_line(error: BaseException) -> str:
+    return shown((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+# ------------------------------------------------------------------ MATLAB
+def _mat(path: Path) -> Source:
+    def variables(wanted: tuple[str, ...]) -> Mapping[str, matfile.Variable]:
+        try:
+            return _variables(path, wanted)
+        except _DAMAGED as error:
+            raise DataError(f"{shown(path)}: not a whole .mat file ({_first_line(error)})") from error
+
+    def read(name: str) -> Any:
+        variable = variables((name,))[name]
+        if variable.values is None:
+            raise DataError(
+                f"{shown(path)}: {shown(name)} must hold real numbers or texts, not {variable.kind}; "
+                "save matrices, texts, and cells of texts"
+            )
+        return variable.values
+
+    return Source(path, tuple(variables(())), read)
+
+
+def _variables(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Variable]:
+    with path.open("rb") as file:
+        start = file.read(matfile.HEADER)
+    if b"\0" in start[:4]:
+        return _level_4(path, wanted)
+    if matfile.is_level_5(start):
+        return matfile.read_variables(path, wanted, 2 * memory_limit())
+    raise DataError(f"{shown(path)}: a MATLAB 7.3 (HDF5) file, or none of MATLAB's; save it with -v7 instead")
+
+
+def _level_4(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Variable]:
+    """A file of level 4, which scipy reads in Python: no length in it can lead outside of it."""
+    import scipy.io
+
+    try:
+        kinds = {name: kind for name, _, kind in scipy.io.whosmat(path)}
+        real = [name for name, kind in kinds.items() if name in wanted and kind in (*_NUMBERS, "char")]
+        found = scipy.io.loadmat(path, variable_names=real) if real else {}
+    except Exception as error:  # of all kinds
+        raise matfile.DamagedMatError(_first_line(error)) from error
+    texts = {name: np.char.rstrip(value, " \0") for name, value in found.items() if kinds.get(name) == "char"}
+    return {name: matfile.Variable(kind, texts.get(name, found.get(name))) for name, kind in kinds.items()}
+
+
+# ------------------------------------------------------------------ torch
+def _pt(path: Path) -> Source:
+    found = load_pickle_safely(path)
+    if not isinstance(found, dict):
+        raise DataError(
+            f"{shown(path)}: holds a {type(found).__name__}, not a dictionary of tensors; "
+            "save torch.save({'query_features': ..., 'query_pids': ..., ...}, file)"
+        )
+    values = {str(key): value for key, value in found.items()}
+    for key, inner in found.items():  # {"query": {"features": ..., "pids": ...}, "gallery": ...}
+        if isinstance(inner, dict):
+            values |= {f"{key}_{name}": value for name, value in inner.items() if f"{key}_{name}" not in values}
+    size = path.stat().st_size
+    return Source(path, tuple(values), lambda name: _array(path, name, values[name], size))
+
+
+def _array(path: Path, name: str, value: Any, size: int) -> Any:
+    """A tensor, array or list as numpy has it; `size` bytes are what the file has."""
+    try:
+        return _listed(value, size) if isinstance(value, list | tuple) else _plain(value, size)
+    except (TypeError, ValueError, RuntimeError) as error:  # sparse, quantized, of 8 bits, or of no storage at all
+        raise DataError(f"{shown(path)}: {shown(name)} is not a plain array ({_first_line(error)})") from None
+
+
+def _plain(value: Any, size: int) -> Any:
+    """A tensor as an array; a pickle may claim any shape for any storage."""
+    import torch
+
+    claimed = value.nbytes if isinstance(value, np.ndarray) else 0
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        claimed = value.numel() * value.element_size()
+    if claimed > size:
+        raise ValueError(_CLAIMS)
+    if isinstance(value, torch.Tensor):
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    return value
+
+
+def _listed(value: Any, size: int) -> Any:
+    """A list of numbers or texts, or of rows, as one array; a pickle may name one row or text a million times."""
+    import torch
+
+    if any(isinstance(item, torch.Tensor | np.ndarray) for item in value):
+        rows = [np.asarray(_plain(item, size)) for item in value]
+        if len({row.shape for row in rows}) > 1:
+            raise ValueError("it is a list of arrays of different shapes; join them with torch.cat")
+        if sum(row.nbytes for row in rows) > size:
+            raise ValueError(_CLAIMS)
+        return np.stack(rows)
+    nested: list[Any] = [value, *(item for item in value if isinstance(item, list | tuple))]
+    total = sum(map(len, nested))
+    if total > 2 * size:
+        raise ValueError(_CLAIMS)
+    if any(isinstance(item, list | tuple | dict) for row in nested[1:] for item in row):
+        raise ValueError("its lists are nested too deep")
+    longest = max((len(item) for row in nested for item in row if isinstance(item, str | bytes)), default=0)
+    if 4 * longest * total > 2 * memory_limit():
+        raise ValueError(_CLAIMS)
+    return np.asarray(value)

@@ -1,0 +1,314 @@
+"""Tables of features, one row an image: CSV and parquet with part, pid, camid and the numbers of the feature."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import compress, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.images import memory_limit
+from ..data.names import shown
+from ..errors import DataError
+from .labels import fault
+from .names import NOUNS, PART_NAMES, few, plain
+from .rows import PART_OF, Rows
+
+COLUMNS = "part (query or gallery), pid, camid, f0, f1, ..."
+_NUMBERED = re.compile(
+    r"(?P<stem>|f|dim|feat|feats|feature|features|emb|embedding)[_\- .]?(?P<number>[0-9]{1,6})", re.ASCII | re.I
+)
+# Whole numbers that are no part of a feature: pandas writes the first two by itself.
+_NOT_FEATURES = {
+    plain(name) for name in ("", "unnamed: 0", "__index_level_0__", "index", "time", "frame", "seq", "sequence")
+}
+_DECIMALS = re.compile(r"[0-9eE.+\-,]*", re.ASCII)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its name."""
+    return path.suffix.lower() in (".csv", ".parquet") and not path.is_dir()
+
+
+def read_table(path: Path, camera: bool) -> Rows:
+    """Read a CSV or parquet file. Without `camera` it may have no column camid.
+
+    Rows of the training part are left out; their pids are kept. Raises DataError, with the line of a CSV file or the
+    row of a parquet file, for a missing column or value, an unknown part, and a feature that is not a number.
+    """
+    return (_csv if path.suffix.lower() == ".csv" else _parquet)(path, camera)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Where the columns of a table are: `features` are their places in order."""
+
+    part: int
+    pid: int
+    camid: int | None
+    features: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def find_column(where: str, names: Sequence[str], accepted: Sequence[str]) -> int | None:
+    """The place of the column that has one of these names, if there is one. Raises DataError for two of them."""
+    wanted = {plain(name) for name in accepted}
+    found = [place for place, name in enumerate(names) if plain(name) in wanted]
+    if len(found) > 1:
+        twice = " and ".join(repr(shown(names[place])) for place in found[:2])
+        raise DataError(f"{where}: the columns {twice} mean the same; remove one of them")
+    return found[0] if found else None
+
+
+def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: bool) -> Header:
+    """Find the columns by their names; `numeric` says which hold numbers."""
+    part, pid, camid = (find_column(where, names, found) for found in (PART_NAMES, NOUNS["pids"], NOUNS["camids"]))
+    lacking = [name for name, place in (("part", part), ("pid", pid)) if place is None]
+    if camera and camid is None:
+        lacking.append("camid")
+    if part is None or pid is None or lacking:
+        hints = "; to score without the camera rule: --no-camera" if "camid" in lacking else ""
+        if len(names) == 1 and re.search(r"[;\t|]", names[0]):
+            hints += "; write it with commas between the columns"
+        raise DataError(
+            f"{where}: no column {' and none '.join(lacking)}; expected {COLUMNS}; the file has: "
+            f"{few(list(names))}{hints}"
+        )
+    taken = {part, pid, camid}
+    rest = [place for place in range(len(names)) if place not in taken]
+    numbered = _numbered(where, names, rest)
+    if numbered:
+        return Header(part, pid, camid, numbered)
+    found = [place for place in rest if numeric[place] and plain(names[place]) not in _NOT_FEATURES]
+    if not found:
+        hint = "; a manifest labels other features: --manifest" if "path" in names else ""
+        raise DataError(f"{where}: no columns of features; expected {COLUMNS}; the file has: {few(list(names))}{hint}")
+    others = [shown(names[place]) for place in rest if place not in found]
+    warning = f"{len(found)} columns are taken as the feature: {few([names[place] for place in found])}"
+    return Header(part, pid, camid, tuple(found), (warning + (f"; not {few(others)}" if others else ""),))
+
+
+def _numbered(where: str, names: Sequence[str], rest: Sequence[int]) -> tuple[int, ...]:
+    """The columns f0, f1, ... in the order of their numbers."""
+    matches = {place: match for place in rest if (match := _NUMBERED.fullmatch(names[place].strip()))}
+    stems = {match["stem"].lower() for match in matches.values()}
+    if len(stems) > 1:
+        raise DataError(f"{where}: features under several names ({', '.join(map(repr, sorted(stems)))}, each numbered)")
+    found = sorted((int(match["number"]), place) for place, match in matches.items())
+    numbers = [number for number, _ in found]
+    if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        gap = next(number for number, after in pairwise(numbers) if after != number + 1)
+        raise DataError(f"{where}: the feature columns are not numbered one by one: look after number {gap}")
+    return tuple(place for _, place in found)
+
+
+def part_of(where: str, given: str) -> str:
+    """query, gallery or train. Raises DataError."""
+    part = PART_OF.get(given.strip().lower())
+    if part is None:
+        raise DataError(f"{where}: part {shown(given)!r} is none of query, gallery, train")
+    return part
+
+
+def label_of(where: str, column: str, text: str) -> str:
+    """A pid or camid as it is written. Raises DataError."""
+    if why := fault(text):
+        raise DataError(f"{where}: {shown(column)} {shown(text)!r} {why}")
+    return text
+
+
+# ------------------------------------------------------------------ CSV
+def _csv(path: Path, camera: bool) -> Rows:
+    with open_csv(path) as reader:
+        return _csv_rows(shown(path), reader, camera)
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[Any]:
+    """The csv.reader of a file. Raises DataError for a file that is too large or not a text."""
+    where = shown(path)
+    try:
+        size = path.stat().st_size
+        if size > 2 * memory_limit():
+            raise DataError(f"{where}: {size} bytes are more than half of this machine's memory")
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            yield csv.reader(stream)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{where}: not a CSV text file in UTF-8: {shown(str(error))}") from None
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read: {error.strerror}") from None
+
+
+def _csv_rows(where: str, reader: Any, camera: bool) -> Rows:
+    names = next(reader, None) or []
+    header: Header | None = None
+    features, parts, pids, camids, train = [], [], [], [], []
+    for row in reader:
+        line = f"{where}:{reader.line_num}"
+        if not row:
+            continue
+        if len(row) != len(names):
+            raise DataError(f"{line}: this line has {len(row)} columns, the first has {len(names)}")
+        header = header or _header(f"{where}:1", names, [_is_number(cell) for cell in row], camera)
+        part = part_of(line, row[header.part])
+        pid = label_of(line, names[header.pid], row[header.pid])
+        if part == "train":
+            train.append(pid)
+            continue
+        camids.append("-1" if header.camid is None else label_of(line, names[header.camid], row[header.camid]))
+        features.append(_cells(line, names, [row[place] for place in header.features], header.features))
+        parts.append(part)
+        pids.append(pid)
+    if header is None:
+        _header(f"{where}:1", names, [True] * len(names), camera)
+    if header is None or not features:
+        raise DataError(f"{where}: no row of query and gallery below the first line")
+    return Rows(np.stack(features), parts, pids, camids if header.camid is not None else None, train, header.warnings)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return not cell.strip()  # a missing number is reported with its line
+    return True
+
+
+def _cells(line: str, names: Sequence[str], cells: list[str], places: Sequence[int]) -> NDArray[np.float64]:
+    """The numbers of one row; float() alone would take 1_0, and digits of other scripts."""
+    try:
+        values = np.array(list(map(float, cells)))
+        if np.isfinite(values).all() and _DECIMALS.fullmatch(",".join(cells)):
+            return values
+    except ValueError:
+        pass
+    for cell, place in zip(cells, places, strict=True):
+        if not (_is_number(cell) and cell.strip() and math.isfinite(float(cell)) and _DECIMALS.fullmatch(cell)):
+            what = (
+                "is missing"
+                if cell.strip().lower() in ("", "nan")
+                else f"{shown(cell)!r} is not a finite decimal number"
+            )
+            raise DataError(f"{line}: {shown(names[place])} {what}; every image needs its whole feature")
+    raise AssertionError(cells)
+
+
+# ------------------------------------------------------------------ parquet
+def _parquet(path: Path, camera: bool) -> Rows:
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise DataError(
+            f"{shown(path)}: parquet needs the extra `data` (pyarrow is missing): pip install 'reidbench[data]'"
+        ) from None
+    try:
+        file = parquet.ParquetFile(path)
+        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+        if size > 2 * memory_limit():
+            raise MemoryError(f"{size} bytes are more than half of this machine's memory")
+        table = file.read(use_threads=False)
+    except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds for a file that is damaged
+        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0])
+        raise DataError(f"{shown(path)}: not a whole parquet file ({reason})") from None
+    return _parquet_rows(path, table, camera)
+
+
+def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
+    where, names = shown(path), [str(name) for name in table.column_names]
+    kinds = [_kind(table.schema.field(place).type) for place in range(len(names))]
+    lists = _list_columns(where, names, kinds)
+    numeric = [kind == "number" or place in lists for place, kind in enumerate(kinds)]
+    header = _header(where, names, numeric, camera)
+    columns = (lists[0],) if lists else header.features
+    taken = {header.part, header.pid, header.camid, *columns}
+    for place in sorted(place for place in taken if place is not None):
+        if table.column(place).null_count:
+            row = table.column(place).is_null().to_pylist().index(True)
+            raise DataError(f"{where}: row {row}: {shown(names[place])} is missing")
+    parts = [
+        part_of(f"{where}: row {row}", str(part)) for row, part in enumerate(table.column(header.part).to_pylist())
+    ]
+    kept = [part != "train" for part in parts]
+    pids = _parquet_labels(where, table, names, header.pid)
+    camids = None if header.camid is None else _parquet_labels(where, table, names, header.camid)
+    features = _parquet_features(where, table, names, columns)
+    return Rows(
+        features[kept],
+        list(compress(parts, kept)),
+        list(compress(pids, kept)),
+        None if camids is None else list(compress(camids, kept)),
+        [pid for pid, keep in zip(pids, kept, strict=True) if not keep],
+        () if lists else header.warnings,
+    )
+
+
+def _list_columns(where: str, names: Sequence[str], kinds: Sequence[str]) -> list[int]:
+    """The column whose cells are whole features, if there is one."""
+    wanted = {plain(name) for name in NOUNS["features"]}
+    found = [place for place, kind in enumerate(kinds) if kind == "list" and plain(names[place]) in wanted]
+    others = [name for name in names if _NUMBERED.fullmatch(name)]
+    if len(found) > 1 or (found and others):
+        both = [*(names[place] for place in found), *others][:2]
+        raise DataError(f"{where}: {' and '.join(map(shown, both))} may both be the feature; remove one of them")
+    return found
+
+
+def _kind(given: Any) -> str:
+    types: Any = importlib.import_module("pyarrow.types")
+    tests: dict[str, Callable[[Any], bool]] = {
+        "number": lambda kind: types.is_integer(kind) or types.is_floating(kind),
+        "text": lambda kind: types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind),
+        "list": lambda kind: types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind),
+    }
+    return next((name for name, test in tests.items() if test(given)), "other")
+
+
+def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int) -> list[str]:
+    kind = _kind(table.schema.field(place).type)
+    if kind not in ("number", "text"):
+        raise DataError(
+            f"{where}: {shown(names[place])} must hold whole numbers or texts, not {table.schema.field(place).type}"
+        )
+    found = []
+    for row, value in enumerate(table.column(place).to_pylist()):
+        if isinstance(value, float) and not value.is_integer():
+            raise DataError(f"{where}: row {row}: {shown(names[place])} {value} is not a whole number")
+        text = str(int(value)) if isinstance(value, float) else str(value)
+        found.append(label_of(f"{where}: row {row}", names[place], text))
+    return found
+
+
+def _parquet_features(where: str, table: Any, names: Sequence[str], places: Sequence[int]) -> NDArray[Any]:
+    """[N, D] from columns of numbers, or from one column of lists of equal length."""
+    if _kind(table.schema.field(places[0]).type) == "list":
+        found = _lists(where, shown(names[places[0]]), table.column(places[0]))
+    else:
+        found = np.stack([table.column(place).to_numpy() for place in places], axis=1)
+    finite = np.isfinite(found).all(1)
+    if not finite.all():
+        raise DataError(f"{where}: row {int(np.argmin(finite))}: the feature has NaN or infinity")
+    return found
+
+
+def _lists(where: str, name: str, column: Any) -> NDArray[Any]:
+    compute = importlib.import_module("pyarrow.compute")
+    lengths = compute.list_value_length(column).to_numpy()
+    wrong = np.flatnonzero((lengths != lengths[:1]) | (lengths == 0))
+    if len(wrong):
+        few = f"{lengths[wrong[0]]} numbers and row 0 {lengths[0]}"
+        raise DataError(f"{where}: row {wrong[0]}: {name} has {few}; every image needs a feature of the same length")
+    values = compute.list_flatten(column)
+    if _kind(values.type) != "number" or values.null_count:
+        what = "a missing number" if _kind(values.type) == "number" else f"lists of {values.type}"
+        raise DataError(f"{where}: {name} has {what}; it must have lists of numbers")
+    found: NDArray[Any] = values.to_numpy().reshape(len(lengths), -1) if len(lengths) else np.zeros((0, 0))
+    return found

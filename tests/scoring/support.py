@@ -1,0 +1,43 @@
+"""One set of features, and the number that it is worth, for files of every form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidbench import score
+from reidbench.metrics import rank
+
+OURS = ("query_features", "query_pids", "query_camids", "gallery_features", "gallery_pids", "gallery_camids")
+
+
+def arrays(queries: int = 12, gallery: int = 60, dim: int = 5) -> dict[str, Any]:
+    """People 1 to 9 with junk and distractors in the gallery, four cameras; far from perfect features."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(11, dim))
+    found: dict[str, Any] = {
+        "query_pids": rng.integers(1, 10, queries),
+        "query_camids": rng.integers(4, size=queries),
+        "gallery_pids": rng.integers(-1, 10, gallery),
+        "gallery_camids": rng.integers(4, size=gallery),
+    }
+    for side in ("query", "gallery"):
+        pids = found[f"{side}_pids"]
+        found[f"{side}_features"] = (centres[pids] + rng.normal(size=(len(pids), dim))).astype(np.float32)
+    return found
+
+
+def expected(found: dict[str, Any]) -> float:
+    """mAP of the arrays by the ranking function alone."""
+    return rank(*(found[name] for name in OURS)).mAP
+
+
+def scored(path: Path, **options: Any) -> dict[str, Any]:
+    """The JSON of `reidbench score`."""
+    lines: list[str] = []
+    score.run([path], as_json=True, echo=lines.append, **options)
+    found: dict[str, Any] = json.loads(lines[0])
+    return found

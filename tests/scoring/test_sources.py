@@ -1,0 +1,271 @@
+"""Files of named arrays as other programs save them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+
+from reidbench.errors import DataError
+from reidbench.metrics import Rules, rank, rank_distances
+from tests.scoring.support import OURS, arrays, expected, scored
+
+NAMES = {
+    "torchreid": ("qf", "q_pids", "q_camids", "gf", "g_pids", "g_camids"),
+    "layumi": ("query_f", "query_label", "query_cam", "gallery_f", "gallery_label", "gallery_cam"),
+    "fast-reid": ("query_feat", "query_pids", "query_camids", "gallery_feat", "gallery_pids", "gallery_camids"),
+    "others": ("Query_Feats", "query_ids", "query_cams", "Gallery_Feats", "gallery_ids", "gallery_cams"),
+}
+
+
+def renamed(found: dict[str, Any], program: str) -> dict[str, Any]:
+    return dict(zip(NAMES[program], (found[name] for name in OURS), strict=True))
+
+
+def as_npz(folder: Path, content: dict[str, Any]) -> Path:
+    np.savez(folder / "a.npz", **content)
+    return folder / "a.npz"
+
+
+def as_mat(folder: Path, content: dict[str, Any]) -> Path:
+    scipy.io.savemat(folder / "a.mat", content)
+    return folder / "a.mat"
+
+
+def as_old_mat(folder: Path, content: dict[str, Any]) -> Path:
+    scipy.io.savemat(folder / "a.mat", content, format="4")
+    return folder / "a.mat"
+
+
+def as_pt(folder: Path, content: dict[str, Any]) -> Path:
+    torch.save(content, folder / "a.pth")
+    return folder / "a.pth"
+
+
+def as_tensors(folder: Path, content: dict[str, Any]) -> Path:
+    plain = {key: value if value.dtype.kind == "U" else torch.from_numpy(value) for key, value in content.items()}
+    return as_pt(folder, plain)
+
+
+def as_lists(folder: Path, content: dict[str, Any]) -> Path:
+    return as_pt(folder, {key: value.tolist() for key, value in content.items()})
+
+
+def as_lists_of_tensors(folder: Path, content: dict[str, Any]) -> Path:
+    plain = {k: v.tolist() if v.dtype.kind == "U" else list(torch.from_numpy(v)) for k, v in content.items()}
+    return as_pt(folder, plain)
+
+
+def as_folder(folder: Path, content: dict[str, Any]) -> Path:
+    for key, value in content.items():
+        np.save(folder / f"{key}.npy", value)
+    (folder / "README.txt").write_text("what this is")
+    return folder
+
+
+FORMS = (as_npz, as_mat, as_old_mat, as_pt, as_tensors, as_lists, as_lists_of_tensors, as_folder)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("program", NAMES)
+def test_every_form_and_every_name(tmp_path: Path, program: str, form: Any) -> None:
+    found = arrays()
+    result = scored(form(tmp_path, {**renamed(found, program), "mquery_f": np.zeros((2, 3)), "epoch": np.ones(1)}))
+    assert result["mAP"] == expected(found)
+    assert result["warnings"] == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("text", ["p{:02d}", "{:04d}"])
+def test_labels_that_are_texts(tmp_path: Path, form: Any, text: str) -> None:
+    found = arrays()
+    given = dict(found)
+    for side in ("query", "gallery"):
+        given[f"{side}_pids"] = np.array(["-1" if pid < 0 else text.format(pid) for pid in found[f"{side}_pids"]])
+        given[f"{side}_camids"] = np.array([f"c{camid}s1" for camid in found[f"{side}_camids"]])
+    result = scored(form(tmp_path, given))
+    assert result["mAP"] == expected(found)
+    assert result["filtered"]["junk"] == int((found["gallery_pids"] == -1).sum())
+    assert result["warnings"] == []
+
+
+def test_cells_of_matlab(tmp_path: Path) -> None:
+    found = arrays()
+    for side in ("query", "gallery"):
+        cell = np.empty((1, len(found[f"{side}_pids"])), dtype=object)
+        cell[0] = [f"{pid:04d}" if pid >= 0 else "-1" for pid in found[f"{side}_pids"]]
+        found[f"{side}_pids"], reference = cell, found[f"{side}_pids"]
+    scipy.io.savemat(tmp_path / "a.mat", found)
+    assert scored(tmp_path / "a.mat")["mAP"] == expected(arrays())
+    assert reference.dtype == np.int64
+
+
+def test_dictionaries_in_a_dictionary(tmp_path: Path) -> None:
+    found = arrays()
+    parts = {
+        side: {key: found[f"{side}_{key}"] for key in ("features", "pids", "camids")} for side in ("query", "gallery")
+    }
+    assert scored(as_pt(tmp_path, parts))["mAP"] == expected(found)
+
+
+@pytest.mark.parametrize("form", [as_npz, as_mat, as_pt, as_folder])
+def test_a_distmat_with_the_labels_of_layumi(tmp_path: Path, form: Any) -> None:
+    found = renamed(arrays(), "layumi")
+    distances = np.random.default_rng(1).random((12, 60))
+    labels = [found.pop(name) for name in ("query_label", "query_cam", "gallery_label", "gallery_cam")]
+    names = ("query_label", "query_cam", "gallery_label", "gallery_cam")
+    path = form(tmp_path, {"distmat": distances, **dict(zip(names, labels, strict=True))})
+    result = scored(path)
+    assert result["mAP"] == rank_distances(distances, *labels).mAP
+    assert result["warnings"] == []
+    closer = distances + (labels[0][:, None] == labels[2])
+    (text,) = scored(form(tmp_path, {"distmat": closer, **dict(zip(names, labels, strict=True))}))["warnings"]
+    assert text.startswith("distmat: distances are larger for true matches than for others (mean 1.")
+
+
+@pytest.mark.parametrize("form", [as_npz, as_mat, as_pt, as_folder])
+@pytest.mark.parametrize("marked", ["num_query", "part"])
+def test_one_array_for_queries_and_gallery(tmp_path: Path, marked: str, form: Any) -> None:
+    found = arrays()
+    sides = ("query", "gallery")
+    stacked = {
+        key: np.concatenate([found[f"{side}_{key}"] for side in sides]) for key in ("features", "pids", "camids")
+    }
+    parts = np.array([side for side in sides for _ in found[f"{side}_pids"]])
+    given = {"num_query": np.array(12)} if marked == "num_query" else {"part": parts}
+    assert scored(form(tmp_path, {**stacked, **given}))["mAP"] == expected(found)
+
+
+def test_one_array_that_does_not_say_which_rows_are_queries(tmp_path: Path) -> None:
+    whole = {"feats": np.ones((4, 2)), "pids": np.ones(4, int), "camids": np.arange(4)}
+    for more, message in (
+        ({}, r"one array of all features needs pids, camids and num_query \(its first rows\) or part"),
+        ({"num_query": 4}, "num_query must be a number of rows, but not all"),
+        ({"num_query": [1, 2]}, "num_query must be a number of rows"),
+        ({"part": ["query", "x", "gallery", "gallery"]}, "row 1: part 'x' is none of query, gallery, train"),
+        ({"num_query": 1, "pids": np.ones(3, int)}, "feats has 4 rows but pids has 3 entries"),
+    ):
+        with pytest.raises(DataError, match=message):
+            scored(as_npz(tmp_path, {**whole, **more}))
+    del whole["camids"]
+    with pytest.raises(DataError, match=r"missing camids .*; to score without the camera rule: --no-camera"):
+        scored(as_npz(tmp_path, {**whole, "num_query": 1}))
+    assert scored(as_npz(tmp_path, {**whole, "num_query": 1}), camera=False)["num_queries"] == 1
+
+
+def test_without_cameras(tmp_path: Path) -> None:
+    found = arrays()
+    reference = rank(*(found[name] for name in OURS), Rules(camera="none")).mAP
+    bare = {name: value for name, value in found.items() if "camids" not in name}
+    path = as_npz(tmp_path, bare)
+    assert scored(path, camera=False)["mAP"] == reference
+    with pytest.raises(DataError) as caught:
+        scored(path)
+    assert str(caught.value) == (
+        f"{path}: missing query_camids (or q_camids, query_cam, ...), gallery_camids (or g_camids, gallery_cam, ...); "
+        "the file has: gallery_features, gallery_pids, query_features, query_pids; "
+        "to score without the camera rule: --no-camera"
+    )
+    assert scored(as_npz(tmp_path, {**bare, "query_camids": found["query_camids"]}), camera=False)["mAP"] == reference
+
+
+def test_two_names_for_one_thing(tmp_path: Path) -> None:
+    found = arrays()
+    same = {**found, "q_pids": found["query_pids"][None].astype(float)}
+    assert scored(as_npz(tmp_path, same))["mAP"] == expected(found)
+    with pytest.raises(
+        DataError, match=r"'query_pids' and 'q_pids' both mean query_pids and differ; remove or rename one"
+    ):
+        scored(as_npz(tmp_path, {**found, "q_pids": found["query_pids"] + 1}))
+
+
+def test_similarities_by_name(tmp_path: Path) -> None:
+    found = {name: value for name, value in arrays().items() if "features" not in name}
+    with pytest.raises(DataError, match=r"missing query_features .*negate 'sim_mat', for smaller is nearer"):
+        scored(as_npz(tmp_path, {**found, "sim_mat": np.zeros((12, 60))}))
+
+
+def test_training_persons_and_distractors_are_said(tmp_path: Path) -> None:
+    found = arrays()
+    result = scored(as_npz(tmp_path, {**found, "train_pids": np.arange(8, 20)}))
+    assert result["mAP"] == expected(found)
+    (text,) = result["warnings"]
+    both = len({8, 9} & set(found["query_pids"].tolist()))
+    assert text.startswith(f"{both} of the {len(set(found['query_pids'].tolist()))} persons of the queries")
+    shifted = {**found, "query_pids": found["query_pids"] - 1, "gallery_pids": found["gallery_pids"] - 1}
+    (text,) = scored(as_npz(tmp_path, shifted))["warnings"]
+    assert "pid 0, with which Market-1501 marks distractors" in text
+
+
+def test_partly_texts(tmp_path: Path) -> None:
+    found = arrays()
+    found["gallery_pids"] = np.array([f"{pid}" if pid < 8 else f"p{pid}" for pid in found["gallery_pids"]])
+    (text,) = scored(as_npz(tmp_path, found))["warnings"]
+    assert text.startswith("the pids are partly numbers and partly texts, and are compared as texts")
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".mat", ".pt", ".csv", ".parquet"])
+def test_an_empty_file_is_called_empty(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").touch()
+    with pytest.raises(DataError, match=rf"a\{suffix}: is empty \(0 bytes\)"):
+        scored(tmp_path / f"a{suffix}")
+
+
+def test_folders_that_hold_no_arrays(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no \.npy file in this folder; score reads folders of query_features\.npy"):
+        scored(tmp_path)
+    as_npz(tmp_path, arrays())
+    with pytest.raises(DataError, match=r"did you mean .*a\.npz\?"):
+        scored(tmp_path)
+    path = as_folder(tmp_path, arrays())
+    (path / "query_pids.npy").write_bytes(b"")
+    with pytest.raises(DataError, match=r"query_pids\.npy cannot be read \(it is empty"):
+        scored(path)
+    np.save(path / "query_pids.npy", np.array(["a", None], dtype=object))
+    with pytest.raises(DataError, match=r"query_pids\.npy holds pickled Python objects, .*save numbers, or texts"):
+        scored(path)
+
+
+def test_one_array_alone(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    with pytest.raises(DataError, match=r"a\.npy: not a feature file .* into one folder and name the folder"):
+        scored(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "holds a list, not a dictionary of tensors; save torch.save"),
+        ({**arrays(), "query_pids": [torch.zeros(2), torch.zeros(3)]}, "query_pids is not a plain array .*torch.cat"),
+        ({**arrays(), "query_pids": [[[1]]]}, "query_pids is not a plain array .*nested too deep"),
+        ({**arrays(), "query_pids": ["a", 1, None]}, "query_pids must hold whole numbers or texts, not Python objects"),
+        ({**arrays(), "query_pids": {"a": 1}}, "query_pids must hold whole numbers or texts"),
+    ],
+    ids=range(5),
+)
+def test_what_pt_files_may_hold_instead(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        scored(as_pt(tmp_path, content))
+
+
+def test_lists_that_claim_more_than_the_file(tmp_path: Path) -> None:
+    """A pickle names one row, or one text, as often as it likes in two bytes each."""
+    row, text = list(range(1000)), "x" * 5_000_000
+    for claim in ([row] * 10_000, [torch.zeros(4000)] * 3000, [text] * 200_000):
+        with pytest.raises(
+            DataError, match=r"query_pids is not a plain array .*claims more numbers than the file holds"
+        ):
+            scored(as_pt(tmp_path, {**arrays(), "query_pids": claim}))
+
+
+def test_structs_of_matlab(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {**arrays(), "query_pids": {"x": 1}})
+    with pytest.raises(DataError, match="query_pids must hold real numbers or texts, not struct"):
+        scored(tmp_path / "a.mat")

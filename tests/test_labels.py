@@ -1,0 +1,77 @@
+"""No two stages of a plan have one name, and a name says what sets a stage apart from its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench import config, plan
+from reidbench.plugins import Registry
+
+METHODS = """{
+  a: {finetune: bot},
+  b: {finetune: {use: bot, lr: 1e-3}},
+  c: {backbone: {use: resnet-tiny, width: 8}, finetune: bot},
+  d: {pretrain: moco-v2, finetune: bot},
+  twice: {finetune: none, adapt: [spcl, spcl]},
+  again: {finetune: none, adapt: [spcl, spcl, spcl]}}"""
+
+
+@pytest.fixture
+def labels(matrix: Callable[..., Path], registry: Registry) -> Callable[..., dict[str, list[str]]]:
+    def find(**parts: str) -> dict[str, list[str]]:
+        the_plan = plan.expand(config.read(matrix(**parts), registry), registry)
+        found: dict[str, list[str]] = {}
+        for stage in the_plan.stages.values():
+            found.setdefault(stage.kind, []).append(stage.label)
+        everything = [label for of_kind in found.values() for label in of_kind]
+        assert len(set(everything)) == len(everything)
+        return found
+
+    return find
+
+
+def test_a_label_that_nobody_shares_stays_short(labels: Callable[..., dict[str, list[str]]]) -> None:
+    found = labels(methods="{a: {finetune: bot}}")
+    assert found == {
+        "data": ["data tiny"],
+        "finetune": ["finetune bot [tiny, seed 0]"],
+        "embed": ["embed a -> tiny [seed 0]"],
+        "evaluate": ["evaluate cosine of a -> tiny [seed 0]"],
+    }
+
+
+def test_parameters_network_data_and_parents_set_apart(labels: Callable[..., dict[str, list[str]]]) -> None:
+    task = "{source: tiny, target: tiny, pool: tiny}"
+    found = labels(
+        tasks=f"{{t: {task}, few: {{source: {{use: tiny, identities: 0.5}}, target: tiny, pool: tiny}}}}",
+        evaluate="[cosine, {use: cosine, ap: trapezoid}]",
+        methods=METHODS,
+        pretrain_seeds="[0, 1]",
+    )
+    few = "source=tiny (0.5 identities, subset seed 0)"
+    assert {
+        "finetune bot [tiny, seed 0, lr=0.00035, backbone.width=4, source=tiny]",
+        f"finetune bot [tiny, seed 0, lr=0.00035, backbone.width=4, {few}]",
+        "finetune bot [tiny, seed 0, lr=0.001, backbone.width=4, source=tiny]",
+        "finetune bot [tiny, seed 0, lr=0.00035, backbone.width=8, source=tiny]",
+    } <= set(found["finetune"])
+    assert sum("pretrain seed=1" in label for label in found["finetune"]) == 2
+    assert "evaluate cosine of a -> tiny [seed 0, ap=step, finetune source=tiny]" in found["evaluate"]
+    assert f"evaluate cosine of a -> tiny [seed 0, ap=trapezoid, finetune {few}]" in found["evaluate"]
+
+
+def test_where_nothing_differs_the_key_does(labels: Callable[..., dict[str, list[str]]]) -> None:
+    """The second and the third round of one method differ in nothing but the rounds before them."""
+    first, second, third = labels(methods=METHODS, tasks="{t: {source: tiny, target: tiny}}")["adapt"]
+    assert first.startswith("adapt spcl [tiny, seed 0, ")
+    assert second.startswith("adapt spcl [tiny, seed 0, ")
+    assert third.partition("#")[0] == second.partition("#")[0] != first
+
+
+def test_keys_do_not_depend_on_neighbours(matrix: Callable[..., Path], registry: Registry) -> None:
+    alone = plan.expand(config.read(matrix(methods="{a: {finetune: bot}}"), registry), registry)
+    beside = plan.expand(config.read(matrix(methods=METHODS), registry), registry)
+    assert alone.stages.keys() < beside.stages.keys()

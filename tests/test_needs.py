@@ -1,0 +1,200 @@
+"""Rows that cannot be are known before anything runs, each with one sentence; what nobody declared fails at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench import config, plan, plugins
+from reidbench.components import Component, Params
+from reidbench.declarations import refused_word
+from reidbench.errors import PluginError
+from reidbench.plugins import Registry
+from reidbench.testing import make_plugin, run_matrix
+
+TABLE = """
+data:
+  real: {{use: market-folder, root: {market}}}
+  blind: {{use: market-folder, root: {market}, cameras: none}}
+  pool: {{use: image-folder, root: {market}}}
+  world: {{use: synthetic, world: plaza, size: tiny}}
+  crowd: {{use: synthetic, world: crowd, size: tiny}}
+  listed: {{use: csv-manifest, root: {manifest}}}
+tasks: {{t: {task}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{m: {method}}}
+"""
+HHL = "{finetune: none, adapt: hhl}"
+GCL = "{finetune: bot, adapt: {use: gcl, structure: synthetic-structure}}"
+ORACLE = "{select: oracle, pretrain: moco-v2, finetune: none}"
+SIE = "{backbone: vit-tiny, finetune: transreid-sie}"
+SELF = "{finetune: none, adapt: {use: hhl, style: self-style}}"
+NO_TEST = "has no query and gallery: it can be a source or a pool, not a target"
+
+
+def listed(file: Path, columns: str, rows: str) -> Path:
+    """A manifest; none of its images is looked at here."""
+    file.write_text("\n".join([columns, *rows.split()]) + "\n")
+    return file
+
+
+@pytest.fixture
+def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., str]:
+    """Why a method cannot run on a task; "" where it can. The plan of a row that cannot has no stage."""
+
+    def find(method: str, task: str, columns: str = "path,pid,split", rows: str = "a.png,1,train") -> str:
+        manifest = listed(tmp_path / "listed.csv", columns, rows)
+        file = tmp_path / "matrix.yaml"
+        file.write_text(TABLE.format(market=market, manifest=manifest, task=task, method=method))
+        the_plan = plan.expand(config.read(file, registry), registry)
+        (row,) = the_plan.rows
+        assert bool(the_plan.stages) == (row.key is not None) == (not row.reason)
+        return row.reason
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "expected"),
+    [
+        (HHL, "{target: real}", "hhl needs a source, and the task names none"),
+        ("{finetune: none, adapt: arn}", "{target: real}", "arn needs a source, and the task names none"),
+        (GCL, "{source: real, target: real}",
+         "synthetic-structure needs the truth about its images, which real does not know"),
+        (GCL, "{source: real, target: world}", ""),
+        (GCL.replace("synthetic-structure", "hmr"), "{source: real, target: real, pool: crowd}", ""),
+        (GCL.replace("synthetic-structure", "hmr"), "{source: real, target: real, pool: real}",
+         "hmr-training needs the truth about its images, which real does not know"),
+        (GCL.replace("synthetic-structure", "hmr"), "{source: real, target: real}",
+         "hmr-training needs a pool, and the task names none"),
+        (GCL.replace("finetune: bot, ", ""), "{target: world}",
+         "gcl goes on from a trained embedder: name `finetune:` or another adapter before it"),
+        ("{adapt: [cluster-contrast, {use: gcl, structure: synthetic-structure}]}", "{target: world}", ""),
+        ("{finetune: none, adapt: gcl-oracle}", "{target: real}",
+         "gcl-oracle needs the truth about its images, which real does not know"),
+        (ORACLE, "{target: real, pool: pool}", "oracle needs the truth about its images, which pool does not know"),
+        (ORACLE, "{target: real, pool: [crowd, world]}",
+         "oracle needs the truth about one data set, and the pool is 2"),
+        (ORACLE, "{target: real, pool: crowd}", ""),
+        (HHL, "{source: real, target: blind}", "stargan needs two or more cameras, which blind does not have"),
+        (SELF, "{source: real, target: blind}", "self-style needs two or more cameras, which blind does not have"),
+        (SELF.replace("self-style", "{use: self-style, copies: 2}"), "{source: real, target: blind}", ""),
+        (HHL.replace("hhl", "{use: hhl, style: oracle-style}"), "{source: real, target: real}",
+         "oracle-style needs the truth about its images, which real does not know"),
+        (SIE, "{source: blind, target: real}", "transreid-sie needs two or more cameras, which blind does not have"),
+        (SIE, "{source: [blind, real], target: real}", ""),
+        ("{finetune: {use: transreid, jpm: true}}", "{source: real, target: real}",
+         "transreid needs tokens, which resnet-tiny does not provide"),
+        ("{finetune: transreid}", "{source: real, target: real}", ""),
+        ("{finetune: bot}", "{source: pool, target: real}", "pool has no labels: it can be a pool, not the source"),
+        ("{pretrain: supervised, finetune: none}", "{target: real, auxiliary: pool}",
+         "pool has no labels: it can be a pool, not the auxiliary"),
+        ("{finetune: none}", "{target: pool}", f"pool {NO_TEST}"),
+        ("{finetune: bot}", "{source: real, target: crowd}", f"crowd {NO_TEST}"),
+        ("{adapt: spcl}", "{target: real}", ""),
+    ],
+)  # fmt: skip
+def test_what_a_task_lacks(method: str, task: str, expected: str, reason: Callable[..., str]) -> None:
+    assert reason(method, task) == expected
+
+
+def test_a_manifest_is_looked_at(reason: Callable[..., str]) -> None:
+    three = "a,1,train b,1,query c,1,gallery"
+    cameras = "path,pid,split,camid"
+    assert reason("{finetune: none}", "{target: listed}") == f"listed {NO_TEST}"
+    assert reason("{finetune: none}", "{target: listed}", rows=three) == ""
+    without = "stargan needs two or more cameras, which listed does not have"
+    assert reason(HHL, "{source: real, target: listed}", rows=three) == without
+    one = "a,1,train,4 b,1,query,4 c,1,gallery,4"
+    assert reason(HHL, "{source: real, target: listed}", cameras, one) == without
+    two = "a,1,train,4 b,1,query,4 c,1,gallery,5"
+    assert reason(HHL, "{source: real, target: listed}", cameras, two) == ""
+
+
+def test_one_camera_that_nobody_declared_fails_before_training(tmp_path: Path, market: Path) -> None:
+    """A folder does not say how many cameras are in its names: the stage looks before it trains."""
+    for part in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / "one" / part).mkdir(parents=True)
+        for path in sorted((market / part).glob("*_c1*")):
+            (tmp_path / "one" / part / path.name).symlink_to(path)
+    gallery = tmp_path / "one" / "bounding_box_test"
+    (gallery / "0001_c1s1_000009_00.png").symlink_to(next(iter((market / "query").iterdir())))
+    board = run_matrix(
+        f"""
+image_size: [64, 32]
+data: {{one: {{use: market-folder, root: {tmp_path / "one"}}}, real: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{source: real, target: one}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{m: {{finetune: none, adapt: {{use: hhl, style: {{use: stargan, critic_layers: 5}}}}}}}}
+""",
+        tmp_path,
+    )
+    (row,) = board.results
+    assert row.status == "blocked"
+    assert "stargan needs two or more cameras, and one has one camera" in row.error
+
+
+# ---------------------------------------------------------------------- the words themselves
+class Sized(Params):
+    large: bool = False
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        ("adapter", {"provides": {"source-fre"}}, "provides 'source-fre' is not a word that is known here; did"),
+        ("finetuner", {"provides": {"labelfree"}}, "did you mean 'label-free'?"),
+        ("dataset", {"requires": {"rot"}}, "did you mean 'root'?"),
+        ("dataset", {"lacks": {"camera"}}, "lacks 'camera' is not a word that is known here; did you mean 'cameras'?"),
+        ("dataset", {"provides": {"truht"}}, "did you mean 'truth'?"),
+        ("preparer", {"requires": {"source"}}, "requires 'source' is not a word that is known here"),
+        ("adapter", {"uses": {"camera"}}, "uses 'camera' is not a word that is known here; did you mean 'cameras'?"),
+        ("adapter", {"lacks": {"cameras"}}, "lacks 'cameras' is not a word that is known here (known: none)"),
+        ("adapter", {"requires": "source"}, "requires 'source' must be a set of words"),
+        ("adapter", {"requires": {"source"}, "provides": {"source-free"}}, "is given none"),
+        ("dataset", {"provides": lambda params: frozenset({"truht"})}, "did you mean 'truth'?"),
+        ("dataset", {"lacks": lambda params, root: frozenset({"camera"})}, "did you mean 'cameras'?"),
+    ],
+)  # fmt: skip
+def test_misspelt_words_are_refused(kind: str, fields: dict[str, object], words: str) -> None:
+    component = Component("toy", "m:f", Sized, **fields)  # type: ignore[arg-type]
+    assert words in refused_word(kind, component)
+    with pytest.raises(PluginError, match="toy: "):
+        Registry().add("toys", [(kind, component)])
+
+
+def test_every_shipped_declaration_is_known(registry: Registry) -> None:
+    assert {refused_word(kind, component) for (kind, _), component in registry.components.items()} == {""}
+
+
+PLUGIN = """
+from reidbench import Component, Params, hookimpl
+class Sized(Params):
+    large: bool = False
+@hookimpl
+def reidbench_adapters():
+    yield Component("{name}", "m:f", Sized, requires=lambda params: frozenset({{"{word}"}}))
+"""
+NETWORK = """
+@hookimpl
+def reidbench_backbones():
+    yield Component("net", "m:f", Sized, provides=frozenset({"wavelets"}))
+"""
+
+
+def test_words_of_another_plugins_network_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("REIDBENCH_PLUGINS")
+    make_plugin(tmp_path, "a_first", PLUGIN.format(name="uses-wavelets", word="wavelets"))
+    make_plugin(tmp_path, "b_wrong", PLUGIN.format(name="uses-sorce", word="sorce"))
+    registry = plugins.load()
+    assert set(registry.broken) == {"reidbench-a-first:a_first", "reidbench-b-wrong:b_wrong"}
+    assert ("adapter", "uses-wavelets") not in registry.components
+    (line,) = (line for line in registry.complaints() if "b_wrong" in line)
+    assert "adapter uses-sorce: requires 'sorce' is not a word that is known here; did you mean 'source'?" in line
+    make_plugin(tmp_path, "z_network", PLUGIN.format(name="other", word="bn") + NETWORK)
+    registry = plugins.load()
+    assert set(registry.broken) == {"reidbench-b-wrong:b_wrong"}
+    assert ("adapter", "uses-wavelets") in registry.components

@@ -1,0 +1,231 @@
+"""A picture that is its own match, or was trained on, is told by the check, by the run and by the protocol column."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from reidbench.cli import app
+from reidbench.data import Dataset, Sample, Split
+from reidbench.data.overlap import find_overlaps, image_numbers
+from reidbench.report import Leaderboard
+from reidbench.testing import run_matrix
+
+Row = tuple[str, int, str]
+HEAD = "image_size: [32, 16]\nseeds: [0]\nbackbone: {use: resnet-tiny, width: 4}\n"
+
+
+def picture(file: Path, number: int) -> str:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(number)
+    Image.fromarray(random.integers(0, 255, (32, 16, 3), dtype=np.uint8)).save(file)
+    return file.name
+
+
+def manifest(folder: Path, more: list[Row], name: str = "m") -> Path:
+    """Two train persons and two test persons of two pictures each, all different, and further rows."""
+    plain = [(1, "train"), (1, "train"), (2, "train"), (2, "train"), (3, "query"), (3, "gallery"), (4, "query")]
+    rows: list[Row] = []
+    for number, (pid, part) in enumerate([*plain, (4, "gallery")]):
+        rows.append((picture(folder / f"{name}{number}.png", 1000 * len(name) + number), pid, part))
+    lines = [f"{path},{pid},{part}" for path, pid, part in rows + more]
+    (folder / f"{name}.csv").write_text("path,pid,split\n" + "\n".join(lines) + "\n")
+    return folder / f"{name}.csv"
+
+
+def check(file: Path) -> tuple[int, list[str]]:
+    done = CliRunner().invoke(app, ["data", "check", "csv-manifest", str(file)])
+    told = [line for line in done.output.splitlines() if line.startswith(("problem", "note", "remark"))]
+    return done.exit_code, told
+
+
+def run(file: Path, tmp_path: Path, methods: str = "{hist: {finetune: colour-histogram}}") -> Leaderboard:
+    task = "data: {m: {use: csv-manifest, root: " + str(file) + "}}\ntasks: {m: {source: m, target: m}}\n"
+    return run_matrix(f"{HEAD}{task}methods: {methods}\n", tmp_path)
+
+
+def copied(folder: Path) -> str:
+    shutil.copy(folder / "m4.png", folder / "copy.png")
+    return "copy.png"
+
+
+def linked(folder: Path) -> str:
+    (folder / "link.png").symlink_to("m4.png")
+    return "link.png"
+
+
+def linked_folder(folder: Path) -> str:
+    (folder / "again").symlink_to(folder)
+    return "again/m4.png"
+
+
+def hard_linked(folder: Path) -> str:
+    os.link(folder / "m4.png", folder / "hard.png")
+    return "hard.png"
+
+
+SPELLINGS: list[Callable[[Path], str]] = [
+    lambda _: "m4.png", lambda _: "./m4.png", copied, linked, linked_folder, hard_linked
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_query_that_is_in_the_gallery(spelling: Callable[[Path], str], tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    picture(folder / "m4.png", 1004)
+    other = spelling(folder)
+    file = manifest(folder, [(other, 3, "gallery")])
+    if other == "copy.png":
+        shutil.copy(folder / "m4.png", folder / "copy.png")
+    sentence = f"1 of 2 query images are in the gallery too (equal files), first m4.png = {other}: "
+    assert check(file) == (0, [f"note: {sentence}no query is compared with its own picture"])
+    board = run(file, tmp_path)
+    (result,) = board.results
+    assert "query images in gallery" in result.row.protocol.split(", ")
+    assert "test images in train" not in result.row.protocol
+    assert any(note.startswith(f"data m: {sentence}") for note in result.notes)
+    (features,) = tmp_path.glob("store/objects/*/features.npz")
+    with np.load(features) as columns:
+        numbers = columns["query_images"], columns["gallery_images"]
+    assert [len(side) for side in numbers] == [2, 3]
+    assert (numbers[0][:, None] == numbers[1]).sum() == 1
+    assert numbers[0][0] == numbers[1][2]
+
+
+def test_a_clean_set_is_silent(tmp_path: Path) -> None:
+    file = manifest(tmp_path, [])
+    assert check(file) == (0, [])
+    board = run(file, tmp_path)
+    assert [result.notes for result in board.results] == [()]
+    assert "images" not in board.results[0].row.protocol
+    (features,) = tmp_path.glob("store/objects/*/features.npz")
+    with np.load(features) as columns:
+        assert not [name for name in columns.files if "images" in name]
+
+
+def test_test_images_and_persons_in_train(tmp_path: Path) -> None:
+    """Only rows that trained on them carry the words."""
+    manifest(tmp_path, [])
+    shutil.copy(tmp_path / "m4.png", tmp_path / "c4.png")
+    file = manifest(tmp_path, [("c4.png", 3, "train"), ("m5.png", 2, "train")])
+    code, told = check(file)
+    assert code == 1
+    assert told[0].startswith("problem: 1 persons are in train and in the test: pid 3; ")
+    assert told[1:] == [
+        "note: 1 of 2 query images are in train too (equal files), first m4.png = c4.png",
+        "note: 1 of 2 gallery images are in train too (equal files), first m5.png = m5.png",
+    ]
+    methods = "{hist: {finetune: colour-histogram}, bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}"
+    rows = {result.row.method: result for result in run(file, tmp_path, methods).results}
+    words = rows["bot"].row.protocol.split(", ")
+    assert "test images in train" in words
+    assert "test persons in train" in words
+    assert "in train" not in rows["hist"].row.protocol
+    assert any("trained on m, which contains 1 of 2 query images of m" in note for note in rows["bot"].notes)
+
+
+def test_test_images_in_another_source(tmp_path: Path) -> None:
+    """`near` has a test picture of `m` among the pictures of its person 5; a part without that person has it not."""
+    m = manifest(tmp_path, [])
+    shutil.copy(tmp_path / "m5.png", tmp_path / "stolen.png")
+    near = manifest(tmp_path, [("stolen.png", 5, "train")], "near")
+    far = manifest(tmp_path, [], "far")
+    chosen = next(seed for seed in range(50) if 5 not in Split.few_identities(_train(near), 2, seed).pids)
+    board = run_matrix(
+        f"""{HEAD}
+data: {{{", ".join(f"{f.stem}: {{use: csv-manifest, root: {f}}}" for f in (m, near, far))}}}
+tasks:
+  near->m: {{source: near, target: m}}
+  far->m: {{source: far, target: m}}
+  both->m: {{source: [far, near], target: m}}
+  part->m: {{source: {{use: near, identities: 2, subset_seed: {chosen}}}, target: m}}
+  m->near: {{source: m, target: near}}
+methods: {{bot: {{finetune: {{use: bot, epochs: 1, identities: 2, images: 2}}}}}}
+""",
+        tmp_path,
+    )
+    assert {result.status for result in board.results} == {"ok"}
+    found = {result.row.task for result in board.results if "test images in train" in result.row.protocol}
+    assert found == {"near->m", "both->m"}
+    told = {note for result in board.results for note in result.notes}
+    assert {note.partition(": ")[2] for note in told} == {
+        "trained on near, which contains 1 of 2 gallery images of m (equal files), first m5.png"
+    }
+
+
+def _train(file: Path) -> Split:
+    from reidbench.data import read_manifest
+
+    return read_manifest(file).train
+
+
+def test_one_picture_of_two_persons_is_a_problem(tmp_path: Path) -> None:
+    manifest(tmp_path, [])
+    shutil.copy(tmp_path / "m5.png", tmp_path / "c5.png")
+    code, told = check(manifest(tmp_path, [("c5.png", 4, "gallery")]))
+    assert code == 1
+    assert told[0] == "problem: 1 test pictures (equal files) have several pids: m5.png is person 3, c5.png is person 4"
+    assert told[-1] == "remark: 1 gallery images repeat another gallery image (equal files), first m5.png = c5.png"
+
+
+def test_junk_and_distractors_are_no_persons(tmp_path: Path) -> None:
+    manifest(tmp_path, [])
+    shutil.copy(tmp_path / "m5.png", tmp_path / "c5.png")
+    shutil.copy(tmp_path / "m5.png", tmp_path / "d5.png")
+    code, told = check(manifest(tmp_path, [("c5.png", 0, "gallery"), ("d5.png", -1, "gallery")]))
+    assert code == 0
+    assert told == ["remark: 2 gallery images repeat another gallery image (equal files), first m5.png = c5.png"]
+
+
+def test_pictures_that_cannot_be_read_equal_no_other(tmp_path: Path) -> None:
+    rows = [Sample("gone.png", 1, 0), Sample("a.png", 2, 0)]
+    (tmp_path / "a.png").write_bytes(b"a")
+    split = Split(tmp_path, rows)
+    dataset = Dataset("d", tmp_path, Split(tmp_path, ()), split, split)
+    numbers = image_numbers(dataset)
+    assert numbers["query"][0] == 0 != numbers["query"][1]
+    assert find_overlaps(dataset, numbers).notes[0].startswith("1 of 2 query images are in the gallery")
+
+
+def test_values_of_an_lmdb(tmp_path: Path) -> None:
+    """They are read where query and gallery are among them; a pool of them is noted as not compared."""
+    lmdb = pytest.importorskip("lmdb")
+    place = tmp_path / "p.lmdb"
+    picture(tmp_path / "a.png", 1)
+    data = (tmp_path / "a.png").read_bytes()
+    with lmdb.open(str(place), map_size=1 << 22) as store, store.begin(write=True) as transaction:
+        for key in (b"one", b"two"):
+            transaction.put(key, data)
+    one, two = (Split(place, [Sample(key, 1, 0)]) for key in ("one", "two"))
+    numbers = image_numbers(Dataset("d", place, Split(place, ()), one, two))
+    assert numbers["query"][0] == numbers["gallery"][0] != 0
+    assert image_numbers(Dataset("d", place, one)) == {}
+    board = run_matrix(
+        f"{HEAD}data: {{p: {{use: image-folder, root: {place}}}, m: {{use: csv-manifest, root: "
+        f"{manifest(tmp_path, [])}}}}}\ntasks: {{t: {{target: m, pool: p}}}}\n"
+        "methods: {d: {pretrain: {use: moco-v2, epochs: 1, batch: 2, queue: 2, splits: 1}, finetune: none}}\n",
+        tmp_path,
+    )
+    assert board.results[0].status == "ok"
+    assert board.results[0].notes == (
+        "data p: its pictures, in an lmdb, are not compared with the test images of other sets",
+    )
+
+
+def test_rendered_sets_are_not_hashed(tmp_path: Path) -> None:
+    board = run_matrix(
+        f"{HEAD}data: {{w: {{use: synthetic, size: tiny}}}}\ntasks: {{w: {{source: w, target: w}}}}\n"
+        "methods: {hist: {finetune: colour-histogram}}\n",
+        tmp_path,
+    )
+    assert board.results[0].status == "ok"
+    assert not list(tmp_path.glob("store/objects/*/images.npz"))
+    assert not list(tmp_path.glob("cache/.contents/*"))

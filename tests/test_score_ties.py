@@ -1,0 +1,100 @@
+"""`reidbench score` on files in which nothing, or not everything, is ranked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reidbench import score
+from reidbench.errors import DataError
+
+LABELS = {
+    "query_pids": np.arange(1, 6),
+    "query_camids": np.zeros(5, int),
+    "gallery_pids": np.concatenate([np.arange(1, 6), np.arange(2, 17)]),
+    "gallery_camids": np.ones(20, int),
+}
+
+
+def save(path: Path, query: Any, gallery: Any) -> Path:
+    np.savez(path, query_features=query, gallery_features=gallery, **LABELS)
+    return path
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        [sys.executable, "-m", "reidbench", "score", *arguments], capture_output=True, text=True, env=environment
+    )
+
+
+def test_zero_vectors_end_with_a_sentence(tmp_path: Path) -> None:
+    zero = save(tmp_path / "zero.npz", np.zeros((5, 8)), np.zeros((20, 8)))
+    done = command(str(zero))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "zero.npz: query_features row 0 is a zero vector" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("rerank", [None, "zhong", "torchreid", "fastreid"])
+def test_equal_vectors_are_refused_whatever_the_distance(tmp_path: Path, distance: str, rerank: str | None) -> None:
+    same = save(tmp_path / "same.npz", np.full((5, 8), 0.1), np.full((20, 8), 0.1))
+    with pytest.raises(DataError, match=r"same\.npz: nothing was ranked: for each of the 5 valid queries"):
+        score.run([same], distance=distance, rerank=rerank)
+
+
+def test_equal_distances_are_a_warning_beside_their_bounds(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", distances=np.full((5, 20), 0.5), **LABELS)
+    lines: list[str] = []
+    score.run([tmp_path / "a.npz"], echo=lines.append)
+    assert "\n  warning: nothing was ranked: for each of the 5 valid queries" in lines[0]
+    assert "\n  ties: " in lines[0]
+    score.run([tmp_path / "a.npz"], as_json=True, echo=lines.append)
+    assert [text.split(":")[0] for text in json.loads(lines[1])["warnings"]] == ["nothing was ranked"]
+
+
+def test_own_pictures_are_left_out_where_the_file_numbers_them(tmp_path: Path) -> None:
+    """Query i is gallery row i, from another camera by its label; without it persons 2 to 5 have one match left."""
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=(5, 8))
+    gallery = np.concatenate([query, rng.normal(size=(15, 8))])
+    numbers = {"query_images": np.arange(5), "gallery_images": np.arange(20)}
+    sides = {"query_features": query, "gallery_features": gallery}
+    given = {"distances": 1 - query @ gallery.T}
+    for name, held, rerank in (("a", sides, None), ("b", sides, "zhong"), ("c", given, None)):
+        np.savez(tmp_path / f"{name}.npz", **LABELS, **held, **numbers)
+        (report,) = score.score([tmp_path / f"{name}.npz"], rerank=rerank)
+        assert report.ranking.filtered["same_image"] == 5
+        assert report.ranking.valid.tolist() == [False, True, True, True, True]
+    pixels = {"query_images": np.zeros((5, 2, 2, 3), np.uint8), "gallery_images": np.zeros((20, 2, 2, 3), np.uint8)}
+    np.savez(tmp_path / "pixels.npz", **LABELS, **sides, **pixels)
+    (report,) = score.score([tmp_path / "pixels.npz"])
+    assert report.ranking.cmc_at[1] == 1
+    assert "same_image" not in report.ranking.filtered
+
+
+def test_quantised_features_are_scored_with_their_bounds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    file = save(tmp_path / "a.npz", np.sign(rng.normal(size=(5, 3))), np.sign(rng.normal(size=(20, 3))))
+    lines: list[str] = []
+    score.run([file], as_json=True, echo=lines.append)
+    ties = json.loads(lines[0])["ties"]
+    ends = {}
+    for rule in ("best", "worst"):
+        score.run([file], as_json=True, ties=rule, echo=lines.append)
+        ends[rule] = json.loads(lines[-1])
+        assert ends[rule]["mAP"] == pytest.approx(ties[rule]["mAP"])
+        assert ends[rule]["mINP"] == pytest.approx(ties[rule]["mINP"])
+        assert ends[rule]["cmc"]["1"] == pytest.approx(ties[rule]["cmc1"])
+    assert ends["worst"]["mAP"] < ends["best"]["mAP"]
+    score.run([file], echo=lines.append)
+    assert f"  ties: {ties['pairs']} pairs of a true match and another image at equal distance, in " in lines[-1]
+    assert f"mAP {100 * ends['worst']['mAP']:.2f} to {100 * ends['best']['mAP']:.2f} %" in lines[-1]
