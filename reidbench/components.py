@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -178,8 +179,8 @@ class Component:
     `uses` are words for the protocol column; for a component that starts from a user's file see
     `reidbench.supervision`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
     `lacks` `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only,
-    declares the numbers that it gives: what is not declared is shown as it is, and never ranked.
+    `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only, declares the
+    numbers that it gives: what is not declared is shown as it is, and never ranked.
     """
 
     name: str

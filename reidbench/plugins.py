@@ -209,14 +209,12 @@ def _check(kind: str, component: object) -> None:
             isinstance(component.version, int) and component.version >= 1
         ),
     }
-    paper = papers.complaint(component.paper)
-    problems[paper] = bool(paper)
-    for sentence, wrong in problems.items():
-        if wrong:
-            raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
-    refused = refused_word(kind, component) or metrics_fault(kind, component.metrics)
-    if refused:
-        raise PluginError(printable(f"{kind} {component.name}: {refused}"))
+    sentences = [sentence for sentence, wrong in problems.items() if wrong]
+    sentences += filter(
+        None, (papers.complaint(component.paper), metrics_fault(kind, component.metrics), refused_word(kind, component))
+    )
+    for sentence in sentences:
+        raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
 
 
 def report(registry: Registry) -> dict[str, Any]:

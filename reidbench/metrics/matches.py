@@ -108,7 +108,9 @@ class InvalidQueries:
     def refusal(self) -> str:
         """One sentence for a set in which no query has a true match; it ends with the cure where there is one."""
         count = sum(self.reasons.values())
-        several = f"; of all {count} queries, {self}" if count > 1 else ""
+        several = f"; so it is for all {count} queries" if count > 1 else ""
+        if len(self.reasons) > 1:
+            several = f"; of all {count} queries, {self}"
         cure = f" {CURE}" if {OWN_CAMERA, OWN_CAMERA_OR_PICTURE} & set(self.reasons) else ""
         return f"no query is valid, that is, has a true match in the gallery: {self.first[0]}{several}{cure}"
 

@@ -210,14 +210,14 @@ class Evidence:
                 )
 
 
-def work_seconds(manifest: Mapping[str, Any]) -> float:
-    """Seconds of a component's own work; an artifact of an older version knows only those of the whole stage."""
-    return float(manifest.get("work_seconds", manifest["seconds"]))
-
-
 def _counted(data: Data) -> str:
     """How a data set was read and how much was in it: a copy may be smaller than the published set."""
     return f"data {data.name} ({data.use}: {data.params}): {data.counts or 'counts unknown'}"
+
+
+def work_seconds(manifest: Mapping[str, Any]) -> float:
+    """Seconds of a component's own work; an artifact of an older version knows only those of the whole stage."""
+    return float(manifest.get("work_seconds", manifest["seconds"]))
 
 
 def _well_formed(manifest: Mapping[str, Any]) -> bool:

@@ -106,9 +106,13 @@ def test_reasons_name_the_own_picture() -> None:
 @pytest.mark.parametrize(
     ("gallery_pids", "gallery_camids", "end"),
     [
-        ([7, 7, 8], [1, 1, 1], f"; of all 2 queries, 2 because {CAMERA} {CURE}"),
-        ([7, 7, 9], [1, 1, 1], f"1 because their pid is not in the gallery {CURE}"),
-        ([9, 9, 9], [2, 2, 2], "2 because their pid is not in the gallery"),
+        ([7, 7, 8], [1, 1, 1], f"{CAMERA}; so it is for all 2 queries {CURE}"),
+        (
+            [7, 7, 9],
+            [1, 1, 1],
+            f"; of all 2 queries, 1 because {CAMERA}; 1 because their pid is not in the gallery {CURE}",
+        ),
+        ([9, 9, 9], [2, 2, 2], "their pid is not in the gallery; so it is for all 2 queries"),
     ],
 )
 def test_a_set_without_true_matches_names_the_cure(gallery_pids: Any, gallery_camids: Any, end: str) -> None:
