@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from .declared import Metric as Metric
+from .declared import fractions as fractions
 from .errors import PluginError, ReidbenchError
 from .supervision import is_supervision
 
@@ -160,58 +161,6 @@ class Paper:
     code_licence: str = ""
     deviations: Sequence[str] = ()
     published: Sequence[Published] = ()
-
-
-ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that an evaluator gives, by its name in `Metrics.values`: how tables print and rank it.
-
-    `better` says which of two values is the better one. `unit` "%" marks a fraction, which is printed times 100; any
-    other unit is a word beside the number as it is. `range` holds the least and the greatest possible value, None for
-    no end: a value outside fails its row, and no interval reaches beyond.
-    """
-
-    name: str
-    _: KW_ONLY
-    better: Literal["higher", "lower"] = "higher"
-    unit: str = ""
-    range: tuple[float | None, float | None] = (None, None)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.range, list):  # as hashable as any other declaration
-            object.__setattr__(self, "range", tuple(self.range))
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The range with infinity where it is open."""
-        low, high = self.range
-        return -math.inf if low is None else low, math.inf if high is None else high
-
-    @property
-    def bounds(self) -> str:
-        """The range in words; empty where it is open on both sides."""
-        ends = zip(("at least", "at most"), self.ends, strict=True)
-        return " and ".join(f"{word} {end:g}" for word, end in ends if math.isfinite(end))
-
-    @property
-    def described(self) -> str:
-        """The declaration on one line."""
-        return ", ".join(filter(None, (f"{self.name}: {self.better} is better", self.unit, self.bounds)))
-
-    def fault(self, value: float) -> str:
-        """Why a value cannot be one of this metric, or nothing. A rounding beyond an end is none."""
-        low, high = self.ends
-        if low - ROUNDING * max(1, abs(low)) <= value <= high + ROUNDING * max(1, abs(high)):
-            return ""
-        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}"
-
-
-def fractions(*names: str) -> tuple[Metric, ...]:
-    """Declarations of shares between 0 and 1, printed in %, of which more is better: mAP, CMC and the like."""
-    return tuple(Metric(name, unit="%", range=(0, 1)) for name in names)
 
 
 @dataclass(frozen=True)

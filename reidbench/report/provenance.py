@@ -18,6 +18,7 @@ from ..plan import Plan, Stage
 from ..store import DamagedArtifact, Store
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result
+from .units import is_percent
 
 STEP_KINDS = {"finetune": "finetuner", "adapt": "adapter", "pretrain": "pretrainer", "select": "selector"}
 TRAINING = ("select", "pretrain", "prepare", "finetune", "adapt")
@@ -133,7 +134,8 @@ class Evidence:
         manifests = [found for stage in stages if (found := self.manifest(stage.key)) is not None]
         recipe, column = self.recipes[method], self.tasks[task]
         data = tuple(self._data(stages))
-        means = {name: found.mean for name, found in board.summarised(method, task, evaluator).items()}
+        cell = board.summarised(method, task, evaluator)  # of metrics in %, as published ones are
+        means = {name: found.mean for name, found in cell.items() if is_percent(board.metric(evaluator, name))}
         own = own_method(recipe)
         return Provenance(
             self.command(method, task),
