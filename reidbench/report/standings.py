@@ -12,7 +12,12 @@ from ..metrics.statistics import welch
 from .queries import better_by_queries, per_query
 from .results import Leaderboard, _beaten, by_seed
 
-NOT_COMPARABLE = ("transductive", "truth", TEST_IN_TRAIN, PERSONS_IN_TRAIN)  # protocols that are never ranked with others
+NOT_COMPARABLE = (
+    "transductive",
+    "truth",
+    TEST_IN_TRAIN,
+    PERSONS_IN_TRAIN,
+)  # protocols that are never ranked with others
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[s
     """The best method of one column, and those that it is not better than beyond noise: none by an undeclared metric.
 
     Paired over seeds; where one of two has only two seeds, over queries. A method of one seed, or of two without
-    results of the queries, is never among them. Rows that saw the test images or persons, or the truth, or that were scored by
-    another rule, are compared only with their like.
+    results of the queries, is never among them. Rows that saw the test images or persons, or the truth, or that were
+    scored by another rule, are compared only with their like.
     """
     found: set[str] = set()
     for column in _columns(board, task, evaluator, metric):
