@@ -43,9 +43,9 @@ def test_lines_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue().splitlines() == [
         "2 stages to run",
         "        finetune bot [plaza, seed 0]: 3 of 20",
-        "note: two files left out",
+        "note: finetune bot [plaza, seed 0]: two files left out",
         "        finetune [red]x\\x1b[31m: 3 of 20",
-        "note: two files left out",
+        "note: finetune [red]x\\x1b[31m: two files left out",
         "[1/3] finetune bot [plaza, seed 0]: done in 2.5 s",
         "[2/3] finetune [red]x\\x1b[31m: failed: RuntimeError: [bold]no\\x07",
         "[3/3] finetune bot [plaza, seed 0]: there",
