@@ -14,6 +14,7 @@ from .components import Component, Params
 from .data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from .data.split import BoundTruth
 from .errors import DataError, ReidbenchError
+from .record import progressed
 from .store import Artifact, Store
 
 Emit = Callable[[dict[str, Any]], None]
@@ -67,7 +68,7 @@ class Inputs:
         return self.component.params(**self.stage["params"])
 
     def progress(self, done: int, total: int) -> None:
-        self.emit({"event": "progress", "done": done, "total": total})
+        self.emit(progressed(done, total))
 
     def artifact(self, key: str) -> Artifact:
         return self.store.read(key)

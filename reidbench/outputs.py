@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .components import Features, Metric, Selection
+from .components import Features, Metric, Metrics, Selection
 from .data import HiddenSplit
+from .data.names import shown
+from .declared import COLUMNS, NAME, range_fault
 from .errors import DataError
+
+RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
 
 
 def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -33,15 +40,62 @@ def selection_fault(answer: object, images: int) -> str:
     return ""
 
 
+def answer_fault(answer: object, queries: int) -> str:
+    """What an evaluator of that many queries did wrong; empty when it answered with Metrics that can be kept."""
+    if not isinstance(answer, Metrics):
+        return f"must return Metrics, got {type(answer).__name__}"
+    for what in ("values", "per_query", "notes"):
+        if not isinstance(getattr(answer, what), Mapping):
+            return f"gave {what} that are not a mapping of names, but {type(getattr(answer, what)).__name__}"
+    found = (fault for name, value in answer.values.items() if (fault := _value_fault(name, value)))
+    arrays = (fault for name, array in answer.per_query.items() if (fault := _array_fault(name, array, queries)))
+    return next(found, "") or next(arrays, "") or _notes_fault(answer.notes)
+
+
+def _value_fault(name: object, value: object) -> str:
+    if not isinstance(name, str) or not name or not name.isprintable():
+        return f"gave a metric with the name {shown(ascii(name))}, which is not printable text"
+    if name in COLUMNS:
+        return f"gave a metric with the name {name!r}, which is a column of every table; choose another"
+    try:
+        number = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        number = math.nan
+    return "" if math.isfinite(number) else f"gave no finite number for {name}, but {shown(ascii(value))}"
+
+
+def _array_fault(name: object, given: object, queries: int) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return f"gave a per_query array with the name {shown(ascii(name))}; use letters, digits, '_', '-' and '.'"
+    if name in RESERVED:
+        return f"gave a per_query array with the reserved name {name!r}; choose another"
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return f"gave something else than an array for per_query {name!r}: {shown(str(error))}"
+    if array.dtype.hasobject:
+        return f"gave an array of objects for per_query {name!r}; give numbers"
+    if array.ndim == 0 or len(array) != queries:
+        return f"gave per_query {name!r} of shape {array.shape}; it must have one entry for each of {queries} queries"
+    return ""
+
+
+def _notes_fault(notes: Mapping[str, Any]) -> str:
+    try:
+        json.dumps(dict(notes), sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"gave notes that JSON cannot hold: {shown(str(error))}"
+    return ""
+
+
 def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:
     """What is wrong with an evaluator's numbers, and what to note: a value out of its range, and undeclared names.
 
-    An evaluator that declares nothing is of an older kind, and tables print it as it is; both are then empty.
+    An evaluator that declares nothing is of an older kind: nothing is noted, and its numbers are printed as they are.
     """
-    faults = filter(None, (declared[name].fault(value) for name, value in values.items() if name in declared))
     strange = [name for name in values if name not in declared] if declared else []
     note = f"{', '.join(strange)}: not declared by the evaluator, so shown as it is and never ranked" if strange else ""
-    return next(faults, ""), note
+    return range_fault(values, declared), note
 
 
 def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:

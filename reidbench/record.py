@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from .data.names import shown
+from .errors import ReidbenchError
+
 # Beyond these a clustering is noted: no data set of this field looks like it.
 FEWEST_CLUSTERED = 0.1  # of the images
 LARGEST_CLUSTER = 0.5  # of the clustered images
+MOST_PROGRESS = 1e15  # beyond it a float no longer counts by ones
 
 
 class Clock:
@@ -57,6 +62,28 @@ class Clock:
         self.since = time.monotonic() if runs else None
 
 
+def progressed(done: object, total: object) -> dict[str, Any]:
+    """The event of a progress. Raises ReidbenchError for what is not two finite numbers."""
+    counts = []
+    for value in (done, total):
+        try:
+            number = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            number = math.nan
+        if not abs(number) < MOST_PROGRESS:
+            raise ReidbenchError(f"ctx.progress takes two numbers, done and total, not {_shown(value)}")
+        counts.append(int(number) if number.is_integer() else number)
+    return {"event": "progress", "done": counts[0], "total": counts[1]}
+
+
+def _shown(value: object) -> str:
+    """A plugin's value for a sentence; its repr is the plugin's own code."""
+    try:
+        return shown(repr(value))
+    except Exception as error:  # noqa: BLE001
+        return f"a {type(value).__name__}, whose repr raises {type(error).__name__}"
+
+
 class Record:
     """What a method logs, notes and clusters, kept across restarts by the checkpoint."""
 
@@ -68,14 +95,23 @@ class Record:
         self.clock = Clock()
 
     def log(self, metrics: Mapping[str, float]) -> None:
-        line = {name: float(value) for name, value in metrics.items()}
+        try:
+            line = {str(name): float(value) for name, value in metrics.items()}
+        except (TypeError, ValueError, AttributeError):
+            raise ReidbenchError(f"ctx.log takes numbers by name, not {_shown(metrics)}") from None
         self.lines.append(line)
         self.emit({"event": "log", "metrics": line})
 
     def record_clusters(self, epoch: int, labels: Any) -> None:
-        self.clusters.append((int(epoch), [int(label) for label in labels]))
+        try:
+            self.clusters.append((int(epoch), [int(label) for label in labels]))
+        except (TypeError, ValueError, OverflowError):
+            given = f"{_shown(epoch)} and {_shown(labels)}"
+            raise ReidbenchError(f"ctx.record_clusters takes an epoch and whole numbers, not {given}") from None
 
     def note(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ReidbenchError(f"ctx.note takes a sentence, not {_shown(text)}")
         if text not in self.notes:
             self.notes.append(text)
             self.emit({"event": "note", "text": text})

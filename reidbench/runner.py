@@ -7,6 +7,7 @@ import dataclasses
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from .plan import Plan, Stage
 from .plugins import Registry, source_hash
 from .store import DamagedArtifact, Store
 
+REMADE = 2  # times that an artifact is made again in one run, because it was found damaged
 RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
 
 
@@ -29,6 +31,7 @@ class OneResult(Protocol):
     status: str
     error: str
     traceback: str
+    damaged: str
 
 
 class Display(Protocol):
@@ -78,6 +81,7 @@ class Runner:
         self.waiting: dict[str, Stage] = {}
         self.running: dict[str, float] = {}  # key -> when it started
         self.retry_at: dict[str, float] = {}
+        self.remade: Counter[str] = Counter()  # by key
         self.interrupted = False
 
     def run(self) -> Outcome:
@@ -87,6 +91,7 @@ class Runner:
         the executor can do that (`wind_down`); on the second the workers are ended. Either way raises
         KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written.
         """
+        self.store.root = self.store.root.absolute()  # a stage in this process may go to another folder
         self.waiting = missing(self.plan, self.store, self.display.note)
         try:
             self.store.prepare()
@@ -194,13 +199,29 @@ class Runner:
             self.retry_at[result.key] = time.monotonic() + RETRY_BUSY
             self.waiting[result.key] = stage
         elif result.status == "damaged":
-            self.display.note(f"{result.error}; set aside, to be made again")
-            self._wait_again()
+            self._remake(result)
         elif result.status == "failed":
-            self.outcome.failed[result.key] = result.error
-            self.store.record_failure(result.key, result.error, result.traceback)
+            self._failed(result.key, result.error, result.traceback)
         elif result.status == "done":
             self.outcome.ran.append(result.key)
+
+    def _failed(self, key: str, error: str, trace: str = "") -> None:
+        self.outcome.failed[key] = error
+        self.store.record_failure(key, error, trace)
+
+    def _remake(self, result: OneResult) -> None:
+        """Have a damaged artifact made again, unless that has not helped before."""
+        key = result.damaged
+        if key not in self.waiting and key not in self.running:  # two stages may have found the same damage
+            self.remade[key] += 1
+        if self.remade[key] <= REMADE:
+            self.display.note(f"{result.error}; set aside, to be made again")
+        else:
+            error = f"{result.error}, as before, and it was made again {REMADE} times; look for what changes its files"
+            self.display.note(error)
+            for failed in {key, result.key} & self.plan.stages.keys():
+                self._failed(failed, error)
+        self._wait_again()
 
     def _wait_again(self) -> None:
         """Look anew at what is missing: a damaged artifact and whatever it was made from may be missing now."""

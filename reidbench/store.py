@@ -22,8 +22,9 @@ from .claims import process_start as process_start
 from .data.fingerprint import fingerprint_content
 from .data.names import stays_inside
 from .errors import StoreError
+from .leavings import MANIFEST as MANIFEST
+from .leavings import check_leavings
 
-MANIFEST = "manifest.json"
 _is_dead = is_dead
 
 
@@ -142,14 +143,19 @@ class Store:
     # ------------------------------------------------------------------ writing
     @contextlib.contextmanager
     def publishing(self, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give an empty folder and a manifest to fill; publish both in one rename when the block ends well."""
+        """Give an empty folder and a manifest to fill; publish both in one rename when the block ends well.
+
+        Raises UnfitLeavings when something in the folder cannot be published, such as a link.
+        """
         folder = self._place("tmp", f"{key}-{os.getpid()}-{time.time_ns()}")
         manifest: dict[str, Any] = {}
         try:
             with self.writing():
                 folder.mkdir()
+                owner = folder.stat().st_uid
             yield folder, manifest
             with self.writing():
+                check_leavings(folder, owner, frozenset({MANIFEST}))
                 self._seal(folder, key, manifest)
                 final = self._place("objects", key)
                 try:

@@ -47,7 +47,7 @@ def rank_of(ctx):
 
 
 def old(ctx):
-    return Metrics({"mAP": 63.4, "weird": 12.75})
+    return Metrics({"mAP": 0.634, "weird": 12.75})
 
 
 def half(ctx):
@@ -147,7 +147,8 @@ def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tup
     benchmark = dataclasses.replace(the_plan.benchmark, evaluate=(judge, *the_plan.benchmark.evaluate[1:]))
     board = report.collect(dataclasses.replace(the_plan, benchmark=benchmark), store)
     found = board.cell("untrained", "t", "cosine")
-    assert [(result.status, dict(result.metrics)) for result in found] == [("failed", {})] * 3
+    assert [(result.status, dict(result.metrics)) for result in found] == [("missing", {})] * 3
+    assert "its result is damaged: cosine gave mAP" in found[0].error
     assert "at least 0 and at most 0.001" in found[0].error
 
 

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from ..components import Metric, fractions
+from ..declared import range_fault
 from ..labels import evaluator_labels
 from ..metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
 from ..plan import Plan, Row
@@ -164,9 +165,10 @@ def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
 def _within_range(result: Result, declared: Declared) -> Result:
     """A value that its metric cannot have is no result: the range may have been declared after it was computed."""
     metrics = declared.get(result.row.evaluator, {})
-    faults = (metrics[name].fault(value) for name, value in result.metrics.items() if name in metrics)
-    for fault in filter(None, faults):
-        return replace(result, status="failed", metrics={}, error=f"{result.row.evaluator} gave {fault}")
+    fault = range_fault(result.metrics, metrics)
+    if fault:
+        error = f"its result is damaged: {result.row.evaluator} gave {fault}; run again"
+        return replace(result, status="missing", metrics={}, error=error)
     return result
 
 
