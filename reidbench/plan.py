@@ -280,8 +280,7 @@ class _Expansion:
         """The key of a data stage, which is added when it is first needed."""
         if name not in self.data_keys:
             source = self.benchmark.data[name]
-            identity = canonical([KEY_VERSION, "data", *data_identity(source)])
-            key = self.data_keys[name] = _digest(identity)
+            key = self.data_keys[name] = data_stage_key(source)
             root = str(source.root) if source.root else None
             stage = Stage(key, "data", source.choice.name, source.choice.resolved, root=root, label=f"data {name}")
             self.result.stages[key] = stage
@@ -348,6 +347,11 @@ def role_refs(role: str, task: Task) -> tuple[DataRef, ...]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def data_stage_key(source: DataSource) -> str:
+    """The key of a data set's stage, from its content as it is now. Raises DataError when files cannot be read."""
+    return _digest(canonical([KEY_VERSION, "data", *data_identity(source)]))
 
 
 def data_identity(source: DataSource) -> list[Any]:

@@ -42,6 +42,7 @@ from .provenance import provenance, stage_devices
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
 from .trained import IMAGES, look_back
+from .unchanged import check_listed, check_read
 from .worker import default_device as default_device
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
@@ -103,6 +104,8 @@ class _Run(Inputs):
             self.check_cameras()
             seed_torch(self.stage["seed"])
         answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
+        if self.rank == 0:  # which reads for all
+            check_read(self)
         if self.record.lines:
             lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in self.record.lines)
             (self.folder / "log.jsonl").write_text(lines)
@@ -139,6 +142,7 @@ class _Run(Inputs):
         manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
         for note in (*dataset.notes, *self._number_images(dataset)):
             self.record.note(note)
+        check_listed(self, dataset)
         parts = dataset.parts()
         for part, split in parts.items():
             split.save(self.folder / f"{part}.json")
