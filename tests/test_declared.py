@@ -152,6 +152,30 @@ def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tup
     assert "at least 0 and at most 0.001" in found[0].error
 
 
+def test_a_stored_value_out_of_its_range_is_damaged_and_computed_again(tmp_path: Path, market: Path) -> None:
+    """An mAP of 45.2, as an evaluator in per cent may have published it, is never shown as 4520.0."""
+    matrix = f"""
+image_size: [32, 16]
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{source: tiny, target: tiny}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{untrained: {{finetune: none}}}}
+"""
+    (good,) = run_matrix(matrix, tmp_path).results
+    registry = plugins.load()
+    the_plan, store = plan.expand(config.read(tmp_path / "matrix.yaml", registry), registry), Store(tmp_path / "store")
+    key = str(good.row.key)
+    metrics = {**store.manifest(key).metrics, "mAP": 45.2}
+    store.set_aside(key)
+    with store.publishing(key) as (_, manifest):
+        manifest["metrics"] = metrics
+    (result,) = report.collect(the_plan, store).results
+    assert (result.status, dict(result.metrics)) == ("missing", {})
+    assert "its result is damaged: cosine gave mAP 45.2" in result.error
+    assert "4520" not in report.write(report.collect(the_plan, store), "md")
+    assert run_matrix(matrix, tmp_path).results == (good,)
+
+
 def test_an_undeclared_metric_beside_declared_ones_is_noted(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md")
     (note,) = [line for line in text.splitlines() if line.startswith("- ") and "extra: not declared" in line]
