@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,45 @@ def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> I
     both = np.intersect1d(people, train_pids)
     if len(both):
         yield (
-            f"{len(both)} of the {len(people)} persons of the queries have a pid that is also among the training pids: "
-            "trained on test persons, or both parts numbered on their own?"
+            f"{len(both)} of the {len(people)} persons of the queries {'has' if len(both) == 1 else 'have'} a pid that "
+            "is also among the training pids: trained on test persons, or both parts numbered on their own?"
+        )
+
+
+def camera_doubts(camids: Mapping[str, Ints]) -> Iterator[str]:
+    """Images of unknown camera, by their keys: the camera rule knows nothing of them."""
+    unknown = {key: int((values < 0).sum()) for key, values in camids.items()}
+    if any(unknown.values()):
+        counts = " and ".join(f"{unknown[key]} of {len(values)} {shown(key)}" for key, values in camids.items())
+        yield (
+            f"{counts} are negative, which means an unknown camera: of these images the camera rule leaves out no "
+            "match. Right if the cameras are not known; to score without the camera rule: --no-camera"
+        )
+
+
+def copy_doubts(
+    query: NDArray[np.generic], gallery: NDArray[np.generic], labels: tuple[Ints, Ints, Ints, Ints], camera: bool
+) -> Iterator[str]:
+    """Queries that have exactly the features of a true match, as the same picture has; not so whole numbers (codes)."""
+    if query.dtype != gallery.dtype or query.dtype.kind != "f":
+        return
+    query_pids, query_camids, gallery_pids, gallery_camids = labels
+    rows: dict[int, list[int]] = {}
+    for row, vector in enumerate(gallery):
+        rows.setdefault(hash(vector.tobytes()), []).append(row)
+    copies = []
+    for number, vector in enumerate(query):
+        for row in rows.get(hash(vector.tobytes()), ()):
+            same_camera = camera and query_camids[number] == gallery_camids[row] and query_camids[number] >= 0
+            true = query_pids[number] == gallery_pids[row] != JUNK and not same_camera
+            if true and np.array_equal(vector, gallery[row]) and (vector != np.round(vector)).any():
+                copies.append((number, row))
+                break
+    if copies:
+        number, row = copies[0]
+        yield (
+            f"{len(copies)} of {len(query)} queries have exactly the features of a true match (first: query {number} "
+            f"and gallery row {row}): is the query's own picture in the gallery? It comes first whatever the network"
         )
 
 
