@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .data.names import shown
 from .data.placeholders import refuse_placeholder
 from .errors import DataError
-from .scoring.doubts import label_doubts
+from .scoring.doubts import camera_doubts, label_doubts
 from .scoring.embedded import Embedded, pair_by_manifest, pair_by_name
 from .scoring.labels import Ints, array_of, mapped
 from .scoring.names import Keys
@@ -44,8 +44,8 @@ class Features:
 
     Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
     those of a matrix do: equal numbers are the same picture. Labels that are texts are numbered, and `pid_texts` and
-    `camid_texts` have the text of each number. `warnings` are sentences about what was left out, assumed or looks
-    wrong.
+    `camid_texts` have the text of each number. `keys` has the names of features or distances in the file, by ours.
+    `warnings` are sentences about what was left out, assumed or looks wrong.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class Features:
     query_features: NDArray[Any] | None = None
     gallery_features: NDArray[Any] | None = None
     distances: NDArray[Any] | None = None
-    distances_key: str = "distances"
+    keys: Mapping[str, str] = field(default_factory=dict)
     pid_texts: Mapping[int, str] = field(default_factory=dict)
     camid_texts: Mapping[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ def read_features(
             raise DataError(
                 f"{shown(path)}: --manifest is for features with image names; this table has its own labels"
             )
-        return _of_rows(path, read_table(path, camera))
+        return _of_rows(path, read_table(path, camera), camera)
     source = open_source(path)
     assert source is not None  # _check_name
     keys = Keys.of(source.names)
@@ -101,7 +101,7 @@ def read_features(
         return _of_rows(path, pair_by_manifest(_embedded(source, keys), manifest, camera))
     if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
         if "pids" in keys and ("num_query" in keys or "parts" in keys):
-            return _of_rows(path, _stacked(source, keys, camera))
+            return _of_rows(path, _stacked(source, keys, camera), camera)
         if "names" in keys:
             return _of_rows(path, pair_by_name(_embedded(source, keys)))
     return _of_keys(source, keys, camera, use)
@@ -131,6 +131,7 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
         {keys.first(role): _value(source, keys, role) for role in texts if role in PIDS},
         {keys.first(role): _value(source, keys, role) for role in texts if role in CAMIDS},
         {keys.first("train_pids"): _value(source, keys, "train_pids")} if "train_pids" in keys else {},
+        camera=camera,
     )
     labels: dict[str, Any] = {role: found.values.get(keys.first(role)) for role in (*PIDS, *CAMIDS)}
     matrices: dict[str, Any] = {
@@ -141,7 +142,8 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
         if labels[f"{side}_camids"] is None:
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
     images: dict[str, Any] = dict(_images(source, keys, labels))
-    return Features(source.path, **labels, **matrices, **images, distances_key=keys.first("distances"), **found.about)
+    theirs = {role: keys.first(role) for role in what}
+    return Features(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
 
 
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
@@ -210,6 +212,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
     value = array_of(path, name, given)
+    if value.dtype.kind == "b":  # binary codes
+        value = value.view(np.uint8)
     if value.dtype.kind not in "fiu":
         raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
     if value.ndim != 2:
@@ -244,8 +248,8 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
         )
 
 
-def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any]) -> Labels:
-    """pids and camids as numbers, by the same keys, and what is to be said about them."""
+def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool) -> Labels:
+    """pids and camids as numbers, by the same keys, and what is to be said about them; with `camera` of cameras too."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
         f"the {what} are partly numbers and partly texts, and are compared as texts: '2' and '0002' are two {unit}s"
@@ -255,6 +259,7 @@ def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dic
     query = persons.values[next(iter(pids))]
     trained = persons.values[next(iter(train))] if train else None
     warnings += label_doubts(query, trained, named=bool(persons.texts))
+    warnings += camera_doubts(cameras.values) if camera else ()
     values = {**persons.values, **cameras.values}
     return Labels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
 
@@ -304,7 +309,8 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
     return Rows(features, parts, list(columns["pids"]), list(columns["camids"]) if cameras else None, train)
 
 
-def _of_rows(path: Path, rows: Rows) -> Features:
+def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:
+    """Query and gallery of rows; `camera` warns of unknown cameras, of which a manifest has warned by name."""
     sides = ("query", "gallery")
     found = {part: rows.of(part) for part in sides}
     for part in sides:
@@ -316,11 +322,14 @@ def _of_rows(path: Path, rows: Rows) -> Features:
         {f"{side}_pids": found[side][1] for side in sides},
         {role: values for role, values in cameras.items() if values is not None},
         {"train_pids": np.asarray(rows.train_pids)} if len(rows.train_pids) else {},
+        camera=camera,
     )
     arrays: dict[str, Any] = {role: labels.values[role] for role in PIDS}
     for side in sides:
         unknown = np.full(len(found[side][0]), UNKNOWN_CAMERA)
         arrays[f"{side}_camids"] = labels.values.get(f"{side}_camids", unknown)
         arrays[f"{side}_features"] = rows.features[found[side][0]]
+        if rows.images is not None:
+            arrays[f"{side}_images"] = np.asarray(rows.images, np.int64)[found[side][0]]
     about = {**labels.about, "warnings": (*rows.warnings, *labels.about["warnings"])}
     return Features(path, **arrays, **about)

@@ -22,6 +22,10 @@ from ..errors import DataError
 from ..safeload import load_pickle_safely
 
 _CLAIMS = "it claims more numbers than the file holds"
+_PT_CURE = (
+    "where you trust the file, load it there and save only tensors, arrays of numbers, and lists of numbers or texts: "
+    "torch.save({'query_features': ..., 'query_pids': ..., ...}, FILE)"
+)
 _NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 # What zipfile and numpy raise on bytes that are not what they should be; RuntimeError is an encrypted archive.
 _DAMAGED = (
@@ -182,7 +186,7 @@ def _level_4(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Variab
 
 # ------------------------------------------------------------------ torch
 def _pt(path: Path) -> Source:
-    found = load_pickle_safely(path)
+    found = load_pickle_safely(path, _PT_CURE)
     if not isinstance(found, dict):
         raise DataError(
             f"{shown(path)}: holds a {type(found).__name__}, not a dictionary of tensors; "

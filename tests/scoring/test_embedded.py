@@ -142,6 +142,21 @@ def test_missing_and_surplus_images_are_named(tmp_path: Path) -> None:
     assert surplus == f"1 image left out (not in {file}): o/other.png"
 
 
+def test_no_query_meets_its_own_picture(tmp_path: Path) -> None:
+    """The query picture is listed again in the gallery, also under another person."""
+    names, features = ["a.png", "b.png", "c.png"], np.array([[1, 0], [0.6, 0.8], [0.8, 0.6]])
+    path = save(tmp_path / "a.npz", names, features)
+    for again in ("1,gallery,0", "2,gallery,1"):
+        text = f"path,pid,split,camid\na.png,1,query,0\na.png,{again}\nb.png,1,gallery,1\nc.png,2,gallery,1\n"
+        (tmp_path / "m.csv").write_text(text)
+        result = scored(path, manifest=tmp_path / "m.csv", camera=False)
+        assert (result["mAP"], result["filtered"]["same_image"]) == (0.5, 1)  # c is nearer than b
+        (said,) = result["warnings"]
+        assert (
+            said == f"1 picture is in query and gallery of {tmp_path / 'm.csv'}; no query meets its own picture: a.png"
+        )
+
+
 def test_a_manifest_without_cameras(tmp_path: Path) -> None:
     found = arrays()
     file, names = manifest(tmp_path, found, camid=False)

@@ -193,6 +193,23 @@ def test_without_cameras(tmp_path: Path) -> None:
     assert scored(as_npz(tmp_path, {**bare, "query_camids": found["query_camids"]}), camera=False)["mAP"] == reference
 
 
+def test_cameras_that_are_unknown_are_said_where_the_camera_rule_holds(tmp_path: Path) -> None:
+    path = as_npz(tmp_path, {**arrays(), "query_camids": np.full(12, -1)})
+    (text,) = scored(path)["warnings"]
+    assert text.startswith("12 of 12 query_camids and 0 of 60 gallery_camids are negative")
+    assert scored(path, camera=False)["warnings"] == []
+
+
+def test_binary_codes(tmp_path: Path) -> None:
+    """Signs of the features as True and False, which are compared as 1 and 0."""
+    found = arrays(dim=16)
+    for name in ("query_features", "gallery_features"):
+        found[name] = found[name] > 0
+    numbers = {name: value.astype(float) if "features" in name else value for name, value in found.items()}
+    assert scored(as_npz(tmp_path, found))["mAP"] == expected(numbers)
+    assert scored(as_tensors(tmp_path, found))["mAP"] == expected(numbers)
+
+
 def test_two_names_for_one_thing(tmp_path: Path) -> None:
     found = arrays()
     same = {**found, "q_pids": found["query_pids"][None].astype(float)}
