@@ -218,7 +218,9 @@ def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
         raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
     if value.ndim != 2:
         flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
-        cure = f"reshape it to {value.shape[:2]}" if flat else "one row an image"
+        cure = (
+            f"reshape it to {value.shape[:2]}" if flat else "one row for each image, or, of distances, for each query"
+        )
         raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
     return value
 

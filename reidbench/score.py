@@ -28,7 +28,7 @@ from reidbench.metrics import (
     render,
     rerank_blocks,
 )
-from reidbench.scoring.doubts import copy_doubts, distance_doubts
+from reidbench.scoring.doubts import copy_doubts, distance_doubts, query_doubts
 
 __all__ = ["Features", "read_features", "run", "score"]
 
@@ -85,9 +85,10 @@ def _doubts(features: Features, camera: bool) -> Iterator[str]:
     """What looks wrong in the features or distances of a file that could be scored."""
     if features.distances is not None:
         yield from distance_doubts(features.distances, features.keys["distances"], features.labels, camera)
-    elif features.query_images is None:
-        assert features.query_features is not None
-        assert features.gallery_features is not None
+    if features.query_features is None or features.gallery_features is None:
+        return
+    yield from query_doubts(features.query_features, features.query_pids)
+    if features.query_images is None:
         yield from copy_doubts(features.query_features, features.gallery_features, features.labels, camera)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,22 +47,47 @@ def camera_doubts(camids: Mapping[str, Ints]) -> Iterator[str]:
         )
 
 
+def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
+    """Queries of different persons with exactly equal features, as a dead network gives them; not so codes."""
+    marks = _marks(query)
+    if len(set(marks)) > 1 and _are_codes(query):
+        return
+    people: dict[int, set[int]] = {}
+    for mark, pid in zip(marks, query_pids.tolist(), strict=True):
+        people.setdefault(mark, set()).add(pid)
+    equal = [row for row, mark in enumerate(marks) if len(people[mark]) > 1]
+    if equal:
+        yield (
+            f"{len(equal)} of {len(query)} queries have exactly the features of a query of another person (first: "
+            f"query {equal[0]}): check the network or the file that they come from"
+        )
+
+
+def _marks(vectors: NDArray[np.generic]) -> list[int]:
+    """A number for each vector, equal for equal vectors."""
+    return [hash(vector.tobytes()) for vector in vectors]
+
+
+def _are_codes(vectors: NDArray[Any]) -> bool:
+    """Whether all values are whole numbers; images with equal codes are ordinary."""
+    return vectors.dtype.kind != "f" or bool((vectors == np.round(vectors)).all())
+
+
 def copy_doubts(
     query: NDArray[np.generic], gallery: NDArray[np.generic], labels: tuple[Ints, Ints, Ints, Ints], camera: bool
 ) -> Iterator[str]:
-    """Queries that have exactly the features of a true match, as the same picture has; not so whole numbers (codes)."""
-    if query.dtype != gallery.dtype or query.dtype.kind != "f":
+    """Queries that have exactly the features of a true match, as the same picture has; not so codes."""
+    if query.dtype != gallery.dtype or _are_codes(query):
         return
     query_pids, query_camids, gallery_pids, gallery_camids = labels
     rows: dict[int, list[int]] = {}
-    for row, vector in enumerate(gallery):
-        rows.setdefault(hash(vector.tobytes()), []).append(row)
+    for row, mark in enumerate(_marks(gallery)):
+        rows.setdefault(mark, []).append(row)
     copies = []
-    for number, vector in enumerate(query):
-        for row in rows.get(hash(vector.tobytes()), ()):
+    for number, mark in enumerate(_marks(query)):
+        for row in rows.get(mark, ()):
             same_camera = camera and query_camids[number] == gallery_camids[row] and query_camids[number] >= 0
-            true = query_pids[number] == gallery_pids[row] != JUNK and not same_camera
-            if true and np.array_equal(vector, gallery[row]) and (vector != np.round(vector)).any():
+            if query_pids[number] == gallery_pids[row] != JUNK and not same_camera:
                 copies.append((number, row))
                 break
     if copies:

@@ -51,9 +51,10 @@ def pair_by_name(given: Embedded) -> Rows:
         camids.append(labels[1] if labels else UNKNOWN_CAMERA)
     if not {"query", "gallery"} <= set(parts):
         lacking = "query" if "query" not in parts else "gallery"
+        here = first_names(elsewhere or unknown or given.names)
         raise DataError(
             f"{shown(given.path)}: no image of the {lacking}: names must read like {EXAMPLE}, below a folder query, "
-            f"bounding_box_test or gallery, and here are {first_names(given.names)}; for other names label them with "
+            f"bounding_box_test or gallery, and here are {here}; for other names label them with "
             "--manifest FILE.csv (path,pid,split[,camid])"
         )
     warnings += _left_out(unknown, "no pid and camera in the name")
@@ -138,7 +139,7 @@ def _once(given: Embedded) -> tuple[dict[str, int], list[str]]:
 
 def _part(name: str) -> str | None:
     """The part of the nearest folder that is called after one."""
-    folders = reversed(posixpath.dirname(name).split("/"))
+    folders = reversed(posixpath.dirname(name).lower().split("/"))
     return next((PART_OF[folder] for folder in folders if folder in PART_OF), None)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidbench.scoring.doubts import camera_doubts, copy_doubts, distance_doubts, label_doubts
+from reidbench.scoring.doubts import camera_doubts, copy_doubts, distance_doubts, label_doubts, query_doubts
 
 
 def similarities(rows: int = 20, noise: float = 0.1) -> tuple[Any, tuple[Any, ...]]:
@@ -112,3 +112,13 @@ def test_a_query_that_equals_a_true_match_may_be_its_own_picture() -> None:
     assert sentences(query, gallery + 1e-9) == []
     for codes in ((np.round, np.float64), (np.ceil, np.int8)):  # equal codes are no copies
         assert sentences(*(codes[0](part).astype(codes[1]) for part in (query, gallery))) == []
+
+
+def test_queries_of_several_persons_that_are_equal() -> None:
+    features, pids = np.random.default_rng(0).random((4, 3)), np.array([1, 1, 2, 3])
+    assert list(query_doubts(features[[0, 0, 1, 2]], pids)) == []  # two queries of one person
+    (text,) = query_doubts(features[[0, 1, 1, 2]], pids)
+    assert text.startswith("2 of 4 queries have exactly the features of a query of another person (first: query 1)")
+    assert list(query_doubts(np.round(features[[0, 1, 1, 2]] * 9), pids)) == []  # codes may be equal
+    (text,) = query_doubts(np.ones((4, 3), np.int8), pids)  # but not all of them
+    assert text.startswith("4 of 4 queries")

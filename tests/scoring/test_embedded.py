@@ -31,7 +31,7 @@ def save(path: Path, names: list[str], features: Any) -> Path:
 
 
 @pytest.mark.parametrize("root", ["/data/m", "m", "..", "D:\\data\\m", "/old/query/m"])
-@pytest.mark.parametrize("gallery", ["bounding_box_test", "gallery"])
+@pytest.mark.parametrize("gallery", ["bounding_box_test", "gallery", "Gallery"])
 def test_names_of_market(tmp_path: Path, root: str, gallery: str) -> None:
     found = arrays()
     names, features = market(found, root, gallery)
@@ -95,6 +95,11 @@ def test_names_that_say_nothing(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=message):
         scored(save(tmp_path / "a.npz", ["a.jpg", "b.jpg", "\x1b[2J.jpg"], np.ones((3, 2))))
+    strange = ["query/0001_c1s1_0_0.jpg", "test/0001_c2s1_0_0.jpg"]  # the one that has no place is named
+    with pytest.raises(
+        DataError, match=r"no image of the gallery: .*, and here are test/0001_c2s1_0_0\.jpg; for other"
+    ):
+        scored(save(tmp_path / "a.npz", strange, np.ones((2, 2))))
     with pytest.raises(DataError, match="features has 2 rows but names has 1 entries"):
         scored(save(tmp_path / "a.npz", ["a.jpg"], np.ones((2, 2))))
     np.savez(tmp_path / "b.npz", features=np.ones((2, 2)))
