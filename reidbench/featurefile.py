@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,12 +98,12 @@ def read_features(
     assert source is not None  # _check_name
     keys = Keys.of(source.names)
     if manifest is not None:
-        return _of_rows(path, pair_by_manifest(_embedded(source, keys), manifest, camera))
+        return _of_rows(path, _said_unused(keys, pair_by_manifest(_embedded(source, keys), manifest, camera)))
     if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
         if "pids" in keys and ("num_query" in keys or "parts" in keys):
             return _of_rows(path, _stacked(source, keys, camera), camera)
         if "names" in keys:
-            return _of_rows(path, pair_by_name(_embedded(source, keys)))
+            return _of_rows(path, _said_unused(keys, pair_by_name(_embedded(source, keys))))
     return _of_keys(source, keys, camera, use)
 
 
@@ -285,6 +285,18 @@ def _embedded(source: Source, keys: Keys) -> Embedded:
     return Embedded(source.path, tuple(names.ravel().tolist()), features)
 
 
+def _said_unused(keys: Keys, rows: Rows) -> Rows:
+    """The same rows, with a warning where the file has labels beside those of the names or of the manifest."""
+    unused = [shown(keys.first(role)) for role in ("pids", "camids") if role in keys]
+    if not unused:
+        return rows
+    text = f"{' and '.join(unused)} of the file {'are' if len(unused) > 1 else 'is'} not used"
+    cure = (
+        "to use them, add num_query (how many of the first rows are queries) or part (query or gallery, for each row)"
+    )
+    return replace(rows, warnings=(*rows.warnings, f"{text}: labels come from the image names or the manifest; {cure}"))
+
+
 def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
     """One array of features for queries and gallery: the first num_query rows are queries, or parts says which are."""
     path, cameras = source.path, "camids" in keys
@@ -299,16 +311,30 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
                 f"{shown(path)}: {shown(keys.first('features'))} has {len(features)} rows but "
                 f"{shown(keys.first(role))} has {len(values)} entries"
             )
-    if "parts" in columns:
-        parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns["parts"])]
-    else:
-        count = array_of(path, keys.first("num_query"), _value(source, keys, "num_query"))
-        whole = count.size == 1 and count.dtype.kind in "iuf" and float(count.item()).is_integer()
-        if not whole or not 0 < int(count.item()) < len(features):
-            raise DataError(f"{shown(path)}: {shown(keys.first('num_query'))} must be a number of rows, but not all")
-        parts = ["query" if row < int(count.item()) else "gallery" for row in range(len(features))]
+    parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns.get("parts", ()))]
+    if "num_query" in keys:
+        count = _num_query(source, keys, len(features))
+        parts = parts or ["query"] * count + ["gallery"] * (len(features) - count)
+        if (queries := parts.count("query")) != count:
+            raise DataError(
+                f"{shown(path)}: {shown(keys.first('num_query'))} is {count} but {shown(keys.first('parts'))} has "
+                f"{queries} queries; remove one of them"
+            )
     train = [pid for pid, part in zip(columns["pids"], parts, strict=True) if part == "train"]
     return Rows(features, parts, list(columns["pids"]), list(columns["camids"]) if cameras else None, train)
+
+
+def _num_query(source: Source, keys: Keys, rows: int) -> int:
+    """How many of the first rows are queries. Raises DataError for what is not a number of some of them."""
+    name = keys.first("num_query")
+    count = array_of(source.path, name, _value(source, keys, "num_query"))
+    if count.size == 1 and count.dtype.kind in "iuf" and float(count.item()) in range(1, rows):
+        return int(count.item())
+    given = shown(str(count.item())) if count.size == 1 else f"an array of shape {count.shape}"
+    raise DataError(
+        f"{shown(source.path)}: {shown(name)} is {given}; it must be a whole number from 1 to {rows - 1}: how many of "
+        "the first rows are queries"
+    )
 
 
 def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:

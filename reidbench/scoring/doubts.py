@@ -70,7 +70,7 @@ def _marks(vectors: NDArray[np.generic]) -> list[int]:
 
 def _are_codes(vectors: NDArray[Any]) -> bool:
     """Whether all values are whole numbers; images with equal codes are ordinary."""
-    return vectors.dtype.kind != "f" or bool((vectors == np.round(vectors)).all())
+    return vectors.dtype.kind != "f" or all(bool((vector == np.round(vector)).all()) for vector in vectors)
 
 
 def copy_doubts(

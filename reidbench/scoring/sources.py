@@ -72,9 +72,13 @@ def open_source(path: Path) -> Source | None:
 def _npz(path: Path) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            entries = [(info.filename.removesuffix(".npy"), info) for info in archive.infolist()]
     except _DAMAGED as error:
         raise _unreadable(path, "its list of arrays", error, "save it again with numpy.savez") from error
+
+    members = dict(entries)
+    if twice := [name for name, info in entries if members[name] is not info]:
+        raise DataError(f"{shown(path)}: {shown(twice[0])} is in it twice; save it again with numpy.savez")
 
     def read(name: str) -> Any:
         info = members[name]

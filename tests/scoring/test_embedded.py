@@ -78,6 +78,16 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
         scored(save(tmp_path / "a.npz", [*names, names[0]], other))
 
 
+def test_labels_beside_the_names_are_said_to_be_unused(tmp_path: Path) -> None:
+    found = arrays()
+    names, features = market(found)
+    np.savez(tmp_path / "a.npz", names=np.array(names), features=features, pids=np.arange(72))
+    result = scored(tmp_path / "a.npz")
+    assert result["mAP"] == expected(found)
+    (text,) = result["warnings"]
+    assert text.startswith("pids of the file is not used: labels come from the image names or the manifest; ")
+
+
 def test_cameras_that_are_numbered_from_0(tmp_path: Path) -> None:
     found = arrays()
     names, features = market(found)
