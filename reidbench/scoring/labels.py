@@ -111,7 +111,7 @@ def fault(text: str) -> str:
     if not text.strip():
         return "is empty: every image needs a label (-1 is junk, or an unknown camera)"
     if text != text.strip():
-        return "begins or ends with a space"
+        return "begins or ends with a space; remove it"
     if text.lower() in _MISSING:
         return "is a missing value"
     if _DECIMAL.fullmatch(text):

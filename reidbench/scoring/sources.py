@@ -171,7 +171,8 @@ def _variables(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Vari
         return _level_4(path, wanted)
     if matfile.is_level_5(start):
         return matfile.read_variables(path, wanted, 2 * memory_limit())
-    raise DataError(f"{shown(path)}: a MATLAB 7.3 (HDF5) file, or none of MATLAB's; save it with -v7 instead")
+    kind = "a MATLAB 7.3 (HDF5) file" if start.startswith((b"MATLAB 7.3", b"\x89HDF")) else "not one of MATLAB's files"
+    raise DataError(f"{shown(path)}: {kind}; save it in MATLAB with -v7, or with scipy.io.savemat")
 
 
 def _level_4(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Variable]:

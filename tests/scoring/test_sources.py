@@ -320,3 +320,13 @@ def test_structs_of_matlab(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {**arrays(), "query_pids": {"x": 1}})
     with pytest.raises(DataError, match="query_pids must hold real numbers or texts, not struct"):
         scored(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [(b"MATLAB 7.3 MAT-file", r"a MATLAB 7\.3 \(HDF5\) file"), (b"1 2 3\n", "not one of MATLAB's files")],
+)
+def test_mat_files_of_another_kind(tmp_path: Path, start: bytes, kind: str) -> None:
+    (tmp_path / "a.mat").write_bytes(start.ljust(600, b" "))
+    with pytest.raises(DataError, match=rf"a\.mat: {kind}; save it in MATLAB with -v7, or with scipy\.io\.savemat"):
+        scored(tmp_path / "a.mat")
