@@ -34,12 +34,12 @@ CURE = "where you trust the file, load it there and save the tensors alone: torc
 NUMPY_KINDS = "?bhilqBHILQefdgFDGSUmM"
 
 
-def load_pickle_safely(path: Path) -> Any:
+def load_pickle_safely(path: Path, cure: str = CURE) -> Any:
     """What torch.save wrote to `path`, its tensors on the CPU.
 
     Beside tensors and Python's plain values a file may contain numpy's numbers and arrays, dates, and an
     `argparse.Namespace`. Nothing else is made and nothing is run. Raises DataError, in one sentence that names what
-    was refused or what the file is instead, and the cure.
+    was refused or what the file is instead, and the cure; `cure` is that of a file with something that could run code.
     """
     import torch
 
@@ -53,7 +53,7 @@ def load_pickle_safely(path: Path) -> Any:
             warnings.simplefilter("ignore")  # of old pickle protocols and of old numpys' descriptions
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a file that is not its own
-        raise DataError(f"{shown(path)}: {_why(path, error)}") from None
+        raise DataError(f"{shown(path)}: {_why(path, error, cure)}") from None
 
 
 def load_checkpoint_safely(path: Path) -> Any:
@@ -134,7 +134,7 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and not head.startswith((b"PK", b"\x80"))
 
 
-def _why(path: Path, error: Exception) -> str:
+def _why(path: Path, error: Exception, cure: str) -> str:
     """Why torch did not load a file, in its user's words."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
@@ -145,13 +145,13 @@ def _why(path: Path, error: Exception) -> str:
     refused = re.search(r"GLOBAL (\S+)|<(?:class|function) '?([^'\s>]+)", str(error))
     name = shown(refused[1] or refused[2]) if refused else ""
     if "Unsupported operand" in str(error) and head.startswith(b"PK"):
-        return f"{UNSAFE}: its pickle_protocol is not 2, torch.save's own; {CURE}"
+        return f"{UNSAFE}: its pickle_protocol is not 2, torch.save's own; {cure}"
     if head.startswith((b"PK", OLD_TORCH)) and (not name or _cut_within(path, name)):
         return "damaged or cut short; copy or download it again"
     if name:
-        return f"{UNSAFE}: it holds {name}, and loading that could run code; {CURE}"
+        return f"{UNSAFE}: it holds {name}, and loading that could run code; {cure}"
     if head.startswith(b"\x80"):
-        return f"{UNSAFE}: it is a pickle, and torch.save did not write it; {CURE}"
+        return f"{UNSAFE}: it is a pickle, and torch.save did not write it; {cure}"
     return "torch.save did not write it, nor did safetensors"
 
 

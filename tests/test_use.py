@@ -121,6 +121,15 @@ def test_endings_that_embed_cannot_write(place: Place, tmp_path: Path, name: str
     assert not list(tmp_path.iterdir())
 
 
+def test_places_where_embed_cannot_write_are_refused_before_anything_is_computed(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "a.npz").mkdir()
+    with pytest.raises(ReidbenchError, match=r"a\.npz: is a folder; name a file, like .*features\.npz"):
+        run("embed", "any key", place.data / "query", "-o", tmp_path / "a.npz", "--store", place.store.root)
+    with pytest.raises(ReidbenchError, match=r"b\.npz: no folder .*none"):
+        run("embed", "any key", place.data / "query", "-o", tmp_path / "none" / "b.npz", "--store", place.store.root)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.npz"]
+
+
 def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
