@@ -325,7 +325,7 @@ class _Run(Inputs):
         from .metrics import MetricError
 
         query, gallery = joined_features([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
-        if (query.camids < 0).all():
+        if (query.camids < 0).all() or (gallery.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
         try:
             answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))
