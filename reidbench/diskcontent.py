@@ -33,10 +33,11 @@ def short(content: str) -> str:
 def refuse_changed(spec: Mapping[str, Any], registry: Registry) -> None:
     """Raise DataError where the files that a stage was given are no longer those that the plan saw.
 
-    Its result would be kept under the key of the files as they were. Sets without a root are made, not read.
+    Its result would be kept under the key of the files as they were. Sets without a root are made, not read; below
+    a root that has the store in it files always change.
     """
     for name, given in _given(spec):
-        if given["root"] and given.get("content"):
+        if given["root"] and given.get("content") and not Path(spec["store"]).is_relative_to(given["root"]):
             component = registry.get("dataset", given["use"])
             now = content_of(component, component.params(**given["params"]), Path(given["root"]))
             if short(now) != given["content"]:

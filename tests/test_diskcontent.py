@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from reidbench import plugins
+from reidbench.diskcontent import content_of, refuse_changed, short
+from reidbench.errors import DataError
 from reidbench.store import Store
 from reidbench.testing import make_plugin, run_matrix
 
@@ -61,6 +65,21 @@ def test_a_result_of_files_that_changed_meanwhile_is_not_kept(
     assert {_kind(tmp_path, key) for key in stored(tmp_path)} <= {"data"}
     (row,) = run_matrix(text, tmp_path).results  # nothing changes any more
     assert row.status == "ok", row.error
+
+
+@pytest.mark.parametrize(("store", "refused"), [("elsewhere/store", True), ("pool/store", False)])
+def test_a_pool_that_has_the_store_in_it_may_change(store: str, refused: bool, tmp_path: Path) -> None:
+    registry, pool = plugins.load(), tmp_path / "pool"
+    pool.mkdir()
+    (pool / "a.png").write_bytes(b"a")
+    component = registry.get("dataset", "image-folder")
+    seen = short(content_of(component, component.params(), pool))
+    stage = {"kind": "data", "use": "image-folder", "params": {}, "root": str(pool), "label": "data p", "data": []}
+    spec = {"store": str(tmp_path / store), "stage": {**stage, "content": seen}}
+    refuse_changed(spec, registry)
+    (pool / "b.png").write_bytes(b"b")
+    with pytest.raises(DataError, match="data p: its files changed") if refused else nullcontext():
+        refuse_changed(spec, registry)
 
 
 def stored(folder: Path) -> set[str]:
