@@ -222,7 +222,8 @@ class Runner:
             "workers": self.workers,
             "roots": {key: data.root for key, data in data_stages.items()},
             "data_stages": {
-                key: {"use": data.use, "params": data.params, "root": data.root} for key, data in data_stages.items()
+                key: {"use": data.use, "params": data.params, "root": data.root, "content": data.content}
+                for key, data in data_stages.items()
             },
             "image_size": benchmark.image_size,
             "threads": benchmark.threads,

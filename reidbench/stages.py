@@ -38,6 +38,7 @@ from .data.overlap import find_overlaps, image_numbers
 from .data.split import hidden_order
 from .devices import KINDS as DEVICE_KINDS
 from .devices import devices_for
+from .diskcontent import refuse_changed
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
 from .outputs import compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
@@ -78,6 +79,7 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
                     manifest |= ranks.run(spec, devices, folder, emit)
                 else:
                     manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
+                refuse_changed(spec, registry)
             except DamagedArtifact as error:
                 store.set_aside(error.key)  # the runner has it made again
                 raise
@@ -325,7 +327,7 @@ class _Run(Inputs):
         from .metrics import MetricError
 
         query, gallery = joined_features([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
-        if (query.camids < 0).all():
+        if (query.camids < 0).all() or (gallery.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
         try:
             answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))

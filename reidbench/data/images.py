@@ -87,6 +87,8 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
             return upright(pixels, orientation(image))
     except UnidentifiedImageError:
+        if not data:
+            raise DataError(f"{shown(name)}: cannot be decoded: it is empty (0 bytes)") from None
         kinds = ", ".join(FORMATS)
         why = f"{len(data)} bytes that are none of {kinds}" if data else "it is empty (0 bytes)"
         raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
