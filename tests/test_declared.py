@@ -132,6 +132,13 @@ def test_two_evaluators_may_declare_one_name_differently(judged: tuple[Plan, Sto
     assert cells(text, "colours", "half")[0][2] == "**4096** ± 0 [4096, 4096] px"
 
 
+def test_a_percentage_that_was_given_as_such_is_refused_with_the_fraction() -> None:
+    metric = Metric("mAP", unit="%", range=(0, 1))
+    assert metric.fault(63.4).endswith("at least 0 and at most 1 (the unit % marks fractions: 63.4 % is 0.634)")
+    assert "fractions" not in metric.fault(-0.5)
+    assert "fractions" not in Metric("rank", range=(0, 1)).fault(63.4)
+
+
 def test_a_value_out_of_its_range_is_the_rows_failure(judged: tuple[Plan, Store]) -> None:
     board = report.collect(*judged)
     failed = [result for result in board.results if result.row.evaluator == "beyond"]
