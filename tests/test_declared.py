@@ -107,7 +107,7 @@ def test_differences_count_what_is_better(judged: tuple[Plan, Store]) -> None:
     (pair,) = [p for p in report.differences(board, "colours", "median-rank") if p.evaluator == "rank-of"]
     assert (pair.method, pair.better, pair.difference.value) == ("untrained", 3, pytest.approx(8.0))
     text = table_of(judged, "md", "median-rank", ("colours",))
-    assert "lower is better: positive is lower" in text
+    assert "median-rank against colours (by rank-of: lower is better, so positive is lower):" in text
     (row,) = [line for line in cells(text, "untrained", "rank-of") if len(line) == 3]
     assert row[2] == "+8 [+8, +8] rank 3/3"
 

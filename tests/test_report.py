@@ -123,6 +123,32 @@ def test_differences_are_paired_over_seeds() -> None:
         report.write(board(*results), "md", against=["bass"])
 
 
+def test_differences_are_a_paragraph_of_their_own_and_name_who_is_not_among_them() -> None:
+    results = [*rows_of("base", [0.5, 0.6, 0.4]), *rows_of("new", [0.6, 0.7])]
+    gone = [result("gone", seed=seed, status="failed", error="boom") for seed in range(3)]
+    text = report.write(board(*results, *gone), "md", against=["base", "gone"])
+    first, second = map(text.index, ("mAP against base", "No differences on t: gone has no mAP there."))
+    assert first < second
+    assert text[first - 2 : first] == "\n\n"  # or Markdown takes the line for one more of the table or list before
+    assert text[second - 2 : second] == "\n\n"
+    assert "No difference on t for gone: no seed gave mAP for both." in text
+    assert "Two seeds separate little: an interval over two of them is no more than a hint." in text
+    assert text.count("No difference") == 2
+
+
+def test_seeds_without_a_metric_are_counted_and_named() -> None:
+    results = [
+        result("m", seed=0, metrics={"mAP": 0.5, "cmc1": 0.5}),
+        result("m", seed=1, metrics={"mAP": 0.7, "cmc1": 0.5}),
+        result("m", seed=2, metrics={"cmc1": 0.5}),
+        result("other", seed=0, metrics={"mAP": 0.5, "cmc1": 0.5}),
+    ]
+    text = report.write(board(*results), "md")
+    assert "| t      | m        | cosine      | 60.0 (2 seeds) | 50.0 | 3       |" in text
+    assert "| t      | other    | cosine      | 50.0           | 50.0 | 1       |" in text
+    assert "- m on t (seed 2) by cosine: not measured: it gives R1, not mAP" in text
+
+
 def test_csv_is_one_row_a_line_without_times() -> None:
     text = report.write(board(result(), result(seed=1, status="failed", error='a, "b"\nc')), "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
