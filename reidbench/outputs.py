@@ -40,7 +40,7 @@ def metric_values(given: object) -> tuple[dict[str, float], str]:
 
     True and text are no numbers, though Python makes numbers of them: a metric that is one is a slip of its author.
     """
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) and name.strip() for name in given):
         return {}, f"no numbers by name, but {given!r:.100}"
     values = {name: _number(value) for name, value in given.items()}
     wrong = [f"{name}, but {given[name]!r:.100}" for name, value in values.items() if not math.isfinite(value)]

@@ -106,6 +106,6 @@ def test_text_and_truth_values_are_no_metrics(value: Any, shown: str) -> None:
     assert metric_values({"cmc1": 1.0, "mAP": value})[1] == f"no number for mAP, but {shown}"
 
 
-@pytest.mark.parametrize("given", [[0.5], {1: 0.5}, None])
+@pytest.mark.parametrize("given", [[0.5], {1: 0.5}, {"": 0.5}, {" ": 0.5}, None])
 def test_metrics_come_by_name(given: Any) -> None:
     assert metric_values(given) == ({}, f"no numbers by name, but {given!r}")

@@ -158,6 +158,29 @@ def test_csv_is_one_row_a_line_without_times() -> None:
     assert not {"seconds", "date", "started"} & rows[0].keys()
 
 
+def test_an_undeclared_metric_takes_no_column_of_every_table() -> None:
+    text = report.write(board(result(metrics={"status": 2.0, "mAP": 0.5})), "csv")
+    header = text.splitlines()[0].split(",")
+    assert len(set(header)) == len(header)
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["status"], row["metric status"]) == ("ok", "2.0")
+
+
+def test_a_table_without_map_ranks_by_what_is_declared() -> None:
+    """Alphabetical order would take an undeclared metric, and rank nothing."""
+    rank = {"cosine": {"median-rank": Metric("median-rank", better="lower")}}
+    given = result(metrics={"a": 1.0, "median-rank": 3.0})
+    assert Leaderboard("T", (given,), (), rank).main_metric == "median-rank"
+    assert Leaderboard("T", (given,), (), {}).main_metric == "a"
+    missing = result(status="missing")
+    assert Leaderboard("T", (missing,), (), rank).main_metric == "median-rank"
+    assert Leaderboard("T", (missing,), (), {}).main_metric == "mAP"
+
+
+def test_one_method_has_none_to_be_compared_with() -> None:
+    assert "There is no other method to compare with m." in report.write(board(result()), "md", against=["m"])
+
+
 def test_json_has_the_documented_shape() -> None:
     loaded = json.loads(report.write(board(*(result(seed=seed) for seed in range(2))), "json"))
     assert loaded["title"] == "Title"

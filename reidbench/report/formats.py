@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ..declared import COLUMNS
 from ..errors import ReidbenchError
 from .differences import Paired, differences
 from .notes import notes
@@ -242,7 +243,7 @@ def as_csv(board: Leaderboard, metric: str) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     names = board.metrics
     first = ["method", "task", "evaluator", "seed", "pretrain_seed", "status"]
-    writer.writerow([*first, *map(plain, names), "error", "protocol", "notes", "key"])
+    writer.writerow([*first, *map(_column, names), "error", "protocol", "notes", "key"])
     for result in board.results:
         row = result.row
         numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
@@ -251,6 +252,11 @@ def as_csv(board: Leaderboard, metric: str) -> str:
         words = [plain(text) for text in (result.error, row.protocol, "; ".join(result.notes))]
         writer.writerow([*place, *numbers, *words, row.key or ""])
     return stream.getvalue()
+
+
+def _column(metric: str) -> str:
+    """The heading of a metric: not that of another column, though an undeclared metric may have any name."""
+    return plain(f"metric {metric}" if metric in COLUMNS else metric)
 
 
 def plain(text: str) -> str:

@@ -83,6 +83,8 @@ def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
 
 def without_difference(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> Iterator[str]:
     """By column: the methods that have numbers in common with the method `against` over no seed."""
+    if board.methods == [against]:
+        yield f"There is no other method to compare with {against}."
     found = {(pair.method, pair.task, pair.evaluator) for pair in pairs}
     several = len(board.evaluators) > 1
     label = NAMES.get(metric, metric)
