@@ -177,6 +177,15 @@ def test_a_table_without_map_ranks_by_what_is_declared() -> None:
     assert Leaderboard("T", (missing,), (), {}).main_metric == "mAP"
 
 
+def test_a_metric_that_nobody_declares_is_refused_before_anything_ran() -> None:
+    missing = result(status="missing")
+    with pytest.raises(ReidbenchError, match="no metric named 'map'"):
+        report.write(board(missing), "md", "map")
+    assert "mINP" in report.write(board(missing), "md", "mINP")
+    old = Leaderboard("T", (missing,), (), {})  # an evaluator that declares nothing may still give it
+    assert "map" in report.write(old, "md", "map")
+
+
 def test_one_method_has_none_to_be_compared_with() -> None:
     assert "There is no other method to compare with m." in report.write(board(result()), "md", against=["m"])
 

@@ -44,7 +44,8 @@ def chosen(board: Leaderboard, metric: str | None) -> str:
     """The metric that was asked for, or the board's main one. Raises ReidbenchError for one that no result has."""
     if metric is None:
         return board.main_metric
-    if board.metrics and not board.known(metric):
+    settled = board.metrics or (board.evaluators and all(map(board.declarations, board.evaluators)))
+    if settled and not board.known(metric):  # before the first result only declarations say what there will be
         declared = [name for evaluator in board.evaluators for name in board.declarations(evaluator)]
         known = ", ".join(dict.fromkeys([*board.metrics, *declared]))
         raise ReidbenchError(f"no metric named {metric!r} (known: {known})")
