@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from reidbench.declared import metrics_fault
 from reidbench.plan import Plan
 from reidbench.report.options import Options
 from reidbench.report.page import render
+from reidbench.report.results import summarise
 from reidbench.store import Store
 from reidbench.testing import check_plugin, make_plugin, run_matrix
 
@@ -282,3 +284,19 @@ def test_a_rounding_beyond_the_range_is_no_fault() -> None:
     assert share.fault(-1e-15) == ""
     assert "at least 0 and at most 1" in share.fault(1.001)
     assert Metric("free").fault(-1e300) == ""
+
+
+def test_the_page_counts_the_seeds_that_gave_the_metric(judged: tuple[Plan, Store]) -> None:
+    board = report.collect(*judged)
+    results = tuple(
+        dataclasses.replace(found, metrics={"extra": 3.0})
+        if (found.row.method, found.row.evaluator, found.row.seed) == ("colours", "half", 1)
+        else found
+        for found in board.results
+    )
+    some = dataclasses.replace(board, results=results, summary=tuple(summarise(results, board.declared)))
+    page = render(some, *judged, Options("median-rank", pictures="none"))
+    assert "1 of 3 without a number: it gives extra, not median-rank" in page
+    assert page.count("1 of 3 without a number") == 1
+    assert re.search(r'<td class="number mid" data-order="2">2/3</td>', page)
+    assert "<small>(2 seeds)</small>" in render(some, *judged, Options("extra", pictures="none"))
