@@ -72,7 +72,7 @@ class ChoiceReader:
         name = given.get("use")
         if not isinstance(name, str):
             if isinstance(value, dict):
-                self.wrong(path, f"needs `use:` with the name of a {kind}")
+                self.wrong(path, f"needs `use:` with the name of {'an' if kind[0] in 'ae' else 'a'} {kind}")
             return None
         if len(name) > LONGEST_KEY:
             self.wrong(path, f"no {kind} has a name of {len(name)} characters")
@@ -179,4 +179,6 @@ def kind_word(value: Any) -> str:
     """What a YAML value is, in words."""
     if value is None:
         return "nothing"
+    if value == []:
+        return "an empty list"
     return {dict: "a map", list: "a list", str: "text", bool: "true or false"}.get(type(value), "a number")

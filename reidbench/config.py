@@ -217,6 +217,8 @@ class _Reader(ChoiceReader):
     def evaluate(self, value: Any) -> tuple[Choice, ...]:
         entries = value if isinstance(value, list) else [value]
         choices: list[Choice] = []
+        if not entries:
+            self.wrong(("evaluate",), "is empty, so that no row would have a number; leave it out for cosine")
         for index, entry in enumerate(entries):
             path: Path_ = ("evaluate", index) if isinstance(value, list) else ("evaluate",)
             choice = self.choice("evaluator", entry, path)

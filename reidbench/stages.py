@@ -41,7 +41,14 @@ from .devices import devices_for
 from .diskcontent import refuse_changed
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
-from .outputs import compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
+from .outputs import (
+    compare_with_declared,
+    joined_features,
+    metric_values,
+    save_arrays,
+    selection_fault,
+    write_selected,
+)
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
 from .trained import IMAGES, look_back
@@ -335,11 +342,8 @@ class _Run(Inputs):
             raise StageError(str(error)) from error
         if not isinstance(answer, Metrics):
             raise StageError(f"evaluator {self.stage['use']} must return Metrics, got {type(answer).__name__}")
-        values = {name: float(value) for name, value in answer.values.items()}
-        wrong = [name for name, value in values.items() if not np.isfinite(value)]
-        if wrong:
-            raise StageError(f"evaluator {self.stage['use']} gave no number for {', '.join(wrong)}")
-        fault, note = compare_with_declared(values, self.component.declared)
+        values, fault = metric_values(answer.values)
+        fault, note = (fault, "") if fault else compare_with_declared(values, self.component.declared)
         if fault:
             raise StageError(f"evaluator {self.stage['use']} gave {fault}")
         if note:

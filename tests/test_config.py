@@ -148,7 +148,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> N
     ("part", "value", "words"),
     [
         ("seeds", "3", "must be a list of whole numbers"),
-        ("seeds", "[]", "must be a list of whole numbers"),
+        ("seeds", "[]", "must be a list of whole numbers, like [0, 1, 2], not an empty list"),
         ("seeds", "[-1]", "must be a whole number from 0"),
         ("seeds", "[true]", "must be a whole number from 0"),
         ("threads", "0", "must be a whole number from 1"),
@@ -160,6 +160,8 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> N
         ("tasks", "{t: {target: tiny, source: {use: tiny, identities: 1}}}", "must be a fraction up to 1.0"),
         ("tasks", "{t: {target: {use: tiny, identities: 2}}}", "chooses by labels"),
         ("evaluate", "[cosine, cosine]", "appears twice"),
+        ("evaluate", "[]", "is empty, so that no row would have a number"),
+        ("evaluate", "{}", "with the name of an evaluator"),
         ("methods", "{m: {finetune: [none, bot]}}", "takes one component, not a list"),
         ("methods", "{m: {finetune: {epochs: 3}}}", "needs `use:`"),
         ("methods", "{m: {finetune: {use: bot, epochs: ten}}}", "must be a whole number, like 2, not 'ten'"),
