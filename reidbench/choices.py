@@ -179,7 +179,9 @@ class ChoiceReader:
             message = MUST_BE.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             given = self.tree.text(where, problem["input"])
             quotes = self.quotes(problem["input"]) if problem["type"] == "string_type" else ""
-            self.wrong(where, f"{message[:1].lower()}{message[1:]}"[:400] + f", not {given}{quotes}")
+            sentence = f"{message[:1].lower()}{message[1:]}"
+            # What is wrong with all parameters together names the values itself.
+            self.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
 
 
 def guess(word: str, known: Sequence[str]) -> str:

@@ -144,6 +144,15 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> N
     assert "cannot be read: No such file" in problems(tmp_path / "none.yaml", registry)[0]
 
 
+def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
+    tmp_path: Path, matrix: Callable[..., Path], registry: Registry
+) -> None:
+    (tmp_path / "w.pth").touch()
+    (tmp_path / "w.json").write_text("[1]")
+    (found,) = problems(matrix(methods="{m: {pretrain: {use: weights, file: w.pth}, finetune: none}}"), registry)
+    assert found.endswith("w.json, which stands beside the weights, must be an object with mean and std")
+
+
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
@@ -191,7 +200,7 @@ def test_wrong_values(part: str, value: str, words: str, matrix: Callable[..., P
         ("methods", "{m: {finetune: {use: bot, epochs: }}}", "epochs: must be a whole number, like 2, not nothing"),
         ("methods", "{m: {finetune: {use: bot, lr: '0.1'}}}", "like 2 or 0.5, not '0.1'; write it without quotes"),
         ("methods", "{m: {finetune: no}}",
-         "must be the name of a finetuner, or a map with `use: NAME`, not no (which YAML reads as false); put it in quo"),
+         "must be the name of a finetuner, or a map with `use: NAME`, not no (which YAML reads as false); put"),
         ("tasks", "{t: {target: tiny, source: off}}", "must be the name of a data set, or a map with `use: NAME`, not"),
         ("title", "2024", "title: must be text, not a number; put it in quotes"),
         ("title", "{~: a}", "the key '~' is read as nothing; put it in quotes"),

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
 from reidbench.contrastive import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
+from reidbench.data.names import shown
 from reidbench.supervision import DESCRIPTION, IMAGENET, Labels, behind, require_file
 
 Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
@@ -171,9 +172,9 @@ class WeightsParams(Params):
         try:
             content = json.loads(sidecar.read_text())
         except ValueError as error:
-            raise ValueError(f"{sidecar}, which stands beside the weights, is no JSON: {error}") from None
+            raise ValueError(f"{shown(sidecar)}, which stands beside the weights, is not JSON: {error}") from None
         if not isinstance(content, dict):
-            raise ValueError(f"{sidecar}, which stands beside the weights, must be an object with mean and std")
+            raise ValueError(f"{shown(sidecar)}, which stands beside the weights, must be an object with mean and std")
         told = {name: content[name] for name in ("mean", "std") if name in content}
         if "grid" in content:  # which write_transformer writes
             told["source_grid"] = content["grid"]

@@ -282,6 +282,7 @@ def test_what_was_left_aside_is_named_and_a_choice_is_never_guessed(trained: Sma
         ({"epoch": 3, "arch": "resnet50"}, "has no tensors by name; it holds epoch, arch"),
         ({"student": state}, "has no tensors by name; it holds student"),
         ({}, "has no tensors by name; it holds nothing"),
+        ({"a": np.zeros(2)}, r"it holds a; those are numpy arrays: save torch\.from_numpy\(array\) of each"),
         ([state], "holds a list, not tensors by name"),
         (torch.zeros(3), "holds a Tensor, not tensors by name"),
     ):
