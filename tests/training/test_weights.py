@@ -187,6 +187,18 @@ def test_the_file_of_another_network_is_not_taken_for_this_one(trained: Small) -
         load_weights(fresh(), {**state, **attention}, exactly=True)
 
 
+@pytest.mark.parametrize("prefix", ["base.", "backbone.", "module.base."])
+def test_layers_between_the_stages_that_the_network_lacks_are_noted(prefix: str, trained: Small) -> None:
+    """AGW and fast-reid put non-local blocks beside the stages; without them it is another network."""
+    state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
+    classifier = {f"{prefix}fc.weight": torch.zeros(3, 4), "heads.weight": torch.zeros(3, 4)}
+    assert load_weights(fresh(), {**state, **classifier}).notes("agw.pth") == []
+    blocks = {f"{prefix}NL_2.{number}.g.weight": torch.zeros(2, 4, 1, 1) for number in (0, 1)}
+    (note,) = load_weights(fresh(), {**state, **classifier, **blocks}).notes("agw.pth")
+    names = f"({prefix}NL_2.0.g.weight, {prefix}NL_2.1.g.weight)"
+    assert note.endswith(f"2 of its tensors belong inside the network, which has no place for them {names}")
+
+
 def test_numbers_that_no_network_can_have(trained: Small) -> None:
     state = trained.state_dict()
     for value, sentence in (
