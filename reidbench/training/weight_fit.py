@@ -202,16 +202,29 @@ def incomplete(report: LoadReport) -> str:
 
 
 def _gone(report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """The first layer (a stem, a patch embedding) if it was not found, and parts of which nothing was."""
+    """The first layer (a stem, a patch embedding) if it was not found, and layers beside it and parts if nothing was."""
     missing = set(report.missing)
     first = _first_layer(expected)
     gone = [first] if first in missing else []
+    for layer, names in _beside(first, [*report.matched, *report.missing]).items():
+        gone += [f"the whole of {layer} ({', '.join(names)})"] if missing.issuperset(names) else []
     covered: list[str] = []
     for part, names in _parts([*report.matched, *report.missing]).items():
         if missing.issuperset(names) and not part.startswith(tuple(f"{outer}." for outer in covered)):
             covered.append(part)
             gone.append(f"the whole of {part} ({len(names)} tensors, first {names[0]})")
     return gone
+
+
+def _beside(first: str, names: Sequence[str]) -> dict[str, list[str]]:
+    """Layers that stand beside the first one, such as a stem's batch norm -> their tensors."""
+    stem = first.rpartition(".")[0]
+    layers: dict[str, list[str]] = {}
+    for name in names:
+        layer = name.rpartition(".")[0]
+        if layer not in ("", stem) and layer.rpartition(".")[0] == stem.rpartition(".")[0]:
+            layers.setdefault(layer, []).append(name)
+    return layers
 
 
 def _first_layer(expected: Mapping[str, torch.Tensor]) -> str:

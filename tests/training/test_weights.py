@@ -170,6 +170,8 @@ def test_without_the_first_layer_nothing_is_loaded(trained: Small) -> None:
     unchanged(fresh(), without(state, "conv1."), r"missing conv1\.weight")
     renamed = {**without(state, "conv1."), "first_conv.weight": state["conv1.weight"]}
     unchanged(fresh(), renamed, r"missing conv1\.weight .*left over in the file: first_conv\.weight")
+    norm = r"missing the whole of bn1 \(bn1\.weight, bn1\.bias, bn1\.running_mean, bn1\.running_var\)"
+    unchanged(fresh(), without(state, "bn1."), norm)  # the rest of the stem
     other = {**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}
     unchanged(fresh(), other, r"other shape: conv1\.weight is \[64, 3, 3, 3\], the network has \[4, 3, 7, 7\]")
 
