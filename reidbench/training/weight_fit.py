@@ -202,7 +202,7 @@ def incomplete(report: LoadReport) -> str:
 
 
 def _gone(report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """The first layer (a stem, a patch embedding) if it was not found, and layers beside it and parts if nothing was."""
+    """The first layer (a stem, a patch embedding) if it was not found; parts, and layers beside it, if nothing was."""
     missing = set(report.missing)
     first = _first_layer(expected)
     gone = [first] if first in missing else []
