@@ -7,8 +7,10 @@ import datetime
 import re
 import warnings
 import zipfile
+from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -37,9 +39,10 @@ NUMPY_KINDS = "?bhilqBHILQefdgFDGSUmM"
 def load_pickle_safely(path: Path, cure: str = CURE) -> Any:
     """What torch.save wrote to `path`, its tensors on the CPU.
 
-    Beside tensors and Python's plain values a file may contain numpy's numbers and arrays, dates, and an
-    `argparse.Namespace`. Nothing else is made and nothing is run. Raises DataError, in one sentence that names what
-    was refused or what the file is instead, and the cure; `cure` is that of a file with something that could run code.
+    Beside tensors and Python's plain values a file may contain numpy's numbers and arrays, dates, paths (they become
+    pure ones), a defaultdict or deque (they become a dict or list), and an `argparse.Namespace` or `SimpleNamespace`.
+    Nothing else is made and nothing is run. Raises DataError, in one sentence that names what was refused or what the
+    file is instead, and the cure; `cure` is that of a file with something that could run code.
     """
     import torch
 
@@ -81,8 +84,38 @@ def _harmless() -> list[Any]:
         for function, name in ((number, "scalar"), (array, "_reconstruct"))
     ]
     kinds = {type(np.dtype(code)) for code in NUMPY_KINDS}
+    # Of paths only the text counts, whatever the system and the Python that wrote them.
+    paths = [
+        (PureWindowsPath if "Windows" in name else PurePosixPath, f"{module}.{name}")
+        for module in ("pathlib", "pathlib._local")
+        for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+    ]
+    # torch fills no containers but its own: those of `collections` become the plain ones.
+    plain = [(_as_dict, "collections.defaultdict"), (_as_list, "collections.deque")]
+    factories = [list, dict, int, float, frozenset]  # of a defaultdict
     dates = [datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone]
-    return [*named, np.ndarray, np.dtype, *kinds, *dates, argparse.Namespace]
+    return [
+        *named,
+        np.ndarray,
+        np.dtype,
+        *kinds,
+        *dates,
+        *paths,
+        *plain,
+        *factories,
+        argparse.Namespace,
+        SimpleNamespace,
+    ]
+
+
+def _as_dict(_factory: Any = None) -> dict[Any, Any]:
+    """What a defaultdict begins with; its items come after."""
+    return {}
+
+
+def _as_list(items: Iterable[Any] = (), _longest: Any = None) -> list[Any]:
+    """What a deque begins with."""
+    return list(items)
 
 
 def _refuse_other_files(path: Path) -> None:
