@@ -25,7 +25,7 @@ MUST_BE = {
     "float_type": DECIMAL,
     "bool_type": TRUTH,
     "string_type": "must be text",
-    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "must be a list, like [1, 2]"),
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "must be a list, like [A, B]"),
     **dict.fromkeys(("dict_type", "model_type", "mapping_type"), "must be a map (key: value)"),
 }
 

@@ -198,7 +198,7 @@ def test_wrong_values(part: str, value: str, words: str, matrix: Callable[..., P
         ("methods", "{m: {adapt: {use: gcl, structure: {use: hmr, regressor: {use: hmr-training, epochs: on}}}}}",
          "adapt.structure.regressor.epochs: must be a whole number, like 2, not on (which YAML reads as true)"),
         ("methods", "{m: {finetune: {use: bot, milestones: [40, 70]}}}", "milestones.0: input should be less than or"),
-        ("methods", "{m: {finetune: {use: bot, milestones: 40}}}", "milestones: must be a list, like [1, 2], not 40"),
+        ("methods", "{m: {finetune: {use: bot, milestones: 40}}}", "milestones: must be a list, like [A, B], not 40"),
         ("methods", "{m: {finetune: {use: bot, epochs: }}}", "epochs: must be a whole number, like 2, not nothing"),
         ("methods", "{m: {finetune: {use: bot, lr: '0.1'}}}", "like 2 or 0.5, not '0.1'; write it without quotes"),
         ("methods", "{m: {finetune: no}}",
