@@ -53,8 +53,8 @@ def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Da
 
 
 def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:
-    if not rows["train"]:
-        raise DataError(f"{shown(file)}: no row with split=train")
+    if not any(rows.values()):
+        raise DataError(f"{shown(file)}: no image: a manifest has one line for each, of split train, query or gallery")
     if bool(rows["query"]) != bool(rows["gallery"]):
         there, absent = ("query", "gallery") if rows["query"] else ("gallery", "query")
         raise DataError(f"{shown(file)}: rows with split={there} but none with split={absent}")

@@ -57,7 +57,8 @@ def test_a_pool_has_only_train_rows(tmp_path: Path) -> None:
         (HEADER + "a.jpg,1,0,train,,soon\n", "time 'soon'"),
         (HEADER + "a.jpg,1,0,train,,\na.jpg,1,0,train,,\n", ":3: a.jpg appears twice in train"),
         (HEADER + "a.jpg,1,0\n", ":2: this line has another number of columns"),
-        (HEADER + "a.jpg,1,0,query,,\n", "no row with split=train"),
+        (HEADER + "a.jpg,1,0,query,,\n", "split=query but none with split=gallery"),
+        (HEADER, "no image: a manifest has one line for each"),
         (HEADER + "a.jpg,1,0,train,,\nb.jpg,1,0,query,,\n", "split=query but none with split=gallery"),
         ("", "is empty"),
         ("path, pid, split\n", ":1: columns missing pid, split; unknown ' pid', ' split'"),
@@ -73,6 +74,14 @@ def test_mistakes(text: str, words: str, tmp_path: Path) -> None:
         read_manifest(file)
     assert words in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def test_a_manifest_for_tests_only(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(HEADER + "a.jpg,1,0,query,,\nb.jpg,1,1,gallery,,\n")
+    found = read_manifest(file)
+    assert [len(split) for split in found.parts().values()] == [0, 1, 1]
+    assert found.notes == ()
 
 
 def test_binary_and_missing(tmp_path: Path) -> None:
