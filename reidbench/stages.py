@@ -42,7 +42,7 @@ from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
 from .outputs import compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
 from .record import Record, cluster_purity
-from .store import DamagedArtifact, Store
+from .store import GONE, DamagedArtifact, Store
 from .trained import IMAGES, look_back
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
@@ -81,7 +81,18 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
             except DamagedArtifact as error:
                 store.set_aside(error.key)  # the runner has it made again
                 raise
+            except Exception as error:
+                _blame_what_is_gone(store, stage, error)
+                raise
             manifest["seconds"] = round(time.monotonic() - began, 3)
+
+
+def _blame_what_is_gone(store: Store, stage: Mapping[str, Any], error: Exception) -> None:
+    """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
+    for key in [*(key for _, key in stage["parents"]), *(given["key"] for given in stage["data"])]:
+        if not store.has(key):
+            store.set_aside(key)  # what is left of it
+            raise DamagedArtifact(key, f"{store.path(key)}: {GONE}") from error
 
 
 def _devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
