@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import signal
 import threading
 import time
@@ -134,6 +135,11 @@ class Runner:
         self._wait_again()
         return bool(self.waiting)
 
+    @functools.cached_property
+    def reads(self) -> dict[str, list[str]]:
+        """The keys that each stage reads."""
+        return {key: self.plan.reads(key) for key in self.plan.stages}
+
     def _notes_of_before(self) -> None:
         """What stages that are not run again have noted: it holds of this run's rows as well."""
         for key, stage in self.plan.stages.items():
@@ -201,8 +207,8 @@ class Runner:
         raise KeyboardInterrupt
 
     def _block_children(self) -> None:
-        for key, stage in list(self.waiting.items()):
-            for parent in stage.needs:
+        for key in list(self.waiting):
+            for parent in self.reads[key]:
                 reason = self.outcome.failed.get(parent) or self.outcome.blocked.get(parent)
                 if reason and key in self.waiting:
                     del self.waiting[key]
@@ -213,7 +219,7 @@ class Runner:
         for key, stage in list(self.waiting.items()):
             if len(self.running) >= self.executor.slots:
                 return
-            if any(parent in unmade for parent in stage.needs) or self.retry_at.get(key, 0) > time.monotonic():
+            if any(parent in unmade for parent in self.reads[key]) or self.retry_at.get(key, 0) > time.monotonic():
                 continue
             if self.store.has(key):  # another driver has made it meanwhile
                 del self.waiting[key]
@@ -267,6 +273,7 @@ class Runner:
         data_stages = {given.key: self.plan.stages[given.key] for given in stage.data}
         return {
             "stage": dataclasses.asdict(stage),
+            "trained_on": [dataclasses.asdict(given) for given in self.plan.trained_on(stage.key)],
             "store": str(self.store.root.absolute()),
             "cache": str(cache_folder()),
             "without": sorted(self.without),

@@ -13,6 +13,7 @@ from reidbench import executors
 from reidbench.executors import OnEvent
 from reidbench.plan import Stage
 from reidbench.store import MANIFEST, Store
+from reidbench.testing import write_market_folder
 
 METHODS = "{none: {finetune: none}, toy: {finetune: {use: faulty, epochs: 1}}}"
 
@@ -80,6 +81,34 @@ def test_an_input_that_vanishes_is_made_again(bench: Any, kind: str, parent: str
             (path / MANIFEST).unlink()
 
     check(bench, Thief(executors.Inline(), input_of(kind, parent), steal, 1), root)
+
+
+def test_lists_that_only_an_earlier_stage_was_given_are_made_again(bench: Any, tmp_path: Path) -> None:
+    """Features are compared with what was trained on, which is not what they are of."""
+    bench.matrix(METHODS)
+    other = write_market_folder(tmp_path / "other", images=3)
+    text = bench.file.read_text().replace("source: tiny", "source: other")
+    bench.file.write_text(text.replace("data: {", f"data: {{other: {{use: market-folder, root: {other}}}, "))
+    bench.run(bench.folder / "whole")
+    root = bench.folder / "store"
+    (data,) = [s.key for s in bench.plan()[0].stages.values() if s.kind == "data" and s.root == str(other)]
+    take = lambda stage: data if stage["label"].startswith("embed toy") else None  # noqa: E731
+    check(bench, Thief(executors.Inline(), take, lambda key: shutil.rmtree(Store(root).path(key)), 1), root)
+
+
+def test_what_no_stage_reads_any_more_is_not_missed(bench: Any) -> None:
+    """A pre-training whose fine-tuned network is there already."""
+    pretrain = "{use: moco-v2, epochs: 1, batch: 8, splits: 2, queue: 16, dim: 16}"
+    bench.matrix(f"{{pre: {{pretrain: {pretrain}, finetune: none}}}}")
+    bench.file.write_text(bench.file.read_text().replace("target: tiny}", "target: tiny, pool: tiny}"))
+    root = bench.folder / "store"
+    (key,) = [key for key, stage in bench.plan()[0].stages.items() if stage.kind == "pretrain"]
+    take = lambda stage: key if stage["kind"] == "embed" else None  # noqa: E731
+    executor = Thief(executors.Inline(), take, lambda key: shutil.rmtree(Store(root).path(key)), 1)
+    listener = bench.run(root, executor)
+    assert executor.stolen == [key]
+    assert bench.rows(root)["pre"][0] == "ok", bench.rows(root)
+    assert not [note for note in listener.notes if "again" in note]
 
 
 def test_under_a_worker_too(bench: Any) -> None:
