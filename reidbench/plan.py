@@ -101,6 +101,25 @@ class Plan:
         stages = {key: stage for key, stage in self.stages.items() if key in wanted}
         return Plan(self.benchmark, stages, list(keep))
 
+    def trained_on(self, key: str) -> list[DataInput]:
+        """The train splits that the stages behind one were given, pools and preparers' among them."""
+        found: dict[DataInput, None] = {}
+        waiting = [parent for _, parent in self.stages[key].parents]
+        looked = set()
+        while waiting:
+            earlier = waiting.pop()
+            if earlier not in looked:
+                looked.add(earlier)
+                waiting += [parent for _, parent in self.stages[earlier].parents]
+                found |= dict.fromkeys(given for given in self.stages[earlier].data if given.part == "train")
+        return list(found)
+
+    def reads(self, key: str) -> list[str]:
+        """Keys of the artifacts that a stage reads: what it needs and, to embed, the lists that it is compared with."""
+        stage = self.stages[key]
+        behind = self.trained_on(key) if stage.kind == "embed" else []
+        return list(dict.fromkeys([*stage.needs, *(given.key for given in behind)]))
+
 
 def expand(benchmark: Benchmark, registry: Registry) -> Plan:
     """Cross methods, tasks, seeds and evaluators. Renders nothing and runs nothing.

@@ -50,7 +50,7 @@ from .outputs import (
     write_selected,
 )
 from .record import Record, cluster_purity
-from .store import DamagedArtifact, Store
+from .store import GONE, DamagedArtifact, Store
 from .trained import IMAGES, look_back
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
@@ -90,7 +90,20 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
             except DamagedArtifact as error:
                 store.set_aside(error.key)  # the runner has it made again
                 raise
+            except Exception as error:
+                _blame_what_is_gone(store, spec, error)
+                raise
             manifest["seconds"] = round(time.monotonic() - began, 3)
+
+
+def _blame_what_is_gone(store: Store, spec: Mapping[str, Any], error: Exception) -> None:
+    """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
+    stage = spec["stage"]
+    data = [*stage["data"], *(spec["trained_on"] if stage["kind"] == "embed" else ())]
+    for key in [*(key for _, key in stage["parents"]), *(given["key"] for given in data)]:
+        if not store.has(key):
+            store.set_aside(key)  # what is left of it
+            raise DamagedArtifact(key, f"{store.path(key)}: {GONE}") from error
 
 
 def _devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
