@@ -75,6 +75,11 @@ def main() -> None:
     except BrokenPipeError:  # `reidbench ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a folder without permission, a full disk
+        if error.filename is None:
+            raise
+        print(plugins.printable(f"reidbench: {error.filename}: {error.strerror}"), file=sys.stderr)
+        sys.exit(2)
 
 
 def _version(wanted: bool) -> None:

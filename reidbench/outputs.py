@@ -13,7 +13,7 @@ import numpy as np
 
 from .components import Features, Metric, Metrics, Selection
 from .data import HiddenSplit
-from .data.names import shown
+from .data.names import shown, shown_value
 from .declared import COLUMNS, NAME, range_fault
 from .errors import DataError
 
@@ -41,32 +41,22 @@ def selection_fault(answer: object, images: int) -> str:
 
 
 def answer_fault(answer: object, queries: int) -> str:
-    """What an evaluator of that many queries did wrong; empty when it answered with Metrics that can be kept."""
+    """What an evaluator of that many queries did wrong; empty when it answered with Metrics that can be kept.
+
+    Its numbers are looked at by `metric_values`.
+    """
     if not isinstance(answer, Metrics):
         return f"must return Metrics, got {type(answer).__name__}"
-    for what in ("values", "per_query", "notes"):
+    for what in ("per_query", "notes"):
         if not isinstance(getattr(answer, what), Mapping):
             return f"gave {what} that are not a mapping of names, but {type(getattr(answer, what)).__name__}"
-    found = (fault for name, value in answer.values.items() if (fault := _value_fault(name, value)))
     arrays = (fault for name, array in answer.per_query.items() if (fault := _array_fault(name, array, queries)))
-    return next(found, "") or next(arrays, "") or _notes_fault(answer.notes)
-
-
-def _value_fault(name: object, value: object) -> str:
-    if not isinstance(name, str) or not name or not name.isprintable():
-        return f"gave a metric with the name {shown(ascii(name))}, which is not printable text"
-    if name in COLUMNS:
-        return f"gave a metric with the name {name!r}, which is a column of every table; choose another"
-    try:
-        number = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        number = math.nan
-    return "" if math.isfinite(number) else f"gave no finite number for {name}, but {shown(ascii(value))}"
+    return next(arrays, "") or _notes_fault(answer.notes)
 
 
 def _array_fault(name: object, given: object, queries: int) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        return f"gave a per_query array with the name {shown(ascii(name))}; use letters, digits, '_', '-' and '.'"
+        return f"gave a per_query array with the name {shown_value(name)}; use letters, digits, '_', '-' and '.'"
     if name in RESERVED:
         return f"gave a per_query array with the reserved name {name!r}; choose another"
     try:
@@ -86,6 +76,37 @@ def _notes_fault(notes: Mapping[str, Any]) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         return f"gave notes that JSON cannot hold: {shown(str(error))}"
     return ""
+
+
+def metric_values(given: object) -> tuple[dict[str, float], str]:
+    """An evaluator's numbers by name, and what is wrong with them or nothing.
+
+    True and text are not numbers, though Python makes numbers of them: a metric that is one is a slip of its author.
+    """
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) and name.strip() for name in given):
+        return {}, f"no numbers by name, but {shown_value(given)}"
+    values = {name: _number(value) for name, value in given.items()}
+    wrong = [f"{name}, but {shown_value(given[name])}" for name, value in values.items() if not math.isfinite(value)]
+    names = (fault for name in values if (fault := _name_fault(name)))
+    return values, next(names, "") or (f"no number for {'; '.join(wrong)}" if wrong else "")
+
+
+def _name_fault(name: str) -> str:
+    if not name.isprintable():
+        return f"a metric with the name {shown_value(name)}, which is not printable text"
+    if name in COLUMNS:
+        return f"a metric with the name {name!r}, which is a column of every table; choose another"
+    return ""
+
+
+def _number(value: Any) -> float:
+    """A number of any library as a float, NaN for what is none."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # arrays and tensors of several values, 10**400
+        return math.nan
 
 
 def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:

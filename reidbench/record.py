@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .data.names import shown
+from .data.names import shown_value
 from .errors import ReidbenchError
 
 # Beyond these a clustering is noted: no data set of this field looks like it.
 FEWEST_CLUSTERED = 0.1  # of the images
 LARGEST_CLUSTER = 0.5  # of the clustered images
 MOST_PROGRESS = 1e15  # beyond it a float no longer counts by ones
+LONGEST_NOTE = 2000  # characters of a note
 
 
 class Clock:
@@ -71,17 +72,9 @@ def progressed(done: object, total: object) -> dict[str, Any]:
         except (TypeError, ValueError, OverflowError, RuntimeError):
             number = math.nan
         if not abs(number) < MOST_PROGRESS:
-            raise ReidbenchError(f"ctx.progress takes two numbers, done and total, not {_shown(value)}")
+            raise ReidbenchError(f"ctx.progress takes two numbers, done and total, not {shown_value(value)}")
         counts.append(int(number) if number.is_integer() else number)
     return {"event": "progress", "done": counts[0], "total": counts[1]}
-
-
-def _shown(value: object) -> str:
-    """A plugin's value for a sentence; its repr is the plugin's own code."""
-    try:
-        return shown(repr(value))
-    except Exception as error:  # noqa: BLE001
-        return f"a {type(value).__name__}, whose repr raises {type(error).__name__}"
 
 
 class Record:
@@ -98,7 +91,7 @@ class Record:
         try:
             line = {str(name): float(value) for name, value in metrics.items()}
         except (TypeError, ValueError, AttributeError):
-            raise ReidbenchError(f"ctx.log takes numbers by name, not {_shown(metrics)}") from None
+            raise ReidbenchError(f"ctx.log takes numbers by name, not {shown_value(metrics)}") from None
         self.lines.append(line)
         self.emit({"event": "log", "metrics": line})
 
@@ -106,13 +99,16 @@ class Record:
         try:
             self.clusters.append((int(epoch), [int(label) for label in labels]))
         except (TypeError, ValueError, OverflowError):
-            given = f"{_shown(epoch)} and {_shown(labels)}"
+            given = f"{shown_value(epoch)} and {shown_value(labels)}"
             raise ReidbenchError(f"ctx.record_clusters takes an epoch and whole numbers, not {given}") from None
 
     def note(self, text: str) -> None:
         if not isinstance(text, str):
-            raise ReidbenchError(f"ctx.note takes a sentence, not {_shown(text)}")
-        if text not in self.notes:
+            raise ReidbenchError(f"ctx.note takes a sentence, not {shown_value(text)}")
+        text = text.strip()
+        if len(text) > LONGEST_NOTE:  # it is printed beside every row: no list of a whole data set
+            text = f"{text[:LONGEST_NOTE]} ... ({len(text) - LONGEST_NOTE} more characters)"
+        if text and text not in self.notes:
             self.notes.append(text)
             self.emit({"event": "note", "text": text})
 

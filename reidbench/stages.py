@@ -28,21 +28,28 @@ from .components import (
     PrepareContext,
     PretrainContext,
     SelectContext,
-    Selection,
 )
-from .data import Dataset, HiddenSplit, Split
+from .data import Dataset, Split
 from .data.names import shown
 from .data.overlap import find_overlaps, image_numbers
 from .data.split import hidden_order
 from .errors import DataError, ReidbenchError
-from .inputs import KINDS, Emit, Inputs, StageError, images_place
+from .inputs import KINDS, Emit, Inputs, StageError, blame_what_is_gone, images_place
 from .leavings import UnfitLeavings, check_leavings
-from .outputs import answer_fault, compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
+from .outputs import (
+    answer_fault,
+    compare_with_declared,
+    joined_features,
+    metric_values,
+    save_arrays,
+    selection_fault,
+    write_selected,
+)
 from .provenance import provenance, stage_devices
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
 from .trained import IMAGES, look_back
-from .unchanged import check_listed, check_read
+from .unchanged import refuse_changed
 from .worker import default_device as default_device
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
@@ -78,8 +85,12 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
                     manifest |= ranks.run(spec, devices, folder, emit)
                 else:
                     manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
+                refuse_changed(Inputs(spec, store, registry, emit), folder, manifest)
             except DamagedArtifact as error:
                 store.set_aside(error.key)  # the runner has it made again
+                raise
+            except Exception as error:
+                blame_what_is_gone(store, spec, error)
                 raise
             manifest["seconds"] = round(time.monotonic() - began, 3)
 
@@ -104,8 +115,6 @@ class _Run(Inputs):
             self.check_cameras()
             seed_torch(self.stage["seed"])
         answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
-        if self.rank == 0:  # which reads for all
-            check_read(self)
         if self.record.lines:
             lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in self.record.lines)
             (self.folder / "log.jsonl").write_text(lines)
@@ -142,7 +151,6 @@ class _Run(Inputs):
         manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
         for note in (*dataset.notes, *self._number_images(dataset)):
             self.record.note(note)
-        check_listed(self, dataset)
         parts = dataset.parts()
         for part, split in parts.items():
             split.save(self.folder / f"{part}.json")
@@ -223,7 +231,7 @@ class _Run(Inputs):
             raise StageError(f"selector {self.stage['use']} must return {wrong}")
         np.savez(self.folder / "selection.npz", indices=np.asarray(answer.indices), scores=np.asarray(answer.scores))
         write_selected(self.folder / "files.csv", pool, answer)
-        return {"selected": len(answer.indices), "pool": len(answer.scores)} | self._judge_selection(pool, answer)
+        return {"selected": len(answer.indices), "pool": len(answer.scores)} | self.judge_selection(pool, answer)
 
     def _pretrain(self, manifest: dict[str, Any]) -> dict[str, Any]:
         from .training.artifacts import load_backbone, save_backbone
@@ -311,7 +319,7 @@ class _Run(Inputs):
         from .metrics import MetricError
 
         query, gallery = joined_features([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
-        if (query.camids < 0).all():
+        if (query.camids < 0).all() or (gallery.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
         try:
             answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))
@@ -320,8 +328,8 @@ class _Run(Inputs):
         wrong = answer_fault(answer, len(query.pids))
         if wrong:
             raise StageError(f"evaluator {self.stage['use']} {wrong}")
-        values = {name: float(value) for name, value in answer.values.items()}
-        fault, note = compare_with_declared(values, self.component.declared)
+        values, fault = metric_values(answer.values)
+        fault, note = (fault, "") if fault else compare_with_declared(values, self.component.declared)
         if fault:
             raise StageError(f"evaluator {self.stage['use']} gave {fault}")
         if note:
@@ -329,17 +337,6 @@ class _Run(Inputs):
         save_arrays(self.folder / "per_query.npz", answer.per_query)
         (self.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
         return values
-
-    def _judge_selection(self, pool: HiddenSplit, answer: Selection) -> dict[str, float]:
-        """What the truth says of a selection, after it was made; {} where nobody knows which images are relevant."""
-        from .metrics.selection import selection_quality
-
-        places = self.data_inputs("pool")
-        if len(places) != 1 or not self.folder_of(places[0])[0].manifest.get("knows_relevance"):
-            return {}
-        truth = self.known_truth("pool")
-        relevant = np.array([bool(truth.relevance(index)) for index in range(len(pool))])
-        return selection_quality(answer.scores, answer.indices, relevant)
 
     def _judge_clusters(self) -> dict[str, float]:
         """Purity of the last clustering against the labels that its method never saw."""

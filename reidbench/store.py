@@ -7,16 +7,15 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .claims import DEAD_AFTER as DEAD_AFTER
-from .claims import HEARTBEAT, forgive_the_future, heartbeat, holds, is_dead, write_whole
+from .claims import HEARTBEAT, Watch, beating, owner_of, write_whole
 from .claims import identity as _identity
 from .claims import process_start as process_start
 from .data.fingerprint import fingerprint_content
@@ -25,7 +24,7 @@ from .errors import StoreError
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
 
-_is_dead = is_dead
+GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
 
 
 class DamagedArtifact(StoreError):
@@ -62,6 +61,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self.watch = Watch()
+        self._held: dict[Path, frozenset[str]] = {}
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -120,6 +121,8 @@ class Store:
                 intact = file.stat().st_size == entry["size"] and fingerprint_content(file) == entry["sha256"]
             except OSError:
                 intact = False
+            if not intact and not self.has(key):  # it was taken away while it was read
+                raise KeyError(key)
             if not intact:
                 raise DamagedArtifact(key, f"{file}: not the bytes that were published")
         return artifact
@@ -147,7 +150,7 @@ class Store:
 
         Raises UnfitLeavings when something in the folder cannot be published, such as a link.
         """
-        folder = self._place("tmp", f"{key}-{os.getpid()}-{time.time_ns()}")
+        folder = self._place("tmp", _own_name(key))
         manifest: dict[str, Any] = {}
         try:
             with self.writing():
@@ -195,8 +198,8 @@ class Store:
         return self._place("logs", f"{key}.log")
 
     def spec_file(self, key: str) -> Path:
-        """Where this process writes a stage's spec for its worker."""
-        return self._place("specs", f"{key}-{os.getpid()}.json")
+        """Where this process writes a stage's spec for its worker: another name at every call."""
+        return self._place("specs", f"{_own_name(key)}.json")
 
     # ------------------------------------------------------------------ failures
     def failure_file(self, key: str) -> Path:
@@ -221,7 +224,7 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    # ------------------------------------------------------------------ claims
+    # ------------------------------------------------------------------ claims of stages, locks of runs
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
         """Hold the only right to make `key`. Gives False, at once, when a living owner holds it already."""
@@ -232,47 +235,96 @@ class Store:
         if not taken:
             yield False
             return
-        stop = threading.Event()
-        beat = threading.Thread(target=heartbeat, args=(file, claim, stop, HEARTBEAT), daemon=True)
-        beat.start()
-        try:
+        with beating(file, claim, HEARTBEAT):
             yield True
-        finally:
-            stop.set()
-            beat.join()
-            with contextlib.suppress(OSError):  # without it the claim ends with this process
-                if holds(file, claim):
-                    file.unlink()
+
+    @contextlib.contextmanager
+    def needing(self, keys: Iterable[str]) -> Iterator[None]:
+        """Hold artifacts, made or not, for a whole run: until the block ends, `clean` on any host leaves them alone.
+
+        Raises StoreError when the store cannot be written.
+        """
+        file = self._place("runs", f"{secrets.token_hex(16)}.json")
+        text = json.dumps({**_identity(), "since": time.time_ns(), "keys": sorted(keys)})
+        with self.writing(), self.exclusively():
+            write_whole(file, text)
+        with beating(file, text, HEARTBEAT):
+            yield
+
+    def runs(self) -> dict[Path, frozenset[str]]:
+        """The keys that runs hold which are not known to be dead, by the file that says so."""
+        return {file: self._keys_of(file) for file in self._run_files() if self.watch.gone(file) is not True}
+
+    def is_needed(self, key: str) -> bool:
+        """Whether a run that is not known to be dead holds the artifact of that key."""
+        return any(key in self._keys_of(file) and self.watch.gone(file) is not True for file in self._run_files())
+
+    def _run_files(self) -> list[Path]:
+        return [file for file in self.files("runs") if file.suffix == ".json"]
+
+    def _keys_of(self, file: Path) -> frozenset[str]:
+        if file not in self._held:  # read once: it is written whole, and never changes
+            try:
+                self._held[file] = frozenset(map(str, json.loads(file.read_text())["keys"]))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                self._held[file] = frozenset()
+        return self._held[file]
+
+    def files(self, folder: str) -> list[Path]:
+        """What lies in one of the store's folders, in order."""
+        try:
+            return sorted((self.root / folder).iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"{self.root / folder}: the store cannot be read: {error.strerror}") from None
 
     def _take(self, file: Path, claim: str) -> bool:
-        # The lock file guards only the moment of taking over: two drivers may both find a dead owner's claim.
-        with self._place("claims", ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._living(file):
+        with self.exclusively():  # two drivers may both find a dead owner's claim
+            if self.watch.gone(file) is not True:
                 return False
             write_whole(file, claim)
             return True
 
-    def claimed(self, key: str) -> bool:
-        """Whether a living owner holds the right to make `key`."""
-        return self._living(self.root / "claims" / f"{key}.json")
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Hold off, for a moment, all others that take claims or take them away."""
+        with self._place("claims", ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
-    def _living(self, file: Path) -> bool:
-        if not file.exists():
-            return False
-        now = self._now()
-        forgive_the_future(file, now)
-        return not is_dead(file, now)
-
-    def _now(self) -> float:
-        """The time by the store's own clock: heartbeats carry it, and hosts' clocks differ."""
+    def now(self) -> float:
+        """The time by the store's own clock, which stamps its files; hosts' clocks differ. Raises StoreError."""
         file = self._place("claims", ".clock")
         with self.writing():
             file.touch()
-        return file.stat().st_mtime
+            return file.stat().st_mtime
+
+    def claimed(self, key: str) -> bool:
+        """Whether the right to make `key` is held by an owner that lives, as far as this object has seen by now.
+
+        A dead owner's claim is taken away: a worker, which would begin to watch it, need not wait for it again.
+        """
+        file = self.claim_file(key)
+        if not file.exists():
+            return False
+        if self.watch.gone(file) is not True:
+            return True
+        with self.writing(), self.exclusively():
+            if self.watch.gone(file):
+                file.unlink(missing_ok=True)
+        return False
+
+    def owner(self, key: str) -> str:
+        """In words, who holds the right to make `key` and since when; an empty text when nobody does."""
+        return owner_of(self.claim_file(key))
+
+    def claim_file(self, key: str) -> Path:
+        """Where the right to make `key` is written down while somebody holds it."""
+        return self.root / "claims" / f"{key}.json"
 
     def prepare(self) -> None:
-        """Make the store's folders, try to write, and remove temporary folders of writers that are gone.
+        """Make the store's folders, try to write, and remove temporary folders and locks of processes that are gone.
 
         A writer holds the claim of its key, which tells whether it lives, on this host or another.
 
@@ -286,14 +338,22 @@ class Store:
                 probe.write_bytes(b"x")
             finally:
                 probe.unlink(missing_ok=True)
-        now = self._now()
+        for lock in self._run_files():
+            if self.watch.gone(lock):
+                with contextlib.suppress(OSError):  # another user's; it holds nothing any more
+                    lock.unlink()
         for folder in temporary.iterdir():
             key, _, rest = folder.name.partition("-")
-            if not is_dead(self.root / "claims" / f"{key}.json", now):
+            if self.watch.gone(self.claim_file(key)) is not True:
                 continue
             pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_name(key: str) -> str:
+    """A file name that no other process takes, on no host: two containers may have the same pid at one time."""
+    return f"{key}-{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def _names_files(manifest: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Whether pictures are still those that were listed: a stage that read others must not be published under its key."""
+"""Whether a stage's data are still those of the plan and the lists: else it must not be published under its key."""
 
 from __future__ import annotations
 
@@ -8,69 +8,82 @@ from typing import Any
 
 import numpy as np
 
-from .benchmark import Choice, DataSource
-from .data import Dataset, Split
+from .data import Split
 from .data.names import shown
 from .data.overlap import part_numbers
+from .diskcontent import content_of, short
 from .errors import DataError
-from .inputs import Inputs
-from .plan import data_stage_key
+from .inputs import Inputs, images_root
+from .store import Artifact
 from .trained import picture_numbers
 
-PARTS = {"train": ("train",), "test": ("query", "gallery")}
-CURE = "nothing is published; run again when its files stay as they are"
+PARTS = ("train", "query", "gallery")
 
 
-def check_listed(inputs: Inputs, dataset: Dataset) -> None:
-    """Raise DataError when the files of a data set that was just listed are not those that were planned with."""
-    stage = inputs.stage
-    if stage["root"] and _key(inputs, stage) != stage["key"]:
-        raise DataError(f"{shown(stage['root'])}: files have changed since the run began{_last(dataset)}; {CURE}")
+def refuse_changed(inputs: Inputs, folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise DataError, naming a picture, where the files that a stage was given are no longer those that were planned
+    with or listed: its result, in `folder`, would be kept under the key of the files as they were.
 
-
-def check_read(inputs: Inputs) -> None:
-    """Raise DataError, naming the first, when pictures that a stage may have read are not those that were listed.
-
-    Contents are hashed only where the index does not prove a file unchanged; sets without numbers for their pictures
-    (an lmdb) are compared as a whole, and rendered sets, which nobody edits, are not looked at.
+    Contents are hashed only where the index does not prove a file unchanged.
     """
-    looked = set()
-    for given in inputs.stage["data"]:
-        use = given["key"], given["part"]
-        if use not in looked:
-            looked.add(use)
-            _check_set(inputs, given)
+    stage = inputs.stage
+    if stage["kind"] == "data":
+        if _differs(inputs, stage):
+            raise _refusal(stage["label"], _last(Artifact(stage["key"], folder, manifest), stage["root"]))
+        return
+    names = {given["key"]: given["data"] for given in stage["data"]}
+    for key, planned in inputs.spec.get("data_stages", {}).items():
+        changed = _changed_pictures(inputs, inputs.artifact(key), planned["root"])
+        if changed or _differs(inputs, planned):
+            raise _refusal(f"data {names.get(key, key)}", _first(changed))
 
 
-def _check_set(inputs: Inputs, given: Mapping[str, Any]) -> None:
-    artifact, root = inputs.folder_of(given)
-    listed = picture_numbers(artifact)
-    planned = inputs.spec["data_stages"][given["key"]]
-    if not listed and planned["root"] and _key(inputs, planned) != given["key"]:
-        raise DataError(f"{shown(planned['root'])}: files have changed since they were listed; {CURE}")
-    for part in PARTS[given["part"]]:
-        if part not in listed:
-            continue
-        split = Split.load(artifact.path / f"{part}.json", root)
-        changed = np.flatnonzero(part_numbers(split, Path(inputs.spec["cache"])) != listed[part])
-        if len(changed):
-            more = f" and {len(changed) - 1} more files" if len(changed) > 1 else ""
-            first = shown(root / split.paths[int(changed[0])])
-            raise DataError(f"{first}{more}: changed since they were listed as part of {given['data']}; {CURE}")
+def _refusal(name: str, which: str) -> DataError:
+    return DataError(
+        f"{name}: its files changed during the run{which}; this result is not kept, because it may mix old and new "
+        "files: run it again"
+    )
 
 
-def _key(inputs: Inputs, planned: Mapping[str, Any]) -> str:
-    """The key that the data set would be given now."""
+def _differs(inputs: Inputs, planned: Mapping[str, Any]) -> bool:
+    """Whether the files of a data set as a whole differ from what the plan saw.
+
+    Sets without a root are made, not read; below a root that has the store in it files always change.
+    """
+    if not planned["root"] or not planned.get("content"):
+        return False
+    if Path(inputs.spec["store"]).is_relative_to(planned["root"]):
+        return False
     component = inputs.registry.get("dataset", planned["use"])
-    choice = Choice("dataset", component, component.params(**planned["params"]))
-    return data_stage_key(DataSource("", choice, Path(planned["root"])))
+    now = content_of(component, component.params(**planned["params"]), Path(planned["root"]))
+    return short(now) != str(planned["content"])
 
 
-def _last(dataset: Dataset) -> str:
+def _changed_pictures(inputs: Inputs, artifact: Artifact, root: str | None) -> list[Path]:
+    """The pictures that are not those that were listed: a component's own fingerprint need not look at them."""
+    listed = picture_numbers(artifact)
+    changed = []
+    for part, split in _splits(artifact, root):
+        if part in listed:
+            places = np.flatnonzero(part_numbers(split, Path(inputs.spec["cache"])) != listed[part])
+            changed += [split.root / split.paths[place] for place in places.tolist()]
+    return changed
+
+
+def _splits(artifact: Artifact, root: str | None) -> Iterator[tuple[str, Split]]:
+    for part in PARTS:
+        file = artifact.path / f"{part}.json"
+        if file.is_file():
+            yield part, Split.load(file, images_root(artifact.manifest, root))
+
+
+def _first(changed: list[Path]) -> str:
+    more = f" and {len(changed) - 1} more pictures" if len(changed) > 1 else ""
+    return f", {shown(changed[0])}{more} among them" if changed else ""
+
+
+def _last(artifact: Artifact, root: str | None) -> str:
     """The picture that was changed last; nothing where none is a file."""
-    times = {file: file.stat().st_ctime_ns for file in _files(dataset) if file.is_file()}
+    files = [split.root / path for _, split in _splits(artifact, root) for path in split.paths]
+    times = {file: file.stat().st_ctime_ns for file in files if file.is_file()}
     return f", of its pictures last {shown(max(times, key=lambda file: times[file]))}" if times else ""
-
-
-def _files(dataset: Dataset) -> Iterator[Path]:
-    return (split.root / path for split in dataset.parts().values() for path in split.paths)

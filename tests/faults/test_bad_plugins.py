@@ -137,11 +137,11 @@ ANSWERS = {
     "reserved": "gave a per_query array with the reserved name 'file'; choose another",
     "path": "gave a per_query array with the name '../ap'; use letters",
     "column": "gave a metric with the name 'status', which is a column of every table",
-    "text": "gave no finite number for mAP, but '0.5'",
+    "text": "gave no number for mAP, but '0.5'",
     "percent": "gave mAP 45.2, which must be a fraction from 0 to 1: 63.4 % is 0.634",
     "rank": "gave cmc7 1.01, which must be a fraction from 0 to 1",
     "notes": "gave notes that JSON cannot hold",
-    "list": "gave values that are not a mapping of names, but list",
+    "list": "gave no numbers by name, but [",
 }
 
 
@@ -186,7 +186,7 @@ def test_a_metric_that_is_no_number_is_a_failed_row(bench: Any, value: str) -> N
     bench.run(bench.folder / "store")
     ((status, error),) = bench.rows(bench.folder / "store").values()
     assert status == "failed"
-    assert "evaluator faulty-score gave no finite number for mAP" in error
+    assert f"evaluator faulty-score gave no number for mAP, but {value}" in error
 
 
 # ---------------------------------------------------------------------- the limits themselves
