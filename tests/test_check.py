@@ -397,7 +397,7 @@ KEPT = {
     "idle": ("ok", "it also works without a source: requires need not say 'source'; it also works without a trained "
              "embedder to start from: requires need not say 'start'"),
     "says-all": ("ok", ""),
-    "seen": ("failed", "requires: it fails without cameras (AssertionError: ); declare requires={'cameras'}"),
+    "seen": ("failed", "requires: it fails without cameras (AssertionError); declare requires={'cameras'}"),
     "knows": ("failed", "requires: it fails without the truth about its images (knows needs the truth, which source "
               "does not know); declare requires={'truth'}"),
     "told": ("ok", ""),

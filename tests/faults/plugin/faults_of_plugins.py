@@ -88,6 +88,10 @@ def interrupt(ctx):
     raise KeyboardInterrupt
 
 
+def ctrl_c(ctx):
+    signal.raise_signal(signal.SIGINT)
+
+
 def sleep(ctx):
     time.sleep(3600)
 
