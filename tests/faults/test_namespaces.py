@@ -79,6 +79,7 @@ def held(words: list[str], root: Path) -> Iterator[subprocess.Popen[str]]:
         yield child
     finally:
         child.kill()
+        child.wait()  # `unshare` is dead, and its child with it, before the end of its input could tell it to tidy up
         child.communicate()
 
 
