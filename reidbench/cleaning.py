@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import StoreError
-from .store import DEAD_AFTER, DamagedArtifact, Store, _is_dead, process_start
+from .store import DEAD_AFTER, BadArtifact, Store, UnreadableArtifact, _is_dead, is_foreign, process_start
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,20 @@ def living_claims(store: Store) -> set[str]:
 
 def _inside(store: Store, name: str) -> list[Path]:
     try:
-        return sorted((store.root / name).iterdir())
+        return sorted(path for path in (store.root / name).iterdir() if not is_foreign(path.name))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise StoreError(f"{store.root / name}: cannot be read: {error.strerror}") from None
 
 
 def _artifacts(store: Store, needed: set[str]) -> Iterator[Leftover]:
     for key in sorted(store.keys() - needed):
         try:
-            label = store.manifest(key).manifest["stage"]["label"]
-        except (DamagedArtifact, KeyError):
+            label = store.manifest(key).label
+        except UnreadableArtifact:
+            label = "artifact that cannot be read"
+        except (BadArtifact, KeyError):
             label = "damaged artifact"
         yield _leftover(label, store.path(key), key)
 
@@ -113,6 +117,6 @@ def _leftover(what: str, path: Path, key: str) -> Leftover:
 def _size(path: Path) -> int:
     total = 0
     for file in [path, *path.rglob("*")]:
-        with contextlib.suppress(FileNotFoundError):  # a checkpoint may be replaced while it is looked at
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # replaced meanwhile, or another user's
             total += file.lstat().st_size if not file.is_dir() else 0
     return total

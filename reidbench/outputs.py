@@ -11,6 +11,7 @@ import numpy as np
 from .components import Features, Metric, Selection
 from .data import HiddenSplit
 from .errors import DataError
+from .manifests import LARGEST_METRIC
 
 
 def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -36,12 +37,16 @@ def selection_fault(answer: object, images: int) -> str:
 def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:
     """What is wrong with an evaluator's numbers, and what to note: a value out of its range, and undeclared names.
 
-    An evaluator that declares nothing is of an older kind, and tables print it as it is; both are then empty.
+    An evaluator that declares nothing is of an older kind, and tables print it as it is; only what is too large to be
+    averaged is then wrong.
     """
+    large = (
+        f"{name} {value}: too large to be averaged" for name, value in values.items() if abs(value) > LARGEST_METRIC
+    )
     faults = filter(None, (declared[name].fault(value) for name, value in values.items() if name in declared))
     strange = [name for name in values if name not in declared] if declared else []
     note = f"{', '.join(strange)}: not declared by the evaluator, so shown as it is and never ranked" if strange else ""
-    return next(faults, ""), note
+    return next(large, "") or next(faults, ""), note
 
 
 def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:

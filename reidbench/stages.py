@@ -37,7 +37,7 @@ from .data import Dataset, HiddenSplit, Split
 from .data.overlap import find_overlaps, image_numbers
 from .data.split import hidden_order
 from .devices import KINDS as DEVICE_KINDS
-from .devices import devices_for
+from .devices import devices_for, processor
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
 from .outputs import compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
@@ -107,6 +107,7 @@ def _provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str
         "source": plugins.source_hash(registry, kind, stage["use"]),
         "host": socket.gethostname(),
         "platform": platform.platform(),
+        "processor": processor(stage["kind"] not in TORCH_FREE),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

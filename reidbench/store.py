@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,17 +23,26 @@ from .claims import process_start as process_start
 from .data.fingerprint import fingerprint_content
 from .data.names import stays_inside
 from .errors import StoreError
+from .manifests import fault
 
 MANIFEST = "manifest.json"
 _is_dead = is_dead
 
 
-class DamagedArtifact(StoreError):
-    """An artifact whose bytes are not those that were published."""
+class BadArtifact(StoreError):
+    """An artifact that is there and cannot be used."""
 
     def __init__(self, key: str, sentence: str) -> None:
         super().__init__(sentence)
         self.key = key
+
+
+class DamagedArtifact(BadArtifact):
+    """An artifact whose bytes are not those that were published, or that no stage can have published."""
+
+
+class UnreadableArtifact(BadArtifact):
+    """An artifact that this user may not read, or that the disk does not give. It may be whole: nobody removes it."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,28 @@ class Artifact:
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The numbers that the stage reported."""
-        metrics: Mapping[str, float] = self.manifest["metrics"]
+        """The numbers that the stage reported. Raises DamagedArtifact when there are none."""
+        metrics: Mapping[str, float] = self.need("metrics")
         return metrics
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the stage noted: images left out, rounds skipped, weights not loaded."""
-        notes = self.manifest.get("notes", ())
-        return tuple(text for text in notes if isinstance(text, str)) if isinstance(notes, list | tuple) else ()
+        return tuple(self.manifest.get("notes", ()))
+
+    @property
+    def label(self) -> str:
+        """The stage in words."""
+        return str(self.manifest.get("stage", {}).get("label", "a stage without a name"))
+
+    def need(self, *names: str) -> Any:
+        """A field of the manifest, `need("stage", "kind")` one of its stage. Raises DamagedArtifact without it."""
+        found: Any = self.manifest
+        for name in names:
+            if name not in found:
+                raise DamagedArtifact(self.key, f"{self.path}: {MANIFEST} is damaged: {'.'.join(names)} is missing")
+            found = found[name]
+        return found
 
 
 class Store:
@@ -82,42 +105,58 @@ class Store:
         return self.root / "objects" / key
 
     def has(self, key: str) -> bool:
-        """Whether an artifact of that key is published."""
-        return (self.path(key) / MANIFEST).is_file()
+        """Whether an artifact of that key is published; one that this user may not look into is."""
+        try:
+            return (self.path(key) / MANIFEST).is_file()
+        except OSError:
+            return os.path.lexists(self.path(key))
 
     def keys(self) -> set[str]:
-        """The keys of all published artifacts."""
+        """The keys of all published artifacts: folders, without those that file systems and desktops leave."""
         try:
-            return set(os.listdir(self.root / "objects"))
+            with os.scandir(self.root / "objects") as entries:
+                return {entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name)}
         except FileNotFoundError:
             return set()
         except OSError as error:
             raise StoreError(f"{self.root}: the store cannot be read: {error.strerror}") from None
 
     def manifest(self, key: str) -> Artifact:
-        """The artifact with its manifest verified, its files not yet. Raises DamagedArtifact, KeyError if absent."""
+        """The artifact with its manifest verified, its files not yet.
+
+        Raises KeyError if absent, DamagedArtifact, and UnreadableArtifact where the system does not let it be read.
+        """
         path = self.path(key)
         try:
-            manifest = json.loads((path / MANIFEST).read_bytes())
+            manifest = json.loads(_regular_bytes(path / MANIFEST))
             intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and _names_files(manifest)
         except (FileNotFoundError, NotADirectoryError):
             if not path.is_dir():
                 raise KeyError(key) from None
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is missing") from None
+        except OSError as error:
+            raise UnreadableArtifact(key, _unreadable(path / MANIFEST, error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged")
+        wrong = fault(manifest)
+        if wrong:
+            raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged: {wrong}")
         return Artifact(key, path, manifest)
 
     def read(self, key: str) -> Artifact:
-        """The artifact with every file's checksum verified. Raises DamagedArtifact, KeyError if absent."""
+        """The artifact with every file's checksum verified. Raises as `manifest`."""
         artifact = self.manifest(key)
         for name, entry in artifact.manifest["files"].items():
             file = artifact.path / name
             try:
-                intact = file.stat().st_size == entry["size"] and fingerprint_content(file) == entry["sha256"]
-            except OSError:
+                found = file.stat()
+                intact = stat.S_ISREG(found.st_mode) and found.st_size == entry["size"]
+                intact = intact and fingerprint_content(file) == entry["sha256"]
+            except PermissionError as error:
+                raise UnreadableArtifact(key, _unreadable(file, error)) from None
+            except (OSError, ValueError):  # ValueError: a name that no file can have
                 intact = False
             if not intact:
                 raise DamagedArtifact(key, f"{file}: not the bytes that were published")
@@ -288,6 +327,35 @@ class Store:
             pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+LARGEST = 1 << 28  # bytes of a manifest: more than a million files
+FOREIGN = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini", ".directory", "@eaDir", ".snapshot", ".Trashes")
+FOREIGN_BEGINNINGS = ("._", ".nfs", ".fuse_hidden", ".Trash-")
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a file system or a desktop, and no run, leaves a file or folder of that name in any folder."""
+    return name in FOREIGN or name.startswith(FOREIGN_BEGINNINGS)
+
+
+def _regular_bytes(file: Path) -> bytes:
+    """The content of a regular file. Raises ValueError for another kind (opening a fifo would wait) and for a huge one.
+
+    What is opened is what is looked at, so nobody can exchange it in between.
+    """
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123 - a descriptor
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+            raise ValueError(file)
+        return stream.read()
+
+
+def _unreadable(file: Path, error: OSError) -> str:
+    return (
+        f"{file}: cannot be read: {error.strerror or error}; if another user made it, let that user run "
+        "`chmod -R a+rX` on the store, or use a store of your own (--store)"
+    )
 
 
 def _names_files(manifest: Mapping[str, Any]) -> bool:

@@ -64,9 +64,9 @@ def training_data(store: Store, stage: Mapping[str, Any]) -> Iterator[Mapping[st
         key = waiting.pop()
         if key not in looked:
             looked.add(key)
-            earlier = store.manifest(key).manifest["stage"]
-            waiting += [parent for _, parent in earlier["parents"]]
-            yield from (given for given in earlier["data"] if given["part"] == "train")
+            earlier = store.manifest(key)
+            waiting += [parent for _, parent in earlier.need("stage", "parents")]
+            yield from (given for given in earlier.need("stage", "data") if given["part"] == "train")
 
 
 def _compare(
@@ -93,5 +93,5 @@ def _compare(
             where = f"{len(found)} of {len(split)} {part} images of {target['data']}"
             seen.notes.append(f"trained on {given['data']}, which contains {where} (equal files), first {first}")
     both = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
-    if given["key"] == target["key"] and len(both) and inputs.artifact(target["key"]).manifest["one_numbering"]:
+    if given["key"] == target["key"] and len(both) and inputs.artifact(target["key"]).need("one_numbering"):
         seen.words[PERSONS_IN_TRAIN] = None
