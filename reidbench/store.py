@@ -91,7 +91,8 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise StoreError(f"{self.root}: the store cannot be written: {error.strerror or error}") from error
+            reason = f"{error.strerror or error}{_of(error)}"
+            raise StoreError(f"{self.root}: the store cannot be written: {reason}") from error
 
     def _place(self, *parts: str) -> Path:
         path = self.root.joinpath(*parts)
@@ -327,6 +328,12 @@ class Store:
             pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _of(error: OSError) -> str:
+    """Which file stands where a folder belongs, for an error of that kind."""
+    kinds = (FileExistsError, NotADirectoryError)
+    return f" ({error.filename} is a file, or in one, where a folder belongs)" if isinstance(error, kinds) else ""
 
 
 LARGEST = 1 << 28  # bytes of a manifest: more than a million files
