@@ -13,11 +13,21 @@ from pydantic.fields import FieldInfo
 from .benchmark import Choice, marker
 from .components import Component, ContentHashed, NestedKind, Params
 from .errors import ConfigError, UnknownComponent
-from .fieldtypes import misfits
+from .fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from .plugins import Registry, printable
-from .yamlfile import LONGEST_KEY, Path_, Tree, shown
+from .yamlfile import LONGEST_KEY, Path_, Tree, is_number, shown
 
 MOST_PROBLEMS = 100  # told of one file; whoever has more has mistaken the file
+
+# What pydantic finds of another kind, by the type of its problem, in the words of a matrix file.
+MUST_BE = {
+    "int_type": WHOLE,
+    "float_type": DECIMAL,
+    "bool_type": TRUTH,
+    "string_type": "must be text",
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "must be a list, like [A, B]"),
+    **dict.fromkeys(("dict_type", "model_type", "mapping_type"), "must be a map (key: value)"),
+}
 
 
 class ChoiceReader:
@@ -47,6 +57,20 @@ class ChoiceReader:
                 self.wrong((*path, key), f"unknown key{guess(key, known)} (known: {', '.join(known)})")
         return value
 
+    def named(self, value: Any, path: Path_, what: str, known: Sequence[str] = ()) -> dict[str, Any]:
+        """`value` if it is a map, where a name may stand as well; else {} and a problem."""
+        if isinstance(value, dict):
+            return self.map(value, path, known)
+        given = kind_word(value) if value is None or isinstance(value, list) else self.tree.text(path, value)
+        quotes = self.quotes(value)
+        self.wrong(path, f"must be the name of a {what}, or a map with `use: NAME`, not {given}{quotes}")
+        return {}
+
+    @staticmethod
+    def quotes(value: Any) -> str:
+        """The cure where text is meant and YAML reads something else."""
+        return "; put it in quotes if it is text" if isinstance(value, bool | int | float) else ""
+
     def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
         """`value` if it is one, else `default` and a problem."""
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -57,7 +81,8 @@ class ChoiceReader:
     def seeds(self, value: Any, path: Path_) -> tuple[int, ...]:
         """A list of different whole numbers."""
         if not isinstance(value, list) or not value:
-            self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {kind_word(value)}")
+            given = "an empty list" if value == [] else kind_word(value)
+            self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {given}")
             return (0,)
         before = len(self.problems)
         seeds = tuple(self.whole_number(seed, (*path, index), 0, 0) for index, seed in enumerate(value))
@@ -68,11 +93,11 @@ class ChoiceReader:
     # ------------------------------------------------------------------ components
     def choice(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = ()) -> Choice | None:
         """`name` or `{use: name, param: value}`; `extra` keys are not the component's and are left out."""
-        given = {"use": value} if isinstance(value, str) else self.map(value, path)
+        given = {"use": value} if isinstance(value, str) else self.named(value, path, kind)
         name = given.get("use")
         if not isinstance(name, str):
             if isinstance(value, dict):
-                self.wrong(path, f"needs `use:` with the name of a {kind}")
+                self.wrong(path, f"needs `use:` with the name of {'an' if kind[0] in 'ae' else 'a'} {kind}")
             return None
         if len(name) > LONGEST_KEY:
             self.wrong(path, f"no {kind} has a name of {len(name)} characters")
@@ -100,7 +125,8 @@ class ChoiceReader:
             options = {**options, name: {"use": chosen.name, **chosen.resolved}}
         wrong = misfits(component.params, options)
         for place, sentence, value in wrong:
-            self.wrong((*path, *place), f"{sentence}, not {self.tree.text((*path, *place), value)}")
+            quotes = "; write it without quotes" if isinstance(value, str) and is_number(value) else ""
+            self.wrong((*path, *place), f"{sentence}, not {self.tree.text((*path, *place), value)}{quotes}")
         if wrong:
             return None
         try:
@@ -150,10 +176,12 @@ class ChoiceReader:
         elif problem["type"] == "missing":
             self.wrong(where, f"{kind} {component.name} needs this parameter")
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = MUST_BE.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             given = self.tree.text(where, problem["input"])
-            quotes = "; put it in quotes" if problem["type"] == "string_type" and where in self.tree.written else ""
-            self.wrong(where, f"{message[:1].lower()}{message[1:]}"[:400] + f", not {given}{quotes}")
+            quotes = self.quotes(problem["input"]) if problem["type"] == "string_type" else ""
+            sentence = f"{message[:1].lower()}{message[1:]}"
+            # What is wrong with all parameters together names the values itself.
+            self.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
 
 
 def guess(word: str, known: Sequence[str]) -> str:
@@ -179,4 +207,6 @@ def kind_word(value: Any) -> str:
     """What a YAML value is, in words."""
     if value is None:
         return "nothing"
+    if value == []:
+        return "an empty list"
     return {dict: "a map", list: "a list", str: "text", bool: "true or false"}.get(type(value), "a number")

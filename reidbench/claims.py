@@ -5,23 +5,58 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HEARTBEAT = 10.0  # seconds between signs of life of a claim
 DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over
+UNKNOWN = "unknown"  # the start time of a process that lives but cannot be looked at
 
 
 def identity() -> dict[str, Any]:
     """This process, in words that another process can check."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "start": process_start(os.getpid())}
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "processes": process_table(), "pid": pid, "start": process_start(pid)}
 
 
-def heartbeat(file: Path, claim: str, stop: threading.Event, seconds: float) -> None:
-    """Touch a claim every so many seconds until told to stop."""
+def process_table() -> str | None:
+    """Which processes pids stand for here: those of one boot of a kernel, in one pid namespace.
+
+    Containers, and hosts, may share a name and count their processes from 1 each. None where it is unknown: without
+    /proc (macOS), or with the /proc of another namespace.
+    """
+    try:
+        if str(Path("/proc/self").readlink()) != str(os.getpid()):
+            return None
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def beating(file: Path, claim: str, seconds: float) -> Iterator[None]:
+    """Touch a claim every so many seconds while the block runs, and remove it afterwards if it is still this one."""
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(file, claim, stop, seconds), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        with contextlib.suppress(OSError):  # without it the claim ends with this process
+            if holds(file, claim):
+                file.unlink()
+
+
+def _beat(file: Path, claim: str, stop: threading.Event, seconds: float) -> None:
     while not stop.wait(seconds):
         with contextlib.suppress(OSError):  # a missed beat matters only after DEAD_AFTER
             if holds(file, claim):
@@ -33,36 +68,99 @@ def holds(file: Path, claim: str) -> bool:
     return file.read_text() == claim
 
 
-def is_dead(file: Path, now: float | None = None) -> bool:
-    """Whether a claim's owner is gone: by pid and start time on this host, by its heartbeat on another.
-
-    `now` is the time by the clock that stamps the file; without it, this host's.
-    """
+def owner_is_gone(claim: str) -> bool | None:
+    """Whether the process that wrote a claim is gone, or None where only its heartbeat can show that."""
     try:
-        owner = json.loads(file.read_text())
-        if owner["host"] == socket.gethostname():
-            return bool(process_start(int(owner["pid"])) != owner["start"])
-        return (time.time() if now is None else now) - file.stat().st_mtime > DEAD_AFTER
-    except FileNotFoundError:
-        return True
-    except (ValueError, KeyError, TypeError):
+        owner = json.loads(claim)
+        pid, start = owner["pid"], owner["start"]
+        here = (socket.gethostname(), process_table()) == (owner["host"], owner.get("processes"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return True  # claims are written whole, so an unreadable one is of no living owner
+    if not here or process_table() is None:
+        return None
+    if type(pid) is not int or not 0 < pid < 2**31:
+        return True
+    now = process_start(pid)
+    return None if now == UNKNOWN else now != start
 
 
-def forgive_the_future(file: Path, now: float) -> None:
-    """Move a heartbeat that is later than now to now: somebody has set the clock back.
+def owner_in_words(claim: str) -> str:
+    """Who wrote a claim, and since when it has been held by its own clock."""
+    try:
+        owner = json.loads(claim)
+        words = f"{str(owner['host'])[:100]} (process {str(owner['pid'])[:20]}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "an unknown process"
+    since = owner.get("since")
+    if type(since) is int and 0 < since < 2**63:
+        words += time.strftime(", since %Y-%m-%d %H:%M:%S UTC", time.gmtime(since // 10**9))
+    return f"{words})"
 
-    A living owner has DEAD_AFTER for its next one, and a dead one loses its claim thereafter, not when the clock
-    has caught up.
+
+def owner_of(file: Path) -> str:
+    """In words, who wrote a claim, as far as it can be read; an empty text when it is gone."""
+    try:
+        return owner_in_words(_text(file) or "")
+    except FileNotFoundError:
+        return ""
+
+
+def _text(file: Path) -> str | None:
+    """What a claim says, or None where it cannot be read: its heartbeat can be seen all the same."""
+    try:
+        return file.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A claim as it was seen last: its text, its last beat, when that was, and for how long it had not moved."""
+
+    claim: str | None
+    beat: int
+    at: float
+    unmoved: float = 0.0
+
+
+class Watch:
+    """Tells living claims from dead ones: by their process where it can be seen, else by their heartbeat.
+
+    A heartbeat is dead when it has been seen not to move for DEAD_AFTER seconds of this process's monotonic clock. No
+    other clock counts: one that jumps, or that of another host, makes living claims look old.
     """
-    with contextlib.suppress(FileNotFoundError):
-        if file.stat().st_mtime > now + HEARTBEAT:
-            os.utime(file)
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, _Seen] = {}
+
+    def gone(self, file: Path) -> bool | None:
+        """Whether a claim's owner is gone; None while its heartbeat may still move."""
+        try:
+            claim, beat = _text(file), file.stat().st_mtime_ns
+        except FileNotFoundError:
+            self._seen.pop(file, None)
+            return True
+        except OSError:  # its folder cannot be looked into
+            return None
+        gone = None if claim is None else owner_is_gone(claim)
+        return gone if gone is not None else self._is_still(file, claim, beat) or None
+
+    def _is_still(self, file: Path, claim: str | None, beat: int) -> bool:
+        now = time.monotonic()
+        before = self._seen.get(file)
+        unmoved = 0.0
+        if before and (before.claim, before.beat) == (claim, beat):
+            # A watcher that was stopped itself, perhaps together with the owner, has not seen anything meanwhile.
+            unmoved = before.unmoved + min(now - before.at, HEARTBEAT)
+        self._seen[file] = _Seen(claim, beat, now, unmoved)
+        return unmoved > DEAD_AFTER
 
 
 def write_whole(file: Path, text: str) -> None:
     """Replace a small file in one step, so that no reader sees half of it."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+    beside = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         beside.write_text(text)
         os.replace(beside, file)
@@ -74,20 +172,26 @@ def write_whole(file: Path, text: str) -> None:
 def process_start(pid: int) -> str | None:
     """When a process of this host started, in the kernel's own words, or None when it is gone.
 
-    The start time tells a process from a later one with the same pid. Without /proc (macOS) it is unknown, and
-    any living process with that pid counts as the owner.
+    The start time tells a process from a later one with the same pid. It is UNKNOWN of a living process that /proc
+    does not show: another user's (`hidepid`), or any where there is no /proc (macOS).
     """
     try:
         # Fields after the command name, which may hold blanks and brackets: state is the 1st, start time the 20th.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return None
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return None
-        return "unknown"
+        return UNKNOWN if _exists(pid) else None
     except ProcessLookupError:
         return None
+    except PermissionError:
+        return UNKNOWN
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -124,7 +124,7 @@ def clean(
 ) -> None:
     """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
     the_store = store_at(store)
-    found = cleaning.leftovers(the_store, _needed(files, overrides, without))
+    found = cleaning.leftovers(the_store, _needed(files, overrides, without), _note)
     gone = [one for one in found if dry_run or cleaning.remove(the_store, one)]
     for one in gone:
         print(
@@ -132,6 +132,10 @@ def clean(
         )
     words = "to remove" if dry_run else "removed"
     print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; results: {the_store.root.absolute()}")
+
+
+def _note(text: str) -> None:
+    print(plugins.printable(f"note: {text}"), file=sys.stderr)
 
 
 def _bytes(size: int) -> str:

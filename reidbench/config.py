@@ -108,7 +108,7 @@ class _Reader(ChoiceReader):
             )
         title = top.get("title", Path(self.tree.file).stem)
         if not isinstance(title, str):
-            self.wrong(("title",), f"must be text, not {kind_word(title)}")
+            self.wrong(("title",), f"must be text, not {kind_word(title)}{self.quotes(title)}")
         return {
             "title": printable(str(title)),
             "image_size": (size[0], size[1]),
@@ -144,7 +144,7 @@ class _Reader(ChoiceReader):
         choice = self.choice("dataset", value, path, extra=("root",))
         root = value.get("root") if isinstance(value, dict) else None
         if root is not None and not isinstance(root, str):
-            self.wrong((*path, "root"), f"must be a path, not {kind_word(root)}")
+            self.wrong((*path, "root"), f"must be a path, not {kind_word(root)}{self.quotes(root)}")
             return None
         rooted = choice is not None and "root" in choice.component.required(choice.params)
         if choice and root is None and rooted:
@@ -166,7 +166,7 @@ class _Reader(ChoiceReader):
     def data_ref(self, value: Any, path: Path_, known: list[str]) -> DataRef | None:
         given: dict[str, Any] = {"use": value}
         if not isinstance(value, str):
-            given = self.map(value, path, ("use", "identities", "subset_seed"))
+            given = self.named(value, path, "data set", ("use", "identities", "subset_seed"))
         name = given.get("use")
         if not isinstance(name, str) or name not in known:
             if isinstance(value, str | dict):
@@ -217,6 +217,8 @@ class _Reader(ChoiceReader):
     def evaluate(self, value: Any) -> tuple[Choice, ...]:
         entries = value if isinstance(value, list) else [value]
         choices: list[Choice] = []
+        if not entries:
+            self.wrong(("evaluate",), "is empty, so that no row would have a number; leave it out for cosine")
         for index, entry in enumerate(entries):
             path: Path_ = ("evaluate", index) if isinstance(value, list) else ("evaluate",)
             choice = self.choice("evaluator", entry, path)

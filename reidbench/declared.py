@@ -58,7 +58,9 @@ class Metric:
         low, high = self.ends
         if low - ROUNDING * max(1, abs(low)) <= value <= high + ROUNDING * max(1, abs(high)):
             return ""
-        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}"
+        percent = self.unit == "%" and 1 < value <= 100
+        cure = f" (the unit % marks fractions: {value:.6g} % is {value / 100:.6g})" if percent else ""
+        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}{cure}"
 
 
 def fractions(*names: str) -> tuple[Metric, ...]:

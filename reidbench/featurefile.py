@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .data.names import shown
 from .data.placeholders import refuse_placeholder
 from .errors import DataError
-from .scoring.doubts import label_doubts
+from .scoring.doubts import camera_doubts, label_doubts
 from .scoring.embedded import Embedded, pair_by_manifest, pair_by_name
 from .scoring.labels import Ints, array_of, mapped
 from .scoring.names import Keys
@@ -44,8 +44,8 @@ class Features:
 
     Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
     those of a matrix do: equal numbers are the same picture. Labels that are texts are numbered, and `pid_texts` and
-    `camid_texts` have the text of each number. `warnings` are sentences about what was left out, assumed or looks
-    wrong.
+    `camid_texts` have the text of each number. `keys` has the names of features or distances in the file, by ours.
+    `warnings` are sentences about what was left out, assumed or looks wrong.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class Features:
     query_features: NDArray[Any] | None = None
     gallery_features: NDArray[Any] | None = None
     distances: NDArray[Any] | None = None
-    distances_key: str = "distances"
+    keys: Mapping[str, str] = field(default_factory=dict)
     pid_texts: Mapping[int, str] = field(default_factory=dict)
     camid_texts: Mapping[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -93,17 +93,17 @@ def read_features(
             raise DataError(
                 f"{shown(path)}: --manifest is for features with image names; this table has its own labels"
             )
-        return _of_rows(path, read_table(path, camera))
+        return _of_rows(path, read_table(path, camera), camera)
     source = open_source(path)
     assert source is not None  # _check_name
     keys = Keys.of(source.names)
     if manifest is not None:
-        return _of_rows(path, pair_by_manifest(_embedded(source, keys), manifest, camera))
+        return _of_rows(path, _said_unused(keys, pair_by_manifest(_embedded(source, keys), manifest, camera)))
     if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
         if "pids" in keys and ("num_query" in keys or "parts" in keys):
-            return _of_rows(path, _stacked(source, keys, camera))
+            return _of_rows(path, _stacked(source, keys, camera), camera)
         if "names" in keys:
-            return _of_rows(path, pair_by_name(_embedded(source, keys)))
+            return _of_rows(path, _said_unused(keys, pair_by_name(_embedded(source, keys))))
     return _of_keys(source, keys, camera, use)
 
 
@@ -131,6 +131,7 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
         {keys.first(role): _value(source, keys, role) for role in texts if role in PIDS},
         {keys.first(role): _value(source, keys, role) for role in texts if role in CAMIDS},
         {keys.first("train_pids"): _value(source, keys, "train_pids")} if "train_pids" in keys else {},
+        camera=camera,
     )
     labels: dict[str, Any] = {role: found.values.get(keys.first(role)) for role in (*PIDS, *CAMIDS)}
     matrices: dict[str, Any] = {
@@ -141,7 +142,8 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
         if labels[f"{side}_camids"] is None:
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
     images: dict[str, Any] = dict(_images(source, keys, labels))
-    return Features(source.path, **labels, **matrices, **images, distances_key=keys.first("distances"), **found.about)
+    theirs = {role: keys.first(role) for role in what}
+    return Features(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
 
 
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
@@ -210,11 +212,15 @@ def _same(one: Any, other: Any) -> bool:
 
 def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
     value = array_of(path, name, given)
+    if value.dtype.kind == "b":  # binary codes
+        value = value.view(np.uint8)
     if value.dtype.kind not in "fiu":
         raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
     if value.ndim != 2:
         flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
-        cure = f"reshape it to {value.shape[:2]}" if flat else "one row an image"
+        cure = (
+            f"reshape it to {value.shape[:2]}" if flat else "one row for each image, or, of distances, for each query"
+        )
         raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
     return value
 
@@ -244,8 +250,8 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
         )
 
 
-def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any]) -> Labels:
-    """pids and camids as numbers, by the same keys, and what is to be said about them."""
+def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool) -> Labels:
+    """pids and camids as numbers, by the same keys, and what is to be said about them; with `camera` of cameras too."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
         f"the {what} are partly numbers and partly texts, and are compared as texts: '2' and '0002' are two {unit}s"
@@ -255,6 +261,7 @@ def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dic
     query = persons.values[next(iter(pids))]
     trained = persons.values[next(iter(train))] if train else None
     warnings += label_doubts(query, trained, named=bool(persons.texts))
+    warnings += camera_doubts(cameras.values) if camera else ()
     values = {**persons.values, **cameras.values}
     return Labels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
 
@@ -278,6 +285,18 @@ def _embedded(source: Source, keys: Keys) -> Embedded:
     return Embedded(source.path, tuple(names.ravel().tolist()), features)
 
 
+def _said_unused(keys: Keys, rows: Rows) -> Rows:
+    """The same rows, with a warning where the file has labels beside those of the names or of the manifest."""
+    unused = [shown(keys.first(role)) for role in ("pids", "camids") if role in keys]
+    if not unused:
+        return rows
+    text = f"{' and '.join(unused)} of the file {'are' if len(unused) > 1 else 'is'} not used"
+    cure = (
+        "to use them, add num_query (how many of the first rows are queries) or part (query or gallery, for each row)"
+    )
+    return replace(rows, warnings=(*rows.warnings, f"{text}: labels come from the image names or the manifest; {cure}"))
+
+
 def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
     """One array of features for queries and gallery: the first num_query rows are queries, or parts says which are."""
     path, cameras = source.path, "camids" in keys
@@ -292,19 +311,34 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
                 f"{shown(path)}: {shown(keys.first('features'))} has {len(features)} rows but "
                 f"{shown(keys.first(role))} has {len(values)} entries"
             )
-    if "parts" in columns:
-        parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns["parts"])]
-    else:
-        count = array_of(path, keys.first("num_query"), _value(source, keys, "num_query"))
-        whole = count.size == 1 and count.dtype.kind in "iuf" and float(count.item()).is_integer()
-        if not whole or not 0 < int(count.item()) < len(features):
-            raise DataError(f"{shown(path)}: {shown(keys.first('num_query'))} must be a number of rows, but not all")
-        parts = ["query" if row < int(count.item()) else "gallery" for row in range(len(features))]
+    parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns.get("parts", ()))]
+    if "num_query" in keys:
+        count = _num_query(source, keys, len(features))
+        parts = parts or ["query"] * count + ["gallery"] * (len(features) - count)
+        if (queries := parts.count("query")) != count:
+            raise DataError(
+                f"{shown(path)}: {shown(keys.first('num_query'))} is {count} but {shown(keys.first('parts'))} has "
+                f"{queries} queries; remove one of them"
+            )
     train = [pid for pid, part in zip(columns["pids"], parts, strict=True) if part == "train"]
     return Rows(features, parts, list(columns["pids"]), list(columns["camids"]) if cameras else None, train)
 
 
-def _of_rows(path: Path, rows: Rows) -> Features:
+def _num_query(source: Source, keys: Keys, rows: int) -> int:
+    """How many of the first rows are queries. Raises DataError for what is not a number of some of them."""
+    name = keys.first("num_query")
+    count = array_of(source.path, name, _value(source, keys, "num_query"))
+    if count.size == 1 and count.dtype.kind in "iuf" and float(count.item()) in range(1, rows):
+        return int(count.item())
+    given = shown(str(count.item())) if count.size == 1 else f"an array of shape {count.shape}"
+    raise DataError(
+        f"{shown(source.path)}: {shown(name)} is {given}; it must be a whole number from 1 to {rows - 1}: how many of "
+        "the first rows are queries"
+    )
+
+
+def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:
+    """Query and gallery of rows; `camera` warns of unknown cameras, of which a manifest has warned by name."""
     sides = ("query", "gallery")
     found = {part: rows.of(part) for part in sides}
     for part in sides:
@@ -316,11 +350,14 @@ def _of_rows(path: Path, rows: Rows) -> Features:
         {f"{side}_pids": found[side][1] for side in sides},
         {role: values for role, values in cameras.items() if values is not None},
         {"train_pids": np.asarray(rows.train_pids)} if len(rows.train_pids) else {},
+        camera=camera,
     )
     arrays: dict[str, Any] = {role: labels.values[role] for role in PIDS}
     for side in sides:
         unknown = np.full(len(found[side][0]), UNKNOWN_CAMERA)
         arrays[f"{side}_camids"] = labels.values.get(f"{side}_camids", unknown)
         arrays[f"{side}_features"] = rows.features[found[side][0]]
+        if rows.images is not None:
+            arrays[f"{side}_images"] = np.asarray(rows.images, np.int64)[found[side][0]]
     about = {**labels.about, "warnings": (*rows.warnings, *labels.about["warnings"])}
     return Features(path, **arrays, **about)

@@ -123,12 +123,13 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
 
 
 def writer_of(out: Path) -> Callable[[IO[bytes], np.ndarray, list[str]], None]:
-    """What writes features and names into a file of this name. Raises ReidbenchError where nothing does."""
+    """What writes features and names into a file of this name. Raises ReidbenchError where nothing can."""
     writers = {".npz": _write_npz, ".mat": _write_mat}
     writer = writers.get(out.suffix.lower())
     if writer is None:
         ending = f"ends in {shown(out.suffix)}" if out.suffix else "has no ending"
         raise ReidbenchError(f"{shown(out)}: {ending}; features are written as {' and '.join(writers)}")
+    check_place(out)
     return writer
 
 
@@ -269,6 +270,16 @@ def _difference(embedder: Embedder, session: Any, size: tuple[int, ...]) -> floa
     return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
 
 
+def check_place(file: Path) -> None:
+    """Raise ReidbenchError where no file of this name can be: its folder is missing, or it is a folder itself."""
+    if not file.parent.is_dir():
+        raise ReidbenchError(f"{shown(file)}: no folder {shown(file.parent)}")
+    if file.is_dir():
+        raise ReidbenchError(
+            f"{shown(file)}: is a folder; name a file, like {shown(file / ('features' + file.suffix))}"
+        )
+
+
 class _written_whole:  # noqa: N801 - a context manager that reads as words
     """Give a name beside a file to write to; it becomes the file when the block ends well."""
 
@@ -277,8 +288,7 @@ class _written_whole:  # noqa: N801 - a context manager that reads as words
         self.beside = file.with_name(f".{file.name}.{os.getpid()}")
 
     def __enter__(self) -> Path:
-        if not self.file.parent.is_dir():
-            raise ReidbenchError(f"{self.file}: no folder {self.file.parent}")
+        check_place(self.file)
         return self.beside
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:

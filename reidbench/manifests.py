@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .data.names import stays_inside
+
 LARGEST_METRIC = 1e100  # its square, and sums over seeds, still are numbers
 LONGEST = 1e12  # seconds of a stage: more than thirty thousand years
 KEY = re.compile(r"\w[\w.-]{0,250}", re.ASCII)  # of an artifact: the name of one folder, and no path
@@ -116,3 +118,9 @@ FIELDS: Mapping[str, tuple[str, Check]] = {
     "root": ("a path", _place),
     "root_from_given": ("a path", _place),
 }
+
+
+def names_files(manifest: Mapping[str, Any]) -> bool:
+    """Whether it names files of its own folder only, each with size and checksum; a store may be a stranger's."""
+    files = manifest["files"].items()
+    return all(stays_inside(name) and {"size", "sha256"} <= entry.keys() for name, entry in files)

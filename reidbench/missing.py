@@ -32,9 +32,13 @@ def missing(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, St
         needed.add(key)
         waiting += [
             parent
-            for parent in plan.stages[key].needs
+            for parent in plan.reads(key)
             if parent not in published
-            or (plan.stages[parent].kind == "data" and not _images_there(plan, store, parent, note))
+            or (
+                plan.stages[parent].kind == "data"
+                and parent in plan.stages[key].needs
+                and not _images_there(plan, store, parent, note)
+            )
         ]
     return {key: stage for key, stage in plan.stages.items() if key in needed}
 

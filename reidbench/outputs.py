@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,28 @@ def selection_fault(answer: object, images: int) -> str:
     if chosen.min() < 0 or chosen.max() >= images or len(np.unique(chosen)) < len(chosen):
         return f"indices that are different and from 0 to {images - 1}"
     return ""
+
+
+def metric_values(given: object) -> tuple[dict[str, float], str]:
+    """An evaluator's numbers by name, and what is wrong with them or nothing.
+
+    True and text are no numbers, though Python makes numbers of them: a metric that is one is a slip of its author.
+    """
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) and name.strip() for name in given):
+        return {}, f"no numbers by name, but {given!r:.100}"
+    values = {name: _number(value) for name, value in given.items()}
+    wrong = [f"{name}, but {given[name]!r:.100}" for name, value in values.items() if not math.isfinite(value)]
+    return values, f"no number for {'; '.join(wrong)}" if wrong else ""
+
+
+def _number(value: Any) -> float:
+    """A number of any library as a float, NaN for what is none."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several values
+        return math.nan
 
 
 def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task, canonical
-from .components import TASK_NEEDS, NestedKind, load_attribute
-from .data import fingerprint_file, fingerprint_folder
+from .benchmark import Benchmark, Choice, DataRef, Recipe, Task, canonical
+from .components import TASK_NEEDS, NestedKind
 from .devices import devices_for
+from .diskcontent import content_of, short
 from .labels import evaluator_labels, told_apart
 from .needs import ROLES, Needs
 from .needs import NotApplicable as NotApplicable
@@ -58,6 +58,7 @@ class Stage:
     seed: int = 0
     root: str | None = None  # data stages only; where data lie is no part of a key
     label: str = ""
+    content: str = ""  # data stages only: what their files contained when the plan was made
 
     @property
     def needs(self) -> Iterator[str]:
@@ -99,6 +100,25 @@ class Plan:
                 waiting += self.stages[key].needs
         stages = {key: stage for key, stage in self.stages.items() if key in wanted}
         return Plan(self.benchmark, stages, list(keep))
+
+    def trained_on(self, key: str) -> list[DataInput]:
+        """The train splits that the stages behind one were given, pools and preparers' among them."""
+        found: dict[DataInput, None] = {}
+        waiting = [parent for _, parent in self.stages[key].parents]
+        looked = set()
+        while waiting:
+            earlier = waiting.pop()
+            if earlier not in looked:
+                looked.add(earlier)
+                waiting += [parent for _, parent in self.stages[earlier].parents]
+                found |= dict.fromkeys(given for given in self.stages[earlier].data if given.part == "train")
+        return list(found)
+
+    def reads(self, key: str) -> list[str]:
+        """Keys of the artifacts that a stage reads: what it needs and, to embed, the lists that it is compared with."""
+        stage = self.stages[key]
+        behind = self.trained_on(key) if stage.kind == "embed" else []
+        return list(dict.fromkeys([*stage.needs, *(given.key for given in behind)]))
 
 
 def expand(benchmark: Benchmark, registry: Registry) -> Plan:
@@ -280,11 +300,12 @@ class _Expansion:
         """The key of a data stage, which is added when it is first needed."""
         if name not in self.data_keys:
             source = self.benchmark.data[name]
-            identity = canonical([KEY_VERSION, "data", *data_identity(source)])
-            key = self.data_keys[name] = _digest(identity)
-            root = str(source.root) if source.root else None
-            stage = Stage(key, "data", source.choice.name, source.choice.resolved, root=root, label=f"data {name}")
-            self.result.stages[key] = stage
+            choice, root = source.choice, str(source.root) if source.root else None
+            content = content_of(choice.component, choice.params, source.root)
+            key = self.data_keys[name] = _digest(canonical([KEY_VERSION, "data", *data_identity(choice, content)]))
+            self.result.stages[key] = Stage(
+                key, "data", choice.name, choice.resolved, root=root, label=f"data {name}", content=short(content)
+            )
         return self.data_keys[name]
 
     # ------------------------------------------------------------------ keys
@@ -350,17 +371,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def data_identity(source: DataSource) -> list[Any]:
+def data_identity(choice: Choice, content: str) -> list[Any]:
     """What names the content of a data set.
 
     A component with a fingerprint function of its own says which params matter; else all of them count, and the
     names and contents of the files under the root.
     """
-    choice = source.choice
     if choice.component.fingerprint:
-        fingerprint = load_attribute(choice.component.fingerprint)(choice.params, source.root)
-        return [choice.name, choice.component.version, str(fingerprint)]
-    if source.root is None:
-        return [choice.identity]
-    content = fingerprint_folder(source.root) if source.root.is_dir() else fingerprint_file(source.root)
-    return [choice.identity, content]
+        return [choice.name, choice.component.version, content]
+    return [choice.identity, content] if content else [choice.identity]

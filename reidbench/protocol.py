@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .benchmark import Choice, DataSource, Recipe, Task
+from .benchmark import Choice, DataSource, Recipe, Task, marker
+from .components import SameContent
 
 LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
 SOURCE_FREE = "source-free"  # an adapter that provides this is given no source images
@@ -53,7 +54,11 @@ def _target_is_source(parts: Sequence[Recipe], task: Task, data: Mapping[str, Da
 
 
 def _content(source: DataSource) -> tuple[Any, ...]:
-    return source.choice.name, source.choice.resolved, source.root.resolve() if source.root else None
+    """What makes a data set: how strictly its counts are checked, for one, does not."""
+    choice = source.choice
+    fields = type(choice.params).model_fields
+    params = {name: value for name, value in choice.resolved.items() if not marker(fields[name], SameContent)}
+    return choice.name, params, source.root.resolve() if source.root else None
 
 
 def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> list[str]:

@@ -13,6 +13,8 @@ import numpy as np
 FEWEST_CLUSTERED = 0.1  # of the images
 LARGEST_CLUSTER = 0.5  # of the clustered images
 
+LONGEST_NOTE = 2000  # characters of a note
+
 
 class Clock:
     """Seconds of a component's own work, over all its restarts, without what the harness does for it meanwhile."""
@@ -76,7 +78,10 @@ class Record:
         self.clusters.append((int(epoch), [int(label) for label in labels]))
 
     def note(self, text: str) -> None:
-        if text not in self.notes:
+        text = str(text).strip()
+        if len(text) > LONGEST_NOTE:  # it is printed beside every row: no list of a whole data set
+            text = f"{text[:LONGEST_NOTE]} ... ({len(text) - LONGEST_NOTE} more characters)"
+        if text and text not in self.notes:
             self.notes.append(text)
             self.emit({"event": "note", "text": text})
 

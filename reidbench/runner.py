@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import signal
 import threading
 import time
@@ -11,15 +12,20 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from . import claims
 from .data.cache import cache_folder as cache_folder
 from .errors import StoreError
 from .inputs import KINDS
 from .missing import missing
 from .plan import Plan, Stage
 from .plugins import Registry, source_hash
-from .store import BadArtifact, Store
+from .silence import Silence
+from .store import GONE, BadArtifact, Store
 
 RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
+
+PATIENCE = 5.0  # seconds of nothing but waiting for other drivers, after which that is said
+REMAKES = 2  # times that results which vanish after they were made are made again
 
 
 class OneResult(Protocol):
@@ -79,30 +85,60 @@ class Runner:
         self.running: dict[str, float] = {}  # key -> when it started
         self.retry_at: dict[str, float] = {}
         self.interrupted = False
+        self.remakes = REMAKES
+        self.silence = Silence(display.note)
+        self.idle_since: float | None = None  # when all that was left was being made by others
+        self.waits_for: dict[str, str] = {}  # key -> whom it was said to wait for
 
     def run(self) -> Outcome:
         """Run until every stage is made, failed or blocked.
 
         On Ctrl-C no stage is started any more, and those that run go on to their end or their next checkpoint where
         the executor can do that (`wind_down`); on the second the workers are ended. Either way raises
-        KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written.
+        KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written. Until it ends,
+        no `clean` takes what the plan needs; what vanishes all the same is made again.
         """
-        self.waiting = missing(self.plan, self.store, self.display.note)
+        with contextlib.ExitStack() as held:
+            refusal = self._prepare(held)
+            self.waiting = missing(self.plan, self.store, self.display.note)
+            if refusal and self.waiting:  # else a finished store may well be read-only
+                raise refusal
+            self._notes_of_before()
+            self.display.begin(len(self.waiting))
+            for key in self.waiting:
+                self.store.forget_failure(key)
+            with self.silence.watching(), self._interruptible():
+                while self.waiting or self.running or self._have_vanished():
+                    self._block_children()
+                    self._submit_ready()
+                    self._wait()
+            return self.outcome
+
+    def _prepare(self, held: contextlib.ExitStack) -> StoreError | None:
+        """Make the store ready and hold all that the plan needs, before it is looked for. Why not, or None."""
         try:
             self.store.prepare()
-        except StoreError:
-            if self.waiting:  # else a finished store may well be read-only
-                raise
-        self._notes_of_before()
-        self.display.begin(len(self.waiting))
-        for key in self.waiting:
-            self.store.forget_failure(key)
-        with self._interruptible():
-            while self.waiting or self.running:
-                self._block_children()
-                self._submit_ready()
-                self._wait()
-            return self.outcome
+            held.enter_context(self.store.needing(self.plan.stages))
+        except StoreError as error:
+            return error
+        return None
+
+    def _have_vanished(self) -> bool:
+        """Whether results have gone since they were made or seen; then they wait again, REMAKES times at most."""
+        lost = [row.key for row in self.plan.rows if row.key and not self.store.has(row.key)]
+        lost = [key for key in dict.fromkeys(lost) if key not in self.outcome.failed | self.outcome.blocked]
+        if not lost or self.remakes == 0:
+            return False
+        self.remakes -= 1
+        for key in lost:
+            self.display.note(f"{self.store.path(key)}: {GONE}; to be made again")
+        self._wait_again()
+        return bool(self.waiting)
+
+    @functools.cached_property
+    def reads(self) -> dict[str, list[str]]:
+        """The keys that each stage reads."""
+        return {key: self.plan.reads(key) for key in self.plan.stages}
 
     def _notes_of_before(self) -> None:
         """What stages that are not run again have noted: it holds of this run's rows as well."""
@@ -142,8 +178,22 @@ class Runner:
             self._ended(result)
         if self.interrupted:
             self._wind_down()
-        elif self.waiting and not self.running:
-            time.sleep(min(RETRY_BUSY, 0.1))  # all that is left is busy elsewhere
+        elif self.waiting and not self.running:  # all that is left is busy elsewhere
+            self._say_for_whom()
+            time.sleep(min(RETRY_BUSY, 0.1))
+
+    def _say_for_whom(self) -> None:
+        """After some seconds of nothing but waiting, say once whom each stage waits for."""
+        now = time.monotonic()
+        self.idle_since = self.idle_since or now
+        if now - self.idle_since < PATIENCE:
+            return
+        for key, stage in self.waiting.items():
+            owner = self.store.owner(key) if key in self.retry_at else ""
+            if owner and self.waits_for.get(key) != owner:
+                self.waits_for[key] = owner
+                silent = f"it is made here if that gives no sign of life for {claims.DEAD_AFTER:.0f} s"
+                self.display.note(f"waiting for {stage.label}, which is being made by {owner}; {silent}")
 
     def _wind_down(self) -> None:
         """Wait for the stages that run, then raise KeyboardInterrupt."""
@@ -157,8 +207,8 @@ class Runner:
         raise KeyboardInterrupt
 
     def _block_children(self) -> None:
-        for key, stage in list(self.waiting.items()):
-            for parent in stage.needs:
+        for key in list(self.waiting):
+            for parent in self.reads[key]:
                 reason = self.outcome.failed.get(parent) or self.outcome.blocked.get(parent)
                 if reason and key in self.waiting:
                     del self.waiting[key]
@@ -169,7 +219,7 @@ class Runner:
         for key, stage in list(self.waiting.items()):
             if len(self.running) >= self.executor.slots:
                 return
-            if any(parent in unmade for parent in stage.needs) or self.retry_at.get(key, 0) > time.monotonic():
+            if any(parent in unmade for parent in self.reads[key]) or self.retry_at.get(key, 0) > time.monotonic():
                 continue
             if self.store.has(key):  # another driver has made it meanwhile
                 del self.waiting[key]
@@ -179,14 +229,20 @@ class Runner:
                 self.retry_at[key] = time.monotonic() + RETRY_BUSY
                 continue
             del self.waiting[key]
+            if key in self.waits_for:
+                self.display.note(f"{stage.label}: {self.waits_for.pop(key)} no longer makes it; it is made here")
+            self.idle_since = None
             self.running[key] = time.monotonic()
+            self.silence.started(key, stage.label, self.store.log_file(key))
             self.display.started(stage)
             self.executor.submit(self.spec(stage), self._on_event)
 
     def _on_event(self, key: str, event: dict[str, Any]) -> None:
+        self.silence.heard(key)
         self.display.event(self.plan.stages[key], event)
 
     def _ended(self, result: OneResult) -> None:
+        self.silence.ended(result.key)
         stage = self.plan.stages[result.key]
         seconds = time.monotonic() - self.running.pop(result.key)
         self.display.ended(stage, result.status, seconds, result.error)
@@ -194,7 +250,8 @@ class Runner:
             self.retry_at[result.key] = time.monotonic() + RETRY_BUSY
             self.waiting[result.key] = stage
         elif result.status == "damaged":
-            self.display.note(f"{result.error}; set aside, to be made again")
+            aside = "" if result.error.endswith(GONE) else "set aside, "
+            self.display.note(f"{result.error}; {aside}to be made again")
             self._wait_again()
         elif result.status == "failed":
             self.outcome.failed[result.key] = result.error
@@ -216,13 +273,15 @@ class Runner:
         data_stages = {given.key: self.plan.stages[given.key] for given in stage.data}
         return {
             "stage": dataclasses.asdict(stage),
+            "trained_on": [dataclasses.asdict(given) for given in self.plan.trained_on(stage.key)],
             "store": str(self.store.root.absolute()),
             "cache": str(cache_folder()),
             "without": sorted(self.without),
             "workers": self.workers,
             "roots": {key: data.root for key, data in data_stages.items()},
             "data_stages": {
-                key: {"use": data.use, "params": data.params, "root": data.root} for key, data in data_stages.items()
+                key: {"use": data.use, "params": data.params, "root": data.root, "content": data.content}
+                for key, data in data_stages.items()
             },
             "image_size": benchmark.image_size,
             "threads": benchmark.threads,

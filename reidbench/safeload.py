@@ -7,8 +7,10 @@ import datetime
 import re
 import warnings
 import zipfile
+from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -34,12 +36,13 @@ CURE = "where you trust the file, load it there and save the tensors alone: torc
 NUMPY_KINDS = "?bhilqBHILQefdgFDGSUmM"
 
 
-def load_pickle_safely(path: Path) -> Any:
+def load_pickle_safely(path: Path, cure: str = CURE) -> Any:
     """What torch.save wrote to `path`, its tensors on the CPU.
 
-    Beside tensors and Python's plain values a file may contain numpy's numbers and arrays, dates, and an
-    `argparse.Namespace`. Nothing else is made and nothing is run. Raises DataError, in one sentence that names what
-    was refused or what the file is instead, and the cure.
+    Beside tensors and Python's plain values a file may contain numpy's numbers and arrays, dates, paths (they become
+    pure ones), a defaultdict or deque (they become a dict or list), and an `argparse.Namespace` or `SimpleNamespace`.
+    Nothing else is made and nothing is run. Raises DataError, in one sentence that names what was refused or what the
+    file is instead, and the cure; `cure` is that of a file with something that could run code.
     """
     import torch
 
@@ -53,7 +56,7 @@ def load_pickle_safely(path: Path) -> Any:
             warnings.simplefilter("ignore")  # of old pickle protocols and of old numpys' descriptions
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a file that is not its own
-        raise DataError(f"{shown(path)}: {_why(path, error)}") from None
+        raise DataError(f"{shown(path)}: {_why(path, error, cure)}") from None
 
 
 def load_checkpoint_safely(path: Path) -> Any:
@@ -81,8 +84,38 @@ def _harmless() -> list[Any]:
         for function, name in ((number, "scalar"), (array, "_reconstruct"))
     ]
     kinds = {type(np.dtype(code)) for code in NUMPY_KINDS}
+    # Of paths only the text counts, whatever the system and the Python that wrote them.
+    paths = [
+        (PureWindowsPath if "Windows" in name else PurePosixPath, f"{module}.{name}")
+        for module in ("pathlib", "pathlib._local")
+        for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+    ]
+    # torch fills no containers but its own: those of `collections` become the plain ones.
+    plain = [(_as_dict, "collections.defaultdict"), (_as_list, "collections.deque")]
+    factories = [list, dict, int, float, frozenset]  # of a defaultdict
     dates = [datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone]
-    return [*named, np.ndarray, np.dtype, *kinds, *dates, argparse.Namespace]
+    return [
+        *named,
+        np.ndarray,
+        np.dtype,
+        *kinds,
+        *dates,
+        *paths,
+        *plain,
+        *factories,
+        argparse.Namespace,
+        SimpleNamespace,
+    ]
+
+
+def _as_dict(_factory: Any = None) -> dict[Any, Any]:
+    """What a defaultdict begins with; its items come after."""
+    return {}
+
+
+def _as_list(items: Iterable[Any] = (), _longest: Any = None) -> list[Any]:
+    """What a deque begins with."""
+    return list(items)
 
 
 def _refuse_other_files(path: Path) -> None:
@@ -134,7 +167,7 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and not head.startswith((b"PK", b"\x80"))
 
 
-def _why(path: Path, error: Exception) -> str:
+def _why(path: Path, error: Exception, cure: str) -> str:
     """Why torch did not load a file, in its user's words."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
@@ -145,13 +178,13 @@ def _why(path: Path, error: Exception) -> str:
     refused = re.search(r"GLOBAL (\S+)|<(?:class|function) '?([^'\s>]+)", str(error))
     name = shown(refused[1] or refused[2]) if refused else ""
     if "Unsupported operand" in str(error) and head.startswith(b"PK"):
-        return f"{UNSAFE}: its pickle_protocol is not 2, torch.save's own; {CURE}"
+        return f"{UNSAFE}: its pickle_protocol is not 2, torch.save's own; {cure}"
     if head.startswith((b"PK", OLD_TORCH)) and (not name or _cut_within(path, name)):
         return "damaged or cut short; copy or download it again"
     if name:
-        return f"{UNSAFE}: it holds {name}, and loading that could run code; {CURE}"
+        return f"{UNSAFE}: it holds {name}, and loading that could run code; {cure}"
     if head.startswith(b"\x80"):
-        return f"{UNSAFE}: it is a pickle, and torch.save did not write it; {CURE}"
+        return f"{UNSAFE}: it is a pickle, and torch.save did not write it; {cure}"
     return "torch.save did not write it, nor did safetensors"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from reidbench.metrics import (
     render,
     rerank_blocks,
 )
-from reidbench.scoring.doubts import distance_doubts
+from reidbench.scoring.doubts import copy_doubts, distance_doubts, query_doubts
 
 __all__ = ["Features", "read_features", "run", "score"]
 
@@ -64,15 +65,39 @@ def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
         if features.distances is None:
             ranking.decided()
     except MetricError as error:
-        meaning = "".join(f"; {text}" for text in _meaning(features, np.arange(1)))
-        raise DataError(f"{shown(features.path)}: {error}{meaning}") from error
+        meaning = "".join(f"; {text}" for text in _meaning(features, np.arange(len(features.query_pids))[:1]))
+        raise DataError(f"{shown(features.path)}: {_in_their_words(str(error), features)}{meaning}") from error
     warnings = (*features.warnings, *_meaning(features, np.flatnonzero(~ranking.valid)[:5]))
+    warnings = (*warnings, *_doubts(features, rules.camera != "none"))
+    return Report(
+        shown(features.path),
+        ranking,
+        features.query_pids,
+        features.query_camids,
+        how,
+        warnings,
+        features.pid_texts,
+        features.camid_texts,
+    )
+
+
+def _doubts(features: Features, camera: bool) -> Iterator[str]:
+    """What looks wrong in the features or distances of a file that could be scored."""
     if features.distances is not None:
-        doubts = distance_doubts(
-            features.distances, features.distances_key, features.labels, camera=rules.camera != "none"
-        )
-        warnings = (*warnings, *doubts)
-    return Report(shown(features.path), ranking, features.query_pids, features.query_camids, how, warnings)
+        yield from distance_doubts(features.distances, features.keys["distances"], features.labels, camera)
+    if features.query_features is None or features.gallery_features is None:
+        return
+    yield from query_doubts(features.query_features, features.query_pids)
+    if features.query_images is None:
+        yield from copy_doubts(features.query_features, features.gallery_features, features.labels, camera)
+
+
+def _in_their_words(text: str, features: Features) -> str:
+    """The sentence of a ranking with the keys of the file, and with the switch of the command line."""
+    for role, key in features.keys.items():
+        name = rf"\b{role}\b" if role != "distances" else r"^distances(?= row )"
+        text = re.sub(name, lambda _, key=key: shown(key), text)  # type: ignore[misc]
+    return text.replace("use distance=euclidean", "compare them by --distance euclidean")
 
 
 def _meaning(features: Features, queries: NDArray[np.intp]) -> list[str]:

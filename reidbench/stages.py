@@ -38,11 +38,19 @@ from .data.overlap import find_overlaps, image_numbers
 from .data.split import hidden_order
 from .devices import KINDS as DEVICE_KINDS
 from .devices import devices_for, processor
+from .diskcontent import refuse_changed
 from .errors import DataError, ReidbenchError
 from .inputs import KINDS, Emit, Inputs, StageError, images_place
-from .outputs import compare_with_declared, joined_features, save_arrays, selection_fault, write_selected
+from .outputs import (
+    compare_with_declared,
+    joined_features,
+    metric_values,
+    save_arrays,
+    selection_fault,
+    write_selected,
+)
 from .record import Record, cluster_purity
-from .store import DamagedArtifact, Store
+from .store import GONE, DamagedArtifact, Store
 from .trained import IMAGES, look_back
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
@@ -78,10 +86,24 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
                     manifest |= ranks.run(spec, devices, folder, emit)
                 else:
                     manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
+                refuse_changed(spec, registry)
             except DamagedArtifact as error:
                 store.set_aside(error.key)  # the runner has it made again
                 raise
+            except Exception as error:
+                _blame_what_is_gone(store, spec, error)
+                raise
             manifest["seconds"] = round(time.monotonic() - began, 3)
+
+
+def _blame_what_is_gone(store: Store, spec: Mapping[str, Any], error: Exception) -> None:
+    """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
+    stage = spec["stage"]
+    data = [*stage["data"], *(spec["trained_on"] if stage["kind"] == "embed" else ())]
+    for key in [*(key for _, key in stage["parents"]), *(given["key"] for given in data)]:
+        if not store.has(key):
+            store.set_aside(key)  # what is left of it
+            raise DamagedArtifact(key, f"{store.path(key)}: {GONE}") from error
 
 
 def _devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
@@ -326,7 +348,7 @@ class _Run(Inputs):
         from .metrics import MetricError
 
         query, gallery = joined_features([self.artifact(key).path / "features.npz" for _, key in self.stage["parents"]])
-        if (query.camids < 0).all():
+        if (query.camids < 0).all() or (gallery.camids < 0).all():
             manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
         try:
             answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))
@@ -334,11 +356,8 @@ class _Run(Inputs):
             raise StageError(str(error)) from error
         if not isinstance(answer, Metrics):
             raise StageError(f"evaluator {self.stage['use']} must return Metrics, got {type(answer).__name__}")
-        values = {name: float(value) for name, value in answer.values.items()}
-        wrong = [name for name, value in values.items() if not np.isfinite(value)]
-        if wrong:
-            raise StageError(f"evaluator {self.stage['use']} gave no number for {', '.join(wrong)}")
-        fault, note = compare_with_declared(values, self.component.declared)
+        values, fault = metric_values(answer.values)
+        fault, note = (fault, "") if fault else compare_with_declared(values, self.component.declared)
         if fault:
             raise StageError(f"evaluator {self.stage['use']} gave {fault}")
         if note:

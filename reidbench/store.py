@@ -7,26 +7,25 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .claims import DEAD_AFTER as DEAD_AFTER
-from .claims import HEARTBEAT, forgive_the_future, heartbeat, holds, is_dead, write_whole
+from .claims import HEARTBEAT, Watch, beating, owner_of, write_whole
 from .claims import identity as _identity
 from .claims import process_start as process_start
 from .data.fingerprint import fingerprint_content
-from .data.names import stays_inside
 from .errors import StoreError
-from .manifests import fault
+from .manifests import fault, names_files
+from .storefiles import flush, in_the_way, is_foreign, regular_bytes, unreadable
 
 MANIFEST = "manifest.json"
-_is_dead = is_dead
+GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
 
 
 class BadArtifact(StoreError):
@@ -84,6 +83,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self.watch = Watch()
+        self._held: dict[Path, frozenset[str]] = {}
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -91,7 +92,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            reason = f"{error.strerror or error}{_of(error)}"
+            reason = f"{error.strerror or error}{in_the_way(error)}"
             raise StoreError(f"{self.root}: the store cannot be written: {reason}") from error
 
     def _place(self, *parts: str) -> Path:
@@ -129,14 +130,14 @@ class Store:
         """
         path = self.path(key)
         try:
-            manifest = json.loads(_regular_bytes(path / MANIFEST))
-            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and _names_files(manifest)
+            manifest = json.loads(regular_bytes(path / MANIFEST))
+            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and names_files(manifest)
         except (FileNotFoundError, NotADirectoryError):
             if not path.is_dir():
                 raise KeyError(key) from None
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is missing") from None
         except OSError as error:
-            raise UnreadableArtifact(key, _unreadable(path / MANIFEST, error)) from None
+            raise UnreadableArtifact(key, unreadable(path / MANIFEST, error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
@@ -156,9 +157,11 @@ class Store:
                 intact = stat.S_ISREG(found.st_mode) and found.st_size == entry["size"]
                 intact = intact and fingerprint_content(file) == entry["sha256"]
             except PermissionError as error:
-                raise UnreadableArtifact(key, _unreadable(file, error)) from None
+                raise UnreadableArtifact(key, unreadable(file, error)) from None
             except (OSError, ValueError):  # ValueError: a name that no file can have
                 intact = False
+            if not intact and not self.has(key):  # it was taken away while it was read
+                raise KeyError(key)
             if not intact:
                 raise DamagedArtifact(key, f"{file}: not the bytes that were published")
         return artifact
@@ -183,7 +186,7 @@ class Store:
     @contextlib.contextmanager
     def publishing(self, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Give an empty folder and a manifest to fill; publish both in one rename when the block ends well."""
-        folder = self._place("tmp", f"{key}-{os.getpid()}-{time.time_ns()}")
+        folder = self._place("tmp", _own_name(key))
         manifest: dict[str, Any] = {}
         try:
             with self.writing():
@@ -215,7 +218,7 @@ class Store:
         manifest["checksum"] = _checksum(manifest)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         for path in [*files, folder / MANIFEST]:
-            _flush(path)
+            flush(path)
 
     def scratch(self, key: str) -> Path:
         """A folder that outlives a crash, for a stage's checkpoints; it goes when the artifact is published."""
@@ -229,8 +232,8 @@ class Store:
         return self._place("logs", f"{key}.log")
 
     def spec_file(self, key: str) -> Path:
-        """Where this process writes a stage's spec for its worker."""
-        return self._place("specs", f"{key}-{os.getpid()}.json")
+        """Where this process writes a stage's spec for its worker: another name at every call."""
+        return self._place("specs", f"{_own_name(key)}.json")
 
     # ------------------------------------------------------------------ failures
     def failure_file(self, key: str) -> Path:
@@ -255,7 +258,7 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    # ------------------------------------------------------------------ claims
+    # ------------------------------------------------------------------ claims of stages, locks of runs
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
         """Hold the only right to make `key`. Gives False, at once, when a living owner holds it already."""
@@ -266,119 +269,127 @@ class Store:
         if not taken:
             yield False
             return
-        stop = threading.Event()
-        beat = threading.Thread(target=heartbeat, args=(file, claim, stop, HEARTBEAT), daemon=True)
-        beat.start()
-        try:
+        with beating(file, claim, HEARTBEAT):
             yield True
-        finally:
-            stop.set()
-            beat.join()
-            with contextlib.suppress(OSError):  # without it the claim ends with this process
-                if holds(file, claim):
-                    file.unlink()
+
+    @contextlib.contextmanager
+    def needing(self, keys: Iterable[str]) -> Iterator[None]:
+        """Hold artifacts, made or not, for a whole run: until the block ends, `clean` on any host leaves them alone.
+
+        Raises StoreError when the store cannot be written.
+        """
+        file = self._place("runs", f"{secrets.token_hex(16)}.json")
+        text = json.dumps({**_identity(), "since": time.time_ns(), "keys": sorted(keys)})
+        with self.writing(), self.exclusively():
+            write_whole(file, text)
+        with beating(file, text, HEARTBEAT):
+            yield
+
+    def runs(self) -> dict[Path, frozenset[str]]:
+        """The keys that runs hold which are not known to be dead, by the file that says so."""
+        return {file: self._keys_of(file) for file in self._run_files() if self.watch.gone(file) is not True}
+
+    def is_needed(self, key: str) -> bool:
+        """Whether a run that is not known to be dead holds the artifact of that key."""
+        return any(key in self._keys_of(file) and self.watch.gone(file) is not True for file in self._run_files())
+
+    def _run_files(self) -> list[Path]:
+        return [file for file in self.files("runs") if file.suffix == ".json"]
+
+    def _keys_of(self, file: Path) -> frozenset[str]:
+        if file not in self._held:  # read once: it is written whole, and never changes
+            try:
+                self._held[file] = frozenset(map(str, json.loads(file.read_text())["keys"]))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                self._held[file] = frozenset()
+        return self._held[file]
+
+    def files(self, folder: str) -> list[Path]:
+        """What lies in one of the store's folders, in order, without what file systems and desktops leave there."""
+        try:
+            return sorted(path for path in (self.root / folder).iterdir() if not is_foreign(path.name))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"{self.root / folder}: the store cannot be read: {error.strerror}") from None
 
     def _take(self, file: Path, claim: str) -> bool:
-        # The lock file guards only the moment of taking over: two drivers may both find a dead owner's claim.
-        with self._place("claims", ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._living(file):
+        with self.exclusively():  # two drivers may both find a dead owner's claim
+            if self.watch.gone(file) is not True:
                 return False
             write_whole(file, claim)
             return True
 
-    def claimed(self, key: str) -> bool:
-        """Whether a living owner holds the right to make `key`."""
-        return self._living(self.root / "claims" / f"{key}.json")
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Hold off, for a moment, all others that take claims or take them away."""
+        with self._place("claims", ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
-    def _living(self, file: Path) -> bool:
-        if not file.exists():
-            return False
-        now = self._now()
-        forgive_the_future(file, now)
-        return not is_dead(file, now)
-
-    def _now(self) -> float:
-        """The time by the store's own clock: heartbeats carry it, and hosts' clocks differ."""
+    def now(self) -> float:
+        """The time by the store's own clock, which stamps its files; hosts' clocks differ. Raises StoreError."""
         file = self._place("claims", ".clock")
         with self.writing():
             file.touch()
-        return file.stat().st_mtime
+            return file.stat().st_mtime
+
+    def claimed(self, key: str) -> bool:
+        """Whether the right to make `key` is held by an owner that lives, as far as this object has seen by now.
+
+        A dead owner's claim is taken away: a worker, which would begin to watch it, need not wait for it again.
+        """
+        file = self.claim_file(key)
+        if not file.exists():
+            return False
+        if self.watch.gone(file) is not True:
+            return True
+        with self.writing(), self.exclusively():
+            if self.watch.gone(file):
+                file.unlink(missing_ok=True)
+        return False
+
+    def owner(self, key: str) -> str:
+        """In words, who holds the right to make `key` and since when; an empty text when nobody does."""
+        return owner_of(self.claim_file(key))
+
+    def claim_file(self, key: str) -> Path:
+        """Where the right to make `key` is written down while somebody holds it."""
+        return self.root / "claims" / f"{key}.json"
 
     def prepare(self) -> None:
-        """Make the store's folders, try to write, and remove temporary folders of writers that are gone.
+        """Make the store's folders, try to write, and remove temporary folders and locks of processes that are gone.
 
         A writer holds the claim of its key, which tells whether it lives, on this host or another.
 
         Raises StoreError when the place cannot be written.
         """
         self._place("objects", "any")
-        temporary = self._place("tmp", "any").parent
+        self._place("tmp", "any")
         probe = self._place("claims", f".probe-{os.getpid()}")
         with self.writing():
             try:
                 probe.write_bytes(b"x")
             finally:
                 probe.unlink(missing_ok=True)
-        now = self._now()
-        for folder in temporary.iterdir():
+        for lock in self._run_files():
+            if self.watch.gone(lock):
+                with contextlib.suppress(OSError):  # another user's; it holds nothing any more
+                    lock.unlink()
+        for folder in self.files("tmp"):
             key, _, rest = folder.name.partition("-")
-            if not is_dead(self.root / "claims" / f"{key}.json", now):
+            if self.watch.gone(self.claim_file(key)) is not True:
                 continue
             pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _of(error: OSError) -> str:
-    """Which file stands where a folder belongs, for an error of that kind."""
-    kinds = (FileExistsError, NotADirectoryError)
-    return f" ({error.filename} is a file, or in one, where a folder belongs)" if isinstance(error, kinds) else ""
-
-
-LARGEST = 1 << 28  # bytes of a manifest: more than a million files
-FOREIGN = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini", ".directory", "@eaDir", ".snapshot", ".Trashes")
-FOREIGN_BEGINNINGS = ("._", ".nfs", ".fuse_hidden", ".Trash-")
-
-
-def is_foreign(name: str) -> bool:
-    """Whether a file system or a desktop, and no run, leaves a file or folder of that name in any folder."""
-    return name in FOREIGN or name.startswith(FOREIGN_BEGINNINGS)
-
-
-def _regular_bytes(file: Path) -> bytes:
-    """The content of a regular file. Raises ValueError for another kind (opening a fifo would wait) and for a huge one.
-
-    What is opened is what is looked at, so nobody can exchange it in between.
-    """
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123 - a descriptor
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-            raise ValueError(file)
-        return stream.read()
-
-
-def _unreadable(file: Path, error: OSError) -> str:
-    return (
-        f"{file}: cannot be read: {error.strerror or error}; if another user made it, let that user run "
-        "`chmod -R a+rX` on the store, or use a store of your own (--store)"
-    )
-
-
-def _names_files(manifest: Mapping[str, Any]) -> bool:
-    """Whether it names files of its own folder only, each with size and checksum; a store may be a stranger's."""
-    files = manifest["files"].items()
-    return all(stays_inside(name) and {"size", "sha256"} <= entry.keys() for name, entry in files)
+def _own_name(key: str) -> str:
+    """A file name that no other process takes, on no host: two containers may have the same pid at one time."""
+    return f"{key}-{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

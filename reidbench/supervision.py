@@ -30,9 +30,9 @@ def is_supervision(word: str) -> bool:
 
 def _words(given: Any) -> Any:
     """`none` as an empty tuple, one word as a tuple of one."""
-    words = [given] if isinstance(given, str) else given
-    if not isinstance(words, list | tuple):
-        return given
+    if given is None:
+        return None
+    words = given if isinstance(given, list | tuple) else [given]
     if words == ["none"]:
         return ()
     if not all(isinstance(word, str) and DATA_SET_LABELS.fullmatch(word) for word in words):

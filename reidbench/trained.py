@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from .data import Split
 from .data.names import shown
 from .data.overlap import PERSONS_IN_TRAIN, QUERY_IN_GALLERY, TEST_IN_TRAIN, persons_in_train, shared
 from .inputs import Inputs
-from .store import Artifact, Store
+from .store import Artifact
 
 IMAGES = "images.npz"  # of a data stage: a number for each picture's content, by split
 
@@ -48,25 +48,12 @@ def look_back(inputs: Inputs, target: Mapping[str, Any], parts: Mapping[str, Spl
         seen.words[QUERY_IN_GALLERY] = None
         seen.columns = {f"{part}_images": numbers[part] for part in ("query", "gallery")}
     looked = set()
-    for given in training_data(inputs.store, inputs.stage):
+    for given in inputs.spec["trained_on"]:
         use = given["key"], given["identities"], given["subset_seed"]
         if use not in looked:
             looked.add(use)
             _compare(inputs, target, parts, numbers, given, seen)
     return seen
-
-
-def training_data(store: Store, stage: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The train splits that the stages behind this one were given, pools and preparers' among them."""
-    waiting = [key for _, key in stage["parents"]]
-    looked = set()
-    while waiting:
-        key = waiting.pop()
-        if key not in looked:
-            looked.add(key)
-            earlier = store.manifest(key)
-            waiting += [parent for _, parent in earlier.need("stage", "parents")]
-            yield from (given for given in earlier.need("stage", "data") if given["part"] == "train")
 
 
 def _compare(

@@ -66,6 +66,8 @@ class Tree:
     def text(self, path: Path_, value: Any) -> str:
         """The value at `path` for a sentence, as it was typed: `yes (which YAML reads as true)`."""
         typed = self.written.get(path)
+        if value is None:
+            return "nothing"
         if isinstance(value, bool):
             meaning = str(value).lower()
             return meaning if typed in (None, meaning) else f"{typed} (which YAML reads as {meaning})"
@@ -126,6 +128,11 @@ def _shortest(digits: str) -> str:
     """A decimal number without leading zeros."""
     value = float(digits)
     return str(int(value)) if value.is_integer() and digits.strip("-").isdigit() else repr(value)
+
+
+def is_number(text: str) -> bool:
+    """Whether text would be a number without its quotes."""
+    return len(text) <= LONGEST_NUMBER and DECIMAL.fullmatch(text) is not None
 
 
 def shown(value: Any) -> str:
@@ -310,7 +317,8 @@ class _Builder:
             raise self.fail(node, "a key must be a word")
         key = self.scalar(node)
         if not isinstance(key, str):
-            raise self.fail(node, f"the key {shown(node.value)} is read as {shown(key)}; put it in quotes")
+            meant = "nothing" if key is None else shown(key).lower()
+            raise self.fail(node, f"the key {shown(node.value)} is read as {meant}; put it in quotes")
         if not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
             raise self.fail(node, f"the key {shown(key)} must be up to {LONGEST_KEY} characters that can be printed")
         return key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import cli, executors, plugins, report
-from reidbench.testing import make_plugin
+from reidbench.testing import make_plugin, write_market_folder
 
 
 def reidbench(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -27,6 +28,30 @@ def reidbench(*arguments: object, **environment: str) -> subprocess.CompletedPro
         text=True,
         env={**os.environ, "PYTHONPATH": paths, **environment},
     )
+
+
+def unprivileged() -> list[str]:
+    """A command that takes away what lets root read everything; skips where there is none."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root reads everything, and there is no setpriv to stop it")
+    return ["setpriv", *(f"--{kind}=-dac_override,-dac_read_search" for kind in ("bounding-set", "inh-caps"))]
+
+
+@pytest.mark.parametrize("reader", ["market-folder", "image-folder", "csv-manifest"])
+def test_a_folder_that_cannot_be_read_is_a_sentence(reader: str, tmp_path: Path) -> None:
+    root = write_market_folder(tmp_path / "m", identities=2)
+    file = tmp_path / "m.csv"
+    rows = [f"m/query/{path.name},{n},train" for n, path in enumerate(sorted((root / "query").iterdir()), start=1)]
+    file.write_text("\n".join(["path,pid,split", *rows]))
+    (root / "query").chmod(0)
+    command = [sys.executable, "-m", "reidbench", "data", "check", reader, str(file if "csv" in reader else root)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([*unprivileged(), *command], capture_output=True, text=True, env=environment)
+    (root / "query").chmod(0o755)
+    assert done.returncode == 2
+    assert re.fullmatch(r"reidbench: .*/m/query.*: cannot be read: Permission denied\n", done.stderr)
 
 
 HEAVY = ("torch", "torchvision", "lightning_fabric", "faiss", "ray", "sklearn", "scipy.stats", "PIL.Image")

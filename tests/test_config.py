@@ -144,11 +144,20 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> N
     assert "cannot be read: No such file" in problems(tmp_path / "none.yaml", registry)[0]
 
 
+def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
+    tmp_path: Path, matrix: Callable[..., Path], registry: Registry
+) -> None:
+    (tmp_path / "w.pth").touch()
+    (tmp_path / "w.json").write_text("[1]")
+    (found,) = problems(matrix(methods="{m: {pretrain: {use: weights, file: w.pth}, finetune: none}}"), registry)
+    assert found.endswith("w.json, which stands beside the weights, must be an object with mean and std")
+
+
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
         ("seeds", "3", "must be a list of whole numbers"),
-        ("seeds", "[]", "must be a list of whole numbers"),
+        ("seeds", "[]", "must be a list of whole numbers, like [0, 1, 2], not an empty list"),
         ("seeds", "[-1]", "must be a whole number from 0"),
         ("seeds", "[true]", "must be a whole number from 0"),
         ("threads", "0", "must be a whole number from 1"),
@@ -160,6 +169,8 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path, registry: Registry) -> N
         ("tasks", "{t: {target: tiny, source: {use: tiny, identities: 1}}}", "must be a fraction up to 1.0"),
         ("tasks", "{t: {target: {use: tiny, identities: 2}}}", "chooses by labels"),
         ("evaluate", "[cosine, cosine]", "appears twice"),
+        ("evaluate", "[]", "is empty, so that no row would have a number"),
+        ("evaluate", "{}", "with the name of an evaluator"),
         ("methods", "{m: {finetune: [none, bot]}}", "takes one component, not a list"),
         ("methods", "{m: {finetune: {epochs: 3}}}", "needs `use:`"),
         ("methods", "{m: {finetune: {use: bot, epochs: ten}}}", "must be a whole number, like 2, not 'ten'"),
@@ -186,8 +197,18 @@ def test_wrong_values(part: str, value: str, words: str, matrix: Callable[..., P
         ("methods", "{m: {finetune: {use: bot, milestones: [0.5, no]}}}", "milestones.1: must be a number, like 2 or"),
         ("methods", "{m: {adapt: {use: gcl, structure: {use: hmr, regressor: {use: hmr-training, epochs: on}}}}}",
          "adapt.structure.regressor.epochs: must be a whole number, like 2, not on (which YAML reads as true)"),
+        ("methods", "{m: {finetune: {use: bot, milestones: [40, 70]}}}", "milestones.0: input should be less than or"),
+        ("methods", "{m: {finetune: {use: bot, milestones: 40}}}", "milestones: must be a list, like [A, B], not 40"),
+        ("methods", "{m: {finetune: {use: bot, epochs: }}}", "epochs: must be a whole number, like 2, not nothing"),
+        ("methods", "{m: {finetune: {use: bot, lr: '0.1'}}}", "like 2 or 0.5, not '0.1'; write it without quotes"),
+        ("methods", "{m: {finetune: no}}",
+         "must be the name of a finetuner, or a map with `use: NAME`, not no (which YAML reads as false); put"),
+        ("tasks", "{t: {target: tiny, source: off}}", "must be the name of a data set, or a map with `use: NAME`, not"),
+        ("title", "2024", "title: must be text, not a number; put it in quotes"),
+        ("title", "{~: a}", "the key '~' is read as nothing; put it in quotes"),
+        ("seeds", "[]", "seeds: must be a list of whole numbers, like [0, 1, 2], not an empty list"),
         ("backbone", "{use: resnet18, last_stride: true}", "backbone.last_stride: must be one of 1, 2, not true"),
-        ("backbone", "{use: resnet18, weights: 1e5}", "weights: input should be a valid string, not 1e5; put it in"),
+        ("backbone", "{use: resnet18, weights: 1e5}", "weights: must be text, not 1e5; put it in quotes"),
         ("seeds", "[0, yes]", "seeds.1: must be a whole number from 0, not yes (which YAML reads as true)"),
         ("seeds", "[2024-01-01]", "must be a whole number from 0, not '2024-01-01'"),
         ("pretrain_seeds", "[1e1]", "pretrain_seeds.0: must be a whole number from 0, not 1e1"),

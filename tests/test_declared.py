@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from reidbench.declared import metrics_fault
 from reidbench.plan import Plan
 from reidbench.report.options import Options
 from reidbench.report.page import render
+from reidbench.report.results import summarise
 from reidbench.store import Store
 from reidbench.testing import check_plugin, make_plugin, run_matrix
 
@@ -107,7 +109,7 @@ def test_differences_count_what_is_better(judged: tuple[Plan, Store]) -> None:
     (pair,) = [p for p in report.differences(board, "colours", "median-rank") if p.evaluator == "rank-of"]
     assert (pair.method, pair.better, pair.difference.value) == ("untrained", 3, pytest.approx(8.0))
     text = table_of(judged, "md", "median-rank", ("colours",))
-    assert "lower is better: positive is lower" in text
+    assert "median-rank against colours (by rank-of: lower is better, so positive is lower):" in text
     (row,) = [line for line in cells(text, "untrained", "rank-of") if len(line) == 3]
     assert row[2] == "+8 [+8, +8] rank 3/3"
 
@@ -130,6 +132,13 @@ def test_two_evaluators_may_declare_one_name_differently(judged: tuple[Plan, Sto
     text = table_of(judged, "md", "median-rank")
     assert "median-rank in rank, lower is better (rank-of); median-rank in px (half)" in text
     assert cells(text, "colours", "half")[0][2] == "**4096** ± 0 [4096, 4096] px"
+
+
+def test_a_percentage_that_was_given_as_such_is_refused_with_the_fraction() -> None:
+    metric = Metric("mAP", unit="%", range=(0, 1))
+    assert metric.fault(63.4).endswith("at least 0 and at most 1 (the unit % marks fractions: 63.4 % is 0.634)")
+    assert "fractions" not in metric.fault(-0.5)
+    assert "fractions" not in Metric("rank", range=(0, 1)).fault(63.4)
 
 
 def test_a_value_out_of_its_range_is_the_rows_failure(judged: tuple[Plan, Store]) -> None:
@@ -275,3 +284,19 @@ def test_a_rounding_beyond_the_range_is_no_fault() -> None:
     assert share.fault(-1e-15) == ""
     assert "at least 0 and at most 1" in share.fault(1.001)
     assert Metric("free").fault(-1e300) == ""
+
+
+def test_the_page_counts_the_seeds_that_gave_the_metric(judged: tuple[Plan, Store]) -> None:
+    board = report.collect(*judged)
+    results = tuple(
+        dataclasses.replace(found, metrics={"extra": 3.0})
+        if (found.row.method, found.row.evaluator, found.row.seed) == ("colours", "half", 1)
+        else found
+        for found in board.results
+    )
+    some = dataclasses.replace(board, results=results, summary=tuple(summarise(results, board.declared)))
+    page = render(some, *judged, Options("median-rank", pictures="none"))
+    assert "1 of 3 without a number: it gives extra, not median-rank" in page
+    assert page.count("1 of 3 without a number") == 1
+    assert re.search(r'<td class="number mid" data-order="2">2/3</td>', page)
+    assert "<small>(2 seeds)</small>" in render(some, *judged, Options("extra", pictures="none"))

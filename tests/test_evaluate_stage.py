@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.testing import make_plugin, run_matrix
+from reidbench.testing import make_plugin, run_matrix, write_market_folder
 
 CODES = '''
 """Embedders without a network: all zeros, all equal, or a code of one bit."""
@@ -68,3 +68,24 @@ methods: {{{", ".join(kinds.values())}, pair: {{ensemble: [bit, zero]}}}}
     assert ": member 2 of the ensemble: query_features row 0 is a zero vector" in rows["pair"].error
     (note,) = [note for note in rows["bit"].notes if "ties: " in note]
     assert "of a true match and another image at equal distance" in note
+
+
+def test_a_gallery_without_cameras_has_no_camera_rule(tmp_path: Path) -> None:
+    """The queries have cameras and the gallery has none: nothing can be removed, and the protocol says so."""
+    root = write_market_folder(tmp_path / "m", identities=2)
+    parts = {"bounding_box_train": ("train", "0"), "query": ("query", "0"), "bounding_box_test": ("gallery", "")}
+    rows = ["path,pid,camid,split"]
+    for file in sorted(root.glob("*/*.png")):
+        part, camera = parts[file.parent.name]
+        rows.append(f"m/{file.parent.name}/{file.name},{int(file.name[:4])},{camera},{part}")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    board = run_matrix(
+        f"image_size: [32, 16]\nseeds: [0]\ndata: {{m: {{use: csv-manifest, root: {tmp_path}/m.csv}}}}\n"
+        "tasks: {m: {source: m, target: m}}\nbackbone: {use: resnet-tiny}\n"
+        "methods: {hist: {finetune: colour-histogram}}\n",
+        tmp_path,
+    )
+    (result,) = board.results
+    assert result.status == "ok", result.error
+    assert result.row.protocol.endswith("no cameras")
+    assert any(note.startswith("data m: gallery: 4 of 4 images have no camera") for note in result.notes)

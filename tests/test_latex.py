@@ -11,7 +11,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.plan import Row
 from reidbench.report import Leaderboard, Place, Result, places
 from reidbench.report.latex import escape
-from reidbench.report.results import summarise
+from reidbench.report.results import USUAL, summarise
 
 PROTOCOL = "source labels, AP step"
 
@@ -96,5 +96,33 @@ def test_another_metric_leads_and_an_unknown_one_is_told() -> None:
 def test_nothing_run_yet_is_still_a_table() -> None:
     missing = Result(Row("m", "t", "cosine", 0, None, "k", "", PROTOCOL), "missing", error="not run yet")
     text = report.write(board(missing), "latex")
-    assert r"\begin{tabular}{l}" in text
-    assert r"m \\" in text
+    assert r"\begin{tabular}{lr}" in text
+    assert r"m & missing \\" in text
+    assert "% without a number: m on t (seed 0): missing: not run yet" in text
+
+
+def test_what_the_table_leaves_out_is_named() -> None:
+    """A seed that failed, protocols, and that rows which saw the test images have no rivals among the others."""
+    failed = Result(Row("behind", "t", "cosine", 3, None, "k", "", PROTOCOL), "failed", error="bot: boom \x1b[31m\n%")
+    peeking = rows_of("peeking_1", [0.95, 0.96, 0.97], "target images, transductive, AP step")
+    text = report.write(board(*LEADING, *BEHIND, failed, *peeking), "latex")
+    lines = lines_of(text)
+    assert lines["behind"].count("(3/4 seeds)") == 2  # mAP and R1
+    assert "seeds)" not in lines["leading"]
+    assert "% protocol of leading: source labels, AP step\n" in text
+    assert "% protocol of peeking_1: target images, transductive, AP step\n" in text
+    assert "% without a number: behind on t (seed 3): failed: bot: boom  [31m %\n" in text
+    assert r"Ranked only with their like: peeking\_1 (transductive)." in text
+    assert "Ranked only" not in report.write(board(*LEADING, *BEHIND), "latex")
+    assert "Ranked only" not in report.write(board(*peeking), "latex")  # nothing that they could be ranked with
+
+
+def test_the_caption_claims_no_bold_and_no_interval_that_is_not_there() -> None:
+    one = [row for row in (*LEADING, *BEHIND) if row.row.seed == 0]
+    text = report.write(board(*one), "latex")
+    assert "Nothing is bold: one seed does not separate methods." in text
+    assert "best are tied" not in text
+    full = [*rows_of("full", [1.0, 1.0, 0.9]), *BEHIND]
+    cut = Leaderboard("Title", tuple(full), tuple(summarise(full, {"cosine": USUAL})))
+    assert "cut at the ends" in report.write(cut, "md")
+    assert "cut at the ends" not in report.write(cut, "latex")

@@ -31,6 +31,16 @@ def test_a_new_plugin_passes_its_own_tests(tmp_path: Path) -> None:
     assert linted.returncode == 0, linted.stdout
 
 
+def test_check_finds_by_its_name_what_new_has_just_written(tmp_path: Path) -> None:
+    assert run("-m", "reidbench", "new", "mean_colour", cwd=tmp_path).returncode == 0
+    for name in ("mean-colour", "mean_colour", "reidbench-mean-colour", "reidbench_mean_colour"):
+        checked = run("-m", "reidbench", "check", name, "--only", "nothing", cwd=tmp_path)
+        assert checked.stderr.endswith("has no component 'nothing' (it has mean-colour)\n")
+    unknown = run("-m", "reidbench", "check", "../x", cwd=tmp_path)
+    assert "no plugin '../x'" in unknown.stderr
+    assert unknown.returncode == 2
+
+
 def test_a_name_gives_component_distribution_and_module() -> None:
     expected = {"name": "mean-colour", "distribution": "reidbench-mean-colour", "module": "reidbench_mean_colour"}
     for given in ("mean-colour", "reidbench-mean-colour", "Mean_Colour", "reidbench_mean_colour"):

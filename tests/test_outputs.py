@@ -10,7 +10,7 @@ import pytest
 
 from reidbench.components import Selection
 from reidbench.errors import DataError
-from reidbench.outputs import joined_features, save_arrays, selection_fault
+from reidbench.outputs import joined_features, metric_values, save_arrays, selection_fault
 
 SCORES = [0.3, 0.1, 0.2]
 
@@ -81,3 +81,31 @@ def test_picture_numbers_are_those_of_the_first_member(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^member 2 of the ensemble: gallery_features row 1 is a zero vector.*1 of 2"):
         joined_features(files)
     assert joined_features(files[1:])[1].features[1].tolist() == [0, 0]  # alone: the evaluator decides
+
+
+@pytest.mark.parametrize("value", [0.5, 1, np.float32(0.5), np.int64(3), np.array(0.5), np.float16(0.25)])
+def test_a_number_of_any_library_is_a_metric(value: Any) -> None:
+    assert metric_values({"mAP": value}) == ({"mAP": float(value)}, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (True, "True"),
+        (np.True_, "np.True_"),
+        ("0.5", "'0.5'"),
+        ("1_0", "'1_0'"),
+        (None, "None"),
+        ([0.5], "[0.5]"),
+        (np.array([0.1, 0.2]), "array([0.1, 0.2])"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+    ],
+)
+def test_text_and_truth_values_are_no_metrics(value: Any, shown: str) -> None:
+    assert metric_values({"cmc1": 1.0, "mAP": value})[1] == f"no number for mAP, but {shown}"
+
+
+@pytest.mark.parametrize("given", [[0.5], {1: 0.5}, {"": 0.5}, {" ": 0.5}, None])
+def test_metrics_come_by_name(given: Any) -> None:
+    assert metric_values(given) == ({}, f"no numbers by name, but {given!r}")

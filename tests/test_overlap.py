@@ -210,6 +210,22 @@ def test_pictures_that_cannot_be_read_equal_no_other(tmp_path: Path) -> None:
     assert find_overlaps(dataset, numbers).notes[0].startswith("1 of 2 query images are in the gallery")
 
 
+def test_pictures_that_are_none_are_problems(tmp_path: Path) -> None:
+    """A link to nowhere and empty files: said before anything is trained, and never equal to each other."""
+    file = manifest(tmp_path, [])
+    for name in ("m4.png", "m5.png"):
+        (tmp_path / name).write_bytes(b"")
+    code, told = check(file)
+    assert (code, told) == (1, ["problem: query: 1 of 2 images are empty (0 bytes), first m4.png",
+                                "problem: gallery: 1 of 2 images are empty (0 bytes), first m5.png"])  # fmt: skip
+    pool = tmp_path / "pool"
+    picture(pool / "a.png", 1)
+    (pool / "b.png").symlink_to(tmp_path / "nowhere")
+    done = CliRunner().invoke(app, ["data", "check", "image-folder", str(pool)])
+    assert done.exit_code == 1
+    assert "problem: train: 1 of 2 images cannot be read (a link to nowhere, or no file), first b.png" in done.output
+
+
 def test_values_of_an_lmdb(tmp_path: Path) -> None:
     """They are read where query and gallery are among them; a pool of them is noted as not compared."""
     lmdb = pytest.importorskip("lmdb")

@@ -333,6 +333,14 @@ def test_a_target_that_is_a_source_is_named_for_adapters_only(
     )
     named = {(row.method, row.task) for row in expand(file, toys).rows if "target is a source" in row.protocol}
     assert named == {(method, task) for method in ("usl", "after", "both") for task in ("same", "named")}
+    file = matrix(
+        data=f"""{{tiny: {{use: market1501, root: {market}}}, lax: {{use: market1501, root: {market}, check: "off"}},
+                  more: {{use: market1501, root: {market}, distractors: true}}}}""",
+        tasks="{lax: {source: lax, target: tiny}, more: {source: more, target: tiny}}",
+        methods="{usl: {adapt: usl}}",
+    )
+    named = {(row.method, row.task) for row in expand(file, toys).rows if "target is a source" in row.protocol}
+    assert named == {("usl", "lax")}  # how strictly it is checked makes no other data set
 
 
 def test_what_is_nested_on_the_pool_speaks_of_the_pool(matrix: Callable[..., Path], toys: Registry) -> None:

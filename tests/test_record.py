@@ -127,3 +127,12 @@ def test_training_seconds_leave_start_up_out(tmp_path: Path, market: Path, monke
     assert hand.now >= 1105
     for name in ("hand", "slow_code", "slow_plugin"):
         sys.modules.pop(name, None)
+
+
+def test_a_note_is_a_sentence_of_some_length() -> None:
+    """Blank ones say nothing, and one that lists a whole data set would be printed beside every row."""
+    said: list[str] = []
+    found = Record(lambda event: said.append(event["text"]))
+    for text in ("", " \n", "two were left out\n", "two were left out", "x" * 5000):
+        found.note(text)
+    assert found.notes == said == ["two were left out", "x" * 2000 + " ... (3000 more characters)"]

@@ -123,6 +123,32 @@ def test_differences_are_paired_over_seeds() -> None:
         report.write(board(*results), "md", against=["bass"])
 
 
+def test_differences_are_a_paragraph_of_their_own_and_name_who_is_not_among_them() -> None:
+    results = [*rows_of("base", [0.5, 0.6, 0.4]), *rows_of("new", [0.6, 0.7])]
+    gone = [result("gone", seed=seed, status="failed", error="boom") for seed in range(3)]
+    text = report.write(board(*results, *gone), "md", against=["base", "gone"])
+    first, second = map(text.index, ("mAP against base", "No differences on t: gone has no mAP there."))
+    assert first < second
+    assert text[first - 2 : first] == "\n\n"  # or Markdown takes the line for one more of the table or list before
+    assert text[second - 2 : second] == "\n\n"
+    assert "No difference on t for gone: no seed gave mAP for both." in text
+    assert "Two seeds separate little: an interval over two of them is no more than a hint." in text
+    assert text.count("No difference") == 2
+
+
+def test_seeds_without_a_metric_are_counted_and_named() -> None:
+    results = [
+        result("m", seed=0, metrics={"mAP": 0.5, "cmc1": 0.5}),
+        result("m", seed=1, metrics={"mAP": 0.7, "cmc1": 0.5}),
+        result("m", seed=2, metrics={"cmc1": 0.5}),
+        result("other", seed=0, metrics={"mAP": 0.5, "cmc1": 0.5}),
+    ]
+    text = report.write(board(*results), "md")
+    assert "| t      | m        | cosine      | 60.0 (2 seeds) | 50.0 | 3       |" in text
+    assert "| t      | other    | cosine      | 50.0           | 50.0 | 1       |" in text
+    assert "- m on t (seed 2) by cosine: not measured: it gives R1, not mAP" in text
+
+
 def test_csv_is_one_row_a_line_without_times() -> None:
     text = report.write(board(result(), result(seed=1, status="failed", error='a, "b"\nc')), "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -130,6 +156,38 @@ def test_csv_is_one_row_a_line_without_times() -> None:
     assert rows[0]["mAP"] == "0.5"
     assert rows[1]["error"] == 'a, "b"\nc'
     assert not {"seconds", "date", "started"} & rows[0].keys()
+
+
+def test_an_undeclared_metric_takes_no_column_of_every_table() -> None:
+    text = report.write(board(result(metrics={"status": 2.0, "mAP": 0.5})), "csv")
+    header = text.splitlines()[0].split(",")
+    assert len(set(header)) == len(header)
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["status"], row["metric status"]) == ("ok", "2.0")
+
+
+def test_a_table_without_map_ranks_by_what_is_declared() -> None:
+    """Alphabetical order would take an undeclared metric, and rank nothing."""
+    rank = {"cosine": {"median-rank": Metric("median-rank", better="lower")}}
+    given = result(metrics={"a": 1.0, "median-rank": 3.0})
+    assert Leaderboard("T", (given,), (), rank).main_metric == "median-rank"
+    assert Leaderboard("T", (given,), (), {}).main_metric == "a"
+    missing = result(status="missing")
+    assert Leaderboard("T", (missing,), (), rank).main_metric == "median-rank"
+    assert Leaderboard("T", (missing,), (), {}).main_metric == "mAP"
+
+
+def test_a_metric_that_nobody_declares_is_refused_before_anything_ran() -> None:
+    missing = result(status="missing")
+    with pytest.raises(ReidbenchError, match="no metric named 'map'"):
+        report.write(board(missing), "md", "map")
+    assert "mINP" in report.write(board(missing), "md", "mINP")
+    old = Leaderboard("T", (missing,), (), {})  # an evaluator that declares nothing may still give it
+    assert "map" in report.write(old, "md", "map")
+
+
+def test_one_method_has_none_to_be_compared_with() -> None:
+    assert "There is no other method to compare with m." in report.write(board(result()), "md", against=["m"])
 
 
 def test_json_has_the_documented_shape() -> None:

@@ -154,7 +154,9 @@ def test_failures_cost_their_own_cells_and_are_told(tmp_path: Path, market: Path
         assert "features that are no numbers, first for query/0005_c1s1_000000_00.png" in result.error
     assert [result.status for result in board.cell("good", "tiny", "cosine")] == ["ok"]
     table = report.write(board, "md")
-    assert "raise on tiny (seed 0): failed: finetune toy [tiny, seed 0, fail=raise]: RuntimeError: it went wrong" in table
+    assert (
+        "raise on tiny (seed 0): failed: finetune toy [tiny, seed 0, fail=raise]: RuntimeError: it went wrong" in table
+    )
 
 
 def test_a_failure_is_tried_again_and_forgotten(tmp_path: Path, market: Path, site: Path) -> None:

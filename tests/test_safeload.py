@@ -6,15 +6,18 @@ import argparse
 import bz2
 import collections
 import datetime
+import decimal
 import gzip
 import io
 import lzma
+import os
 import pickle
 import random
 import tarfile
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,6 +79,45 @@ def test_plain_values_beside_the_tensors_are_read(name: str, write: Callable[[An
     assert equal(found["beside"], BESIDE[name])
 
 
+READ_AS: dict[str, tuple[Any, Any]] = {
+    "folder of the data": (PosixPath("/data/x"), PurePosixPath("/data/x")),
+    "pure path": (PurePosixPath("runs/1"), PurePosixPath("runs/1")),
+    "path of Windows": (PureWindowsPath("d:/x"), PureWindowsPath("d:/x")),
+    "losses by name": (collections.defaultdict(list, {"id": [0.5, 0.25]}), {"id": [0.5, 0.25]}),
+    "counts": (collections.defaultdict(int, {"a": 2}), {"a": 2}),
+    "last losses": (collections.deque([0.5, 0.25], maxlen=5), [0.5, 0.25]),
+    "frozen layers": (frozenset([1, 2]), frozenset([1, 2])),
+    "settings of one's own": (
+        SimpleNamespace(lr=0.1, root=PosixPath("x")),
+        SimpleNamespace(lr=0.1, root=PurePosixPath("x")),
+    ),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="only a POSIX system makes such a path")
+@pytest.mark.parametrize("write", [torch_bytes, old_bytes])
+@pytest.mark.parametrize("name", READ_AS)
+def test_paths_and_containers_beside_the_tensors_are_read(
+    name: str, write: Callable[[Any], bytes], tmp_path: Path
+) -> None:
+    given, expected = READ_AS[name]
+    file = tmp_path / "last.ckpt"
+    file.write_bytes(write({"state_dict": TENSORS, "beside": given}))
+    found = load_pickle_safely(file)
+    assert torch.equal(found["state_dict"]["conv1.weight"], TENSORS["conv1.weight"])
+    assert found["beside"] == expected
+    assert type(found["beside"]) is type(expected)
+
+
+def test_a_path_of_another_python_or_system_is_its_text(tmp_path: Path) -> None:
+    """Python 3.13 calls the class pathlib._local.PosixPath; a real Windows path cannot be made elsewhere."""
+    pickled = old_bytes({"at": PureWindowsPath("d:/x")})
+    for name in (b"pathlib\nWindowsPath", b"pathlib._local\nWindowsPath", b"pathlib._local\nPureWindowsPath"):
+        file = tmp_path / "model.pth"
+        file.write_bytes(pickled.replace(b"pathlib\nPureWindowsPath", name))
+        assert load_pickle_safely(file) == {"at": PureWindowsPath("d:/x")}
+
+
 def test_files_of_either_numpy_are_read(tmp_path: Path) -> None:
     """numpy 2 renamed the module that its pickles name."""
     content = old_bytes({"best_mAP": np.float64(0.5), "ranks": np.arange(3)})
@@ -103,8 +145,8 @@ class Meter:
 REFUSED = {
     "a whole network": (lambda: torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
     "a class of the script": (Meter, "Meter"),
-    "a path": (lambda: Path("logs"), "pathlib"),
-    "a default dictionary": (lambda: collections.defaultdict(list), "collections.defaultdict"),
+    "a decimal number": (lambda: decimal.Decimal("0.1"), "decimal.Decimal"),
+    "a call of a path": (lambda: Path.touch, "getattr"),
     "an array of objects": (lambda: np.array([{"a": 1}], dtype=object), "ObjectDType"),
     "a record array": (lambda: np.zeros(2, dtype=[("a", "f4")]), "VoidDType"),
 }

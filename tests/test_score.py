@@ -173,6 +173,18 @@ def test_several_files_are_compared_in_pairs(tmp_path: Path) -> None:
     assert lines[0].endswith(f"other (valid) queries: {paths[2]}")
 
 
+def test_queries_of_other_names_are_not_compared(tmp_path: Path) -> None:
+    """Texts are numbered in each file for itself: the same number may be another person."""
+    paths = []
+    for letter in "abc":
+        found = arrays()
+        for side in ("query", "gallery"):
+            found[f"{side}_pids"] = np.char.add("b" if letter == "c" else letter, found[f"{side}_pids"].astype(str))
+        paths.append(save(tmp_path / f"{letter}.npz", found))
+    assert run_json(*paths[:2])["comparisons"] == []
+    assert len(run_json(*paths[1:])["comparisons"]) == 3
+
+
 def test_a_file_and_itself_are_within_noise(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", arrays())
     result = run_json(path, path)

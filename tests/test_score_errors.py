@@ -116,10 +116,33 @@ def test_a_huge_pid_is_a_pid(tmp_path: Path) -> None:
     assert report.ranking.num_valid == 39
 
 
-def test_an_empty_gallery(tmp_path: Path) -> None:
+def test_an_empty_side(tmp_path: Path) -> None:
     found = arrays(gallery=0)
     with pytest.raises(ReidbenchError, match=r"a\.npz: the gallery is empty"):
         score.run([save(tmp_path / "a.npz", found)])
+    found = {name: value[:0] if name.startswith("query") else value for name, value in arrays().items()}
+    with pytest.raises(ReidbenchError, match=r"a\.npz: there is no query"):
+        score.run([save(tmp_path / "a.npz", found)])
+
+
+def test_features_are_named_as_the_file_names_them_and_cures_by_their_switch(tmp_path: Path) -> None:
+    found = arrays()
+    renamed("gallery_features", "gf")(found)
+    with pytest.raises(ReidbenchError, match=r"a\.npz: gf row 3 holds NaN or infinity"):
+        score.run([save(tmp_path / "a.npz", found | {"gf": put((3, 1), np.nan)(found["gf"])})])
+    with pytest.raises(ReidbenchError, match=r"a\.npz: gf row 3 is a zero vector.*, or .* --distance euclidean$"):
+        score.run([save(tmp_path / "a.npz", found | {"gf": put(3, 0)(found["gf"])})])
+    bare = {key: value for key, value in arrays().items() if "features" not in key}
+    with pytest.raises(ReidbenchError, match=r"a\.npz: distmat row 17 holds NaN or infinity; .* a large finite number"):
+        score.run([save(tmp_path / "a.npz", bare | {"distmat": put((17, 5), np.inf)(np.zeros((40, 300)))})])
+
+
+def test_lengths_beyond_float32(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    found = arrays()
+    found["query_features"] = found["query_features"].astype(float) * 1e200
+    with pytest.raises(ReidbenchError, match=r"query_features row 0 has length .*; divide the features by a number"):
+        score.run([save(tmp_path / "a.npz", found)])
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

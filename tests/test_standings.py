@@ -103,6 +103,18 @@ def test_two_against_three_seeds_by_queries() -> None:
     assert places(found, "t", "cosine", "mAP") == {"three": Place(1, 1, 1, 2), "two": Place(2, 1, 0, 2)}
 
 
+def test_two_seeds_decide_nothing_where_their_queries_cannot_be_compared() -> None:
+    """Other queries are valid for the second: the same gain in both seeds, which would be beyond noise, is none."""
+    a, b = rows_of("a", [0.60, 0.61]), rows_of("b", [0.50, 0.51])
+    kept = queries_of(a, HARD)
+    kept |= {key: {"ap": found["ap"][1:], "valid": found["valid"][1:]} for key, found in queries_of(b, HARD).items()}
+    for found in (kept["b 0"], kept["b 1"]):
+        found["ap"] += 0.5 - np.nanmean(found["ap"]) + (0.01 if found is kept["b 1"] else 0.0)
+    board_ = board(*a, *b, kept=kept)
+    assert leaders(board_, "t", "cosine", "mAP") == {"a", "b"}
+    assert {place.rank for place in places(board_, "t", "cosine", "mAP").values()} == {1}
+
+
 def test_equally_many_but_other_seeds_are_not_paired() -> None:
     """Paired by place they differ by .1 in every seed; as two samples they overlap: welch, sd .1, n 3."""
     found = board(*rows_of("a", [0.4, 0.5, 0.6]), *rows_of("b", [0.3, 0.4, 0.5], first=1))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reidbench import claims
 from reidbench import store as store_module
 from reidbench.errors import StoreError
 from reidbench.store import DamagedArtifact, Store, process_start
@@ -143,23 +144,63 @@ def test_a_reused_pid_is_not_the_owner(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with store.claim("k"):
         pass
-    owner = {**store_module._identity(), "start": "1"}
+    owner = {**claims.identity(), "start": "1"}
     (tmp_path / "claims" / "k.json").write_text(json.dumps(owner))
     with store.claim("k") as mine:
         assert mine
 
 
-def test_another_host_keeps_its_claim_while_its_heart_beats(tmp_path: Path) -> None:
+OTHERS = {
+    "host": {"host": "elsewhere"},
+    "boot": {"processes": "another-boot pid:[1]"},
+    "unknown": {"processes": None},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_other_processes_keep_their_claim_while_their_heart_beats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Their pid says nothing here, even where the host has the same name."""
+    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
     store = Store(tmp_path)
     with store.claim("other"):
         pass
     file = tmp_path / "claims" / "k.json"
+    owner = {**claims.identity(), "pid": 999999999, "start": "1", **OTHERS[other]}
+    file.write_text(json.dumps(owner))
+    for beat in range(5):
+        os.utime(file, (beat, beat))
+        with store.claim("k") as mine:
+            assert not mine
+        time.sleep(0.1)
+    time.sleep(0.4)
+    with store.claim("k") as mine:
+        assert mine
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**40, 1.5, "1", None, True])
+def test_a_claim_of_a_pid_that_cannot_be_is_of_nobody(tmp_path: Path, pid: object) -> None:
+    store = Store(tmp_path)
+    with store.claim("other"):
+        pass
+    (tmp_path / "claims" / "k.json").write_text(json.dumps({**claims.identity(), "pid": pid}))
+    with store.claim("k") as mine:
+        assert mine
+
+
+def test_a_dead_owners_claim_is_taken_away_for_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker watches from its start: it would wait for a claim again that its driver has seen die."""
+    monkeypatch.setattr(claims, "DEAD_AFTER", 0.1)
+    store = Store(tmp_path)
+    store.prepare()
+    file = tmp_path / "claims" / "k.json"
     file.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": "1"}))
-    with store.claim("k") as mine:
-        assert not mine
-    long_ago = time.time() - store_module.DEAD_AFTER - 1
-    os.utime(file, (long_ago, long_ago))
-    with store.claim("k") as mine:
+    assert store.claimed("k")
+    time.sleep(0.2)
+    assert not store.claimed("k")
+    assert not file.exists()
+    with Store(tmp_path).claim("k") as mine:
         assert mine
 
 
@@ -213,7 +254,9 @@ def test_temporary_folders_of_the_dead_are_removed(tmp_path: Path) -> None:
     assert alive.exists()
 
 
-def test_a_living_writer_on_another_host_keeps_its_temporary_folder(tmp_path: Path) -> None:
+def test_a_living_writer_on_another_host_keeps_its_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a shared store its pid says nothing here; its claim's heartbeat does."""
     store = Store(tmp_path)
     store.prepare()
@@ -224,8 +267,8 @@ def test_a_living_writer_on_another_host_keeps_its_temporary_folder(tmp_path: Pa
     claim.write_text(json.dumps({"host": "elsewhere", "pid": 999999999, "start": "1"}))
     store.prepare()
     assert folder.is_dir()
-    long_ago = time.time() - 10 * store_module.DEAD_AFTER
-    os.utime(claim, (long_ago, long_ago))
+    monkeypatch.setattr(claims, "DEAD_AFTER", 0.1)
+    time.sleep(0.2)
     store.prepare()
     assert not folder.exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from reidbench import cleaning, cli, config, finished, plan, plugins
+from reidbench import claims, cleaning, cli, config, finished, plan, plugins
 from reidbench.errors import ReidbenchError, StoreError
 from reidbench.report import Leaderboard
 from reidbench.store import Store
@@ -119,6 +120,15 @@ def test_endings_that_embed_cannot_write(place: Place, tmp_path: Path, name: str
     with pytest.raises(ReidbenchError, match=rf"{name}: {what}; features are written as \.npz and \.mat"):
         run("embed", "any key", place.data / "query", "-o", tmp_path / name, "--store", place.store.root)
     assert not list(tmp_path.iterdir())
+
+
+def test_places_where_embed_cannot_write_are_refused_before_anything_is_computed(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "a.npz").mkdir()
+    with pytest.raises(ReidbenchError, match=r"a\.npz: is a folder; name a file, like .*features\.npz"):
+        run("embed", "any key", place.data / "query", "-o", tmp_path / "a.npz", "--store", place.store.root)
+    with pytest.raises(ReidbenchError, match=r"b\.npz: no folder .*none"):
+        run("embed", "any key", place.data / "query", "-o", tmp_path / "none" / "b.npz", "--store", place.store.root)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.npz"]
 
 
 def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -> None:
@@ -272,7 +282,56 @@ def test_a_running_stage_keeps_what_it_has(place: Place, own: Store, tmp_path: P
         run("clean", file, "--store", own.root)
 
 
-def test_what_dead_workers_left_goes(place: Place, own: Store) -> None:
+@pytest.mark.parametrize("shift", [0, 86_400, -86_400])
+def test_a_run_keeps_all_that_it_needs(place: Place, own: Store, tmp_path: Path, shift: float) -> None:
+    """Between two of its stages no claim is held; it may run on another host, and this host's clock may be wrong."""
+    file = tmp_path / "other.yaml"
+    file.write_text(text(place.data, "moco", "colours", "mgn"))
+    before = own.keys()
+    everything = needs(place.folder / "matrix.yaml")
+    with own.needing(everything):
+        (lock,) = (own.root / "runs").iterdir()
+        owner = json.loads(lock.read_text())
+        lock.write_text(json.dumps({**owner, "host": "elsewhere", "since": 1_700_000_000_000_000_000}))
+        os.utime(lock, (time.time() + shift,) * 2)
+        beats = threading.Timer(0.5, os.utime, (lock,))  # its next sign of life
+        beats.start()
+        said = run("clean", file, "--store", own.root)
+        beats.join()
+        assert any(line.startswith("0 things removed") for line in said.splitlines())
+        assert f"note: elsewhere (process {os.getpid()}, since 2023-11-14 22:13:20 UTC) runs a matrix" in said
+        assert ("waiting for one" in said) == (shift != 0)
+        assert own.keys() == before
+        lock.unlink()
+    assert run("clean", file, "--store", own.root).startswith("removed ")
+    assert own.keys() < before
+
+
+def test_a_run_that_begins_while_clean_works_keeps_what_it_needs(own: Store) -> None:
+    first, second, *_ = cleaning.leftovers(own, set())
+    with Store(own.root).needing({first.key}):
+        assert not cleaning.remove(own, first)
+        assert cleaning.remove(own, second)
+    assert cleaning.remove(own, first)
+
+
+def test_the_lock_of_a_run_that_died_holds_nothing(place: Place, own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once where its process can be looked at, else when no sign of life has been seen for long enough."""
+    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
+    stray = sorted(own.keys())[0]
+    needed = needs(place.folder / "matrix.yaml") - {stray}
+    (own.root / "runs").mkdir(exist_ok=True)
+    for owner in ({**claims.identity(), "start": "1"}, {"host": "elsewhere", "pid": 1, "start": "1"}):
+        lock = own.root / "runs" / "dead.json"
+        lock.write_text(json.dumps({**owner, "keys": [stray]}))
+        os.utime(lock, (1000, 1000))
+        assert [one.what for one in cleaning.leftovers(own, needed)][-1] == "lock of a dead run"
+        assert stray in {one.key for one in cleaning.leftovers(own, needed)}
+        lock.unlink()
+
+
+def test_what_dead_workers_left_goes(place: Place, own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
     file = place.folder / "matrix.yaml"
     done, gone = place.key("bot"), "e" * 32
     own.record_failure(gone, "why")
@@ -283,26 +342,28 @@ def test_what_dead_workers_left_goes(place: Place, own: Store) -> None:
     claim = own.root / "claims" / f"{gone}.json"
     claim.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": "1"}))
     os.utime(claim, (time.time() - 1000,) * 2)
-    young, old = own.spec_file(gone), own.root / "specs" / f"{gone}-999999999.json"
-    for spec in (young, old):
+    used = "d" * 32
+    held, old = own.spec_file(used), own.spec_file(gone)
+    for spec in (held, old):
         spec.write_text("{}")
         os.utime(spec, (time.time() - 1000,) * 2)
     before = own.keys()
-    found = [one.what for one in cleaning.leftovers(own, needs(file))]
-    assert sorted(found) == sorted(
-        [
-            "checkpoint",
-            "reason of a failure",
-            "log",
-            "damaged artifact, set aside",
-            "claim of a dead worker",
-            "spec of a worker",
-        ]
-    )
-    run("clean", file, "--store", own.root)
-    assert own.keys() == before
-    assert cleaning.leftovers(own, needs(file)) == []
-    assert young.exists()  # of this very process
+    with own.needing({used}):
+        found = [one.what for one in cleaning.leftovers(own, needs(file))]
+        assert sorted(found) == sorted(
+            [
+                "checkpoint",
+                "reason of a failure",
+                "log",
+                "damaged artifact, set aside",
+                "claim of a dead worker",
+                "spec of a worker",
+            ]
+        )
+        run("clean", file, "--store", own.root)
+        assert own.keys() == before
+        assert cleaning.leftovers(own, needs(file)) == []
+        assert held.exists()  # a run goes on that may start this worker
     assert not claim.exists()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from reidbench import Params
 
 Loss = Literal["class", "contrast", "reconstruction", "difference"]
+Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 Group = Literal["image", "shared", "private", "decoder", "classifier"]
 SUPERVISED: frozenset[Loss] = frozenset({"class", "contrast"})
 PAPER_DIM = 2048  # length of the codes for which the paper gives its weight of the difference loss
@@ -76,7 +77,7 @@ class ArnParams(Params):
     lr_classifier: float = Field(2e-3, gt=0, description="of the classifier")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
     weight_decay: float = Field(5e-4, ge=0, description="SGD's weight decay")
-    milestones: tuple[float, ...] = Field((), description="fractions of the epochs at which all rates fall")
+    milestones: tuple[Fraction, ...] = Field((), description="fractions of the epochs at which all rates fall")
     gamma: float = Field(0.1, gt=0, le=1, description="factor at each milestone")
     warmup_epochs: int = Field(0, ge=0, description="first epochs, in which only the warm-up groups are trained")
     warmup_groups: tuple[Group, ...] = Field(

@@ -131,6 +131,8 @@ def _answer(ctx: EvaluateContext, ranking: Ranking) -> Metrics:
     """The numbers, with notes on what was left out or does not depend on the features."""
     if own := ranking.filtered.get("same_image", 0):
         ctx.note(f"left out: {own} {'pair' if own == 1 else 'pairs'} of a query and its own picture in the gallery")
+    if ranking.num_valid < ranking.num_queries:
+        ctx.note(_without_match(ranking))
     for doubt in ranking.doubts():
         ctx.note(doubt)
     if ranking.ties.visible:
@@ -145,3 +147,11 @@ def _answer(ctx: EvaluateContext, ranking: Ranking) -> Metrics:
         "doubts": ranking.doubts(),
     }
     return Metrics(ranking.metrics(), per_query, notes)
+
+
+def _without_match(ranking: Ranking) -> str:
+    """How many queries have no true match, why, and what that does to the means."""
+    count = f"{ranking.num_queries - ranking.num_valid} of {ranking.num_queries} queries"
+    if ranking.rules.invalid == "zero":
+        return f"counted as 0 in all means: {count}, without a true match: {ranking.invalid_queries}"
+    return f"left out of all means: {count}, without a true match: {ranking.invalid_queries}"

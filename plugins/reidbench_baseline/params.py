@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
 from reidbench.contrastive import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
+from reidbench.data.names import shown
 from reidbench.supervision import DESCRIPTION, IMAGENET, Labels, behind, require_file
+
+Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 
 
 class TinyParams(Params):
@@ -67,7 +70,7 @@ class BotParams(Params):
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
     warmup: float = Field(1 / 12, ge=0, lt=1, description="fraction of the epochs with a linear warm-up")
     warmup_factor: float = Field(0.01, gt=0, le=1, description="where the warm-up starts, times lr")
-    milestones: tuple[float, ...] = Field((1 / 3, 7 / 12), description="fractions of the epochs at which lr falls")
+    milestones: tuple[Fraction, ...] = Field((1 / 3, 7 / 12), description="fractions of the epochs at which lr falls")
     gamma: float = Field(0.1, gt=0, le=1, description="factor at each milestone")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
     margin: float | None = Field(0.3, description="margin of the batch-hard triplet; null: the soft margin")
@@ -169,9 +172,9 @@ class WeightsParams(Params):
         try:
             content = json.loads(sidecar.read_text())
         except ValueError as error:
-            raise ValueError(f"{sidecar}, which stands beside the weights, is no JSON: {error}") from None
+            raise ValueError(f"{shown(sidecar)}, which stands beside the weights, is not JSON: {error}") from None
         if not isinstance(content, dict):
-            raise ValueError(f"{sidecar}, which stands beside the weights, must be an object with mean and std")
+            raise ValueError(f"{shown(sidecar)}, which stands beside the weights, must be an object with mean and std")
         told = {name: content[name] for name in ("mean", "std") if name in content}
         if "grid" in content:  # which write_transformer writes
             told["source_grid"] = content["grid"]
@@ -187,7 +190,7 @@ class BdbParams(Params):
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate after warm-up")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
     warmup: float = Field(1 / 8, ge=0, lt=1, description="fraction of the epochs in which lr climbs in ten stairs")
-    milestones: tuple[float, ...] = Field((1 / 2, 3 / 4), description="fractions of the epochs at which lr falls")
+    milestones: tuple[Fraction, ...] = Field((1 / 2, 3 / 4), description="fractions of the epochs at which lr falls")
     gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
     margin: float | None = Field(None, description="margin of the batch-hard triplet; null: the soft margin")
@@ -208,7 +211,7 @@ class MgnParams(Params):
     images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
     lr: float = Field(2e-4, gt=0, description="learning rate of Adam with amsgrad")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
-    milestones: tuple[float, ...] = Field((0.8, 0.95), description="fractions of the epochs at which lr falls")
+    milestones: tuple[Fraction, ...] = Field((0.8, 0.95), description="fractions of the epochs at which lr falls")
     gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="eps of the cross-entropy")
     margin: float | None = Field(1.2, description="margin of the batch-hard triplet; null: the soft margin")

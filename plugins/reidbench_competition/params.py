@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from reidbench import Params
 
+Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 Share = tuple[float, float]
 
 
@@ -20,7 +21,7 @@ class CompetitionParams(Params):
     lr: float = Field(3.5e-4, gt=0, description="Adam's learning rate after warm-up")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
     warmup: float = Field(1 / 12, ge=0, lt=1, description="fraction of the epochs with a linear warm-up")
-    milestones: tuple[float, ...] = Field((1 / 3, 7 / 12), description="fractions of the epochs at which lr falls")
+    milestones: tuple[Fraction, ...] = Field((1 / 3, 7 / 12), description="fractions of the epochs at which lr falls")
     gamma: float = Field(0.1, gt=0, le=1, description="factor at each milestone")
 
     branches: Literal["global", "mgn", "rmgl", "grid"] = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_file, fingerprint_paths, read_manifest
+from reidbench.data.fingerprint import reading
 from reidbench.data.names import shown
 from reidbench.errors import DataError
 
@@ -21,7 +22,8 @@ def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
     """Read the manifest `root`. Raises DataError naming the first images that are not there."""
     dataset = read_manifest(root, root=_images(params, root))
     paths = [path for split in dataset.parts().values() for path in split.paths]
-    missing = [path for path in paths if not (dataset.root / path).is_file()]
+    with reading(dataset.root):
+        missing = [path for path in paths if not (dataset.root / path).is_file()]
     if missing:
         cure = "; write paths with /, not \\" if any("\\" in path for path in missing) else ""
         first = ", ".join(map(shown, missing[:3]))

@@ -13,7 +13,7 @@ import numpy as np
 from reidbench.data import Dataset, FileNameRule, Split, find_overlap, read_folder, read_market_folder
 from reidbench.data.folders import MARKET_FOLDERS, MARKET_LIKE
 from reidbench.data.split import DISTRACTOR, JUNK
-from reidbench.data.walk import hidden_notes, stray_notes
+from reidbench.data.walk import hidden_notes, list_names, stray_notes
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
@@ -38,7 +38,20 @@ def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
     """Read any folder in the layout; cameras count from 1, or from 0 where a name has c0."""
     camera_free = isinstance(params, MarketFolderParams) and params.cameras == "none"
     rule = NO_CAMERA if camera_free else MARKET_LIKE
-    return _checked(read_market_folder(place(root, cache), rule=rule), params)
+    root = place(root, cache)
+    try:
+        return _checked(read_market_folder(root, rule=rule), params)
+    except DataError as error:
+        if not camera_free and _without_cameras(root):
+            raise DataError(f"{error}; names without a camera, like 0002_1.jpg, need `cameras: none`") from None
+        raise
+
+
+def _without_cameras(root: Path) -> bool:
+    """Whether no name in the three folders tells a camera, and some tell a person."""
+    folders = [root / folder for folder in MARKET_FOLDERS.values() if (root / folder).is_dir()]
+    names = [name for folder in folders for name in list_names(folder)]
+    return any(map(NO_CAMERA.read, names)) and not any(map(MARKET_LIKE.read, names))
 
 
 def _with_distractors(dataset: Dataset) -> Dataset:

@@ -91,7 +91,7 @@ class _List:
             name, _, label = line.strip().rpartition(" ")
             labels, person = RULE.read(name.rpartition("/")[2]), whole_number(label)
             if labels is None or person is None or person < 0:
-                raise DataError(f"{root / file}:{number}: {shown(line.strip())!r} is no line like {EXAMPLE!r}")
+                raise DataError(f"{root / file}:{number}: {shown(line.strip())!r} is not a line like {EXAMPLE!r}")
             if first == 1 and person >= TRAIN_PERSONS:  # else it would be a person of the test
                 last = TRAIN_PERSONS - 1
                 raise DataError(f"{root / file}:{number}: person {person}, but persons of train are 0 to {last}")

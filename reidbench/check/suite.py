@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import plugins
+from .. import plugins, scaffold
 from ..components import Component
-from ..errors import PluginError
+from ..errors import PluginError, ReidbenchError
 from ..plan import NotApplicable
 from ..plugins import Plugin, Registry
 from . import child, declared, record
@@ -118,7 +118,7 @@ def _problems(trial: Callable[[], None]) -> list[str]:
 
 @contextmanager
 def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
-    """The loaded plugin of that name or path; one that is only a path is made known meanwhile."""
+    """The loaded plugin of that name or path; one that is only a path, or new here, is made known meanwhile."""
     from ..testing import installed
 
     path = Path(plugin)
@@ -128,7 +128,7 @@ def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
         yield registry, loaded[0]
     elif loaded:
         raise PluginError(f"{plugin} is several plugins: {', '.join(one.name for one in loaded)}")
-    elif path.exists():
+    elif path.exists() or (path := _new_folder(str(plugin))).is_dir():
         with installed(path) as name:
             registry = plugins.load()
             if name in registry.broken:
@@ -139,6 +139,14 @@ def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
         why = f" could be loaded: {plugins.one_line(registry.broken[broken[0]])}" if broken else ""
         known = f" (known: {', '.join(registry.plugins)}; or the path of one)" if not broken else ""
         raise PluginError(f"no plugin {plugins.printable(str(plugin))!r}{why}{known}")
+
+
+def _new_folder(name: str) -> Path:
+    """Where `reidbench new NAME` writes a plugin that nobody has installed yet."""
+    try:
+        return Path(scaffold.names(name)["distribution"])
+    except ReidbenchError:  # no name that `new` takes
+        return Path(name)
 
 
 def _answers_to(plugin: Plugin, name: str, path: Path) -> bool:

@@ -21,6 +21,7 @@ from typing import IO, Any
 from ..errors import DataError
 from .fingerprint import fingerprint_file
 from .names import shown
+from .placeholders import refuse_placeholder
 
 LIMIT = 200 * 2**30  # bytes that an archive may unpack to; the largest set of the field, LUPerson, has about 100 GB
 FILES = 10_000_000
@@ -46,10 +47,11 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, cache: Path, *, limit: int = LIMIT, progress: Progress | None = None) -> Path:
     """The folder with the archive's files, unpacked now or before.
 
-    Raises DataError for an archive that is damaged, that unpacks to more than `limit` bytes or `RATIO` times its own
-    size, or that holds a path outside the target or anything but files and folders. What was unpacked is renamed into
-    place when it is whole. `progress(bytes, 0)` is called now and then.
+    Raises DataError for an archive that is damaged or empty, that unpacks to more than `limit` bytes or `RATIO` times
+    its own size, or that holds a path outside the target or anything but files and folders. What was unpacked is
+    renamed into place when it is whole. `progress(bytes, 0)` is called now and then.
     """
+    refuse_placeholder(archive)
     target = cache / "unpacked" / f"{_stem(archive)}-{fingerprint_file(archive, cache)[:16]}"
     if target.is_dir():
         return target

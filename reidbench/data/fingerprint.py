@@ -35,7 +35,7 @@ def fingerprint_folder(root: Path, *, only: Sequence[str] = (), full: bool = Fal
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{shown(root)}: no such folder")
-    with _reading(root):
+    with reading(root):
         rows = dict(row for part in only or ("",) for row in _walk_part(root, part))
         paths = [path for path, mark in rows.items() if not mark or (full and mark not in SETTLED)]
         with hashing_everything() if full else nullcontext():
@@ -51,7 +51,7 @@ def fingerprint_paths(root: Path, paths: Collection[str]) -> str:
     listed = list(paths)
     hashed = hash_files(root, listed)
     gone = {at for at, error in hashed.errors.items() if isinstance(error, FileNotFoundError | NotADirectoryError)}
-    with _reading(root):
+    with reading(root):
         return fingerprint_files((path, ABSENT if at in gone else hashed.hex(at)) for at, path in enumerate(listed))
 
 
@@ -61,13 +61,13 @@ def fingerprint_file(file: Path, cache: Path | None = None) -> str:
     The index of what was read before is in `cache`, by default the user's.
     """
     file = Path(file)
-    with _reading(file):
+    with reading(file):
         return hash_files(file.parent, [file.name], cache).hex(0)
 
 
 @contextmanager
-def _reading(place: Path) -> Iterator[None]:
-    """What the file system refuses, as one sentence."""
+def reading(place: Path) -> Iterator[None]:
+    """What the file system refuses, as one sentence. Raises DataError for an OSError."""
     try:
         yield
     except OSError as error:

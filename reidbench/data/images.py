@@ -87,8 +87,11 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
             return upright(pixels, orientation(image))
     except UnidentifiedImageError:
+        if not data:
+            raise DataError(f"{shown(name)}: cannot be decoded: it is empty (0 bytes)") from None
         kinds = ", ".join(FORMATS)
-        raise DataError(f"{shown(name)}: cannot be decoded: {len(data)} bytes that are none of {kinds}") from None
+        why = f"{len(data)} bytes that are none of {kinds}" if data else "it is empty (0 bytes)"
+        raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
     except Exception as error:  # noqa: BLE001 - Pillow's readers raise many kinds for a damaged file
         why = shown(str(error) or type(error).__name__)
         raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None

@@ -20,6 +20,7 @@ from .textfile import read_text
 
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time")
+EXPECTED = f"{','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
 LARGEST = 2**53  # of a pid or a camera; several sets are numbered on from there
 
 
@@ -47,12 +48,13 @@ def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Da
             rows[part].append(sample)
     except csv.Error as error:
         raise DataError(f"{where}:{reader.line_num}: not a CSV text file: {error}") from None
-    return find_overlap(settle_people(_dataset(file, root or file.parent, name or file.stem, rows)))
+    dataset = _dataset(file, root or file.parent, name or file.stem, rows)
+    return find_overlap(settle_people(_with_camera_notes(dataset)))
 
 
 def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:
-    if not rows["train"]:
-        raise DataError(f"{shown(file)}: no row with split=train")
+    if not any(rows.values()):
+        raise DataError(f"{shown(file)}: no image: a manifest has one line for each, of split train, query or gallery")
     if bool(rows["query"]) != bool(rows["gallery"]):
         there, absent = ("query", "gallery") if rows["query"] else ("gallery", "query")
         raise DataError(f"{shown(file)}: rows with split={there} but none with split={absent}")
@@ -60,17 +62,45 @@ def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -
     return Dataset(name, root, Split(root, rows["train"]), query, gallery)
 
 
+def _with_camera_notes(dataset: Dataset) -> Dataset:
+    """The data set with a note for each split in which images have no camera, where others of the set have one."""
+    parts = dataset.parts()
+    if not any((split.camids != UNKNOWN_CAMERA).any() for split in parts.values()):
+        return dataset
+    notes = []
+    for part, split in parts.items():
+        unknown = (split.camids == UNKNOWN_CAMERA).nonzero()[0]
+        if len(unknown):
+            first = shown(split.paths[int(unknown[0])])
+            notes.append(f"{part}: {len(unknown)} of {len(split)} images have no camera (camid empty or -1), first "
+                         f"{first}: the camera rule does not apply to them")  # fmt: skip
+    return dataset.with_notes(*notes)
+
+
 def _check_header(where: str, header: object) -> None:
-    names = list(header) if isinstance(header, list) else []
-    missing = [column for column in REQUIRED if column not in names]
-    unknown = [column for column in names if column not in REQUIRED + OPTIONAL]
-    twice = len(set(names)) < len(names)
+    if not isinstance(header, list):
+        raise DataError(f"{where}: is empty; expected a first line {EXPECTED}")
+    missing = [column for column in REQUIRED if column not in header]
+    unknown = [column for column in header if column not in REQUIRED + OPTIONAL]
+    twice = len(set(header)) < len(header)
     if missing or unknown or twice:
-        what = f"missing {', '.join(missing)}" if missing else f"unknown {shown(', '.join(map(repr, unknown)))}"
-        what = what if missing or unknown else "that come twice"
-        other = next((mark for mark in (";", "\t") if mark in "".join(names)), None)
-        cure = f"; this file separates columns with {other!r}, not with commas" if other else ""
-        raise DataError(f"{where}:1: columns {what}; expected {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]{cure}")
+        what = [f"missing {', '.join(missing)}"] * bool(missing)
+        what += [f"unknown {shown(', '.join(map(repr, unknown)))}"] * bool(unknown)
+        told = "; ".join(what or ["that come twice"])
+        raise DataError(f"{where}:1: columns {told}; expected {EXPECTED}{_header_cure(header)}")
+
+
+def _header_cure(names: list[str]) -> str:
+    """What is probably wrong with a first line, as the end of a sentence; empty where nothing is known."""
+    other = next((mark for mark in (";", "\t") if mark in "".join(names)), None)
+    if other:
+        return f"; this file separates columns with {other!r}, not with commas"
+    plain = [name.strip().lower() for name in names]
+    if plain != names and set(REQUIRED) <= set(plain):
+        return "; write the names in small letters, without spaces around them"
+    if "" in names:
+        return "; a column without a name is in it, as tables write their row numbers: leave it out"
+    return ""
 
 
 def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:

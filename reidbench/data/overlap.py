@@ -20,15 +20,17 @@ QUERY_IN_GALLERY = "query images in gallery"
 TEST_IN_TRAIN = "test images in train"
 PERSONS_IN_TRAIN = "test persons in train"
 UNKNOWN = 0  # the number of a picture that could not be read: equal to no other
+EMPTY = int(np.frombuffer(hashlib.sha256().digest()[:8], dtype="<i8")[0])  # the number of a file of 0 bytes
+NO_PICTURE = np.array([UNKNOWN, EMPTY])
 SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Sentences about pictures that come more than once.
+    """Sentences about pictures that come more than once, or are none.
 
-    `problems` are wrong labels, `notes` belong beside every number that was made from the set, and `remarks` change
-    no number.
+    `problems` are wrong labels and files that are no pictures, `notes` belong beside every number that was made from
+    the set, and `remarks` change no number.
     """
 
     problems: tuple[str, ...] = ()
@@ -68,14 +70,15 @@ def _digest_of(split: Split, index: int) -> bytes:
 
 def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Indices of the pictures of `one` that are also in `other`."""
-    return np.flatnonzero(np.isin(one, other) & (one != UNKNOWN))
+    return np.flatnonzero(np.isin(one, other) & ~np.isin(one, NO_PICTURE))
 
 
 def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overlap:
     """Which pictures are where they must not be, or twice."""
     parts = dataset.parts()
+    broken = tuple(_broken(parts, numbers))
     if not {"query", "gallery"} <= parts.keys() or not {"query", "gallery"} <= numbers.keys():
-        return Overlap()
+        return Overlap(broken)
     query, gallery = parts["query"], parts["gallery"]
     notes = []
     twice = shared(numbers["query"], numbers["gallery"])
@@ -86,7 +89,21 @@ def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overla
             "no query is compared with its own picture"
         )
     notes += _in_train(parts, numbers)
-    return Overlap(tuple(_two_persons(parts, numbers)), tuple(notes), tuple(_repeated(gallery, numbers["gallery"])))
+    problems = (*broken, *_two_persons(parts, numbers))
+    return Overlap(problems, tuple(notes), tuple(_repeated(gallery, numbers["gallery"])))
+
+
+def _broken(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Pictures of which no stage can make anything: links to nowhere, files of 0 bytes."""
+    for part, found in numbers.items():
+        for number, what in (
+            (UNKNOWN, "cannot be read (a link to nowhere, or no file)"),
+            (EMPTY, "are empty (0 bytes)"),
+        ):
+            rows = np.flatnonzero(found == number)
+            if len(rows):
+                first = shown(parts[part].paths[int(rows[0])])
+                yield f"{part}: {len(rows)} of {len(found)} images {what}, first {first}"
 
 
 def _in_train(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -112,7 +129,7 @@ def _two_persons(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) 
     pids = np.array([parts[part].pids[index] for part, index in of])
     pairs = np.unique(np.column_stack([content, pids]), axis=0)
     several, counts = np.unique(pairs[:, 0], return_counts=True)
-    several = several[(counts > 1) & (several != UNKNOWN)]
+    several = several[(counts > 1) & ~np.isin(several, NO_PICTURE)]
     if len(several):
         first = {int(pids[at]): of[at] for at in np.flatnonzero(content == several[0]).tolist()[::-1]}
         named = [f"{shown(parts[part].paths[index])} is person {pid}" for pid, (part, index) in sorted(first.items())]
@@ -120,11 +137,11 @@ def _two_persons(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) 
 
 
 def _repeated(gallery: Split, numbers: np.ndarray) -> Iterator[str]:
-    known = numbers[numbers != UNKNOWN]
+    known = numbers[~np.isin(numbers, NO_PICTURE)]
     more = len(known) - len(np.unique(known))
     if more:
         _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
-        at = int(first[(counts > 1) & (numbers[first] != UNKNOWN)].min())
+        at = int(first[(counts > 1) & ~np.isin(numbers[first], NO_PICTURE)].min())
         others = np.flatnonzero(numbers == numbers[at])
         pair = f"{shown(gallery.paths[at])} = {shown(gallery.paths[others[1]])}"
         yield f"{more} gallery images repeat another gallery image (equal files), first {pair}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .fingerprint import is_clutter
+from .fingerprint import is_clutter, reading
 from .images import ENDINGS, FOREIGN_ENDINGS
 from .names import shown
 
@@ -57,7 +57,8 @@ def is_picture(name: str) -> bool:
 def walk_images(root: Path) -> Iterator[str]:
     """Paths under `root` of all files that end like a picture, folder by folder, sorted.
 
-    Links to folders are followed, but each folder is listed once: links may lead in circles.
+    Links to folders are followed, but each folder is listed once: links may lead in circles. Raises DataError for a
+    folder that cannot be read.
     """
     return filter(is_picture, _walk(root, hidden=False))
 
@@ -74,8 +75,11 @@ def look_through(root: Path) -> Tree:
 
 
 def list_names(folder: Path) -> list[str]:
-    """What a folder holds, sorted, without what a desktop leaves behind; a folder in it ends with `/`."""
-    with os.scandir(folder) as entries:
+    """What a folder holds, sorted, without what a desktop leaves behind; a folder in it ends with `/`.
+
+    Raises DataError where it cannot be read.
+    """
+    with reading(folder), os.scandir(folder) as entries:
         return sorted(
             entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries if not is_clutter(entry.name)
         )
@@ -83,7 +87,7 @@ def list_names(folder: Path) -> list[str]:
 
 def hidden_notes(where: str, folder: Path) -> list[str]:
     """The sentence about hidden pictures right in a folder, if there are any."""
-    with os.scandir(folder) as entries:
+    with reading(folder), os.scandir(folder) as entries:
         names = (entry.name for entry in entries if entry.name.startswith("."))
         hidden = sorted(name for name in names if is_picture(name) and not _is_residue(name))
     return stray_notes(where, hidden, lambda _: HIDDEN)
@@ -129,18 +133,30 @@ def _walk(root: Path, *, hidden: bool) -> Iterator[str]:
     listed: set[tuple[int, int]] = set()
     while pending or later:
         prefix = pending.pop() if pending else later.pop()
-        info = (root / prefix).stat()
+        with reading(root / prefix):
+            info = (root / prefix).stat()
         if (info.st_dev, info.st_ino) in listed:
             continue
         listed.add((info.st_dev, info.st_ino))
         folders: list[str] = []
-        with os.scandir(root / prefix) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                path = f"{prefix}{entry.name}"
-                if _is_residue(entry.name) or (entry.name.startswith(".") and not hidden):
-                    continue
-                if entry.is_dir():
-                    (later if "/." in f"/{path}" else folders).append(f"{path}/")
-                else:
-                    yield path
+        for entry in _entries(root / prefix):
+            path = f"{prefix}{entry.name}"
+            if _is_residue(entry.name) or (entry.name.startswith(".") and not hidden):
+                continue
+            if _is_folder(entry):
+                (later if "/." in f"/{path}" else folders).append(f"{path}/")
+            else:
+                yield path
         pending += reversed(folders)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with reading(folder), os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in circles
+        return False

@@ -92,7 +92,7 @@ class Pairs:
 
 OWN_CAMERA = "their pid is in the gallery from their own camera only"
 OWN_CAMERA_OR_PICTURE = "their pid is in the gallery from their own camera or as their own picture only"
-CURE = "(--no-camera, or `camera: none` in a matrix file)"
+CURE = "(to keep matches of the own camera: --no-camera, or `camera: none` in a matrix file)"
 
 
 @dataclass(frozen=True)

@@ -141,9 +141,13 @@ def norms(name: str, values: NDArray[Any]) -> Floats:
     for row in doubtful:
         if not np.isfinite(values[row]).all():
             raise MetricError(f"{name} row {row} holds NaN or infinity")
-        lengths[row] = length = _length(values[row])
+        length = _length(values[row])
         if length and not 1 / _LARGEST < length < _LARGEST:
-            raise MetricError(f"{name} row {row} has length {length:.3g}, beyond what float32 products can hold")
+            raise MetricError(
+                f"{name} row {row} has length {length:.3g}, beyond what float32 products can hold; divide the features "
+                "by a number that brings it near 1"
+            )
+        lengths[row] = length
     return lengths
 
 

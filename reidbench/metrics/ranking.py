@@ -187,7 +187,10 @@ def _finite(blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
     for block in blocks:
         finite = np.isfinite(block).all(1)
         if not finite.all():
-            raise MetricError(f"distances row {start + int(np.argmin(finite))} holds NaN or infinity")
+            row = start + int(np.argmin(finite))
+            raise MetricError(
+                f"distances row {row} holds NaN or infinity; give pairs that must come last a large finite number"
+            )
         start += len(block)
         yield block
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc
 class Report:
     """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked.
 
-    `warnings` are sentences about what was left out, assumed or looks wrong.
+    `pid_texts` and `camid_texts` have the text of each number where the file's labels are texts. `warnings` are
+    sentences about what was left out, assumed or looks wrong.
     """
 
     name: str
@@ -29,6 +30,15 @@ class Report:
     query_camids: NDArray[np.int64]
     rerank: Reranking | None = None
     warnings: tuple[str, ...] = ()
+    pid_texts: Mapping[int, str] = field(default_factory=dict)
+    camid_texts: Mapping[int, str] = field(default_factory=dict)
+
+    def asked(self) -> tuple[list[int | str], list[int | str]]:
+        """pids and camids of the queries as the file has them: texts are numbered differently in each file."""
+        return (
+            [self.pid_texts.get(pid, pid) for pid in self.query_pids.tolist()],
+            [self.camid_texts.get(camid, camid) for camid in self.query_camids.tolist()],
+        )
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
         """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero."""
@@ -148,11 +158,7 @@ def compare(reports: Sequence[Report]) -> tuple[list[Comparison], str]:
 
 def _comparable(a: Report, b: Report) -> bool:
     mine, theirs = (np.isnan(report.per_query()["mAP"]) for report in (a, b))
-    return (
-        np.array_equal(a.query_pids, b.query_pids)
-        and np.array_equal(a.query_camids, b.query_camids)
-        and np.array_equal(mine, theirs)
-    )
+    return a.asked() == b.asked() and np.array_equal(mine, theirs)
 
 
 def render(reports: Sequence[Report], comparisons: Sequence[Comparison] = (), note: str = "") -> str:

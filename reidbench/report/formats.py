@@ -11,11 +11,12 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ..declared import COLUMNS
 from ..errors import ReidbenchError
 from .differences import Paired, differences
 from .notes import notes
 from .results import Leaderboard, Result, Summary
-from .sentences import bold, cut, rule_warnings, unmeasured
+from .sentences import bold, cut, few_seeds, rule_warnings, unmeasured, without_difference
 from .standings import leaders
 from .units import NAMES as NAMES
 from .units import all_percent, heading, lower_is_better, number, own_unit, unit
@@ -36,14 +37,15 @@ def write(board: Leaderboard, form: str, metric: str | None = None, against: Seq
     """
     metric = chosen(board, metric) if form in ("md", "latex") else ""
     text = FORMATS[form](board, metric)
-    return text + "".join(_differences(board, name, metric) for name in against) if form == "md" else text
+    return "\n".join([text, *(_differences(board, name, metric) for name in against)]) if form == "md" else text
 
 
 def chosen(board: Leaderboard, metric: str | None) -> str:
     """The metric that was asked for, or the board's main one. Raises ReidbenchError for one that no result has."""
     if metric is None:
         return board.main_metric
-    if board.metrics and not board.known(metric):
+    settled = board.metrics or (board.evaluators and all(map(board.declarations, board.evaluators)))
+    if settled and not board.known(metric):  # before the first result only declarations say what there will be
         declared = [name for evaluator in board.evaluators for name in board.declarations(evaluator)]
         known = ", ".join(dict.fromkeys([*board.metrics, *declared]))
         raise ReidbenchError(f"no metric named {metric!r} (known: {known})")
@@ -61,12 +63,15 @@ def _differences(board: Leaderboard, against: str, metric: str) -> str:
         for (method, evaluator), found in rows.items()
     ]
     headers = ["method", *(["evaluator"] if several else []), *board.tasks]
-    parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)]
+    parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)] if cells else []
     if any(pair.apart for pair in pairs):
         parts.append(
             "Words in brackets are of one of the two protocols only: such a difference is not the method's alone."
         )
-    return "\n\n".join(parts) + "\n\n"
+    parts += [
+        one_line(sentence) for sentence in (*few_seeds(pairs), *without_difference(board, against, metric, pairs))
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> str:
@@ -77,7 +82,10 @@ def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequ
     among = f", in {next(iter(units))}" if len(units) == 1 and all(units) and None not in kinds else ""
     if kinds == {None}:
         return f"{label} minus that of {against}: paired mean [95 % interval]:"
-    lower = " (lower is better: positive is lower)" if lower_is_better(board, [metric]) else ""
+    lower = "".join(
+        f" ({f'{of}: ' if (of := name.removeprefix(label).lstrip()) else ''}lower is better, so positive is lower)"
+        for name in lower_is_better(board, [metric])
+    )
     counted = ", and in how many seeds it is better" if kinds != {None} else ""
     return f"{label} against {against}{among}{lower}: paired mean [95 % interval]{counted}:"
 
@@ -87,9 +95,10 @@ def _difference(board: Leaderboard, pair: Paired, metric: str) -> str:
     found = pair.difference
     mean, low, high = (number(value, known, "+") for value in (found.value, found.low, found.high))
     interval = f" [{low}, {high}]" if found.n > 1 else ""
+    unit_words = own_unit(board, metric, pair.evaluator).replace("%", "points")  # of two percentages
     counted = f" {pair.better}/{found.n}" if pair.better is not None else f" ({found.n} seeds)"
     words = f" ({', '.join(pair.apart)})" if pair.apart else ""
-    return f"{mean}{interval}{own_unit(board, metric, pair.evaluator)}{counted}{words}"
+    return f"{mean}{interval}{unit_words}{counted}{words}"
 
 
 def markdown(board: Leaderboard, metric: str) -> str:
@@ -110,7 +119,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
             *(f"- {one_line(note.text)}" for note in noted),
             "",
         ]
-    reasons = [*map(one_line, unmeasured(board, metric)), *_reasons(board)]
+    reasons = list(map(one_line, without_number(board, metric)))
     if reasons:
         parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
     return "\n".join(parts)
@@ -167,9 +176,10 @@ def _details(board: Leaderboard) -> str:
     for task, method, evaluator in itertools.product(board.tasks, board.methods, board.evaluators):
         found = board.summarised(method, task, evaluator)
         if found:
-            numbers = [_mean(board, found.get(name), with_unit) for name in metrics]
+            seeds = max(summary.n for summary in found.values())
+            numbers = [_mean(board, found.get(name), with_unit) + _fewer(found.get(name), seeds) for name in metrics]
             first = next(iter(found.values()))
-            rows.append([task, method, evaluator, *numbers, first.n, *([first.pretrainings] if pretrained else [])])
+            rows.append([task, method, evaluator, *numbers, seeds, *([first.pretrainings] if pretrained else [])])
     names = [NAMES.get(name, name) for name in metrics]
     headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
     return table(headers, rows)
@@ -182,18 +192,23 @@ def _mean(board: Leaderboard, summary: Summary | None, with_unit: bool) -> str:
     return number(summary.mean, known) + (unit(known) if with_unit else "")
 
 
-def _reasons(board: Leaderboard) -> list[str]:
-    """Why cells have no number, equal reasons once."""
+def _fewer(summary: Summary | None, seeds: int) -> str:
+    """How many seeds gave a metric, where the line's other metrics have more."""
+    return "" if summary is None or summary.n == seeds else f" ({summary.n} seed{'s' if summary.n > 1 else ''})"
+
+
+def without_number(board: Leaderboard, metric: str) -> list[str]:
+    """Which cells have no number of a metric and why, equal reasons once: text of plugins, as it came."""
     reasons: dict[tuple[str, str, str, str], list[Result]] = {}
     for result in board.results:
         if result.status != "ok":
             word = STATUS_WORDS[result.status]
             reasons.setdefault((result.row.method, result.row.task, word, result.error), []).append(result)
-    sentences = []
+    sentences = unmeasured(board, metric)
     for (method, task, word, error), members in reasons.items():
         seeds = ", ".join(str(seed) for seed in dict.fromkeys(result.row.seed for result in members))
         of_seeds = "" if word == "not applicable" else f" (seed {seeds})"
-        sentences.append(one_line(f"{method} on {task}{of_seeds}: {word}: {error}"))
+        sentences.append(f"{method} on {task}{of_seeds}: {word}: {error}")
     return sentences
 
 
@@ -229,7 +244,7 @@ def as_csv(board: Leaderboard, metric: str) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     names = board.metrics
     first = ["method", "task", "evaluator", "seed", "pretrain_seed", "status"]
-    writer.writerow([*first, *map(plain, names), "error", "protocol", "notes", "key"])
+    writer.writerow([*first, *map(_column, names), "error", "protocol", "notes", "key"])
     for result in board.results:
         row = result.row
         numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
@@ -238,6 +253,11 @@ def as_csv(board: Leaderboard, metric: str) -> str:
         words = [plain(text) for text in (result.error, row.protocol, "; ".join(result.notes))]
         writer.writerow([*place, *numbers, *words, row.key or ""])
     return stream.getvalue()
+
+
+def _column(metric: str) -> str:
+    """The heading of a metric: not that of another column, though an undeclared metric may have any name."""
+    return plain(f"metric {metric}" if metric in COLUMNS else metric)
 
 
 def plain(text: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .formats import status_word, visible
+from .formats import status_word, visible, without_number
 from .notes import notes
 from .results import Leaderboard
-from .sentences import cut, ranking, rule_warnings
+from .sentences import nothing_bold, ranking, rule_warnings, set_apart
 from .standings import Place, places
 from .units import NAMES, all_percent, heading, number, own_unit
 
@@ -41,12 +41,12 @@ BOLD = (
 
 def latex(board: Leaderboard, metric: str) -> str:
     r"""A `table` with `tabular` of methods and tasks, `metric` and R1 (of R1 itself: mAP); needs booktabs, textcomp."""
-    shown = [name for name in dict.fromkeys((metric, "cmc1", "mAP")) if name in board.metrics][:2]
+    shown = [name for name in dict.fromkeys((metric, "cmc1", "mAP")) if name in board.metrics][:2] or [metric]
     several = len(board.evaluators) > 1
     lead = 2 if several else 1
     lines = [
         r"% \usepackage[T1]{fontenc} \usepackage{booktabs,textcomp}",
-        *(f"% note: {visible(note.text)}" for note in notes(board.results)),
+        *_comments(board, shown),
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(board.title)}. {' '.join(_caption(board, metric, shown))}}}",
@@ -67,9 +67,21 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
         yield r"Mean and standard deviation over seeds in \%."
     else:
         yield f"Mean and standard deviation over seeds: {escape('; '.join(heading(board, name) for name in shown))}."
-    yield BOLD
-    said = [sentence for name in shown for sentence in ranking(board, name)]
-    yield from map(escape, dict.fromkeys([*said, *cut(board, metric), *rule_warnings(board, metric)]))
+    nothing = {name: nothing_bold(board, name) for name in shown}
+    if not all(nothing.values()):
+        yield BOLD
+    said = [sentence for name in shown for sentence in ([nothing[name]] if nothing[name] else ranking(board, name))]
+    yield from map(escape, dict.fromkeys([*said, *set_apart(board), *rule_warnings(board, metric)]))
+
+
+def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
+    """What the table has no room for: protocols, notes and why cells have no number."""
+    for method in board.methods:
+        words = dict.fromkeys(result.row.protocol for result in board.results if result.row.method == method)
+        yield visible(f"% protocol of {method}: {' / '.join(words)}")
+    yield from (f"% note: {visible(note.text)}" for note in notes(board.results))
+    reasons = [sentence for name in shown for sentence in without_number(board, name)]
+    yield from (f"% without a number: {visible(sentence)}" for sentence in dict.fromkeys(reasons))
 
 
 def _header(tasks: Sequence[str], shown: Sequence[str], lead: int) -> list[str]:
@@ -116,7 +128,10 @@ def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: st
     if place is not None and place.rivals > 1 and place.beats == place.rivals - 1:
         mean = rf"\textbf{{{mean}}}"
     spread = "" if found.sd is None else rf" {{\footnotesize $\pm$ {number(found.sd, known)}}}"
-    return mean + spread + escape(own_unit(board, metric, evaluator))
+    results = board.cell(method, task, evaluator)
+    good = sum(metric in result.metrics for result in results)
+    of_seeds = "" if good == len(results) else rf" {{\footnotesize ({good}/{len(results)} seeds)}}"
+    return mean + spread + escape(own_unit(board, metric, evaluator)) + of_seeds
 
 
 def escape(text: str) -> str:

@@ -202,11 +202,11 @@ class _Page:
         self, number: int, method: str, task: str, evaluator: str, place: Place | None, edges: frozenset[str]
     ) -> Line:
         results = self.board.cell(method, task, evaluator)
-        good = sum(result.status == "ok" for result in results)
+        measured = [result for result in results if result.status == "ok"]
         values = self.board.summarised(method, task, evaluator)
-        lacking = good > 0 and self.metric not in values
-        given = next((result.metrics for result in results if result.status == "ok"), {})
-        names = [name for name in self.board.metrics if name in given]
+        lacking = [result for result in measured if self.metric not in result.metrics]
+        good = len(measured) - (len(lacking) if self.metric in values else 0)
+        names = [name for name in self.board.metrics if lacking and name in lacking[0].metrics]
         return Line(
             number,
             method,

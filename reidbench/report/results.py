@@ -123,8 +123,10 @@ class Leaderboard:
 
     @cached_property
     def main_metric(self) -> str:
-        """mAP, or where no evaluator of the table gives it, the first metric that there is."""
-        return "mAP" if self.known("mAP") or not self.metrics else self.metrics[0]
+        """mAP, or where no evaluator of the table gives or declares it, the first metric: a declared one if any."""
+        declared = [name for evaluator in self.evaluators for name in self.declarations(evaluator)]
+        both = [name for name in self.metrics if name in declared]
+        return next(iter([] if self.known("mAP") else [*both, *self.metrics, *declared]), "mAP")
 
     def rule_words(self, protocol: str) -> tuple[str, ...]:
         """The words of a protocol that are rules of its evaluator."""

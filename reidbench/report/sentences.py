@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .results import Leaderboard
+from .differences import Paired
+from .results import Leaderboard, by_seed
+from .standings import apart
 from .units import NAMES
 
 BOLD = "Bold: the best of its column, and whatever is tied with it within noise (paired over seeds, 95 %)."
@@ -21,15 +23,32 @@ CUT = "Intervals (Student's t over seeds) are cut at the ends of the metric's ra
 
 def bold(board: Leaderboard, metric: str) -> Iterator[str]:
     """What bold means in the table of a metric, or why nothing is."""
-    declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
-    seeds = {s.n for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric)}
-    if declared and not any(declared):
-        yield UNDECLARED
-    elif seeds == {1}:
-        yield ONE_SEED
+    nothing = nothing_bold(board, metric)
+    if nothing:
+        yield nothing
     else:
         yield BOLD
         yield from ranking(board, metric)
+
+
+def nothing_bold(board: Leaderboard, metric: str) -> str:
+    """Why nothing can be bold in the table of a metric; empty where something can."""
+    declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
+    seeds = {s.n for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric)}
+    if declared and not any(declared):
+        return UNDECLARED
+    return ONE_SEED if seeds == {1} else ""
+
+
+def set_apart(board: Leaderboard) -> Iterator[str]:
+    """Which rows saw what others did not, so that they are ranked only with their like."""
+    words: dict[str, dict[str, None]] = {}
+    for result in board.results:
+        if result.status == "ok":
+            words.setdefault(result.row.method, {}).update(dict.fromkeys(apart(result.row.protocol)))
+    named = [f"{method} ({', '.join(found)})" for method, found in words.items() if found]
+    if named and len({tuple(found) for found in words.values()}) > 1:
+        yield f"Ranked only with their like: {', '.join(named)}."
 
 
 def ranking(board: Leaderboard, metric: str) -> Iterator[str]:
@@ -53,15 +72,43 @@ def cut(board: Leaderboard, metric: str) -> Iterator[str]:
             return
 
 
+def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
+    """What differences over one or two seeds are worth, in a table where there are some."""
+    counts = {pair.difference.n for pair in pairs}
+    if 2 in counts:
+        yield "Two seeds separate little: an interval over two of them is no more than a hint."
+    if 1 in counts:
+        yield "Over one seed there is no interval: such a difference may be noise."
+
+
+def without_difference(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> Iterator[str]:
+    """By column: the methods that have numbers in common with the method `against` over no seed."""
+    if board.methods == [against]:
+        yield f"There is no other method to compare with {against}."
+    found = {(pair.method, pair.task, pair.evaluator) for pair in pairs}
+    several = len(board.evaluators) > 1
+    label = NAMES.get(metric, metric)
+    for task in board.tasks:
+        for evaluator in board.giving(metric):
+            where = f"{task} by {evaluator}" if several else task
+            cells = [m for m in board.methods if m != against and board.cell(m, task, evaluator)]
+            left_out = [m for m in cells if (m, task, evaluator) not in found]
+            if left_out and not by_seed(board.cell(against, task, evaluator), metric):
+                yield f"No differences on {where}: {against} has no {label} there."
+            elif left_out:
+                yield f"No difference on {where} for {_some(left_out)}: no seed gave {label} for both."
+
+
 def unmeasured(board: Leaderboard, metric: str) -> list[str]:
-    """For each evaluator that ended without the metric: where, and what it gives instead."""
+    """For each evaluator that ended without the metric: where (in which seeds, if some have it), and what it gives."""
     cells: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
     for result in board.results:
         row = result.row
-        if result.status == "ok" and metric not in board.summarised(row.method, row.task, row.evaluator):
+        if result.status == "ok" and metric not in result.metrics:
             names = tuple(name for name in board.metrics if name in result.metrics)
             given = cells.setdefault((row.evaluator, names), {})
-            given[f"{row.method} on {row.task}"] = None
+            partly = metric in board.summarised(row.method, row.task, row.evaluator)
+            given[f"{row.method} on {row.task}" + (f" (seed {row.seed})" if partly else "")] = None
     giving = board.giving(metric)
     return [
         f"{_some(list(where)) + ' by' if evaluator in giving else 'every cell of'} {evaluator}: "

@@ -124,7 +124,7 @@ def _better(rows: list[_Entry]) -> np.ndarray:
                 found[i, j] = welch(rows[i].values, rows[j].values).low > 0
     if (counts == 2).any():
         by_queries, told = better_by_queries([row.queries for row in rows])
-        found = np.where(told & (np.minimum.outer(counts, counts) == 2), by_queries, found)
+        found = np.where(np.minimum.outer(counts, counts) == 2, by_queries & told, found)  # else two seeds would decide
     return found
 
 

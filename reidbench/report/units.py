@@ -81,9 +81,15 @@ def all_percent(board: Leaderboard, names: Iterable[str]) -> bool:
 
 
 def lower_is_better(board: Leaderboard, names: Iterable[str]) -> list[str]:
-    """The metrics, as they are printed, of which less is better."""
-    kinds = {name: [board.metric(evaluator, name) for evaluator in board.giving(name)] for name in names}
-    return [NAMES.get(n, n) for n, given in kinds.items() if any(m and m.better == "lower" for m in given)]
+    """The metrics, as they are printed, of which less is better; with the evaluators, where others differ in that."""
+    found = []
+    for name in names:
+        giving = board.giving(name)
+        lower = [e for e in giving if (known := board.metric(e, name)) and known.better == "lower"]
+        if lower:
+            of = "" if lower == giving else f" by {', '.join(lower)}"
+            found.append(NAMES.get(name, name) + of)
+    return found
 
 
 # ---------------------------------------------------------------------- bars and colours

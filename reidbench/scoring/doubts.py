@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,70 @@ def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> I
     both = np.intersect1d(people, train_pids)
     if len(both):
         yield (
-            f"{len(both)} of the {len(people)} persons of the queries have a pid that is also among the training pids: "
-            "trained on test persons, or both parts numbered on their own?"
+            f"{len(both)} of the {len(people)} persons of the queries {'has' if len(both) == 1 else 'have'} a pid that "
+            "is also among the training pids: trained on test persons, or both parts numbered on their own?"
+        )
+
+
+def camera_doubts(camids: Mapping[str, Ints]) -> Iterator[str]:
+    """Images of unknown camera, by their keys: the camera rule knows nothing of them."""
+    unknown = {key: int((values < 0).sum()) for key, values in camids.items()}
+    if any(unknown.values()):
+        counts = " and ".join(f"{unknown[key]} of {len(values)} {shown(key)}" for key, values in camids.items())
+        yield (
+            f"{counts} are negative, which means an unknown camera: of these images the camera rule leaves out no "
+            "match. Right if the cameras are not known; to score without the camera rule: --no-camera"
+        )
+
+
+def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
+    """Queries of different persons with exactly equal features, as a dead network gives them; not so codes."""
+    marks = _marks(query)
+    if len(set(marks)) > 1 and _are_codes(query):
+        return
+    people: dict[int, set[int]] = {}
+    for mark, pid in zip(marks, query_pids.tolist(), strict=True):
+        people.setdefault(mark, set()).add(pid)
+    equal = [row for row, mark in enumerate(marks) if len(people[mark]) > 1]
+    if equal:
+        yield (
+            f"{len(equal)} of {len(query)} queries have exactly the features of a query of another person (first: "
+            f"query {equal[0]}): check the network or the file that they come from"
+        )
+
+
+def _marks(vectors: NDArray[np.generic]) -> list[int]:
+    """A number for each vector, equal for equal vectors."""
+    return [hash(vector.tobytes()) for vector in vectors]
+
+
+def _are_codes(vectors: NDArray[Any]) -> bool:
+    """Whether all values are whole numbers; images with equal codes are ordinary."""
+    return vectors.dtype.kind != "f" or all(bool((vector == np.round(vector)).all()) for vector in vectors)
+
+
+def copy_doubts(
+    query: NDArray[np.generic], gallery: NDArray[np.generic], labels: tuple[Ints, Ints, Ints, Ints], camera: bool
+) -> Iterator[str]:
+    """Queries that have exactly the features of a true match, as the same picture has; not so codes."""
+    if query.dtype != gallery.dtype or _are_codes(query):
+        return
+    query_pids, query_camids, gallery_pids, gallery_camids = labels
+    rows: dict[int, list[int]] = {}
+    for row, mark in enumerate(_marks(gallery)):
+        rows.setdefault(mark, []).append(row)
+    copies = []
+    for number, mark in enumerate(_marks(query)):
+        for row in rows.get(mark, ()):
+            same_camera = camera and query_camids[number] == gallery_camids[row] and query_camids[number] >= 0
+            if query_pids[number] == gallery_pids[row] != JUNK and not same_camera:
+                copies.append((number, row))
+                break
+    if copies:
+        number, row = copies[0]
+        yield (
+            f"{len(copies)} of {len(query)} queries have exactly the features of a true match (first: query {number} "
+            f"and gallery row {row}): is the query's own picture in the gallery? It comes first whatever the network"
         )
 
 

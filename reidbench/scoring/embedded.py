@@ -51,9 +51,10 @@ def pair_by_name(given: Embedded) -> Rows:
         camids.append(labels[1] if labels else UNKNOWN_CAMERA)
     if not {"query", "gallery"} <= set(parts):
         lacking = "query" if "query" not in parts else "gallery"
+        here = first_names(elsewhere or unknown or given.names)
         raise DataError(
             f"{shown(given.path)}: no image of the {lacking}: names must read like {EXAMPLE}, below a folder query, "
-            f"bounding_box_test or gallery, and here are {first_names(given.names)}; for other names label them with "
+            f"bounding_box_test or gallery, and here are {here}; for other names label them with "
             "--manifest FILE.csv (path,pid,split[,camid])"
         )
     warnings += _left_out(unknown, "no pid and camera in the name")
@@ -96,14 +97,27 @@ def pair_by_manifest(given: Embedded, manifest: Path, camera: bool) -> Rows:
     if camera and unknown:
         count = f"{len(unknown)} image{'' if len(unknown) == 1 else 's'}"
         warnings.append(f"{count} of unknown camera in {shown(manifest)}, kept for every query: {first_names(unknown)}")
+    numbers = [row for image in found if (row := rows[image]) is not None]
+    both = _in_both([image.part for image in found], numbers)
+    if both:
+        names = first_names([given.names[row] for row in both])
+        count = f"{len(both)} picture{' is' if len(both) == 1 else 's are'}"
+        warnings.append(f"{count} in query and gallery of {shown(manifest)}; no query meets its own picture: {names}")
     return Rows(
-        given.features[[row for image in found if (row := rows[image]) is not None]],
+        given.features[numbers],
         [image.part for image in found],
         [image.pid for image in found],
         [str(UNKNOWN_CAMERA) if image.camid is None else image.camid for image in found],
         [image.pid for image in images if image.part == "train"],
         tuple(warnings),
+        numbers if both else None,
     )
+
+
+def _in_both(parts: list[str], rows: list[int]) -> list[int]:
+    """The rows of the file that are pictures of the query and of the gallery, in order."""
+    of = {part: {row for row, its in zip(rows, parts, strict=True) if its == part} for part in ("query", "gallery")}
+    return sorted(of["query"] & of["gallery"])
 
 
 def _once(given: Embedded) -> tuple[dict[str, int], list[str]]:
@@ -125,7 +139,7 @@ def _once(given: Embedded) -> tuple[dict[str, int], list[str]]:
 
 def _part(name: str) -> str | None:
     """The part of the nearest folder that is called after one."""
-    folders = reversed(posixpath.dirname(name).split("/"))
+    folders = reversed(posixpath.dirname(name).lower().split("/"))
     return next((PART_OF[folder] for folder in folders if folder in PART_OF), None)
 
 

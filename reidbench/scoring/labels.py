@@ -20,7 +20,9 @@ Ints = NDArray[np.int64]
 LAST = 0x10FFFF  # of Unicode; numpy takes any 32 bits of a file for a character
 _EXACT_FLOAT = 2.0**53
 _LARGEST = 2**63
-_DECIMAL = re.compile(r"[+-]?[0-9]*[.,][0-9]+|[+-]?[0-9]+[.,]", re.ASCII)
+# With a decimal point or comma, or an exponent with a sign: `1.0`, `1.0e+00`, `1e+15`. `1e3` may be a name.
+_DECIMAL = re.compile(r"[+-]?([0-9]*[.,][0-9]+|[0-9]+[.,])([eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-][0-9]+", re.ASCII)
+_MISSING = ("nan", "none", "null", "<na>", "n/a")  # as Python, databases and pandas write what is not there
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ def fault(text: str) -> str:
     if not text.strip():
         return "is empty: every image needs a label (-1 is junk, or an unknown camera)"
     if text != text.strip():
-        return "begins or ends with a space"
-    if text.lower() == "nan":
+        return "begins or ends with a space; remove it"
+    if text.lower() in _MISSING:
         return "is a missing value"
     if _DECIMAL.fullmatch(text):
         return "is a decimal number, not a whole one; write 12, 0012 or -1, or a name"

@@ -15,7 +15,19 @@ from ..data.names import shown
 # Ours first, then those of torchreid (qf, q_pids), Person_reID_baseline_pytorch (query_f, query_label, query_cam),
 # fast-reid (query_feat) and others.
 NOUNS: Mapping[str, tuple[str, ...]] = {
-    "features": ("features", "feature", "feats", "feat", "f", "embeddings", "embedding", "embs", "emb", "vectors"),
+    "features": (
+        "features",
+        "feature",
+        "feats",
+        "feat",
+        "f",
+        "fea",
+        "embeddings",
+        "embedding",
+        "embs",
+        "emb",
+        "vectors",
+    ),
     "pids": ("pids", "pid", "ids", "id", "labels", "label", "person_ids", "person_id", "identities", "targets"),
     "camids": (
         "camids",
@@ -31,8 +43,8 @@ NOUNS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 SIDES: Mapping[str, tuple[str, ...]] = {
-    "query": ("query", "q", "queries", "probe", "test_probe"),
-    "gallery": ("gallery", "g", "gall", "galleries", "test_gallery"),
+    "query": ("query", "q", "queries", "probe", "prob", "test_probe"),
+    "gallery": ("gallery", "g", "gal", "gall", "galleries", "test_gallery"),
 }
 DISTANCES = ("distances", "distance", "distmat", "dist", "dist_mat", "distance_matrix", "dist_matrix", "dismat")
 SIMILARITIES = (
@@ -52,7 +64,10 @@ def plain(name: str) -> str:
 
 def _table() -> dict[str, tuple[str, ...]]:
     sided = {
-        f"{side}_{role}": tuple(f"{word}_{noun}" for noun in nouns for word in words)
+        f"{side}_{role}": (
+            *(f"{word}_{noun}" for noun in nouns for word in words),
+            *(f"{noun}_{word}" for noun in nouns for word in words),  # label_query, as MATLAB's scripts of MARS have it
+        )
         for side, words in SIDES.items()
         for role, nouns in NOUNS.items()
     }

@@ -25,7 +25,8 @@ class Rows:
     """Features [N, D]; the part (query, gallery, or "" for none), pid and camid of each row.
 
     pids, camids and train_pids are numbers or texts; without cameras camids is None. train_pids are those of the
-    training part, where the source has one. `warnings` say what was left out.
+    training part, where the source has one. `images` number the pictures, where one may be in both parts. `warnings`
+    say what was left out.
     """
 
     features: NDArray[Any]
@@ -34,6 +35,7 @@ class Rows:
     camids: Sequence[Any] | None
     train_pids: Sequence[Any] = ()
     warnings: tuple[str, ...] = ()
+    images: Sequence[int] | None = None
 
     def of(self, part: str) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any] | None]:
         """Which rows belong to a part, their pids and camids."""

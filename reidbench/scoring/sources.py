@@ -22,6 +22,10 @@ from ..errors import DataError
 from ..safeload import load_pickle_safely
 
 _CLAIMS = "it claims more numbers than the file holds"
+_PT_CURE = (
+    "where you trust the file, load it there and save only tensors, arrays of numbers, and lists of numbers or texts: "
+    "torch.save({'query_features': ..., 'query_pids': ..., ...}, FILE)"
+)
 _NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 # What zipfile and numpy raise on bytes that are not what they should be; RuntimeError is an encrypted archive.
 _DAMAGED = (
@@ -68,9 +72,13 @@ def open_source(path: Path) -> Source | None:
 def _npz(path: Path) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            entries = [(info.filename.removesuffix(".npy"), info) for info in archive.infolist()]
     except _DAMAGED as error:
         raise _unreadable(path, "its list of arrays", error, "save it again with numpy.savez") from error
+
+    members = dict(entries)
+    if twice := [name for name, info in entries if members[name] is not info]:
+        raise DataError(f"{shown(path)}: {shown(twice[0])} is in it twice; save it again with numpy.savez")
 
     def read(name: str) -> Any:
         info = members[name]
@@ -163,7 +171,8 @@ def _variables(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Vari
         return _level_4(path, wanted)
     if matfile.is_level_5(start):
         return matfile.read_variables(path, wanted, 2 * memory_limit())
-    raise DataError(f"{shown(path)}: a MATLAB 7.3 (HDF5) file, or none of MATLAB's; save it with -v7 instead")
+    kind = "a MATLAB 7.3 (HDF5) file" if start.startswith((b"MATLAB 7.3", b"\x89HDF")) else "not one of MATLAB's files"
+    raise DataError(f"{shown(path)}: {kind}; save it in MATLAB with -v7, or with scipy.io.savemat")
 
 
 def _level_4(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Variable]:
@@ -182,7 +191,7 @@ def _level_4(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Variab
 
 # ------------------------------------------------------------------ torch
 def _pt(path: Path) -> Source:
-    found = load_pickle_safely(path)
+    found = load_pickle_safely(path, _PT_CURE)
     if not isinstance(found, dict):
         raise DataError(
             f"{shown(path)}: holds a {type(found).__name__}, not a dictionary of tensors; "

@@ -80,11 +80,9 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
         lacking.append("camid")
     if part is None or pid is None or lacking:
         hints = "; to score without the camera rule: --no-camera" if "camid" in lacking else ""
-        if len(names) == 1 and re.search(r"[;\t|]", names[0]):
-            hints += "; write it with commas between the columns"
+        named = f"{', '.join(lacking[:-1])} or {lacking[-1]}" if len(lacking) > 1 else lacking[0]
         raise DataError(
-            f"{where}: no column {' and none '.join(lacking)}; expected {COLUMNS}; the file has: "
-            f"{first_names(list(names))}{hints}"
+            f"{where}: no column {named}; expected {COLUMNS}; the file has: {first_names(list(names))}{hints}"
         )
     taken = {part, pid, camid}
     rest = [place for place in range(len(names)) if place not in taken]
@@ -93,7 +91,10 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
         return Header(part, pid, camid, numbered)
     found = [place for place in rest if numeric[place] and plain(names[place]) not in _NOT_FEATURES]
     if not found:
+        wanted = {plain(name) for name in NOUNS["features"]}
         hint = "; a manifest labels other features: --manifest" if "path" in names else ""
+        if alike := [name for name in names if plain(name) in wanted]:
+            hint += f"; {shown(alike[0])} must be a list of numbers, or one column for each number"
         raise DataError(
             f"{where}: no columns of features; expected {COLUMNS}; the file has: {first_names(list(names))}{hint}"
         )
@@ -139,10 +140,14 @@ def _csv(path: Path, camera: bool) -> Rows:
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[Any]:
-    """The csv.reader of a file. Raises DataError for a file that is too large or not a text."""
+    """The csv.reader of a file. Raises DataError for a file that is too large, not a text, or without commas."""
     if (size := path.stat().st_size) > memory_limit():
         raise DataError(f"{shown(path)}: {size} bytes are more than a quarter of this machine's memory")
-    reader = csv.reader(io.StringIO(read_text(path, "CSV text file"), newline=""))
+    text = read_text(path, "CSV text file")
+    first = text.partition("\n")[0]
+    if "," not in first and (other := re.search(r"[;\t|]", first)):
+        raise DataError(f"{shown(path)}:1: no comma but {other[0]!r} between the columns; save it with commas")
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
         yield reader
     except csv.Error as error:
@@ -230,6 +235,9 @@ def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
     numeric = [kind == "number" or place in lists for place, kind in enumerate(kinds)]
     header = _header(where, names, numeric, camera)
     columns = (lists[0],) if lists else header.features
+    if strange := [place for place in columns if not numeric[place]]:
+        kind = table.schema.field(strange[0]).type
+        raise DataError(f"{where}: {shown(names[strange[0]])} must hold numbers, not {kind}; save it as float")
     taken = {header.part, header.pid, header.camid, *columns}
     for place in sorted(place for place in taken if place is not None):
         if table.column(place).null_count:

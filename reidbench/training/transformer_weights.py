@@ -34,7 +34,8 @@ POSITIONS = "pos_embed"
 Grid = tuple[int, int]  # rows and columns of patches
 _PREFIXES = (*WRAPPERS, "backbone.", "base.")
 # What these projects put beside or behind the backbone. TransReID's side embedding belongs to its cameras.
-_BESIDE = re.compile(r"(head[^.]*|fc|classifier|bottleneck|sie_embed|pre_logits)(\.|$)")
+_CAMERAS = "sie_embed"  # added to each token, so without it the features are others
+_BESIDE = re.compile(rf"(head[^.]*|fc|classifier|bottleneck|{_CAMERAS}|pre_logits)(\.|$)")
 # torch's weight norm, as it was named when DINO's checkpoints were written and as it is now
 _WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
@@ -124,7 +125,7 @@ def load_transformer(
         raise ReidbenchError(f"{shown(where)}: does not fit the backbone: {'; '.join(wrong)}")
     require_numbers(shown(where), state, expected)
     backbone.load_state_dict(state)
-    return LoadReport(layout, tuple(expected), (), beside)
+    return LoadReport(layout, tuple(expected), (), beside, foreign=tuple(name for name in beside if _CAMERAS in name))
 
 
 def _fitted(
@@ -140,9 +141,11 @@ def _fitted(
     if source is not None:
         return resize_positions(positions, source, cast(Grid, backbone.grid))
     if positions.shape[1] != expected.shape[1]:
+        patches, side = positions.shape[1] - 1, math.isqrt(positions.shape[1] - 1)
+        square = f" (of a square picture [{side}, {side}])" if side * side == patches else ""
         raise ReidbenchError(
-            f"the file has positions for {positions.shape[1] - 1} patches, the backbone for {expected.shape[1] - 1}: "
-            "give source_grid, the rows and columns of the file's"
+            f"the file has positions for {patches} patches, the backbone for {expected.shape[1] - 1}: "
+            f"give source_grid, the rows and columns of the file's{square}"
         )
     return positions
 

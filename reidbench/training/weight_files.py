@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..data.names import shown
@@ -44,7 +45,9 @@ def state_of(content: Mapping[Any, Any], where: str) -> State:
     state = {str(name): value for name, value in inner.items() if isinstance(value, torch.Tensor)}
     if not state:
         known = ", ".join(shown(str(name)) for name in list(inner)[:5])
-        raise ReidbenchError(f"{where}: the file has no tensors by name; it holds {known or 'nothing'}")
+        arrays = any(isinstance(value, np.ndarray) for value in inner.values())
+        cure = "; those are numpy arrays: save torch.from_numpy(array) of each" if arrays else ""
+        raise ReidbenchError(f"{where}: the file has no tensors by name; it holds {known or 'nothing'}{cure}")
     require_plain(where, state)
     return state
 

@@ -14,6 +14,7 @@ from .weight_layouts import LAYOUTS, Layout, variants
 ENOUGH = 0.9  # of the backbone's tensors; a checkpoint whose names nobody knew matches none, and trains from scratch
 MOST = 3  # names in a sentence
 COUNTER = "num_batches_tracked"  # older checkpoints have none, and nothing depends on it
+HEADS = ("fc.", "classifier.", "head.")  # what a whole network has behind the backbone, under the same prefix
 WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")  # prefixes of modules that hold the network
 
 
@@ -143,8 +144,14 @@ def report_of(fit: Fit, state: State, expected: Mapping[str, torch.Tensor]) -> L
             for name in counted
             if name in fit.reshaped and name not in fit.found
         ),
-        tuple(name for name, flat in fit.foreign.items() if not flat.endswith(COUNTER) and _place(flat, parts)),
+        tuple(name for name, flat in fit.foreign.items() if not flat.endswith(COUNTER) and _inside(fit, flat, parts)),
     )
+
+
+def _inside(fit: Fit, flat: str, parts: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a tensor belongs in the network by its name: in a part of it, or under the prefix of all its names."""
+    prefixed = all(theirs for theirs, _ in LAYOUTS[fit.layout].pairs)
+    return bool(_place(flat, parts)) or (prefixed and not flat.startswith(HEADS))
 
 
 def _parts(names: Sequence[str]) -> dict[str, list[str]]:
@@ -195,16 +202,29 @@ def incomplete(report: LoadReport) -> str:
 
 
 def _gone(report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """The first layer (a stem, a patch embedding) if it was not found, and parts of which nothing was."""
+    """The first layer (a stem, a patch embedding) if it was not found; parts, and layers beside it, if nothing was."""
     missing = set(report.missing)
     first = _first_layer(expected)
     gone = [first] if first in missing else []
+    for layer, names in _beside(first, [*report.matched, *report.missing]).items():
+        gone += [f"the whole of {layer} ({', '.join(names)})"] if missing.issuperset(names) else []
     covered: list[str] = []
     for part, names in _parts([*report.matched, *report.missing]).items():
         if missing.issuperset(names) and not part.startswith(tuple(f"{outer}." for outer in covered)):
             covered.append(part)
             gone.append(f"the whole of {part} ({len(names)} tensors, first {names[0]})")
     return gone
+
+
+def _beside(first: str, names: Sequence[str]) -> dict[str, list[str]]:
+    """Layers that stand beside the first one, such as a stem's batch norm -> their tensors."""
+    stem = first.rpartition(".")[0]
+    layers: dict[str, list[str]] = {}
+    for name in names:
+        layer = name.rpartition(".")[0]
+        if layer not in ("", stem) and layer.rpartition(".")[0] == stem.rpartition(".")[0]:
+            layers.setdefault(layer, []).append(name)
+    return layers
 
 
 def _first_layer(expected: Mapping[str, torch.Tensor]) -> str:

@@ -84,6 +84,20 @@ def test_a_bomb_stops_at_the_limit(make: Callable[..., Path], tmp_path: Path) ->
     unpack(archive, tmp_path / "cache", limit=1_200_000)
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"<!DOCTYPE html><html>404</html>", "an HTML page, not the file itself"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run `git lfs pull`"),
+    ],
+)
+def test_files_that_stand_for_an_archive_are_called_so(data: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "m.zip").write_bytes(data)
+    with pytest.raises(DataError, match=rf"m\.zip: .*{words}"):
+        unpack(tmp_path / "m.zip", tmp_path / "cache")
+
+
 def test_damaged_archives_and_names_that_come_twice(tmp_path: Path) -> None:
     for name in ("x.zip", "x.tar", "x.tar.gz"):
         (tmp_path / name).write_bytes(b"no archive at all")

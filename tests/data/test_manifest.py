@@ -57,9 +57,14 @@ def test_a_pool_has_only_train_rows(tmp_path: Path) -> None:
         (HEADER + "a.jpg,1,0,train,,soon\n", "time 'soon'"),
         (HEADER + "a.jpg,1,0,train,,\na.jpg,1,0,train,,\n", ":3: a.jpg appears twice in train"),
         (HEADER + "a.jpg,1,0\n", ":2: this line has another number of columns"),
-        (HEADER + "a.jpg,1,0,query,,\n", "no row with split=train"),
+        (HEADER + "a.jpg,1,0,query,,\n", "split=query but none with split=gallery"),
+        (HEADER, "no image: a manifest has one line for each"),
         (HEADER + "a.jpg,1,0,train,,\nb.jpg,1,0,query,,\n", "split=query but none with split=gallery"),
-        ("", ":1: columns missing"),
+        ("", "is empty"),
+        ("path, pid, split\n", ":1: columns missing pid, split; unknown ' pid', ' split'"),
+        ("path, pid, split\n", "write the names in small letters, without spaces around them"),
+        ("Path,PID,Split\n", "write the names in small letters"),
+        (",path,pid,split\n", "a column without a name is in it, as tables write their row numbers: leave it out"),
     ],
 )
 def test_mistakes(text: str, words: str, tmp_path: Path) -> None:
@@ -69,6 +74,14 @@ def test_mistakes(text: str, words: str, tmp_path: Path) -> None:
         read_manifest(file)
     assert words in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def test_a_manifest_for_tests_only(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(HEADER + "a.jpg,1,0,query,,\nb.jpg,1,1,gallery,,\n")
+    found = read_manifest(file)
+    assert [len(split) for split in found.parts().values()] == [0, 1, 1]
+    assert found.notes == ()
 
 
 def test_binary_and_missing(tmp_path: Path) -> None:
@@ -95,3 +108,15 @@ def test_junk_persons_from_0_and_overlap_are_noted(tmp_path: Path) -> None:
     assert notes[1].startswith("train: pid 0 (1 images) is trained on as a person")
     assert notes[2].startswith("1 persons are in train and in the test: pid 2")
     assert read_manifest(file).faults == notes[2:]
+
+
+def test_images_without_a_camera_among_others_are_noted(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    rows = ["a.jpg,1,,train", "b.jpg,2,4,train", "c.jpg,3,0,query", "d.jpg,3,-1,query", "e.jpg,3,1,gallery"]
+    file.write_text("\n".join(["path,pid,camid,split", *rows, ""]))
+    assert read_manifest(file).notes == (
+        "train: 1 of 2 images have no camera (camid empty or -1), first a.jpg: the camera rule does not apply to them",
+        "query: 1 of 2 images have no camera (camid empty or -1), first d.jpg: the camera rule does not apply to them",
+    )
+    file.write_text("\n".join(["path,pid,camid,split", *(row.replace(",4,", ",,") for row in rows[:2])]))
+    assert read_manifest(file).notes == ()  # nobody says a word about cameras, and the protocol does

@@ -101,7 +101,7 @@ def test_a_metric_that_is_no_number_is_a_failed_row(bench: Any, value: str) -> N
     bench.run(bench.folder / "store")
     ((status, error),) = bench.rows(bench.folder / "store").values()
     assert status == "failed"
-    assert "evaluator faulty-score gave no number for mAP" in error
+    assert f"evaluator faulty-score gave no number for mAP, but {value}" in error
 
 
 # ---------------------------------------------------------------------- the limits themselves

@@ -44,19 +44,45 @@ def elsewhere(store: Store, key: str, mtime: float) -> Path:
     return file
 
 
-def test_a_heartbeat_of_tomorrow_does_not_hold_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock was set back by a day, and the other host's worker is dead."""
+@pytest.mark.parametrize("shift", [0, DAY, -DAY, -400 * DAY])
+def test_no_clock_kills_a_claim_or_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
+    """Only a heartbeat that is seen not to move is dead; the clock may have jumped either way."""
     monkeypatch.setattr(claims, "DEAD_AFTER", 0.5)
     store = Store(tmp_path)
-    file = elsewhere(store, "k", time.time() + DAY)
+    elsewhere(store, "k", time.time() + shift)
+    assert store.claimed("k")
     with store.claim("k") as mine:
         assert not mine
-    assert abs(file.stat().st_mtime - time.time()) < 60
-    assert store.claimed("k")
     time.sleep(0.7)
     assert not store.claimed("k")
     with store.claim("k") as mine:
         assert mine
+
+
+def test_a_beat_starts_the_wait_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    store = Store(tmp_path)
+    file = elsewhere(store, "k", 1000.0)
+    for seconds in range(0, 1000, 5):
+        clock[0] = seconds
+        if seconds % 100 == 0:
+            os.utime(file, (seconds, 1000 + seconds))
+        assert store.claimed("k")
+    for seconds in range(1000, 1000 + 100 + 5, 5):  # the last beat was at 900
+        clock[0] = seconds
+        assert store.claimed("k") == (seconds <= 900 + claims.DEAD_AFTER)
+
+
+def test_a_watcher_that_slept_has_seen_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are stopped for an hour, and the watcher wakes first."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    store = Store(tmp_path)
+    elsewhere(store, "k", 1000.0)
+    assert store.claimed("k")
+    clock[0] = 3600.0
+    assert store.claimed("k")
 
 
 def test_a_living_owner_keeps_its_claim_when_the_clock_is_set_back(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reidbench import executors, runner
+from reidbench import claims, executors, runner, silence
 from reidbench.store import Store
 
 
@@ -46,6 +47,43 @@ def test_a_claimed_stage_starts_no_worker(bench: Any, monkeypatch: pytest.Monkey
     assert looks[:3] == [(data, 0)] * 3
     assert submitted[0] == data
     assert bench.rows(store.root)["toy"][0] == "ok"
+
+
+def test_a_run_says_for_whom_it_waits_and_that_it_no_longer_does(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage is claimed on a host that is dead: nothing happens for as long as that may be alive."""
+    bench.matrix("{none: {finetune: none}}")
+    store = Store(bench.folder / "store")
+    store.prepare()
+    (data,) = [stage for stage in bench.plan()[0].stages.values() if stage.kind == "data"]
+    since = {"since": 1_700_000_000_000_000_000}
+    store.claim_file(data.key).write_text(json.dumps({"host": "elsewhere", "pid": 7, "start": "1", **since}))
+    monkeypatch.setattr(claims, "DEAD_AFTER", 1.5)
+    monkeypatch.setattr(runner, "PATIENCE", 0.2)
+    notes = [note for note in bench.run(store.root).notes if "elsewhere" in note]
+    owner = "elsewhere (process 7, since 2023-11-14 22:13:20 UTC)"
+    assert notes == [
+        f"waiting for {data.label}, which is being made by {owner}; "
+        "it is made here if that gives no sign of life for 2 s",
+        f"{data.label}: {owner} no longer makes it; it is made here",
+    ]
+    assert bench.rows(store.root)["none"][0] == "ok"
+
+
+def test_a_short_wait_is_not_worth_a_word(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.matrix("{none: {finetune: none}}")
+    store = Store(bench.folder / "store")
+    store.prepare()
+    (data,) = [key for key, stage in bench.plan()[0].stages.items() if stage.kind == "data"]
+    store.claim_file(data).write_text(json.dumps({"host": "elsewhere", "pid": 7, "start": "1"}))
+    monkeypatch.setattr(claims, "DEAD_AFTER", 0.2)
+    assert not [note for note in bench.run(store.root).notes if "elsewhere" in note]
+
+
+def test_a_stage_that_says_nothing_is_remarked_on(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "QUIET", 0.1)
+    bench.matrix("{toy: {finetune: {use: faulty, epochs: 1, seconds: 2}}}")
+    said = [note for note in bench.run(bench.folder / "store").notes if "has logged nothing for" in note]
+    assert [note for note in said if note.startswith("finetune faulty")]
 
 
 @pytest.mark.slow

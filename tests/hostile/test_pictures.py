@@ -38,7 +38,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 16, 3), dtype=np.uint8))
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(owned) (w) file closefile\nshowpage\n"
 REFUSED = {
-    "nothing": (b"", "0 bytes that are none of JPEG"),
+    "nothing": (b"", "it is empty (0 bytes)"),
     "text": (b"hello\n", "6 bytes that are none of JPEG"),
     "bomb": (png(50_000, 50_000, 8, 2, b""), "pixels"),
     "bomb by a little": (png(10_000, 10_000, 8, 2, b""), "pixels"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reidbench.metrics import MetricError, Report, Rules, rank, rank_blocks, rank_distances
 
 CAMERA = "their pid is in the gallery from their own camera only"
-CURE = "(--no-camera, or `camera: none` in a matrix file)"
+CURE = "(to keep matches of the own camera: --no-camera, or `camera: none` in a matrix file)"
 
 
 @st.composite

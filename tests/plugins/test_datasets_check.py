@@ -265,3 +265,19 @@ def test_a_whole_set_of_ones_own_has_nothing_wrong(tmp_path: Path) -> None:
     assert code == 0, text
     assert "note:" not in text
     assert "nothing wrong found" in text
+
+
+def test_names_without_a_camera_name_the_parameter(tmp_path: Path) -> None:
+    for number, folder in enumerate(("bounding_box_train", "query", "bounding_box_test")):
+        (tmp_path / "m" / folder).mkdir(parents=True)
+        Image.new("RGB", (16, 32), (number, 0, 0)).save(tmp_path / "m" / folder / f"0002_{number}.jpg")
+    code, text = check("market-folder", tmp_path / "m")
+    assert code == 2
+    assert text.endswith("names without a camera, like 0002_1.jpg, need `cameras: none`")
+    code, _ = check("market-folder", tmp_path / "m", "--set", "cameras=none")
+    assert code == 1  # read now; person 2 is in train and in the test
+    (tmp_path / "m" / "query" / "0002_c1s1_000000_00.jpg").touch()  # a camera somewhere: names are missing theirs
+    code, text = check("market-folder", tmp_path / "m")
+    assert code == 2
+    assert "no image with a name like" in text
+    assert "cameras: none" not in text

@@ -99,11 +99,11 @@ def test_msmt17_lists(read: Open, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 images that the lists name are not there: test/0000"):
         read("msmt17-v1", root, check="strict")
     (root / "list_train.txt").write_text("0000/0000_045_12_0303morning_0006_2.jpg\n")
-    with pytest.raises(DataError, match=r"list_train\.txt:1: .* is no line like"):
+    with pytest.raises(DataError, match=r"list_train\.txt:1: .* is not a line like"):
         read("msmt17-v1", root)
     for label in ("１", "1_0", "-1", "1e0"):
         (root / "list_train.txt").write_text(f"0000/0000_045_12_0303morning_0006_2.jpg {label}\n", encoding="utf-8")
-        with pytest.raises(DataError, match=r"list_train\.txt:1: .* is no line like"):
+        with pytest.raises(DataError, match=r"list_train\.txt:1: .* is not a line like"):
             read("msmt17-v1", root)
     (root / "list_train.txt").write_text("0000/0000_045_12_0303morning_0006_2.jpg 1041\n")  # would be test person 0
     with pytest.raises(DataError, match=r"list_train\.txt:1: person 1041, but persons of train are 0 to 1040"):

@@ -201,6 +201,21 @@ def test_a_gallery_of_one_person_is_noted() -> None:
     ]
 
 
+@pytest.mark.parametrize(("rule", "words"), [("drop", "left out of all means"), ("zero", "counted as 0 in all means")])
+def test_queries_without_a_true_match_are_noted(rule: Any, words: str) -> None:
+    """Of four queries the second is not in the gallery, the third only from its own camera, the fourth is junk."""
+    features = np.eye(4, dtype=np.float32)
+    query = Features(features, np.array([1, 2, 3, -1]), np.zeros(4, dtype=np.int64))
+    gallery = Features(features + 0.1, np.array([1, 4, 3, 5]), np.array([1, 1, 0, 1]))
+    ctx = with_sides(RankingParams(invalid=rule), query, gallery)
+    found = evaluators.cosine(ctx)
+    assert found.values["mAP"] == (1 if rule == "drop" else 1 / 4)
+    (note,) = [note for note in ctx.notes if "true match" in note]
+    assert note.startswith(f"{words}: 3 of 4 queries, without a true match: ")
+    assert note.count("1 because ") == 3
+    assert all(reason in note for reason in ("not in the gallery", "own camera only", "pid -1 means junk"))
+
+
 def test_protocol_words() -> None:
     assert "re-ranked (fastreid)" in ReciprocalParams(variant="fastreid").protocol()
     assert "query expansion" in ExpansionParams().protocol()

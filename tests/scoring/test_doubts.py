@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidbench.scoring.doubts import distance_doubts, label_doubts
+from reidbench.scoring.doubts import camera_doubts, copy_doubts, distance_doubts, label_doubts, query_doubts
 
 
 def similarities(rows: int = 20, noise: float = 0.1) -> tuple[Any, tuple[Any, ...]]:
@@ -87,3 +87,38 @@ def test_queries_that_may_be_distractors() -> None:
     assert sentences([-1, 2], [-1, 4]) == []
     (text,) = sentences([1, 2, 2, 3], [2, 3, 4])
     assert text.startswith("2 of the 3 persons of the queries have a pid that is also among the training pids")
+
+
+def test_unknown_cameras_are_counted() -> None:
+    (text,) = camera_doubts({"q_camids": np.array([-1, 2]), "g_camids": np.array([-1, -1, 0])})
+    assert text.startswith("1 of 2 q_camids and 2 of 3 g_camids are negative, which means an unknown camera")
+    assert text.endswith("to score without the camera rule: --no-camera")
+    assert list(camera_doubts({"q_camids": np.array([0]), "g_camids": np.array([3])})) == []
+
+
+def test_a_query_that_equals_a_true_match_may_be_its_own_picture() -> None:
+    query = np.random.default_rng(0).random((3, 4))
+    gallery = np.vstack([query[[0, 2, 1]], query[1] + 0.1])
+    labels = np.array([1, 2, 3]), np.array([0, 0, 0]), np.array([1, 3, 9, 2]), np.array([1, 0, 1, 1])
+
+    def sentences(one: Any, other: Any, camera: bool = True) -> list[str]:
+        return list(copy_doubts(one, other, labels, camera))
+
+    (text,) = sentences(query, gallery)  # the third has only its own camera, the second is another person
+    assert text.startswith(
+        "1 of 3 queries have exactly the features of a true match (first: query 0 and gallery row 0)"
+    )
+    assert sentences(query, gallery, camera=False)[0].startswith("2 of 3 queries")
+    assert sentences(query, gallery + 1e-9) == []
+    for codes in ((np.round, np.float64), (np.ceil, np.int8)):  # equal codes are no copies
+        assert sentences(*(codes[0](part).astype(codes[1]) for part in (query, gallery))) == []
+
+
+def test_queries_of_several_persons_that_are_equal() -> None:
+    features, pids = np.random.default_rng(0).random((4, 3)), np.array([1, 1, 2, 3])
+    assert list(query_doubts(features[[0, 0, 1, 2]], pids)) == []  # two queries of one person
+    (text,) = query_doubts(features[[0, 1, 1, 2]], pids)
+    assert text.startswith("2 of 4 queries have exactly the features of a query of another person (first: query 1)")
+    assert list(query_doubts(np.round(features[[0, 1, 1, 2]] * 9), pids)) == []  # codes may be equal
+    (text,) = query_doubts(np.ones((4, 3), np.int8), pids)  # but not all of them
+    assert text.startswith("4 of 4 queries")

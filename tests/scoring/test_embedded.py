@@ -31,7 +31,7 @@ def save(path: Path, names: list[str], features: Any) -> Path:
 
 
 @pytest.mark.parametrize("root", ["/data/m", "m", "..", "D:\\data\\m", "/old/query/m"])
-@pytest.mark.parametrize("gallery", ["bounding_box_test", "gallery"])
+@pytest.mark.parametrize("gallery", ["bounding_box_test", "gallery", "Gallery"])
 def test_names_of_market(tmp_path: Path, root: str, gallery: str) -> None:
     found = arrays()
     names, features = market(found, root, gallery)
@@ -78,6 +78,16 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
         scored(save(tmp_path / "a.npz", [*names, names[0]], other))
 
 
+def test_labels_beside_the_names_are_said_to_be_unused(tmp_path: Path) -> None:
+    found = arrays()
+    names, features = market(found)
+    np.savez(tmp_path / "a.npz", names=np.array(names), features=features, pids=np.arange(72))
+    result = scored(tmp_path / "a.npz")
+    assert result["mAP"] == expected(found)
+    (text,) = result["warnings"]
+    assert text.startswith("pids of the file is not used: labels come from the image names or the manifest; ")
+
+
 def test_cameras_that_are_numbered_from_0(tmp_path: Path) -> None:
     found = arrays()
     names, features = market(found)
@@ -95,6 +105,11 @@ def test_names_that_say_nothing(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=message):
         scored(save(tmp_path / "a.npz", ["a.jpg", "b.jpg", "\x1b[2J.jpg"], np.ones((3, 2))))
+    strange = ["query/0001_c1s1_0_0.jpg", "test/0001_c2s1_0_0.jpg"]  # the one that has no place is named
+    with pytest.raises(
+        DataError, match=r"no image of the gallery: .*, and here are test/0001_c2s1_0_0\.jpg; for other"
+    ):
+        scored(save(tmp_path / "a.npz", strange, np.ones((2, 2))))
     with pytest.raises(DataError, match="features has 2 rows but names has 1 entries"):
         scored(save(tmp_path / "a.npz", ["a.jpg"], np.ones((2, 2))))
     np.savez(tmp_path / "b.npz", features=np.ones((2, 2)))
@@ -140,6 +155,21 @@ def test_missing_and_surplus_images_are_named(tmp_path: Path) -> None:
     missing, surplus = result["warnings"]
     assert missing == f"2 images of {file} left out (no features): {names[-2]}, {names[-1]}"
     assert surplus == f"1 image left out (not in {file}): o/other.png"
+
+
+def test_no_query_meets_its_own_picture(tmp_path: Path) -> None:
+    """The query picture is listed again in the gallery, also under another person."""
+    names, features = ["a.png", "b.png", "c.png"], np.array([[1, 0], [0.6, 0.8], [0.8, 0.6]])
+    path = save(tmp_path / "a.npz", names, features)
+    for again in ("1,gallery,0", "2,gallery,1"):
+        text = f"path,pid,split,camid\na.png,1,query,0\na.png,{again}\nb.png,1,gallery,1\nc.png,2,gallery,1\n"
+        (tmp_path / "m.csv").write_text(text)
+        result = scored(path, manifest=tmp_path / "m.csv", camera=False)
+        assert (result["mAP"], result["filtered"]["same_image"]) == (0.5, 1)  # c is nearer than b
+        (said,) = result["warnings"]
+        assert (
+            said == f"1 picture is in query and gallery of {tmp_path / 'm.csv'}; no query meets its own picture: a.png"
+        )
 
 
 def test_a_manifest_without_cameras(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def test_digits_of_other_scripts_and_python_numbers_are_names() -> None:
         (["12.0", "3"], r"k\[0\] = '12\.0' is a decimal number, not a whole one"),
         (["3", "-1."], "is a decimal number"),
         (["1,5"], "is a decimal number"),
+        (["1e+15", "-1.000e+00"], r"k\[0\] = '1e\+15' is a decimal number"),
+        (["3", "None"], r"k\[1\] = 'None' is a missing value"),
         (["3", "nan"], r"k\[1\] = 'nan' is a missing value"),
         (["9" * 30], "overflows a 64-bit integer"),
         (["a\x1b[2J "], r"x1b\[2J . begins or ends with a space"),
@@ -73,7 +75,7 @@ def test_digits_of_other_scripts_and_python_numbers_are_names() -> None:
         (np.array([True]), "not bool"),
         (np.array("a"), r"must have one dimension, not shape \(\)"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_what_is_not_a_label(value: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:

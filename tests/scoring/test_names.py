@@ -18,6 +18,8 @@ from reidbench.scoring.names import ACCEPTED, Keys, role_of
         ("q_feat g_feat qid gid qcam gcam", "short"),
         ("q_embeddings g_embeddings q_person_ids g_person_ids q_camera_ids g_camera_ids", "long"),
         ("probe_features gallery_features probe_labels gallery_labels probe_cams gallery_cams", "probe"),
+        ("feat_query feat_gallery label_query label_gallery cam_query cam_gallery", "MARS"),
+        ("probFea galFea prob_label gal_label prob_cam gal_cam", "k-reciprocal re-ranking"),
     ],
 )
 def test_names_of_other_programs(names: str, roles: str) -> None:

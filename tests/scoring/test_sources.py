@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +164,15 @@ def test_one_array_that_does_not_say_which_rows_are_queries(tmp_path: Path) -> N
     whole = {"feats": np.ones((4, 2)), "pids": np.ones(4, int), "camids": np.arange(4)}
     for more, message in (
         ({}, r"one array of all features needs pids, camids and num_query \(its first rows\) or part"),
-        ({"num_query": 4}, "num_query must be a number of rows, but not all"),
-        ({"num_query": 1.5}, "num_query must be a number of rows"),
-        ({"num_query": np.nan}, "num_query must be a number of rows"),
-        ({"num_query": [1, 2]}, "num_query must be a number of rows"),
+        (
+            {"num_query": 4},
+            r"num_query is 4; it must be a whole number from 1 to 3: how many of the first rows are queries",
+        ),
+        ({"num_query": 1.5}, r"num_query is 1\.5; it must be a whole number"),
+        ({"num_query": np.nan}, "num_query is nan; it must be a whole number"),
+        ({"num_query": [1, 2]}, r"num_query is an array of shape \(2,\); it must be a whole number"),
         ({"part": ["query", "x", "gallery", "gallery"]}, "row 1: part 'x' is none of query, gallery, train"),
+        ({"num_query": 1, "part": ["query"] * 3 + ["gallery"]}, "num_query is 1 but part has 3 queries; remove one"),
         ({"num_query": 1, "pids": np.ones(3, int)}, "feats has 4 rows but pids has 3 entries"),
     ):
         with pytest.raises(DataError, match=message):
@@ -191,6 +197,31 @@ def test_without_cameras(tmp_path: Path) -> None:
         "to score without the camera rule: --no-camera"
     )
     assert scored(as_npz(tmp_path, {**bare, "query_camids": found["query_camids"]}), camera=False)["mAP"] == reference
+
+
+def test_cameras_that_are_unknown_are_said_where_the_camera_rule_holds(tmp_path: Path) -> None:
+    path = as_npz(tmp_path, {**arrays(), "query_camids": np.full(12, -1)})
+    (text,) = scored(path)["warnings"]
+    assert text.startswith("12 of 12 query_camids and 0 of 60 gallery_camids are negative")
+    assert scored(path, camera=False)["warnings"] == []
+
+
+def test_binary_codes(tmp_path: Path) -> None:
+    """Signs of the features as True and False, which are compared as 1 and 0."""
+    found = arrays(dim=16)
+    for name in ("query_features", "gallery_features"):
+        found[name] = found[name] > 0
+    numbers = {name: value.astype(float) if "features" in name else value for name, value in found.items()}
+    assert scored(as_npz(tmp_path, found))["mAP"] == expected(numbers)
+    assert scored(as_tensors(tmp_path, found))["mAP"] == expected(numbers)
+
+
+def test_an_archive_with_two_arrays_of_one_name(tmp_path: Path) -> None:
+    path = as_npz(tmp_path, arrays())
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings(action="ignore"):
+        archive.writestr("query_pids.npy", archive.read("gallery_pids.npy"))
+    with pytest.raises(DataError, match=r"a\.npz: query_pids is in it twice; save it again with numpy\.savez"):
+        scored(path)
 
 
 def test_two_names_for_one_thing(tmp_path: Path) -> None:
@@ -288,4 +319,14 @@ def test_lists_that_claim_more_than_the_file(tmp_path: Path) -> None:
 def test_structs_of_matlab(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {**arrays(), "query_pids": {"x": 1}})
     with pytest.raises(DataError, match="query_pids must hold real numbers or texts, not struct"):
+        scored(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [(b"MATLAB 7.3 MAT-file", r"a MATLAB 7\.3 \(HDF5\) file"), (b"1 2 3\n", "not one of MATLAB's files")],
+)
+def test_mat_files_of_another_kind(tmp_path: Path, start: bytes, kind: str) -> None:
+    (tmp_path / "a.mat").write_bytes(start.ljust(600, b" "))
+    with pytest.raises(DataError, match=rf"a\.mat: {kind}; save it in MATLAB with -v7, or with scipy\.io\.savemat"):
         scored(tmp_path / "a.mat")

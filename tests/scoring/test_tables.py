@@ -68,7 +68,7 @@ def test_texts_training_rows_and_no_cameras(tmp_path: Path, form: Any) -> None:
     assert result["mAP"] == pytest.approx(expected(found), abs=1e-12)
     people = set(found["query_pids"].tolist())
     assert 1 in people
-    assert result["warnings"][0].startswith(f"1 of the {len(people)} persons of the queries have a pid")
+    assert result["warnings"][0].startswith(f"1 of the {len(people)} persons of the queries has a pid")
     del columns["camid"]
     path = form(tmp_path, columns)
     reference = rank(*(found[name] for name in OURS), Rules(camera="none")).mAP
@@ -132,9 +132,12 @@ def test_a_column_of_lists(tmp_path: Path, kind: str) -> None:
         ({"features": [[1.0, 2.0]] * 72, "pid": [1, None] * 36}, "row 1: pid is missing"),
         ({"features": [[1.0, 2.0]] * 72, "pid": [1.0, 1.5] * 36}, r"row 1: pid 1\.5 is not a whole number"),
         ({"features": [[1.0, 2.0]] * 72, "pid": [True, False] * 36}, "pid must hold whole numbers or texts, not bool"),
+        ({"f0": ["1.5"] * 72}, "f0 must hold numbers, not string; save it as float"),
+        ({"f0": [1.5] * 72, "f1": [True] * 72}, "f1 must hold numbers, not bool"),
+        ({"features": [b"1234"] * 72}, "no columns of features; .*; features must be a list of numbers, or one column"),
         ({"features": [[1.0, 2.0]] * 72, "part": ["test"] * 72}, "row 0: part 'test' is none of query, gallery, train"),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_what_parquet_files_may_hold_instead(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     columns = {name: values for name, values in table(arrays()).items() if name in HEAD}
@@ -172,13 +175,16 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("part,pid,camid,f0,f2\nquery,1,0,1,1\n", r"a\.csv:1: the feature columns are not numbered one by one: .* 0"),
         ("part,pid,camid,f0,feat1\nquery,1,0,1,1\n", r"a\.csv:1: features under several names"),
         ("part,pid,camid,pids,f0\nquery,1,0,1,1\n", r"a\.csv:1: the columns 'pid' and 'pids' mean the same"),
-        ("part;pid;camid;f0\nquery;1;0;1\n", r"a\.csv:1: no column part and none pid and none camid; .* with commas"),
+        ("part;pid;camid;f0\nquery;1;0;1\n", r"a\.csv:1: no comma but ';' between the columns; save it with commas"),
+        ("part;pid;camid;f0\nquery;1;0;1,5\n", r"a\.csv:1: no comma but ';' between the columns"),
+        ("a,b\nquery,1\n", r"a\.csv:1: no column part, pid or camid; .*: --no-camera"),
+        ("part,pid,camid,f0\nquery,-1.0e+00,0,1\n", r"a\.csv:2: pid '-1\.0e\+00' is a decimal number"),
         ("path,pid,split,camid\nx.jpg,1,query,0\n", r"a\.csv:1: no columns of features; .*: --manifest"),
         ("part,pid,camid,f0\n", r"a\.csv: no row of query and gallery below the first line"),
         ("part,pid,camid,f0\nquery,1,0,1\n", r"a\.csv: no image of the gallery in it"),
         ("a\0b\n\0", r"a\.csv:1: no column part|a\.csv: not a CSV"),
     ],
-    ids=range(18),
+    ids=range(21),
 )
 def test_what_csv_files_may_hold_instead(tmp_path: Path, lines: str, message: str) -> None:
     (tmp_path / "a.csv").write_text(lines, encoding="utf-8")

@@ -124,6 +124,10 @@ def test_what_stands_beside_the_backbone_is_reported_as_left_out() -> None:
     content |= {"base.sie_embed": torch.zeros(6, 1, DIM)}
     report = tw.load_transformer(network(2), {f"module.{name}": tensor for name, tensor in content.items()})
     assert {"module.base.fc.bias", "module.classifier.weight", "module.base.sie_embed"} <= set(report.unexpected)
+    (note,) = report.notes("a.pth")
+    assert note.endswith(
+        "1 of its tensors belong inside the network, which has no place for them (module.base.sie_embed)"
+    )
     assert len(report.unexpected) == 9  # five of the neck, classifier, two of the dead fc, side embedding
 
 
@@ -218,6 +222,9 @@ def test_weights_for_256x128_are_fitted_to_384x128() -> None:
     assert state["pos_embed"].shape == (1, 129, DIM)
     with pytest.raises(ReidbenchError, match=r"positions for 128 patches, the backbone for 192: give source_grid"):
         tw.load_transformer(target, state)
+    square = {**state, "pos_embed": torch.zeros(1, 197, DIM)}  # ImageNet's 224x224
+    with pytest.raises(ReidbenchError, match=r"the file's \(of a square picture \[14, 14\]\)"):
+        tw.load_transformer(target, square)
     answers: list[dict[str, Any]] = [{"source_grid": (16, 8)}, {"hw_ratio": 2}]
     for given in answers:
         for _ in range(2):

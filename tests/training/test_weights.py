@@ -170,6 +170,8 @@ def test_without_the_first_layer_nothing_is_loaded(trained: Small) -> None:
     unchanged(fresh(), without(state, "conv1."), r"missing conv1\.weight")
     renamed = {**without(state, "conv1."), "first_conv.weight": state["conv1.weight"]}
     unchanged(fresh(), renamed, r"missing conv1\.weight .*left over in the file: first_conv\.weight")
+    norm = r"missing the whole of bn1 \(bn1\.weight, bn1\.bias, bn1\.running_mean, bn1\.running_var\)"
+    unchanged(fresh(), without(state, "bn1."), norm)  # the rest of the stem
     other = {**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}
     unchanged(fresh(), other, r"other shape: conv1\.weight is \[64, 3, 3, 3\], the network has \[4, 3, 7, 7\]")
 
@@ -185,6 +187,18 @@ def test_the_file_of_another_network_is_not_taken_for_this_one(trained: Small) -
     assert "layer1.0.se.fc1.weight" in note
     with pytest.raises(ReidbenchError, match="2 tensors belong inside a network that this one is not"):
         load_weights(fresh(), {**state, **attention}, exactly=True)
+
+
+@pytest.mark.parametrize("prefix", ["base.", "backbone.", "module.base."])
+def test_layers_between_the_stages_that_the_network_lacks_are_noted(prefix: str, trained: Small) -> None:
+    """AGW and fast-reid put non-local blocks beside the stages; without them it is another network."""
+    state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
+    classifier = {f"{prefix}fc.weight": torch.zeros(3, 4), "heads.weight": torch.zeros(3, 4)}
+    assert load_weights(fresh(), {**state, **classifier}).notes("agw.pth") == []
+    blocks = {f"{prefix}NL_2.{number}.g.weight": torch.zeros(2, 4, 1, 1) for number in (0, 1)}
+    (note,) = load_weights(fresh(), {**state, **classifier, **blocks}).notes("agw.pth")
+    names = f"({prefix}NL_2.0.g.weight, {prefix}NL_2.1.g.weight)"
+    assert note.endswith(f"2 of its tensors belong inside the network, which has no place for them {names}")
 
 
 def test_numbers_that_no_network_can_have(trained: Small) -> None:
@@ -282,6 +296,7 @@ def test_what_was_left_aside_is_named_and_a_choice_is_never_guessed(trained: Sma
         ({"epoch": 3, "arch": "resnet50"}, "has no tensors by name; it holds epoch, arch"),
         ({"student": state}, "has no tensors by name; it holds student"),
         ({}, "has no tensors by name; it holds nothing"),
+        ({"a": np.zeros(2)}, r"it holds a; those are numpy arrays: save torch\.from_numpy\(array\) of each"),
         ([state], "holds a list, not tensors by name"),
         (torch.zeros(3), "holds a Tensor, not tensors by name"),
     ):
