@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ COLUMNS = frozenset(
     {"method", "task", "evaluator", "seed", "pretrain_seed", "status", "error", "protocol", "notes", "key"}
 )  # of the rows in CSV, where every metric is one more
 
+USUAL = re.compile(r"mAP|mINP|cmc[0-9]+")
 ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
 
 
@@ -61,6 +63,36 @@ class Metric:
         percent = self.unit == "%" and 1 < value <= 100
         cure = f" (the unit % marks fractions: {value:.6g} % is {value / 100:.6g})" if percent else ""
         return f"{self.name} {value:.6g}, and declares that it is {self.bounds}{cure}"
+
+
+def usual(name: str) -> Metric | None:
+    """What the field means by mAP, mINP and cmcK: a fraction, whether or not its evaluator declares it."""
+    return Metric(name, unit="%", range=(0, 1)) if USUAL.fullmatch(name) else None
+
+
+def range_fault(values: Mapping[str, float], declared: Mapping[str, Metric]) -> str:
+    """The first value that is outside of its declared range, or is no fraction where its name means one; or nothing."""
+    for name, value in values.items():
+        if name in declared:
+            fault = declared[name].fault(value)
+        elif (metric := usual(name)) and metric.fault(value):
+            fault = f"{name} {value:.6g}, which must be a fraction from 0 to 1: 63.4 % is 0.634"
+        else:
+            fault = ""
+        if fault:
+            return fault
+    return ""
+
+
+def stored_fault(metrics: object, declared: Mapping[str, Metric]) -> str:
+    """Why these cannot be the numbers of an evaluator, as they come out of a store that anybody may have written."""
+    if not isinstance(metrics, dict) or not all(map(_is_finite, metrics.values())):
+        return "something else than finite numbers"
+    return range_fault(metrics, declared)
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < math.inf  # type: ignore[arg-type]
 
 
 def fractions(*names: str) -> tuple[Metric, ...]:

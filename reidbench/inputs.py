@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import plugins
-from .components import Component, Params
+from .components import Component, Params, Selection
 from .data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from .data.split import BoundTruth
 from .errors import DataError, ReidbenchError
-from .store import Artifact, DamagedArtifact, Store
+from .record import progressed
+from .store import GONE, Artifact, DamagedArtifact, Store
 
 Emit = Callable[[dict[str, Any]], None]
 KINDS = {
@@ -56,6 +59,16 @@ def images_root(artifact: Artifact, root: str | None) -> Path:
     return Path(place)
 
 
+def blame_what_is_gone(store: Store, spec: Mapping[str, Any], error: Exception) -> None:
+    """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
+    stage = spec["stage"]
+    data = [*stage["data"], *(spec["trained_on"] if stage["kind"] == "embed" else ())]
+    for key in [*(key for _, key in stage["parents"]), *(given["key"] for given in data)]:
+        if not store.has(key):
+            store.set_aside(key)  # what is left of it
+            raise DamagedArtifact(key, f"{store.path(key)}: {GONE}") from error
+
+
 class Inputs:
     """Reads what a stage's spec names, from the store and from the data."""
 
@@ -75,7 +88,7 @@ class Inputs:
         return self.component.params(**self.stage["params"])
 
     def progress(self, done: int, total: int) -> None:
-        self.emit({"event": "progress", "done": done, "total": total})
+        self.emit(progressed(done, total))
 
     def artifact(self, key: str) -> Artifact:
         return self.store.read(key)
@@ -212,3 +225,14 @@ class Inputs:
         from .training.artifacts import load_embedder
 
         return load_embedder(folder, self.build_backbone, plugins.packages(self.registry))
+
+    def judge_selection(self, pool: HiddenSplit, answer: Selection) -> dict[str, float]:
+        """What the truth says of a selection, after it was made; {} where nobody knows which images are relevant."""
+        from .metrics.selection import selection_quality
+
+        places = self.data_inputs("pool")
+        if len(places) != 1 or not self.folder_of(places[0])[0].manifest.get("knows_relevance"):
+            return {}
+        truth = self.known_truth("pool")
+        relevant = np.array([bool(truth.relevance(index)) for index in range(len(pool))])
+        return selection_quality(answer.scores, answer.indices, relevant)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from .declared import Metric, stored_fault
 from .inputs import images_root
 from .plan import Plan, Stage
 from .store import DamagedArtifact, Store
@@ -24,7 +25,10 @@ def missing(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, St
     published = store.keys()
     needed: set[str] = set()
     waiting = list(dict.fromkeys(row.key for row in plan.rows if row.key))
-    waiting = [key for key in waiting if not _intact(store, key, published, note)]
+    declared = {choice.name: choice.component.declared for choice in plan.benchmark.evaluate}
+    waiting = [
+        key for key in waiting if not _intact(store, key, published, declared.get(plan.stages[key].use, {}), note)
+    ]
     while waiting:
         key = waiting.pop()
         if key in needed:
@@ -43,12 +47,14 @@ def missing(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, St
     return {key: stage for key, stage in plan.stages.items() if key in needed}
 
 
-def _intact(store: Store, key: str, published: set[str], note: Note) -> bool:
-    """Whether a result is there and whole; a damaged one is set aside."""
+def _intact(store: Store, key: str, published: set[str], declared: Mapping[str, Metric], note: Note) -> bool:
+    """Whether a result is there, whole and within its declared range; any other is set aside."""
     if key not in published:
         return False
     try:
-        store.read(key)
+        fault = stored_fault(store.read(key).manifest.get("metrics"), declared)
+        if fault:
+            raise DamagedArtifact(key, f"{store.path(key)}: its evaluator gave {fault}")
     except KeyError:  # another driver has set it aside
         return False
     except DamagedArtifact as error:

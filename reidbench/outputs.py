@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from .components import Features, Metric, Selection
+from .components import Features, Metric, Metrics, Selection
 from .data import HiddenSplit
+from .data.names import shown, shown_value
+from .declared import COLUMNS, NAME, range_fault
 from .errors import DataError
 from .manifests import LARGEST_METRIC
+
+RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
 
 
 def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -36,16 +41,63 @@ def selection_fault(answer: object, images: int) -> str:
     return ""
 
 
+def answer_fault(answer: object, queries: int) -> str:
+    """What an evaluator of that many queries did wrong; empty when it answered with Metrics that can be kept.
+
+    Its numbers are looked at by `metric_values`.
+    """
+    if not isinstance(answer, Metrics):
+        return f"must return Metrics, got {type(answer).__name__}"
+    for what in ("per_query", "notes"):
+        if not isinstance(getattr(answer, what), Mapping):
+            return f"gave {what} that are not a mapping of names, but {type(getattr(answer, what)).__name__}"
+    arrays = (fault for name, array in answer.per_query.items() if (fault := _array_fault(name, array, queries)))
+    return next(arrays, "") or _notes_fault(answer.notes)
+
+
+def _array_fault(name: object, given: object, queries: int) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return f"gave a per_query array with the name {shown_value(name)}; use letters, digits, '_', '-' and '.'"
+    if name in RESERVED:
+        return f"gave a per_query array with the reserved name {name!r}; choose another"
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return f"gave something else than an array for per_query {name!r}: {shown(str(error))}"
+    if array.dtype.hasobject:
+        return f"gave an array of objects for per_query {name!r}; give numbers"
+    if array.ndim == 0 or len(array) != queries:
+        return f"gave per_query {name!r} of shape {array.shape}; it must have one entry for each of {queries} queries"
+    return ""
+
+
+def _notes_fault(notes: Mapping[str, Any]) -> str:
+    try:
+        json.dumps(dict(notes), sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"gave notes that JSON cannot hold: {shown(str(error))}"
+    return ""
+
+
 def metric_values(given: object) -> tuple[dict[str, float], str]:
     """An evaluator's numbers by name, and what is wrong with them or nothing.
 
-    True and text are no numbers, though Python makes numbers of them: a metric that is one is a slip of its author.
+    True and text are not numbers, though Python makes numbers of them: a metric that is one is a slip of its author.
     """
     if not isinstance(given, Mapping) or not all(isinstance(name, str) and name.strip() for name in given):
-        return {}, f"no numbers by name, but {given!r:.100}"
+        return {}, f"no numbers by name, but {shown_value(given)}"
     values = {name: _number(value) for name, value in given.items()}
-    wrong = [f"{name}, but {given[name]!r:.100}" for name, value in values.items() if not math.isfinite(value)]
-    return values, f"no number for {'; '.join(wrong)}" if wrong else ""
+    wrong = [f"{name}, but {shown_value(given[name])}" for name, value in values.items() if not math.isfinite(value)]
+    names = (fault for name in values if (fault := _name_fault(name)))
+    return values, next(names, "") or (f"no number for {'; '.join(wrong)}" if wrong else "")
+
+
+def _name_fault(name: str) -> str:
+    if not name.isprintable():
+        return f"a metric with the name {shown_value(name)}, which is not printable text"
+    if name in COLUMNS:
+        return f"a metric with the name {name!r}, which is a column of every table; choose another"
+    return ""
 
 
 def _number(value: Any) -> float:
@@ -54,23 +106,22 @@ def _number(value: Any) -> float:
         return math.nan
     try:
         return float(value)
-    except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several values
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # arrays and tensors of several values, 10**400
         return math.nan
 
 
 def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:
     """What is wrong with an evaluator's numbers, and what to note: a value out of its range, and undeclared names.
 
-    An evaluator that declares nothing is of an older kind, and tables print it as it is; only what is too large to be
-    averaged is then wrong.
+    An evaluator that declares nothing is of an older kind: nothing is noted, and its numbers are printed as they are;
+    only what is too large to be averaged is then wrong.
     """
     large = (
         f"{name} {value}: too large to be averaged" for name, value in values.items() if abs(value) > LARGEST_METRIC
     )
-    faults = filter(None, (declared[name].fault(value) for name, value in values.items() if name in declared))
     strange = [name for name in values if name not in declared] if declared else []
     note = f"{', '.join(strange)}: not declared by the evaluator, so shown as it is and never ranked" if strange else ""
-    return next(large, "") or next(faults, ""), note
+    return next(large, "") or range_fault(values, declared), note
 
 
 def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:

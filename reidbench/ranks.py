@@ -213,7 +213,7 @@ def serve(work: Work) -> int:
     except DamagedArtifact as error:
         emit({"event": "damaged", "key": error.key, "error": str(error), "at": time.monotonic()})
         code = 1
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises costs one cell
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises costs one cell
         text = traceback.format_exc()
         emit({"event": "failed", "error": worker.describe(error), "traceback": text, "at": time.monotonic()})
         code = 1

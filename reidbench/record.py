@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from .data.names import shown_value
+from .errors import ReidbenchError
+
 # Beyond these a clustering is noted: no data set of this field looks like it.
 FEWEST_CLUSTERED = 0.1  # of the images
 LARGEST_CLUSTER = 0.5  # of the clustered images
-
+MOST_PROGRESS = 1e15  # beyond it a float no longer counts by ones
 LONGEST_NOTE = 2000  # characters of a note
 
 
@@ -59,6 +63,20 @@ class Clock:
         self.since = time.monotonic() if runs else None
 
 
+def progressed(done: object, total: object) -> dict[str, Any]:
+    """The event of a progress. Raises ReidbenchError for what is not two finite numbers."""
+    counts = []
+    for value in (done, total):
+        try:
+            number = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            number = math.nan
+        if not abs(number) < MOST_PROGRESS:
+            raise ReidbenchError(f"ctx.progress takes two numbers, done and total, not {shown_value(value)}")
+        counts.append(int(number) if number.is_integer() else number)
+    return {"event": "progress", "done": counts[0], "total": counts[1]}
+
+
 class Record:
     """What a method logs, notes and clusters, kept across restarts by the checkpoint."""
 
@@ -70,15 +88,24 @@ class Record:
         self.clock = Clock()
 
     def log(self, metrics: Mapping[str, float]) -> None:
-        line = {name: float(value) for name, value in metrics.items()}
+        try:
+            line = {str(name): float(value) for name, value in metrics.items()}
+        except (TypeError, ValueError, AttributeError):
+            raise ReidbenchError(f"ctx.log takes numbers by name, not {shown_value(metrics)}") from None
         self.lines.append(line)
         self.emit({"event": "log", "metrics": line})
 
     def record_clusters(self, epoch: int, labels: Any) -> None:
-        self.clusters.append((int(epoch), [int(label) for label in labels]))
+        try:
+            self.clusters.append((int(epoch), [int(label) for label in labels]))
+        except (TypeError, ValueError, OverflowError):
+            given = f"{shown_value(epoch)} and {shown_value(labels)}"
+            raise ReidbenchError(f"ctx.record_clusters takes an epoch and whole numbers, not {given}") from None
 
     def note(self, text: str) -> None:
-        text = str(text).strip()
+        if not isinstance(text, str):
+            raise ReidbenchError(f"ctx.note takes a sentence, not {shown_value(text)}")
+        text = text.strip()
         if len(text) > LONGEST_NOTE:  # it is printed beside every row: no list of a whole data set
             text = f"{text[:LONGEST_NOTE]} ... ({len(text) - LONGEST_NOTE} more characters)"
         if text and text not in self.notes:

@@ -8,6 +8,7 @@ import functools
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ from .store import GONE, BadArtifact, Store
 RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
 
 PATIENCE = 5.0  # seconds of nothing but waiting for other drivers, after which that is said
-REMAKES = 2  # times that results which vanish after they were made are made again
+REMAKES = 2  # times that an artifact which was found damaged or gone is made again in one run
 
 
 class OneResult(Protocol):
@@ -35,6 +36,7 @@ class OneResult(Protocol):
     status: str
     error: str
     traceback: str
+    damaged: str
 
 
 class Display(Protocol):
@@ -84,8 +86,8 @@ class Runner:
         self.waiting: dict[str, Stage] = {}
         self.running: dict[str, float] = {}  # key -> when it started
         self.retry_at: dict[str, float] = {}
+        self.remade: Counter[str] = Counter()  # by key
         self.interrupted = False
-        self.remakes = REMAKES
         self.silence = Silence(display.note)
         self.idle_since: float | None = None  # when all that was left was being made by others
         self.waits_for: dict[str, str] = {}  # key -> whom it was said to wait for
@@ -98,6 +100,7 @@ class Runner:
         KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written. Until it ends,
         no `clean` takes what the plan needs; what vanishes all the same is made again.
         """
+        self.store.root = self.store.root.absolute()  # a stage in this process may go to another folder
         with contextlib.ExitStack() as held:
             refusal = self._prepare(held)
             self.waiting = missing(self.plan, self.store, self.display.note)
@@ -124,13 +127,14 @@ class Runner:
         return None
 
     def _have_vanished(self) -> bool:
-        """Whether results have gone since they were made or seen; then they wait again, REMAKES times at most."""
+        """Whether results have gone since they were made or seen; then they wait again, each REMAKES times at most."""
         lost = [row.key for row in self.plan.rows if row.key and not self.store.has(row.key)]
         lost = [key for key in dict.fromkeys(lost) if key not in self.outcome.failed | self.outcome.blocked]
-        if not lost or self.remakes == 0:
+        lost = [key for key in lost if self.remade[key] < REMAKES]
+        if not lost:
             return False
-        self.remakes -= 1
         for key in lost:
+            self.remade[key] += 1
             self.display.note(f"{self.store.path(key)}: {GONE}; to be made again")
         self._wait_again()
         return bool(self.waiting)
@@ -250,14 +254,30 @@ class Runner:
             self.retry_at[result.key] = time.monotonic() + RETRY_BUSY
             self.waiting[result.key] = stage
         elif result.status == "damaged":
-            aside = "" if result.error.endswith(GONE) else "set aside, "
-            self.display.note(f"{result.error}; {aside}to be made again")
-            self._wait_again()
+            self._remake(result)
         elif result.status == "failed":
-            self.outcome.failed[result.key] = result.error
-            self.store.record_failure(result.key, result.error, result.traceback)
+            self._failed(result.key, result.error, result.traceback)
         elif result.status == "done":
             self.outcome.ran.append(result.key)
+
+    def _failed(self, key: str, error: str, trace: str = "") -> None:
+        self.outcome.failed[key] = error
+        self.store.record_failure(key, error, trace)
+
+    def _remake(self, result: OneResult) -> None:
+        """Have an artifact that is damaged or gone made again, unless that has not helped before."""
+        key = result.damaged
+        if key not in self.waiting and key not in self.running:  # two stages may have found the same damage
+            self.remade[key] += 1
+        if self.remade[key] <= REMAKES:
+            aside = "" if result.error.endswith(GONE) else "set aside, "
+            self.display.note(f"{result.error}; {aside}to be made again")
+        else:
+            error = f"{result.error}, as before, and it was made again {REMAKES} times; look for what changes its files"
+            self.display.note(error)
+            for failed in {key, result.key} & self.plan.stages.keys():
+                self._failed(failed, error)
+        self._wait_again()
 
     def _wait_again(self) -> None:
         """Look anew at what is missing: a damaged artifact and whatever it was made from may be missing now."""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +25,19 @@ from .components import (
     Context,
     EvaluateContext,
     FinetuneContext,
-    Metrics,
     PrepareContext,
     PretrainContext,
     SelectContext,
-    Selection,
 )
-from .data import Dataset, HiddenSplit, Split
+from .data import Dataset, Split
+from .data.names import shown
 from .data.overlap import find_overlaps, image_numbers
 from .data.split import hidden_order
-from .devices import KINDS as DEVICE_KINDS
-from .devices import devices_for, processor
-from .diskcontent import refuse_changed
 from .errors import DataError, ReidbenchError
-from .inputs import KINDS, Emit, Inputs, StageError, images_place
+from .inputs import KINDS, Emit, Inputs, StageError, blame_what_is_gone, images_place
+from .leavings import UnfitLeavings, check_leavings
 from .outputs import (
+    answer_fault,
     compare_with_declared,
     joined_features,
     metric_values,
@@ -49,14 +45,17 @@ from .outputs import (
     selection_fault,
     write_selected,
 )
+from .provenance import TORCH_FREE as TORCH_FREE
+from .provenance import provenance, stage_devices
 from .record import Record, cluster_purity
-from .store import GONE, DamagedArtifact, Store
+from .store import DamagedArtifact, Store
 from .trained import IMAGES, look_back
+from .unchanged import refuse_changed
+from .worker import default_device as default_device
 from .worker import describe as describe
 from .worker import limited_threads as limited_threads
 from .worker import seed_torch
 
-TORCH_FREE = ("data", "evaluate")
 _seed_torch = seed_torch
 
 
@@ -79,66 +78,21 @@ def run_stage(spec: Mapping[str, Any], emit: Emit) -> None:
         registry = plugins.load(frozenset(spec["without"]))
         with limited_threads(spec["threads"]), store.publishing(stage["key"]) as (folder, manifest):
             began = time.monotonic()  # a clock may be set back meanwhile
-            devices = _devices(spec, registry)
-            manifest.update(_provenance(spec, registry))
+            devices = stage_devices(spec, registry)
+            manifest.update(provenance(spec, registry))
             try:
                 if devices > 1:
                     manifest |= ranks.run(spec, devices, folder, emit)
                 else:
                     manifest["metrics"] = _Run(spec, store, registry, folder, emit).run(manifest)
-                refuse_changed(spec, registry)
+                refuse_changed(Inputs(spec, store, registry, emit), folder, manifest)
             except DamagedArtifact as error:
                 store.set_aside(error.key)  # the runner has it made again
                 raise
             except Exception as error:
-                _blame_what_is_gone(store, spec, error)
+                blame_what_is_gone(store, spec, error)
                 raise
             manifest["seconds"] = round(time.monotonic() - began, 3)
-
-
-def _blame_what_is_gone(store: Store, spec: Mapping[str, Any], error: Exception) -> None:
-    """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
-    stage = spec["stage"]
-    data = [*stage["data"], *(spec["trained_on"] if stage["kind"] == "embed" else ())]
-    for key in [*(key for _, key in stage["parents"]), *(given["key"] for given in data)]:
-        if not store.has(key):
-            store.set_aside(key)  # what is left of it
-            raise DamagedArtifact(key, f"{store.path(key)}: {GONE}") from error
-
-
-def _devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
-    """How many devices this stage takes. Raises OneDevice when its component does not train on several."""
-    stage = spec["stage"]
-    if stage["kind"] not in DEVICE_KINDS:
-        return 1
-    component = registry.get(KINDS[stage["kind"]], stage["use"])
-    return devices_for(stage["kind"], component, component.params(**stage["params"]), spec["devices"])
-
-
-def _provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str, Any]:
-    """What a reader of the artifact may want to know, and no key depends on."""
-    stage = spec["stage"]
-    kind = KINDS.get(stage["kind"], "")
-    versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
-    return {
-        "stage": stage,
-        "settings": {name: spec[name] for name in ("image_size", "threads", "precision")}
-        | {"devices": _devices(spec, registry)},
-        "versions": {"python": platform.python_version(), **versions},
-        "plugin": registry.source.get((kind, stage["use"]), "reidbench"),
-        "source": plugins.source_hash(registry, kind, stage["use"]),
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
-        "processor": processor(stage["kind"] not in TORCH_FREE),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 class _Run(Inputs):
@@ -175,8 +129,15 @@ class _Run(Inputs):
     def call(self, context: Context) -> Any:
         """The answer of the component, whose own work is timed: its module is imported before."""
         target = self.component.load()
+        owner = self.folder.stat().st_uid
         with self.record.clock.running():
-            return target(context)
+            answer = target(context)
+        if self.rank == 0:  # the folder of any other is thrown away
+            try:
+                check_leavings(self.folder, owner)
+            except UnfitLeavings as error:
+                raise StageError(f"{KINDS[self.stage['kind']]} {self.stage['use']} left {error}") from None
+        return answer
 
     def aside(self, given: Callable[..., Any]) -> Callable[..., Any]:
         """What the harness does when a component asks it for something: no work of the component's own."""
@@ -270,10 +231,10 @@ class _Run(Inputs):
             raise StageError(f"selector {self.stage['use']} must return {wrong}")
         np.savez(self.folder / "selection.npz", indices=np.asarray(answer.indices), scores=np.asarray(answer.scores))
         write_selected(self.folder / "files.csv", pool, answer)
-        return {"selected": len(answer.indices), "pool": len(answer.scores)} | self._judge_selection(pool, answer)
+        return {"selected": len(answer.indices), "pool": len(answer.scores)} | self.judge_selection(pool, answer)
 
     def _pretrain(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        from .training.artifacts import save_backbone
+        from .training.artifacts import load_backbone, save_backbone
 
         pool = self.hidden("pool")
         selection = self.parent("select")
@@ -286,7 +247,7 @@ class _Run(Inputs):
             truth=self.truth("pool"),
             **self.common(),
         )
-        save_backbone(self.folder, self.call(context))
+        self._keep(self.call(context), "backbone", save_backbone, partial(load_backbone, build=self.build_backbone))
         return {}
 
     def _prepare(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -312,8 +273,18 @@ class _Run(Inputs):
     def _save_embedder(self, embedder: Any) -> dict[str, Any]:
         from .training.artifacts import save_embedder
 
-        save_embedder(self.folder, embedder)
+        self._keep(embedder, "embedder", save_embedder, self.embedder)
         return {"parameters": sum(tensor.numel() for tensor in embedder.parameters())}
+
+    def _keep(self, network: Any, what: str, save: Callable[[Path, Any], None], load: Callable[[Path], object]) -> None:
+        """Save a network and read it back: what cannot be rebuilt must not be published."""
+        try:
+            save(self.folder, network)
+            load(self.folder)
+        except Exception as error:
+            why = describe(error).removeprefix(f"{shown(self.folder / what)}: ")
+            who = f"{KINDS[self.stage['kind']]} {self.stage['use']}"
+            raise StageError(f"{who} returned {type(network).__name__}, which cannot be kept: {why}") from error
 
     def _embed(self, manifest: dict[str, Any]) -> dict[str, Any]:
         from .training import embed
@@ -354,8 +325,9 @@ class _Run(Inputs):
             answer = self.call(EvaluateContext(query=query, gallery=gallery, **self.common()))
         except MetricError as error:  # a sentence for the table, without the name of its class
             raise StageError(str(error)) from error
-        if not isinstance(answer, Metrics):
-            raise StageError(f"evaluator {self.stage['use']} must return Metrics, got {type(answer).__name__}")
+        wrong = answer_fault(answer, len(query.pids))
+        if wrong:
+            raise StageError(f"evaluator {self.stage['use']} {wrong}")
         values, fault = metric_values(answer.values)
         fault, note = (fault, "") if fault else compare_with_declared(values, self.component.declared)
         if fault:
@@ -365,17 +337,6 @@ class _Run(Inputs):
         save_arrays(self.folder / "per_query.npz", answer.per_query)
         (self.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
         return values
-
-    def _judge_selection(self, pool: HiddenSplit, answer: Selection) -> dict[str, float]:
-        """What the truth says of a selection, after it was made; {} where nobody knows which images are relevant."""
-        from .metrics.selection import selection_quality
-
-        places = self.data_inputs("pool")
-        if len(places) != 1 or not self.folder_of(places[0])[0].manifest.get("knows_relevance"):
-            return {}
-        truth = self.known_truth("pool")
-        relevant = np.array([bool(truth.relevance(index)) for index in range(len(pool))])
-        return selection_quality(answer.scores, answer.indices, relevant)
 
     def _judge_clusters(self) -> dict[str, float]:
         """Purity of the last clustering against the labels that its method never saw."""
@@ -389,13 +350,6 @@ class _Run(Inputs):
         split = Split.load(artifact.path / "train.json", root)
         pids = split.pids[hidden_order(len(split))]
         return cluster_purity(np.array(clusters), pids)
-
-
-def default_device() -> str:
-    """The accelerator if there is one; `CUDA_VISIBLE_DEVICES=` hides it."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 # ---------------------------------------------------------------------- the worker process
@@ -419,9 +373,9 @@ def main(arguments: list[str]) -> int:
         emit({"event": "busy"})
         return 0
     except DamagedArtifact as error:
-        emit({"event": "damaged", "error": str(error)})
+        emit({"event": "damaged", "error": str(error), "key": error.key})
         return 1
-    except (Exception, SystemExit) as error:  # whatever a plugin raises costs one cell
+    except BaseException as error:  # whatever a plugin raises costs one cell
         emit({"event": "failed", "error": describe(error), "traceback": traceback.format_exc()})
         with suppress(OSError):  # the log lies in the store, whose disk may be what is full
             traceback.print_exc()

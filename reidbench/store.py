@@ -21,10 +21,11 @@ from .claims import identity as _identity
 from .claims import process_start as process_start
 from .data.fingerprint import fingerprint_content
 from .errors import StoreError
+from .leavings import MANIFEST as MANIFEST
+from .leavings import check_leavings
 from .manifests import fault, names_files
 from .storefiles import flush, in_the_way, is_foreign, regular_bytes, unreadable
 
-MANIFEST = "manifest.json"
 GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
 
 
@@ -185,14 +186,19 @@ class Store:
     # ------------------------------------------------------------------ writing
     @contextlib.contextmanager
     def publishing(self, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give an empty folder and a manifest to fill; publish both in one rename when the block ends well."""
+        """Give an empty folder and a manifest to fill; publish both in one rename when the block ends well.
+
+        Raises UnfitLeavings when something in the folder cannot be published, such as a link.
+        """
         folder = self._place("tmp", _own_name(key))
         manifest: dict[str, Any] = {}
         try:
             with self.writing():
                 folder.mkdir()
+                owner = folder.stat().st_uid
             yield folder, manifest
             with self.writing():
+                check_leavings(folder, owner, frozenset({MANIFEST}))
                 self._seal(folder, key, manifest)
                 final = self._place("objects", key)
                 try:

@@ -59,6 +59,13 @@ def seed_torch(seed: int) -> None:
     random.seed(seed)
 
 
+def default_device() -> str:
+    """The accelerator if there is one; `CUDA_VISIBLE_DEVICES=` hides it."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def environment(threads: int, events: int) -> dict[str, str]:
     """This process's environment and import path for a worker, with the libraries' threads set before they start."""
     paths = [os.path.abspath(path or ".") for path in sys.path]  # noqa: PTH100 - import paths are text
@@ -100,8 +107,15 @@ def leave_with_the_starter() -> None:
 
 
 def describe(error: BaseException) -> str:
-    """One line that says what happened, for the table."""
-    text = " ".join(str(error).split())
+    """One line that says what happened, for the table; whatever an exception of a plugin makes of its own text."""
+    text = " ".join(str.split(_text(error)))
     if not isinstance(error, ReidbenchError) or not text:
-        text = f"{type(error).__name__}: {text}"
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
     return plugins.printable(text)[:500]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as second:  # noqa: BLE001 - a plugin's own code
+        return f"(its text cannot be shown: __str__ raises {type(second).__name__})"

@@ -49,7 +49,7 @@ def rank_of(ctx):
 
 
 def old(ctx):
-    return Metrics({"mAP": 63.4, "weird": 12.75})
+    return Metrics({"mAP": 0.634, "weird": 12.75})
 
 
 def half(ctx):
@@ -156,8 +156,33 @@ def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tup
     benchmark = dataclasses.replace(the_plan.benchmark, evaluate=(judge, *the_plan.benchmark.evaluate[1:]))
     board = report.collect(dataclasses.replace(the_plan, benchmark=benchmark), store)
     found = board.cell("untrained", "t", "cosine")
-    assert [(result.status, dict(result.metrics)) for result in found] == [("failed", {})] * 3
+    assert [(result.status, dict(result.metrics)) for result in found] == [("missing", {})] * 3
+    assert "its result is damaged: cosine gave mAP" in found[0].error
     assert "at least 0 and at most 0.001" in found[0].error
+
+
+def test_a_stored_value_out_of_its_range_is_damaged_and_computed_again(tmp_path: Path, market: Path) -> None:
+    """An mAP of 45.2, as an evaluator in per cent may have published it, is never shown as 4520.0."""
+    matrix = f"""
+image_size: [32, 16]
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{source: tiny, target: tiny}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+methods: {{untrained: {{finetune: none}}}}
+"""
+    (good,) = run_matrix(matrix, tmp_path).results
+    registry = plugins.load()
+    the_plan, store = plan.expand(config.read(tmp_path / "matrix.yaml", registry), registry), Store(tmp_path / "store")
+    key = str(good.row.key)
+    metrics = {**store.manifest(key).metrics, "mAP": 45.2}
+    store.set_aside(key)
+    with store.publishing(key) as (_, manifest):
+        manifest["metrics"] = metrics
+    (result,) = report.collect(the_plan, store).results
+    assert (result.status, dict(result.metrics)) == ("missing", {})
+    assert "its result is damaged: cosine gave mAP 45.2" in result.error
+    assert "4520" not in report.write(report.collect(the_plan, store), "md")
+    assert run_matrix(matrix, tmp_path).results == (good,)
 
 
 def test_an_undeclared_metric_beside_declared_ones_is_noted(judged: tuple[Plan, Store]) -> None:

@@ -16,8 +16,9 @@ from ..config import STEPS
 from ..errors import PluginError
 from ..plan import NotApplicable, Stage, _Expansion
 from ..plugins import Registry
+from ..provenance import provenance
 from ..runner import Runner
-from ..stages import _provenance, _Run, limited_threads
+from ..stages import _Run, limited_threads
 from ..store import Store
 from ..yamlfile import Tree
 from .examples import Example
@@ -150,7 +151,7 @@ class World:
             self.make_parents(parent, expansion)
             with self.store.publishing(key) as (folder, manifest), limited_threads(1):
                 spec = self.spec(parent, expansion)
-                manifest.update(_provenance(spec, self.registry))
+                manifest.update(provenance(spec, self.registry))
                 run = _Run(spec, self.store, self.registry, folder, lambda event: None)
                 manifest["metrics"] = run.run(manifest)
 

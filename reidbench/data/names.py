@@ -13,6 +13,14 @@ def shown(name: str | os.PathLike[str]) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
 
 
+def shown_value(value: object) -> str:
+    """A plugin's value for a message; its repr is the plugin's own code, which may fail."""
+    try:
+        return shown(repr(value))
+    except Exception as error:  # noqa: BLE001
+        return f"a {type(value).__name__}, whose repr raises {type(error).__name__}"
+
+
 def stays_inside(path: object) -> bool:
     """Whether a path, taken from a folder, cannot leave it: text, relative, without `..` and null characters."""
     if not isinstance(path, str) or not path or path.startswith("/") or "\0" in path:

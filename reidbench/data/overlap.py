@@ -47,10 +47,11 @@ def image_numbers(dataset: Dataset, cache: Path | None = None) -> dict[str, np.n
     parts = dataset.parts()
     if dataset.truth is not None or (is_lmdb(dataset.root) and "query" not in parts):
         return {}
-    return {part: _numbers(split, cache) for part, split in parts.items()}
+    return {part: part_numbers(split, cache) for part, split in parts.items()}
 
 
-def _numbers(split: Split, cache: Path | None) -> np.ndarray:
+def part_numbers(split: Split, cache: Path | None = None) -> np.ndarray:
+    """The numbers of one split's pictures [N] int64, 0 where one cannot be read."""
     if is_lmdb(split.root):
         digests = b"".join(_digest_of(split, index) for index in range(len(split)))
         return np.frombuffer(digests, dtype="<i8").astype(np.int64)

@@ -13,14 +13,15 @@ OnEvent = Callable[[str, dict[str, Any]], None]  # (stage key, event)
 class Result:
     """How a stage ended.
 
-    done, busy (another driver makes it), damaged (a parent's bytes are wrong), failed, or stopped at a checkpoint
-    after `wind_down`.
+    done, busy (another driver makes it), damaged (the bytes of the artifact with the key `damaged` are wrong), failed,
+    or stopped at a checkpoint after `wind_down`.
     """
 
     key: str
     status: str
     error: str = ""
     traceback: str = ""
+    damaged: str = ""
 
 
 class Executor(Protocol):

@@ -99,7 +99,8 @@ class Processes:
                     killed = killed or self._look(worker)
                 elif event["event"] in ENDINGS:
                     worker.said_at = time.monotonic()
-                    result = Result(worker.key, event["event"], event.get("error", ""), event.get("traceback", ""))
+                    said = (str(event.get(name, "")) for name in ("error", "traceback", "key"))
+                    result = Result(worker.key, event["event"], *said)
                 else:
                     on_event(worker.key, event)
         finally:

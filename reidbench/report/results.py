@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..components import Metric, fractions
+from ..declared import range_fault
 from ..labels import evaluator_labels
 from ..metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
 from ..plan import Plan, Row, Stage
@@ -203,9 +204,10 @@ def _differing(result: Result, found: Mapping[tuple[str, str, str], list[Differe
 def _within_range(result: Result, declared: Declared) -> Result:
     """A value that its metric cannot have is no result: the range may have been declared after it was computed."""
     metrics = declared.get(result.row.evaluator, {})
-    faults = (metrics[name].fault(value) for name, value in result.metrics.items() if name in metrics)
-    for fault in filter(None, faults):
-        return replace(result, status="failed", metrics={}, error=f"{result.row.evaluator} gave {fault}")
+    fault = range_fault(result.metrics, metrics)
+    if fault:
+        error = f"its result is damaged: {result.row.evaluator} gave {fault}; run again"
+        return replace(result, status="missing", metrics={}, error=error)
     return result
 
 

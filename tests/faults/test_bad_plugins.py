@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reidbench import executors
+from reidbench import executors, report
 from reidbench.claims import process_start
 from reidbench.errors import ReidbenchError
 from reidbench.executors import limits
 from reidbench.executors.limits import GIB, Limits, family
+from reidbench.store import Store
 
 EXPECTED = {
     "error": "ValueError: it ",
     "nan_features": "features that are no numbers, first for query/",
-    "interrupt": "",  # whatever is said, the row has failed
+    "interrupt": "KeyboardInterrupt",
     "leave_quietly": "the worker ended with exit code 0 and said nothing",
     "leave": "the worker ended with exit code 9 and said nothing",
     "crash": "the worker was killed by SIGSEGV",
@@ -93,6 +97,87 @@ def test_every_fault(bench: Any, watch: Any, figure: Callable[[str], None]) -> N
     watch.whole(store)
     count = len(EXPECTED) + len(leaks) + len(hangs) + 1
     figure(f"bad plugins: {count} faults, each a row with its reason; the good row's bytes are the same")
+
+
+RAISED = {
+    "own_base": "OwnBase: my own words",
+    "cancelled": "CancelledError: my own words",
+    "mute": "Mute: (its text cannot be shown: __str__ raises OwnBase)",
+    "interrupt": "KeyboardInterrupt",
+    "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, a name of the harness's own files",
+    "leaves_link": "finetuner faulty left w in ctx.out, which is a link",
+    "progress_of_text": "ctx.progress takes two numbers, done and total, not 'half'",
+    "progress_of_nan": "ctx.progress takes two numbers, done and total, not nan",
+    "progress_of_nothing": "ctx.progress takes two numbers, done and total, not None",
+    "log_of_text": "ctx.log takes numbers by name, not {'loss': 'low'}",
+    "clusters_of_text": "ctx.record_clusters takes an epoch and whole numbers, not 0 and ['a', 'b']",
+    "note_of_bytes": "ctx.note takes a sentence, not b'a sentence'",
+    "cannot_be_rebuilt": "finetuner faulty returned Forgetful, which cannot be kept: the embedder cannot be rebuilt",
+}
+
+
+@pytest.mark.parametrize("executor", ["inline", "process"])
+def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str) -> None:
+    store = bench.folder / "store"
+    chosen = list(RAISED) if executor == "inline" else ["own_base", "mute", "interrupt", "leaves_link"]
+    bench.matrix(methods(*chosen, "numpy_progress"))
+    handler = signal.getsignal(signal.SIGINT)
+    bench.run(store, executors.Inline() if executor == "inline" else executors.Processes(2))
+    check(bench, store, {fault: RAISED[fault] for fault in chosen})
+    assert bench.rows(store)["numpy_progress"][0] == "ok"
+    assert signal.getsignal(signal.SIGINT) == handler
+    assert not (store / "damaged").exists()
+    assert not list((store / "tmp").iterdir())
+
+
+ANSWERS = {
+    "objects": "gave an array of objects for per_query 'ap'; give numbers",
+    "ragged": "gave something else than an array for per_query 'ap'",
+    "short": "gave per_query 'ap' of shape (1,); it must have one entry for each of 8 queries",
+    "reserved": "gave a per_query array with the reserved name 'file'; choose another",
+    "path": "gave a per_query array with the name '../ap'; use letters",
+    "column": "gave a metric with the name 'status', which is a column of every table",
+    "text": "gave no number for mAP, but '0.5'",
+    "percent": "gave mAP 45.2, which must be a fraction from 0 to 1: 63.4 % is 0.634",
+    "rank": "gave cmc7 1.01, which must be a fraction from 0 to 1",
+    "notes": "gave notes that JSON cannot hold",
+    "list": "gave no numbers by name, but [",
+}
+
+
+def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
+    judges = ", ".join(f"{{use: faulty-score, answer: {answer}}}" for answer in ANSWERS)
+    bench.matrix("{good: {finetune: none}}", evaluate=f"[faulty-score, {judges}]")
+    bench.run(bench.folder / "store")
+    the_plan, _ = bench.plan()
+    results = report.collect(the_plan, Store(bench.folder / "store")).results
+    assert [result.status for result in results] == ["ok", *["failed"] * len(ANSWERS)]
+    for result, reason in zip(results[1:], ANSWERS.values(), strict=True):
+        assert f"evaluator faulty-score {reason}" in result.error
+        assert "of good -> tiny" in result.error
+
+
+def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something outside changes each fine-tuned network as soon as it is published."""
+    store = bench.folder / "store"
+    bench.matrix("{bad: {finetune: faulty}, good: {finetune: none}}")
+    publishing = Store.publishing
+
+    @contextmanager
+    def published_and_changed(self: Store, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        with publishing(self, key) as (folder, manifest):
+            yield folder, manifest
+        if manifest["stage"]["use"] == "faulty":
+            (self.path(key) / "embedder.json").write_text("{}")
+
+    monkeypatch.setattr(Store, "publishing", published_and_changed)
+    listener = bench.run(store)
+    rows = bench.rows(store)
+    assert rows["good"][0] == "ok"
+    assert rows["bad"][0] in ("failed", "blocked")
+    assert "not the bytes that were published, as before, and it was made again 2 times" in rows["bad"][1]
+    assert len([label for label, status, _ in listener.endings if status == "done" and "faulty" in label]) == 3
+    assert len(list((store / "damaged").iterdir())) == 3
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

@@ -65,7 +65,7 @@ def test_ctrl_c_once_and_then_again(bench: Any, watch: Any, figure: Callable[[st
 
 def test_ctrl_c_in_this_process_is_at_once(bench: Any) -> None:
     """Inline, a stage cannot be watched: it ends where it is, and its last checkpoint stays."""
-    bench.matrix("{hang: {finetune: {use: faulty, fault: interrupt}}}")
+    bench.matrix("{hang: {finetune: {use: faulty, fault: ctrl_c}}}")
     with pytest.raises(KeyboardInterrupt):
         bench.run(bench.folder / "store")
     assert bench.rows(bench.folder / "store")["hang"] == ("missing", "not run yet")

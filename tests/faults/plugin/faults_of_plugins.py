@@ -12,12 +12,84 @@ def nan_features(ctx):
     """After training."""
 
 
+def cannot_be_rebuilt(ctx):
+    """After training."""
+
+
 def error(ctx):
     raise ValueError("it \x1b[31mwent\n wrong")
 
 
+class OwnBase(BaseException):
+    pass
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise OwnBase("no words")
+
+
+def own_base(ctx):
+    raise OwnBase("my own words")
+
+
+def cancelled(ctx):
+    import asyncio
+
+    raise asyncio.CancelledError("my own words")
+
+
+def mute(ctx):
+    raise Mute
+
+
+def leaves_manifest(ctx):
+    (ctx.out / "manifest.json").write_text('{"mine": 1}')
+
+
+def leaves_link(ctx):
+    (ctx.scratch / "w").write_text("x")
+    (ctx.out / "w").symlink_to(ctx.scratch / "w")
+
+
+def progress_of_text(ctx):
+    ctx.progress("half", 10)
+
+
+def progress_of_nan(ctx):
+    ctx.progress(float("nan"), 10)
+
+
+def progress_of_nothing(ctx):
+    ctx.progress(3, None)
+
+
+def log_of_text(ctx):
+    ctx.log({"loss": "low"})
+
+
+def clusters_of_text(ctx):
+    ctx.record_clusters(0, ["a", "b"])
+
+
+def note_of_bytes(ctx):
+    ctx.note(b"a sentence")
+
+
+def numpy_progress(ctx):
+    """Fine: it has numbers."""
+    import numpy as np
+    import torch
+
+    ctx.progress(np.int64(1), torch.tensor(2))
+
+
 def interrupt(ctx):
     raise KeyboardInterrupt
+
+
+def ctrl_c(ctx):
+    signal.raise_signal(signal.SIGINT)
 
 
 def sleep(ctx):

@@ -15,6 +15,7 @@ class FaultyParams(Params):
 
 class ScoreParams(Params):
     value: str = "0.5"
+    answer: str = ""
 
 
 @hookimpl
@@ -31,6 +32,20 @@ def tell(line):
     if os.environ.get("FAULTS_LOG"):
         with Path(os.environ["FAULTS_LOG"]).open("a") as log:
             log.write(line + "\n")
+
+
+def forgetful(backbone, preprocess):
+    """An embedder that did not hand on what its constructor takes."""
+    from reidbench.training import Embedder
+
+    class Forgetful(Embedder):
+        def __init__(self, backbone, preprocess, bins):
+            super().__init__(backbone=backbone, preprocess=preprocess)
+            self.backbone = backbone
+
+    Forgetful.__qualname__ = "Forgetful"
+    globals()["Forgetful"] = Forgetful
+    return Forgetful(backbone, preprocess, 4)
 
 
 def finetune(ctx):
@@ -51,6 +66,8 @@ def finetune(ctx):
         with torch.no_grad():
             for parameter in backbone.parameters():
                 parameter += 0.01 * torch.randn(parameter.shape)
+    if ctx.params.fault == "cannot_be_rebuilt":
+        return forgetful(backbone, Preprocess(ctx.image_size))
     if ctx.params.fault == "nan_features":
         with torch.no_grad():
             for parameter in backbone.parameters():
@@ -59,5 +76,23 @@ def finetune(ctx):
 
 
 def score(ctx):
+    import numpy as np
+
     tell("score")
+    queries = len(ctx.query.pids)
+    answers = {
+        "objects": ({"mAP": 0.5}, {"ap": np.array([None] * queries)}, {}),
+        "ragged": ({"mAP": 0.5}, {"ap": [[1], [1, 2]]}, {}),
+        "short": ({"mAP": 0.5}, {"ap": np.zeros(1)}, {}),
+        "reserved": ({"mAP": 0.5}, {"file": np.zeros(queries)}, {}),
+        "path": ({"mAP": 0.5}, {"../ap": np.zeros(queries)}, {}),
+        "column": ({"status": 0.5}, {}, {}),
+        "text": ({"mAP": "0.5"}, {}, {}),
+        "percent": ({"mAP": 45.2}, {}, {}),
+        "rank": ({"cmc7": 1.01}, {}, {}),
+        "notes": ({"mAP": 0.5}, {}, {"set": {1, 2}}),
+        "list": ([0.5], {}, {}),
+    }
+    if ctx.params.answer:
+        return Metrics(*answers[ctx.params.answer])
     return Metrics({"mAP": float(ctx.params.value)}, {}, {})
