@@ -148,7 +148,7 @@ def generators(store: Store) -> Iterator[Judged]:
             continue
         (given,) = [data for data in stage["data"] if data["role"] == "target"]
         data = store.read(given["key"])
-        root = images_root(data.manifest, None)
+        root = images_root(data, None)
         images = HiddenSplit.load(data.path / f"{given['part']}-hidden.json", root)
         source = data.manifest["stage"]
         component = registry.get("dataset", source["use"])

@@ -79,7 +79,7 @@ def rendered(store: Store) -> Iterator[tuple[str, str, dict[str, HiddenSplit], A
         dataset = component.load()(component.params(**stage["params"]), root, cache_folder())
         if hasattr(dataset.truth, "body"):
             files = {part: store.read(key).path / f"{part}-hidden.json" for part in ("train", "test")}
-            place = images_root(artifact.manifest, None)
+            place = images_root(artifact, None)
             parts = {part: HiddenSplit.load(file, place) for part, file in files.items() if file.is_file()}
             yield key, stage["label"], parts, dataset.truth
 

@@ -164,7 +164,7 @@ def style_folders(store: Store) -> Iterator[tuple[str, Judged]]:
         if given is None or not (store.path(key) / DESCRIPTION).is_file():
             continue
         artifact = store.read(given["key"])
-        root = images_root(artifact.manifest, None)
+        root = images_root(artifact, None)
         train, query, gallery = (
             Split.load(artifact.path / f"{part}.json", root) for part in ("train", "query", "gallery")
         )

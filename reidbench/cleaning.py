@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import claims
 from .errors import StoreError
-from .store import DamagedArtifact, Store
+from .store import BadArtifact, Store, UnreadableArtifact
 
 Note = Callable[[str], None]
 
@@ -118,8 +118,10 @@ def _clock(store: Store) -> float:
 def _artifacts(store: Store, needed: set[str]) -> Iterator[Leftover]:
     for key in sorted(store.keys() - needed):
         try:
-            label = store.manifest(key).manifest["stage"]["label"]
-        except (DamagedArtifact, KeyError):
+            label = store.manifest(key).label
+        except UnreadableArtifact:
+            label = "artifact that cannot be read"
+        except (BadArtifact, KeyError):
             label = "damaged artifact"
         yield _leftover(label, store.path(key), key)
 
@@ -165,6 +167,6 @@ def _leftover(what: str, path: Path, key: str) -> Leftover:
 def _size(path: Path) -> int:
     total = 0
     for file in [path, *path.rglob("*")]:
-        with contextlib.suppress(FileNotFoundError):  # a checkpoint may be replaced while it is looked at
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # replaced meanwhile, or another user's
             total += file.lstat().st_size if not file.is_dir() else 0
     return total

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.console import Console
 from . import (
     __version__,
     cli_data,
+    cli_end,
     cli_plugin,
     cli_use,
     config,
@@ -26,9 +26,10 @@ from . import (
     plugins,
     report,
     runner,
+    streams,
 )
-from .cli_numbers import decimal, positive, whole
-from .errors import ConfigError, ReidbenchError
+from .cli_numbers import decimal, positive, store_at, whole
+from .errors import ReidbenchError
 from .store import Store
 
 app = typer.Typer(
@@ -60,26 +61,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the file, like seeds=[0]. May be repeated."),
 ]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
-    try:
-        app()
-    except ReidbenchError as error:
-        lines = error.problems if isinstance(error, ConfigError) else (f"reidbench: {error}",)
-        for line in lines:
-            print(plugins.printable(line), file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # `reidbench ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:  # a folder without permission, a full disk
-        if error.filename is None:
-            raise
-        print(plugins.printable(f"reidbench: {error.filename}: {error.strerror}"), file=sys.stderr)
-        sys.exit(2)
+    sys.exit(cli_end.exit_code(app))
 
 
 def _version(wanted: bool) -> None:
@@ -105,7 +95,7 @@ def _load(without: list[str] | None) -> plugins.Registry:
 
 
 def _store(given: Path | None) -> Store:
-    return Store(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench"))
+    return store_at(given)
 
 
 def _plan(file: Path, without: list[str] | None, overrides: list[str] | None) -> tuple[plan.Plan, plugins.Registry]:
@@ -228,9 +218,10 @@ def run(
     only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
+    strict: StrictOption = False,
 ) -> None:
     """Run what is missing, then print the leaderboard."""
-    the_plan, _ = _plan(file, without, overrides)
+    the_plan, registry = _plan(file, without, overrides)
     if only:
         rows = [row for row in the_plan.rows if _matches(row, only)]
         if not rows:
@@ -245,7 +236,14 @@ def run(
     except KeyboardInterrupt:
         print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
         sys.exit(130)
-    print(report.write(report.collect(the_plan, the_store), "md"), end="")
+    board = report.collect(the_plan, the_store)
+    _warn(board, registry)
+    if strict:
+        report.refuse_mixed(board)
+    if streams.is_closed():
+        print("standard output is closed: `reidbench table` prints the leaderboard", file=sys.stderr)
+    else:
+        print(report.write(board, "md"), end="")
     print(f"results: {the_store.root.absolute()}", file=sys.stderr)
     if outcome.failed:
         counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
@@ -255,6 +253,11 @@ def run(
 
 def _matches(row: plan.Row, pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in (row.method, f"{row.method}/{row.task}"))
+
+
+def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:
+    for warning in runner.changed(board.sources, registry):
+        print(f"warning: {plugins.printable(warning)}", file=sys.stderr)
 
 
 def _again() -> str:
@@ -287,9 +290,10 @@ def table(
     ] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
+    strict: StrictOption = False,
 ) -> None:
     """The leaderboard, from what lies in the store."""
-    the_plan, _ = _plan(file, without, overrides)
+    the_plan, registry = _plan(file, without, overrides)
     the_store = _store(store)
     given = [
         word
@@ -297,9 +301,10 @@ def table(
         for v in values or ()
         for word in (key, v)
     ]
-    text = report.table(
-        the_plan, the_store, form, report.Options(metric, ranked, pictures, given), against or (), figures
-    )
+    board = report.collect(the_plan, the_store, score=metric == report.SCORE)
+    _warn(board, registry)
+    options = report.Options(metric, ranked, pictures, given, strict)
+    text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     if out is None:
         sys.stdout.write(text)
         if form == "md":

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from . import plugins
-from .cli_numbers import whole
+from .cli_numbers import at_home, whole
 from .components import Component, Params, load_attribute
 from .data import Dataset, Report, examine, read_contents, walk_images
 from .data.check import compare_names
@@ -75,7 +75,7 @@ def check(
     """
     component = plugins.load().get("dataset", name)
     params = _params(component, {**_defaults(component), **_settings(settings or [])})
-    root, cache = root.expanduser().absolute(), cache_folder()
+    root, cache = at_home(root).absolute(), cache_folder()
     dataset = _open(component, params, root, cache)
     report = examine(dataset)
     sound = _print_report(report)

@@ -1,13 +1,30 @@
-"""Numbers on the command line: as strict as those of a matrix file. For `typer.Option(parser=...)`."""
+"""Numbers on the command line, as strict as those of a matrix file, for `typer.Option(parser=...)`; and the store."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 
+from .errors import ReidbenchError
+from .store import Store
 from .yamlfile import DECIMAL, LARGEST, LONGEST_NUMBER, WHOLE, shown
+
+
+def store_at(given: Path | None) -> Store:
+    """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
+    return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
+
+
+def at_home(path: Path) -> Path:
+    """A path whose `~` is the home folder. Raises ReidbenchError where there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ReidbenchError(f"{path}: no home folder is known for `~`: set HOME, or give the whole path") from None
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:

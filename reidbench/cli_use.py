@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,8 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import cleaning, config, plan, plugins
-from .cli_numbers import whole
-from .store import Store
+from .cli_numbers import store_at, whole
 
 app = typer.Typer()
 
@@ -33,10 +31,6 @@ KeyArgument = Annotated[
     ),
 ]
 OutOption = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
-
-
-def _store(given: Path | None) -> Store:
-    return Store(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench"))
 
 
 def _registry(without: list[str] | None) -> plugins.Registry:
@@ -63,11 +57,12 @@ def embed(
     finished.pictures(images)  # a name that is not there is told before a network is built
     for note in finished.left_out(images):
         print(f"note: {note}", file=sys.stderr)
-    the_store = _store(store)
+    the_store = store_at(store)
     artifact = finished.network_of(the_store, key)
     embedder = finished.load(the_store, artifact, _registry(None))
     count, dim = finished.embed_pictures(embedder, images, out, workers)
-    print(f"{out}: {count} pictures, {dim} numbers each, by {artifact.manifest['stage']['label']} ({artifact.key})")
+    made = f"{out}: {count} pictures, {dim} numbers each, by {artifact.label} ({artifact.key})"
+    print(plugins.printable(made))
 
 
 @app.command()
@@ -82,7 +77,7 @@ def export(
     """Write a network of the store for other programs; how pixels are prepared stands beside or inside it."""
     from . import finished
 
-    the_store = _store(store)
+    the_store = store_at(store)
     artifact = finished.network_of(the_store, key)
     for line in finished.export(finished.load(the_store, artifact, _registry(None)), artifact, form, out):
         print(line)
@@ -107,11 +102,13 @@ def curves(
     """What finished stages logged, as TensorBoard runs; those that are there already are left as they are."""
     from .curves import write_curves
 
-    the_store = _store(store)
+    the_store = store_at(store)
     keys = the_store.keys()
     if file is not None:
         keys &= _needed([file], overrides, without)
-    written = write_curves(the_store, keys, out)
+    written, left_out = write_curves(the_store, keys, out)
+    for sentence in left_out:
+        print(plugins.printable(f"note: {sentence}"), file=sys.stderr)
     print(f"{written} new runs; to see them: tensorboard --logdir {out}")
 
 
@@ -126,7 +123,7 @@ def clean(
     without: WithoutOption = None,
 ) -> None:
     """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
-    the_store = _store(store)
+    the_store = store_at(store)
     found = cleaning.leftovers(the_store, _needed(files, overrides, without), _note)
     gone = [one for one in found if dry_run or cleaning.remove(the_store, one)]
     for one in gone:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .components import Component
@@ -49,6 +51,21 @@ def devices_for(kind: str, component: Component, params: Any, devices: Devices) 
         cure = f"give `{kind}` one, as in `devices: {{{other}: {asked}}}`"
         raise OneDevice(f"{component.name} trains on one device, not on {asked}: {cure}")
     return asked
+
+
+def processor(computes_with_torch: bool) -> str:
+    """The kind of processor that a stage runs on: the accelerator's name where it has one, else the CPU's."""
+    if computes_with_torch:
+        import torch
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # no Linux
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
 def refusals(recipes: Sequence[Recipe], devices: Devices) -> Iterator[str]:

@@ -21,7 +21,17 @@ from rich.progress import (
 from .plan import Stage
 from .plugins import printable
 
+MOST = 1e15  # of what progress counts: beyond it no bar can be drawn
 EVERY = 15.0  # seconds between progress lines of one stage where there is no terminal
+
+
+def is_progress(event: Mapping[str, Any]) -> bool:
+    """Whether an event is progress in numbers that can be drawn: a method may report anything."""
+    return event["event"] == "progress" and all(_drawable(event.get(name)) for name in ("done", "total"))
+
+
+def _drawable(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < MOST  # type: ignore[operator]
 
 
 def make(console: Console) -> Bars | Lines:
@@ -55,7 +65,7 @@ class Lines:
         """A running stage has progressed or has something to say."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
-        elif event["event"] == "progress" and time.monotonic() - self.last.get(stage.key, 0) > EVERY:
+        elif is_progress(event) and time.monotonic() - self.last.get(stage.key, 0) > EVERY:
             self.last[stage.key] = time.monotonic()
             self.say(f"        {stage.label}: {event['done']} of {event['total']}")
 
@@ -116,7 +126,7 @@ class Bars:
         """A running stage has progressed or has something to say."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
-        elif event["event"] == "progress" and stage.key in self.bars:
+        elif is_progress(event) and stage.key in self.bars:
             self.progress.update(self.bars[stage.key], completed=event["done"], total=event["total"])
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:

@@ -47,8 +47,12 @@ def network_of(store: Store, key: str) -> Artifact:
     Raises StoreError for what has none, and for an ensemble, which has several.
     """
     artifact = find(store, key)
-    while (kind := artifact.manifest["stage"]["kind"]) not in NETWORKS:
-        parents = [parent for _, parent in artifact.manifest["stage"]["parents"]]
+    passed = set()
+    while (kind := artifact.need("stage", "kind")) not in NETWORKS:
+        passed.add(artifact.key)
+        parents = [parent for _, parent in artifact.need("stage", "parents")]
+        if passed.intersection(parents):
+            raise StoreError(f"{artifact.key} names {parents[0]}, which was made from it: no run has written that")
         if kind not in ("embed", "evaluate") or not parents:
             raise StoreError(f"{artifact.key} is of a stage {kind!r}, which leaves no network")
         if len(parents) > 1:
@@ -69,8 +73,8 @@ def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
     from .training import BackboneEmbedder, Preprocess
     from .training.artifacts import load_backbone, load_embedder
 
-    build = Inputs({"stage": artifact.manifest["stage"]}, store, registry, lambda event: None).build_backbone
-    if artifact.manifest["stage"]["kind"] == "pretrain":
+    build = Inputs({"stage": artifact.need("stage")}, store, registry, lambda event: None).build_backbone
+    if artifact.need("stage", "kind") == "pretrain":
         backbone = load_backbone(artifact.path, build)
         size = backbone.spec["image_size"]
         return BackboneEmbedder(backbone, Preprocess(size, backbone.mean, backbone.std)).eval()
@@ -155,7 +159,7 @@ def _names(given: Sequence[Path]) -> Iterator[str]:
 # ---------------------------------------------------------------------- export
 def export(embedder: Embedder, artifact: Artifact, form: str, out: Path) -> list[str]:
     """Write a network as `onnx` or `safetensors`; sentences on what was written."""
-    facts = {"key": artifact.key, "stage": artifact.manifest["stage"]["label"], "reidbench": __version__}
+    facts = {"key": artifact.key, "stage": artifact.label, "reidbench": __version__}
     return (_onnx if form == "onnx" else _safetensors)(embedder, facts, out)
 
 

@@ -45,10 +45,18 @@ def images_place(dataset: Dataset, root: str | None) -> dict[str, str | None]:
     return {"root": place, "root_from_given": os.path.relpath(place, root) if root else None}
 
 
-def images_root(manifest: Mapping[str, Any], root: str | None) -> Path:
-    """Where the images lie now: data may have moved together with the root that the user gives."""
-    beside = manifest["root_from_given"]
-    return Path(os.path.normpath(Path(root) / beside)) if root and beside else Path(manifest["root"])
+def images_root(artifact: Artifact, root: str | None) -> Path:
+    """Where the images lie now: data may have moved together with the root that the user gives.
+
+    Raises DamagedArtifact for an artifact that does not say it.
+    """
+    beside = artifact.need("root_from_given")
+    if root and beside:
+        return Path(os.path.normpath(Path(root) / beside))
+    place = artifact.need("root")
+    if place is None:
+        raise DamagedArtifact(artifact.key, f"{artifact.path}: its manifest does not say where the images are")
+    return Path(place)
 
 
 def blame_what_is_gone(store: Store, spec: Mapping[str, Any], error: Exception) -> None:
@@ -97,7 +105,7 @@ class Inputs:
     def folder_of(self, given: Mapping[str, Any]) -> tuple[Artifact, Path]:
         """The published lists of a data set, and where its images lie now."""
         artifact = self.artifact(given["key"])
-        return artifact, images_root(artifact.manifest, self.spec["roots"].get(given["key"]))
+        return artifact, images_root(artifact, self.spec["roots"].get(given["key"]))
 
     def labelled(self, role: str) -> Split | None:
         """The train images of a role with labels; several data sets become one."""

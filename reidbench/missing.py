@@ -66,7 +66,7 @@ def _intact(store: Store, key: str, published: set[str], declared: Mapping[str, 
 
 def _images_there(plan: Plan, store: Store, key: str, note: Note) -> bool:
     try:
-        root = images_root(store.manifest(key).manifest, plan.stages[key].root)
+        root = images_root(store.manifest(key), plan.stages[key].root)
         if root.exists():
             return True
         reason = f"{root}: the images are gone"

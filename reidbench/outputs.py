@@ -16,6 +16,7 @@ from .data import HiddenSplit
 from .data.names import shown, shown_value
 from .declared import COLUMNS, NAME, range_fault
 from .errors import DataError
+from .manifests import LARGEST_METRIC
 
 RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
 
@@ -112,11 +113,15 @@ def _number(value: Any) -> float:
 def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:
     """What is wrong with an evaluator's numbers, and what to note: a value out of its range, and undeclared names.
 
-    An evaluator that declares nothing is of an older kind: nothing is noted, and its numbers are printed as they are.
+    An evaluator that declares nothing is of an older kind: nothing is noted, and its numbers are printed as they are;
+    only what is too large to be averaged is then wrong.
     """
+    large = (
+        f"{name} {value}: too large to be averaged" for name, value in values.items() if abs(value) > LARGEST_METRIC
+    )
     strange = [name for name in values if name not in declared] if declared else []
     note = f"{', '.join(strange)}: not declared by the evaluator, so shown as it is and never ranked" if strange else ""
-    return range_fault(values, declared), note
+    return next(large, "") or range_fault(values, declared), note
 
 
 def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 from . import plugins
 from .devices import KINDS as DEVICE_KINDS
-from .devices import devices_for
+from .devices import devices_for, processor
 from .inputs import KINDS
+
+TORCH_FREE = ("data", "evaluate")
 
 
 def stage_devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
@@ -38,6 +40,7 @@ def provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str,
         "source": plugins.source_hash(registry, kind, stage["use"]),
         "host": socket.gethostname(),
         "platform": platform.platform(),
+        "processor": processor(stage["kind"] not in TORCH_FREE),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

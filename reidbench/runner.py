@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from .missing import missing
 from .plan import Plan, Stage
 from .plugins import Registry, source_hash
 from .silence import Silence
-from .store import GONE, DamagedArtifact, Store
+from .store import GONE, BadArtifact, Store
 
 RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
 
@@ -149,7 +149,7 @@ class Runner:
         for key, stage in self.plan.stages.items():
             if key in self.waiting:
                 continue
-            with contextlib.suppress(KeyError, DamagedArtifact):
+            with contextlib.suppress(KeyError, BadArtifact):
                 for text in self.store.manifest(key).notes:
                     self.display.note(f"{stage.label}: {text}")
 
@@ -330,14 +330,13 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
     for (kind, use), keys in groups.items():
         to_run = sum(key in needed for key in keys)
         past = _manifests(store, [key for key in keys if key in published][:SAMPLE])
-        usual = sum(manifest["seconds"] for manifest in past) / len(past) if past else None
+        timed = [manifest["seconds"] for manifest in past if "seconds" in manifest]
+        usual = sum(timed) / len(timed) if timed else None
         if usual is None:
             unknown += to_run
         else:
             seconds += usual * to_run
-        source = source_hash(registry, KINDS.get(kind, ""), use)
-        if source and any(manifest.get("source") not in ("", source) for manifest in past):
-            warnings.append(f"the code of {kind} {use} has changed since cached results, but its version has not")
+        warnings += changed({(kind, use): {manifest.get("source", "") for manifest in past}}, registry)
         time_text = "" if usual is None else f", {usual:.1f} s each"
         kinds.append({"kind": kind, "use": use, "stages": len(keys), "to_run": to_run, "time": time_text})
     reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in plan.rows if row.key is None}
@@ -355,11 +354,27 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
     }
 
 
+def changed(sources: Mapping[tuple[str, str], Collection[str]], registry: Registry) -> list[str]:
+    """A sentence for each component whose plugin is not what cached results were made with; `sources` are its hashes.
+
+    By kind of stage and component. A result of another `version` has another key, and is not among these.
+    """
+    found = []
+    for (kind, use), hashes in sources.items():
+        source = source_hash(registry, KINDS.get(kind, ""), use)
+        if source and any(one not in ("", source) for one in hashes):
+            found.append(
+                f"the code of {kind} {use} has changed since cached results, but its version has not: where the change "
+                "can alter results, raise `version` of the component, and they are made again"
+            )
+    return found
+
+
 def _manifests(store: Store, keys: list[str]) -> list[Mapping[str, Any]]:
     found = []
     for key in keys:
         try:
             found.append(store.manifest(key).manifest)
-        except (DamagedArtifact, KeyError):
+        except (BadArtifact, KeyError):
             continue  # a run would set it aside and make it again
     return found

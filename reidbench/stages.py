@@ -45,6 +45,7 @@ from .outputs import (
     selection_fault,
     write_selected,
 )
+from .provenance import TORCH_FREE as TORCH_FREE
 from .provenance import provenance, stage_devices
 from .record import Record, cluster_purity
 from .store import DamagedArtifact, Store
@@ -55,7 +56,6 @@ from .worker import describe as describe
 from .worker import limited_threads as limited_threads
 from .worker import seed_torch
 
-TORCH_FREE = ("data", "evaluate")
 _seed_torch = seed_torch
 
 

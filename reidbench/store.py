@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,20 +20,29 @@ from .claims import HEARTBEAT, Watch, beating, owner_of, write_whole
 from .claims import identity as _identity
 from .claims import process_start as process_start
 from .data.fingerprint import fingerprint_content
-from .data.names import stays_inside
 from .errors import StoreError
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
+from .manifests import fault, names_files
+from .storefiles import flush, in_the_way, is_foreign, regular_bytes, unreadable
 
 GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
 
 
-class DamagedArtifact(StoreError):
-    """An artifact whose bytes are not those that were published."""
+class BadArtifact(StoreError):
+    """An artifact that is there and cannot be used."""
 
     def __init__(self, key: str, sentence: str) -> None:
         super().__init__(sentence)
         self.key = key
+
+
+class DamagedArtifact(BadArtifact):
+    """An artifact whose bytes are not those that were published, or that no stage can have published."""
+
+
+class UnreadableArtifact(BadArtifact):
+    """An artifact that this user may not read, or that the disk does not give. It may be whole: nobody removes it."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,28 @@ class Artifact:
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The numbers that the stage reported."""
-        metrics: Mapping[str, float] = self.manifest["metrics"]
+        """The numbers that the stage reported. Raises DamagedArtifact when there are none."""
+        metrics: Mapping[str, float] = self.need("metrics")
         return metrics
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the stage noted: images left out, rounds skipped, weights not loaded."""
-        notes = self.manifest.get("notes", ())
-        return tuple(text for text in notes if isinstance(text, str)) if isinstance(notes, list | tuple) else ()
+        return tuple(self.manifest.get("notes", ()))
+
+    @property
+    def label(self) -> str:
+        """The stage in words."""
+        return str(self.manifest.get("stage", {}).get("label", "a stage without a name"))
+
+    def need(self, *names: str) -> Any:
+        """A field of the manifest, `need("stage", "kind")` one of its stage. Raises DamagedArtifact without it."""
+        found: Any = self.manifest
+        for name in names:
+            if name not in found:
+                raise DamagedArtifact(self.key, f"{self.path}: {MANIFEST} is damaged: {'.'.join(names)} is missing")
+            found = found[name]
+        return found
 
 
 class Store:
@@ -70,7 +93,8 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise StoreError(f"{self.root}: the store cannot be written: {error.strerror or error}") from error
+            reason = f"{error.strerror or error}{in_the_way(error)}"
+            raise StoreError(f"{self.root}: the store cannot be written: {reason}") from error
 
     def _place(self, *parts: str) -> Path:
         path = self.root.joinpath(*parts)
@@ -84,42 +108,58 @@ class Store:
         return self.root / "objects" / key
 
     def has(self, key: str) -> bool:
-        """Whether an artifact of that key is published."""
-        return (self.path(key) / MANIFEST).is_file()
+        """Whether an artifact of that key is published; one that this user may not look into is."""
+        try:
+            return (self.path(key) / MANIFEST).is_file()
+        except OSError:
+            return os.path.lexists(self.path(key))
 
     def keys(self) -> set[str]:
-        """The keys of all published artifacts."""
+        """The keys of all published artifacts: folders, without those that file systems and desktops leave."""
         try:
-            return set(os.listdir(self.root / "objects"))
+            with os.scandir(self.root / "objects") as entries:
+                return {entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name)}
         except FileNotFoundError:
             return set()
         except OSError as error:
             raise StoreError(f"{self.root}: the store cannot be read: {error.strerror}") from None
 
     def manifest(self, key: str) -> Artifact:
-        """The artifact with its manifest verified, its files not yet. Raises DamagedArtifact, KeyError if absent."""
+        """The artifact with its manifest verified, its files not yet.
+
+        Raises KeyError if absent, DamagedArtifact, and UnreadableArtifact where the system does not let it be read.
+        """
         path = self.path(key)
         try:
-            manifest = json.loads((path / MANIFEST).read_bytes())
-            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and _names_files(manifest)
+            manifest = json.loads(regular_bytes(path / MANIFEST))
+            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and names_files(manifest)
         except (FileNotFoundError, NotADirectoryError):
             if not path.is_dir():
                 raise KeyError(key) from None
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is missing") from None
+        except OSError as error:
+            raise UnreadableArtifact(key, unreadable(path / MANIFEST, error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged")
+        wrong = fault(manifest)
+        if wrong:
+            raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged: {wrong}")
         return Artifact(key, path, manifest)
 
     def read(self, key: str) -> Artifact:
-        """The artifact with every file's checksum verified. Raises DamagedArtifact, KeyError if absent."""
+        """The artifact with every file's checksum verified. Raises as `manifest`."""
         artifact = self.manifest(key)
         for name, entry in artifact.manifest["files"].items():
             file = artifact.path / name
             try:
-                intact = file.stat().st_size == entry["size"] and fingerprint_content(file) == entry["sha256"]
-            except OSError:
+                found = file.stat()
+                intact = stat.S_ISREG(found.st_mode) and found.st_size == entry["size"]
+                intact = intact and fingerprint_content(file) == entry["sha256"]
+            except PermissionError as error:
+                raise UnreadableArtifact(key, unreadable(file, error)) from None
+            except (OSError, ValueError):  # ValueError: a name that no file can have
                 intact = False
             if not intact and not self.has(key):  # it was taken away while it was read
                 raise KeyError(key)
@@ -184,7 +224,7 @@ class Store:
         manifest["checksum"] = _checksum(manifest)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         for path in [*files, folder / MANIFEST]:
-            _flush(path)
+            flush(path)
 
     def scratch(self, key: str) -> Path:
         """A folder that outlives a crash, for a stage's checkpoints; it goes when the artifact is published."""
@@ -271,9 +311,9 @@ class Store:
         return self._held[file]
 
     def files(self, folder: str) -> list[Path]:
-        """What lies in one of the store's folders, in order."""
+        """What lies in one of the store's folders, in order, without what file systems and desktops leave there."""
         try:
-            return sorted((self.root / folder).iterdir())
+            return sorted(path for path in (self.root / folder).iterdir() if not is_foreign(path.name))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -331,7 +371,7 @@ class Store:
         Raises StoreError when the place cannot be written.
         """
         self._place("objects", "any")
-        temporary = self._place("tmp", "any").parent
+        self._place("tmp", "any")
         probe = self._place("claims", f".probe-{os.getpid()}")
         with self.writing():
             try:
@@ -342,7 +382,7 @@ class Store:
             if self.watch.gone(lock):
                 with contextlib.suppress(OSError):  # another user's; it holds nothing any more
                     lock.unlink()
-        for folder in temporary.iterdir():
+        for folder in self.files("tmp"):
             key, _, rest = folder.name.partition("-")
             if self.watch.gone(self.claim_file(key)) is not True:
                 continue
@@ -356,20 +396,6 @@ def _own_name(key: str) -> str:
     return f"{key}-{os.getpid()}-{secrets.token_hex(8)}"
 
 
-def _names_files(manifest: Mapping[str, Any]) -> bool:
-    """Whether it names files of its own folder only, each with size and checksum; a store may be a stranger's."""
-    files = manifest["files"].items()
-    return all(stays_inside(name) and {"size", "sha256"} <= entry.keys() for name, entry in files)
-
-
 def _checksum(manifest: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -80,5 +80,5 @@ def _compare(
             where = f"{len(found)} of {len(split)} {part} images of {target['data']}"
             seen.notes.append(f"trained on {given['data']}, which contains {where} (equal files), first {first}")
     both = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
-    if given["key"] == target["key"] and len(both) and inputs.artifact(target["key"]).manifest["one_numbering"]:
+    if given["key"] == target["key"] and len(both) and inputs.artifact(target["key"]).need("one_numbering"):
         seen.words[PERSONS_IN_TRAIN] = None

@@ -74,7 +74,7 @@ def _splits(artifact: Artifact, root: str | None) -> Iterator[tuple[str, Split]]
     for part in PARTS:
         file = artifact.path / f"{part}.json"
         if file.is_file():
-            yield part, Split.load(file, images_root(artifact.manifest, root))
+            yield part, Split.load(file, images_root(artifact, root))
 
 
 def _first(changed: list[Path]) -> str:

@@ -74,6 +74,7 @@ def environment(threads: int, events: int) -> dict[str, str]:
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8:backslashreplace",  # a log takes whatever a plugin prints, in any locale
         EVENTS: str(events),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -71,3 +72,20 @@ def test_nothing_to_run() -> None:
         with display.make(place) as shown:
             shown.begin(0)
         assert "nothing to run" in stream.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [1, 2, 10, 80, 200])
+def test_progress_in_things_that_cannot_be_drawn(terminal: bool, width: int) -> None:
+    odd: tuple[Any, ...] = (float("nan"), float("inf"), "a", None, -1, 10**400, True, [1])
+    stage = Stage("k", "finetune", "x", {}, label="finetune x [tiny, seed 0]")
+    stream = io.StringIO()
+    with display.make(Console(file=stream, force_terminal=terminal, width=width)) as shown:
+        shown.begin(1)
+        shown.started(stage)
+        for value in odd:
+            shown.event(stage, {"event": "progress", "done": value, "total": 10})
+            shown.event(stage, {"event": "progress", "done": 1, "total": value})
+        shown.event(stage, {"event": "progress", "done": 3, "total": 10})
+        shown.ended(stage, "done", 1.0, "")
+    assert "nan" not in stream.getvalue()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from .differences import Paired, differences
 from .formats import NAMES, write
-from .options import FORMATS, Options, table
-from .results import METRICS, Leaderboard, Result, Summary, collect
+from .options import FORMATS, Options, refuse_mixed, table, write_board
+from .results import METRICS, SCORE, Leaderboard, Result, Summary, collect
 from .standings import Place, leaders, places
 
 __all__ = [
     "FORMATS",
     "METRICS",
     "NAMES",
+    "SCORE",
     "Leaderboard",
     "Options",
     "Paired",
@@ -22,6 +23,8 @@ __all__ = [
     "differences",
     "leaders",
     "places",
+    "refuse_mixed",
     "table",
     "write",
+    "write_board",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..store import DamagedArtifact
+from ..store import BadArtifact
 from .provenance import Evidence
 from .queries import CMC, read_arrays, read_notes
 from .results import Leaderboard, Result, Summary
@@ -71,7 +71,7 @@ def _curve(result: Result, evidence: Evidence, ranks: set[str]) -> dict[int, flo
 def _whole(result: Result, evidence: Evidence) -> dict[int, float]:
     try:
         artifact = evidence.store.read(result.row.key or "")
-    except (KeyError, DamagedArtifact):
+    except (KeyError, BadArtifact):
         return {}
     arrays = read_arrays(artifact, "per_query.npz")
     first, valid = (arrays.get(name, np.zeros(0)) for name in ("first_hit", "valid"))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..errors import ReidbenchError
 from ..plan import Plan
 from ..store import Store
 from .formats import FORMATS as TEXT_FORMATS
 from .formats import chosen, write
-from .results import SCORE, collect
+from .results import SCORE, Leaderboard, collect
 
 FORMATS = (*TEXT_FORMATS, "html")
 Pictures = Literal["rendered", "all", "none"]
@@ -23,12 +24,14 @@ class Options:
 
     `metric` None is mAP or, where no evaluator of the table gives it, the first metric that there is.
     `arguments` are those of the command line that changed the matrix file, for the command that makes a row again.
+    `strict` refuses a table in which one mean is over results of different versions, sources or processors.
     """
 
     metric: str | None = None
     ranked: int = 3
     pictures: Pictures = "rendered"
     arguments: Sequence[str] = ()
+    strict: bool = False
 
 
 def table(
@@ -38,7 +41,31 @@ def table(
 
     Raises ReidbenchError for an unknown metric or method, a folder that cannot be written, or a missing extra.
     """
-    board = collect(plan, store, score=options.metric == SCORE)
+    return write_board(
+        collect(plan, store, score=options.metric == SCORE), plan, store, form, options, against, figures
+    )
+
+
+def refuse_mixed(board: Leaderboard) -> None:
+    """Raise ReidbenchError where a mean is over results of different versions, plugin sources or processors."""
+    if board.mixed:
+        more = f" (and {len(board.mixed) - 1} more)" if len(board.mixed) > 1 else ""
+        cure = "remove the older results (`reidbench clean`, or another --store) and run again, or leave --strict out"
+        raise ReidbenchError(f"{board.mixed[0]}{more}: {cure}")
+
+
+def write_board(
+    board: Leaderboard,
+    plan: Plan,
+    store: Store,
+    form: str,
+    options: Options,
+    against: Sequence[str] = (),
+    figures: Path | None = None,
+) -> str:
+    """As `table`, of a leaderboard that was collected before."""
+    if options.strict:
+        refuse_mixed(board)
     if figures is not None:
         from .figures import draw
         from .provenance import Evidence

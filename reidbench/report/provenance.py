@@ -15,7 +15,7 @@ from ..benchmark import Choice, Recipe, Task
 from ..components import Component
 from ..labels import evaluator_labels
 from ..plan import Plan, Stage
-from ..store import DamagedArtifact, Store
+from ..store import BadArtifact, Store
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result
 from .units import is_percent
@@ -88,7 +88,7 @@ class Evidence:
             try:
                 found = self.store.manifest(key).manifest
                 self._manifests[key] = found if _well_formed(found) else None
-            except (KeyError, DamagedArtifact):
+            except (KeyError, BadArtifact):
                 self._manifests[key] = None
         return self._manifests[key]
 

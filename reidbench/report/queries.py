@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics.statistics import beyond_noise
-from ..store import Artifact, DamagedArtifact, Store
+from ..store import Artifact, BadArtifact, Store
 
 if TYPE_CHECKING:
     from .results import Result
@@ -35,7 +35,7 @@ def reader(store: Store) -> Reader:
     def read(key: str) -> Arrays:
         try:
             return read_arrays(store.read(key), "per_query.npz")
-        except (KeyError, DamagedArtifact):
+        except (KeyError, BadArtifact):
             return {}
 
     return read
@@ -114,6 +114,6 @@ def read_notes(artifact: Artifact) -> Mapping[str, Any]:
     file = artifact.path / "notes.json"
     try:
         notes = json.loads(file.read_text()) if file.is_file() else {}
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return notes if isinstance(notes, dict) else {}

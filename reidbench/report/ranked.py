@@ -20,7 +20,7 @@ from ..errors import DataError
 from ..inputs import images_root
 from ..metrics import MetricError, Rules, rank
 from ..plan import Stage
-from ..store import DamagedArtifact
+from ..store import BadArtifact
 from .options import Pictures
 from .provenance import Evidence
 from .queries import read_arrays, read_notes
@@ -134,7 +134,7 @@ class _Lister:
             return RankedList(*place, *self._best_and_worst())
         except _Unknown as reason:
             return RankedList(*place, note=str(reason))
-        except (KeyError, DamagedArtifact):
+        except (KeyError, BadArtifact):
             return RankedList(*place, note="what it was ranked from is no longer in the store")
         except (DataError, IndexError, ValueError, TypeError):
             return RankedList(*place, note="what it was ranked from is not what its stages leave")
@@ -186,7 +186,7 @@ class _Lister:
         (given,) = embed.data
         artifact = self.evidence.store.read(given.key)
         given_root = self.evidence.plan.stages[given.key].root
-        root = images_root(artifact.manifest, given_root)
+        root = images_root(artifact, given_root)
         splits = {part: Split.load(artifact.path / f"{part}.json", root) for part in ("query", "gallery")}
         allowed = self.pictures == "all" or (self.pictures == "rendered" and given_root is None)
         return splits, root if allowed else None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from ..components import Metric, fractions
 from ..declared import range_fault
 from ..labels import evaluator_labels
 from ..metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
-from ..plan import Plan, Row
-from ..store import DamagedArtifact, Store
+from ..plan import Plan, Row, Stage
+from ..store import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
+from .conditions import Conditions, Difference, Made, Slot, conditions
+from .conditions import differences as differing
 from .queries import Reader, no_arrays, reader
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
@@ -67,7 +70,9 @@ class Leaderboard:
 
     `declared` are the metrics that evaluators declare, by the evaluator's name in the table; None, for a table that is
     put together by hand, takes the usual metrics as the built-in evaluators declare them. `rules` the words of a
-    protocol that come from evaluators; `queries` gives what an evaluation kept of each query, by its key.
+    protocol that come from evaluators; `queries` gives what an evaluation kept of each query, by its key. `mixed` are
+    sentences about means over results of different versions, plugin sources, processors or precisions; `sources` the
+    hashes of the plugin sources that results were made with, by kind of stage and component.
     """
 
     title: str
@@ -76,6 +81,8 @@ class Leaderboard:
     declared: Declared | None = None
     rules: frozenset[str] = frozenset()
     queries: Reader = field(default=no_arrays, repr=False, compare=False)
+    mixed: tuple[str, ...] = ()
+    sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def methods(self) -> list[str]:
@@ -160,8 +167,38 @@ def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     if score:
         results = tuple(_scored(result) for result in results)
     rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
+    results, mixed = _with_differences(results, behind)
     summary = tuple(summarise(results, declared))
-    return Leaderboard(plan.benchmark.title, results, summary, declared, frozenset(rules), reader(store))
+    title, sources = plan.benchmark.title, behind.sources
+    return Leaderboard(title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
+
+
+def _with_differences(results: tuple[Result, ...], behind: _Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """The results, each with what differs among those of its mean as protocol words and notes; and all sentences."""
+    cells: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        if result.status == "ok":
+            cells.setdefault((result.row.method, result.row.task, result.row.evaluator), []).append(result)
+    found: dict[tuple[str, str, str], list[Difference]] = {}
+    for cell, members in cells.items():
+        if len(members) > 1:
+            found[cell] = differing([(_seed(one.row), behind.made(one.row.key or "")) for one in members])
+    mixed = (f"{m} on {t} by {e}: {one.sentence}" for (m, t, e), several in found.items() for one in several)
+    return tuple(_differing(result, found) for result in results), tuple(mixed)
+
+
+def _seed(row: Row) -> str:
+    return str(row.seed) if row.pretrain_seed is None else f"{row.seed} of pre-training {row.pretrain_seed}"
+
+
+def _differing(result: Result, found: Mapping[tuple[str, str, str], list[Difference]]) -> Result:
+    row = result.row
+    several = found.get((row.method, row.task, row.evaluator), []) if result.status == "ok" else []
+    if not several:
+        return result
+    words = ", ".join(dict.fromkeys([row.protocol, *(one.word for one in several)]))
+    notes = (f"{row.method} on {row.task} by {row.evaluator}: {one.sentence}" for one in several)
+    return replace(result, row=replace(row, protocol=words), notes=(*result.notes, *notes))
 
 
 def _within_range(result: Result, declared: Declared) -> Result:
@@ -183,12 +220,15 @@ def _scored(result: Result) -> Result:
 
 
 class _Behind:
-    """What the stages behind a row have noted, and the protocol words that only their data could tell."""
+    """What the stages behind a row have noted and were made with, and the protocol words that their data gave."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
         self.told: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
         self.own: dict[str, tuple[str, ...]] = {}
+        self.conditions: dict[str, Conditions] = {}
+        self.sources: dict[tuple[str, str], frozenset[str]] = {}
+        self._equal: dict[Conditions, Conditions] = {}  # each once: thousands of stages are made with the same
 
     def words(self, key: str) -> tuple[str, ...]:
         """The protocol words of one stage alone."""
@@ -205,36 +245,55 @@ class _Behind:
                 words |= earlier[0]
                 notes |= earlier[1]
             self.own[key] = ()
-            with suppress(KeyError, DamagedArtifact):
+            with suppress(KeyError, BadArtifact):
                 artifact = self.store.manifest(key)
-                self.own[key] = tuple(map(str, artifact.manifest.get("protocol", ())))
+                self._keep(self.plan.stages[key], artifact.manifest)
                 words |= dict.fromkeys(self.own[key])
                 notes |= dict.fromkeys(f"{self.plan.stages[key].label}: {text}" for text in artifact.notes)
             self.told[key] = words, notes
         return self.told[key]
+
+    def _keep(self, stage: Stage, manifest: Mapping[str, Any]) -> None:
+        self.own[stage.key] = tuple(manifest.get("protocol", ()))
+        found = conditions(manifest)
+        self.conditions[stage.key] = self._equal.setdefault(found, found)
+        own = stage.kind, stage.use
+        self.sources[own] = self.sources.get(own, frozenset()) | {manifest.get("source", "")}
+
+    def made(self, key: str) -> Made:
+        """The stages behind a result, parents first, by kind and component, with what they were made with."""
+        found: dict[Slot, tuple[str, Conditions]] = {}
+        waiting, seen = [key], {key}
+        while waiting:
+            stage = self.plan.stages[waiting.pop()]
+            number = sum(slot[:2] == (stage.kind, stage.use) for slot in found)
+            found[stage.kind, stage.use, number] = stage.key, self.conditions.get(stage.key, ())
+            new = [parent for parent in stage.needs if parent not in seen]
+            seen.update(new)
+            waiting += new
+        return found
 
 
 def _result(row: Row, plan: Plan, store: Store, behind: _Behind) -> Result:
     if row.key is None:
         return Result(row, "not-applicable", error=row.reason)
     try:
-        manifest = store.manifest(row.key).manifest
-        numbers = _numbers(row.key, manifest["metrics"])
+        numbers = _numbers(row.key, store.manifest(row.key).metrics)
         words, notes = behind.of(row.key)
         return Result(replace(row, protocol=", ".join([row.protocol, *words])), "ok", numbers, notes=tuple(notes))
     except DamagedArtifact:
         return Result(row, "missing", error="its result is damaged; run again")
+    except UnreadableArtifact as error:
+        return Result(row, "missing", error=str(error))
     except KeyError:
         return _why_missing(row, row.key, plan, store)
 
 
-def _numbers(key: str, metrics: object) -> dict[str, float]:
+def _numbers(key: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """Metrics by name. Raises DamagedArtifact for what no evaluator of ours can have published."""
-    if not isinstance(metrics, dict) or not all(
-        type(value) in (int, float) and math.isfinite(value) for value in metrics.values()
-    ):
-        raise DamagedArtifact(key, f"{key}: its metrics are no numbers")
-    return dict(sorted(metrics.items()))
+    if any(math.isnan(value) for value in metrics.values()):
+        raise DamagedArtifact(key, f"{key}: its metrics contain values that are not numbers")
+    return {name: float(value) for name, value in sorted(metrics.items())}
 
 
 def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reidbench.cleaning import leftovers
 from reidbench.store import DamagedArtifact, Store
 
 SECRET = b"not for you"
 
 
-def foreign(root: Path, files: Any, **more: Any) -> Store:
+def foreign(root: Path, files: Any, /, **more: Any) -> Store:
     """An artifact whose manifest agrees with itself, whatever it says."""
     folder = root / "objects" / "k"
     folder.mkdir(parents=True)
@@ -72,3 +77,78 @@ def test_a_place_that_is_no_folder_holds_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         Store(tmp_path / "file").manifest("k")
     assert Store(tmp_path / "file").failure("k") is None
+
+
+def test_a_fifo_for_a_manifest_is_not_waited_for(tmp_path: Path) -> None:
+    store = foreign(tmp_path / "store", {})
+    (store.path("k") / "manifest.json").unlink()
+    os.mkfifo(store.path("k") / "manifest.json")
+    with pytest.raises(DamagedArtifact, match="damaged"):
+        store.manifest("k")
+
+
+def test_a_fifo_for_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    store = foreign(tmp_path / "store", {"a": {"sha256": hashlib.sha256(b"").hexdigest(), "size": 0}})
+    os.mkfifo(store.path("k") / "a")
+    with pytest.raises(DamagedArtifact, match="not the bytes that were published"):
+        store.read("k")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seconds", "x"), ("seconds", -1), ("seconds", 10**400), ("seconds", True), ("metrics", {"mAP": 10**400}),
+        ("metrics", {"mAP": float("inf")}), ("metrics", []), ("versions", {"torch": 2}), ("notes", "x"),
+        ("notes", [1]),
+        ("protocol", 5), ("protocol", None), ("source", ["x"]), ("root", 5), ("root", "a\0b"), ("root", "\ud800"),
+        ("stage", []), ("stage", {"label": 5}), ("stage", {"kind": ["a"]}), ("stage", {"parents": 5}),
+        ("stage", {"parents": [["a", "k"]]}), ("stage", {"parents": [["a", "../../etc"]]}), ("stage", {"data": [{}]}),
+    ],
+)  # fmt: skip
+def test_fields_that_no_stage_writes(field: str, value: Any, tmp_path: Path) -> None:
+    store = foreign(tmp_path / "store", {}, **{field: value})
+    with pytest.raises(DamagedArtifact, match=f"damaged: {field}"):
+        store.manifest("k")
+
+
+def test_what_a_file_system_leaves_is_no_artifact(tmp_path: Path) -> None:
+    store = foreign(tmp_path / "store", {})
+    for folder in ("objects", "scratch", "logs", "failures", "claims", "tmp"):
+        for name in ("lost+found", ".Trash-1000"):
+            (tmp_path / "store" / folder / name).mkdir(parents=True)
+        (tmp_path / "store" / folder / ".DS_Store").touch()
+    (tmp_path / "store" / "objects" / "a user's own file").touch()
+    assert store.keys() == {"k"}
+    assert [one.key for one in leftovers(store, set())] == ["k"]
+    store.prepare()
+
+
+READ = """
+import os, sys
+from pathlib import Path
+from reidbench.store import Store, UnreadableArtifact
+os.setgid(65534); os.setuid(65534)
+store = Store(Path(sys.argv[1]))
+assert store.has("k") and store.keys() == {"k"}
+try:
+    store.read("k")
+except UnreadableArtifact as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("what", ["manifest.json", "a", "."])
+def test_another_users_artifact_is_there_and_not_damaged(what: str) -> None:
+    """The child is no root, which reads everything."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as given:
+        Path(given).chmod(0o755)
+        store = foreign(Path(given) / "store", {"a": {"sha256": hashlib.sha256(b"").hexdigest(), "size": 0}})
+        (store.path("k") / "a").touch()
+        (store.path("k") / what).chmod(0)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", READ, str(store.root)], capture_output=True, text=True, env=environment, check=False
+        )
+    assert "cannot be read: Permission denied" in done.stdout, done.stderr
+    assert "chmod -R a+rX" in done.stdout
