@@ -26,17 +26,17 @@ import torch
 from scipy.ndimage import uniform_filter
 from tabulate import tabulate
 
-from reidbench import plugins
 from reidbench.data import HiddenSplit, resize
 from reidbench.data.split import BoundTruth
-from reidbench.inputs import Inputs, images_root
-from reidbench.runner import cache_folder
-from reidbench.store import Store
+from reidbench.execution.runner import cache_folder
+from reidbench.registry import plugins
+from reidbench.stages.inputs import Inputs, images_root
+from reidbench.store.artifacts import Store
 from reidbench.training import image_source
-from reidbench_gcl.identity import IdentityEncoder
-from reidbench_gcl.pictures import DESCRIPTION, Described, load_generator, to_pixels
-from reidbench_gcl.rings import Rings, to_tensor
-from reidbench_gcl.synthesis import Generator
+from reidbench_gcl.contrast.identity import IdentityEncoder
+from reidbench_gcl.generator.pictures import DESCRIPTION, Described, load_generator, to_pixels
+from reidbench_gcl.generator.synthesis import Generator
+from reidbench_gcl.structure.structure_maps import Rings, to_tensor
 
 IMAGES = 200
 WINDOW = 7

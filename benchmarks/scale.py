@@ -373,13 +373,13 @@ def tables() -> str:
 # ---------------------------------------------------------------------- what the harness adds
 def measure() -> dict[str, float]:
     """CPU seconds of a worker's start (imports and plugins), and of an artifact's way into the store and out of it."""
-    light = "import reidbench.stages; from reidbench import plugins; plugins.load()"
+    light = "import reidbench.stages.run; from reidbench import plugins; plugins.load()"
     heavy = f"{light}; import reidbench.training, lightning_fabric, reidbench_baseline.vit"
     found = {
         "start of a worker that needs no torch": _child_seconds(light),
         "start of a worker with torch": _child_seconds(heavy),
     }
-    from reidbench.store import Store
+    from reidbench.store.artifacts import Store
 
     with tempfile.TemporaryDirectory() as place:
         store, data = Store(Path(place)), os.urandom(100_000_000)

@@ -26,12 +26,12 @@ import torch.nn.functional as F
 from tabulate import tabulate
 from torch import nn
 
-from reidbench import plugins
 from reidbench.data import HiddenSplit, Split
 from reidbench.data.split import BoundTruth, hidden_order
-from reidbench.inputs import images_root
-from reidbench.runner import cache_folder
-from reidbench.store import Store
+from reidbench.execution.runner import cache_folder
+from reidbench.registry import plugins
+from reidbench.stages.inputs import images_root
+from reidbench.store.artifacts import Store
 from reidbench.training import Augment, Preprocess, image_source, stream
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny

@@ -17,7 +17,7 @@ from PIL import Image
 
 from .check import Example, check_plugin
 from .errors import PluginError
-from .plugins import GROUP
+from .registry.plugins import GROUP
 
 __all__ = ["Example", "check_plugin", "installed", "make_plugin", "run_matrix", "write_market_folder"]
 
@@ -132,14 +132,17 @@ def run_matrix(text: str, folder: Path, *, store: Path | None = None, jobs: int 
     """
     from rich.console import Console
 
-    from . import config, display, executors, plan, plugins, report, runner
-    from .store import Store
+    from . import report
+    from .execution import executors, progress, runner
+    from .matrix import plan, reader
+    from .registry import plugins
+    from .store.artifacts import Store
 
     file = folder / "matrix.yaml"
     file.write_text(text)
     registry = plugins.load()
-    the_plan = plan.expand(config.read(file, registry), registry)
+    the_plan = plan.expand(reader.read(file, registry), registry)
     the_store = Store(store or folder / "store")
     executor = executors.make("process" if jobs else "inline", max(jobs, 1))
-    runner.Runner(the_plan, the_store, executor, display.Lines(Console(stderr=True)), registry.disabled).run()
+    runner.Runner(the_plan, the_store, executor, progress.Lines(Console(stderr=True)), registry.disabled).run()
     return report.collect(the_plan, the_store)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reidbench import plugins
+from reidbench.registry import plugins
 from reidbench.testing import write_market_folder
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from reidbench import check, cli, plugins
+from reidbench import check
 from reidbench.check.examples import small
+from reidbench.cli import main
 from reidbench.errors import PluginError
+from reidbench.registry import plugins
 from reidbench.testing import check_plugin, installed
 
 HEAD = """
@@ -480,11 +482,11 @@ def is_child(process: Path, folder: str) -> bool:
 
 def test_exit_codes(tmp_path: Path, fixed_declaration: None) -> None:
     package = write(tmp_path, HEAD.format(names=["sound"]))
-    failing = CliRunner().invoke(cli.app, ["check", str(package), "--only", "mute"])
+    failing = CliRunner().invoke(main.app, ["check", str(package), "--only", "mute"])
     assert failing.exit_code == 1
     assert failing.output.splitlines()[1].startswith("finetuner  mute                 failed  params: ")
     assert failing.output.endswith("1 ok, 0 skipped, 1 failed\n")
-    skipped = CliRunner().invoke(cli.app, ["check", str(package), "--only", "needy"])
+    skipped = CliRunner().invoke(main.app, ["check", str(package), "--only", "needy"])
     assert (skipped.exit_code, skipped.output.splitlines()[-1]) == (0, "1 ok, 1 skipped, 0 failed")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "reidbench", "check", "nonsense"]

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import cli, executors, plugins, report
+from reidbench import report
+from reidbench.cli import main
+from reidbench.execution import executors
+from reidbench.registry import plugins
 from reidbench.testing import make_plugin, write_market_folder
 
 
@@ -61,7 +64,7 @@ HEAVY = ("torch", "torchvision", "lightning_fabric", "faiss", "ray", "sklearn", 
 def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], tmp_path: Path) -> None:
     arguments = [*command, str(matrix()), "--store", str(tmp_path)] if command[0] in ("plan", "table") else command
     code = (
-        "import sys\nfrom reidbench import cli\n"
+        "import sys\nfrom reidbench.cli import main as cli\n"
         f"sys.argv = ['reidbench', *{arguments!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "print('\\nHEAVY', [name for name in " + repr(HEAVY[:5]) + " if name in sys.modules])\n"
@@ -73,9 +76,9 @@ def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], t
 
 
 def test_choices_on_the_command_line_are_those_that_are_there() -> None:
-    assert typing.get_args(cli.Kind) == tuple(plugins.HOOKS)
-    assert typing.get_args(cli.ExecutorName) == executors.NAMES
-    assert typing.get_args(cli.FormatName) == tuple(report.FORMATS)
+    assert typing.get_args(main.Kind) == tuple(plugins.HOOKS)
+    assert typing.get_args(main.ExecutorName) == executors.NAMES
+    assert typing.get_args(main.FormatName) == tuple(report.FORMATS)
 
 
 def test_run_table_and_plan(matrix: Callable[..., Path], tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from reidbench import cli, config, plan, report, runner
+from reidbench import report
+from reidbench.cli import main
 from reidbench.errors import ReidbenchError
-from reidbench.plan import Plan
-from reidbench.plugins import Registry
+from reidbench.execution import runner
+from reidbench.matrix import plan, reader
+from reidbench.matrix.plan import Plan
+from reidbench.registry.plugins import Registry
 from reidbench.report.conditions import conditions, differences
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 
 MADE = {
     "versions": {"torch": "2.6.0", "numpy": "2.1.0", "reidbench": "0.1.0"},
@@ -38,7 +41,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
 
 def made(file: Path, registry: Registry, store: Store, other: dict[str, Any], kind: str = "finetune") -> Plan:
     """Every stage published by hand, those of `kind` of seed 1 with `other` in their manifests."""
-    the_plan = plan.expand(config.read(file, registry), registry)
+    the_plan = plan.expand(reader.read(file, registry), registry)
     for stage in the_plan.stages.values():
         with store.publishing(stage.key) as (_, manifest):
             changed = other if stage.kind == kind and "seed 1" in stage.label else {}
@@ -128,7 +131,7 @@ def test_a_changed_plugin_warns_with_the_cure(
     more = ["--executor", "inline"] if command == "run" else []
     monkeypatch.setattr(sys, "argv", ["reidbench", command, str(file), "--store", str(tmp_path / "store"), *more])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert end.value.code == 0
     error = capsys.readouterr().err
     assert "the code of finetune colour-histogram has changed since cached results" in error
@@ -136,7 +139,7 @@ def test_a_changed_plugin_warns_with_the_cure(
 
 
 def test_an_unchanged_plugin_does_not_warn(registry: Registry) -> None:
-    from reidbench.plugins import source_hash
+    from reidbench.registry.plugins import source_hash
 
     now = source_hash(registry, "finetuner", "colour-histogram")
     assert runner.changed({("finetune", "colour-histogram"): {now, ""}}, registry) == []
@@ -151,7 +154,7 @@ def test_strict_refuses_on_the_command_line(
         argv = ["reidbench", *command, str(file), "--store", str(tmp_path / "store"), "--strict"]
         monkeypatch.setattr(sys, "argv", argv)
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         assert end.value.code == 2
         found = capsys.readouterr()
         assert found.out == ""
@@ -164,7 +167,7 @@ def test_a_new_stage_writes_its_processor(
     argv = ["reidbench", "run", str(matrix()), "--store", str(tmp_path / "store"), "--executor", "inline"]
     monkeypatch.setattr(sys, "argv", argv)
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     files = list((tmp_path / "store").glob("objects/*/manifest.json"))
     assert files
     assert all(json.loads(file.read_text())["processor"] for file in files)

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from reidbench import cli, config
+from reidbench.cli import main
 from reidbench.errors import ConfigError
-from reidbench.plugins import Registry
+from reidbench.matrix import reader
+from reidbench.registry.plugins import Registry
 
 
 def problems(file: Path, registry: Registry, *overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        config.read(file, registry, overrides)
+        reader.read(file, registry, overrides)
     return list(caught.value.problems)
 
 
@@ -31,7 +32,7 @@ def test_a_whole_file(matrix: Callable[..., Path], registry: Registry, market: P
         methods="{bot: {finetune: {use: bot, epochs: 2, lr: 3e-4}}}",
         matrix="[{finetune: [none, {use: colour-histogram, bins: 4}]}]",
     )
-    benchmark = config.read(file, registry)
+    benchmark = reader.read(file, registry)
     assert benchmark.seeds == (3, 4)
     assert benchmark.image_size == (32, 16)
     assert [recipe.name for recipe in benchmark.methods] == ["bot", "none", "colour-histogram"]
@@ -46,12 +47,12 @@ def test_a_whole_file(matrix: Callable[..., Path], registry: Registry, market: P
 def test_roots_are_relative_to_the_file(matrix: Callable[..., Path], registry: Registry, market: Path) -> None:
     file = matrix(data="{tiny: {use: market-folder, root: here}}")
     (file.parent / "here").symlink_to(market)
-    assert config.read(file, registry).data["tiny"].root == market
+    assert reader.read(file, registry).data["tiny"].root == market
 
 
 def test_overrides(matrix: Callable[..., Path], registry: Registry) -> None:
     file = matrix(methods="{bot: {finetune: {use: bot}}}")
-    benchmark = config.read(file, registry, ["seeds=[7]", "methods.bot.finetune.epochs=3"])
+    benchmark = reader.read(file, registry, ["seeds=[7]", "methods.bot.finetune.epochs=3"])
     assert benchmark.seeds == (7,)
     assert benchmark.methods[0].steps[0][1].resolved["epochs"] == 3
     assert "expected KEY=VALUE" in problems(file, registry, "nonsense")[0]
@@ -59,7 +60,7 @@ def test_overrides(matrix: Callable[..., Path], registry: Registry) -> None:
 
 def test_merge_keys_and_anchors(matrix: Callable[..., Path], registry: Registry) -> None:
     file = matrix(methods="{a: {finetune: &bot {use: bot, epochs: 5}}, b: {finetune: {<<: *bot, epochs: 6}}}")
-    steps = [recipe.steps[0][1].resolved["epochs"] for recipe in config.read(file, registry).methods]
+    steps = [recipe.steps[0][1].resolved["epochs"] for recipe in reader.read(file, registry).methods]
     assert steps == [5, 6]
 
 
@@ -234,16 +235,16 @@ def test_a_wrong_value_of_set_names_the_setting(matrix: Callable[..., Path], reg
     assert found.endswith("not on (which YAML reads as true)")
     (found,) = problems(file, registry, "methods.bot.finetune.epochs=3", "seeds=[0, no]")
     assert found.startswith("--set 'seeds=[0, no]': seeds.1: must be a whole number from 0, not no (which")
-    benchmark = config.read(file, registry, ["methods.bot.finetune.epochs=3", "methods.bot.finetune.lr=1e-3"])
+    benchmark = reader.read(file, registry, ["methods.bot.finetune.epochs=3", "methods.bot.finetune.lr=1e-3"])
     assert benchmark.methods[0].steps[0][1].resolved["lr"] == 1e-3
 
 
 @pytest.mark.parametrize("value", ["1_000", "１２", "010", "0", "1:30", "yes", "2.0"])
 def test_numbers_of_the_command_line_are_as_strict(value: str, matrix: Callable[..., Path]) -> None:
-    done = CliRunner().invoke(cli.app, ["run", str(matrix()), "--jobs", value])
+    done = CliRunner().invoke(main.app, ["run", str(matrix()), "--jobs", value])
     assert done.exit_code == 2
     assert "must be a whole number from 1" in " ".join(done.output.split())
-    done = CliRunner().invoke(cli.app, ["run", str(matrix()), "--time-limit", value.replace("2.0", "nan")])
+    done = CliRunner().invoke(main.app, ["run", str(matrix()), "--time-limit", value.replace("2.0", "nan")])
     assert done.exit_code == 2
 
 

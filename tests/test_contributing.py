@@ -14,7 +14,7 @@ import torch
 
 from reidbench import scaffold, testing
 from reidbench.components import EvaluateContext, Features
-from reidbench.report.formats import table
+from reidbench.report.formats.tables import table
 from reidbench.testing import check_plugin, installed, run_matrix
 
 ROOT = Path(__file__).parents[1]

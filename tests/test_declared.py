@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
-from reidbench import Metric, config, plan, plugins, report
+from reidbench import Metric, report
 from reidbench.components import Component, fractions
 from reidbench.declared import metrics_fault
-from reidbench.plan import Plan
+from reidbench.matrix import plan, reader
+from reidbench.matrix.plan import Plan
+from reidbench.registry import plugins
+from reidbench.report.html.page import render
 from reidbench.report.options import Options
-from reidbench.report.page import render
 from reidbench.report.results import summarise
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 from reidbench.testing import check_plugin, make_plugin, run_matrix
 
 PLUGIN = """
@@ -81,7 +83,7 @@ def judged(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         patch.setenv("REIDBENCH_PLUGINS", "reidbench-judges")
         run_matrix(MATRIX.format(root=market), folder)
         registry = plugins.load()
-        yield plan.expand(config.read(folder / "matrix.yaml", registry), registry), Store(folder / "store")
+        yield plan.expand(reader.read(folder / "matrix.yaml", registry), registry), Store(folder / "store")
     sys.modules.pop("judges", None)
 
 
@@ -172,7 +174,7 @@ methods: {{untrained: {{finetune: none}}}}
 """
     (good,) = run_matrix(matrix, tmp_path).results
     registry = plugins.load()
-    the_plan, store = plan.expand(config.read(tmp_path / "matrix.yaml", registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry), Store(tmp_path / "store")
     key = str(good.row.key)
     metrics = {**store.manifest(key).metrics, "mAP": 45.2}
     store.set_aside(key)

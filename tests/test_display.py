@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from reidbench import display
-from reidbench.plan import Stage
+from reidbench.execution import progress
+from reidbench.matrix.plan import Stage
 
 STAGE = Stage("k", "finetune", "bot", {}, label="finetune bot [plaza, seed 0]")
 HOSTILE = Stage("h", "finetune", "x", {}, label="finetune [red]x\x1b[31m")
@@ -20,7 +20,7 @@ def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
     return Console(file=stream, force_terminal=terminal, width=120), stream
 
 
-def play(shown: display.Bars | display.Lines) -> None:
+def play(shown: progress.Bars | progress.Lines) -> None:
     """A run of three stages: one done, one failed, one that another driver made."""
     with shown:
         shown.begin(2)
@@ -36,10 +36,10 @@ def play(shown: display.Bars | display.Lines) -> None:
 
 
 def test_lines_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(display, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
     place, stream = console(terminal=False)
-    shown = display.make(place)
-    assert isinstance(shown, display.Lines)
+    shown = progress.make(place)
+    assert isinstance(shown, progress.Lines)
     play(shown)
     assert stream.getvalue().splitlines() == [
         "2 stages to run",
@@ -55,8 +55,8 @@ def test_lines_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bars_on_a_terminal() -> None:
     place, stream = console(terminal=True)
-    shown = display.make(place)
-    assert isinstance(shown, display.Bars)
+    shown = progress.make(place)
+    assert isinstance(shown, progress.Bars)
     play(shown)
     text = stream.getvalue()
     assert "all stages" in text
@@ -69,7 +69,7 @@ def test_bars_on_a_terminal() -> None:
 def test_nothing_to_run() -> None:
     for terminal in (True, False):
         place, stream = console(terminal=terminal)
-        with display.make(place) as shown:
+        with progress.make(place) as shown:
             shown.begin(0)
         assert "nothing to run" in stream.getvalue()
 
@@ -80,7 +80,7 @@ def test_progress_in_things_that_cannot_be_drawn(terminal: bool, width: int) -> 
     odd: tuple[Any, ...] = (float("nan"), float("inf"), "a", None, -1, 10**400, True, [1])
     stage = Stage("k", "finetune", "x", {}, label="finetune x [tiny, seed 0]")
     stream = io.StringIO()
-    with display.make(Console(file=stream, force_terminal=terminal, width=width)) as shown:
+    with progress.make(Console(file=stream, force_terminal=terminal, width=width)) as shown:
         shown.begin(1)
         shown.started(stage)
         for value in odd:

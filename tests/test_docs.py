@@ -13,8 +13,10 @@ import pytest
 import typer
 import yaml
 
-from reidbench import cli, config, plan, plugins
-from reidbench.report.formats import table
+from reidbench.cli import main
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
+from reidbench.report.formats.tables import table
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -60,7 +62,7 @@ def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Reg
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     file = tmp_path / "matrix.yaml"
     file.write_text(block.replace("~/data/Market-1501", str(market)))
-    assert len(config.read(file, registry).methods) == 2
+    assert len(reader.read(file, registry).methods) == 2
 
 
 def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:
@@ -73,7 +75,7 @@ def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_matrices_are_valid(file: Path, registry: plugins.Registry) -> None:
-    assert config.read(file, registry).methods
+    assert reader.read(file, registry).methods
 
 
 COMMAND_LINE = re.compile(r"^(?:\.venv/bin/)?reidbench +(.*?)(?: +#.*)?$", re.MULTILINE)
@@ -81,7 +83,7 @@ COMMAND_LINE = re.compile(r"^(?:\.venv/bin/)?reidbench +(.*?)(?: +#.*)?$", re.MU
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_in_shell_blocks_exist_with_their_options(document: Path) -> None:
-    root: Any = typer.main.get_command(cli.app)
+    root: Any = typer.main.get_command(main.app)
     for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL):
         for line in COMMAND_LINE.findall(block):
             words = shlex.split(line)
@@ -111,7 +113,7 @@ TABLES = results((ROOT / "benchmarks" / "README.md").read_text())
 @pytest.mark.parametrize("name", TABLES)
 def test_result_tables_have_the_rows_and_columns_of_their_matrix(name: str, registry: plugins.Registry) -> None:
     """A table that was typed, or left behind when its file changed, does not fit its file."""
-    benchmark = config.read(ROOT / "benchmarks" / name, registry)
+    benchmark = reader.read(ROOT / "benchmarks" / name, registry)
     header, _, *rows = TABLES[name]
     assert header == ["method", *(task.name for task in benchmark.tasks), "protocol"]
     assert [row[0] for row in rows] == [recipe.name for recipe in benchmark.methods]
@@ -134,7 +136,7 @@ def test_every_matrix_is_in_the_list_of_matrices() -> None:
 
 
 def test_help_names_every_command_of_the_readme() -> None:
-    root: Any = typer.main.get_command(cli.app)
+    root: Any = typer.main.get_command(main.app)
     text = (ROOT / "README.md").read_text()
     assert {name for name in root.commands if f"reidbench {name}" not in text} == set()
     for command in root.commands.values():

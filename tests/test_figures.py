@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidbench import config, plan, report
+from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.plan import Plan
-from reidbench.plugins import Registry
+from reidbench.matrix import plan, reader
+from reidbench.matrix.plan import Plan
+from reidbench.registry.plugins import Registry
 from reidbench.report import extras, figures
 from reidbench.report.curves import costs, curves
 from reidbench.report.provenance import Evidence
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 
 METHODS = """{"a $b$ <i>": {finetune: none}, "_hidden": {finetune: colour-histogram}, later: {finetune: bot}}"""
 FIRST_HIT = [1, 1, 3, 0]  # three valid queries: two hit at rank 1, one at rank 3
@@ -42,7 +43,7 @@ def publish(store: Store, key: str, seconds: float, metrics: dict[str, float], *
 def made(matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> tuple[Plan, Store]:
     """Two methods over two seeds with results, one without; each fine-tuning took 10, then 30 seconds."""
     file = matrix(methods=METHODS, seeds="[0, 1]")
-    the_plan, store = plan.expand(config.read(file, registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(file, registry), registry), Store(tmp_path / "store")
     for row in the_plan.rows:
         if row.method == "later" or row.key is None:
             continue

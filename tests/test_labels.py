@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import config, plan
-from reidbench.plugins import Registry
+from reidbench.matrix import plan, reader
+from reidbench.registry.plugins import Registry
 
 METHODS = """{
   a: {finetune: bot},
@@ -22,7 +22,7 @@ METHODS = """{
 @pytest.fixture
 def labels(matrix: Callable[..., Path], registry: Registry) -> Callable[..., dict[str, list[str]]]:
     def find(**parts: str) -> dict[str, list[str]]:
-        the_plan = plan.expand(config.read(matrix(**parts), registry), registry)
+        the_plan = plan.expand(reader.read(matrix(**parts), registry), registry)
         found: dict[str, list[str]] = {}
         for stage in the_plan.stages.values():
             found.setdefault(stage.kind, []).append(stage.label)
@@ -72,6 +72,6 @@ def test_where_nothing_differs_the_key_does(labels: Callable[..., dict[str, list
 
 
 def test_keys_do_not_depend_on_neighbours(matrix: Callable[..., Path], registry: Registry) -> None:
-    alone = plan.expand(config.read(matrix(methods="{a: {finetune: bot}}"), registry), registry)
-    beside = plan.expand(config.read(matrix(methods=METHODS), registry), registry)
+    alone = plan.expand(reader.read(matrix(methods="{a: {finetune: bot}}"), registry), registry)
+    beside = plan.expand(reader.read(matrix(methods=METHODS), registry), registry)
     assert alone.stages.keys() < beside.stages.keys()

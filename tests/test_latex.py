@@ -8,9 +8,9 @@ import pytest
 
 from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.plan import Row
+from reidbench.matrix.plan import Row
 from reidbench.report import Leaderboard, Place, Result, places
-from reidbench.report.latex import escape
+from reidbench.report.formats.latex import escape
 from reidbench.report.results import USUAL, summarise
 
 PROTOCOL = "source labels, AP step"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.leavings import OWN, UnfitLeavings, check_leavings
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
+from reidbench.store.leavings import OWN, UnfitLeavings, check_leavings
 
 
 @pytest.fixture

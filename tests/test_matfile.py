@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from reidbench import matfile
-from reidbench.matfile import DamagedMatError, Variable, read_variables
+from reidbench.scoring import matfile
+from reidbench.scoring.matfile import DamagedMatError, Variable, read_variables
 
 EVERYTHING = 2**30
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import config, plan, plugins
 from reidbench.components import Component, Params
-from reidbench.declarations import refused_word
 from reidbench.errors import PluginError
-from reidbench.plugins import Registry
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
+from reidbench.registry.plugins import Registry
+from reidbench.registry.words import refused_word
 from reidbench.testing import make_plugin, run_matrix
 
 TABLE = """
@@ -48,7 +49,7 @@ def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., st
         manifest = listed(tmp_path / "listed.csv", columns, rows)
         file = tmp_path / "matrix.yaml"
         file.write_text(TABLE.format(market=market, manifest=manifest, task=task, method=method))
-        the_plan = plan.expand(config.read(file, registry), registry)
+        the_plan = plan.expand(reader.read(file, registry), registry)
         (row,) = the_plan.rows
         assert bool(the_plan.stages) == (row.key is not None) == (not row.reason)
         return row.reason

@@ -69,7 +69,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 )
 def test_these_commands_start_without_torch(command: list[str], tmp_path: Path) -> None:
     code = (
-        f"import sys\nfrom reidbench import cli\nsys.argv = ['reidbench', *{command!r}]\n"
+        f"import sys\nfrom reidbench.cli import main as cli\nsys.argv = ['reidbench', *{command!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
         "print('\\nHEAVY', [n for n in ('torch', 'sklearn', 'faiss', 'lightning_fabric') if n in sys.modules])\n"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from reidbench.components import Selection
 from reidbench.errors import DataError
-from reidbench.outputs import joined_features, metric_values, save_arrays, selection_fault
+from reidbench.stages.outputs import joined_features, metric_values, save_arrays, selection_fault
 
 SCORES = [0.3, 0.1, 0.2]
 

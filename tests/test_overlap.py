@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from reidbench.cli import app
+from reidbench.cli.main import app
 from reidbench.data import Dataset, Sample, Split
 from reidbench.data.overlap import find_overlaps, image_numbers
 from reidbench.report import Leaderboard

@@ -22,7 +22,7 @@ def test_packages_are_the_plugins_that_are_there() -> None:
 
 
 def test_builtins_are_the_packaged_plugins() -> None:
-    from reidbench.plugins import BUILTIN
+    from reidbench.registry.plugins import BUILTIN
 
     assert sorted(f"plugins/{name}" for name in BUILTIN) == sorted(
         name for name in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] if name != "reidbench"

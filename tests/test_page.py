@@ -22,15 +22,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidbench import config, plan, plugins, report
+from reidbench import report
+from reidbench.matrix import plan, reader
+from reidbench.matrix.plan import Plan
 from reidbench.metrics import rank
-from reidbench.plan import Plan
-from reidbench.report import ranked
+from reidbench.registry import plugins
+from reidbench.report.html import ranked
+from reidbench.report.html.page import render
+from reidbench.report.html.ranked import RankedList, Thumbnails, ranked_lists
 from reidbench.report.options import Options
-from reidbench.report.page import render
 from reidbench.report.provenance import Evidence
-from reidbench.report.ranked import RankedList, Thumbnails, ranked_lists
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 
 EVIL = "<script>window.hacked=1</script>"
@@ -66,7 +68,7 @@ def made(market: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, 
     file = folder / "matrix.yaml"
     file.write_text(text)
     registry = plugins.load()
-    the_plan, store = plan.expand(config.read(file, registry), registry), Store(folder / "store")
+    the_plan, store = plan.expand(reader.read(file, registry), registry), Store(folder / "store")
     for stage in the_plan.stages.values():
         if stage.use == "bot":
             store.record_failure(stage.key, REASON)
@@ -261,7 +263,7 @@ def test_no_ranked_lists_when_none_are_asked_for(made: tuple[Plan, Store]) -> No
 def test_no_chart_and_no_heat_map_where_there_is_no_number(
     matrix: Callable[..., Path], registry: plugins.Registry, tmp_path: Path
 ) -> None:
-    the_plan, store = plan.expand(config.read(matrix(), registry), registry), Store(tmp_path / "empty")
+    the_plan, store = plan.expand(reader.read(matrix(), registry), registry), Store(tmp_path / "empty")
     text = page_of((the_plan, store), Options())
     found = [attributes.get("id") for _, attributes in Elements(text).elements]
     assert "leaderboard" in found
@@ -302,7 +304,7 @@ def test_the_command_writes_page_and_figures_without_torch(made: tuple[Plan, Sto
     arguments = ["table", str(the_plan.benchmark.file), "--store", str(store.root), "--format", "html"]
     arguments += ["-o", str(tmp_path / "out.html"), "--figures", str(tmp_path / "figures")]
     code = (
-        f"import sys\nfrom reidbench import cli\nsys.argv = ['reidbench', *{arguments!r}]\n"
+        f"import sys\nfrom reidbench.cli import main as cli\nsys.argv = ['reidbench', *{arguments!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "print([name for name in ('torch', 'faiss', 'sklearn') if name in sys.modules])\n"
     )

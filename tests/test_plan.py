@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import config, plan
 from reidbench.components import Component, FileParam, FolderParam, Params, Uses
 from reidbench.errors import ConfigError
-from reidbench.plugins import Registry
+from reidbench.matrix import plan, reader
+from reidbench.registry.plugins import Registry
 from reidbench.testing import write_market_folder
 
 
@@ -69,7 +69,7 @@ def components() -> list[tuple[str, Component]]:
 @pytest.fixture
 def toys() -> Registry:
     """Built-ins and declared components that are never run."""
-    from reidbench import plugins
+    from reidbench.registry import plugins
 
     registry = plugins.load()
     registry.add("toys", components())
@@ -77,7 +77,7 @@ def toys() -> Registry:
 
 
 def expand(file: Path, registry: Registry, *overrides: str) -> plan.Plan:
-    return plan.expand(config.read(file, registry, overrides), registry)
+    return plan.expand(reader.read(file, registry, overrides), registry)
 
 
 def keys(the_plan: plan.Plan, kind: str) -> set[str]:

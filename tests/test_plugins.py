@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import plugins
 from reidbench.components import Component, Params
 from reidbench.errors import PluginError, UnknownComponent
+from reidbench.registry import plugins
 from reidbench.testing import make_plugin
 
 GOOD = """

@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from reidbench import Component, Paper, Published, config, papers, plan, plugins, report
-from reidbench.benchmark import Choice, DataRef, DataSource
+from reidbench import Component, Paper, Published, report
+from reidbench.matrix import plan, reader
+from reidbench.matrix.benchmark import Choice, DataRef, DataSource
+from reidbench.registry import plugins
+from reidbench.registry import published as papers
+from reidbench.report.html.page import render
 from reidbench.report.options import Options
-from reidbench.report.page import render
 from reidbench.report.provenance import Evidence, Provenance
 from reidbench.report.published import data_set
 from reidbench.report.results import Result, summarise
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix, write_market_folder
 
 NUMBER = Published("mAP", 0.859, "market1501", "BoT, ResNet-50", "README", "step")
@@ -254,7 +257,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Leaderboard,
         make_plugin(folder / "site", "evil", PLUGIN)
         (folder / "matrix.yaml").write_text(MATRIX.format(root=root, other=other))
         registry = plugins.load()
-        the_plan = plan.expand(config.read(folder / "matrix.yaml", registry), registry)
+        the_plan = plan.expand(reader.read(folder / "matrix.yaml", registry), registry)
     results = [
         Result(row, "ok", {"mAP": 0.5, "cmc1": 0.6}) if row.key else Result(row, "not-applicable", error=row.reason)
         for row in the_plan.rows
@@ -376,7 +379,7 @@ def test_a_copy_that_is_not_the_published_set_says_so(tmp_path: Path, monkeypatc
     make_plugin(tmp_path / "site", "evil", PLUGIN)
     found = run_matrix(textwrap.dedent(matrix).format(root=market1501(tmp_path / "market")), tmp_path)
     registry = plugins.load()
-    the_plan = plan.expand(config.read(tmp_path / "matrix.yaml", registry), registry)
+    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry)
     text = render(found, the_plan, Store(tmp_path / "store"), Options(ranked=0))
     made = text[text.index("How the measured row was made") :]
     assert "train images 16" in made

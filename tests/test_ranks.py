@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from reidbench import config, devices, plugins, ranks
 from reidbench.components import Component
 from reidbench.data import read_market_folder
 from reidbench.errors import ConfigError
+from reidbench.matrix import devices, reader
+from reidbench.registry import plugins
 from reidbench.report import Leaderboard
-from reidbench.store import DamagedArtifact, Store
+from reidbench.stages import distributed
+from reidbench.store.artifacts import DamagedArtifact, Store
 from reidbench.testing import make_plugin, run_matrix
 
 TOY = '''
@@ -61,7 +63,7 @@ def bot_params():
 def together(ctx):
     """Counts epochs with what only the ranks' own generators know, and tells who it is."""
     import torch
-    from reidbench.training.parallel import average, this_share
+    from reidbench.training.devices import average, this_share
 
     share = this_share()
     network = ctx.backbone()
@@ -280,7 +282,7 @@ def test_what_cannot_be_is_said_before_anything_runs(
     tasks = "{tiny: {source: tiny, target: tiny, pool: tiny}}"
     methods = f"{{m: {{pretrain: up-reid, finetune: {finetune}}}}}"
     with pytest.raises(ConfigError) as caught:
-        config.read(matrix(devices=given, tasks=tasks, methods=methods), registry)
+        reader.read(matrix(devices=given, tasks=tasks, methods=methods), registry)
     (problem,) = caught.value.problems
     assert sentence in problem
     assert problem.split(":")[1].isdigit()  # the line
@@ -295,7 +297,7 @@ def test_devices_of_each_kind(matrix: Callable[..., Path], registry: plugins.Reg
         ("{pretrain: 4}", {"pretrain": 4, "finetune": 1}),
         ("4", 4),
     ):
-        assert config.read(matrix(devices=given, tasks=tasks, methods=methods), registry).devices == expected
+        assert reader.read(matrix(devices=given, tasks=tasks, methods=methods), registry).devices == expected
     trains = Component("x", "m:f", provides=frozenset({"data-parallel"}))
     assert devices.devices_for("pretrain", trains, None, 4) == 4
     assert devices.devices_for("finetune", trains, None, {"pretrain": 4}) == 1
@@ -325,7 +327,7 @@ def reidbench_selectors():
     methods = "{m: {select: {use: proxied, proxy: {use: alone}}, pretrain: together, finetune: none}}"
     tasks = "{tiny: {source: tiny, target: tiny, pool: tiny}}"
     with pytest.raises(ConfigError, match="method m: alone trains on one device, not on 2"):
-        config.read(matrix(devices="{pretrain: 2}", tasks=tasks, methods=methods), plugins.load())
+        reader.read(matrix(devices="{pretrain: 2}", tasks=tasks, methods=methods), plugins.load())
 
 
 # ---------------------------------------------------------------------- whose reason
@@ -334,7 +336,7 @@ class Gone:
 
 
 def rank(number: int, *, code: int = 0, left: float | None = None, failure: Any = None, answer: Any = None) -> Any:
-    return ranks._Rank(number, Gone(), answer, failure, left, code)  # type: ignore[arg-type]
+    return distributed._Rank(number, Gone(), answer, failure, left, code)  # type: ignore[arg-type]
 
 
 def said(error: str, at: float, **more: Any) -> dict[str, Any]:
@@ -344,34 +346,34 @@ def said(error: str, at: float, **more: Any) -> dict[str, Any]:
 def test_the_first_failure_is_the_reason() -> None:
     broken = rank(0, left=5.3, code=1, failure=said("connection closed by peer", 5.2))
     late = rank(1, left=5.2, code=1, failure=said("no images", 5.1))
-    assert str(ranks._reason([broken, late])) == "no images"
+    assert str(distributed._reason([broken, late])) == "no images"
     # A process that is killed says nothing, and those that miss it may speak before it is noticed.
     silent = rank(1, left=5.5, code=-signal.SIGKILL)
-    assert "device 2 of 2 was killed by SIGKILL" in str(ranks._reason([broken, silent]))
+    assert "device 2 of 2 was killed by SIGKILL" in str(distributed._reason([broken, silent]))
     # One that ends by itself long after another has failed is no reason.
     aborted = rank(1, left=7.1, code=-signal.SIGABRT)
-    assert str(ranks._reason([broken, aborted])) == "connection closed by peer"
+    assert str(distributed._reason([broken, aborted])) == "connection closed by peer"
     # One that has answered and ended well is none either.
     fine = rank(1, left=1.0, answer={"metrics": {}})
-    assert str(ranks._reason([broken, fine])) == "connection closed by peer"
+    assert str(distributed._reason([broken, fine])) == "connection closed by peer"
 
 
 def test_damage_that_a_rank_finds_is_told_as_damage() -> None:
     found = rank(
         0, left=1.0, code=1, failure={"event": "damaged", "key": "abc", "error": "a file is damaged", "at": 0.9}
     )
-    error = ranks._reason([found, rank(1)])
+    error = distributed._reason([found, rank(1)])
     assert isinstance(error, DamagedArtifact)
     assert (error.key, str(error)) == ("abc", "a file is damaged")
 
 
 def test_sockets_stay_on_this_machine() -> None:
-    assert {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"} == set(ranks._loopback())
-    assert set(ranks._loopback().values()) <= {"lo", "lo0"}
+    assert {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"} == set(distributed._loopback())
+    assert set(distributed._loopback().values()) <= {"lo", "lo0"}
 
 
 def test_the_watching_process_imports_no_torch() -> None:
-    code = "import sys, reidbench.ranks, reidbench.devices, reidbench.stages; sys.exit('torch' in sys.modules)"
+    code = "import sys, reidbench.stages.distributed, reidbench.matrix.devices, reidbench.stages.run; sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from reidbench import record
-from reidbench.record import Clock, Record
-from reidbench.store import Store
+from reidbench.stages import record
+from reidbench.stages.record import Clock, Record
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
 HAND = "now = 0.0\n"

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from reidbench import Metric, config, plan, report
+from reidbench import Metric, report
 from reidbench.errors import ReidbenchError
-from reidbench.plan import Row
-from reidbench.plugins import Registry
-from reidbench.report.formats import one_line, table
+from reidbench.matrix import plan, reader
+from reidbench.matrix.plan import Row
+from reidbench.registry.plugins import Registry
+from reidbench.report.formats.tables import one_line, table
 from reidbench.report.notes import notes
 from reidbench.report.results import USUAL, Leaderboard, Result, Summary, mean_interval, summarise
 from reidbench.report.units import Scale, nearness, number, scale
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 
 
 def result(
@@ -228,7 +229,7 @@ def test_cells_cannot_break_the_table() -> None:
 def test_what_was_never_run_is_missing_and_what_failed_blocks(
     matrix: Callable[..., Path], registry: Registry, tmp_path: Path
 ) -> None:
-    the_plan = plan.expand(config.read(matrix(), registry), registry)
+    the_plan = plan.expand(reader.read(matrix(), registry), registry)
     store = Store(tmp_path / "store")
     (found,) = report.collect(the_plan, store).results
     assert (found.status, found.error) == ("missing", "not run yet")

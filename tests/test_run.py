@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import report
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
 TOY = '''

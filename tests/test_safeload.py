@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from reidbench.errors import DataError
-from reidbench.safeload import load_checkpoint_safely, load_pickle_safely
+from reidbench.files.tensors import load_checkpoint_safely, load_pickle_safely
 
 TENSORS = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}
 BESIDE: dict[str, Any] = {

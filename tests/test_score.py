@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from reidbench import score
 from reidbench.errors import DataError
 from reidbench.metrics import Reranking, Rules, rank, rank_distances, rerank
+from reidbench.scoring import score
 
 
 def arrays(queries: int = 40, gallery: int = 300, seed: int = 0, noise: float = 1.0) -> dict[str, Any]:
@@ -251,7 +251,7 @@ def test_big_endian_and_unsigned(tmp_path: Path) -> None:
 def test_scoring_does_not_import_torch(tmp_path: Path, rerank_by: str | None) -> None:
     path = save(tmp_path / "a.npz", arrays())
     code = (
-        "import sys, pathlib, reidbench.score as score\n"
+        "import sys, pathlib, reidbench.scoring.score as score\n"
         "assert not {'torch', 'faiss', 'sklearn', 'scipy'} & set(sys.modules), 'imported too early'\n"
         f"score.run([pathlib.Path({str(path)!r})], rerank={rerank_by!r})\n"
         "print(sorted({'torch', 'faiss', 'sklearn'} & set(sys.modules)))"
@@ -277,7 +277,7 @@ def test_a_file_of_market_size_without_torch(tmp_path: Path) -> None:
         },
     )
     code = (
-        f"import sys, pathlib, reidbench.score as score; score.run([pathlib.Path({str(path)!r})], as_json=True)\n"
+        f"import sys, pathlib, reidbench.scoring.score as score; score.run([pathlib.Path({str(path)!r})], as_json=True)\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

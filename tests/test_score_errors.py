@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from reidbench import score
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.scoring import score
 
 
 def arrays(gallery: int = 300) -> dict[str, Any]:

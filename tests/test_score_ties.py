@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidbench import score
 from reidbench.errors import DataError
+from reidbench.scoring import score
 
 LABELS = {
     "query_pids": np.arange(1, 6),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import silence
+from reidbench.execution import silence
 
 
 @pytest.fixture

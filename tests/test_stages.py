@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reidbench.record import Record, cluster_purity, clustering_fault
 from reidbench.report import Leaderboard
-from reidbench.store import Store
+from reidbench.stages.record import Record, cluster_purity, clustering_fault
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
 TOY = '''
@@ -344,18 +344,20 @@ def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -
 def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Path) -> None:
     from rich.console import Console
 
-    from reidbench import config, display, plan, plugins, runner
+    from reidbench.execution import progress, runner
+    from reidbench.matrix import plan, reader
+    from reidbench.registry import plugins
 
     run(tmp_path, market, "{m: {finetune: none}}")
     registry = plugins.load()
-    the_plan = plan.expand(config.read(tmp_path / "matrix.yaml", registry), registry)
+    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry)
     store = Store(tmp_path / "another")
-    a_runner = runner.Runner(the_plan, store, None, display.Lines(Console()), frozenset())
+    a_runner = runner.Runner(the_plan, store, None, progress.Lines(Console()), frozenset())
     stage = next(stage for stage in the_plan.stages.values() if stage.kind == "data")
     file = tmp_path / "stage.json"
     file.write_text(json.dumps(a_runner.spec(stage)))
     done = subprocess.run(
-        [sys.executable, "-m", "reidbench.stages", str(file)],
+        [sys.executable, "-m", "reidbench.stages.run", str(file)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

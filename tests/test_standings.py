@@ -7,7 +7,7 @@ import pytest
 
 from reidbench import report
 from reidbench.components import Metric
-from reidbench.plan import Row
+from reidbench.matrix.plan import Row
 from reidbench.report import Leaderboard, Place, Result, leaders, places
 from reidbench.report.queries import per_query
 from reidbench.report.results import Declared, summarise

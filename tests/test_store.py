@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import claims
-from reidbench import store as store_module
 from reidbench.errors import StoreError
-from reidbench.store import DamagedArtifact, Store, process_start
+from reidbench.store import artifacts as store_module
+from reidbench.store import locks
+from reidbench.store.artifacts import DamagedArtifact, Store, process_start
 
 
 def publish(store: Store, key: str, text: str = "content") -> None:
@@ -129,7 +129,7 @@ def test_a_claim_keeps_others_off_until_it_ends(tmp_path: Path) -> None:
 
 def test_a_dead_owner_on_this_host_loses_its_claim_at_once(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from reidbench.store import Store\n"
+        "import os, sys; from pathlib import Path; from reidbench.store.artifacts import Store\n"
         "with Store(Path(sys.argv[1])).claim('k'): print('held', flush=True); os.kill(os.getpid(), 9)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -144,7 +144,7 @@ def test_a_reused_pid_is_not_the_owner(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with store.claim("k"):
         pass
-    owner = {**claims.identity(), "start": "1"}
+    owner = {**locks.identity(), "start": "1"}
     (tmp_path / "claims" / "k.json").write_text(json.dumps(owner))
     with store.claim("k") as mine:
         assert mine
@@ -162,12 +162,12 @@ def test_other_processes_keep_their_claim_while_their_heart_beats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
     """Their pid says nothing here, even where the host has the same name."""
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.3)
     store = Store(tmp_path)
     with store.claim("other"):
         pass
     file = tmp_path / "claims" / "k.json"
-    owner = {**claims.identity(), "pid": 999999999, "start": "1", **OTHERS[other]}
+    owner = {**locks.identity(), "pid": 999999999, "start": "1", **OTHERS[other]}
     file.write_text(json.dumps(owner))
     for beat in range(5):
         os.utime(file, (beat, beat))
@@ -184,14 +184,14 @@ def test_a_claim_of_a_pid_that_cannot_be_is_of_nobody(tmp_path: Path, pid: objec
     store = Store(tmp_path)
     with store.claim("other"):
         pass
-    (tmp_path / "claims" / "k.json").write_text(json.dumps({**claims.identity(), "pid": pid}))
+    (tmp_path / "claims" / "k.json").write_text(json.dumps({**locks.identity(), "pid": pid}))
     with store.claim("k") as mine:
         assert mine
 
 
 def test_a_dead_owners_claim_is_taken_away_for_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker watches from its start: it would wait for a claim again that its driver has seen die."""
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.1)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.1)
     store = Store(tmp_path)
     store.prepare()
     file = tmp_path / "claims" / "k.json"
@@ -267,7 +267,7 @@ def test_a_living_writer_on_another_host_keeps_its_temporary_folder(
     claim.write_text(json.dumps({"host": "elsewhere", "pid": 999999999, "start": "1"}))
     store.prepare()
     assert folder.is_dir()
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.1)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.1)
     time.sleep(0.2)
     store.prepare()
     assert not folder.exists()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.data.cache import cache_folder
 from reidbench.errors import DataError
-from reidbench.store import Store
+from reidbench.files.cache import cache_folder
+from reidbench.store.artifacts import Store
 
 RUN = [sys.executable, "-m", "reidbench"]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from reidbench import config, plan, plugins
 from reidbench.components import Component, FileParam, Params
 from reidbench.errors import ConfigError, PluginError
-from reidbench.plugins import Registry
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
+from reidbench.registry.plugins import Registry
 from reidbench.supervision import Labels, behind, is_supervision, require_file
 
 Matrix = Callable[..., Path]
@@ -37,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def rows(file: Path, registry: Registry) -> dict[str, plan.Row]:
-    return {row.method: row for row in plan.expand(config.read(file, registry), registry).rows}
+    return {row.method: row for row in plan.expand(reader.read(file, registry), registry).rows}
 
 
 @pytest.mark.parametrize(
@@ -123,13 +124,13 @@ def test_other_words_are_refused_with_their_line(given: str, matrix: Matrix, reg
     with pytest.raises(
         ConfigError, match=r"matrix\.yaml:7: methods\.m\.pretrain\.labels: must be none, or name a data set"
     ):
-        config.read(matrix(methods=methods), registry)
+        reader.read(matrix(methods=methods), registry)
 
 
 @pytest.mark.parametrize("use", ["resnet18", "resnet50-ibn"])
 def test_labels_of_no_file_are_refused(use: str, matrix: Matrix, registry: Registry) -> None:
     with pytest.raises(ConfigError, match="labels declares what weights_file was trained on, and no weights_file"):
-        config.read(matrix(backbone=f"{{use: {use}, labels: ImageNet labels}}"), registry)
+        reader.read(matrix(backbone=f"{{use: {use}, labels: ImageNet labels}}"), registry)
     with pytest.raises(ValueError, match="no file is given"):
         require_file(None, (), "file")
     require_file(None, None, "file")

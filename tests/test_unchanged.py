@@ -13,13 +13,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from reidbench import config, display, executors, plan, plugins, report, runner
-from reidbench.diskcontent import content_of, short
+from reidbench import report
 from reidbench.errors import DataError
-from reidbench.inputs import Inputs
-from reidbench.store import Store
+from reidbench.execution import executors, progress, runner
+from reidbench.matrix import plan
+from reidbench.matrix import reader as config
+from reidbench.matrix.diskcontent import content_of, short
+from reidbench.registry import plugins
+from reidbench.stages.inputs import Inputs
+from reidbench.stages.unchanged import refuse_changed
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix, write_market_folder
-from reidbench.unchanged import refuse_changed
 
 PLUGIN = '''
 """A fine-tuner that replaces a picture while it trains."""
@@ -87,7 +91,7 @@ class Bench:
         return plan.expand(config.read(file, registry), registry)
 
     def run(self, the_plan: plan.Plan) -> report.Leaderboard:
-        shown: Any = display.Lines(Console(file=io.StringIO()))
+        shown: Any = progress.Lines(Console(file=io.StringIO()))
         runner.Runner(the_plan, self.store, executors.Inline(), shown, frozenset()).run()
         return report.collect(the_plan, self.store)
 

@@ -17,10 +17,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from reidbench import claims, cleaning, cli, config, finished, plan, plugins
+from reidbench.cli import main
 from reidbench.errors import ReidbenchError, StoreError
+from reidbench.export import networks
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
 from reidbench.report import Leaderboard
-from reidbench.store import Store
+from reidbench.store import cleaning, locks
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 
 METHODS = {
@@ -76,7 +80,7 @@ def own(place: Place, tmp_path: Path) -> Store:
 
 def run(*arguments: object) -> str:
     """A command in this process; its output. Its errors are raised."""
-    done = CliRunner().invoke(cli.app, [str(one) for one in arguments], catch_exceptions=False)
+    done = CliRunner().invoke(main.app, [str(one) for one in arguments], catch_exceptions=False)
     return done.output
 
 
@@ -144,17 +148,17 @@ def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -
 def test_what_has_no_network_is_told(place: Place, tmp_path: Path) -> None:
     data = next(key for key in place.store.keys() if stage_of(place.store, key)["kind"] == "data")  # noqa: SIM118
     with pytest.raises(StoreError, match="is an ensemble; name one of its members: "):
-        finished.network_of(place.store, place.key("both"))
+        networks.network_of(place.store, place.key("both"))
     with pytest.raises(StoreError, match="of a stage 'data', which leaves no network"):
-        finished.network_of(place.store, data)
+        networks.network_of(place.store, data)
     with pytest.raises(StoreError, match="no artifact has it"):
-        finished.find(place.store, "zz")
+        networks.find(place.store, "zz")
     with pytest.raises(StoreError, match="artifacts begin with it"):
-        finished.find(place.store, "")
+        networks.find(place.store, "")
     with pytest.raises(ReidbenchError, match="no such file or folder"):
         run("embed", place.key("bot"), tmp_path / "gone", "-o", tmp_path / "x.npz", "--store", place.store.root)
     with pytest.raises(ReidbenchError, match="no picture in this folder"):
-        finished.pictures([tmp_path])
+        networks.pictures([tmp_path])
 
 
 # ---------------------------------------------------------------------- export
@@ -163,8 +167,8 @@ def test_weights_fit_a_fresh_network(place: Place, tmp_path: Path, registry: plu
 
     out = tmp_path / "weights.safetensors"
     run("export", place.key("bot"), "--format", "safetensors", "-o", out, "--store", place.store.root)
-    artifact = finished.network_of(place.store, place.key("bot"))
-    embedder = finished.load(place.store, artifact, registry)
+    artifact = networks.network_of(place.store, place.key("bot"))
+    embedder = networks.load(place.store, artifact, registry)
     expected = embedder.backbone.state_dict()
     assert load_file(out).keys() == expected.keys()
     sidecar = json.loads(out.with_suffix(".json").read_text())
@@ -186,7 +190,7 @@ def test_onnx_computes_the_same_for_batches_of_any_size(
     onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     out = tmp_path / "network.onnx"
     run("export", place.key(method), "-o", out, "--store", place.store.root)
-    embedder = finished.load(place.store, finished.network_of(place.store, place.key(method)), registry)
+    embedder = networks.load(place.store, networks.network_of(place.store, place.key(method)), registry)
     session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     for count in (1, 5):
         images = torch.randn(count, 3, 96, 32, generator=torch.Generator().manual_seed(count))
@@ -197,7 +201,7 @@ def test_onnx_computes_the_same_for_batches_of_any_size(
     facts = {entry.key: entry.value for entry in onnx.load(str(out)).metadata_props}
     preprocess = json.loads(facts["reidbench.preprocess"])
     assert (preprocess["size"], preprocess["mean"]) == ([96, 32], [0.485, 0.456, 0.406])
-    assert facts["reidbench.key"] == finished.network_of(place.store, place.key(method)).key
+    assert facts["reidbench.key"] == networks.network_of(place.store, place.key(method)).key
 
 
 @pytest.mark.slow
@@ -222,7 +226,7 @@ def test_curves_are_what_was_logged(place: Place, tmp_path: Path) -> None:
     (folder,) = (tmp_path / "tb").glob("finetune-bot-*")
     events = EventAccumulator(str(folder))
     events.Reload()
-    key = finished.network_of(place.store, place.key("bot")).key
+    key = networks.network_of(place.store, place.key("bot")).key
     lines = [json.loads(line) for line in (place.store.path(key) / "log.jsonl").read_text().splitlines()]
     assert set(events.Tags()["scalars"]) == set(lines[0])
     found = [(event.step, event.value) for event in events.Scalars("loss")]
@@ -235,7 +239,7 @@ def test_only_what_no_file_needs_goes(place: Place, own: Store, tmp_path: Path) 
     file = tmp_path / "other.yaml"
     file.write_text(text(place.data, "moco", "colours", "mgn"))
     before = own.keys()
-    bot = finished.network_of(own, place.key("bot")).key
+    bot = networks.network_of(own, place.key("bot")).key
     told = run("clean", "--dry-run", file, "--store", own.root)
     assert own.keys() == before
     assert f"would remove finetune bot [tiny, seed 0] {bot}" in told
@@ -254,7 +258,7 @@ def test_only_what_no_file_needs_goes(place: Place, own: Store, tmp_path: Path) 
 
 def planned(file: Path) -> dict[str, plan.Stage]:
     registry = plugins.load()
-    return plan.expand(config.read(file, registry), registry).stages
+    return plan.expand(reader.read(file, registry), registry).stages
 
 
 def needs(file: Path) -> set[str]:
@@ -317,11 +321,11 @@ def test_a_run_that_begins_while_clean_works_keeps_what_it_needs(own: Store) -> 
 
 def test_the_lock_of_a_run_that_died_holds_nothing(place: Place, own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once where its process can be looked at, else when no sign of life has been seen for long enough."""
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.3)
     stray = sorted(own.keys())[0]
     needed = needs(place.folder / "matrix.yaml") - {stray}
     (own.root / "runs").mkdir(exist_ok=True)
-    for owner in ({**claims.identity(), "start": "1"}, {"host": "elsewhere", "pid": 1, "start": "1"}):
+    for owner in ({**locks.identity(), "start": "1"}, {"host": "elsewhere", "pid": 1, "start": "1"}):
         lock = own.root / "runs" / "dead.json"
         lock.write_text(json.dumps({**owner, "keys": [stray]}))
         os.utime(lock, (1000, 1000))
@@ -331,7 +335,7 @@ def test_the_lock_of_a_run_that_died_holds_nothing(place: Place, own: Store, mon
 
 
 def test_what_dead_workers_left_goes(place: Place, own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.3)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.3)
     file = place.folder / "matrix.yaml"
     done, gone = place.key("bot"), "e" * 32
     own.record_failure(gone, "why")

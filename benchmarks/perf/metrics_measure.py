@@ -75,7 +75,7 @@ def square(x: Any) -> Callable[[], None]:
     """The plain product N x N in the blocks that neighbours take, into one buffer."""
     import numpy as np
 
-    from reidbench.metrics.symmetric import blocks
+    from reidbench.metrics.neighbours.symmetric import blocks
 
     def run() -> None:
         parts = blocks(len(x))

@@ -42,17 +42,18 @@ def peak(run: Callable[[], Any]) -> tuple[float, float, Any]:
 
 def planned(folder: Path, rows: int) -> tuple[float, float, Any]:
     """A plan of so many rows: 10 tasks, 25 seeds, 2 evaluators, and as many methods as that takes."""
-    from reidbench import config, plan, plugins
+    from reidbench.matrix import plan, reader
+    from reidbench.registry import plugins
 
     registry = plugins.load()
     folder.mkdir()
     file = write_matrix(folder, methods=rows // 500)
-    return peak(lambda: plan.expand(config.read(file, registry), registry))
+    return peak(lambda: plan.expand(reader.read(file, registry), registry))
 
 
 def stored(the_plan: Any, root: Path) -> Any:
     """A store in which every row has its result, and nothing else is there."""
-    from reidbench.store import MANIFEST, Store, _checksum
+    from reidbench.store.artifacts import MANIFEST, Store, _checksum
 
     for number, row in enumerate(the_plan.rows):
         metrics = {"mAP": 0.3 + number % 97 / 200, "cmc1": 0.5, "cmc5": 0.75, "mINP": 0.1}
@@ -78,7 +79,8 @@ def bare(root: Path) -> int:
 
 def measure(rows: int) -> Figures:
     """All figures of a size, and of a tenth of it."""
-    from reidbench import report, runner
+    from reidbench import report
+    from reidbench.execution import runner
 
     found: Figures = {"rows": rows, "seconds": {}, "ratios": {}, "mib": {}}
     written: dict[int, dict[str, float]] = {}

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from reidbench.data import Dataset, fingerprint_file, read_market_folder
-from reidbench.data.images import decode_image
 from reidbench.data.overlap import find_overlaps, image_numbers
+from reidbench.data.pictures.images import decode_image
 from reidbench_datasets import FolderParams
 from reidbench_datasets.market import fingerprint
 

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from reidbench.data import Sample, Split, read_market_folder
-from reidbench.training import Augment, Preprocess, torchvision_compat
+from reidbench.training import Augment, Preprocess
+from reidbench.training.networks import torchvision_compat
 from reidbench_datasets.market import MARKET1501
 
 PICTURES, SIZE, ROUNDS = 256, (256, 128), 7
@@ -69,7 +70,7 @@ def _peers(split: Split, train: bool) -> Callable[[], torch.Tensor]:
 
 
 def _ours(split: Split, train: bool, limit: int = 0) -> Callable[[], torch.Tensor]:
-    from reidbench.training.fast import FastBatches
+    from reidbench.training.batches.fast import FastBatches
 
     batches = FastBatches(split, Preprocess(SIZE), Augment() if train else None, limit=limit)
     generator = torch.Generator().manual_seed(0)

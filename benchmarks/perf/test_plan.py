@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import config, plan, plugins
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
 
 CELLS = 10_000
 
@@ -31,7 +32,7 @@ def test_plan_10000_cells(benchmark, tmp_path: Path) -> None:  # type: ignore[no
     """In this process: YAML to stages and keys."""
     file = write_matrix(tmp_path)
     registry = plugins.load()
-    the_plan = benchmark(lambda: plan.expand(config.read(file, registry), registry))
+    the_plan = benchmark(lambda: plan.expand(reader.read(file, registry), registry))
     assert len(the_plan.rows) == CELLS
     benchmark.extra_info["stages"] = len(the_plan.stages)
     assert benchmark.stats["median"] < 3
@@ -48,7 +49,7 @@ def test_plan_command_10000_cells(benchmark, tmp_path: Path) -> None:  # type: i
     assert benchmark.stats["median"] < 3
 
 
-@pytest.mark.parametrize("code", ["pass", "import reidbench.cli"])
+@pytest.mark.parametrize("code", ["pass", "import reidbench.cli.main"])
 def test_start(benchmark, code: str) -> None:  # type: ignore[no-untyped-def]
     """For comparison: a bare interpreter, and the imports of the command line."""
     benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", code], check=True), rounds=3, warmup_rounds=1)

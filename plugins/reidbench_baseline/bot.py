@@ -19,8 +19,8 @@ from reidbench.training import (
     Update,
     warmup_multistep,
 )
-from reidbench.training.parallel import gather
-from reidbench.training.splitnorm import join_batch_norm, part_batch_norm
+from reidbench.training.devices import gather
+from reidbench.training.networks.splitnorm import join_batch_norm, part_batch_norm
 
 from .params import BotParams
 

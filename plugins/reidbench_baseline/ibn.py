@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from reidbench.training.torchvision_compat import torchvision_models
+from reidbench.training.networks.torchvision_compat import torchvision_models
 
 from .resnet import TorchvisionResNet, load_file
 from .stems import IBN

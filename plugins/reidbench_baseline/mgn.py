@@ -10,7 +10,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.components import FinetuneContext
-from reidbench.training import Augment, Backbone, Embedder, Preprocess, Reduction, divide, set_stride, warmup_multistep
+from reidbench.training import (
+    Augment,
+    Backbone,
+    Embedder,
+    Preprocess,
+    Reduction,
+    divide,
+    set_stride,
+    warmup_multistep,
+)
 
 from .params import MgnParams
 from .parts import PartLosses, fit, labelled

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from reidbench.components import PretrainContext
-from reidbench.contrastive import ContrastiveParams
 from reidbench.training import Backbone, MocoStep, MomentumEncoders
-from reidbench.training.pretraining import pretrain as run
+from reidbench.training.contrastive.params import ContrastiveParams
+from reidbench.training.contrastive.pretraining import pretrain as run
 
 
 def pretrain(ctx: PretrainContext) -> Backbone:

@@ -10,7 +10,7 @@ from torch import nn
 
 from reidbench.errors import ReidbenchError
 from reidbench.training import Backbone, Features, StridedPointwise, load_weights, read_state
-from reidbench.training.torchvision_compat import torchvision_models
+from reidbench.training.networks.torchvision_compat import torchvision_models
 
 from .params import ResNetParams, TinyParams
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.training.torchvision_compat import prepare
+from reidbench.training.networks.torchvision_compat import prepare
 
 from .params import ResNetParams
 from .resnet import TorchvisionResNet, load_file

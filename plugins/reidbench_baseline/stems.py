@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.training.torchvision_compat import prepare
+from reidbench.training.networks.torchvision_compat import prepare
 
 prepare()  # timm imports torchvision
 

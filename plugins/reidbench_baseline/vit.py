@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.training import Backbone, Features
-from reidbench.training.droppath import set_drop_path
+from reidbench.training.networks.droppath import set_drop_path
 
 from .stems import StemEmbed  # before timm: it makes torchvision importable
 from .transformer_params import ViTParams, ViTTinyParams

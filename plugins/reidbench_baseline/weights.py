@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reidbench.components import PretrainContext
-from reidbench.data.names import shown
 from reidbench.errors import ReidbenchError
+from reidbench.files.names import shown
 from reidbench.training import Backbone, LoadReport, load_weights
-from reidbench.training.transformer_weights import load_transformer
-from reidbench.training.weight_files import innermost, read_checkpoint, state_of
+from reidbench.training.weights.files import innermost, read_checkpoint, state_of
+from reidbench.training.weights.transformers import load_transformer
 
 from .params import WeightsParams
 

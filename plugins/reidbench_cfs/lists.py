@@ -8,8 +8,8 @@ import pickle
 from pathlib import Path
 from typing import Any, NoReturn
 
-from reidbench.data.textfile import read_lines, read_text
 from reidbench.errors import DataError
+from reidbench.files.text import read_lines, read_text
 
 SUFFIXES = (".pkl", ".pickle", ".txt", ".csv", ".parquet")
 # What a damaged pickle makes the unpickler raise, beside what it is meant to raise.

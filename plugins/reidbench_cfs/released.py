@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from reidbench import Selection
 from reidbench.components import SelectContext
 from reidbench.data import HiddenSplit
-from reidbench.data.names import shown
-from reidbench.data.numbers import HOW, whole_number
 from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.numbers import HOW, whole_number
 
 from . import ranking
 from .lists import read_list

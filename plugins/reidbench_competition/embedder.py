@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.training import Backbone, BNNeck, Embedder, Preprocess, Reduction, divide, set_stride
-from reidbench.training.stripes import Apart, balanced_vectors, grid_vectors
+from reidbench.training.networks.stripes import Apart, balanced_vectors, grid_vectors
 
 # The branches by name: rows and columns of the parts of each. A branch of one part has only its global vector.
 PARTS = {

@@ -23,10 +23,10 @@ from reidbench.training import (
     stream,
     warmup_multistep,
 )
-from reidbench.training.colour import colour_jitter
-from reidbench.training.losses import cosine_distances, euclidean_distances
-from reidbench.training.patching import RandomAffine, RandomPatch, RandomShift
-from reidbench.training.resampling import consecutive, doubled_small, without_singles
+from reidbench.training.batches.colour import colour_jitter
+from reidbench.training.batches.patching import RandomAffine, RandomPatch, RandomShift
+from reidbench.training.batches.resampling import consecutive, doubled_small, without_singles
+from reidbench.training.optim.losses import cosine_distances, euclidean_distances
 
 from .embedder import CompetitionEmbedder
 from .params import CompetitionParams

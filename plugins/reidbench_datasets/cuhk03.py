@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench import matfile
 from reidbench.data import Dataset, FileNameRule, Split, read_market_folder, settle_people
 from reidbench.data.folders import MARKET_FOLDERS
-from reidbench.data.names import shown
-from reidbench.data.numbers import whole_number
-from reidbench.data.textfile import read_lines, read_text
 from reidbench.data.walk import Present, first_names, hidden_notes, list_names, stray_notes
 from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.numbers import whole_number
+from reidbench.files.text import read_lines, read_text
+from reidbench.scoring import matfile
 
 from .common import fingerprint_parts, finish, place
 from .params import CuhkClassicParams, CuhkParams

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_file, fingerprint_paths, read_manifest
-from reidbench.data.fingerprint import reading
-from reidbench.data.names import shown
+from reidbench.data.fingerprints.fingerprint import reading
 from reidbench.errors import DataError
+from reidbench.files.names import shown
 
 from .params import ManifestParams
 

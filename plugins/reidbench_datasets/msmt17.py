@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, Split, look_through
-from reidbench.data.names import shown
-from reidbench.data.numbers import whole_number
-from reidbench.data.textfile import read_lines
 from reidbench.data.walk import Present, first_names
 from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.numbers import whole_number
+from reidbench.files.text import read_lines
 
 from .common import fingerprint_parts, finish, place
 from .params import MsmtParams

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, fingerprint_file, is_archive, look_through
-from reidbench.data.lmdbfile import data_file, image_keys, is_lmdb
+from reidbench.data.pictures.lmdbfile import data_file, image_keys, is_lmdb
 from reidbench.data.split import DISTRACTOR
 from reidbench.data.walk import first_names
 from reidbench.errors import DataError

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench import matfile
 from reidbench.data import Dataset, FileNameRule, Split, read_folder
 from reidbench.data.walk import hidden_notes, stray_notes, twin_notes
 from reidbench.errors import DataError
+from reidbench.scoring import matfile
 
 from .common import fingerprint_parts, finish, place
 from .params import GridParams, SplitParams, ViperParams

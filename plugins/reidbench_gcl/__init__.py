@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from reidbench import Component, Paper, Published, hookimpl
 
-from .hmr_params import HMRParams, HMRTrainingParams, HMRWeightsParams
+from .hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
 from .params import GCLParams, OracleParams, RealParams
-from .provider_params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
+from .structure.params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 
 ROW = "GCL(JVTC+), ResNet-50, 256x128, no source"
 NOTE = (
@@ -104,7 +104,7 @@ def reidbench_preparers() -> Iterator[Component]:
     """Where the body's form at every turn comes from."""
     yield Component(
         "synthetic-structure",
-        "reidbench_gcl.providers:synthetic_structure",
+        "reidbench_gcl.structure.providers:synthetic_structure",
         SyntheticStructureParams,
         summary="body structure as the renderer of the images knows it: no error",
         requires=TRUTH,
@@ -112,31 +112,31 @@ def reidbench_preparers() -> Iterator[Component]:
     )
     yield Component(
         "gcl-release",
-        "reidbench_gcl.providers:gcl_release",
+        "reidbench_gcl.structure.providers:gcl_release",
         ReleaseParams,
         summary="body structure from a folder of the authors' rendered meshes",
     )
     yield Component(
         "mesh",
-        "reidbench_gcl.providers:mesh",
+        "reidbench_gcl.structure.providers:mesh",
         MeshParams,
         summary="body structure rendered from a mesh file of each image",
     )
     yield Component(
         "smpl",
-        "reidbench_gcl.providers:smpl",
+        "reidbench_gcl.structure.providers:smpl",
         SmplParams,
         summary="body structure rendered from a SMPL model file and parameters of each image",
     )
     yield Component(
         "anny",
-        "reidbench_gcl.providers:anny",
+        "reidbench_gcl.structure.providers:anny",
         AnnyParams,
         summary="body structure rendered from the open body model Anny",
     )
     yield Component(
         "hmr-training",
-        "reidbench_gcl.hmr_training:prepare",
+        "reidbench_gcl.hmr.training:prepare",
         HMRTrainingParams,
         version=2,
         summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
@@ -146,14 +146,14 @@ def reidbench_preparers() -> Iterator[Component]:
     )
     yield Component(
         "hmr",
-        "reidbench_gcl.hmr:prepare",
+        "reidbench_gcl.hmr.structures:prepare",
         HMRParams,
         summary="structure maps of bodies that a regressor sees in the pictures; it is trained on the task's pool",
         paper=HMR,
     )
     yield Component(
         "hmr-weights",
-        "reidbench_gcl.hmr:prepare_with_weights",
+        "reidbench_gcl.hmr.structures:prepare_with_weights",
         HMRWeightsParams,
         summary="structure maps of bodies that a user's own weights of the regressor see in the pictures",
         uses=HMRWeightsParams.uses,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from reidbench.components import AdaptContext
 from reidbench.training import Embedder
 
-from .contrast import RealArm
+from .contrast.contrast import RealArm
+from .contrast.oracle import OracleArm
 from .joint import JointArm
-from .oracle import OracleArm
 
 
 def adapt(ctx: AdaptContext) -> Embedder:

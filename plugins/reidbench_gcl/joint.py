@@ -10,16 +10,16 @@ import torch
 from reidbench.components import AdaptContext
 from reidbench.training import Update, stream
 
-from .contrast import DRAWS, Arm, Facts, add, shuffled, total, values
-from .discriminator import Discriminator
-from .gan_losses import discriminator_loss, generator_losses
-from .generator_params import GeneratorParams
-from .oracle import cosine
+from .contrast.contrast import DRAWS, Arm, Facts, add, shuffled, total, values
+from .contrast.oracle import cosine
+from .generator.discriminator import Discriminator
+from .generator.losses import discriminator_loss, generator_losses
+from .generator.params import GeneratorParams
+from .generator.pictures import Described, write_sheet
+from .generator.synthesis import Generator, Views, synthesise
+from .generator.view_angles import Structures
 from .params import GCLParams
-from .pictures import Described, write_sheet
-from .rings import Rings
-from .synthesis import Generator, Views, synthesise
-from .turns import Structures
+from .structure.structure_maps import Rings
 
 
 class JointArm(Arm):

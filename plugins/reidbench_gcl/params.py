@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from reidbench import Params, Uses
 from reidbench.components import Nested
 
-from .generator_params import GeneratorParams
+from .generator.params import GeneratorParams
 
 if TYPE_CHECKING:
     Structure = Nested

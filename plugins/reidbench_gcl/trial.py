@@ -12,8 +12,8 @@ import torch
 from reidbench.testing import Example, write_market_folder
 from reidbench.training import Preprocess
 
-from .anny_body import AnnyBody
-from .hmr_network import WEIGHTS, NetworkSpec, Regressor, save_regressor
+from .hmr.network import WEIGHTS, NetworkSpec, Regressor, save_regressor
+from .structure.anny_body import AnnyBody
 
 FACES = np.array([
     [0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],

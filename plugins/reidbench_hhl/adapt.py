@@ -11,7 +11,7 @@ from reidbench.components import AdaptContext
 from reidbench.errors import DataError
 from reidbench.metrics import pseudo_labels
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, embed, image_source, stream
-from reidbench.training.crops import CROPS, crop_and_resize, draw_boxes
+from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 
 from .batches import Composition, IdentityPasses, Passes, one_of_each
 from .invariance import distances

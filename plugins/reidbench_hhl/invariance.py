@@ -10,7 +10,7 @@ import torch
 from reidbench.components import AdaptContext
 from reidbench.data import UNKNOWN_CAMERA
 from reidbench.training import Embedder, stream
-from reidbench.training.crops import CROPS, crop_and_resize, draw_boxes
+from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 
 from .styles import Fakes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from reidbench.training.losses import euclidean_distances
+from reidbench.training.optim.losses import euclidean_distances
 
 from .batches import Composition
 

@@ -7,7 +7,7 @@ import torch
 
 from reidbench.components import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA, HiddenSplit
-from reidbench.data.images import HasImages, resize
+from reidbench.data.pictures.images import HasImages, resize
 from reidbench.errors import DataError
 from reidbench.training import image_source, stream
 

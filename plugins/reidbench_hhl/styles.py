@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from reidbench.components import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA, HiddenSplit
-from reidbench.data.images import read_image, resize
+from reidbench.data.pictures.images import read_image, resize
 from reidbench.errors import DataError
 from reidbench.training import image_source
 

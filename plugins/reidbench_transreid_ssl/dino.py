@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from reidbench.components import PretrainContext
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Backbone, Update, image_source, read_ahead, stream
-from reidbench.training.heldout import hold_out
-from reidbench.training.parallel import average, this_share
-from reidbench.training.splitnorm import join_batch_norm
+from reidbench.training.contrastive.heldout import hold_out
+from reidbench.training.devices import average, this_share
+from reidbench.training.networks.splitnorm import join_batch_norm
 
 from .dino_head import DinoHead
 from .dino_loss import DinoLoss, LossOutput, collapse, cosine_schedule, warmed_up

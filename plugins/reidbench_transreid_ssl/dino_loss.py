@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.training.parallel import average
+from reidbench.training.devices import average
 
 WHOLE = 2  # views that the teacher sees
 NEAR = 0.01  # of ln K: closer than this to 0 or to ln K counts as being there

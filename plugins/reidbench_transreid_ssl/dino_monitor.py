@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from reidbench.training import reestimate_batch_norm, stream
-from reidbench.training.heldout import rank_1
-from reidbench.training.parallel import this_share
-from reidbench.training.splitnorm import part_batch_norm
+from reidbench.training.contrastive.heldout import rank_1
+from reidbench.training.devices import this_share
+from reidbench.training.networks.splitnorm import part_batch_norm
 
 from .dino_networks import Network
 from .multicrop import MultiCrop

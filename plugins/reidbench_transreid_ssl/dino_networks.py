@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from reidbench.training import Backbone
-from reidbench.training.droppath import set_drop_path
+from reidbench.training.networks.droppath import set_drop_path
 
 from .dino_head import DinoHead
 

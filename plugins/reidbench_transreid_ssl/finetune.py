@@ -20,8 +20,8 @@ from reidbench.training import (
     Preprocess,
     stream,
 )
-from reidbench.training.cosine import warmup_cosine
-from reidbench.training.droppath import set_drop_path
+from reidbench.training.networks.droppath import set_drop_path
+from reidbench.training.optim.cosine import warmup_cosine
 
 from .embedder import TransReidEmbedder
 from .transreid_augment import Bicubic, TrainAugment

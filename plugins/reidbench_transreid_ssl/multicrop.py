@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import torch
 
-from reidbench.training.colour import colour_jitter, luminance
-from reidbench.training.crops import CropShape, draw_boxes, resample
-from reidbench.training.parallel import WHOLE, Share
+from reidbench.training.batches.colour import colour_jitter, luminance
+from reidbench.training.batches.crops import CropShape, draw_boxes, resample
+from reidbench.training.devices import WHOLE, Share
 
 from .params import DinoParams
 

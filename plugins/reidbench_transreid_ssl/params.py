@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reidbench import Params
-from reidbench.contrastive import IMAGENET_MEAN, IMAGENET_STD
+from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD
 
 Pair = tuple[float, float]
 

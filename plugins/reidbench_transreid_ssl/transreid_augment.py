@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reidbench.data.images import HasImages
+from reidbench.data.pictures.images import HasImages
 from reidbench.training import Augment
 
 from .transreid_params import TransReidParams

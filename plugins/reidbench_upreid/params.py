@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reidbench.contrastive import ContrastiveParams
+from reidbench.training.contrastive.params import ContrastiveParams
 
 Position = Literal["same", "symmetric"]
 MOST_FLAT = 32  # the flat MMD compares (2 B^2)^2 pairs of numbers: at 32 a matrix of 16 MB, at 64 one of 268 MB

@@ -17,8 +17,8 @@ from reidbench.training import (
     info_nce,
     stream,
 )
-from reidbench.training.parallel import gather
-from reidbench.training.pretraining import pretrain as run
+from reidbench.training.contrastive.pretraining import pretrain as run
+from reidbench.training.devices import gather
 
 from .mmd import mmd
 from .params import UpReidParams

@@ -7,7 +7,9 @@ import pickle
 import sys
 from pathlib import Path
 
-from .. import plugins, worker
+from reidbench.registry import plugins
+from reidbench.stages import worker
+
 from .child import Task
 from .suite import try_component
 

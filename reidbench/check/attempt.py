@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..components import Component
-from ..plugins import Registry
-from ..stages import _seed_torch
+from reidbench.components import Component
+from reidbench.registry.plugins import Registry
+from reidbench.stages.run import _seed_torch
+
 from . import kinds
 from .examples import Example, uses
 from .promises import keep_offer, keep_promises
@@ -138,7 +139,7 @@ class Attempt:
         return {**found[0], "fingerprint": known if root is None else ""}
 
     def _backbone(self) -> dict[str, str]:
-        from ..training.artifacts import load_backbone, save_backbone
+        from reidbench.training.weights.artifacts import load_backbone, save_backbone
 
         trial = Trial({"stage": {}}, self.world.store, self.registry, self.folder)
         params = self.component.params(**self.example.params)

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from .. import worker
-from ..executors.limits import end
+from reidbench.execution.executors.limits import end
+from reidbench.stages import worker
+
 from .examples import Example
 from .report import Line
 

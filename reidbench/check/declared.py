@@ -9,9 +9,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from ..components import Component
-from ..hookspecs import HOOKS
-from ..plugins import Plugin, one_line
+from reidbench.components import Component
+from reidbench.hookspecs import HOOKS
+from reidbench.registry.plugins import Plugin, one_line
+
 from .report import need
 
 HEAVY = ("torch", "torchvision", "timm", "lightning_fabric", "faiss", "sklearn")

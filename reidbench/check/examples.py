@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from ..benchmark import marker
-from ..components import Component, NestedKind, Params, load_attribute
-from ..errors import PluginError
-from ..plugins import Registry
+from reidbench.components import Component, NestedKind, Params, load_attribute
+from reidbench.errors import PluginError
+from reidbench.matrix.benchmark import marker
+from reidbench.registry.plugins import Registry
 
 # Sizes by which the field's parameters usually go: two epochs, so that there is something to resume, and few images.
 SMALL: Mapping[str, int] = {

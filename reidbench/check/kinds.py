@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import plugins
-from ..components import Component, Params
-from ..data import Dataset
-from ..plan import Stage
+from reidbench.components import Component, Params
+from reidbench.data import Dataset
+from reidbench.matrix.plan import Stage
+from reidbench.registry import plugins
+
 from .report import need
 from .trial import Trial
 
@@ -34,7 +35,7 @@ def answer(kind: str, trial: Trial, stage: Stage, component: Component) -> None:
 
 def has_dropout(trial: Trial) -> bool:
     """Whether the network that it left drops activations or paths: such layers know one generator only."""
-    from ..training.artifacts import load_backbone
+    from reidbench.training.weights.artifacts import load_backbone
 
     network = trial.returned
     if network is None and (trial.folder / "backbone.json").is_file():
@@ -56,7 +57,7 @@ def _metrics(trial: Trial, stage: Stage, component: Component) -> None:
 
 
 def _pretrained(trial: Trial, stage: Stage, component: Component) -> None:
-    from ..training.artifacts import load_backbone
+    from reidbench.training.weights.artifacts import load_backbone
 
     backbone(load_backbone(trial.folder, trial.build_backbone), tuple(trial.spec["image_size"]))
 
@@ -65,7 +66,7 @@ def _embedder(trial: Trial, stage: Stage, component: Component) -> None:
     """Features [B, D], the same alone as in a batch, and the same from the file as from the answer."""
     import torch
 
-    from ..training.artifacts import load_embedder
+    from reidbench.training.weights.artifacts import load_embedder
 
     rebuilt = load_embedder(trial.folder, trial.build_backbone, plugins.packages(trial.registry)).eval()
     images = _images(tuple(trial.returned.preprocess.size))
@@ -157,7 +158,7 @@ def digest(content: str | bytes) -> str:
 
 def fingerprint(component: Component, params: Params, root: Path | None) -> str:
     """The data set's own fingerprint. Raises Broken unless it is text and the same at every call."""
-    from ..components import load_attribute
+    from reidbench.components import load_attribute
 
     function: Callable[..., object] = load_attribute(component.fingerprint)
     first, second = function(params, root), function(params, root)

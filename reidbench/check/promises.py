@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..components import Component, Params
-from ..data import UNKNOWN_CAMERA, Dataset
-from ..data.split import DISTRACTOR, JUNK
-from ..protocol import SOURCE_FREE
-from ..stages import describe
+from reidbench.components import Component, Params
+from reidbench.data import UNKNOWN_CAMERA, Dataset
+from reidbench.data.split import DISTRACTOR, JUNK
+from reidbench.matrix.protocol import SOURCE_FREE
+from reidbench.stages.run import describe
+
 from .report import need
 from .trial import Interrupted, Trial
 from .world import World

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..components import Component
-from ..errors import PluginError
-from ..plugins import Plugin
+from reidbench.components import Component
+from reidbench.errors import PluginError
+from reidbench.registry.plugins import Plugin
+
 from .examples import Example
 from .report import need
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..plugins import printable
+from reidbench.registry.plugins import printable
 
 
 @dataclass(frozen=True)

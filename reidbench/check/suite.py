@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import plugins, scaffold
-from ..components import Component
-from ..errors import PluginError, ReidbenchError
-from ..plan import NotApplicable
-from ..plugins import Plugin, Registry
+from reidbench import scaffold
+from reidbench.components import Component
+from reidbench.errors import PluginError, ReidbenchError
+from reidbench.matrix.plan import NotApplicable
+from reidbench.registry import plugins
+from reidbench.registry.plugins import Plugin, Registry
+
 from . import child, declared, record
 from .examples import Example, example_of, lacking
 from .report import Broken, Line, Report
@@ -103,7 +105,7 @@ def try_component(
 
 def _problems(trial: Callable[[], None]) -> list[str]:
     """The sentence of what a trial found broken, if anything."""
-    from ..stages import describe
+    from reidbench.stages.run import describe
 
     try:
         trial()
@@ -119,7 +121,7 @@ def _problems(trial: Callable[[], None]) -> list[str]:
 @contextmanager
 def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
     """The loaded plugin of that name or path; one that is only a path, or new here, is made known meanwhile."""
-    from ..testing import installed
+    from reidbench.testing import installed
 
     path = Path(plugin)
     registry = plugins.load()

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..data import fingerprint_content
-from ..plugins import Registry
-from ..stages import _Run, limited_threads
-from ..store import Store
-from ..training import TrainingCheckpoint
+from reidbench.data import fingerprint_content
+from reidbench.registry.plugins import Registry
+from reidbench.stages.run import _Run, limited_threads
+from reidbench.store.artifacts import Store
+from reidbench.training import TrainingCheckpoint
+
 from .report import need
 from .watch import changed, restore, settings, written_files
 

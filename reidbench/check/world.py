@@ -9,18 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
-from ..choices import ChoiceReader
-from ..components import TASK_NEEDS, Component, NestedKind, Params
-from ..config import STEPS
-from ..errors import PluginError
-from ..plan import NotApplicable, Stage, _Expansion
-from ..plugins import Registry
-from ..provenance import provenance
-from ..runner import Runner
-from ..stages import _Run, limited_threads
-from ..store import Store
-from ..yamlfile import Tree
+from reidbench.components import TASK_NEEDS, Component, NestedKind, Params
+from reidbench.errors import PluginError
+from reidbench.execution.runner import Runner
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from reidbench.matrix.choices import ChoiceReader
+from reidbench.matrix.plan import NotApplicable, Stage, _Expansion
+from reidbench.matrix.reader import STEPS
+from reidbench.matrix.yamlfile import Tree
+from reidbench.registry.plugins import Registry
+from reidbench.stages.provenance import provenance
+from reidbench.stages.run import _Run, limited_threads
+from reidbench.store.artifacts import Store
+
 from .examples import Example
 
 FOLDERS = "market-folder"  # the reader of the folders that reidbench.testing writes
@@ -99,7 +100,7 @@ class World:
         if self.truth:
             value = {"use": RENDERED, "world": ("plaza", "station")[number], "size": "tiny"}
             return DataSource(name, self.choice("dataset", value), None)
-        from ..testing import write_market_folder
+        from reidbench.testing import write_market_folder
 
         root = self.folder / "data" / name
         if not root.is_dir():

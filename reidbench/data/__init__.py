@@ -5,7 +5,7 @@ from __future__ import annotations
 from .archives import is_archive, unpack
 from .check import Report, examine, judge, read_contents
 from .dataset import Dataset
-from .fingerprint import (
+from .fingerprints.fingerprint import (
     fingerprint_content,
     fingerprint_file,
     fingerprint_files,
@@ -13,9 +13,9 @@ from .fingerprint import (
     fingerprint_paths,
 )
 from .folders import FileNameRule, read_folder, read_market_folder
-from .images import load_pixels, read_image, resize
 from .manifest import read_manifest
 from .people import find_overlap, settle_people
+from .pictures.images import load_pixels, read_image, resize
 from .published import Counts, Published
 from .split import UNKNOWN_CAMERA, HiddenSplit, Sample, Sidecar, Split
 from .walk import look_through, walk_images

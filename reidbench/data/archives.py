@@ -18,10 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from ..errors import DataError
-from .fingerprint import fingerprint_file
-from .names import shown
-from .placeholders import refuse_placeholder
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.placeholders import refuse_placeholder
+
+from .fingerprints.fingerprint import fingerprint_file
 
 LIMIT = 200 * 2**30  # bytes that an archive may unpack to; the largest set of the field, LUPerson, has about 100 GB
 FILES = 10_000_000

@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import DataError
+from reidbench.errors import DataError
+
 from .dataset import Dataset
-from .fingerprint import fingerprint_files
+from .fingerprints.fingerprint import fingerprint_files
 from .hidden import Images
-from .images import decode_image
+from .pictures.images import decode_image
 from .published import WORDS, Found, count, count_cameras
 from .split import Split
 from .walk import first_names

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import DataError
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.numbers import whole_number
+
 from .dataset import Dataset
 from .hidden import UNKNOWN_CAMERA
-from .images import FOREIGN_ENDINGS
-from .names import shown
-from .numbers import whole_number
 from .people import settle_people
+from .pictures.images import FOREIGN_ENDINGS
 from .split import JUNK, Split
 from .walk import FOREIGN, hidden_notes, is_picture, list_names, stray_notes, twin_notes
 

@@ -11,9 +11,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from ..errors import DataError
-from .images import read_encoded, read_image
-from .names import shown, stays_inside
+from reidbench.errors import DataError
+from reidbench.files.names import shown, stays_inside
+
+from .pictures.images import read_encoded, read_image
 
 UNKNOWN_CAMERA = -1  # nobody knows which camera it was; the camera rule never fires for it
 # A hidden split's order must not depend on labels; sorted files group by person, so they are shuffled once.

@@ -10,13 +10,14 @@ import io
 import posixpath
 from pathlib import Path
 
-from ..errors import DataError
+from reidbench.errors import DataError
+from reidbench.files.names import shown, stays_inside
+from reidbench.files.numbers import HOW, decimal_number, whole_number
+from reidbench.files.text import read_text
+
 from .dataset import PARTS, Dataset
-from .names import shown, stays_inside
-from .numbers import HOW, decimal_number, whole_number
 from .people import find_overlap, settle_people
 from .split import JUNK, UNKNOWN_CAMERA, Sample, Split
-from .textfile import read_text
 
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
-from .contents import hash_files
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+
 from .dataset import Dataset
-from .lmdbfile import is_lmdb
-from .names import shown
+from .fingerprints.contents import hash_files
+from .pictures.lmdbfile import is_lmdb
 from .split import Split
 
 QUERY_IN_GALLERY = "query images in gallery"

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import DataError
+from reidbench.errors import DataError
+
 from .dataset import Dataset
 from .split import DISTRACTOR, JUNK, Split
 

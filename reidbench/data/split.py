@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
+from reidbench.errors import DataError
+
 from .hidden import (
     UNKNOWN_CAMERA,
     HiddenSplit,

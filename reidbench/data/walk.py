@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .fingerprint import is_clutter, reading
-from .images import ENDINGS, FOREIGN_ENDINGS
-from .names import shown
+from reidbench.files.names import shown
+
+from .fingerprints.fingerprint import is_clutter, reading
+from .pictures.images import ENDINGS, FOREIGN_ENDINGS
 
 SHOWN = 5  # names that a sentence holds before it says ", ..."
 FOREIGN = "pictures of a kind that is not read (convert them to PNG or JPEG)"

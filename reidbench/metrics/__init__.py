@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from reidbench.metrics.errors import MetricError
-from reidbench.metrics.matches import InvalidQueries
-from reidbench.metrics.neighbours import Neighbours, nearest_neighbours, search
-from reidbench.metrics.pseudo_labels import cluster, dbscan, jaccard_graph
-from reidbench.metrics.ranking import Ranking, rank, rank_blocks, rank_distances
-from reidbench.metrics.report import Comparison, Report, compare, render
-from reidbench.metrics.reranking import Reranking, rerank, rerank_blocks
-from reidbench.metrics.rules import Rules
-from reidbench.metrics.statistics import (
+from .errors import MetricError
+from .neighbours.neighbours import Neighbours, nearest_neighbours, search
+from .pseudo_labels import cluster, dbscan, jaccard_graph
+from .ranking.matches import InvalidQueries
+from .ranking.ranking import Ranking, rank, rank_blocks, rank_distances
+from .ranking.rules import Rules
+from .report import Comparison, Report, compare, render
+from .reranking import Reranking, rerank, rerank_blocks
+from .statistics import (
     Difference,
     Interval,
     beyond_noise,

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.errors import MetricError
-from reidbench.metrics.neighbours import nearest_neighbours
+from .errors import MetricError
+from .neighbours.neighbours import nearest_neighbours
 
 OUTLIER = -1
 # Agglomerative clustering needs all pairs: above this the matrix alone would take more than 3 GiB.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.errors import MetricError
+from .errors import MetricError
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.errors import MetricError
-from reidbench.metrics.groupings import OUTLIER, agglomerative, circular_search, k_means
-from reidbench.metrics.minima import Minima
-from reidbench.metrics.neighbours import Backend, nearest_of
-from reidbench.metrics.reciprocal import expanded_sets, normalised, query_expanded, squared_on
-from reidbench.metrics.vectors import Vectors
+from .errors import MetricError
+from .groupings import OUTLIER, agglomerative, circular_search, k_means
+from .neighbours.minima import Minima
+from .neighbours.neighbours import Backend, nearest_of
+from .neighbours.reciprocal import expanded_sets, normalised, query_expanded, squared_on
+from .neighbours.vectors import Vectors
 
 Sparse = Any  # scipy.sparse.csr_array; scipy has no types
 

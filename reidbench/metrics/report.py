@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.ranking import Ranking
-from reidbench.metrics.reranking import Reranking
-from reidbench.metrics.statistics import Difference, bootstrap, paired_bootstrap
+from .ranking.ranking import Ranking
+from .reranking import Reranking
+from .statistics import Difference, bootstrap, paired_bootstrap
 
 LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc10": "rank-10", "cmc20": "rank-20"}
 

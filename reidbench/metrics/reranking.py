@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.errors import MetricError
-from reidbench.metrics.minima import Minima
-from reidbench.metrics.neighbours import nearest_of
-from reidbench.metrics.products import Floats, refuse_zero
-from reidbench.metrics.reciprocal import expanded_sets, normalised, query_expanded, squared_on
-from reidbench.metrics.vectors import Vectors
+from .errors import MetricError
+from .neighbours.minima import Minima
+from .neighbours.neighbours import nearest_of
+from .neighbours.reciprocal import expanded_sets, normalised, query_expanded, squared_on
+from .neighbours.vectors import Vectors
+from .products import Floats, refuse_zero
 
 Variant = Literal["zhong", "torchreid", "fastreid"]
 

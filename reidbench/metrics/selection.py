@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.errors import MetricError
-from reidbench.metrics.statistics import Interval
+from .errors import MetricError
+from .statistics import Interval
 
 Doubles = NDArray[np.float64]
 SAMPLES = 1_000  # of the bootstrap

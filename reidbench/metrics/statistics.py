@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench.metrics.errors import MetricError
+from .errors import MetricError
 
 Doubles = NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .differences import Paired, differences
-from .formats import NAMES, write
+from .formats.tables import NAMES, write
 from .options import FORMATS, Options, refuse_mixed, table, write_board
 from .results import METRICS, SCORE, Leaderboard, Result, Summary, collect
 from .standings import Place, leaders, places

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..store import BadArtifact
+from reidbench.store.artifacts import BadArtifact
+
 from .provenance import Evidence
 from .queries import CMC, read_arrays, read_notes
 from .results import Leaderboard, Result, Summary

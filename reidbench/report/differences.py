@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..components import Metric
-from ..errors import ReidbenchError
-from ..metrics.statistics import Difference, paired_seeds, within
+from reidbench.components import Metric
+from reidbench.errors import ReidbenchError
+from reidbench.metrics.statistics import Difference, paired_seeds, within
+
 from .results import Leaderboard, Result, by_seed
 from .standings import apart
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from ..errors import ReidbenchError
+from reidbench.errors import ReidbenchError
 
 
 def require(what: str, *modules: str) -> None:

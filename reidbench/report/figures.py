@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ReidbenchError
+from reidbench.errors import ReidbenchError
+
 from .curves import costs, curves
 from .extras import require
-from .formats import visible
+from .formats.tables import visible
 from .provenance import Evidence
 from .results import Leaderboard
 from .units import axis, described, from_zero, nearness, number, scaled

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ReidbenchError
-from ..plan import Plan
-from ..store import Store
-from .formats import FORMATS as TEXT_FORMATS
-from .formats import chosen, write
+from reidbench.errors import ReidbenchError
+from reidbench.matrix.plan import Plan
+from reidbench.store.artifacts import Store
+
+from .formats.tables import FORMATS as TEXT_FORMATS
+from .formats.tables import chosen, write
 from .results import SCORE, Leaderboard, collect
 
 FORMATS = (*TEXT_FORMATS, "html")
@@ -72,7 +73,7 @@ def write_board(
 
         draw(board, Evidence(plan, store), figures, chosen(board, options.metric))
     if form == "html":
-        from .page import render
+        from .html.page import render
 
         return render(board, plan, store, options)
     return write(board, form, options.metric, against)

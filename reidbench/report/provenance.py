@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..benchmark import Choice, Recipe, Task
-from ..components import Component
-from ..labels import evaluator_labels
-from ..plan import Plan, Stage
-from ..store import BadArtifact, Store
+from reidbench.components import Component
+from reidbench.matrix.benchmark import Choice, Recipe, Task
+from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.plan import Plan, Stage
+from reidbench.store.artifacts import BadArtifact, Store
+
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result
 from .units import is_percent

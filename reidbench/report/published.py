@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..benchmark import Benchmark, Choice, DataRef, Recipe, Task, marker
-from ..components import SameContent
-from ..papers import Line, lines, percent
-from ..protocol import protocol_words
+from reidbench.components import SameContent
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, Recipe, Task, marker
+from reidbench.matrix.protocol import protocol_words
+from reidbench.registry.published import Line, lines, percent
 
 
 @dataclass(frozen=True)

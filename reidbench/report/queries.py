@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..metrics.statistics import beyond_noise
-from ..store import Artifact, BadArtifact, Store
+from reidbench.metrics.statistics import beyond_noise
+from reidbench.store.artifacts import Artifact, BadArtifact, Store
 
 if TYPE_CHECKING:
     from .results import Result

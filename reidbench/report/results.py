@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..components import Metric, fractions
-from ..declared import range_fault
-from ..labels import evaluator_labels
-from ..metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
-from ..plan import Plan, Row, Stage
-from ..store import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
+from reidbench.components import Metric, fractions
+from reidbench.declared import range_fault
+from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.plan import Plan, Row, Stage
+from reidbench.metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
+from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
+
 from .conditions import Conditions, Difference, Made, Slot, conditions
 from .conditions import differences as differing
 from .queries import Reader, no_arrays, reader

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
-from ..metrics.statistics import welch
+from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
+from reidbench.metrics.statistics import welch
+
 from .queries import better_by_queries, per_query
 from .results import Leaderboard, _beaten, by_seed
 

@@ -7,8 +7,8 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from ..errors import ReidbenchError
-from ..plugins import NAME
+from reidbench.errors import ReidbenchError
+from reidbench.registry.plugins import NAME
 
 FILES = {
     "pyproject.toml": "pyproject.toml.tmpl",

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.names import shown
-from ..data.split import DISTRACTOR, JUNK
+from reidbench.data.split import DISTRACTOR, JUNK
+from reidbench.files.names import shown
+
 from .labels import Ints
 
 _BLOCK_BYTES = 32 << 20

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.folders import MARKET_LIKE
-from ..data.names import shown
-from ..data.split import UNKNOWN_CAMERA
-from ..data.walk import first_names
-from ..errors import DataError
+from reidbench.data.folders import MARKET_LIKE
+from reidbench.data.split import UNKNOWN_CAMERA
+from reidbench.data.walk import first_names
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+
 from .manifests import read_images
 from .rows import PART_OF, Rows
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.names import shown
-from ..data.numbers import whole_number
-from ..data.split import JUNK
-from ..errors import DataError
+from reidbench.data.split import JUNK
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.numbers import whole_number
 
 Ints = NDArray[np.int64]
 LAST = 0x10FFFF  # of Unicode; numpy takes any 32 bits of a file for a character

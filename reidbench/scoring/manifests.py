@@ -6,10 +6,11 @@ import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.names import shown
-from ..data.placeholders import refuse_placeholder
-from ..data.walk import first_names
-from ..errors import DataError
+from reidbench.data.walk import first_names
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.placeholders import refuse_placeholder
+
 from .names import IMAGE_NAMES, NOUNS, PART_NAMES
 from .tables import find_column, label_of, open_csv, part_of
 

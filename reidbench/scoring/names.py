@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..data.names import shown
+from reidbench.files.names import shown
 
 # Ours first, then those of torchreid (qf, q_pids), Person_reID_baseline_pytorch (query_f, query_label, query_cam),
 # fast-reid (query_feat) and others.

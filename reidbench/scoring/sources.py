@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import matfile
-from ..data.images import memory_limit
-from ..data.names import shown
-from ..errors import DataError
-from ..safeload import load_pickle_safely
+from reidbench.data.pictures.images import memory_limit
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.tensors import load_pickle_safely
+
+from . import matfile
 
 _CLAIMS = "it claims more numbers than the file holds"
 _PT_CURE = (

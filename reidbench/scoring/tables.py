@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.images import memory_limit
-from ..data.names import shown
-from ..data.textfile import read_text
-from ..data.walk import first_names
-from ..errors import DataError
+from reidbench.data.pictures.images import memory_limit
+from reidbench.data.walk import first_names
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.text import read_text
+
 from .labels import fault
 from .names import NOUNS, PART_NAMES, plain
 from .rows import PART_OF, Rows

@@ -1,78 +1,131 @@
-"""What method plugins share (torch): networks, embedders, losses, samplers, augmentation, checkpoints."""
+"""What methods are trained with: networks, batches, optimisation, weights, checkpoints, devices. Needs torch.
+
+Imports data, metrics and errors; never plans, stores or plugins. Begin with `networks/embedder.py` and
+`batches/loading.py`. The names below are imported at first use, so that the torch-free parameters in this package
+cost no import of torch.
+"""
 
 from __future__ import annotations
 
-from .augment import Augment
-from .backbone import Backbone, Features
-from .branching import divide, set_stride
-from .checkpoint import TrainingCheckpoint
-from .crops import row_overlap
-from .embedder import BackboneEmbedder, BNNeck, Embedder, Preprocess
-from .heads import BatchDrop, Encoder, ProjectionHead, Reduction
-from .loading import Batches, embed, image_source, read_ahead
-from .losses import BatchHardTriplet, CenterLoss, LabelSmoothingCrossEntropy, cosine_distances
-from .moco import (
-    ContrastiveStep,
-    KeyQueue,
-    MocoStep,
-    MomentumEncoders,
-    StepOutput,
-    Views,
-    cosine_per_epoch,
-    info_nce,
-    stream,
-)
-from .pointwise import StridedPointwise
-from .samplers import IdentitySampler
-from .schedules import warmup_multistep
-from .splitnorm import reestimate_batch_norm, split_batch_norm
-from .update import Update
-from .views import ViewAugment
-from .weights import LoadReport, load_weights, read_state, to_layout, write_weights
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Augment",
-    "BNNeck",
-    "Backbone",
-    "BackboneEmbedder",
-    "BatchDrop",
-    "BatchHardTriplet",
-    "Batches",
-    "CenterLoss",
-    "ContrastiveStep",
-    "Embedder",
-    "Encoder",
-    "Features",
-    "IdentitySampler",
-    "KeyQueue",
-    "LabelSmoothingCrossEntropy",
-    "LoadReport",
-    "MocoStep",
-    "MomentumEncoders",
-    "Preprocess",
-    "ProjectionHead",
-    "Reduction",
-    "StepOutput",
-    "StridedPointwise",
-    "TrainingCheckpoint",
-    "Update",
-    "ViewAugment",
-    "Views",
-    "cosine_distances",
-    "cosine_per_epoch",
-    "divide",
-    "embed",
-    "image_source",
-    "info_nce",
-    "load_weights",
-    "read_ahead",
-    "read_state",
-    "reestimate_batch_norm",
-    "row_overlap",
-    "set_stride",
-    "split_batch_norm",
-    "stream",
-    "to_layout",
-    "warmup_multistep",
-    "write_weights",
-]
+if TYPE_CHECKING:
+    from .batches.augment import Augment as Augment
+    from .batches.crops import row_overlap as row_overlap
+    from .batches.loading import Batches as Batches
+    from .batches.loading import embed as embed
+    from .batches.loading import image_source as image_source
+    from .batches.loading import read_ahead as read_ahead
+    from .batches.samplers import IdentitySampler as IdentitySampler
+    from .checkpoint import TrainingCheckpoint as TrainingCheckpoint
+    from .contrastive.moco import ContrastiveStep as ContrastiveStep
+    from .contrastive.moco import KeyQueue as KeyQueue
+    from .contrastive.moco import MocoStep as MocoStep
+    from .contrastive.moco import MomentumEncoders as MomentumEncoders
+    from .contrastive.moco import StepOutput as StepOutput
+    from .contrastive.moco import Views as Views
+    from .contrastive.moco import cosine_per_epoch as cosine_per_epoch
+    from .contrastive.moco import info_nce as info_nce
+    from .contrastive.moco import stream as stream
+    from .contrastive.views import ViewAugment as ViewAugment
+    from .networks.backbone import Backbone as Backbone
+    from .networks.backbone import Features as Features
+    from .networks.branching import divide as divide
+    from .networks.branching import set_stride as set_stride
+    from .networks.embedder import BackboneEmbedder as BackboneEmbedder
+    from .networks.embedder import BNNeck as BNNeck
+    from .networks.embedder import Embedder as Embedder
+    from .networks.embedder import Preprocess as Preprocess
+    from .networks.heads import BatchDrop as BatchDrop
+    from .networks.heads import Encoder as Encoder
+    from .networks.heads import ProjectionHead as ProjectionHead
+    from .networks.heads import Reduction as Reduction
+    from .networks.pointwise import StridedPointwise as StridedPointwise
+    from .networks.splitnorm import reestimate_batch_norm as reestimate_batch_norm
+    from .networks.splitnorm import split_batch_norm as split_batch_norm
+    from .optim.losses import BatchHardTriplet as BatchHardTriplet
+    from .optim.losses import CenterLoss as CenterLoss
+    from .optim.losses import LabelSmoothingCrossEntropy as LabelSmoothingCrossEntropy
+    from .optim.losses import cosine_distances as cosine_distances
+    from .optim.schedules import warmup_multistep as warmup_multistep
+    from .optim.update import Update as Update
+    from .weights.resnets import LoadReport as LoadReport
+    from .weights.resnets import load_weights as load_weights
+    from .weights.resnets import read_state as read_state
+    from .weights.resnets import to_layout as to_layout
+    from .weights.resnets import write_weights as write_weights
+
+_PLACES = {
+    "batches.augment": ("Augment",),
+    "batches.crops": ("row_overlap",),
+    "batches.loading": (
+        "Batches",
+        "embed",
+        "image_source",
+        "read_ahead",
+    ),
+    "batches.samplers": ("IdentitySampler",),
+    "checkpoint": ("TrainingCheckpoint",),
+    "contrastive.moco": (
+        "ContrastiveStep",
+        "KeyQueue",
+        "MocoStep",
+        "MomentumEncoders",
+        "StepOutput",
+        "Views",
+        "cosine_per_epoch",
+        "info_nce",
+        "stream",
+    ),
+    "contrastive.views": ("ViewAugment",),
+    "networks.backbone": (
+        "Backbone",
+        "Features",
+    ),
+    "networks.branching": (
+        "divide",
+        "set_stride",
+    ),
+    "networks.embedder": (
+        "BackboneEmbedder",
+        "BNNeck",
+        "Embedder",
+        "Preprocess",
+    ),
+    "networks.heads": (
+        "BatchDrop",
+        "Encoder",
+        "ProjectionHead",
+        "Reduction",
+    ),
+    "networks.pointwise": ("StridedPointwise",),
+    "networks.splitnorm": (
+        "reestimate_batch_norm",
+        "split_batch_norm",
+    ),
+    "optim.losses": (
+        "BatchHardTriplet",
+        "CenterLoss",
+        "LabelSmoothingCrossEntropy",
+        "cosine_distances",
+    ),
+    "optim.schedules": ("warmup_multistep",),
+    "optim.update": ("Update",),
+    "weights.resnets": (
+        "LoadReport",
+        "load_weights",
+        "read_state",
+        "to_layout",
+        "write_weights",
+    ),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = sorted(_PLACE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_PLACE_OF[name]}", __name__), name)

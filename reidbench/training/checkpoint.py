@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .parallel import draw_apart, states_of_all, this_share
+from .devices import draw_apart, states_of_all, this_share
 
 DIGEST = hashlib.sha256().digest_size
 

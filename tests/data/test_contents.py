@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reidbench.data import contents, fingerprint_file, fingerprint_folder, fingerprint_paths, index
-from reidbench.data.contents import hash_files, hashing_everything
+from reidbench.data import fingerprint_file, fingerprint_folder, fingerprint_paths
+from reidbench.data.fingerprints import contents, index
+from reidbench.data.fingerprints.contents import hash_files, hashing_everything
 from reidbench.errors import DataError
 
 LONG_AGO = 10**9 * 10**6  # ns since 1970

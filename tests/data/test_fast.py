@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from reidbench.data import Sample, Split, images
+from reidbench.data import Sample, Split
+from reidbench.data.pictures import images
 from reidbench.errors import DataError
 from reidbench.training import Augment, Batches, Embedder, Preprocess, embed, image_source
-from reidbench.training.augment import Draws
+from reidbench.training.batches.augment import Draws
 
 SIZE = (64, 32)
 
@@ -41,7 +42,7 @@ def test_a_picture_has_its_own_row_of_numbers() -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from reidbench.training import fast
+    from reidbench.training.batches import fast
 
     def missing(name: str) -> None:
         raise ImportError(name)
@@ -84,7 +85,7 @@ class TestWithTheExtra:
 
     @pytest.mark.parametrize("size", [(160, 80), (384, 160), (700, 500), (40, 160), (160, 20)])
     def test_what_shrinks_is_smoothed(self, size: tuple[int, int], tmp_path: Path) -> None:
-        from reidbench.training.fast import resize
+        from reidbench.training.batches.fast import resize
 
         stripes = np.zeros((*size, 3), np.uint8)
         stripes[::2] = 255
@@ -97,7 +98,7 @@ class TestWithTheExtra:
             assert resize(stripes, SIZE).std() < 20
 
     def test_batches_are_what_normalise_makes_of_the_pixels(self, tmp_path: Path) -> None:
-        from reidbench.training.fast import FastBatches
+        from reidbench.training.batches.fast import FastBatches
 
         split, preprocess = split_of(tmp_path, SIZE), Preprocess(SIZE)
         wanted = preprocess.normalise(image_source(split, SIZE)(np.array([4, 0, 2])))
@@ -106,7 +107,7 @@ class TestWithTheExtra:
             assert torch.equal(got, wanted)
 
     def test_augmentation_step_by_step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from reidbench.training.fast import FastBatches
+        from reidbench.training.batches.fast import FastBatches
 
         augment, preprocess = Augment(pad=5, erase_value=(1.0, 2.0, 3.0)), Preprocess(SIZE)
         split = split_of(tmp_path, SIZE, count=2)
@@ -126,7 +127,7 @@ class TestWithTheExtra:
             assert np.array_equal(got[row], wanted.astype(np.float32))
 
     def test_workers_and_memory_change_nothing(self, tmp_path: Path) -> None:
-        from reidbench.training.fast import FastBatches
+        from reidbench.training.batches.fast import FastBatches
 
         split = split_of(tmp_path, (30, 20), count=9, ending="jpg")
         results = [
@@ -156,7 +157,7 @@ class TestWithTheExtra:
             assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
 
     def test_damaged_and_unusual_pictures(self, tmp_path: Path) -> None:
-        from reidbench.training.fast import decode
+        from reidbench.training.batches.fast import decode
 
         file = tmp_path / "x.jpg"
         Image.new("CMYK", (8, 8), (1, 2, 3, 4)).save(file)

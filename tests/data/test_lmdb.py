@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidbench.data import HiddenSplit, lmdbfile, read_image
-from reidbench.data.lmdbfile import is_lmdb, key_to_text, text_to_key
+from reidbench.data import HiddenSplit, read_image
+from reidbench.data.pictures import lmdbfile
+from reidbench.data.pictures.lmdbfile import is_lmdb, key_to_text, text_to_key
 from reidbench.errors import DataError
 from reidbench_datasets import pools
 from reidbench_datasets.params import CheckedParams, PoolParams

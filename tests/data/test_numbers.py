@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reidbench.data.numbers import decimal_number, whole_number
+from reidbench.files.numbers import decimal_number, whole_number
 
 
 @pytest.mark.parametrize(

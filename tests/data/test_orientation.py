@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidbench.data.images import decode_image
-from reidbench.data.orientation import in_exif, jpeg_orientation, upright
+from reidbench.data.pictures.images import decode_image
+from reidbench.data.pictures.orientation import in_exif, jpeg_orientation, upright
 
 RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
 SHOWN = np.array([[RED, GREEN], [BLUE, WHITE]], np.uint8).repeat(16, 0).repeat(8, 1)  # 32 x 16: portrait
@@ -81,7 +81,7 @@ def decode(request: pytest.FixtureRequest) -> Decoder:
         return decode_image
     pytest.importorskip("cv2")
     pytest.importorskip("simplejpeg")
-    from reidbench.training.fast import decode
+    from reidbench.training.batches.fast import decode
 
     return decode
 
@@ -155,7 +155,7 @@ def test_the_fast_way_gives_pillows_pixels(kind: str) -> None:
     """simplejpeg takes stored inks as they are, and Adobe's are inverted: white would be black."""
     pytest.importorskip("cv2")
     pytest.importorskip("simplejpeg")
-    from reidbench.training.fast import decode
+    from reidbench.training.batches.fast import decode
 
     stream = io.BytesIO()
     if "C" in kind[:4]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.data.textfile import read_lines, read_text
 from reidbench.errors import DataError
+from reidbench.files.text import read_lines, read_text
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

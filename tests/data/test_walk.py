@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from reidbench.data import look_through, walk_images
-from reidbench.data.images import ENDINGS, FOREIGN_ENDINGS, FORMATS
+from reidbench.data.pictures.images import ENDINGS, FOREIGN_ENDINGS, FORMATS
 from reidbench.data.walk import Present, twin_notes
 
 

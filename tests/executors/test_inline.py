@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench.executors.surroundings import restored
-from reidbench.store import Store
+from reidbench.execution.executors.surroundings import restored
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
 

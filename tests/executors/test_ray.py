@@ -19,11 +19,14 @@ from typing import Any
 
 import pytest
 
-from reidbench import config, display, executors, plan, plugins, report, runner
+from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.executors import cluster, nodes
-from reidbench.executors import ray as ray_executor
-from reidbench.store import Store
+from reidbench.execution import executors, progress, runner
+from reidbench.execution.executors import ray as ray_executor
+from reidbench.execution.executors import ray_cluster, ray_nodes
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
 QUICKSTART = Path(__file__).parents[2] / "benchmarks" / "quickstart.yaml"
@@ -99,13 +102,13 @@ class Nodes:
     def add(self, cpus: int, first: Path) -> Any:
         """A node; `first` is where it looks for modules before it looks where the driver does."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(cluster.LOOPBACK, "0")
+            patch.setenv(ray_cluster.LOOPBACK, "0")
             patch.setenv("PYTHONPATH", str(first))
             patch.setenv("OMP_NUM_THREADS", "1")
             for left in (2, 1, 0):
                 try:
                     return self.cluster.add_node(
-                        num_cpus=cpus, object_store_memory=cluster.OBJECT_STORE, include_dashboard=False
+                        num_cpus=cpus, object_store_memory=ray_cluster.OBJECT_STORE, include_dashboard=False
                     )
                 except Exception:
                     if not left:  # Ray gives a node 30 s to start, which a loaded machine may need
@@ -123,7 +126,7 @@ class Nodes:
 def started(cpus: int, first: Path) -> Iterator[Nodes]:
     """A cluster whose head has so many CPUs."""
     try:
-        cluster.library(loopback=True)
+        ray_cluster.library(loopback=True)
     except ReidbenchError:
         pytest.skip("Ray is not installed")
     there = Nodes()
@@ -154,9 +157,9 @@ def run(text: str, folder: Path, executor: executors.Executor) -> report.Leaderb
     file = folder / "matrix.yaml"
     file.write_text(text)
     registry = plugins.load()
-    the_plan = plan.expand(config.read(file, registry), registry)
+    the_plan = plan.expand(reader.read(file, registry), registry)
     store = Store(folder / "store")
-    runner.Runner(the_plan, store, executor, display.Lines(Console(stderr=True)), registry.disabled).run()
+    runner.Runner(the_plan, store, executor, progress.Lines(Console(stderr=True)), registry.disabled).run()
     return report.collect(the_plan, store)
 
 
@@ -245,7 +248,7 @@ def files(store: Store) -> dict[str, dict[str, str]]:
 # ---------------------------------------------------------------------- without Ray
 def test_nothing_imports_ray_before_it_is_asked_for(matrix: Callable[..., Path], tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom reidbench import cli, executors, testing\n"
+        "import sys\nfrom reidbench import testing\nfrom reidbench.cli import main as cli\nfrom reidbench.execution import executors\n"
         "executors.make('inline'), executors.make('process', 2)\n"
         f"sys.argv = ['reidbench', 'table', {str(matrix())!r}, '--store', {str(tmp_path)!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
@@ -269,8 +272,8 @@ def test_options_that_do_not_go_together() -> None:
         executors.make("inline", time_limit=1.0)
 
 
-ROOM = cluster.Room({"n": "n"}, slots=4, cpus=8, gpus=0)
-GPU_ROOM = cluster.Room({"n": "n"}, slots=4, cpus=8, gpus=4)
+ROOM = ray_cluster.Room({"n": "n"}, slots=4, cpus=8, gpus=0)
+GPU_ROOM = ray_cluster.Room({"n": "n"}, slots=4, cpus=8, gpus=4)
 
 
 @pytest.mark.parametrize(
@@ -405,14 +408,14 @@ def test_nodes_that_differ_are_named_and_nothing_is_run(
 def test_a_node_that_does_not_see_the_store_is_named(
     tmp_path: Path, market: Path, one: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expect = nodes.expect
+    expect = ray_nodes.expect
 
-    def elsewhere(without: frozenset[str], folders: dict[str, Path]) -> nodes.Expected:
+    def elsewhere(without: frozenset[str], folders: dict[str, Path]) -> ray_nodes.Expected:
         found = expect(without, folders)
-        nodes.forget(found)  # as if the nodes had another folder at that path
+        ray_nodes.forget(found)  # as if the nodes had another folder at that path
         return found
 
-    monkeypatch.setattr(nodes, "expect", elsewhere)
+    monkeypatch.setattr(ray_nodes, "expect", elsewhere)
     with pytest.raises(ReidbenchError) as caught:
         run(
             MATRIX.format(root=market, methods="{none: {finetune: none}}"),
@@ -428,16 +431,16 @@ def test_addresses_that_are_wrong() -> None:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"  # nobody listens
         with pytest.raises(ReidbenchError, match=f"no Ray cluster answers at {address}: "):
-            cluster.join(None, address)
+            ray_cluster.join(None, address)
     for wrong in ("somewhere", "ray://127.0.0.1:10001", ":6379", "127.0.0.1:port"):
         with pytest.raises(ReidbenchError, match="must be HOST:PORT"):
-            cluster.join(None, wrong)
+            ray_cluster.join(None, wrong)
 
 
 @pytest.mark.parametrize("word", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"", None])
 def test_an_address_where_something_else_listens(word: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A web page's port, one that hangs up, one that says nothing: Ray itself would wait for minutes."""
-    monkeypatch.setattr(cluster, "REACH", 0.3)
+    monkeypatch.setattr(ray_cluster, "REACH", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -451,7 +454,7 @@ def test_an_address_where_something_else_listens(word: bytes | None, monkeypatch
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(ReidbenchError, match=f"no Ray cluster answers at {address}: "):
-            cluster.join(None, address)
+            ray_cluster.join(None, address)
         thread.join()
 
 
@@ -459,7 +462,7 @@ def test_an_address_where_something_else_listens(word: bytes | None, monkeypatch
 def test_a_local_ray_hears_this_machine_only(tmp_path: Path, market: Path, site: Path) -> None:
     """`--executor ray` alone: started for the run, reachable from here alone, gone afterwards."""
     with contextlib.suppress(ReidbenchError):
-        cluster.library(loopback=True)
+        ray_cluster.library(loopback=True)
     pytest.importorskip("ray")
     matrix = tmp_path / "matrix.yaml"
     matrix.write_text(MATRIX.format(root=market, methods="{toy: {finetune: {use: toy, seconds: 0.3}}}"))
@@ -521,7 +524,7 @@ def check_a_lost_node(text: str, folder: Path, artifacts: int) -> None:
         _, said = driver.communicate(timeout=SLOW_LIMIT)
     assert driver.returncode == 0, said
     registry = plugins.load()
-    the_plan = plan.expand(config.read(matrix, registry), registry)
+    the_plan = plan.expand(reader.read(matrix, registry), registry)
     assert report.write(report.collect(the_plan, store), "csv") == table
     label = the_plan.stages[lost].label
     assert f"note: {label}: lost with node " in said

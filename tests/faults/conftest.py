@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
-from reidbench import config, executors, plan, plugins, report, runner
-from reidbench.store import Store
+from reidbench import report
+from reidbench.execution import executors, runner
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -80,7 +83,7 @@ class Bench:
         text = self.file.read_text()
         if self.planned is None or self.planned[0] != text:
             registry = plugins.load()
-            self.planned = text, plan.expand(config.read(self.file, registry), registry), registry
+            self.planned = text, plan.expand(reader.read(self.file, registry), registry), registry
         return self.planned[1:]
 
     def run(self, store: Path, executor: Any = None) -> Listener:
@@ -149,7 +152,7 @@ class Watch:
                 words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
             except OSError:
                 continue
-            if b"reidbench.stages" in words and any(word.startswith(os.fsencode(store) + b"/") for word in words):
+            if b"reidbench.stages.run" in words and any(word.startswith(os.fsencode(store) + b"/") for word in words):
                 found.append(int(entry.name))
         return found
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from reidbench import executors, report
-from reidbench.claims import process_start
+from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.executors import limits
-from reidbench.executors.limits import GIB, Limits, family
-from reidbench.store import Store
+from reidbench.execution import executors
+from reidbench.execution.executors import limits
+from reidbench.execution.executors.limits import GIB, Limits, family
+from reidbench.store.artifacts import Store
+from reidbench.store.locks import process_start
 
 EXPECTED = {
     "error": "ValueError: it ",

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from reidbench import claims
-from reidbench.store import Store
+from reidbench.store import locks
+from reidbench.store.artifacts import Store
 
 DAY = 86_400.0
 
@@ -47,7 +47,7 @@ def elsewhere(store: Store, key: str, mtime: float) -> Path:
 @pytest.mark.parametrize("shift", [0, DAY, -DAY, -400 * DAY])
 def test_no_clock_kills_a_claim_or_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
     """Only a heartbeat that is seen not to move is dead; the clock may have jumped either way."""
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.5)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.5)
     store = Store(tmp_path)
     elsewhere(store, "k", time.time() + shift)
     assert store.claimed("k")
@@ -71,7 +71,7 @@ def test_a_beat_starts_the_wait_over(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert store.claimed("k")
     for seconds in range(1000, 1000 + 100 + 5, 5):  # the last beat was at 900
         clock[0] = seconds
-        assert store.claimed("k") == (seconds <= 900 + claims.DEAD_AFTER)
+        assert store.claimed("k") == (seconds <= 900 + locks.DEAD_AFTER)
 
 
 def test_a_watcher_that_slept_has_seen_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 
 DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
     "flip": lambda content: (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reidbench.errors import StoreError
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 
 SIZE = 8 << 20
 NO_SPACE = ("No space left on device", "File too large")

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from reidbench import claims, executors, runner, silence
-from reidbench.store import Store
+from reidbench.execution import executors, runner, silence
+from reidbench.store import locks
+from reidbench.store.artifacts import Store
 
 
 def test_a_claimed_stage_starts_no_worker(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +58,7 @@ def test_a_run_says_for_whom_it_waits_and_that_it_no_longer_does(bench: Any, mon
     (data,) = [stage for stage in bench.plan()[0].stages.values() if stage.kind == "data"]
     since = {"since": 1_700_000_000_000_000_000}
     store.claim_file(data.key).write_text(json.dumps({"host": "elsewhere", "pid": 7, "start": "1", **since}))
-    monkeypatch.setattr(claims, "DEAD_AFTER", 1.5)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 1.5)
     monkeypatch.setattr(runner, "PATIENCE", 0.2)
     notes = [note for note in bench.run(store.root).notes if "elsewhere" in note]
     owner = "elsewhere (process 7, since 2023-11-14 22:13:20 UTC)"
@@ -75,7 +76,7 @@ def test_a_short_wait_is_not_worth_a_word(bench: Any, monkeypatch: pytest.Monkey
     store.prepare()
     (data,) = [key for key, stage in bench.plan()[0].stages.items() if stage.kind == "data"]
     store.claim_file(data).write_text(json.dumps({"host": "elsewhere", "pid": 7, "start": "1"}))
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.2)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.2)
     assert not [note for note in bench.run(store.root).notes if "elsewhere" in note]
 
 

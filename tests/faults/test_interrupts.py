@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reidbench import executors
+from reidbench.execution import executors
 
 pytestmark = pytest.mark.usefixtures("interruptible")
 

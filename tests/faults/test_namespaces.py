@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from reidbench import claims
-from reidbench.store import Store
+from reidbench.store import locks
+from reidbench.store.artifacts import Store
 
 UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 AS_USER = [UNSHARE[0], "--user", "--map-root-user", *UNSHARE[1:]]
@@ -24,7 +24,7 @@ AS_USER = [UNSHARE[0], "--user", "--map-root-user", *UNSHARE[1:]]
 HOLD = """
 import sys
 from pathlib import Path
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 store = Store(Path(sys.argv[1]))
 with store.claim("k") as mine, store.needing({"needed"}):
     print(mine, flush=True)
@@ -34,7 +34,7 @@ with store.claim("k") as mine, store.needing({"needed"}):
 LOOK = """
 import sys
 from pathlib import Path
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 store = Store(Path(sys.argv[1]))
 store.prepare()
 with store.claim("k") as mine:
@@ -43,9 +43,9 @@ with store.claim("k") as mine:
 
 # Python imports a module of this name at start: two minutes of silence are too long for a test.
 IMPATIENT = """
-from reidbench import claims, store
-claims.HEARTBEAT = store.HEARTBEAT = 1.0
-claims.DEAD_AFTER = 12.0
+from reidbench.store import artifacts, locks
+locks.HEARTBEAT = artifacts.HEARTBEAT = 1.0
+locks.DEAD_AFTER = 12.0
 """
 
 
@@ -103,7 +103,7 @@ def test_a_living_owner_in_another_process_table_keeps_what_it_has(
 def test_who_died_in_another_process_table_loses_its_claim_when_silent(
     tmp_path: Path, apart: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "DEAD_AFTER", 0.4)
+    monkeypatch.setattr(locks, "DEAD_AFTER", 0.4)
     store = Store(tmp_path)
     with held(apart, tmp_path):
         pass
@@ -116,11 +116,11 @@ def test_who_died_in_another_process_table_loses_its_claim_when_silent(
 
 def test_a_proc_of_another_process_table_is_not_believed(tmp_path: Path, apart: list[str]) -> None:
     """Without --mount-proc, /proc shows processes whose pids are not those of this namespace."""
-    code = "from reidbench import claims; print(claims.process_table())"
+    code = "from reidbench.store import locks; print(locks.process_table())"
     words = [word for word in apart if word != "--mount-proc"]
     done = subprocess.run([*words, sys.executable, "-c", code], capture_output=True, text=True, env=environment())
     assert done.stdout == "None\n", done.stderr
-    assert str(claims.process_table()).endswith(str(Path("/proc/self/ns/pid").readlink()))
+    assert str(locks.process_table()).endswith(str(Path("/proc/self/ns/pid").readlink()))
 
 
 @pytest.mark.parametrize("stops", [1, pytest.param(50, marks=pytest.mark.slow)])

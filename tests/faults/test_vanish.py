@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from reidbench import executors
-from reidbench.executors import OnEvent
-from reidbench.plan import Stage
-from reidbench.store import MANIFEST, Store
+from reidbench.execution import executors
+from reidbench.execution.executors import OnEvent
+from reidbench.matrix.plan import Stage
+from reidbench.store.artifacts import MANIFEST, Store
 from reidbench.testing import write_market_folder
 
 METHODS = "{none: {finetune: none}, toy: {finetune: {use: faulty, epochs: 1}}}"

@@ -24,11 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench import config, plugins, score
 from reidbench.errors import ConfigError, ReidbenchError
+from reidbench.matrix import reader as config
+from reidbench.registry import plugins
+from reidbench.scoring import score
 from reidbench.training import Backbone, TrainingCheckpoint
-from reidbench.training.transformer_weights import load_transformer, read_checkpoint, read_head
-from reidbench.training.weights import load_weights, read_state
+from reidbench.training.weights.resnets import load_weights, read_state
+from reidbench.training.weights.transformers import load_transformer, read_checkpoint, read_head
 
 SECONDS = 4.0  # of processor time for one input; the limits of the readers were chosen for one or two
 CHANGES = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.symlink", "os.link", "os.chmod"}

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reidbench import cli, config, plan, plugins
-from reidbench.store import Store
+from reidbench.cli import main
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
+from reidbench.store.artifacts import Store
 
 SECONDS = 20  # in which every command must have ended
 DEEP: list[Any] = []
@@ -51,7 +53,7 @@ class Forger:
     def __init__(self, folder: Path, matrix: Path, other: Path) -> None:
         self.root, self.matrix, self.other = folder / "store", matrix, other
         registry = plugins.load()
-        self.plan = plan.expand(config.read(matrix, registry), registry)
+        self.plan = plan.expand(reader.read(matrix, registry), registry)
         self.keys = list(self.plan.stages)
         self.out = folder / "out"
 
@@ -116,7 +118,7 @@ class Forger:
         code: Any = None
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                cli.main()
+                main.main()
         except SystemExit as end:
             code = end.code
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is what this looks for

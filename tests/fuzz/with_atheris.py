@@ -13,7 +13,13 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(
-    include=["yaml", "reidbench.config", "reidbench.yamlfile", "reidbench.featurefile", "reidbench.scoring"]
+    include=[
+        "yaml",
+        "reidbench.matrix.reader",
+        "reidbench.matrix.yamlfile",
+        "reidbench.scoring.featurefile",
+        "reidbench.scoring",
+    ]
 ):
     from tests.fuzz import readers
 

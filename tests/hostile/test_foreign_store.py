@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from reidbench.cleaning import leftovers
-from reidbench.store import DamagedArtifact, Store
+from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.cleaning import leftovers
 
 SECRET = b"not for you"
 
@@ -41,7 +41,9 @@ def test_files_outside_an_artifact_are_not_even_looked_at(
     entry = {"sha256": hashlib.sha256(SECRET).hexdigest(), "size": len(SECRET)}
     store = foreign(tmp_path / "store", {str(secret) if name == "ABSOLUTE" else name: entry})
     looked: list[Path] = []
-    monkeypatch.setattr("reidbench.store.fingerprint_content", lambda file: looked.append(file) or entry["sha256"])
+    monkeypatch.setattr(
+        "reidbench.store.artifacts.fingerprint_content", lambda file: looked.append(file) or entry["sha256"]
+    )
     with pytest.raises(DamagedArtifact, match="damaged"):
         store.read("k")
     assert looked == []
@@ -126,7 +128,7 @@ def test_what_a_file_system_leaves_is_no_artifact(tmp_path: Path) -> None:
 READ = """
 import os, sys
 from pathlib import Path
-from reidbench.store import Store, UnreadableArtifact
+from reidbench.store.artifacts import Store, UnreadableArtifact
 os.setgid(65534); os.setuid(65534)
 store = Store(Path(sys.argv[1]))
 assert store.has("k") and store.keys() == {"k"}

@@ -16,15 +16,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from reidbench import cli, config, display, plan, plugins, report, score
+from reidbench import report
+from reidbench.cli import main
 from reidbench.errors import ReidbenchError
-from reidbench.plan import Plan, Row, Stage
-from reidbench.plugins import Registry
+from reidbench.execution import progress
+from reidbench.matrix import plan, reader
+from reidbench.matrix.plan import Plan, Row, Stage
+from reidbench.registry import plugins
+from reidbench.registry.plugins import Registry
 from reidbench.report import Leaderboard, Options, Result
 from reidbench.report.figures import draw
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import summarise
-from reidbench.store import Store
+from reidbench.scoring import score
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin
 
 ORDERS = (
@@ -123,7 +128,7 @@ def made(matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> tup
     methods = json.dumps({name: {"finetune": {"use": "colour-histogram", "bins": 2 + n}} for name, n in named.items()})
     tasks = json.dumps({name: {"source": "tiny", "target": "tiny"} for name in PRINTABLE[:2]})
     file = matrix(methods=methods, tasks=tasks, title=json.dumps(PRINTABLE[0]))
-    the_plan, store = plan.expand(config.read(file, registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(file, registry), registry), Store(tmp_path / "store")
     for stage in the_plan.stages.values():
         if stage.kind == "evaluate" and PRINTABLE[0] in stage.label:
             with store.publishing(stage.key) as (_, manifest):
@@ -186,7 +191,7 @@ def test_manifests_that_no_stage_wrote(
     manifest: dict[str, object], matrix: Callable[..., Path], registry: Registry, tmp_path: Path
 ) -> None:
     """A whole artifact, checksums and all, from somebody else."""
-    the_plan, store = plan.expand(config.read(matrix(), registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(matrix(), registry), registry), Store(tmp_path / "store")
     for stage in the_plan.stages.values():
         with store.publishing(stage.key) as (folder, made):
             made |= manifest
@@ -204,7 +209,7 @@ def stage(text: str) -> Stage:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_run_on_a_terminal(terminal: bool) -> None:
     stream = io.StringIO()
-    with display.make(Console(file=stream, force_terminal=terminal, width=4000, color_system=None)) as shown:
+    with progress.make(Console(file=stream, force_terminal=terminal, width=4000, color_system=None)) as shown:
         shown.begin(len(ORDERS))
         for order in ORDERS:
             shown.started(stage(order))
@@ -223,7 +228,7 @@ def called(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest
     """What `reidbench ARGUMENTS` writes; it must end with 2 and show no traceback."""
     monkeypatch.setattr(sys, "argv", ["reidbench", *arguments])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     found = capsys.readouterr()
     assert end.value.code == 2, found.err
     assert "Traceback" not in found.err
@@ -279,7 +284,7 @@ def test_plugins_with_such_names(
     assert len(registry.broken) == 2
     assert all(line.isprintable() for line in registry.complaints())
     monkeypatch.setattr(sys, "argv", ["reidbench", "plugins"])
-    cli.app(standalone_mode=False)
+    main.app(standalone_mode=False)
     assert obeyed(capsys.readouterr().out) == set()
     text = called(["plan", str(matrix(methods="{m: {finetune: none-such}}"))], monkeypatch, capsys)
     assert obeyed(text) == set()

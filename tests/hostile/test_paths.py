@@ -31,10 +31,10 @@ from reidbench.data import (
     unpack,
     walk_images,
 )
-from reidbench.data.lmdbfile import read_value
-from reidbench.data.memory import recall_names, remember_names
-from reidbench.data.names import shown, stays_inside
+from reidbench.data.fingerprints.memory import recall_names, remember_names
+from reidbench.data.pictures.lmdbfile import read_value
 from reidbench.errors import DataError
+from reidbench.files.names import shown, stays_inside
 from reidbench.testing import write_market_folder
 
 OUTSIDE = ("../owned", "a/../../owned", "/owned", "a/../../../owned", "..", "./../owned", "a/..")

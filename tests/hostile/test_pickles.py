@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench import score
 from reidbench.errors import ReidbenchError
 from reidbench.report.curves import read_arrays, read_notes
-from reidbench.store import Artifact
+from reidbench.scoring import score
+from reidbench.store.artifacts import Artifact
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
-from reidbench.training.artifacts import load_backbone, load_embedder, save_backbone, save_embedder
-from reidbench.training.transformer_weights import backbone_state, load_transformer, read_checkpoint, read_head
-from reidbench.training.weights import load_weights, read_state
+from reidbench.training.weights.artifacts import load_backbone, load_embedder, save_backbone, save_embedder
+from reidbench.training.weights.resnets import load_weights, read_state
+from reidbench.training.weights.transformers import backbone_state, load_transformer, read_checkpoint, read_head
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 
@@ -220,7 +220,7 @@ def saved(folder: Path) -> Backbone:
         ("reidbench.testing:write_market_folder", {"folder": "owned"}),
         ("reidbench.testing:make_plugin", {"site": "owned", "name": "x", "source": ""}),
         ("reidbench.data.folders:Path", {}),
-        ("reidbench.stages:main", {"arguments": []}),
+        ("reidbench.stages.run:main", {"arguments": []}),
         ("os:system", {"command": "touch owned"}),
         ("builtins:print", {}),
         ("reidbench.training:NoSuchThing", {}),

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from reidbench.data import Split, load_pixels, read_image
-from reidbench.data.images import decode_image
+from reidbench.data.pictures.images import decode_image
 from reidbench.errors import DataError
 from reidbench.testing import run_matrix, write_market_folder
 

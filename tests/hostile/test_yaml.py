@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import config
 from reidbench.errors import ConfigError
-from reidbench.plugins import Registry
-from reidbench.yamlfile import read_value
+from reidbench.matrix import reader
+from reidbench.matrix.yamlfile import read_value
+from reidbench.registry.plugins import Registry
 
 SECONDS = 5.0  # of processor time; what is not bounded here would take minutes, or the whole memory
 
@@ -20,7 +20,7 @@ def refused(file: Path, registry: Registry, *overrides: str) -> list[str]:
     """The problems of a file: printable lines, none of them endless, found in a few seconds."""
     began = time.process_time()
     with pytest.raises(ConfigError) as caught:
-        config.read(file, registry, overrides)
+        reader.read(file, registry, overrides)
     assert time.process_time() - began < SECONDS
     assert all(problem.isprintable() and len(problem) < 3000 for problem in caught.value.problems)
     return list(caught.value.problems)
@@ -167,7 +167,7 @@ def test_roots_that_lead_nowhere(root: str, matrix: Callable[..., Path], registr
     (tmp_path / "loop").symlink_to("loop")
     file = matrix(data=f'{{tiny: {{use: market-folder, root: "{root}"}}}}')
     if root == "~" or set(root) <= {".", "/"}:  # these are there; that they hold no data set is told when it is read
-        assert config.read(file, registry).data["tiny"].root is not None
+        assert reader.read(file, registry).data["tiny"].root is not None
         return
     assert "no such folder or file" in refused(file, registry)[0]
 

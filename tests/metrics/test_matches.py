@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reidbench.metrics import MetricError, Rules, rank, rank_distances
-from reidbench.metrics.matches import Labels, Matches
+from reidbench.metrics.ranking.matches import Labels, Matches
 
 
 def test_rules_are_named_and_checked() -> None:

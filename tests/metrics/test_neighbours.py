@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import MetricError, faiss_search, nearest_neighbours, search, symmetric
-from reidbench.metrics.neighbours import nearest_of
-from reidbench.metrics.vectors import Vectors
+from reidbench.metrics import MetricError, nearest_neighbours, search
+from reidbench.metrics.neighbours import faiss_search, symmetric
+from reidbench.metrics.neighbours.neighbours import nearest_of
+from reidbench.metrics.neighbours.vectors import Vectors
 
 
 def squared_distances(query: Any, gallery: Any, distance: str) -> Any:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 
-from reidbench.metrics import MetricError, cluster, dbscan, jaccard_graph, minima, symmetric
+from reidbench.metrics import MetricError, cluster, dbscan, jaccard_graph
+from reidbench.metrics.neighbours import minima, symmetric
 
 
 def dense_jaccard(features: Any, k1: int, k2: int) -> Any:

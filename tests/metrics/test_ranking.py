@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import MetricError, Ranking, Rules, counting, products, rank, rank_blocks, rank_distances
+from reidbench.metrics import MetricError, Ranking, Rules, products, rank, rank_blocks, rank_distances
+from reidbench.metrics.ranking import counting
 
 # ---------------------------------------------------------------- golden vectors
 

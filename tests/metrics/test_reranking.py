@@ -10,18 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import (
-    MetricError,
-    Reranking,
-    minima,
-    rank_blocks,
-    rank_distances,
-    rerank,
-    rerank_blocks,
-    reranking,
-    symmetric,
-)
-from reidbench.outputs import joined_features
+from reidbench.metrics import MetricError, Reranking, rank_blocks, rank_distances, rerank, rerank_blocks, reranking
+from reidbench.metrics.neighbours import minima, symmetric
+from reidbench.stages.outputs import joined_features
 
 LABELS = ("pids", "camids")
 VARIANTS = ("zhong", "torchreid", "fastreid")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import MetricError, Ranking, Report, Rules, counting, rank, rank_blocks, rank_distances
+from reidbench.metrics import MetricError, Ranking, Report, Rules, rank, rank_blocks, rank_distances
+from reidbench.metrics.ranking import counting
 
 NAMES = "mAP", "mINP", "cmc1"
 

@@ -18,11 +18,11 @@ import reidbench_arn
 from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
-from reidbench.plugins import load
-from reidbench.stages import limited_threads
+from reidbench.registry.plugins import load
+from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
-from reidbench.training.artifacts import load_embedder, save_embedder
+from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_arn.adapt import ShuffledSampler, _Run, adapt
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder, starting_embedder
 from reidbench_arn.losses import contrastive, cosine_difference, frobenius_difference, reconstruction

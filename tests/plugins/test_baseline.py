@@ -13,9 +13,10 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from reidbench import plugins, report
+from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.store import Store
+from reidbench.registry import plugins
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 from reidbench.training import BackboneEmbedder, Preprocess, Update
 from reidbench_baseline import bot, frozen, resnet
@@ -47,7 +48,7 @@ def test_resnets_have_torchvision_names_and_last_stride_1(depth: int, dim: int, 
 
 
 def test_resnet_is_torchvisions_up_to_the_stride() -> None:
-    from reidbench.training.torchvision_compat import torchvision_models
+    from reidbench.training.networks.torchvision_compat import torchvision_models
 
     torch.manual_seed(0)
     reference = torchvision_models().resnet18(weights=None).eval()

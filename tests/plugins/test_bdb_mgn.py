@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.testing import run_matrix
 from reidbench.training import (
     Backbone,
@@ -23,8 +23,8 @@ from reidbench.training import (
     set_stride,
     stream,
 )
-from reidbench.training.artifacts import load_embedder, save_embedder
-from reidbench.training.losses import euclidean_distances
+from reidbench.training.optim.losses import euclidean_distances
+from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_baseline.bdb import BdbEmbedder, Cutout, stairs_then_steps
 from reidbench_baseline.mgn import MgnEmbedder
 from reidbench_baseline.params import BdbParams, MgnParams, ResNetParams, TinyParams

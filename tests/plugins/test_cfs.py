@@ -20,8 +20,8 @@ from PIL import Image
 from reidbench.components import SelectContext, Selection
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages import limited_threads
-from reidbench.store import Store
+from reidbench.stages.run import limited_threads
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, BackboneEmbedder, Features, Preprocess, TrainingCheckpoint, embed
 from reidbench_baseline.params import TinyParams

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.data import Split, read_market_folder
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import BackboneEmbedder, Preprocess
 from reidbench_baseline.params import TinyParams

@@ -20,11 +20,11 @@ from safetensors.torch import load_file
 from reidbench.components import FinetuneContext
 from reidbench.data import Sample, Split
 from reidbench.errors import DataError
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.testing import run_matrix
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
-from reidbench.training.patching import RandomPatch
-from reidbench.training.stripes import Apart
+from reidbench.training.batches.patching import RandomPatch
+from reidbench.training.networks.stripes import Apart
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_competition.embedder import PARTS, CompetitionEmbedder
@@ -222,7 +222,7 @@ def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(
     trained = []
     for workers, limit in ((0, None), (1, 0), (2, 0)):
         if limit == 0:
-            monkeypatch.setattr("reidbench.training.loading.memory_limit", lambda: 0)
+            monkeypatch.setattr("reidbench.training.batches.loading.memory_limit", lambda: 0)
         ctx, _ = context(source, tmp_path / str(workers), workers=workers, epochs=2, random_patch=1.0)
         trained.append(weights(finetune(ctx)))
     assert same(trained[0], trained[1])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import plugins
 from reidbench.components import load_attribute
 from reidbench.errors import DataError
+from reidbench.registry import plugins
 from reidbench.testing import write_market_folder
 from reidbench_datasets import READERS, FolderParams, ManifestParams, Market1501Params
 from reidbench_datasets import manifest as manifest_reader

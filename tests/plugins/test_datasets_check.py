@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from reidbench import Sample, Split, plugins
-from reidbench.cli import app
+from reidbench import Sample, Split
+from reidbench.cli.main import app
 from reidbench.data import Counts, Dataset, Published, examine, judge, read_contents
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.registry import plugins
 from reidbench.testing import run_matrix
 from reidbench_datasets import market
 from reidbench_datasets.counts import PUBLISHED

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidbench import Dataset, plugins
+from reidbench import Dataset
 from reidbench.components import load_attribute
 from reidbench.errors import DataError
+from reidbench.registry import plugins
 from reidbench_datasets import splits
 
 PICTURE = io.BytesIO()

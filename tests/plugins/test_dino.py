@@ -18,12 +18,12 @@ from torch import nn
 from reidbench.components import PretrainContext
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, stream
-from reidbench.training.droppath import drop_path_rates
-from reidbench.training.heldout import hold_out, rank_1
-from reidbench.training.parallel import Share
+from reidbench.training.contrastive.heldout import hold_out, rank_1
+from reidbench.training.devices import Share
+from reidbench.training.networks.droppath import drop_path_rates
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_baseline.transformer_params import ViTTinyParams
@@ -528,7 +528,7 @@ def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: 
 def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read ahead from the disk, by several threads: the same weights."""
     held = weights(pretrain(context(pool, tmp_path / "held", epochs=2)[0]))
-    monkeypatch.setattr("reidbench.training.loading.memory_limit", lambda: 0)
+    monkeypatch.setattr("reidbench.training.batches.loading.memory_limit", lambda: 0)
     ctx, _ = context(pool, tmp_path / "read", epochs=2)
     assert same(weights(pretrain(dataclasses.replace(ctx, workers=3))), held)
 

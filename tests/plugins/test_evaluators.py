@@ -12,7 +12,7 @@ import pytest
 
 from reidbench.components import Features
 from reidbench.metrics import MetricError, Reranking, rank_distances, rerank
-from reidbench.store import Store
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 from reidbench_baseline import evaluators
 from reidbench_baseline.params import ExpansionParams, RankingParams, ReciprocalParams

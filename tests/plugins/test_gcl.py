@@ -19,22 +19,22 @@ from PIL import Image
 import reidbench_gcl
 from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
-from reidbench.data.images import HasImages
+from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_gcl import adapt, joint
-from reidbench_gcl.contrast import Arm, RealArm, shuffled
-from reidbench_gcl.identity import IdentityEncoder
+from reidbench_gcl.contrast.contrast import Arm, RealArm, shuffled
+from reidbench_gcl.contrast.identity import IdentityEncoder
+from reidbench_gcl.contrast.oracle import OracleArm
+from reidbench_gcl.generator.pictures import load_generator, to_pixels
+from reidbench_gcl.generator.view_angles import Structures, allowed_angles, draw_angles
 from reidbench_gcl.joint import JointArm
-from reidbench_gcl.oracle import OracleArm
 from reidbench_gcl.params import ContrastParams, GCLParams, OracleParams, RealParams
-from reidbench_gcl.pictures import load_generator, to_pixels
-from reidbench_gcl.rings import DESCRIPTION, STRUCTURE, Rings
-from reidbench_gcl.turns import Structures, allowed_angles, draw_angles
+from reidbench_gcl.structure.structure_maps import DESCRIPTION, STRUCTURE, Rings
 
 SIZE = (32, 16)
 ANGLES = (45, 90, 135, 180, 225, 270, 315)
@@ -703,7 +703,7 @@ def test_the_seed_decides_everything(world: tuple[Split, Path], tmp_path: Path) 
 def test_nothing_is_bound_to_one_device() -> None:
     """Row 34: no `.cuda(` and no faiss in the package."""
     assert reidbench_gcl.__file__ is not None
-    files = sorted(Path(reidbench_gcl.__file__).parent.glob("*.py"))
+    files = sorted(Path(reidbench_gcl.__file__).parent.rglob("*.py"))
     assert len(files) > 10
     for file in files:
         text = file.read_text()

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import reidbench_gcl.synthesis
-from reidbench.stages import limited_threads
-from reidbench_gcl.gan_losses import discriminator_loss, generator_losses, gradient_penalty
-from reidbench_gcl.generator_params import GeneratorParams
-from reidbench_gcl.synthesis import Discriminator, Generator, Views, synthesise
+import reidbench_gcl.generator.synthesis
+from reidbench.stages.run import limited_threads
+from reidbench_gcl.generator.losses import discriminator_loss, generator_losses, gradient_penalty
+from reidbench_gcl.generator.params import GeneratorParams
+from reidbench_gcl.generator.synthesis import Discriminator, Generator, Views, synthesise
 
 SIZE = (32, 16)
 SMALL: dict[str, Any] = {"dim": 2, "mlp": 8, "critic_dim": 4, "dilations": (1, 2, 3), "critic_scales": 2}
@@ -148,8 +148,8 @@ def test_fabric_wrappers_change_nothing() -> None:
 
 def test_no_device_is_named() -> None:
     """Row 34."""
-    folder = Path(reidbench_gcl.synthesis.__file__).parent
-    for name in ("gan_layers", "structure_encoder", "decoder", "discriminator", "synthesis", "gan_losses"):
+    folder = Path(reidbench_gcl.generator.synthesis.__file__).parent
+    for name in ("layers", "structure_encoder", "decoder", "discriminator", "synthesis", "losses"):
         text = (folder / f"{name}.py").read_text()
         assert "cuda" not in text
         assert "faiss" not in text

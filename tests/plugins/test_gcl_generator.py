@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from reidbench.errors import DataError
-from reidbench.stages import limited_threads
-from reidbench_gcl.decoder import AdaIN, Decoder, StyledResidual, deal
-from reidbench_gcl.discriminator import Discriminator
-from reidbench_gcl.gan_layers import Residual, SampleNorm, convolution
-from reidbench_gcl.generator_params import GeneratorParams
-from reidbench_gcl.structure_encoder import StructureEncoder, code_size
-from reidbench_gcl.synthesis import Generator
+from reidbench.stages.run import limited_threads
+from reidbench_gcl.generator.decoder import AdaIN, Decoder, StyledResidual, deal
+from reidbench_gcl.generator.discriminator import Discriminator
+from reidbench_gcl.generator.layers import Residual, SampleNorm, convolution
+from reidbench_gcl.generator.params import GeneratorParams
+from reidbench_gcl.generator.structure_encoder import StructureEncoder, code_size
+from reidbench_gcl.generator.synthesis import Generator
 
 SMALL: dict[str, Any] = {"dim": 2, "mlp": 8, "critic_dim": 4, "dilations": (1, 2, 3), "critic_scales": 2}
 FEAT = 32  # length of the small appearance codes: 8 channels, 4 stripes

@@ -14,8 +14,16 @@ from scipy.sparse import csr_array
 
 from reidbench.metrics import dbscan, jaccard_graph
 from reidbench.training import stream
-from reidbench_gcl.memory import OUTLIER, MemoryBank, Pairs, adaptive_eps, cluster_rows, draw_negatives, draw_pairs
-from reidbench_gcl.view_losses import contrast_terms
+from reidbench_gcl.contrast.memory import (
+    OUTLIER,
+    MemoryBank,
+    Pairs,
+    adaptive_eps,
+    cluster_rows,
+    draw_negatives,
+    draw_pairs,
+)
+from reidbench_gcl.contrast.view_losses import contrast_terms
 
 TERMS = ("real-mate", "view-self", "view-mate")
 

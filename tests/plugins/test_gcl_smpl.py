@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from reidbench.benchmark import Choice
 from reidbench.components import Component, PrepareContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.split import hidden_order
 from reidbench.errors import DataError
+from reidbench.matrix.benchmark import Choice
 from reidbench.testing import write_market_folder
 from reidbench.training import TrainingCheckpoint
-from reidbench_gcl import providers, renderer, rings
-from reidbench_gcl.anny_body import AnnyBody
-from reidbench_gcl.provider_params import AnnyParams, SmplParams
-from reidbench_gcl.smpl import SmplModel, rodrigues
+from reidbench_gcl.structure import providers, renderer, structure_maps
+from reidbench_gcl.structure.anny_body import AnnyBody
+from reidbench_gcl.structure.params import AnnyParams, SmplParams
+from reidbench_gcl.structure.smpl import SmplModel, rodrigues
 
 COUNT, SIZE = 16, (32, 16)
 JOINTS = 24
@@ -250,7 +250,7 @@ def test_parameters_of_each_image_are_rendered(split: Split, tmp_path: Path, cam
     for out, where in (("many", {"folder": folder}), ("one", {"file": file})):
         params = SmplParams(model=model, camera=camera, angles=(90, 180), **where)  # type: ignore[arg-type]
         providers.smpl(context(split, tmp_path / out, params))
-    many, one = (rings.Rings.load(tmp_path / out, COUNT) for out in ("many", "one"))
+    many, one = (structure_maps.Rings.load(tmp_path / out, COUNT) for out in ("many", "one"))
     assert np.array_equal(many.maps, one.maps)
     assert (many.provider, many.angles) == ("smpl", (90, 180))
     for index, place in list(enumerate(hidden_order(COUNT).tolist()))[:4]:
@@ -281,7 +281,7 @@ def test_parameters_missing_doubled_or_odd(split: Split, tmp_path: Path) -> None
         )
     )
     left = np.flatnonzero(hidden_order(COUNT) >= 13)
-    assert list(rings.Rings.load(tmp_path / "left", COUNT).missing) == left.tolist()
+    assert list(structure_maps.Rings.load(tmp_path / "left", COUNT).missing) == left.tolist()
     twice = {**table, "names": np.array([stems(split)[0], *stems(split)[:-1]])}
     assert "twice.npz: rows 0 and 1 are for the same image" in message("twice", twice)
     assert "theta has 69 numbers, and 24 joints take 72" in message("short", {**table, "theta": table["theta"][:, :69]})
@@ -299,7 +299,7 @@ def test_parameters_missing_doubled_or_odd(split: Split, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["model", "folder", "file"])
 def test_content_and_not_place_is_in_the_key(tmp_path: Path, name: str) -> None:
     """A model or parameters that moved are the same stage; ones that changed are another."""
-    component = Component("smpl", "reidbench_gcl.providers:smpl", SmplParams)
+    component = Component("smpl", "reidbench_gcl.structure.providers:smpl", SmplParams)
 
     def identity(place: Path, content: bytes) -> Any:
         files = {"model": place / "model.npz", "file": place / "people.npz", "folder": place / "folder" / "a.npz"}
@@ -363,7 +363,7 @@ def test_anny_provides_structure(body: AnnyBody, split: Split, tmp_path: Path) -
     few = split.subset(range(4))
     file = saved(tmp_path / "yaws.npz", {"names": np.array(stems(few)), "yaw": 90.0 * np.arange(4)})
     providers.anny(context(few, tmp_path / "out", AnnyParams(file=file, angles=(90, 180))))
-    found = rings.Rings.load(tmp_path / "out", 4)
+    found = structure_maps.Rings.load(tmp_path / "out", 4)
     by_place = found.maps[np.argsort(hidden_order(4))]
     for place in range(4):
         turned = renderer.turned_body(body.of_arrays({}, 30), 90 * place)
@@ -372,7 +372,7 @@ def test_anny_provides_structure(body: AnnyBody, split: Split, tmp_path: Path) -
         assert np.abs(by_place[place].astype(int) - wanted).max() <= 1
     assert len(np.unique(found.maps[:, 0].reshape(4, -1), axis=0)) == 4
     providers.anny(context(few, tmp_path / "same", AnnyParams(angles=(90,))))
-    same = rings.Rings.load(tmp_path / "same", 4).maps
+    same = structure_maps.Rings.load(tmp_path / "same", 4).maps
     assert (same == same[:1]).all()
     for content, message in (
         ({"yaw": np.zeros((4, 2))}, "yaw must be one number"),

@@ -20,9 +20,9 @@ from reidbench.data.split import BoundTruth, hidden_order
 from reidbench.errors import DataError
 from reidbench.testing import write_market_folder
 from reidbench.training import TrainingCheckpoint
-from reidbench_gcl import meshes, providers, renderer, rings
-from reidbench_gcl.angles import ANGLES
-from reidbench_gcl.provider_params import MeshParams, ReleaseParams, SyntheticStructureParams
+from reidbench_gcl.structure import meshes, providers, renderer, structure_maps
+from reidbench_gcl.structure.angles import ANGLES
+from reidbench_gcl.structure.params import MeshParams, ReleaseParams, SyntheticStructureParams
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.moment import Moment
 from reidbench_synthetic.params import SyntheticParams
@@ -147,7 +147,7 @@ def test_background_is_exactly_one_and_body_is_less() -> None:
     vertices, faces = figure()
     camera = renderer.Camera.fit(vertices, (64, 32))
     for angle, picture in zip(EIGHT, ring_of(vertices, faces), strict=True):
-        tensor = rings.to_tensor(picture[None])
+        tensor = structure_maps.to_tensor(picture[None])
         assert tensor.shape == (1, 1, 64, 32)
         assert tensor.max() == 1.0
         body = renderer.turned_body(vertices, angle)
@@ -270,21 +270,23 @@ def test_synthetic_structure_is_the_truths(station: Any, tmp_path: Path) -> None
         few, tmp_path, SyntheticStructureParams(angles=(90, 180), sheet=3), truth=station.truth, size=(48, 24)
     )
     providers.synthetic_structure(ctx)
-    found = rings.Rings.load(tmp_path, 5)
+    found = structure_maps.Rings.load(tmp_path, 5)
     assert (found.provider, found.angles, found.missing) == ("synthetic-structure", (90, 180), ())
     assert isinstance(found.maps, np.memmap)
     names = [Path(few.paths[place]).name for place in hidden_order(5)]
     for index, name in enumerate(names):
         for column, yaw in enumerate((0, math.pi / 2, math.pi)):
             assert np.array_equal(found.maps[index, column], station.truth.structure(name, yaw))
-    with Image.open(tmp_path / rings.SHEET) as sheet:  # 3 persons; image, seen and two angles, at three times the size
-        assert sheet.size == (4 * 24 * 3, 3 * 48 * 3 + rings.MARGIN)
+    with Image.open(
+        tmp_path / structure_maps.SHEET
+    ) as sheet:  # 3 persons; image, seen and two angles, at three times the size
+        assert sheet.size == (4 * 24 * 3, 3 * 48 * 3 + structure_maps.MARGIN)
     large = context(
         few, tmp_path / "large", SyntheticStructureParams(angles=(180,)), truth=station.truth, size=(64, 32)
     )
     providers.synthetic_structure(large)
-    maps = rings.Rings.load(tmp_path / "large", 5).maps
-    tensor = rings.to_tensor(maps[:, 0])
+    maps = structure_maps.Rings.load(tmp_path / "large", 5).maps
+    tensor = structure_maps.to_tensor(maps[:, 0])
     assert tensor.shape == (5, 1, 64, 32)
     assert tensor.max() == 1.0
     assert 0.1 < (tensor < 1).float().mean() < 0.6
@@ -302,11 +304,13 @@ def test_pictures_of_nobody_have_no_structure(tmp_path: Path) -> None:
         providers.synthetic_structure(ctx)
     params = SyntheticStructureParams(angles=(180,), tolerance=0.25)
     providers.synthetic_structure(context(few, tmp_path / "out", params, truth=pool.truth, size=(48, 24)))
-    found = rings.Rings.load(tmp_path / "out", 8)
+    found = structure_maps.Rings.load(tmp_path / "out", 8)
     assert list(found.missing) == absent
     white = (found.maps == 255).all((1, 2, 3))
     assert np.flatnonzero(white).tolist() == absent
-    assert json.loads((tmp_path / "out" / rings.DESCRIPTION).read_text())["missing"] == [f"{i:07d}" for i in absent]
+    assert json.loads((tmp_path / "out" / structure_maps.DESCRIPTION).read_text())["missing"] == [
+        f"{i:07d}" for i in absent
+    ]
     with pytest.raises(DataError, match="do not know their persons' structure"):
         providers.synthetic_structure(context(few, tmp_path / "none", SyntheticStructureParams()))
 
@@ -365,7 +369,7 @@ def test_a_release_is_joined_by_file_name(split: Split, tmp_path: Path, folders:
     layout: Any = "identity-folders" if folders else "flat"
     ctx = context(split, tmp_path / "out", ReleaseParams(folder=folder, layout=layout))
     providers.gcl_release(ctx)
-    found = rings.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
     assert (found.provider, found.angles, found.maps.shape) == ("gcl-release", ANGLES, (COUNT, 8, *SIZE))
     greys = 10 * hidden_order(COUNT)[:, None] + np.arange(8)
     assert (found.maps == greys[:, :, None, None]).all()
@@ -376,7 +380,7 @@ def test_some_angles_of_a_release(split: Split, tmp_path: Path) -> None:
     folder = release(tmp_path / "market", split)
     shutil.rmtree(folder / "train" / "render_315")
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, angles=(270, 45))))
-    found = rings.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
     assert (found.maps[:, :, 0, 0] - 10 * hidden_order(COUNT)[:, None] == [0, 6, 1]).all()
     assert (found.column(270), found.column(405), found.column(360)) == (1, 2, 0)
     with pytest.raises(DataError, match=r"has angles \[270, 45\] and not 90"):
@@ -399,7 +403,7 @@ def test_odd_members_missing_are_counted_by_image(split: Split, tmp_path: Path) 
         "; missing files: render 1, render_90 1, render_225 1"
     )
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, tolerance=0.125)))
-    found = rings.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
     assert list(found.missing) == absent
     assert (found.maps[absent] == 255).all()
     assert (found.maps[[i for i in range(COUNT) if i not in absent]] < 255).all()
@@ -454,7 +458,7 @@ def test_meshes_are_joined_by_stem_and_rendered(split: Split, tmp_path: Path) ->
     folder = folder_of_bodies(tmp_path / "bodies", split)
     ctx = context(split, tmp_path / "out", MeshParams(folder=folder))
     providers.mesh(ctx)
-    found = rings.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
     for index, number in enumerate(hidden_order(COUNT).tolist()):
         assert np.array_equal(found.maps[index], ring_of(*figure(arm=number / 32), size=SIZE))
     assert len(np.unique(found.maps.reshape(COUNT, -1), axis=0)) == COUNT
@@ -469,7 +473,7 @@ def test_a_body_is_the_same_from_every_format(split: Split, tmp_path: Path, suff
     for name, ending, writer in (("npz", ".npz", write_npz), ("other", suffix, write)):
         folder = folder_of_bodies(tmp_path / name / "deep", few, writer, ending).parent
         providers.mesh(context(few, tmp_path / f"{name}_out", MeshParams(folder=folder)))
-        made[name] = rings.Rings.load(tmp_path / f"{name}_out", 3).maps
+        made[name] = structure_maps.Rings.load(tmp_path / f"{name}_out", 3).maps
     difference = np.abs(made["npz"].astype(int) - made["other"])
     if suffix == ".glb":
         assert (difference > 2).mean() < 0.01
@@ -495,7 +499,7 @@ def test_a_given_camera_places_the_body(split: Split, tmp_path: Path) -> None:
         write_npz(folder / f"{stem}.npz", body, faces, cam=np.array([1.0, 0, 0]))
         params = MeshParams(folder=folder, camera="given", up=up, angles=(90,))  # type: ignore[arg-type]
         providers.mesh(context(one, tmp_path / up, params))
-        assert np.array_equal(rings.Rings.load(tmp_path / up, 1).maps[0, 0] < 255, wanted < 255)
+        assert np.array_equal(structure_maps.Rings.load(tmp_path / up, 1).maps[0, 0] < 255, wanted < 255)
 
 
 def bodies_error(split: Split, place: Path, **params: Any) -> str:
@@ -514,7 +518,7 @@ def test_meshes_missing_or_doubled(split: Split, tmp_path: Path) -> None:
     (folder / f"{stems[13]}.npz").write_bytes(b"damaged")  # would fail, were it rendered first
     message = bodies_error(split, folder, tolerance=0.5)
     assert message.startswith("mesh: 12 of 16 images have no structure (0")
-    assert message.count("0000") >= rings.LISTED
+    assert message.count("0000") >= structure_maps.LISTED
     assert "..." in message
     assert "tolerance 0.5 allows 8" in message
     write_obj(folder / f"{stems[14]}.obj", *figure())
@@ -623,18 +627,18 @@ def test_other_folders_are_refused(split: Split, tmp_path: Path) -> None:
     folder = release(tmp_path / "market", split, (90,))
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, angles=(90,))))
     with pytest.raises(DataError, match=r"market: no structure\.json with structure\.npy"):
-        rings.Rings.load(folder, COUNT)
+        structure_maps.Rings.load(folder, COUNT)
     with pytest.raises(DataError, match="structure of 16 images, and the target has 15"):
-        rings.Rings.load(tmp_path / "out", 15)
-    np.save(tmp_path / "out" / rings.STRUCTURE, np.zeros((COUNT, 3, *SIZE), dtype=np.uint8))
+        structure_maps.Rings.load(tmp_path / "out", 15)
+    np.save(tmp_path / "out" / structure_maps.STRUCTURE, np.zeros((COUNT, 3, *SIZE), dtype=np.uint8))
     with pytest.raises(DataError, match=r"is uint8 \[16, 3, 32, 16\], not 16 images"):
-        rings.Rings.load(tmp_path / "out", COUNT)
-    (tmp_path / "out" / rings.STRUCTURE).write_bytes(b"nothing")
+        structure_maps.Rings.load(tmp_path / "out", COUNT)
+    (tmp_path / "out" / structure_maps.STRUCTURE).write_bytes(b"nothing")
     with pytest.raises(DataError, match="no structure folder that can be read"):
-        rings.Rings.load(tmp_path / "out", COUNT)
-    np.save(tmp_path / "out" / rings.STRUCTURE, np.array([None]), allow_pickle=True)
+        structure_maps.Rings.load(tmp_path / "out", COUNT)
+    np.save(tmp_path / "out" / structure_maps.STRUCTURE, np.array([None]), allow_pickle=True)
     with pytest.raises(DataError, match="no structure folder that can be read"):
-        rings.Rings.load(tmp_path / "out", COUNT)
+        structure_maps.Rings.load(tmp_path / "out", COUNT)
 
 
 @pytest.mark.parametrize("angles", [(), (0, 45), (45, 45), (360,), (-45,)])

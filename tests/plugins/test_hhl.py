@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
-from reidbench.stages import limited_threads
-from reidbench.store import Store
+from reidbench.stages.run import limited_threads
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, BatchHardTriplet, Features, TrainingCheckpoint, stream
 from reidbench_baseline.params import TinyParams

@@ -21,12 +21,13 @@ from reidbench.components import PrepareContext
 from reidbench.data import Dataset, HiddenSplit
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages import limited_threads
-from reidbench.store import Store
+from reidbench.stages.run import limited_threads
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 from reidbench.training import Preprocess, TrainingCheckpoint, stream
-from reidbench_gcl import hmr, hmr_training, humanoid
-from reidbench_gcl.hmr_bodies import (
+from reidbench_gcl.hmr import structures
+from reidbench_gcl.hmr import training as hmr_training
+from reidbench_gcl.hmr.bodies import (
     Bodies,
     BodyAugment,
     errors_of_the_mean,
@@ -35,8 +36,8 @@ from reidbench_gcl.hmr_bodies import (
     shown_persons,
     yaw_errors,
 )
-from reidbench_gcl.hmr_fitting import _triple, fit
-from reidbench_gcl.hmr_network import (
+from reidbench_gcl.hmr.fitting import _triple, fit
+from reidbench_gcl.hmr.network import (
     THETA,
     Fitted,
     NetworkSpec,
@@ -47,8 +48,9 @@ from reidbench_gcl.hmr_network import (
     save_regressor,
     split_theta,
 )
-from reidbench_gcl.hmr_params import HMRParams, HMRTrainingParams, HMRWeightsParams
-from reidbench_gcl.rings import Rings
+from reidbench_gcl.hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
+from reidbench_gcl.structure import humanoid
+from reidbench_gcl.structure.structure_maps import Rings
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
 
@@ -400,7 +402,7 @@ def test_rings_show_the_persons_as_they_stand_and_turned(pool: Dataset, learnt: 
     params = HMRParams(persons=5, angles=(90, 180, 270))
     ctx, _ = context(part, tmp_path / "rings", params, prepared={"regressor": learnt})
     assert ctx.truth is None
-    hmr.prepare(ctx)
+    structures.prepare(ctx)
     rings = Rings.load(ctx.out, len(part))
     assert (rings.provider, rings.angles, rings.missing) == ("hmr", (90, 180, 270), ())
     assert rings.maps.shape == (36, 4, *SIZE)
@@ -430,9 +432,9 @@ def test_own_weights_make_the_same_rings(pool: Dataset, learnt: Path, tmp_path: 
     part = pool.train.hide().subset(range(4))
     weights = learnt / "regressor.safetensors"
     ctx, _ = context(part, tmp_path / "hmr", HMRParams(angles=(45,)), prepared={"regressor": learnt})
-    hmr.prepare(ctx)
+    structures.prepare(ctx)
     other, _ = context(part, tmp_path / "weights", HMRWeightsParams(angles=(45,), weights=weights))
-    hmr.prepare_with_weights(other)
+    structures.prepare_with_weights(other)
     assert np.array_equal(Rings.load(ctx.out, 4).maps, Rings.load(other.out, 4).maps)
     assert Rings.load(other.out, 4).provider == "hmr-weights"
     bare = tmp_path / "bare.safetensors"
@@ -440,7 +442,7 @@ def test_own_weights_make_the_same_rings(pool: Dataset, learnt: Path, tmp_path: 
     again, _ = context(
         part, tmp_path / "bare", HMRWeightsParams(angles=(45,), weights=bare, spec=learnt / "regressor.json")
     )
-    hmr.prepare_with_weights(again)
+    structures.prepare_with_weights(again)
     assert np.array_equal(Rings.load(again.out, 4).maps, Rings.load(other.out, 4).maps)
 
 
@@ -457,7 +459,7 @@ def test_weights_of_something_else_are_refused(pool: Dataset, learnt: Path, tmp_
     (tmp_path / "empty").mkdir()
     ctx, _ = context(part, tmp_path / "out", HMRParams(), prepared={"regressor": tmp_path / "empty"})
     with pytest.raises(DataError, match=r"hmr-training left no regressor\.safetensors"):
-        hmr.prepare(ctx)
+        structures.prepare(ctx)
 
 
 def test_a_picture_without_a_finite_body_is_missing(pool: Dataset, tmp_path: Path) -> None:
@@ -470,7 +472,7 @@ def test_a_picture_without_a_finite_body_is_missing(pool: Dataset, tmp_path: Pat
         HMRWeightsParams(weights=tmp_path / "regressor.safetensors"),
     )
     with pytest.raises(DataError, match="hmr-weights: 2 of 2 images have no structure"):
-        hmr.prepare_with_weights(ctx)
+        structures.prepare_with_weights(ctx)
 
 
 # ---------------------------------------------------------------------- in a matrix
@@ -484,7 +486,7 @@ class LookParams(Params):
 
 
 def adapt(ctx):
-    from reidbench_gcl.rings import Rings
+    from reidbench_gcl.structure.structure_maps import Rings
 
     rings = Rings.load(ctx.prepared["structure"], len(ctx.target))
     ctx.log({"angles": float(len(rings.angles)), "white": float((rings.maps == 255).mean())})

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench_gcl import humanoid
-from reidbench_gcl.humanoid import BONES, JOINTS, MIRRORED_JOINTS, PARENTS, SHAPES, Bone
-from reidbench_gcl.renderer import Camera, render_ring
+from reidbench_gcl.structure import humanoid
+from reidbench_gcl.structure.humanoid import BONES, JOINTS, MIRRORED_JOINTS, PARENTS, SHAPES, Bone
+from reidbench_gcl.structure.renderer import Camera, render_ring
 from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.shots import list_shots
 from reidbench_synthetic.truth import Truth

@@ -15,10 +15,10 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn.functional import interpolate
 
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.training import stream
-from reidbench.training.crops import CropShape, draw_boxes
-from reidbench.training.parallel import WHOLE
+from reidbench.training.batches.crops import CropShape, draw_boxes
+from reidbench.training.devices import WHOLE
 from reidbench_transreid_ssl.multicrop import MultiCrop, _Part, bicubic, crop, crop_ratio, gauss, solarise
 from reidbench_transreid_ssl.params import DinoParams
 

@@ -14,19 +14,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reidbench import plugins
 from reidbench.components import PretrainContext
-from reidbench.contrastive import ContrastiveParams
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages import limited_threads
-from reidbench.store import Store
+from reidbench.registry import plugins
+from reidbench.stages.run import limited_threads
+from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, write_weights
-from reidbench.training.artifacts import load_backbone, save_backbone
-from reidbench.training.heldout import hold_out, rank_1
-from reidbench.training.parallel import Share
-from reidbench.training.pretraining import _Run
+from reidbench.training.contrastive.heldout import hold_out, rank_1
+from reidbench.training.contrastive.params import ContrastiveParams
+from reidbench.training.contrastive.pretraining import _Run
+from reidbench.training.devices import Share
+from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline import moco
 from reidbench_baseline.params import MocoParams, TinyParams, WeightsParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -139,7 +139,7 @@ def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: 
 def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read ahead from the disk, by several threads: the same weights."""
     held = weights(upreid.pretrain(context(pool, UpReidParams(**SMALL), tmp_path / "held")[0]))
-    monkeypatch.setattr("reidbench.training.loading.memory_limit", lambda: 0)
+    monkeypatch.setattr("reidbench.training.batches.loading.memory_limit", lambda: 0)
     ctx, _ = context(pool, UpReidParams(**SMALL), tmp_path / "read")
     assert same(weights(upreid.pretrain(dataclasses.replace(ctx, workers=3))), held)
 
@@ -288,7 +288,7 @@ def test_components_say_what_they_need(registry: plugins.Registry) -> None:
     for name in ("moco-v2", "up-reid"):
         assert registry.get("pretrainer", name).requires == {"bn"}
     assert registry.get("pretrainer", "up-reid").paper is not None
-    from reidbench.contrastive import LUP_STD
+    from reidbench.training.contrastive.params import LUP_STD
 
     assert MocoParams().std == LUP_STD
 
@@ -297,7 +297,7 @@ def test_a_batch_for_other_devices_is_refused(
     pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx, _ = context(pool, MocoParams(**SMALL), tmp_path / "a")
-    monkeypatch.setattr("reidbench.training.pretraining.this_share", lambda: Share(1, 3))
+    monkeypatch.setattr("reidbench.training.contrastive.pretraining.this_share", lambda: Share(1, 3))
     with pytest.raises(ReidbenchError, match="a batch of 8 cannot be divided among 3 devices"):
         moco.pretrain(ctx)
 
@@ -317,7 +317,7 @@ def test_mixed_precision_trains_and_keeps_float32(pool: HiddenSplit, tmp_path: P
 
 def test_weights_of_a_transformer_come_in_strictly_and_at_another_size(tmp_path: Path, market: Path) -> None:
     """A 4 x 2 grid of positions is resized for 64x16 images; the grid is told by the sidecar or by the user."""
-    from reidbench.training.transformer_weights import write_transformer
+    from reidbench.training.weights.transformers import write_transformer
     from reidbench_baseline.transformer_params import ViTTinyParams
     from reidbench_baseline.vit import vit_tiny
 

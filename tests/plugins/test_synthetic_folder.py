@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidbench.claims import process_start
 from reidbench.errors import DataError
+from reidbench.store.locks import process_start
 from reidbench_synthetic import dataset as synthetic
 from reidbench_synthetic.folder import ANGLES, write_folder, write_structure
 from reidbench_synthetic.params import SyntheticParams

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages import limited_threads
-from reidbench.training.artifacts import load_backbone, save_backbone
-from reidbench.training.droppath import DropPath, drop_path_rates, set_drop_path
+from reidbench.stages.run import limited_threads
+from reidbench.training.networks.droppath import DropPath, drop_path_rates, set_drop_path
+from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline.ibn import resnet50_ibn
 from reidbench_baseline.stems import IBN, convolution_stem
 from reidbench_baseline.swin import swin_tiny

@@ -18,12 +18,12 @@ from reidbench.components import FinetuneContext
 from reidbench.data import Dataset, Sample, Split, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import rank
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone, Preprocess, TrainingCheckpoint, embed, stream
-from reidbench.training.artifacts import load_embedder, save_embedder
-from reidbench.training.cosine import warmup_cosine
-from reidbench.training.droppath import drop_path_rates
+from reidbench.training.networks.droppath import drop_path_rates
+from reidbench.training.optim.cosine import warmup_cosine
+from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_baseline.transformer_params import ViTTinyParams

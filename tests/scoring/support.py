@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from reidbench import score
 from reidbench.metrics import rank
+from reidbench.scoring import score
 
 OURS = ("query_features", "query_pids", "query_camids", "gallery_features", "gallery_pids", "gallery_camids")
 

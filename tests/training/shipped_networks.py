@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from reidbench import plugins
+from reidbench.registry import plugins
 from reidbench.training import Backbone, BackboneEmbedder, Encoder, Preprocess, ProjectionHead, StridedPointwise
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder
 from reidbench_arn.network import ArnNetwork, Decoder
@@ -24,11 +24,11 @@ from reidbench_arn.params import ArnParams
 from reidbench_baseline.bdb import BdbEmbedder
 from reidbench_baseline.mgn import MgnEmbedder
 from reidbench_competition.embedder import CompetitionEmbedder
-from reidbench_gcl.discriminator import Discriminator as GclDiscriminator
-from reidbench_gcl.generator_params import GeneratorParams
-from reidbench_gcl.hmr_network import NetworkSpec, Regressor
-from reidbench_gcl.identity import IdentityEncoder
-from reidbench_gcl.synthesis import Generator as GclGenerator
+from reidbench_gcl.contrast.identity import IdentityEncoder
+from reidbench_gcl.generator.discriminator import Discriminator as GclDiscriminator
+from reidbench_gcl.generator.params import GeneratorParams
+from reidbench_gcl.generator.synthesis import Generator as GclGenerator
+from reidbench_gcl.hmr.network import NetworkSpec, Regressor
 from reidbench_hhl.adapt import Network as HhlNetwork
 from reidbench_hhl.adapt import UnitEmbedder
 from reidbench_hhl.networks import Discriminator as StarDiscriminator

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from reidbench.training.colour import colour_jitter
-from reidbench.training.torchvision_compat import prepare
+from reidbench.training.batches.colour import colour_jitter
+from reidbench.training.networks.torchvision_compat import prepare
 
 prepare()
 from torchvision.transforms import functional as reference  # noqa: E402 - it may need the line above

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-import reidbench.training.torchvision_compat as compat
-from reidbench.training.cosine import warmup_cosine
+import reidbench.training.networks.torchvision_compat as compat
+from reidbench.training.optim.cosine import warmup_cosine
 
 
 def groups(*rates: float) -> torch.optim.Optimizer:

@@ -19,11 +19,11 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench import ranks
 from reidbench.components import FinetuneContext, PretrainContext
 from reidbench.data import read_market_folder
 from reidbench.errors import ReidbenchError
-from reidbench.stages import _seed_torch, limited_threads
+from reidbench.stages import distributed
+from reidbench.stages.run import _seed_torch, limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import (
     Augment,
@@ -39,11 +39,11 @@ from reidbench.training import (
     info_nce,
     stream,
 )
-from reidbench.training.backbone import Features
-from reidbench.training.fast import FastBatches
-from reidbench.training.parallel import Share, average_batch_norm, gather, this_share
-from reidbench.training.pretraining import _Run
-from reidbench.training.splitnorm import batch_norm_in_parts, join_batch_norm, part_batch_norm
+from reidbench.training.batches.fast import FastBatches
+from reidbench.training.contrastive.pretraining import _Run
+from reidbench.training.devices import Share, average_batch_norm, gather, this_share
+from reidbench.training.networks.backbone import Features
+from reidbench.training.networks.splitnorm import batch_norm_in_parts, join_batch_norm, part_batch_norm
 from reidbench_baseline import bot, moco
 from reidbench_baseline.params import BotParams, MocoParams, TinyParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -103,7 +103,7 @@ def context(kind: type, folder: Path, params: Any, backbone: Callable[[], Backbo
         checkpoint=TrainingCheckpoint(folder / "checkpoint"), progress=lambda done, total: None,
         log=lambda line: lines.append({name: float(value) for name, value in line.items()}),
         record_clusters=lambda epoch, labels: None,
-        make_fabric=lambda: ranks.fabric(this_share().ranks, "32-true", "cpu"), **more,
+        make_fabric=lambda: distributed.fabric(this_share().ranks, "32-true", "cpu"), **more,
     )  # fmt: skip
     return ctx, lines
 
@@ -201,7 +201,7 @@ def batch_norm(folder: Path) -> Found:
     whole = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 3 + 100
     join_batch_norm(network)
     values = network(this_share().of(whole))
-    fabric = ranks.fabric(this_share().ranks, "32-true", "cpu")
+    fabric = distributed.fabric(this_share().ranks, "32-true", "cpu")
     Update(fabric, torch.optim.SGD(network.parameters(), lr=0.1))(values.square().mean())
     kinds = [type(module).__name__ for module in part_batch_norm(network)]
     state = {name: tensor for name, tensor in network.state_dict().items() if "running" in name or "tracked" in name}
@@ -283,8 +283,8 @@ CASES: dict[str, Callable[[Path], Found]] = {
 def program(rank: int, folder: Path) -> None:
     """One of the two processes."""
     torch.set_num_threads(1)
-    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", **ranks._loopback()}
-    with ranks.joined(rank, RANKS, folder / "meeting"):
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", **distributed._loopback()}
+    with distributed.joined(rank, RANKS, folder / "meeting"):
         for name, case in CASES.items():
             torch.save(case(folder / name), folder / f"{name}-{rank}.pt")
 
@@ -466,7 +466,7 @@ def test_streams_are_left_in_the_same_state() -> None:
 def test_a_batch_or_its_parts_that_cannot_be_divided_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReidbenchError, match="a batch of 10 cannot be divided among 4 devices"):
         Share(1, 4).part(10)
-    monkeypatch.setattr("reidbench.training.splitnorm.this_share", lambda: Share(0, 4))
+    monkeypatch.setattr("reidbench.training.networks.splitnorm.this_share", lambda: Share(0, 4))
     with pytest.raises(ReidbenchError, match="6 parts of batch norm cannot be divided among 4 devices"):
         batch_norm_in_parts(resnet(), 6)
 
@@ -549,7 +549,7 @@ def test_bot_trains_in_bfloat16_with_float32_losses(tmp_path: Path) -> None:
 
     bot.Update = Watched  # type: ignore[misc]
     try:
-        embedder = bot.finetune(replace(ctx, make_fabric=lambda: ranks.fabric(1, "bf16-mixed", "cpu")))
+        embedder = bot.finetune(replace(ctx, make_fabric=lambda: distributed.fabric(1, "bf16-mixed", "cpu")))
     finally:
         bot.Update = Update  # type: ignore[misc]
     assert set(seen) == {torch.float32}

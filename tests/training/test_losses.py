@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reidbench.training import BatchHardTriplet, CenterLoss, LabelSmoothingCrossEntropy
-from reidbench.training.losses import euclidean_distances
+from reidbench.training.optim.losses import euclidean_distances
 
 
 def test_label_smoothing_spreads_over_all_classes() -> None:

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.contrastive import ContrastiveParams, linear_lr
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.training import (
     Backbone,
     Encoder,
@@ -28,6 +27,7 @@ from reidbench.training import (
     split_batch_norm,
     stream,
 )
+from reidbench.training.contrastive.params import ContrastiveParams, linear_lr
 
 
 @pytest.fixture(autouse=True)

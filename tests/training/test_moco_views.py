@@ -9,12 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reidbench.contrastive import LUP_MEAN, LUP_STD, ContrastiveParams
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.training import ViewAugment, row_overlap, stream
-from reidbench.training.colour import _hue, luminance
-from reidbench.training.crops import CROPS, crop_and_resize, draw_boxes
-from reidbench.training.views import _gauss
+from reidbench.training.batches.colour import _hue, luminance
+from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
+from reidbench.training.contrastive.params import LUP_MEAN, LUP_STD, ContrastiveParams
+from reidbench.training.contrastive.views import _gauss
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 
-from reidbench.training.patching import RandomAffine, RandomPatch, RandomShift
+from reidbench.training.batches.patching import RandomAffine, RandomPatch, RandomShift
 
 SIZE = (16, 8)
 

@@ -53,7 +53,7 @@ def test_no_network_has_a_strided_pointwise_convolution_of_few_channels(networks
 
 def test_every_class_with_convolutions_was_among_them(networks: list[dict[str, Any]]) -> None:
     seen = set(networks[-1]["classes"])
-    sources = [*(ROOT / "plugins").glob("reidbench_*/*.py"), *(ROOT / "reidbench" / "training").glob("*.py")]
+    sources = [*(ROOT / "plugins").glob("reidbench_*/**/*.py"), *(ROOT / "reidbench" / "training").rglob("*.py")]
     networks_of_ours = {
         node.name
         for file in sources

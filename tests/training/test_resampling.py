@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reidbench.training.resampling import consecutive, doubled_small, without_singles
+from reidbench.training.batches.resampling import consecutive, doubled_small, without_singles
 
 LABELS = np.array([7, 3, 7, 9, 3, 3, 12])  # 9 and 12 have one image each
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench.training.stripes import Apart, balanced_borders, balanced_vectors, grid_vectors
+from reidbench.training.networks.stripes import Apart, balanced_borders, balanced_vectors, grid_vectors
 
 
 def peaks(rows: list[int], height: int = 6, width: int = 3) -> torch.Tensor:

@@ -17,7 +17,7 @@ def run(code: str) -> str:
 
 def test_models_and_transforms_import_after_the_compatibility_module() -> None:
     code = (
-        "import reidbench.training.torchvision_compat as compat\n"
+        "import reidbench.training.networks.torchvision_compat as compat\n"
         "from torchvision import models\nfrom torchvision.transforms import v2\n"
         "import torch\n"
         "print(models.resnet18()(torch.zeros(1, 3, 64, 32)).shape[1])\n"

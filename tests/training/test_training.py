@@ -30,7 +30,7 @@ from reidbench.training import (
     read_ahead,
     warmup_multistep,
 )
-from reidbench.training.artifacts import load_embedder, save_embedder
+from reidbench.training.weights.artifacts import load_embedder, save_embedder
 
 
 def test_bot_learning_rates() -> None:

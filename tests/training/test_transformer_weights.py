@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages import limited_threads
-from reidbench.training import transformer_weights as tw
+from reidbench.stages.run import limited_threads
+from reidbench.training.weights import transformers as tw
 from reidbench_baseline.transformer_params import ViTTinyParams
 from reidbench_baseline.vit import ViT, vit_tiny
 

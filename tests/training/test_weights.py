@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages import limited_threads
+from reidbench.stages.run import limited_threads
 from reidbench.training import Backbone, Features, load_weights, read_state, to_layout, write_weights
-from reidbench.training.torchvision_compat import torchvision_models
-from reidbench.training.weight_files import innermost
-from reidbench.training.weights import LAYOUTS
+from reidbench.training.networks.torchvision_compat import torchvision_models
+from reidbench.training.weights.files import innermost
+from reidbench.training.weights.resnets import LAYOUTS
 from reidbench_baseline.params import ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet18, resnet50, resnet_tiny
 

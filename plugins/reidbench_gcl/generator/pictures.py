@@ -1,0 +1,80 @@
+"""Pictures of what a generator makes of a few persons, and the generator itself on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from safetensors.torch import load_file, save_file
+
+from reidbench.errors import DataError
+from reidbench.training import Preprocess
+
+from .params import GeneratorParams
+from .synthesis import Generator
+
+SHEET = "views.png"
+DESCRIPTION = "generator.json"
+WEIGHTS = "generator.safetensors"
+MARGIN = 12  # pixels above the sheet, for the columns' names
+TALL = 128  # rows of pixels that a picture has at least on the sheet
+
+
+def to_pixels(images: torch.Tensor, preprocess: Preprocess) -> np.ndarray:
+    """Normalised images [B, 3, H, W] back to uint8 [B, H, W, 3]; what lies outside of 0 to 255 is cut."""
+    mean, std = (torch.tensor(tuple(part)).view(1, 3, 1, 1) for part in (preprocess.mean, preprocess.std))
+    values = (images.detach().float().cpu() * std + mean) * 255
+    pixels: np.ndarray = values.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return pixels
+
+
+def write_sheet(folder: Path, columns: Mapping[str, torch.Tensor], preprocess: Preprocess) -> None:
+    """Write views.png: rows are persons, columns the named batches [B, 3, H, W] of normalised images."""
+    pixels = [to_pixels(batch, preprocess) for batch in columns.values()]
+    grid = np.concatenate([np.concatenate(list(batch), axis=0) for batch in pixels], axis=1)
+    scale = max(1, -(-TALL // pixels[0].shape[1]))
+    grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)
+    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + MARGIN), "white")
+    sheet.paste(Image.fromarray(grid), (0, MARGIN))
+    width = grid.shape[1] // len(columns)
+    for place, name in enumerate(columns):
+        ImageDraw.Draw(sheet).text((place * width + 2, 0), name, fill="black")
+    sheet.save(folder / SHEET)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What generator.json says: how to rebuild the network, and what was measured of it before and after."""
+
+    params: dict[str, Any]  # GeneratorParams
+    feat_dim: int
+    image_size: tuple[int, int]
+    provider: str
+    angles: tuple[int, ...]  # that training drew
+    views: str
+    at_start: dict[str, float]
+    at_end: dict[str, float]
+
+    def save(self, folder: Path, generator: Generator) -> None:
+        """Write generator.json and generator.safetensors."""
+        (folder / DESCRIPTION).write_text(json.dumps(self.__dict__))
+        state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in generator.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+
+
+def load_generator(folder: Path) -> tuple[Generator, Described]:
+    """Rebuild what `Described.save` wrote, in eval mode. Raises DataError when there is nothing of the kind."""
+    if not (folder / DESCRIPTION).is_file():
+        raise DataError(f"{folder}: no {DESCRIPTION}, so no generator was saved here")
+    facts = json.loads((folder / DESCRIPTION).read_text())
+    facts |= {name: tuple(facts[name]) for name in ("image_size", "angles")}
+    described = Described(**facts)
+    generator = Generator(GeneratorParams(**described.params), described.feat_dim, described.image_size)
+    generator.load_state_dict(load_file(folder / WEIGHTS))
+    return generator.eval(), described

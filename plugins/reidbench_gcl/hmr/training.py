@@ -1,0 +1,188 @@
+"""`hmr-training`: the regressor learns from a rendered pool, whose bodies are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from reidbench.components import PrepareContext
+from reidbench.errors import DataError, ReidbenchError
+from reidbench.training import Preprocess, cosine_per_epoch, image_source, stream
+from reidbench.training.contrastive.heldout import hold_out
+
+from ..structure import humanoid
+from .bodies import Bodies, BodyAugment, errors_of_the_mean, joint_errors, shown_persons, yaw_errors
+from .fitting import fit, fitted_sheet
+from .network import Fitted, NetworkSpec, Regressor, load_encoder, mean_theta, save_regressor, split_theta
+from .params import HMRTrainingParams
+
+SHEET = "fitted.png"
+FACTS = "training.json"
+
+
+def prepare(ctx: PrepareContext) -> None:
+    """Train on the pool's images that show somebody and write the regressor.
+
+    Left behind: `regressor.safetensors` (with its description, also as `regressor.json`), `training.json` (opaque ids
+    of the held-out images, errors on them), `fitted.png` (held-out persons beside the bodies fitted to them). Raises
+    DataError for a pool without enough persons or whose truth knows no bodies.
+    """
+    run = Training(ctx)
+    run.train()
+    run.write()
+
+
+class Training:
+    """One training: what stays the same over its epochs."""
+
+    def __init__(self, ctx: PrepareContext) -> None:
+        if ctx.fabric.world_size != 1:
+            raise ReidbenchError("hmr-training trains on one device: set `devices: 1`")
+        self.ctx = ctx
+        self.params: HMRTrainingParams = ctx.params
+        self.aspect = ctx.image_size[0] / ctx.image_size[1]
+        self.persons = np.array(shown_persons(ctx.truth, len(ctx.split)), dtype=np.int64)
+        self.seen, self.held_out = hold_out(len(self.persons), self.params.held_out, ctx.seed)
+        if len(self.seen) < self.params.batch:
+            raise DataError(
+                f"{len(self.seen)} images of persons to learn from, fewer than one batch of {self.params.batch}"
+            )
+        self.bodies = Bodies.read(ctx.truth, self.persons.tolist(), ctx.progress)
+        self.preprocess = Preprocess(ctx.image_size)
+        self.fetch = image_source(ctx.split, ctx.image_size, workers=ctx.workers)
+        self.augment = BodyAugment(self.params, self.preprocess)
+        self.streams = {name: stream(ctx.seed, f"hmr {name}") for name in ("order", "augment")}
+        self._build()
+
+    def _build(self) -> None:
+        params = self.params
+        names = ("backbone", "width", "grid", "hidden", "dropout", "iterations")
+        spec = NetworkSpec(self.preprocess, **{name: getattr(params, name) for name in names})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(self.ctx.seed, "hmr network").initial_seed())
+            self.regressor = Regressor(spec)
+        if params.encoder_weights is not None:
+            load_encoder(self.regressor, params.encoder_weights)
+        self.regressor.mean.copy_(self._mean())
+        self.optimiser = torch.optim.AdamW(self.regressor.parameters(), lr=params.lr, weight_decay=params.weight_decay)
+        self.schedule = cosine_per_epoch(self.optimiser, params.epochs)
+        self.module, self.fabric_optimiser = self.ctx.fabric.setup(self.regressor, self.optimiser)
+
+    def _mean(self) -> torch.Tensor:
+        """theta of the mean person that is learnt from: camera and the root's columns are means over the images."""
+        bodies = self.bodies.rows(torch.from_numpy(self.seen))
+        camera = cameras(bodies, self.aspect).mean(0)
+        root = bodies.root[..., :2].mean(0).t().flatten()
+        return mean_theta(camera.tolist(), root.tolist())
+
+    # ------------------------------------------------------------------ training
+    def train(self) -> None:
+        """All epochs that are still to run; logs every loss, the rate and the errors on held-out images."""
+        params = self.params
+        state = {
+            "regressor": self.regressor, "optimiser": self.optimiser, "schedule": self.schedule, **self.streams,
+        }  # fmt: skip
+        for epoch in self.ctx.checkpoint.epochs(params.epochs, **state):
+            line = self._epoch(epoch)
+            line["lr"] = float(self.schedule.get_last_lr()[0])
+            if (epoch + 1) % params.monitor_every == 0 or epoch + 1 == params.epochs:
+                line |= self.errors()
+            self.ctx.log(line)
+            self.schedule.step()
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        self.regressor.train()
+        sums: dict[str, float] = {}
+        steps = 0
+        with torch.random.fork_rng(devices=self._devices()):
+            torch.manual_seed(stream(self.ctx.seed, f"hmr dropout {epoch}").initial_seed())
+            for images, bodies in self._batches():
+                parts = self.losses(split_theta(self.module(images)), bodies)
+                loss = torch.stack(list(parts.values())).sum()
+                self.fabric_optimiser.zero_grad()
+                self.ctx.fabric.backward(loss)
+                # Where a root's first column is nearly 0, as in the mean, normalising it makes gradients of any length.
+                self.ctx.fabric.clip_gradients(
+                    self.module, self.fabric_optimiser, max_norm=self.params.clip, error_if_nonfinite=False
+                )
+                self.fabric_optimiser.step()
+                for name, value in {"loss": loss, **parts}.items():
+                    sums[name] = sums.get(name, 0.0) + float(value.detach())
+                steps += 1
+        return {name: total / steps for name, total in sums.items()}
+
+    def _devices(self) -> list[torch.device]:
+        device = self.ctx.fabric.device
+        return [device] if device.type == "cuda" else []
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, Bodies]]:
+        batch, device = self.params.batch, self.ctx.fabric.device
+        order = torch.from_numpy(self.seen)[torch.randperm(len(self.seen), generator=self.streams["order"])]
+        for start in range(0, len(order) - batch + 1, batch):
+            rows = order[start : start + batch]
+            pixels = self.fetch(self.persons[rows.numpy()])
+            images, bodies = self.augment(pixels, self.bodies.rows(rows), self.streams["augment"])
+            yield images.to(device), bodies.to(device)
+
+    def losses(self, found: Fitted, wanted: Bodies) -> dict[str, torch.Tensor]:
+        """Weighted: joints in the picture and in space (L1), the root's rotation, girths, and what nobody can see.
+
+        The last is the square of shape numbers and of the bones' turns against rest: how an arm is twisted about
+        itself moves no joint.
+        """
+        params = self.params
+        joints = found.joints()
+        flat = found.project(joints, self.aspect)
+        girths = humanoid.girths(found.shape) / wanted.girths - 1
+        still = found.pose[:, 1:] - torch.eye(3, device=joints.device)
+        return {
+            "joints2d": params.joints2d_weight * (flat - wanted.joints2d).abs().mean(),
+            "joints": params.joints_weight * (joints - wanted.joints).abs().mean(),
+            "root": params.root_weight * (found.pose[:, 0] - wanted.root).square().sum((1, 2)).mean(),
+            "shape": params.shape_weight * girths.square().mean(),
+            "prior": params.prior_weight * (found.shape.square().mean() + still.square().sum((2, 3)).mean()),
+        }
+
+    # ------------------------------------------------------------------ judgement
+    def errors(self) -> dict[str, float]:
+        """On held-out images: mean yaw error (degrees) and joint error (body heights), and those of the mean."""
+        if not len(self.held_out):
+            return {}
+        found = self._fit_held_out()
+        wanted = self.bodies.rows(torch.from_numpy(self.held_out))
+        mean = errors_of_the_mean(wanted)
+        return {
+            "held_out_yaw": float(yaw_errors(humanoid.yaw(found.pose[:, 0]), humanoid.yaw(wanted.root)).mean()),
+            "held_out_joints": float(joint_errors(found.joints(), wanted.joints).mean()),
+            "mean_yaw": mean["yaw"],
+            "mean_joints": mean["joints"],
+        }
+
+    def _fit_held_out(self) -> Fitted:
+        indices = self.persons[self.held_out]
+        return fit(self.regressor, self.ctx.split, indices, self.ctx.workers)
+
+    def write(self) -> None:
+        """The regressor, what it was held against, and the sheet."""
+        save_regressor(self.ctx.out, self.regressor)
+        ids = self.ctx.split.ids
+        held = [ids[index] for index in self.persons[self.held_out].tolist()]
+        facts = {"persons": len(self.persons), "held_out": held, "errors": self.errors()}
+        (self.ctx.out / FACTS).write_text(json.dumps(facts))
+        if held:
+            indices = self.persons[self.held_out][: self.params.sheet]
+            fitted_sheet(self.regressor, self.ctx.split, indices, self.ctx.image_size).save(self.ctx.out / SHEET)
+
+
+def cameras(bodies: Bodies, aspect: float) -> torch.Tensor:
+    """The camera [N, 4] of each picture that sets its joints in space least squarely off those in the picture."""
+    flat, joints = bodies.joints2d.double(), bodies.joints.double()
+    spread = joints[..., :2] - joints[..., :2].mean(1, keepdim=True)
+    moved = flat - flat.mean(1, keepdim=True)
+    slope = (spread * moved).sum(1) / spread.square().sum(1)  # fractions of width and height for a body height
+    right, down = slope[:, 0].clamp_min(1e-3), (-slope[:, 1]).clamp_min(1e-3)
+    place = flat.mean(1) - torch.stack([right, -down], 1) * joints[..., :2].mean(1) - 0.5
+    return torch.stack([down.log(), place[:, 0], place[:, 1], (right / (down * aspect)).log()], 1).float()

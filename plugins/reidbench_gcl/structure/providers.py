@@ -1,0 +1,173 @@
+"""Where the body structure of each image comes from: known, released, or rendered from a user's bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reidbench.components import PrepareContext
+from reidbench.data.hidden import Sidecar
+from reidbench.errors import DataError
+
+from .anny_body import AnnyBody
+from .meshes import MESH_SUFFIXES, ImageArrays, checked_cam, files_of_images, read_mesh
+from .params import AnnyParams, BodyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
+from .renderer import Camera, in_view, render_ring
+from .smpl import SmplModel
+from .structure_maps import WHITE, refuse_missing, to_grey, write_rings
+
+BY_STEM = "; what is called like an image, endings apart, belongs to it"
+
+
+@dataclass(frozen=True)
+class Body:
+    """An image's body in the picture's frame: where it is from, vertices [V, 3], faces [F, 3], HMR's cam or none."""
+
+    file: Path
+    vertices: np.ndarray
+    faces: np.ndarray
+    cam: np.ndarray | None
+
+
+# ---------------------------------------------------------------------- known or released
+def synthetic_structure(ctx: PrepareContext) -> None:
+    """The data set's own structure maps, turned as its `view` turns persons; pictures of nobody are missing.
+
+    Raises DataError for data that do not know their structure.
+    """
+    params: SyntheticStructureParams = ctx.params
+    if not hasattr(ctx.truth, "structure"):
+        raise DataError("synthetic-structure: these data do not know their persons' structure; rendered ones do")
+    turns = np.radians([0, *params.angles]).tolist()
+
+    def make(index: int) -> np.ndarray | None:
+        if not ctx.truth.relevance(index):
+            return None
+        return np.stack([to_grey(ctx.truth.structure(index, yaw), ctx.image_size) for yaw in turns])
+
+    write_rings(ctx, "synthetic-structure", params.angles, make, params.tolerance, sheet=params.sheet)
+
+
+def gcl_release(ctx: PrepareContext) -> None:
+    """The authors' renders: `<folder>/<part>/render/<file name>` as seen, `render_45`, ... turned, as luma.
+
+    An image without every one of its files is missing. Nothing but the size is changed, so the background is what
+    the files have. The sense of their turns is the authors'. Raises DataError as `refuse_missing` does.
+    """
+    params: ReleaseParams = ctx.params
+    columns = _released(ctx, params)
+    gaps = {name: sidecar.missing() for name, sidecar in columns.items()}
+    missing = sorted(set().union(*gaps.values()))
+    counts = ", ".join(f"{name} {len(gap)}" for name, gap in gaps.items() if gap)
+    refuse_missing(ctx, "gcl-release", missing, params.tolerance, f"; missing files: {counts}")
+    absent = set(missing)
+
+    def make(index: int) -> np.ndarray | None:
+        if index in absent:
+            return None
+        return np.stack([to_grey(sidecar.image(index), ctx.image_size) for sidecar in columns.values()])
+
+    write_rings(ctx, "gcl-release", params.angles, make, params.tolerance, sheet=params.sheet)
+
+
+def _released(ctx: PrepareContext, params: ReleaseParams) -> dict[str, Sidecar]:
+    """The files of each rendered folder, the one as seen first. Raises DataError when it is no such release."""
+    place = params.folder / params.part
+    if not (place / "render").is_dir():
+        raise DataError(f"{params.folder}: no {params.part}/render in it; give the released folder of one data set")
+    # The first four letters of an MSMT17 name are its folder.
+    prefix = "{name[0]}{name[1]}{name[2]}{name[3]}/" if params.layout == "identity-folders" else ""
+    names = ["render", *(f"render_{angle}" for angle in params.angles)]
+    try:
+        return {name: ctx.split.sidecar(place / name, prefix + "{name}") for name in names}
+    except IndexError:
+        raise DataError("gcl-release: layout identity-folders needs file names of four letters or more") from None
+
+
+# ---------------------------------------------------------------------- rendered by us
+def mesh(ctx: PrepareContext) -> None:
+    """Bodies from one mesh file per image, joined by stem, turned and rendered by us."""
+    params: MeshParams = ctx.params
+    files = files_of_images(ctx.split, params.folder, MESH_SUFFIXES)
+    missing = [index for index in range(len(ctx.split)) if index not in files]
+
+    def body(index: int) -> Body:
+        found = read_mesh(files[index])
+        return Body(files[index], in_view(found.vertices, params.up), found.faces, found.cam)
+
+    _render_all(ctx, "mesh", missing, body)
+
+
+def smpl(ctx: PrepareContext) -> None:
+    """Bodies from the user's SMPL model file and each image's parameters, by our own skinning."""
+    params: SmplParams = ctx.params
+    model = SmplModel.load(params.model)
+    wanted = ("theta", "beta", "cam") if params.camera == "given" else ("theta", "beta")
+    arrays = ImageArrays(ctx.split, params.folder, params.file, wanted)
+
+    def body(index: int) -> Body:
+        file, found = arrays.of(index)
+        try:
+            vertices = model.vertices(found["theta"], found["beta"])
+        except ValueError as error:
+            raise DataError(f"{file}: {error}") from None
+        return Body(file, in_view(vertices, params.up), model.faces, found.get("cam"))
+
+    _render_all(ctx, "smpl", arrays.missing(len(ctx.split)), body)
+
+
+def anny(ctx: PrepareContext) -> None:
+    """Bodies of the open model Anny, posed by each image's parameters.
+
+    Without parameters every image has the same standing body, facing the viewer: a control that knows nothing of
+    the image.
+    """
+    params: AnnyParams = ctx.params
+    given = params.folder is not None or params.file is not None
+    arrays = ImageArrays(ctx.split, params.folder, params.file, (), None)
+    missing = arrays.missing(len(ctx.split)) if given else []
+    refuse_missing(ctx, "anny", missing, params.tolerance, BY_STEM)  # before minutes may go into the model
+    model = AnnyBody()
+
+    def body(index: int) -> Body:
+        file, found = arrays.of(index) if given else (Path("anny"), {})
+        try:
+            vertices = model.of_arrays(found, params.arms)
+        except ValueError as error:
+            raise DataError(f"{file}: {error}") from None
+        return Body(file, vertices, model.faces, found.get("cam"))
+
+    _render_all(ctx, "anny", missing, body)
+
+
+def _render_all(ctx: PrepareContext, provider: str, missing: list[int], body: Callable[[int], Body]) -> None:
+    """The rings of all images that have a body; raises DataError for missing ones before anything is rendered."""
+    params: BodyParams = ctx.params
+    refuse_missing(ctx, provider, missing, params.tolerance, BY_STEM)
+    absent = set(missing)
+
+    def make(index: int) -> np.ndarray | None:
+        return None if index in absent else _ring(ctx, body(index), index)
+
+    write_rings(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
+
+
+def _ring(ctx: PrepareContext, body: Body, index: int) -> np.ndarray:
+    params: MeshParams | SmplParams | AnnyParams = ctx.params
+    height, width = ctx.split.image(index).shape[:2]
+    try:
+        if params.camera == "fit":
+            camera = Camera.fit(body.vertices, ctx.image_size, params.fill, (height, width))
+        elif body.cam is None:
+            raise ValueError("no cam (s, tx, ty) in it, which camera: given needs")
+        else:
+            camera = Camera.weak_perspective(checked_cam(body.file, body.cam), ctx.image_size, (height, width))
+    except ValueError as error:
+        raise DataError(f"{body.file}: {error}") from None
+    ring = render_ring(body.vertices, body.faces, camera, ctx.image_size, params.angles)
+    if (ring[0] == WHITE).all():
+        raise DataError(f"{body.file}: nothing of the body lies inside the picture")
+    return ring

@@ -1,0 +1,157 @@
+"""Structure artifacts: of every image a ring of grey bodies on white, one array, a description, a sheet to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from reidbench.components import PrepareContext
+from reidbench.data.pictures.images import resize
+from reidbench.errors import DataError
+
+STRUCTURE = "structure.npy"
+DESCRIPTION = "structure.json"
+SHEET = "contact-sheet.png"
+WHITE = 255
+
+LISTED = 10  # missing images that a message names
+MARGIN = 12  # pixels above the sheet, for the columns' names
+
+# index -> uint8 [1 + angles, H, W], or None for an image without structure
+Make = Callable[[int], np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Rings:
+    """What a structure folder holds.
+
+    `maps` is uint8 [N, 1 + A, H, W], memory-mapped, in the order of the hidden split's `ids`: first the view as
+    seen, then the body turned by each of `angles` (degrees). `missing` are the images without structure, all white.
+    """
+
+    provider: str
+    angles: tuple[int, ...]
+    maps: np.ndarray
+    missing: tuple[int, ...]
+
+    @classmethod
+    def load(cls, folder: Path, images: int) -> Rings:
+        """Read what `write_rings` wrote for a split of `images`.
+
+        Raises DataError when it is no structure folder, is damaged, or belongs to another number of images.
+        """
+        if not (folder / DESCRIPTION).is_file() or not (folder / STRUCTURE).is_file():
+            raise DataError(f"{folder}: no {DESCRIPTION} with {STRUCTURE}, so it is no structure folder")
+        try:
+            facts = json.loads((folder / DESCRIPTION).read_text())
+            angles = tuple(int(angle) for angle in facts["angles"])
+            missing = tuple(int(name) for name in facts["missing"])
+            provider, count = str(facts["provider"]), int(facts["images"])
+            maps = np.load(folder / STRUCTURE, mmap_mode="r", allow_pickle=False)
+        except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+            raise DataError(f"{folder}: no structure folder that can be read: {error}") from None
+        if count != images:
+            raise DataError(f"{folder}: structure of {count} images, and the target has {images}")
+        if maps.ndim != 4 or maps.dtype != np.uint8 or maps.shape[:2] != (images, 1 + len(angles)):
+            raise DataError(
+                f"{folder}: {STRUCTURE} is {maps.dtype} {list(maps.shape)}, not {images} images x 1 + angles"
+            )
+        return cls(provider, angles, maps, missing)
+
+    def column(self, angle: int) -> int:
+        """Where along axis 1 of `maps` the body turned by `angle` is. Raises DataError for an angle not rendered."""
+        turn = angle % 360
+        if turn == 0:
+            return 0
+        if turn not in self.angles:
+            raise DataError(f"structure of {self.provider} has angles {list(self.angles)} and not {angle}")
+        return 1 + self.angles.index(turn)
+
+
+def write_rings(
+    ctx: PrepareContext, provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
+) -> None:
+    """Write `make(index)` for every image of the split into `ctx.out`, with a sheet of the first `sheet` persons.
+
+    Images for which `make` gives None stay white and are listed; raises DataError that lists and counts them when
+    they are a larger fraction than `tolerance`.
+    """
+    split, size = ctx.split, ctx.image_size
+    shape = (len(split), 1 + len(angles), *size)
+    maps = np.lib.format.open_memmap(ctx.out / STRUCTURE, mode="w+", dtype=np.uint8, shape=shape)
+    missing = []
+    for index in range(len(split)):
+        ring = make(index)
+        if ring is None:
+            missing.append(index)
+            maps[index] = WHITE
+        else:
+            assert ring.dtype == np.uint8, f"{ring.dtype} structure"
+            assert ring.shape == shape[1:], f"{ring.shape} instead of {shape[1:]}"
+            maps[index] = ring
+        if index % 64 == 63 or index + 1 == len(split):
+            ctx.progress(index + 1, len(split))
+    maps.flush()
+    refuse_missing(ctx, provider, missing, tolerance)
+    facts = {
+        "provider": provider,
+        "angles": [int(angle) for angle in angles],
+        "images": len(split),
+        "missing": [split.ids[index] for index in missing],
+    }
+    (ctx.out / DESCRIPTION).write_text(json.dumps(facts))
+    shown = [index for index in range(len(split)) if index not in set(missing)][:sheet]
+    if shown:
+        _sheet(ctx, maps, angles, shown).save(ctx.out / SHEET)
+
+
+def refuse_missing(ctx: PrepareContext, provider: str, missing: Sequence[int], tolerance: float, why: str = "") -> None:
+    """Raise DataError, with count and opaque ids, when more than a fraction `tolerance` of the images is missing.
+
+    Providers that know it from the start ask before they render anything; `why` ends the sentence.
+    """
+    total = len(ctx.split)
+    if len(missing) <= tolerance * total:
+        return
+    ids = ctx.split.ids
+    listed = ", ".join(ids[index] for index in missing[:LISTED]) + (", ..." if len(missing) > LISTED else "")
+    allowed = f", and tolerance {tolerance:g} allows {int(tolerance * total)}" if tolerance else ""
+    raise DataError(f"{provider}: {len(missing)} of {total} images have no structure ({listed}){allowed}{why}")
+
+
+def to_tensor(maps: np.ndarray) -> torch.Tensor:
+    """uint8 [B, H, W] to float32 [B, 1, H, W], (x / 255 - 0.5) / 0.5: white is exactly 1 and body less (GCL 1.1)."""
+    pixels = torch.from_numpy(np.array(maps, dtype=np.uint8))
+    return ((pixels.float() / 255 - 0.5) / 0.5).unsqueeze(1)
+
+
+def to_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture uint8 [h, w] or [h, w, 3] as luma uint8 of `size` = (height, width), bicubic as GCL reads it."""
+    picture = Image.fromarray(image)
+    if picture.mode != "L":
+        picture = picture.convert("L")
+    if picture.size != (size[1], size[0]):
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(picture)
+
+
+def _sheet(ctx: PrepareContext, maps: np.ndarray, angles: Sequence[int], shown: Sequence[int]) -> Image.Image:
+    """Rows: persons; columns: the image, the view as seen, then every angle; 128 rows of pixels or more for each."""
+    height, width = ctx.image_size
+    scale = max(1, -(-128 // height))
+    rows = []
+    for index in shown:
+        bodies = np.repeat(np.concatenate(list(maps[index]), axis=1)[:, :, None], 3, axis=2)
+        rows.append(np.concatenate([resize(ctx.split.image(index), ctx.image_size), bodies], axis=1))
+    grid = np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)
+    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + MARGIN), "white")
+    sheet.paste(Image.fromarray(grid), (0, MARGIN))
+    for column, name in enumerate(["image", "seen", *map(str, angles)]):
+        ImageDraw.Draw(sheet).text((column * width * scale + 2, 0), name, fill="black")
+    return sheet

@@ -1,0 +1,55 @@
+"""How a command ends: its exit code, and one sentence on standard error where something was wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from reidbench.errors import ConfigError, ReidbenchError
+from reidbench.registry import plugins
+
+from . import streams
+
+
+def exit_code(program: Callable[[], object]) -> int | str | None:
+    """Run a program with usable standard streams: what a user can mend, and what they refuse, is a sentence and 2."""
+    streams.prepare()
+    code: int | str | None = 0
+    try:
+        code = _ended(program)
+        streams.finish()
+    except ReidbenchError as error:
+        code = code if code == 2 else _complain(error)  # it may have been said already
+        streams.give_up()
+    except BrokenPipeError:  # `reidbench ... | head`
+        code = 1
+        streams.give_up()
+    return code
+
+
+def _ended(program: Callable[[], object]) -> int | str | None:
+    """Run the program. A file that the system refuses where nobody expected it is one sentence too."""
+    try:
+        program()
+    except SystemExit as end:
+        return end.code
+    except ReidbenchError as error:
+        return _complain(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _complain(ReidbenchError(f"{_files(error)}{error.strerror or error}"))
+    return 0
+
+
+def _files(error: OSError) -> str:
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return "".join(f"{name}: " for name in names)
+
+
+def _complain(error: ReidbenchError) -> int:
+    lines = error.problems if isinstance(error, ConfigError) else (f"reidbench: {error}",)
+    for line in lines:
+        print(plugins.printable(line), file=sys.stderr)
+    return 2

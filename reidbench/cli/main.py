@@ -1,0 +1,369 @@
+"""The command line. Exit codes: 0 all done, 1 some cells failed, 2 bad input."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from reidbench import __version__, report
+from reidbench.errors import ReidbenchError
+from reidbench.execution import executors, progress, runner
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins, published
+from reidbench.store.artifacts import Store
+
+from . import data, end, streams
+from . import plugin as cli_plugin
+from . import store as cli_use
+from .options import decimal, positive, store_at, whole
+
+app = typer.Typer(
+    name="reidbench",
+    help="Cross person re-identification methods, data sets and seeds into leaderboards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.add_typer(data.app)
+app.add_typer(cli_plugin.app)
+app.add_typer(cli_use.app)
+# Spelled out for the command line; a test holds them to what is really there.
+ExecutorName = Literal["inline", "process", "ray"]
+FormatName = Literal["md", "csv", "json", "latex", "html"]
+PicturesName = Literal["rendered", "all", "none"]
+Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
+]
+WithoutOption = Annotated[
+    list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the file, like seeds=[0]. May be repeated."),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    sys.exit(end.exit_code(app))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"reidbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def _load(without: list[str] | None) -> plugins.Registry:
+    registry = plugins.load(frozenset(without or ()))
+    for complaint in registry.complaints():
+        print(f"reidbench: {complaint}", file=sys.stderr)
+    return registry
+
+
+def _store(given: Path | None) -> Store:
+    return store_at(given)
+
+
+def _plan(file: Path, without: list[str] | None, overrides: list[str] | None) -> tuple[plan.Plan, plugins.Registry]:
+    registry = _load(without)
+    return plan.expand(reader.read(file, registry, overrides or ()), registry), registry
+
+
+@app.command("plugins")
+def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> None:
+    """What plugins are there, from where; what failed to load and why."""
+    registry = plugins.load(frozenset(without or ()))
+    found = plugins.report(registry)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for plugin in found["plugins"]:
+        print(plugins.printable(f"{plugin['name']} ({plugin['version']}) {plugin['file']}"))
+        for component in plugin["components"]:
+            print(plugins.printable(f"  {component['kind']:<10} {component['name']:<20} {component['summary']}"))
+    for broken in found["broken"]:
+        print(f"{plugins.printable(broken['name'])}: NOT LOADED")
+        print("\n".join(f"  {plugins.printable(line)}" for line in broken["traceback"].splitlines()))
+
+
+@app.command()
+def show(
+    kind: Annotated[Kind, typer.Argument(show_default=False)],
+    name: Annotated[str, typer.Argument(show_default=False)],
+    without: WithoutOption = None,
+) -> None:
+    """A component's params with types and defaults, its paper, deviations and published numbers."""
+    registry = _load(without)
+    component = registry.get(kind, name)
+    print(f"{kind} {name} (version {component.version}, from {registry.source[kind, name]})")
+    if component.summary:
+        print(component.summary)
+    print("params:" if component.params.model_fields else "params: none")
+    schema = component.params.model_json_schema()["properties"] if component.params.model_fields else {}
+    for param, info in component.params.model_fields.items():
+        annotation = getattr(info.annotation, "__name__", None) if not schema[param].get("enum") else None
+        kind_text = (
+            annotation if annotation and annotation.isidentifier() else _type_text(schema[param], info.annotation)
+        )
+        default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
+        print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
+    for metric in component.metrics:
+        print(f"metric: {metric.described}")
+    for word, values in {"requires": component.requires, "lacks": component.lacks, "uses": component.uses}.items():
+        if values:
+            print(f"{word}: {'depends on the parameters' if callable(values) else ', '.join(sorted(values))}")
+    if component.paper:
+        _show_paper(component.paper)
+
+
+def _type_text(schema: dict[str, Any], annotation: Any) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    return str(annotation).replace("typing.", "")
+
+
+def _show_paper(paper: Any) -> None:
+    print(f"paper: {paper.title}. {paper.venue}. {paper.url}".rstrip(". "))
+    if paper.code:
+        print(f"official code: {paper.code} ({paper.code_licence or 'licence unknown'})")
+    for deviation in paper.deviations:
+        print(f"differs: {deviation}")
+    if paper.published:
+        print("published, in % (a number compares only with the same method, data, AP rule and ranking):")
+    for line in published.table(paper.published, report.NAMES):
+        print(plugins.printable(line))
+
+
+@app.command("plan")
+def show_plan(
+    file: FileArgument,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
+    the_plan, registry = _plan(file, without, overrides)
+    found = runner.preview(the_plan, _store(store), registry)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{found['title']}: {found['rows']} rows, {found['not_applicable']} of them not applicable")
+    print(f"{found['stages']} stages, {found['to_run']} to run")
+    for line in found["kinds"]:
+        counts = f"{line['stages']:>6} stages, {line['to_run']:>6} to run{line['time']}"
+        print(f"  {line['kind']:<9} {line['use']:<20} {counts}")
+    print(f"expected: {found['expected']}")
+    for reason in found["reasons"]:
+        print(f"not applicable: {reason}")
+    for warning in found["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+@app.command()
+def run(
+    file: FileArgument,
+    store: StoreOption = None,
+    executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = "process",
+    jobs: Annotated[
+        int | None,
+        typer.Option(parser=whole(1), help="Stages at a time. Default: 1, or what the cluster at --address holds."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Ray: the head of a cluster to join, or auto.")
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", parser=positive, help="A stage that runs longer has failed."),
+    ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(metavar="GIB", parser=positive, help="A stage that uses more memory has failed."),
+    ] = None,
+    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images in a stage.")] = 0,
+    only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """Run what is missing, then print the leaderboard."""
+    the_plan, registry = _plan(file, without, overrides)
+    if only:
+        rows = [row for row in the_plan.rows if _matches(row, only)]
+        if not rows:
+            raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
+        the_plan = the_plan.only(rows)
+    the_store = _store(store)
+    console = Console(stderr=True)
+    where = executors.make(executor, jobs, address, time_limit, memory_limit)
+    try:
+        with progress.make(console) as shown:
+            outcome = runner.Runner(the_plan, the_store, where, shown, frozenset(without or ()), workers).run()
+    except KeyboardInterrupt:
+        print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
+        sys.exit(130)
+    board = report.collect(the_plan, the_store)
+    _warn(board, registry)
+    if strict:
+        report.refuse_mixed(board)
+    if streams.is_closed():
+        print("standard output is closed: `reidbench table` prints the leaderboard", file=sys.stderr)
+    else:
+        print(report.write(board, "md"), end="")
+    print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+    if outcome.failed:
+        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
+        print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _matches(row: plan.Row, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in (row.method, f"{row.method}/{row.task}"))
+
+
+def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:
+    for warning in runner.changed(board.sources, registry):
+        print(f"warning: {plugins.printable(warning)}", file=sys.stderr)
+
+
+def _again() -> str:
+    return shlex.join(["reidbench", *sys.argv[1:]])
+
+
+@app.command()
+def table(
+    file: FileArgument,
+    store: StoreOption = None,
+    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = "md",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What ranks: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP) or another that an evaluator gives; CSV and "
+            "JSON hold all. Default: mAP, or the first metric of a table without it."
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
+    ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
+    pictures: Annotated[
+        PicturesName, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
+    ] = "rendered",
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG and SVG into a folder.")
+    ] = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """The leaderboard, from what lies in the store."""
+    the_plan, registry = _plan(file, without, overrides)
+    the_store = _store(store)
+    given = [
+        word
+        for key, values in (("--set", overrides), ("--without", without))
+        for v in values or ()
+        for word in (key, v)
+    ]
+    board = report.collect(the_plan, the_store, score=metric == report.SCORE)
+    _warn(board, registry)
+    options = report.Options(metric, ranked, pictures, given, strict)
+    text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
+    if out is None:
+        sys.stdout.write(text)
+        if form == "md":
+            print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+    else:
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+@app.command("score")
+def score_files(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            show_default=False,
+            help=".npz, .mat, .pt, .csv or .parquet files, or folders of .npy files.",
+        ),
+    ],
+    as_json: JsonOption = False,
+    ap: Annotated[Literal["step", "trapezoid"], typer.Option(help="Area under precision and recall.")] = "step",
+    invalid: Annotated[Literal["drop", "zero"], typer.Option(help="Queries without a true match.")] = "drop",
+    ties: Annotated[Literal["stable", "best", "worst"], typer.Option(help="Order of equal distances.")] = "stable",
+    distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
+    no_camera: Annotated[
+        bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
+    ] = False,
+    use: Annotated[
+        Literal["features", "distances"] | None, typer.Option(help="What to score where a file has both.")
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="path,pid,split[,camid] of the images whose features and names the files have."
+        ),
+    ] = None,
+    rerank: Annotated[
+        Literal["zhong", "torchreid", "fastreid"] | None,
+        typer.Option(help="k-reciprocal re-ranking, whose definition."),
+    ] = None,
+    k1: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the reciprocal sets.")] = 20,
+    k2: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the query expansion.")] = 6,
+    lambda_: Annotated[
+        float, typer.Option("--lambda", parser=decimal, help="Re-ranking: share of the original distance.")
+    ] = 0.3,
+) -> None:
+    """Score feature files: mAP, CMC, mINP, and what was filtered. Several files are also compared in pairs."""
+    from reidbench.scoring import score
+
+    score.run(
+        files,
+        as_json=as_json,
+        ap=ap,
+        invalid=invalid,
+        ties=ties,
+        distance=distance,
+        camera=not no_camera,
+        rerank=rerank,
+        k1=k1,
+        k2=k2,
+        lambda_=lambda_,
+        use=use,
+        manifest=manifest,
+    )
+
+
+if __name__ == "__main__":
+    main()

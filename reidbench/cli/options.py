@@ -1,0 +1,54 @@
+"""Numbers on the command line, as strict as those of a matrix file, for `typer.Option(parser=...)`; and the store."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from reidbench.errors import ReidbenchError
+from reidbench.matrix.yamlfile import DECIMAL, LARGEST, LONGEST_NUMBER, WHOLE, shown
+from reidbench.store.artifacts import Store
+
+
+def store_at(given: Path | None) -> Store:
+    """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
+    return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
+
+
+def at_home(path: Path) -> Path:
+    """A path whose `~` is the home folder. Raises ReidbenchError where there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ReidbenchError(f"{path}: no home folder is known for `~`: set HOME, or give the whole path") from None
+
+
+def whole(least: int = 0) -> Callable[[str | int], int]:
+    """Reads a whole number from `least`, in plain digits: neither 1_000 nor digits of other scripts."""
+
+    def integer(given: str | int) -> int:
+        text = str(given)
+        if len(text) > LONGEST_NUMBER or not WHOLE.fullmatch(text) or not least <= int(text) < LARGEST:
+            raise typer.BadParameter(f"must be a whole number from {least} in plain digits, not {shown(text)}")
+        return int(text)
+
+    return integer
+
+
+def decimal(given: str | float) -> float:
+    """Reads a finite number in plain digits: neither 1_000 nor nan."""
+    text = str(given)
+    if len(text) > LONGEST_NUMBER or not DECIMAL.fullmatch(text) or not math.isfinite(float(text)):
+        raise typer.BadParameter(f"must be a number like 12, 0.5 or 1e3, not {shown(text)}")
+    return float(text)
+
+
+def positive(given: str | float) -> float:
+    """Reads a number above 0."""
+    if decimal(given) <= 0:
+        raise typer.BadParameter(f"must be above 0, not {shown(str(given))}")
+    return decimal(given)

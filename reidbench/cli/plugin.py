@@ -1,0 +1,51 @@
+"""`reidbench new` and `reidbench check`: a plugin to start from, and whether one keeps the contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="What the method is called, like mean-colour.", show_default=False)],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where to. Default: reidbench-NAME, here.")
+    ] = None,
+) -> None:
+    """Write a plugin package to start from: a fine-tuner that trains, its tests, its README."""
+    from reidbench import scaffold
+
+    written = scaffold.write(name, folder)
+    words = scaffold.names(name)
+    print(f"{written}: a plugin with the fine-tuner {words['name']}")
+    print(f"its tests pass: pip install -e '{written}[test]' && pytest {written}")
+    print(f"your method goes into {written / words['module'] / 'method.py'}; then: reidbench check {written}")
+
+
+@app.command()
+def check(
+    plugin: Annotated[
+        str,
+        typer.Argument(help="A plugin of `reidbench plugins`, its module, or the path of one.", show_default=False),
+    ],
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Only this component.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the results beside the code, for the next check to compare.")
+    ] = False,
+) -> None:
+    """Try every component of a plugin on tiny data: shapes, determinism, resume, global state, files, version.
+
+    One line for each. Ends with 1 when a contract is broken.
+    """
+    from reidbench.check import check_plugin
+
+    report = check_plugin(plugin, only=only, keep_record=record, tell=lambda line: print(line, flush=True))
+    counts = [sum(line.status == status for line in report.lines) for status in ("ok", "skipped", "failed")]
+    print("{} ok, {} skipped, {} failed".format(*counts))
+    if report.failures:
+        raise typer.Exit(1)

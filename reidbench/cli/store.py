@@ -1,0 +1,149 @@
+"""`reidbench embed`, `export`, `curves` and `clean`: what to do with a store once something lies in it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from reidbench.matrix import plan, reader
+from reidbench.registry import plugins
+from reidbench.store import cleaning
+
+from .options import store_at, whole
+
+app = typer.Typer()
+
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
+]
+WithoutOption = Annotated[
+    list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in the runs to keep. May be repeated.")
+]
+KeyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY",
+        show_default=False,
+        help="Key of a network, features or result (`table --format json`), or its beginning.",
+    ),
+]
+OutOption = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
+
+
+def _registry(without: list[str] | None) -> plugins.Registry:
+    registry = plugins.load(frozenset(without or ()))
+    for complaint in registry.complaints():
+        print(f"reidbench: {complaint}", file=sys.stderr)
+    return registry
+
+
+@app.command()
+def embed(
+    key: KeyArgument,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGES...", show_default=False, help="Pictures, or folders of them.")
+    ],
+    out: OutOption,
+    store: StoreOption = None,
+    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images.")] = 0,
+) -> None:
+    """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz or .mat."""
+    from reidbench.export import networks
+
+    networks.writer_of(out)  # refuses an ending that cannot be written before anything is computed
+    networks.pictures(images)  # a name that is not there is told before a network is built
+    for note in networks.left_out(images):
+        print(f"note: {note}", file=sys.stderr)
+    the_store = store_at(store)
+    artifact = networks.network_of(the_store, key)
+    embedder = networks.load(the_store, artifact, _registry(None))
+    count, dim = networks.embed_pictures(embedder, images, out, workers)
+    made = f"{out}: {count} pictures, {dim} numbers each, by {artifact.label} ({artifact.key})"
+    print(plugins.printable(made))
+
+
+@app.command()
+def export(
+    key: KeyArgument,
+    out: OutOption,
+    form: Annotated[
+        Literal["onnx", "safetensors"], typer.Option("--format", help="A whole network, or the backbone's weights.")
+    ] = "onnx",
+    store: StoreOption = None,
+) -> None:
+    """Write a network of the store for other programs; how pixels are prepared stands beside or inside it."""
+    from reidbench.export import networks
+
+    the_store = store_at(store)
+    artifact = networks.network_of(the_store, key)
+    for line in networks.export(networks.load(the_store, artifact, _registry(None)), artifact, form, out):
+        print(line)
+
+
+def _needed(files: list[Path], overrides: list[str] | None, without: list[str] | None) -> set[str]:
+    registry = _registry(without)
+    plans = [plan.expand(reader.read(file, registry, overrides or ()), registry) for file in files]
+    return {key for one in plans for key in one.stages}
+
+
+@app.command()
+def curves(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where to.", show_default=False)],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Only the stages of this matrix file.", show_default=False)
+    ] = None,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+) -> None:
+    """What finished stages logged, as TensorBoard runs; those that are there already are left as they are."""
+    from reidbench.export.tensorboard import write_curves
+
+    the_store = store_at(store)
+    keys = the_store.keys()
+    if file is not None:
+        keys &= _needed([file], overrides, without)
+    written, left_out = write_curves(the_store, keys, out)
+    for sentence in left_out:
+        print(plugins.printable(f"note: {sentence}"), file=sys.stderr)
+    print(f"{written} new runs; to see them: tensorboard --logdir {out}")
+
+
+@app.command()
+def clean(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", show_default=False, help="The matrix files to keep results of.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+) -> None:
+    """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
+    the_store = store_at(store)
+    found = cleaning.leftovers(the_store, _needed(files, overrides, without), _note)
+    gone = [one for one in found if dry_run or cleaning.remove(the_store, one)]
+    for one in gone:
+        print(
+            plugins.printable(f"{'would remove' if dry_run else 'removed'} {one.what} {one.key} ({_bytes(one.size)})")
+        )
+    words = "to remove" if dry_run else "removed"
+    print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; results: {the_store.root.absolute()}")
+
+
+def _note(text: str) -> None:
+    print(plugins.printable(f"note: {text}"), file=sys.stderr)
+
+
+def _bytes(size: int) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000  # type: ignore[assignment]
+    return f"{size:.1f} GB"

@@ -1,0 +1,157 @@
+"""Decoding and resizing with Pillow, and keeping decoded pictures in memory where they fit."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+
+from .lmdbfile import read_value
+from .orientation import orientation, upright
+
+# What is decoded, and the endings of such files in lower case: the one list of what every reader takes for a picture.
+# Pillow knows dozens of formats more, and has one of them drawn by a program.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
+# Pictures too, of kinds that are not read: readers count and name them.
+FOREIGN_ENDINGS = (
+    ".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pam", ".qoi", ".tga", ".pcx", ".dib", ".ico", ".dds", ".sgi", ".ras",
+    ".psd", ".xcf", ".svg", ".eps", ".exr", ".hdr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2",
+)  # fmt: skip
+MOST_PIXELS = 89_478_485  # of one picture, as Pillow has it: a quarter of a GB
+MOST_BYTES = 1 << 28  # of one file; the pictures of this field have some kB
+
+
+class HasImages(Protocol):
+    """Anything with a length and `image(index)`: splits and sidecars."""
+
+    def __len__(self) -> int: ...
+    def image(self, index: int) -> np.ndarray: ...
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode a file, or a value of an lmdb, to uint8 [height, width, 3], RGB.
+
+    Raises DataError, naming the file, for what is missing, is no image, is cut short or is absurdly large.
+    """
+    return decode_image(read_encoded(path), str(path))
+
+
+def read_encoded(path: Path) -> bytes:
+    """The bytes of an image file; below an lmdb they are the value of that key. Raises DataError."""
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):  # a pipe would never end, and neither would a link to a device
+            raise DataError(f"{shown(path)}: cannot be decoded: it is no file")
+        if info.st_size > MOST_BYTES:
+            raise DataError(
+                f"{shown(path)}: cannot be decoded: it has {info.st_size} bytes, and no picture has so many"
+            )
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        value = read_value(path)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise DataError(f"{shown(path)}: cannot be decoded: {getattr(error, 'strerror', None) or error}") from None
+    if value is None:
+        raise DataError(f"{shown(path)}: no such image")
+    return value
+
+
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """Encoded bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`.
+
+    Of several frames the first is taken, of 16 bits a channel the upper eight; transparency is left out. The picture
+    stands as a viewer shows it: what EXIF says about its orientation is done.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than a picture has")
+            pixels = np.asarray(_eight_bits(image).convert("RGB"))
+            return upright(pixels, orientation(image))
+    except UnidentifiedImageError:
+        if not data:
+            raise DataError(f"{shown(name)}: cannot be decoded: it is empty (0 bytes)") from None
+        kinds = ", ".join(FORMATS)
+        why = f"{len(data)} bytes that are none of {kinds}" if data else "it is empty (0 bytes)"
+        raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
+    except Exception as error:  # noqa: BLE001 - Pillow's readers raise many kinds for a damaged file
+        why = shown(str(error) or type(error).__name__)
+        raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey pictures of 16 bits, which Pillow itself would cut off at 255: nearly all of them would be white."""
+    if not image.mode.startswith("I"):
+        if image.mode == "F":
+            raise ValueError("its pixels are floats, and nobody says of what range")
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
+        raise ValueError("its pixels have more than 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 [h, w, 3] to `size` = (height, width): bilinear, antialiased where it shrinks."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def load_pixels(
+    images: HasImages,
+    size: tuple[int, int],
+    *,
+    limit: int | None = None,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    picture: Callable[[int], np.ndarray] | None = None,
+) -> np.ndarray | None:
+    """All pictures at one size, uint8 [N, height, width, 3], or None when they exceed `limit` bytes.
+
+    Decoding is free of randomness, so `workers` threads change the time and nothing else (Pillow decodes
+    outside the interpreter lock). The default limit is a quarter of the machine's memory. `picture(index)` may
+    decode and resize in another way than Pillow's.
+    """
+    count = len(images)
+    if count * size[0] * size[1] * 3 > (memory_limit() if limit is None else limit):
+        return None
+    pixels = np.empty((count, *size, 3), dtype=np.uint8)
+
+    def load(index: int) -> None:
+        pixels[index] = resize(images.image(index), size) if picture is None else picture(index)
+
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(load, range(count), chunksize=64))
+        return pixels
+    for index in range(count):
+        load(index)
+        if progress is not None and index % 1000 == 999:
+            progress(index + 1, count)
+    return pixels
+
+
+def memory_limit() -> int:
+    """A quarter of the machine's memory, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4

@@ -1,0 +1,211 @@
+"""One subprocess a stage: a killed child costs one cell, and its memory goes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reidbench.errors import StoreError
+from reidbench.stages.worker import environment
+from reidbench.store.artifacts import Store
+
+from .base import OnEvent, Result
+from .limits import Limits, end
+
+POLL = 0.2  # seconds that `wait` waits for a result, and between looks at a worker
+LOOK_SHARE = 20  # looks at memory take at most one part in so many of a core
+LINGER = 5.0  # seconds that a worker may take to leave after it has said how it ended
+ENDINGS = ("done", "busy", "failed", "damaged")
+
+
+@dataclass
+class _Worker:
+    """A stage that runs."""
+
+    key: str
+    process: subprocess.Popen[bytes]
+    events: int  # descriptor to read from
+    spec: Path
+    checkpoint: Path
+    began: float
+    look_at: float = 0.0  # when its limits are looked at next
+    said_at: float | None = None  # when it said how it ended
+    winding_from: int | None = None  # when its last checkpoint was written as it was asked to end; 0: it had none
+
+    def saved(self) -> int:
+        """When its last checkpoint was written, in ns; 0 without one."""
+        try:
+            return self.checkpoint.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+
+class Processes:
+    """Up to `slots` stages at a time, each in a worker process that ends with its driver.
+
+    `time_limit` in seconds and `memory_limit` in GiB hold for each stage: one beyond them is killed, with its
+    children, and has failed. Raises ReidbenchError for a memory limit where there is no /proc.
+    """
+
+    def __init__(self, slots: int, time_limit: float | None = None, memory_limit: float | None = None) -> None:
+        self.slots = slots
+        self.limits = Limits(time_limit, memory_limit)
+        self._ended: queue.Queue[Result] = queue.Queue()
+        self._running: dict[str, _Worker] = {}
+
+    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+        """Start a worker. Raises StoreError when the store cannot take its spec."""
+        key = spec["stage"]["key"]
+        store = Store(Path(spec["store"]))
+        reading, writing = os.pipe()
+        try:
+            with store.writing():
+                file = store.spec_file(key)
+                file.write_text(json.dumps(spec))
+                log = store.log_file(key).open("ab")
+            with log:
+                process = _start(file, log, writing, spec["threads"])
+        except (OSError, StoreError) as error:
+            os.close(reading)
+            if isinstance(error, StoreError):
+                raise
+            self._ended.put(Result(key, "failed", f"no worker could be started: {error.strerror}"))
+            return
+        finally:
+            os.close(writing)
+        checkpoint = store.root / "scratch" / key / "checkpoint"
+        worker = _Worker(key, process, reading, file, checkpoint, time.monotonic())
+        self._running[key] = worker
+        threading.Thread(target=self._follow, args=(worker, on_event), daemon=True).start()
+
+    def _follow(self, worker: _Worker, on_event: OnEvent) -> None:
+        """Pass a worker's events on until it ends, or has to; then say how it ended."""
+        result: Result | None = None
+        killed: Result | None = None
+        try:
+            for event in _events(worker):
+                if event is None:
+                    killed = killed or self._look(worker)
+                elif event["event"] in ENDINGS:
+                    worker.said_at = time.monotonic()
+                    said = (str(event.get(name, "")) for name in ("error", "traceback", "key"))
+                    result = Result(worker.key, event["event"], *said)
+                else:
+                    on_event(worker.key, event)
+        finally:
+            end(worker.process.pid)  # its children, which may outlive it
+            code = worker.process.wait()
+            os.close(worker.events)
+            if worker.process.stdin is not None:
+                worker.process.stdin.close()
+            worker.spec.unlink(missing_ok=True)
+            self._ended.put(result or killed or Result(worker.key, "failed", _death(code)))
+
+    def _look(self, worker: _Worker) -> Result | None:
+        """Kill a worker that is beyond its limits, or that wrote a checkpoint after it was asked to end."""
+        now = time.monotonic()
+        if worker.said_at is not None:
+            if now - worker.said_at > LINGER:  # a thread that a plugin left behind keeps it
+                end(worker.process.pid)
+            return None
+        if worker.winding_from is not None and worker.saved() not in (0, worker.winding_from):
+            end(worker.process.pid)
+            return Result(worker.key, "stopped")
+        if now < worker.look_at:
+            return None
+        reason = self.limits.broken(worker.process.pid, worker.began)
+        worker.look_at = time.monotonic() + LOOK_SHARE * (time.monotonic() - now)
+        if not reason:
+            return None
+        end(worker.process.pid)
+        return Result(worker.key, "failed", reason)
+
+    def wait(self) -> Iterable[Result]:
+        """The next stage that ends, if one does within a moment."""
+        try:
+            result = self._ended.get(timeout=POLL)
+        except queue.Empty:
+            return []
+        self._running.pop(result.key, None)
+        return [result]
+
+    def wind_down(self) -> None:
+        """Let running stages go on to their end or to their next checkpoint, whichever is first.
+
+        A stage that was ended at a checkpoint comes back as `stopped`.
+        """
+        for worker in self._running.values():
+            worker.winding_from = worker.saved()
+
+    def stop(self) -> None:
+        """Kill all workers and what they started."""
+        for worker in self._running.values():
+            end(worker.process.pid)
+        for worker in self._running.values():
+            worker.process.wait()
+
+
+def _start(file: Path, log: Any, events: int, threads: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "reidbench.stages.run", str(file)],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        pass_fds=(events,),
+        env=environment(threads, events),
+        start_new_session=True,  # Ctrl-C reaches the driver, which decides
+    )
+
+
+def _events(worker: _Worker) -> Iterator[dict[str, Any] | None]:
+    """What a worker says until it is gone, and None again and again, to look at it.
+
+    Its end is not the end of the pipe, which a child of its may hold open, and a killed worker may leave half a line.
+    """
+    poll = select.poll()
+    poll.register(worker.events, select.POLLIN)
+    rest = b""
+    while True:
+        gone = worker.process.poll() is not None  # asked first: what it wrote before is read below
+        block = None
+        if poll.poll(0 if gone else POLL * 1000):
+            block = os.read(worker.events, 1 << 16)
+        if block:
+            *lines, rest = (rest + block).split(b"\n")
+            yield from filter(None, map(_event, lines))
+        elif gone:
+            return
+        elif block == b"":  # it said its last word
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(POLL)
+        yield None
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
+def _death(code: int) -> str:
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:  # real-time signals have numbers only
+            name = f"signal {-code}"
+        return f"the worker was killed by {name}"
+    return f"the worker ended with exit code {code} and said nothing"

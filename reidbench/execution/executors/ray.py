@@ -1,0 +1,245 @@
+"""Stages as Ray tasks, on this machine or on a cluster. A task starts the worker process that `process` would start.
+
+The Ray worker only watches that process. So whatever a plugin does costs its own stage, as everywhere; and a Ray
+worker that vanishes has vanished with its node, and its stage is worth another try elsewhere.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reidbench.errors import ReidbenchError
+from reidbench.matrix.devices import KINDS as DEVICE_KINDS
+from reidbench.matrix.devices import asked_for
+from reidbench.stages.run import TORCH_FREE, describe
+from reidbench.store.artifacts import Store
+
+from . import ray_cluster, ray_nodes
+from .base import OnEvent, Result
+from .limits import Limits
+from .process import POLL, Processes
+
+RETRIES = 3  # times that a stage is submitted again after it was lost with its node
+GRACE = 5.0  # seconds that tasks have to end their workers, before Ray ends both
+LOOK = 2.0  # seconds between looks at which nodes are there
+WIND_DOWN, END = "wind down", "end"  # orders from the driver to its tasks
+
+
+@dataclass
+class _Task:
+    """A stage that was given to Ray."""
+
+    key: str
+    label: str
+    on_event: OnEvent
+    node: str = ""
+
+
+class Ray:
+    """Stages on Ray: a local one that listens on loopback only, or the cluster at `address`.
+
+    Ray starts with the first stage, so that nothing starts when nothing is missing. Then every node is held against
+    this one (see `nodes`), and a ReidbenchError names the differences. A Ray that this process has joined before is
+    used as it is, and left running.
+
+    `jobs` is how many stages run at a time: by default one on a local Ray, and as many as a cluster holds. Each may
+    take `time_limit` seconds and `memory_limit` GiB.
+    """
+
+    def __init__(
+        self,
+        jobs: int | None = None,
+        address: str | None = None,
+        time_limit: float | None = None,
+        memory_limit: float | None = None,
+    ) -> None:
+        self.slots = jobs or 1
+        self.limits = Limits(time_limit, memory_limit)
+        self._jobs = jobs
+        self._address = address
+        self._ray = ray_cluster.library(loopback=ray_cluster.on_loopback(address))
+        self._own = False
+        self._threads = 1
+        self._expected: ray_nodes.Expected | None = None
+        self._checked: frozenset[str] = frozenset()
+        self._orders: Path | None = None  # the file that tells tasks what they have to do
+        self._room = ray_cluster.Room({})
+        self._looked = 0.0
+        self._running: dict[Any, _Task] = {}  # by Ray's generator
+        self._ended: list[Result] = []
+        self._lost: collections.Counter[str] = collections.Counter()
+
+    def _start(self, spec: Mapping[str, Any]) -> ray_nodes.Expected:
+        """Start or join Ray, and check its nodes. Raises ReidbenchError."""
+        self._threads = spec["threads"]
+        folders = {"the store": Path(spec["store"]), "the cache of rendered data": Path(spec["cache"])}
+        self._own = not self._ray.is_initialized()
+        alone = self._own and self._address is None
+        if alone:
+            devices = max(asked_for(kind, spec["devices"]) for kind in DEVICE_KINDS)
+            ray_cluster.start_local(self._ray, (self._jobs or 1) * self._threads * devices)
+            folders = {}  # the one node is this very machine and environment
+        elif self._own:
+            ray_cluster.join(self._ray, str(self._address))
+        self._look_around()
+        expected = self._expected = ray_nodes.expect(frozenset(spec["without"]), folders)
+        if not alone:
+            ray_cluster.check_nodes(self._ray, self._room, expected)
+        self._checked = frozenset(self._room.names)
+        self._orders = Store(Path(spec["store"])).spec_file(f"orders{expected.marker}")
+        self._orders.unlink(missing_ok=True)  # of a driver that was killed, and had our pid
+        return expected
+
+    def _look_around(self) -> None:
+        self._looked = time.monotonic()
+        self._room = ray_cluster.look_around(self._ray, self._threads)
+        # At least one: Ray holds a stage back until there is a node for it.
+        limit = self._jobs or (self._room.slots if self._address else 1)
+        self.slots = max(1, min(self._room.slots, limit))
+
+    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+        """Give a stage to Ray. Raises ReidbenchError, with the first one, when Ray or a node is not fit for work."""
+        expected = self._expected or self._start(spec)
+        key, label = spec["stage"]["key"], spec["stage"]["label"]
+        cpus, gpus = needs(spec, self._room)
+        task = self._ray.remote(_stage).options(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            num_returns="streaming",
+            max_retries=0,  # another try is for `_again` to decide
+            scheduling_strategy="SPREAD",
+            name=label,
+        )
+        generator = task.remote(dict(spec), expected, self._checked, self.limits, self._orders)
+        self._running[generator] = _Task(key, label, on_event)
+
+    def wait(self) -> Iterable[Result]:
+        """The stages that ended; waits a moment when none has. Raises ReidbenchError for an unfit node that joined."""
+        ended, self._ended = self._ended, []
+        if not self._running:
+            return ended
+        generators = list(self._running)
+        if self._ray.wait(generators, timeout=0 if ended else POLL)[0]:
+            ready, _ = self._ray.wait(generators, num_returns=len(generators), timeout=0)
+            ended += filter(None, map(self._read, ready))
+        if time.monotonic() - self._looked > LOOK:
+            self._look_around()
+        return ended
+
+    def _read(self, generator: Any) -> Result | None:
+        """Take what a task has said: events to pass on, or its result."""
+        task = self._running[generator]
+        try:
+            said = self._ray.get(next(generator))
+        except self._ray.exceptions.RayTaskError as error:  # in our code around the worker
+            if isinstance(error.cause, ReidbenchError):  # a full disk, or the like
+                raise ReidbenchError(str(error.cause)) from None
+            result = Result(task.key, "failed", describe(error.cause), str(error))
+        except (self._ray.exceptions.RayError, StopIteration) as error:
+            result = self._again(task, error)
+        else:
+            if not isinstance(said, Result):
+                self._tell(task, said)
+                return None
+            result = said
+        del self._running[generator]
+        return result
+
+    def _tell(self, task: _Task, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            if event["event"] != "node":
+                task.on_event(task.key, event)
+                continue
+            task.node = self._room.names.get(event["node"], event["node"])
+            if event["problems"]:
+                raise ReidbenchError(f"no more is run: {ray_cluster.unfit(task.node, event['problems'])}")
+
+    def _again(self, task: _Task, error: BaseException) -> Result:
+        """A stage was lost with its node: have it submitted again, unless that has happened too often."""
+        self._lost[task.key] += 1
+        reason = f"lost with {f'node {task.node}' if task.node else 'its node'} ({type(error).__name__})"
+        self._look_around()
+        if self._lost[task.key] > RETRIES:
+            return Result(task.key, "failed", f"{reason}, the {self._lost[task.key]}th time", str(error))
+        task.on_event(task.key, {"event": "note", "text": f"{task.label}: {reason}; it is submitted again"})
+        return Result(task.key, "busy")
+
+    def wind_down(self) -> None:
+        """Let running stages go on to their end or to their next checkpoint, whichever is first."""
+        self._order(WIND_DOWN)
+
+    def _order(self, order: str) -> None:
+        # Not by Ray's cancel: a task that ends while it is cancelled by force can take the whole driver with it.
+        if self._orders is not None:
+            with contextlib.suppress(OSError):  # a full disk; then tasks end with Ray
+                self._orders.write_text(order)
+
+    def stop(self) -> None:
+        """End all tasks with their workers, and Ray too where it was started or joined here."""
+        if not self._ray.is_initialized():
+            return
+        left = [generator.completed() for generator in self._running]
+        if left:
+            self._order(END)
+            _, left = self._ray.wait(left, num_returns=len(left), timeout=GRACE)
+        self._running.clear()
+        if self._expected is not None:
+            ray_nodes.forget(self._expected)
+        if self._own:
+            ray_cluster.leave(self._ray)  # which ends the tasks that have not ended
+        if self._orders is not None and (self._own or not left):
+            self._orders.unlink(missing_ok=True)
+
+
+def needs(spec: Mapping[str, Any], room: ray_cluster.Room) -> tuple[int, int]:
+    """CPUs and GPUs of a stage: the benchmark's threads for each device, and its devices where nodes have GPUs.
+
+    `data` and `evaluate` use no device. No stage asks for more than one node has, or it would wait for ever.
+    """
+    kind = spec["stage"]["kind"]
+    devices = asked_for(kind, spec["devices"])
+    gpus = 0 if kind in TORCH_FREE else min(devices, room.gpus)
+    return min(spec["threads"] * devices, room.cpus), gpus
+
+
+def _stage(
+    spec: Mapping[str, Any], expected: ray_nodes.Expected, checked: frozenset[str], limits: Limits, orders: Path
+) -> Iterator[list[dict[str, Any]] | Result]:
+    """On a node: run one worker; yields lists of its events, then its result. A node that joined late is checked."""
+    ray_nodes.adopt(expected)
+    node = ray_cluster.this_node()
+    problems = [] if node in checked else ray_nodes.problems(expected, node)
+    yield [{"event": "node", "node": node, "problems": problems}]
+    if problems:
+        return
+    events: collections.deque[dict[str, Any]] = collections.deque()
+    worker = Processes(1, limits.seconds, limits.gib)
+    try:
+        worker.submit(spec, lambda _, event: events.append(event))
+        results: list[Result] = []
+        order = before = ""
+        while not results and order != END:
+            results = list(worker.wait())
+            said = [events.popleft() for _ in range(len(events))]
+            if said:
+                yield said
+            before, order = order, _read_order(orders)
+            if order == WIND_DOWN != before:
+                worker.wind_down()
+        if results:  # `yield from` would not do: Ray sends into its generators, which a list does not take
+            yield results[0]
+    finally:
+        worker.stop()
+
+
+def _read_order(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:  # most of the time there is none
+        return ""

@@ -1,0 +1,79 @@
+"""What a plan lacks in a store, and with it what has to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from reidbench.declared import Metric, stored_fault
+from reidbench.matrix.plan import Plan, Stage
+from reidbench.stages.inputs import images_root
+from reidbench.store.artifacts import DamagedArtifact, Store
+
+Note = Callable[[str], None]
+
+
+def _say_nothing(text: str) -> None:
+    """For callers who do not tell."""
+
+
+def missing(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, Stage]:
+    """The stages that have to run so that every row has its result, parents first.
+
+    A stage whose artifact is there hides its parents: they are needed only if something else misses them. Damaged
+    results, and lists of images that are gone, are set aside, and `note` is told.
+    """
+    published = store.keys()
+    needed: set[str] = set()
+    waiting = list(dict.fromkeys(row.key for row in plan.rows if row.key))
+    declared = {choice.name: choice.component.declared for choice in plan.benchmark.evaluate}
+    waiting = [
+        key for key in waiting if not _intact(store, key, published, declared.get(plan.stages[key].use, {}), note)
+    ]
+    while waiting:
+        key = waiting.pop()
+        if key in needed:
+            continue
+        needed.add(key)
+        waiting += [
+            parent
+            for parent in plan.reads(key)
+            if parent not in published
+            or (
+                plan.stages[parent].kind == "data"
+                and parent in plan.stages[key].needs
+                and not _images_there(plan, store, parent, note)
+            )
+        ]
+    return {key: stage for key, stage in plan.stages.items() if key in needed}
+
+
+def _intact(store: Store, key: str, published: set[str], declared: Mapping[str, Metric], note: Note) -> bool:
+    """Whether a result is there, whole and within its declared range; any other is set aside."""
+    if key not in published:
+        return False
+    try:
+        fault = stored_fault(store.read(key).manifest.get("metrics"), declared)
+        if fault:
+            raise DamagedArtifact(key, f"{store.path(key)}: its evaluator gave {fault}")
+    except KeyError:  # another driver has set it aside
+        return False
+    except DamagedArtifact as error:
+        store.set_aside(key)
+        note(f"{error}; set aside, to be made again")
+        return False
+    return True
+
+
+def _images_there(plan: Plan, store: Store, key: str, note: Note) -> bool:
+    try:
+        root = images_root(store.manifest(key), plan.stages[key].root)
+        if root.exists():
+            return True
+        reason = f"{root}: the images are gone"
+    except KeyError:
+        return False
+    except DamagedArtifact as error:
+        reason = str(error)
+    store.set_aside(key)
+    note(f"{reason}; {plan.stages[key].label} is set aside, to be made again")
+    return False

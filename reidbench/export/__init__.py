@@ -1,0 +1,4 @@
+"""Take networks and logs out of a store, for other programs.
+
+Imports stages, store and training. Begin with `networks.py`.
+"""

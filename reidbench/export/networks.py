@@ -1,0 +1,300 @@
+"""Networks that lie in a store: found by key, used on any pictures, written for other programs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from reidbench import __version__
+from reidbench.data import Split, look_through, walk_images
+from reidbench.errors import ReidbenchError, StoreError
+from reidbench.files.names import shown
+from reidbench.registry.plugins import Registry, one_line, packages
+from reidbench.stages.inputs import Inputs
+from reidbench.store.artifacts import Artifact, Store
+
+if TYPE_CHECKING:
+    from reidbench.training import Embedder
+
+NETWORKS = ("pretrain", "finetune", "adapt")
+MOST_OF_MAT = 2**31  # bytes of one matrix, as MATLAB reads files of level 5
+TOLERANCE = 1e-4  # of the largest feature: how far an exported network may be from torch's
+
+
+def find(store: Store, key: str) -> Artifact:
+    """The artifact whose key begins like that. Raises StoreError when there is none, or several."""
+    found = sorted(name for name in store.keys() if name.startswith(key))  # noqa: SIM118 - a method, not a mapping
+    if not key or len(found) != 1:
+        several = f"{len(found)} artifacts begin with it: {', '.join(found[:3])}" if found else "no artifact has it"
+        raise StoreError(f"key {key!r}: {several} (store: {store.root})")
+    return store.read(found[0])
+
+
+def network_of(store: Store, key: str) -> Artifact:
+    """The trained network of a key: of its own stage, or, for features and results, of the stage they come from.
+
+    Raises StoreError for what has none, and for an ensemble, which has several.
+    """
+    artifact = find(store, key)
+    passed = set()
+    while (kind := artifact.need("stage", "kind")) not in NETWORKS:
+        passed.add(artifact.key)
+        parents = [parent for _, parent in artifact.need("stage", "parents")]
+        if passed.intersection(parents):
+            raise StoreError(f"{artifact.key} names {parents[0]}, which was made from it: no run has written that")
+        if kind not in ("embed", "evaluate") or not parents:
+            raise StoreError(f"{artifact.key} is of a stage {kind!r}, which leaves no network")
+        if len(parents) > 1:
+            raise StoreError(f"{artifact.key} is an ensemble; name one of its members: {', '.join(parents)}")
+        artifact = _parent(store, parents[0])
+    return artifact
+
+
+def _parent(store: Store, key: str) -> Artifact:
+    try:
+        return store.read(key)
+    except KeyError:
+        raise StoreError(f"{key}, which the result was made with, is no longer in {store.root}") from None
+
+
+def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
+    """The network of an artifact, ready for use; a pre-trained backbone gives its pooled vector."""
+    from reidbench.training import BackboneEmbedder, Preprocess
+    from reidbench.training.weights.artifacts import load_backbone, load_embedder
+
+    build = Inputs({"stage": artifact.need("stage")}, store, registry, lambda event: None).build_backbone
+    if artifact.need("stage", "kind") == "pretrain":
+        backbone = load_backbone(artifact.path, build)
+        size = backbone.spec["image_size"]
+        return BackboneEmbedder(backbone, Preprocess(size, backbone.mean, backbone.std)).eval()
+    return load_embedder(artifact.path, build, packages(registry)).eval()
+
+
+# ---------------------------------------------------------------------- features
+def pictures(given: Sequence[Path]) -> list[str]:
+    """All pictures of files and folders, in order, absolute. Raises ReidbenchError when one of them is not there."""
+    found: list[str] = []
+    for path in given:
+        if path.is_dir():
+            inside = [str((path / name).absolute()) for name in walk_images(path)]
+            if not inside:
+                raise ReidbenchError(f"{path}: no picture in this folder")
+            found += inside
+        elif path.is_file():
+            found.append(str(path.absolute()))
+        else:
+            raise ReidbenchError(f"{path}: no such file or folder")
+    return found
+
+
+def left_out(given: Sequence[Path]) -> list[str]:
+    """Sentences about the files in the given folders that `pictures` passes over."""
+    return [note for path in given if path.is_dir() for note in look_through(path).notes(path.as_posix())]
+
+
+def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers: int = 0) -> tuple[int, int]:
+    """Write `features` [N, D] float32 and `names` [N], as the pictures were named. Returns (N, D).
+
+    `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
+    ReidbenchError for another ending, before anything is computed.
+    """
+    from reidbench.stages.run import default_device
+    from reidbench.training import embed
+
+    write = writer_of(out)
+    files = pictures(given)
+    unknown = np.full(len(files), -1)
+    split = Split.of_columns(Path(), files, unknown, unknown)
+    features = embed(embedder, split, split.camids, device=default_device(), workers=workers)
+    with _written_whole(out) as beside, beside.open("wb") as stream:
+        write(stream, features, list(_names(given)))
+    return features.shape[0], features.shape[1]
+
+
+def writer_of(out: Path) -> Callable[[IO[bytes], np.ndarray, list[str]], None]:
+    """What writes features and names into a file of this name. Raises ReidbenchError where nothing can."""
+    writers = {".npz": _write_npz, ".mat": _write_mat}
+    writer = writers.get(out.suffix.lower())
+    if writer is None:
+        ending = f"ends in {shown(out.suffix)}" if out.suffix else "has no ending"
+        raise ReidbenchError(f"{shown(out)}: {ending}; features are written as {' and '.join(writers)}")
+    check_place(out)
+    return writer
+
+
+def _write_npz(stream: IO[bytes], features: np.ndarray, names: list[str]) -> None:
+    np.savez(stream, features=features, names=np.array(names, dtype=np.str_))
+
+
+def _write_mat(stream: IO[bytes], features: np.ndarray, names: list[str]) -> None:
+    import scipy.io
+
+    if features.nbytes > MOST_OF_MAT:
+        raise ReidbenchError(f"{features.nbytes} bytes of features are more than a .mat file can have; write an .npz")
+    cell = np.empty((len(names), 1), dtype=object)
+    cell[:, 0] = names
+    scipy.io.savemat(stream, {"features": features, "names": cell})
+
+
+def _names(given: Sequence[Path]) -> Iterator[str]:
+    """The same pictures under the names that the user gave."""
+    for path in given:
+        if path.is_dir():
+            yield from ((path / name).as_posix() for name in walk_images(path))
+        else:
+            yield path.as_posix()
+
+
+# ---------------------------------------------------------------------- export
+def export(embedder: Embedder, artifact: Artifact, form: str, out: Path) -> list[str]:
+    """Write a network as `onnx` or `safetensors`; sentences on what was written."""
+    facts = {"key": artifact.key, "stage": artifact.label, "reidbench": __version__}
+    return (_onnx if form == "onnx" else _safetensors)(embedder, facts, out)
+
+
+def _safetensors(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
+    from reidbench.training import Backbone, write_weights
+
+    backbone = getattr(embedder, "backbone", None)
+    if not isinstance(backbone, Backbone):
+        raise ReidbenchError(f"{type(embedder).__name__} has no backbone whose weights could be written")
+    if out.suffix != ".safetensors":
+        raise ReidbenchError(f"{out}: a file of weights must end in .safetensors, for its sidecar is named after it")
+    try:
+        write_weights(out, backbone, **facts)
+    except OSError as error:
+        raise ReidbenchError(f"{out}: cannot be written: {error}") from None
+    return [f"{out}: the backbone's weights", f"{out.with_suffix('.json')}: network, image size, pixel mean and std"]
+
+
+def _onnx(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
+    """Torch's newer exporter is tried first, then the older; the first answer that computes the same is written."""
+    try:  # by name, for they are an extra
+        onnx, runtime, _ = (importlib.import_module(name) for name in ("onnx", "onnxruntime", "onnxscript"))
+    except ImportError as error:
+        raise ReidbenchError(
+            f"ONNX needs the extra `onnx` ({error.name} is missing): pip install 'reidbench[onnx]'"
+        ) from None
+    size = tuple(embedder.preprocess.size)
+    embedder.cpu().eval()
+    reasons = []
+    for dynamo in (True, False):
+        try:
+            with _silence():
+                model = onnx.load_from_string(_exported(embedder, size, dynamo))
+                session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+                difference = _difference(embedder, session, size)
+        except Exception as error:  # noqa: BLE001 - exporter and runtime raise many kinds for what ONNX cannot say
+            cause = error.__cause__ or error
+            reasons.append(one_line(f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"))
+            continue
+        if difference <= TOLERANCE:
+            break
+        reasons.append(f"its features differ by {difference:.1e} of the largest")
+    else:
+        raise ReidbenchError(f"{type(embedder).__name__} cannot be said in ONNX for any batch: {' / '.join(reasons)}")
+    for name, value in {**facts, "preprocess": json.dumps(_preprocess(embedder))}.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = f"reidbench.{name}", str(value)
+    with _written_whole(out) as beside:
+        onnx.save(model, str(beside))
+    return [
+        f"{out}: images [batch, 3, {size[0]}, {size[1]}] to features; preprocessing stands in its metadata",
+        f"largest difference to torch: {difference:.1e} of the largest feature",
+    ]
+
+
+def _exported(embedder: Embedder, size: tuple[int, ...], dynamo: bool) -> bytes:
+    """The network as ONNX, by the newer (`dynamo`) or the older exporter."""
+    import torch
+
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["features"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what torch will change in itself; the answer is checked
+        if dynamo:
+            shapes = ({0: torch.export.Dim("batch")},)
+            program = torch.onnx.export(embedder, (images,), **names, dynamic_shapes=shapes, dynamo=True, verbose=False)
+            assert program is not None
+            return bytes(program.model_proto.SerializeToString())
+        buffer: Any = io.BytesIO()  # which torch takes, though its annotation names paths only
+        axes = {"images": {0: "batch"}, "features": {0: "batch"}}
+        torch.onnx.export(embedder, (images,), buffer, **names, dynamic_axes=axes, dynamo=False, opset_version=17)
+        return bytes(buffer.getvalue())
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Hold back what the exporter and the runtime print from C++: whole graphs, where an operator is unknown."""
+    with contextlib.ExitStack() as undo, open(os.devnull, "wb") as nothing:  # noqa: PTH123 - of one kind with dup2
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for descriptor in (1, 2):
+            kept = os.dup(descriptor)
+            undo.callback(os.close, kept)
+            undo.callback(os.dup2, kept, descriptor)
+            os.dup2(nothing.fileno(), descriptor)
+        yield
+
+
+def _preprocess(embedder: Embedder) -> dict[str, Any]:
+    """How pixels become the network's input, for whoever reads the metadata."""
+    given = embedder.preprocess
+    return {
+        "size": list(given.size),
+        "mean": list(given.mean),
+        "std": list(given.std),
+        "input": "RGB, resized to size (height, width), (value / 255 - mean) / std, [batch, 3, height, width]",
+    }
+
+
+def _difference(embedder: Embedder, session: Any, size: tuple[int, ...]) -> float:
+    """The largest difference of three new images' features, of the largest feature."""
+    import torch
+
+    images = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = embedder(images).numpy()
+    (found,) = session.run(None, {"images": images.numpy()})
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
+
+
+def check_place(file: Path) -> None:
+    """Raise ReidbenchError where no file of this name can be: its folder is missing, or it is a folder itself."""
+    if not file.parent.is_dir():
+        raise ReidbenchError(f"{shown(file)}: no folder {shown(file.parent)}")
+    if file.is_dir():
+        raise ReidbenchError(
+            f"{shown(file)}: is a folder; name a file, like {shown(file / ('features' + file.suffix))}"
+        )
+
+
+class _written_whole:  # noqa: N801 - a context manager that reads as words
+    """Give a name beside a file to write to; it becomes the file when the block ends well."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.beside = file.with_name(f".{file.name}.{os.getpid()}")
+
+    def __enter__(self) -> Path:
+        check_place(self.file)
+        return self.beside
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is None:
+            os.replace(self.beside, self.file)
+        else:
+            self.beside.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise ReidbenchError(f"{self.file}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,88 @@
+"""What stages logged, as TensorBoard's event files: read from the store, so that no method knows of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from reidbench.errors import ReidbenchError
+from reidbench.store.artifacts import Artifact, BadArtifact, DamagedArtifact, Store
+
+LOG = "log.jsonl"
+STEPS = ("epoch", "round")  # what a line may call its own number; else it is its place in the log
+
+
+def write_curves(store: Store, keys: Iterable[str], folder: Path) -> tuple[int, list[str]]:
+    """Write one run for each stage that logged something and has none in `folder` yet.
+
+    Returns how many, and a sentence about each artifact or log that is not what a stage leaves, and was left out.
+    Raises ReidbenchError when TensorBoard is not installed or the folder cannot be written.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ReidbenchError("curves need TensorBoard: pip install 'reidbench[tensorboard]'") from None
+    written, left_out = 0, []
+    for key in sorted(keys):
+        try:
+            artifact = _logged(store, key)
+            points = list(_points(artifact)) if artifact else []
+        except BadArtifact as error:
+            left_out.append(f"left out: {error}")
+            continue
+        run = folder / f"{_slug(artifact.label) if artifact else ''}-{key[:8]}"
+        if artifact is None or run.exists():
+            continue
+        beside = run.with_name(f".{run.name}.{os.getpid()}")
+        try:
+            with SummaryWriter(str(beside)) as writer:
+                for name, value, step in points:
+                    writer.add_scalar(name, value, step)
+            os.replace(beside, run)
+        except OSError as error:
+            raise ReidbenchError(f"{folder}: cannot be written: {error.strerror}") from None
+        written += 1
+    return written, left_out
+
+
+def _logged(store: Store, key: str) -> Artifact | None:
+    """The artifact, if it is made and its stage has logged something. Raises BadArtifact."""
+    try:
+        artifact = store.manifest(key)
+    except KeyError:
+        return None
+    return store.read(key) if LOG in artifact.manifest["files"] else None
+
+
+def _points(artifact: Artifact) -> Iterator[tuple[str, float, int]]:
+    """Name, value and step of each number that a stage logged. Raises DamagedArtifact for a log that no stage wrote."""
+    for number, line in enumerate((artifact.path / LOG).read_bytes().splitlines()):
+        try:
+            values = json.loads(line)
+            step = next((values[name] for name in STEPS if name in values), number)
+            step, numbers = _step(step), [(name, _number(value)) for name, value in values.items()]
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            place = f"{artifact.path / LOG}:{number + 1}"
+            raise DamagedArtifact(artifact.key, f"{place}: not what a stage logs ({error})") from None
+        yield from ((name, value, step) for name, value in numbers)
+
+
+def _step(value: Any) -> int:
+    if not math.isfinite(_number(value)) or abs(value) >= 2**63:
+        raise ValueError("a step must be a whole number")
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError("a value must be a number")
+    return float(value)
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.+=-]+", "-", label).strip("-")[:100]

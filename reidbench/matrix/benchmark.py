@@ -1,0 +1,123 @@
+"""A matrix file, checked: the data, tasks, methods and evaluators that it crosses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from reidbench.components import Component, ContentHashed, NestedKind, Params
+from reidbench.data import fingerprint_file, fingerprint_folder
+from reidbench.supervision import Declared
+
+from .devices import Devices
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component chosen in a matrix file, with validated params and the components nested in them."""
+
+    kind: str
+    component: Component
+    params: Params
+    nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.component.name
+
+    @cached_property
+    def resolved(self) -> dict[str, Any]:
+        """All params as JSON values, defaults included."""
+        return self.params.model_dump(mode="json")
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What of this choice can change a result: name, version and params, with contents in place of paths."""
+        params = dict(self.resolved)
+        for name, info in type(self.params).model_fields.items():
+            if marker(info, Declared):
+                del params[name]
+            hashed = marker(info, ContentHashed)
+            value = getattr(self.params, name)
+            if hashed and value is not None:
+                params[name] = fingerprint_folder(value) if hashed.folder else fingerprint_file(value)
+        for name, (inner, _) in self.nested.items():
+            params[name] = {"use": inner.name, **inner.identity["params"]}
+        return {"use": self.name, "version": self.component.version, "params": params}
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A named entry under `data`."""
+
+    name: str
+    choice: Choice
+    root: Path | None
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """A use of a data set: whole, or a part of its identities (a number or a fraction) chosen by a seed."""
+
+    name: str
+    identities: int | float | None = None
+    subset_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A column: which data play which role."""
+
+    name: str
+    target: DataRef
+    source: tuple[DataRef, ...] = ()
+    pool: tuple[DataRef, ...] = ()
+    auxiliary: tuple[DataRef, ...] = ()
+    adapt_on: str = "train"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A row: the steps of a method, or the rows whose features an ensemble joins."""
+
+    name: str
+    backbone: Choice
+    steps: tuple[tuple[str, Choice], ...] = ()
+    ensemble: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A whole matrix file, checked."""
+
+    file: Path
+    title: str
+    image_size: tuple[int, int]
+    threads: int
+    precision: str
+    devices: Devices
+    seeds: tuple[int, ...]
+    pretrain_seeds: tuple[int, ...]
+    prepare_seed: int
+    data: Mapping[str, DataSource]
+    tasks: tuple[Task, ...]
+    evaluate: tuple[Choice, ...]
+    methods: tuple[Recipe, ...]
+
+
+def marker(info: FieldInfo, kind: type) -> Any:
+    """The annotation of that class on a Params field, or on a member of its union (`FileParam | None`), or None."""
+    of_members = (mark for member in get_args(info.annotation) for mark in getattr(member, "__metadata__", ()))
+    return next((mark for mark in (*info.metadata, *of_members) if isinstance(mark, kind)), None)
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value. Raises ValueError for what JSON cannot say exactly."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,149 @@
+"""Whether a value from a file fits the type of a parameter: pydantic alone takes true for 1, and "1_000" for 1000."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import numbers
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, PlainValidator, RootModel, WrapValidator
+
+from reidbench.components import Params
+
+Place = tuple[str | int, ...]
+Misfit = tuple[Place, str, Any]  # where in the parameters, what it must be, what it is
+
+WHOLE = "must be a whole number, like 2"
+DECIMAL = "must be a number, like 2 or 0.5"
+TRUTH = "must be true or false"
+# An author who looks at a value before pydantic does may take text where a number is meant, like 1/3.
+EARLY = (BeforeValidator, PlainValidator, WrapValidator)
+
+
+def misfits(params: type[Params], values: Mapping[str, Any]) -> list[Misfit]:
+    """Values of a wrong kind among those given: true, false or text for a number, a number for true or false.
+
+    Held by the types of the fields, however deep, so that no author of parameters has to think of it.
+    """
+    return list(_of_model(params, values, ()))
+
+
+def _of_model(model: type[BaseModel], values: Mapping[str, Any], place: Place) -> Iterator[Misfit]:
+    early = {
+        name
+        for decorator in model.__pydantic_decorators__.field_validators.values()
+        if decorator.info.mode != "after"
+        for name in decorator.info.fields
+    }
+    for name, info in model.model_fields.items():
+        for key in {name, info.alias or name} & values.keys():
+            text_too = bool({name, "*"} & early) or any(isinstance(mark, EARLY) for mark in info.metadata)
+            yield from _of_type(info.annotation, values[key], (*place, key), text_too)
+
+
+def _of_type(annotation: Any, value: Any, place: Place, text_too: bool = False) -> Iterator[Misfit]:
+    """The misfits of a value; `text_too`: text is the author's business."""
+    annotation, text_too = _bare(annotation, text_too)
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [member for member in get_args(annotation) if _may_take(member, value)]
+        found = [list(_of_type(member, value, place, text_too)) for member in members]
+        yield from found[0] if found and all(found) else ()
+    elif get_origin(annotation) is Literal:
+        yield from _of_choices(get_args(annotation), value, place)
+    elif isinstance(value, list | tuple):
+        for index, (inner, item) in enumerate(_items(annotation, value)):
+            yield from _of_type(inner, item, (*place, index), text_too)
+    elif isinstance(value, Mapping):
+        yield from _of_map(annotation, value, place, text_too)
+    elif inspect.isclass(annotation):
+        yield from _of_scalar(annotation, value, place, text_too)
+
+
+def _may_take(member: Any, value: Any) -> bool:
+    """Whether a value has the form of a member of a union; numbers, true and false, and text are told apart later."""
+    member, _ = _bare(member, text_too=False)
+    kind = get_origin(member) or member
+    if kind is Literal:
+        return any(type(choice) is type(value) and choice == value for choice in get_args(member))
+    if value is None or kind is types.NoneType:
+        return value is None
+    if not inspect.isclass(kind) or kind is object:
+        return True
+    composed = issubclass(kind, Collection | BaseModel) and not issubclass(kind, str | bytes)
+    if isinstance(value, list | tuple | Mapping):
+        return composed or dataclasses.is_dataclass(kind)
+    return not composed and (isinstance(value, str) or not issubclass(kind, str | bytes | PurePath))
+
+
+def _bare(annotation: Any, text_too: bool) -> tuple[Any, bool]:
+    """A type without annotations and other names for it."""
+    while True:
+        if get_origin(annotation) is typing.Annotated:
+            annotation, *marks = get_args(annotation)
+            text_too = text_too or any(isinstance(mark, EARLY) for mark in marks)
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif hasattr(annotation, "__value__"):  # `type X = ...` of Python 3.12
+            annotation = annotation.__value__
+        elif inspect.isclass(annotation) and issubclass(annotation, RootModel):
+            annotation = annotation.model_fields["root"].annotation
+        elif isinstance(annotation, typing.TypeVar):
+            annotation = annotation.__bound__ or Any
+        else:
+            return annotation, text_too
+
+
+def _of_scalar(kind: type, value: Any, place: Place, text_too: bool) -> Iterator[Misfit]:
+    if issubclass(kind, enum.Enum):
+        yield from _of_choices([member.value for member in kind], value, place)
+    elif issubclass(kind, bool):
+        if value is not None and not isinstance(value, bool) and not (text_too and isinstance(value, str)):
+            yield place, TRUTH, value
+    elif issubclass(kind, numbers.Number):
+        whole = issubclass(kind, numbers.Integral)
+        broken = whole and isinstance(value, float) and not value.is_integer()
+        if isinstance(value, bool) or broken or (isinstance(value, str) and not text_too):
+            yield place, WHOLE if whole else DECIMAL, value
+
+
+def _of_choices(choices: Sequence[Any], value: Any, place: Place) -> Iterator[Misfit]:
+    """To Python true is 1 and 2.0 is 2: a choice must be of the same type."""
+    equal = [type(choice) for choice in choices if choice == value]
+    if isinstance(value, bool | int | float) and equal and type(value) not in equal:
+        yield place, f"must be one of {', '.join(map(_said, choices))}", value
+
+
+def _said(choice: Any) -> str:
+    return str(choice).lower() if isinstance(choice, bool) else str(choice)
+
+
+def _items(annotation: Any, values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each item with its type; Any where the annotation says nothing of items."""
+    given = get_args(annotation)
+    if not given and inspect.isclass(annotation) and issubclass(annotation, tuple):  # a NamedTuple
+        given = tuple(_hints(annotation).values())
+    elif len(given) == 1 or given[1:] == (...,):
+        given = (given[0],) * len(values)
+    return zip((*given, *[Any] * len(values)), values, strict=False)
+
+
+def _of_map(annotation: Any, values: Mapping[str, Any], place: Place, text_too: bool) -> Iterator[Misfit]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield from _of_model(annotation, values, place)
+        return
+    inner = get_args(annotation)[1:]  # of dict[str, X]
+    hints = _hints(annotation)
+    for key, value in values.items():
+        yield from _of_type(inner[0] if inner else hints.get(key, Any), value, (*place, key), text_too)
+
+
+def _hints(annotation: Any) -> dict[str, Any]:
+    """The fields of a dataclass, a TypedDict or a NamedTuple, else nothing."""
+    known = dataclasses.is_dataclass(annotation) or hasattr(annotation, "__total__") or hasattr(annotation, "_fields")
+    return typing.get_type_hints(annotation, include_extras=True) if known else {}

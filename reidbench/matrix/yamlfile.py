@@ -1,0 +1,324 @@
+"""Safe YAML that remembers its lines: plain values only, no duplicate keys, no alias tricks, bounded in every way."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reidbench.errors import ConfigError
+from reidbench.registry.plugins import printable
+
+Path_ = tuple[str | int, ...]
+# Aliases can make a small file stand for billions of values; a real matrix has a few thousand, a few kB, ten deep.
+MOST_VALUES = 200_000
+MOST_CHARACTERS = 8 << 20  # of all values together, each alias counted
+MOST_BYTES = 1 << 20  # of the file; the scanner takes a second for so many
+MOST_NODES = 50_000  # written out in the file; as many as a second reads
+DEEPEST = 50
+LONGEST_KEY = 500
+LONGEST_NUMBER = 100  # characters
+LARGEST = 2**63  # whole numbers from here on are seeds of no generator, and sizes of nothing
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+TEXT = "tag:yaml.org,2002:str"
+MERGE = "tag:yaml.org,2002:merge"
+# Numbers that everybody reads alike. PyYAML knows others: 010 is 8, 1:30 is 90, 0x10 is 16, 1_000 is 1000; and it takes
+# 1e3 for text, which newer readers of YAML take for a number.
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+POWER = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
+DECIMAL = re.compile(rf"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|{POWER.pattern}|{WHOLE.pattern}")
+# Numbers to some readers of YAML and text to others: 08, 0o17, 1_0e3.
+DOUBTFUL = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?)", re.ASCII)
+
+
+@dataclass
+class Tree:
+    """The values of a file, and the line of each by its path of keys and indices."""
+
+    file: Path
+    value: Any
+    lines: dict[Path_, int]
+    written: dict[Path_, str] = field(default_factory=dict)  # numbers, true and false, as they were typed
+    changed: dict[Path_, str] = field(default_factory=dict)  # by `--set`, and by what
+
+    def give(self, path: Path_, written: dict[Path_, str], override: str) -> None:
+        """Note that `--set` has put another value at `path`, and what was typed for it."""
+        for known in [known for known in (*self.written, *self.changed) if known[: len(path)] == path]:
+            self.written.pop(known, None)
+            self.changed.pop(known, None)
+        self.written |= {(*path, *inside): text for inside, text in written.items()}
+        self.changed[path] = override
+
+    def place(self, path: Path_) -> str:
+        """Where the value at `path` comes from: `file:line`, or the `--set` that gave it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.changed:
+                return f"--set {shown(self.changed[path[:length]])}"
+        return f"{self.file}:{self.line(path)}"
+
+    def text(self, path: Path_, value: Any) -> str:
+        """The value at `path` for a sentence, as it was typed: `yes (which YAML reads as true)`."""
+        typed = self.written.get(path)
+        if value is None:
+            return "nothing"
+        if isinstance(value, bool):
+            meaning = str(value).lower()
+            return meaning if typed in (None, meaning) else f"{typed} (which YAML reads as {meaning})"
+        if isinstance(value, list) and 0 < len(value) <= 6 and not any(isinstance(item, list | dict) for item in value):
+            return f"[{', '.join(self.text((*path, index), item) for index, item in enumerate(value))}]"
+        return shown(value) if typed is None else printable(typed[:100])
+
+    def line(self, path: Path_) -> int:
+        """Line of the value at `path`, or of the nearest one around it."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+def read_tree(file: Path) -> Tree:
+    """Read one YAML file. Raises ConfigError as `file:line: sentence`."""
+
+    def at(line: int) -> str:
+        return printable(f"{file}:{line}")
+
+    node = _compose(_text(file, at), at)
+    if node is None:
+        raise ConfigError([f"{at(1)}: the file is empty; a matrix needs data, tasks, backbone and methods"])
+    builder = _Builder(at)
+    return Tree(file, builder.build(node, ()), builder.lines, builder.written)
+
+
+def _text(file: Path, at: Callable[[int], str]) -> str:
+    try:
+        with Path(file).open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise ConfigError([f"{at(1)}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    if len(content) > MOST_BYTES:
+        raise ConfigError([f"{at(1)}: larger than {MOST_BYTES >> 20} MiB; a matrix file has a few kB"])
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+        raise ConfigError([f"{at(line)}: not a text file (byte {byte:#04x} is no UTF-8)"]) from None
+
+
+def read_value(text: str, where: str) -> Any:
+    """One value written as YAML, with the rules of a file; an empty text is None. Raises ConfigError."""
+    return read_values(text, where)[0]
+
+
+def read_values(text: str, where: str) -> tuple[Any, dict[Path_, str]]:
+    """As `read_value`, and what was typed for its numbers, true and false, by the path of each."""
+    place = printable(where)
+    node = _compose(text, lambda line: place)
+    builder = _Builder(lambda line: place)
+    return None if node is None else builder.build(node, ()), builder.written
+
+
+def _shortest(digits: str) -> str:
+    """A decimal number without leading zeros."""
+    value = float(digits)
+    return str(int(value)) if value.is_integer() and digits.strip("-").isdigit() else repr(value)
+
+
+def is_number(text: str) -> bool:
+    """Whether text would be a number without its quotes."""
+    return len(text) <= LONGEST_NUMBER and DECIMAL.fullmatch(text) is not None
+
+
+def shown(value: Any) -> str:
+    """A value in an error: its beginning, for it may stand for millions."""
+    return printable(_short.repr(value))
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100
+
+
+class _Loader(yaml.SafeLoader):
+    """Counts nodes and levels while it composes: a scanner slows down with each level that is open."""
+
+    nodes = 0
+    level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.nodes += 1
+        self.level += 1
+        if self.nodes > MOST_NODES or self.level > DEEPEST:
+            what = "nested too deeply for a matrix file" if self.level > DEEPEST else f"more than {MOST_NODES} values"
+            raise yaml.composer.ComposerError(None, None, what, self.get_mark())
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        tagged = self.peek_event().tag is not None  # type: ignore[no-untyped-call]
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        if tagged and node.tag == TEXT:
+            node.style = "'"  # a tag `!!str` is as good as quotes
+        return node
+
+
+def _compose(text: str, at: Callable[[int], str]) -> yaml.Node | None:
+    loader = None
+    try:
+        loader = _Loader(text)
+        return loader.get_single_node()
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise ConfigError([f"{at(line)}: not a text file (control character {error.character:#04x})"]) from None
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([f"{at(_line(error))}: {_sentence(error)}"]) from None
+    except (ValueError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
+        # A character beyond Unicode, a version number of 5,000 digits: PyYAML does not look out for these itself.
+        line = loader.line + 1 if loader is not None else 1
+        raise ConfigError([f"{at(line)}: not YAML: {printable(str(error))[:200]}"]) from None
+
+
+def _line(error: yaml.MarkedYAMLError) -> int:
+    mark = error.problem_mark or error.context_mark
+    return mark.line + 1 if mark else 1
+
+
+def _sentence(error: yaml.MarkedYAMLError) -> str:
+    text = ", ".join(part for part in (error.context, error.problem) if part)
+    if isinstance(error, yaml.composer.ComposerError) and text.startswith(("nested too", "more than")):
+        return text
+    return printable(f"{text}; indent with spaces, not tabs" if "'\\t'" in text else f"not YAML: {text}")[:300]
+
+
+class _Builder:
+    """Turns composed nodes into plain values, noting lines."""
+
+    def __init__(self, at: Callable[[int], str]) -> None:
+        self.at = at
+        self.characters = 0
+        self.lines: dict[Path_, int] = {}
+        self.written: dict[Path_, str] = {}
+        self.open: set[int] = set()  # nodes being built: meeting one again means that it contains itself
+        self.scalars = yaml.constructor.SafeConstructor()
+
+    def fail(self, node: yaml.Node, sentence: str) -> ConfigError:
+        return ConfigError([f"{self.at(node.start_mark.line + 1)}: {printable(sentence)}"])
+
+    def build(self, node: yaml.Node, path: Path_) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if len(self.lines) > MOST_VALUES or self.characters > MOST_CHARACTERS:
+            raise self.fail(node, f"aliases stand for more than {MOST_VALUES} values or {MOST_CHARACTERS} characters")
+        if len(path) > DEEPEST:
+            raise self.fail(node, "nested too deeply for a matrix file")
+        if id(node) in self.open:
+            raise self.fail(node, "an alias contains itself")
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.ScalarNode):
+                value = self.scalar(node)
+                if isinstance(value, bool | int | float):
+                    self.written[path] = node.value
+                return value
+            if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+                return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
+            if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+                return self.mapping(node, path)
+            raise self.fail(node, f"the tag {shown(node.tag)} is not allowed; write plain values")
+        finally:
+            self.open.discard(id(node))
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        self.characters += len(node.value)
+        if node.tag == "tag:yaml.org,2002:timestamp":
+            return node.value
+        if node.tag not in PLAIN:
+            raise self.fail(node, f"the tag {shown(node.tag)} is not allowed; write plain values")
+        if node.tag in NUMBERS or (node.tag == TEXT and node.style is None and self.may_be_number(node)):
+            return self.number(node)
+        try:
+            value = self.scalars.construct_object(node)
+        except (ValueError, LookupError, yaml.YAMLError):
+            raise self.fail(node, f"{shown(node.value)} is not a valid {node.tag.rpartition(':')[2]}") from None
+        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+            raise self.fail(node, f"{shown(node.value)} holds half a character")
+        return value
+
+    @staticmethod
+    def may_be_number(node: yaml.ScalarNode) -> bool:
+        """Whether text without quotes is a number to other readers of YAML."""
+        return len(node.value) <= LONGEST_NUMBER and DOUBTFUL.fullmatch(node.value) is not None
+
+    def number(self, node: yaml.ScalarNode) -> int | float:
+        """A number that everybody reads alike; any other is refused."""
+        text, whole = node.value, node.tag == NUMBERS[0]
+        if len(text) > LONGEST_NUMBER:  # one of a million parts takes minutes to read
+            raise self.fail(node, f"{shown(text)} is not a valid {node.tag.rpartition(':')[2]}")
+        if not (WHOLE if whole else DECIMAL).fullmatch(text):
+            raise self.fail(node, self.doubt(node))
+        value = int(text) if whole else float(text)
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise self.fail(node, f"{shown(text)} is beyond the whole numbers of 64 bits")
+        if not math.isfinite(value):
+            raise self.fail(node, f"{shown(text)} is not a finite number")
+        return value
+
+    def doubt(self, node: yaml.ScalarNode) -> str:
+        """What a number that is not what it looks like would be, and how to write it."""
+        text = node.value
+        if node.tag not in NUMBERS:
+            digits = text.replace("_", "").lower().removeprefix("+")
+            meant = str(int(digits, 8)) if "0o" in digits else _shortest(digits)
+            either = f"{text} is {meant} to some readers of YAML and text to others"
+            return f"{either}; write {meant} (or '{text}' in quotes for text)"
+        try:
+            value = self.scalars.construct_object(node)
+        except (ValueError, LookupError, ArithmeticError, yaml.YAMLError):
+            return f"{shown(text)} is not a valid {node.tag.rpartition(':')[2]}"
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{shown(text)} is not a finite number"
+        if abs(value) >= LARGEST:
+            return f"{shown(text)} is beyond the whole numbers of 64 bits"
+        plain = text.lstrip("+-0") if text.lstrip("+-").isdigit() else str(value)  # 010 looks like 10, and is 8
+        looks = (
+            ("-" if text.startswith("-") and plain else "") + (plain or "0") if text.lstrip("+-").isdigit() else plain
+        )
+        return f"{text} would be read as {value}; write {looks} (or '{text}' in quotes for text)"
+
+    def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        built: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == MERGE:
+                merged = {**self.merge(value_node, path), **merged}
+                continue
+            key = self.key(key_node)
+            if key in built:
+                raise self.fail(key_node, f"{shown(key)} appears twice (first on line {self.lines[(*path, key)]})")
+            # The key's line, not the value's: that is where a reader looks.
+            self.lines[(*path, key)] = key_node.start_mark.line + 1
+            built[key] = self.build(value_node, (*path, key))
+        return {**merged, **built}
+
+    def merge(self, node: yaml.Node, path: Path_) -> dict[str, Any]:
+        value = self.build(node, (*path, "<<"))
+        parts = value if isinstance(value, list) else [value]
+        if not all(isinstance(part, dict) for part in parts):
+            raise self.fail(node, "<< takes a map or a list of maps")
+        return {key: value for part in reversed(parts) for key, value in part.items()}
+
+    def key(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.fail(node, "a key must be a word")
+        key = self.scalar(node)
+        if not isinstance(key, str):
+            meant = "nothing" if key is None else shown(key).lower()
+            raise self.fail(node, f"the key {shown(node.value)} is read as {meant}; put it in quotes")
+        if not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
+            raise self.fail(node, f"the key {shown(key)} must be up to {LONGEST_KEY} characters that can be printed")
+        return key

@@ -1,0 +1,88 @@
+"""CMC of the classic CUHK03 protocol: one gallery row of each person, drawn several times."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.products import Products
+
+from .matches import Matches, Pairs
+from .rules import Rules, Ties
+
+Rows = NDArray[np.intp]
+Doubles = NDArray[np.float64]
+
+
+class SingleShot:
+    """Adds up the CMC of `rules.repeats` drawn galleries per query, after torchreid's eval_cuhk03.
+
+    A draw depends on the seed and the number of the query, not on blocks or on a global generator as there. With
+    `exact`, distances are float32 products, and float64 decides those too close to tell apart.
+    """
+
+    def __init__(self, matches: Matches, rules: Rules, exact: Products | None = None) -> None:
+        self.rules, self.exact = rules, exact
+        kept = matches.order[len(matches.junk) :]  # junk has the smallest pid, -1
+        pids = matches.labels.gallery_pids[kept]
+        self.people, self.start, self.size = np.unique(pids, return_index=True, return_counts=True)
+        self.kept, self.query_pids = kept, matches.labels.query_pids
+        # For each rule for ties: how many draws found the true match at each place.
+        self.places = {ties: np.zeros(len(self.people) + 1, np.int64) for ties in get_args(Ties)}
+
+    def add(self, keys: NDArray[Any], hits: Pairs, own: Pairs, first_query: int) -> None:
+        """Draw for the queries of one block of distances [b, G], which stays as it is; their `own` pictures never."""
+        starts, own_starts = hits.starts(len(keys)), own.starts(len(keys))
+        for i in np.flatnonzero(np.diff(starts)):
+            query = first_query + int(i)
+            mine, away = hits.cols[starts[i] : starts[i + 1]], own.cols[own_starts[i] : own_starts[i + 1]]
+            drawn, absent = self._draw(query, mine, away)
+            person = int(np.searchsorted(self.people, self.query_pids[query]))
+            ahead = self._ahead(keys[i], drawn, person, query)
+            ahead[absent] = np.inf
+            self._count(ahead, drawn, person)
+
+    def _draw(self, query: int, mine: Rows, away: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+        """(gallery rows [repeats, people], those who have none): of the query's own pid only true matches are drawn."""
+        chance = np.random.default_rng([self.rules.seed, query]).random((self.rules.repeats, len(self.people)))
+        drawn = self.kept[self.start + (chance * self.size).astype(np.intp)]
+        absent = np.zeros(drawn.shape, bool)
+        own = np.searchsorted(self.people, self.query_pids[query])
+        for person in np.flatnonzero(np.isin(drawn, away).any(0)):
+            start = self.start[person]
+            rest = np.setdiff1d(self.kept[start : start + self.size[person]], away)
+            absent[:, person] = not len(rest)
+            if len(rest):
+                drawn[:, person] = rest[(chance[:, person] * len(rest)).astype(np.intp)]
+        drawn[:, own] = mine[(chance[:, own] * len(mine)).astype(np.intp)]
+        absent[:, own] = False
+        return drawn, absent
+
+    def _ahead(self, keys: NDArray[Any], drawn: Rows, own: int, query: int) -> Doubles:
+        """[repeats, people]: distance less that of the drawn true match; 0 where both are equal."""
+        ahead: Doubles = keys[drawn].astype(np.float64) - keys[drawn[:, own], None]
+        if self.exact:
+            near = np.abs(ahead) <= self.exact.window(query, query + 1)
+            near[:, own] = False
+            draw, person = np.nonzero(near)
+            again = np.full(len(draw), query)
+            doubles = self.exact.pairs(again, drawn[draw, person]) - self.exact.pairs(again, drawn[draw, own])
+            doubles[np.abs(doubles) <= self.exact.tolerance(again)] = 0
+            ahead[draw, person] = doubles
+        return ahead
+
+    def _count(self, ahead: Doubles, drawn: Rows, own: int) -> None:
+        """Add the places, from 1, of the drawn true matches."""
+        nearer, tied = (ahead < 0).sum(1), ahead == 0
+        tied[:, own] = False
+        equal = {"best": 0, "worst": tied.sum(1), "stable": (tied & (drawn < drawn[:, own, None])).sum(1)}
+        for ties, places in self.places.items():
+            places += np.bincount(nearer + equal[ties] + 1, minlength=len(places))
+
+    def curve(self, longest: int, ties: Ties) -> Doubles:
+        """[longest]: number of queries found up to each rank, each the mean of its repeats."""
+        counts = np.zeros(longest + 1)
+        counts[: len(self.places[ties])] = self.places[ties][: longest + 1]
+        return counts[1:].cumsum() / self.rules.repeats

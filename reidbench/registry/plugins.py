@@ -1,0 +1,267 @@
+"""Find plugins, register them one by one, and never let one break another."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import re
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any
+
+import pluggy
+
+from reidbench import hookspecs
+from reidbench.components import Component, Params
+from reidbench.declared import metrics_fault
+from reidbench.errors import PluginError, UnknownComponent
+from reidbench.hookspecs import HOOKS
+
+from . import published
+from .words import refused_word, unknown_requirements
+
+GROUP = "reidbench"
+BUILTIN = (
+    "reidbench_synthetic",
+    "reidbench_datasets",
+    "reidbench_baseline",
+    "reidbench_cluster",
+    "reidbench_upreid",
+    "reidbench_transreid_ssl",
+    "reidbench_cfs",
+    "reidbench_arn",
+    "reidbench_hhl",
+    "reidbench_gcl",
+    "reidbench_competition",
+)
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A loaded plugin: its name (`distribution:entry` for third parties), version and file."""
+
+    name: str
+    version: str
+    file: str
+    module: str
+
+
+@dataclass
+class Registry:
+    """All components by (kind, name), who offers them, and what could not be loaded."""
+
+    components: dict[tuple[str, str], Component] = field(default_factory=dict)
+    source: dict[tuple[str, str], str] = field(default_factory=dict)
+    plugins: dict[str, Plugin] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)  # plugin name -> traceback
+    disabled: frozenset[str] = frozenset()
+
+    def add(self, plugin: str, offered: list[tuple[str, Component]]) -> None:
+        """Take all of a plugin's components, or raise and take none."""
+        mine: dict[tuple[str, str], Component] = {}
+        for kind, component in offered:
+            _check(kind, component)
+            key = kind, component.name
+            if key in mine or key in self.components:
+                other = self.source.get(key, plugin)
+                raise PluginError(f"{kind} {component.name!r} is offered by {other} and by {plugin}; rename one")
+            mine[key] = component
+        self.components |= mine
+        self.source |= dict.fromkeys(mine, plugin)
+
+    def drop(self, plugin: str, why: str) -> None:
+        """Forget a plugin, which is then one that could not be loaded."""
+        for key in [key for key, owner in self.source.items() if owner == plugin]:
+            del self.components[key], self.source[key]
+        del self.plugins[plugin]
+        self.broken[plugin] = why
+
+    def names(self, kind: str) -> list[str]:
+        """The known names of one kind, sorted."""
+        return sorted(name for of_kind, name in self.components if of_kind == kind)
+
+    def get(self, kind: str, name: str) -> Component:
+        """The component of that name. Raises UnknownComponent with the nearest names."""
+        try:
+            return self.components[kind, name]
+        except KeyError:
+            raise UnknownComponent(self._unknown(kind, name)) from None
+
+    def _unknown(self, kind: str, name: str) -> str:
+        names = self.names(kind)
+        near = difflib.get_close_matches(name, names, n=1)
+        elsewhere = [of_kind for of_kind, known in self.components if known == name]
+        text = f"no {kind} named {name!r}"
+        text += f"; did you mean {near[0]!r}?" if near else f"; it is of kind {elsewhere[0]}" if elsewhere else ""
+        text += f" (known: {', '.join(names) or 'none'})"
+        if self.broken:
+            text += f" (not loaded: {', '.join(self.broken)}; `reidbench plugins` shows why)"
+        return text
+
+    def complaints(self) -> list[str]:
+        """One line for each plugin that could not be loaded."""
+        return [
+            f"plugin {printable(name)} not loaded: {one_line(trace)}; `reidbench plugins` shows why"
+            for name, trace in self.broken.items()
+        ]
+
+
+def one_line(trace: str) -> str:
+    """The last line of a traceback, without what a terminal would obey."""
+    lines = [line for line in trace.strip().splitlines() if line.strip()]
+    return printable(lines[-1] if lines else "unknown error")[:300]
+
+
+def printable(text: str) -> str:
+    """Text of plugins and files with control characters made visible."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILTIN) -> Registry:
+    """Load the built-in plugins, then third parties by entry point, each on its own.
+
+    `without` names plugins (or the distributions of entry points) to leave out. `REIDBENCH_PLUGINS`, when set,
+    names the third-party plugins to load; empty means none. `REIDBENCH_STRICT_PLUGINS=1` makes each failure an
+    error. Raises PluginError for a broken built-in: that is our own bug.
+    """
+    manager = pluggy.PluginManager("reidbench")
+    manager.add_hookspecs(hookspecs)
+    registry = Registry(disabled=without)
+    strict = os.environ.get("REIDBENCH_STRICT_PLUGINS") == "1"
+    for name, version, importer in _found(builtin):
+        if name in without or name.partition(":")[0] in without:
+            continue
+        try:
+            module = importer()
+            manager.register(module, name)
+            manager.check_pending()  # a misspelt hook is an error, not silence
+            registry.add(name, _offered_by(manager, name))
+            registry.plugins[name] = Plugin(name, version, str(getattr(module, "__file__", "")), _module_name(module))
+        except (Exception, SystemExit) as error:
+            if strict or name in builtin:
+                raise PluginError(f"plugin {name} failed to load: {error}") from error
+            registry.broken[name] = traceback.format_exc()
+            if manager.has_plugin(name):  # pluggy 1.6 keeps a plugin that failed its checks
+                manager.unregister(name=name)
+    for name, sentence in unknown_requirements(registry.components, registry.source).items():
+        if strict or name in builtin:
+            raise PluginError(f"plugin {name} failed to load: {sentence}")
+        registry.drop(name, f"PluginError: {sentence}")
+    return registry
+
+
+def _module_name(module: Any) -> str:
+    return module.__name__ if inspect.ismodule(module) else type(module).__module__
+
+
+def _found(builtin: tuple[str, ...]) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    for module in builtin:
+        yield module, "built in", partial(importlib.import_module, module)
+    wanted = os.environ.get("REIDBENCH_PLUGINS")
+    for name, version, entry in sorted(_entry_points(), key=lambda found: found[0]):
+        if wanted is None or {name, name.partition(":")[0]} & set(wanted.split(",")):
+            yield name, version, entry.load
+
+
+def _entry_points() -> Iterator[tuple[str, str, EntryPoint]]:
+    for entry in entry_points(group=GROUP):
+        try:
+            distribution = entry.dist
+            owner = distribution.metadata["Name"] if distribution else None
+            version = distribution.version if distribution else ""
+        except Exception:  # a half-removed distribution fails in many ways; its entry is tried all the same
+            owner, version = None, ""
+        yield f"{owner or 'unknown'}:{entry.name}", version or "?", entry
+
+
+def _offered_by(manager: pluggy.PluginManager, name: str) -> list[tuple[str, Component]]:
+    """One plugin's components: its hooks are called alone, so blame is certain."""
+    others = [plugin for other, plugin in manager.list_name_plugin() if other != name and plugin is not None]
+    offered = []
+    for kind, hook in HOOKS.items():
+        for given in manager.subset_hook_caller(hook, others)():
+            try:
+                offered += [(kind, component) for component in given]
+            except TypeError as error:
+                raise PluginError(f"{hook} must return an iterable of Component: {error}") from error
+    return offered
+
+
+def _check(kind: str, component: object) -> None:
+    if not isinstance(component, Component):
+        raise PluginError(f"{HOOKS[kind]} must give Component, got {component!r}")
+    problems = {
+        f"name {component.name!r} must be words of a-z and 0-9 joined by '-'": not (
+            isinstance(component.name, str) and NAME.fullmatch(component.name)
+        ),
+        f"target {component.target!r} must be 'module:attribute'": not re.fullmatch(
+            r"[\w.]+:\w+", str(component.target)
+        ),
+        "params must be a subclass of reidbench.Params": not (
+            isinstance(component.params, type) and issubclass(component.params, Params)
+        ),
+        f"version {component.version!r} must be a whole number from 1": not (
+            isinstance(component.version, int) and component.version >= 1
+        ),
+    }
+    sentences = [sentence for sentence, wrong in problems.items() if wrong]
+    sentences += filter(
+        None,
+        (published.complaint(component.paper), metrics_fault(kind, component.metrics), refused_word(kind, component)),
+    )
+    for sentence in sentences:
+        raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
+
+
+def report(registry: Registry) -> dict[str, Any]:
+    """What `reidbench plugins --json` prints."""
+    offered: dict[str, list[dict[str, str]]] = {name: [] for name in registry.plugins}
+    for (kind, name), plugin in registry.source.items():
+        offered[plugin].append({"kind": kind, "name": name, "summary": registry.components[kind, name].summary})
+    return {
+        "plugins": [
+            {"name": plugin.name, "version": plugin.version, "file": plugin.file, "components": offered[plugin.name]}
+            for plugin in registry.plugins.values()
+        ],
+        "broken": [{"name": name, "traceback": trace} for name, trace in registry.broken.items()],
+        "disabled": sorted(registry.disabled),
+    }
+
+
+def source_hash(registry: Registry, kind: str, name: str) -> str:
+    """Hash of the Python files of the plugin that offers a component; "" where they cannot be read."""
+    plugin = registry.plugins.get(registry.source.get((kind, name), ""))
+    if plugin is None:
+        return ""
+    cached = _SOURCE_HASHES.get(plugin.file)
+    if cached is None:
+        cached = _SOURCE_HASHES[plugin.file] = _hash_sources(plugin)
+    return cached
+
+
+_SOURCE_HASHES: dict[str, str] = {}
+
+
+def _hash_sources(plugin: Plugin) -> str:
+    from pathlib import Path
+
+    from reidbench.data.fingerprints.fingerprint import fingerprint_content, fingerprint_files
+
+    file = Path(plugin.file)
+    if not file.is_file():
+        return ""
+    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    return fingerprint_files((str(path.relative_to(file.parent)), fingerprint_content(path)) for path in files)
+
+
+def packages(registry: Registry) -> Mapping[str, str]:
+    """Top-level package of each loaded plugin -> the plugin; code named in an artifact must come from one of these."""
+    known = {plugin.module.partition(".")[0]: plugin.name for plugin in registry.plugins.values()}
+    return MappingProxyType({"reidbench": "reidbench", **known})

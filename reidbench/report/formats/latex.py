@@ -1,0 +1,141 @@
+"""The leaderboard as a LaTeX table (booktabs): two metrics a task, bold only where noise cannot explain the lead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from reidbench.report.notes import notes
+from reidbench.report.results import Leaderboard
+from reidbench.report.sentences import nothing_bold, ranking, rule_warnings, set_apart
+from reidbench.report.standings import Place, places
+from reidbench.report.units import NAMES, all_percent, heading, number, own_unit
+
+from .tables import status_word, visible, without_number
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "[": "{[}",  # after \\ a bare bracket would be its optional argument
+    "]": "{]}",
+    "*": "{*}",  # and a bare star would be its starred form
+}
+BOLD = (
+    "Bold: beyond noise better than every comparable row of its column "
+    "and evaluator (paired over seeds, 95\\,\\%); where nothing is bold, the best are tied."
+)
+
+
+def latex(board: Leaderboard, metric: str) -> str:
+    r"""A `table` with `tabular` of methods and tasks, `metric` and R1 (of R1 itself: mAP); needs booktabs, textcomp."""
+    shown = [name for name in dict.fromkeys((metric, "cmc1", "mAP")) if name in board.metrics][:2] or [metric]
+    several = len(board.evaluators) > 1
+    lead = 2 if several else 1
+    lines = [
+        r"% \usepackage[T1]{fontenc} \usepackage{booktabs,textcomp}",
+        *_comments(board, shown),
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(board.title)}. {' '.join(_caption(board, metric, shown))}}}",
+        rf"\begin{{tabular}}{{{'l' * lead}{'r' * (len(shown) * len(board.tasks))}}}",
+        r"\toprule",
+        *_header(board.tasks, shown, lead),
+        r"\midrule",
+        *_rows(board, shown, several),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[str]:
+    if all_percent(board, shown):
+        yield r"Mean and standard deviation over seeds in \%."
+    else:
+        yield f"Mean and standard deviation over seeds: {escape('; '.join(heading(board, name) for name in shown))}."
+    nothing = {name: nothing_bold(board, name) for name in shown}
+    if not all(nothing.values()):
+        yield BOLD
+    said = [sentence for name in shown for sentence in ([nothing[name]] if nothing[name] else ranking(board, name))]
+    yield from map(escape, dict.fromkeys([*said, *set_apart(board), *rule_warnings(board, metric)]))
+
+
+def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
+    """What the table has no room for: protocols, notes and why cells have no number."""
+    for method in board.methods:
+        words = dict.fromkeys(result.row.protocol for result in board.results if result.row.method == method)
+        yield visible(f"% protocol of {method}: {' / '.join(words)}")
+    yield from (f"% note: {visible(note.text)}" for note in notes(board.results))
+    reasons = [sentence for name in shown for sentence in without_number(board, name)]
+    yield from (f"% without a number: {visible(sentence)}" for sentence in dict.fromkeys(reasons))
+
+
+def _header(tasks: Sequence[str], shown: Sequence[str], lead: int) -> list[str]:
+    width = len(shown)
+    titles = [rf"\multicolumn{{{width}}}{{c}}{{{escape(task)}}}" for task in tasks] if width else []
+    rules = [
+        rf"\cmidrule(lr){{{lead + 1 + width * number}-{lead + width * (number + 1)}}}" for number in range(len(tasks))
+    ]
+    names = [escape(NAMES.get(name, name)) for _ in tasks for name in shown]
+    first = ["Method", "Evaluator"][:lead]
+    return [_line([*[""] * lead, *titles]), " ".join(rules if width else []), _line([*first, *names])]
+
+
+def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
+    stands = {
+        (task, evaluator, name): places(board, task, evaluator, name)
+        for task in board.tasks
+        for evaluator in board.evaluators
+        for name in shown
+    }
+    lines = []
+    for method in board.methods:
+        for evaluator in board.evaluators:
+            cells = [
+                _cell(board, method, task, evaluator, name, stands[task, evaluator, name].get(method))
+                for task in board.tasks
+                for name in shown
+            ]
+            lines.append(_line([escape(method), *([escape(evaluator)] if several else []), *cells]))
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, place: Place | None) -> str:
+    found = board.summarised(method, task, evaluator).get(metric)
+    if found is None:
+        word = status_word(board.cell(method, task, evaluator))
+        return {"not applicable": "n/a", "-": "--"}.get(word, word)
+    known = board.metric(evaluator, metric)
+    mean = number(found.mean, known)
+    if place is not None and place.rivals > 1 and place.beats == place.rivals - 1:
+        mean = rf"\textbf{{{mean}}}"
+    spread = "" if found.sd is None else rf" {{\footnotesize $\pm$ {number(found.sd, known)}}}"
+    results = board.cell(method, task, evaluator)
+    good = sum(metric in result.metrics for result in results)
+    of_seeds = "" if good == len(results) else rf" {{\footnotesize ({good}/{len(results)} seeds)}}"
+    return mean + spread + escape(own_unit(board, metric, evaluator)) + of_seeds
+
+
+def escape(text: str) -> str:
+    """Text of plugins and files as LaTeX that prints it: no command, no maths, no line break of its own."""
+    plain = "".join(SPECIAL.get(char, char) for char in visible(text))
+    return re.sub(r"([-,])(?=\1)", r"\1{}", plain)  # -- and ,, would become one other character

@@ -1,0 +1,329 @@
+"""A leaderboard as Markdown, CSV, JSON or LaTeX. The same store gives the same bytes, whenever and wherever."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from reidbench.declared import COLUMNS
+from reidbench.errors import ReidbenchError
+from reidbench.report.differences import Paired, differences
+from reidbench.report.notes import notes
+from reidbench.report.results import Leaderboard, Result, Summary
+from reidbench.report.sentences import bold, cut, few_seeds, rule_warnings, unmeasured, without_difference
+from reidbench.report.standings import leaders
+from reidbench.report.units import NAMES as NAMES
+from reidbench.report.units import all_percent, heading, lower_is_better, number, own_unit, unit
+
+STATUS_WORDS = {
+    "ok": "not measured",
+    "failed": "failed",
+    "blocked": "failed",
+    "not-applicable": "not applicable",
+    "missing": "missing",
+}
+
+
+def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:
+    """The leaderboard as text; Markdown also as paired differences to the methods in `against`.
+
+    `metric` None is the board's main one. Raises ReidbenchError for an unknown metric or method.
+    """
+    metric = chosen(board, metric) if form in ("md", "latex") else ""
+    text = FORMATS[form](board, metric)
+    return "\n".join([text, *(_differences(board, name, metric) for name in against)]) if form == "md" else text
+
+
+def chosen(board: Leaderboard, metric: str | None) -> str:
+    """The metric that was asked for, or the board's main one. Raises ReidbenchError for one that no result has."""
+    if metric is None:
+        return board.main_metric
+    settled = board.metrics or (board.evaluators and all(map(board.declarations, board.evaluators)))
+    if settled and not board.known(metric):  # before the first result only declarations say what there will be
+        declared = [name for evaluator in board.evaluators for name in board.declarations(evaluator)]
+        known = ", ".join(dict.fromkeys([*board.metrics, *declared]))
+        raise ReidbenchError(f"no metric named {metric!r} (known: {known})")
+    return metric
+
+
+def _differences(board: Leaderboard, against: str, metric: str) -> str:
+    several = len(board.evaluators) > 1
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    pairs = list(differences(board, against, metric))
+    for pair in pairs:
+        rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = _difference(board, pair, metric)
+    cells = [
+        [method, *([evaluator] if several else []), *(found.get(task, "-") for task in board.tasks)]
+        for (method, evaluator), found in rows.items()
+    ]
+    headers = ["method", *(["evaluator"] if several else []), *board.tasks]
+    parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)] if cells else []
+    if any(pair.apart for pair in pairs):
+        parts.append(
+            "Words in brackets are of one of the two protocols only: such a difference is not the method's alone."
+        )
+    parts += [
+        one_line(sentence) for sentence in (*few_seeds(pairs), *without_difference(board, against, metric, pairs))
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> str:
+    label = NAMES.get(metric, metric)
+    evaluators = {pair.evaluator for pair in pairs} or board.giving(metric)
+    kinds = {board.metric(evaluator, metric) for evaluator in evaluators}
+    units = {"points" if kind.unit == "%" else kind.unit for kind in kinds if kind}
+    among = f", in {next(iter(units))}" if len(units) == 1 and all(units) and None not in kinds else ""
+    if kinds == {None}:
+        return f"{label} minus that of {against}: paired mean [95 % interval]:"
+    lower = "".join(
+        f" ({f'{of}: ' if (of := name.removeprefix(label).lstrip()) else ''}lower is better, so positive is lower)"
+        for name in lower_is_better(board, [metric])
+    )
+    counted = ", and in how many seeds it is better" if kinds != {None} else ""
+    return f"{label} against {against}{among}{lower}: paired mean [95 % interval]{counted}:"
+
+
+def _difference(board: Leaderboard, pair: Paired, metric: str) -> str:
+    known = board.metric(pair.evaluator, metric)
+    found = pair.difference
+    mean, low, high = (number(value, known, "+") for value in (found.value, found.low, found.high))
+    interval = f" [{low}, {high}]" if found.n > 1 else ""
+    unit_words = own_unit(board, metric, pair.evaluator).replace("%", "points")  # of two percentages
+    counted = f" {pair.better}/{found.n}" if pair.better is not None else f" ({found.n} seeds)"
+    words = f" ({', '.join(pair.apart)})" if pair.apart else ""
+    return f"{mean}{interval}{unit_words}{counted}{words}"
+
+
+def markdown(board: Leaderboard, metric: str) -> str:
+    """One table of `metric` over tasks, one of all metrics, and why cells are empty, in the units of the metrics."""
+    parts = [f"# {one_line(board.title)}", ""]
+    parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
+    parts += map(one_line, [*cut(board, metric), *bold(board, metric), *rule_warnings(board, metric)])
+    parts += ["", _matrix(board, metric), ""]
+    lower = lower_is_better(board, board.metrics)
+    unit_words = " in %" if all_percent(board, board.metrics) else ", each in its own unit"
+    lower_words = f" (lower is better: {', '.join(lower)})" if lower else ""
+    parts += [one_line(f"All metrics{unit_words}, mean over seeds{lower_words}:"), "", _details(board), ""]
+    noted = notes(board.results)
+    if noted:
+        parts += [
+            "Notes on what was dropped, skipped or assumed:",
+            "",
+            *(f"- {one_line(note.text)}" for note in noted),
+            "",
+        ]
+    reasons = list(map(one_line, without_number(board, metric)))
+    if reasons:
+        parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
+    return "\n".join(parts)
+
+
+def _matrix(board: Leaderboard, metric: str) -> str:
+    several = len(board.evaluators) > 1
+    rows = []
+    first = {(task, e): leaders(board, task, e, metric) for task in board.tasks for e in board.evaluators}
+    for method in board.methods:
+        for evaluator in board.evaluators:
+            cells = [
+                _cell(board, method, task, evaluator, metric, method in first[task, evaluator]) for task in board.tasks
+            ]
+            protocols = dict.fromkeys(
+                r.row.protocol for task in board.tasks for r in board.cell(method, task, evaluator)
+            )
+            rows.append([method, *([evaluator] if several else []), *cells, " / ".join(protocols)])
+    headers = ["method", *(["evaluator"] if several else []), *board.tasks, "protocol"]
+    return table(headers, rows)
+
+
+def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:
+    results = board.cell(method, task, evaluator)
+    found = board.summarised(method, task, evaluator).get(metric)
+    if found is None:
+        return status_word(results)
+    good = sum(metric in result.metrics for result in results)
+    text = _interval(board, found, leads)
+    return text if good == len(results) else f"{text} ({good}/{len(results)} seeds)"
+
+
+def status_word(results: Sequence[Result]) -> str:
+    """Why a cell has no number, in a word or two; "-" for a cell that is not in the matrix."""
+    states = [result.status for result in results]
+    return STATUS_WORDS["ok" if "ok" in states else states[0]] if states else "-"
+
+
+def _interval(board: Leaderboard, summary: Summary, leads: bool) -> str:
+    known = board.metric(summary.evaluator, summary.metric)
+    mean = number(summary.mean, known)
+    text = f"**{mean}**" if leads else mean
+    if summary.sd is not None and summary.ci95 is not None:
+        low, high = (number(bound, known) for bound in summary.ci95)
+        text += f" ± {number(summary.sd, known)} [{low}, {high}]"
+    return text + own_unit(board, summary.metric, summary.evaluator)
+
+
+def _details(board: Leaderboard) -> str:
+    pretrained = any(summary.pretrainings for summary in board.summary)
+    rows = []
+    metrics = board.metrics
+    with_unit = not all_percent(board, metrics)
+    for task, method, evaluator in itertools.product(board.tasks, board.methods, board.evaluators):
+        found = board.summarised(method, task, evaluator)
+        if found:
+            seeds = max(summary.n for summary in found.values())
+            numbers = [_mean(board, found.get(name), with_unit) + _fewer(found.get(name), seeds) for name in metrics]
+            first = next(iter(found.values()))
+            rows.append([task, method, evaluator, *numbers, seeds, *([first.pretrainings] if pretrained else [])])
+    names = [NAMES.get(name, name) for name in metrics]
+    headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
+    return table(headers, rows)
+
+
+def _mean(board: Leaderboard, summary: Summary | None, with_unit: bool) -> str:
+    if summary is None:
+        return "-"
+    known = board.metric(summary.evaluator, summary.metric)
+    return number(summary.mean, known) + (unit(known) if with_unit else "")
+
+
+def _fewer(summary: Summary | None, seeds: int) -> str:
+    """How many seeds gave a metric, where the line's other metrics have more."""
+    return "" if summary is None or summary.n == seeds else f" ({summary.n} seed{'s' if summary.n > 1 else ''})"
+
+
+def without_number(board: Leaderboard, metric: str) -> list[str]:
+    """Which cells have no number of a metric and why, equal reasons once: text of plugins, as it came."""
+    reasons: dict[tuple[str, str, str, str], list[Result]] = {}
+    for result in board.results:
+        if result.status != "ok":
+            word = STATUS_WORDS[result.status]
+            reasons.setdefault((result.row.method, result.row.task, word, result.error), []).append(result)
+    sentences = unmeasured(board, metric)
+    for (method, task, word, error), members in reasons.items():
+        seeds = ", ".join(str(seed) for seed in dict.fromkeys(result.row.seed for result in members))
+        of_seeds = "" if word == "not applicable" else f" (seed {seeds})"
+        sentences.append(f"{method} on {task}{of_seeds}: {word}: {error}")
+    return sentences
+
+
+def table(headers: list[str], rows: list[list[Any]]) -> str:
+    """A Markdown table whose cells cannot break it."""
+    cells = [[_cell_text(str(cell)) for cell in row] for row in rows]
+    return str(tabulate(cells, [_cell_text(header) for header in headers], "github", disable_numparse=True))
+
+
+def _cell_text(text: str) -> str:
+    # A bar after a backslash of the text's own: the backslash escapes the backslash, and the bar ends the cell.
+    shown = one_line(text)
+    return shown.replace("|", "&#124;" if "\\" in shown else "\\|")
+
+
+def one_line(text: str) -> str:
+    """Text of plugins and files without line breaks and control characters, and no HTML, link or picture of its own."""
+    shown = visible(text).replace("](", "]\\(")  # a picture would be asked for wherever the table is shown
+    return shown.replace("<", "&lt;").replace(">", "&gt;") if "<" in shown else shown
+
+
+def visible(text: str) -> str:
+    """Text without line breaks, control characters and marks that turn its direction."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def as_csv(board: Leaderboard, metric: str) -> str:
+    """The rows, one a line, metrics as their evaluators gave them (fractions); no times.
+
+    Text that a spreadsheet would compute is quoted by `'`.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = board.metrics
+    first = ["method", "task", "evaluator", "seed", "pretrain_seed", "status"]
+    writer.writerow([*first, *map(_column, names), "error", "protocol", "notes", "key"])
+    for result in board.results:
+        row = result.row
+        numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
+        pretrain_seed = "" if row.pretrain_seed is None else row.pretrain_seed
+        place = [*map(plain, (row.method, row.task, row.evaluator)), row.seed, pretrain_seed, result.status]
+        words = [plain(text) for text in (result.error, row.protocol, "; ".join(result.notes))]
+        writer.writerow([*place, *numbers, *words, row.key or ""])
+    return stream.getvalue()
+
+
+def _column(metric: str) -> str:
+    """The heading of a metric: not that of another column, though an undeclared metric may have any name."""
+    return plain(f"metric {metric}" if metric in COLUMNS else metric)
+
+
+def plain(text: str) -> str:
+    """Text that a terminal prints and a spreadsheet takes for text: no formula begins with a quote."""
+    shown = "\n".join(map(visible, text.split("\n")))
+    return f"'{shown}" if shown.lstrip()[:1] in ("=", "+", "-", "@") and shown.strip() else shown
+
+
+def as_json(board: Leaderboard, metric: str) -> str:
+    """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions)."""
+    rows = [
+        {
+            "method": result.row.method,
+            "task": result.row.task,
+            "evaluator": result.row.evaluator,
+            "seed": result.row.seed,
+            "pretrain_seed": result.row.pretrain_seed,
+            "status": result.status,
+            "metrics": dict(result.metrics),
+            "error": result.error,
+            "protocol": result.row.protocol,
+            "notes": list(result.notes),
+            "key": result.row.key,
+        }
+        for result in board.results
+    ]
+    kinds = {(s.evaluator, s.metric): board.metric(s.evaluator, s.metric) for s in board.summary}
+    summary = [
+        {
+            "method": s.method,
+            "task": s.task,
+            "evaluator": s.evaluator,
+            "metric": s.metric,
+            "n": s.n,
+            "pretrainings": s.pretrainings,
+            "mean": s.mean,
+            "sd": s.sd,
+            "ci95": s.ci95,
+            "better": known.better if (known := kinds[s.evaluator, s.metric]) else None,
+            "unit": known.unit if known else None,
+        }
+        for s in board.summary
+    ]
+    content = {"title": board.title, "rows": rows, "summary": summary, "metrics": _declarations(board)}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _declarations(board: Leaderboard) -> list[dict[str, Any]]:
+    """Each metric that an evaluator gave; all None for one that it does not declare."""
+    found = []
+    for evaluator in board.evaluators:
+        for name in board.metrics:
+            if evaluator in board.giving(name):
+                known = board.metric(evaluator, name)
+                words: dict[str, Any] = {"better": None, "unit": None, "range": None}
+                if known is not None:
+                    words = {"better": known.better, "unit": known.unit, "range": list(known.range)}
+                found.append({"evaluator": evaluator, "metric": name, **words})
+    return found
+
+
+def as_latex(board: Leaderboard, metric: str) -> str:
+    """A booktabs table of `metric` over tasks."""
+    from .latex import latex
+
+    return latex(board, metric)
+
+
+FORMATS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": as_latex}

@@ -1,0 +1,326 @@
+"""The leaderboard as one HTML file that asks the network for nothing: it works from disk, and can be mailed.
+
+Tables are plain HTML, complete without scripts; DataTables sorts and filters them, plotly draws the charts, and both
+are written into the file. All text of plugins and files is escaped, and a content security policy allows no other
+script than the three whose hashes it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from reidbench import __version__
+from reidbench.components import Metric
+from reidbench.errors import ReidbenchError
+from reidbench.matrix.plan import Plan
+from reidbench.report.extras import require
+from reidbench.report.formats.tables import chosen, status_word, visible
+from reidbench.report.notes import Note, notes
+from reidbench.report.options import Options
+from reidbench.report.provenance import Evidence, Provenance
+from reidbench.report.results import Leaderboard, Result, Summary
+from reidbench.report.sentences import cut, ranking, rule_warnings, unmeasured_here
+from reidbench.report.standings import Place, places
+from reidbench.report.units import (
+    NAMES,
+    Scale,
+    all_percent,
+    heading,
+    is_percent,
+    lower_is_better,
+    nearness,
+    number,
+    own_unit,
+    scale,
+    unit,
+)
+from reidbench.store.artifacts import Store
+
+from .charts import charts
+from .ranked import Thumbnails, ranked_lists
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: a method on a task by an evaluator."""
+
+    number: int
+    method: str
+    task: str
+    evaluator: str
+    protocol: str
+    status: str  # why there is no number: not measured, failed, not applicable, missing
+    place: Place | None
+    values: Mapping[str, Summary]
+    good: int
+    results: Sequence[Result]
+    seconds: float | None
+    provenance: Provenance
+    scale: Scale | None  # of the bar; None: no bar
+    notes: Sequence[int]  # their numbers in the page's list
+    unmeasured: str  # why a cell that was evaluated has no number
+    edges: frozenset[str] = frozenset()  # of the bracket around methods that are tied: first, last
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why numbers are missing, equal ones once."""
+        errors = dict.fromkeys(result.error for result in self.results if result.status != "ok")
+        return [*filter(None, [self.unmeasured]), *errors]
+
+
+def render(board: Leaderboard, plan: Plan, store: Store, options: Options) -> str:
+    """The page as text. Raises ReidbenchError for an unknown metric, or when the extra `report` is not installed."""
+    require("the HTML page", "jinja2", "plotly", "itables")
+    return _Page(board, Evidence(plan, store, options.arguments), options).html()
+
+
+class _Page:
+    def __init__(self, board: Leaderboard, evidence: Evidence, options: Options) -> None:
+        self.board, self.evidence, self.options = board, evidence, options
+        self.metric = chosen(board, options.metric)
+        self.thumbnails = Thumbnails()
+
+    def html(self) -> str:
+        scripts = _Scripts()
+        lists = list(
+            ranked_lists(self.board, self.evidence, self.options.ranked, self.options.pictures, self.thumbnails)
+        )
+        lines = list(self.lines())
+        text: str = _template().render(
+            board=self.board,
+            metric=self.metric,
+            names=NAMES,
+            lines=lines,
+            columns=[name for name in self.board.metrics if name != self.metric],
+            heading=heading(self.board, self.metric),
+            all_percent=all_percent(self.board, self.board.metrics),
+            lower=lower_is_better(self.board, self.board.metrics),
+            sentences=[*ranking(self.board, self.metric), *cut(self.board, self.metric)],
+            warnings=rule_warnings(self.board, self.metric),
+            bars=self.bars,
+            notes=self.notes,
+            protocols=list(dict.fromkeys(line.protocol for line in lines)),
+            heat={
+                evaluator: found for evaluator in self.board.evaluators if any((found := self.heat(evaluator)).values())
+            },
+            lists=lists,
+            pictures=self.options.pictures,
+            left_out=self.thumbnails.left_out,
+            thumbnails=self.thumbnails.pictures,
+            printed=self.printed,
+            own_unit=self.own_unit,
+            unit_of=lambda found: unit(self.board.metric(found.evaluator, found.metric)),
+            charts=charts(self.board, self.evidence, self.metric),
+            file=self.evidence.plan.benchmark.file.name,
+            file_hash=self.evidence.file_hash(),
+            version=__version__,
+            css=scripts.css,
+            scripts=scripts,
+        )
+        return text
+
+    def printed(self, value: float, evaluator: str, name: str, with_unit: bool = False) -> str:
+        """A number of a metric, with its unit if asked."""
+        known = self.board.metric(evaluator, name)
+        return number(value, known) + (unit(known) if with_unit else "")
+
+    def own_unit(self, evaluator: str, name: str) -> str:
+        """The unit of a metric, where the page has several for it."""
+        return own_unit(self.board, name, evaluator)
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """The ends of the bars, by evaluator."""
+        found = {}
+        for evaluator in self.board.evaluators:
+            given = [s for s in self.board.summary if (s.evaluator, s.metric) == (evaluator, self.metric)]
+            ends = scale(given, self.board.metric(evaluator, self.metric))
+            if ends is not None:
+                found[evaluator] = ends
+        return found
+
+    @property
+    def bars(self) -> str:
+        """From where to where bars run, for the caption."""
+        ends: dict[str, list[str]] = {}
+        for evaluator, found in self.scales.items():
+            known = self.board.metric(evaluator, self.metric)
+            low, high = (_end(value, known) for value in (found.low, found.high))
+            ends.setdefault(f"from {low} to {high}{unit(known)}", []).append(evaluator)
+        if len(ends) < 2:
+            return next(iter(ends), "")
+        return ", ".join(f"{words} ({', '.join(evaluators)})" for words, evaluators in ends.items())
+
+    @cached_property
+    def notes(self) -> list[Note]:
+        """What the stages behind all rows noted, which the rows name by place."""
+        return notes(self.board.results)
+
+    def noted(self, results: Sequence[Result]) -> list[int]:
+        """The places, from 1, of the notes behind these results in the page's list."""
+        said = {note for result in results for note in result.notes}
+        return [number for number, note in enumerate(self.notes, 1) if note.members & said]
+
+    # ------------------------------------------------------------------ lines
+    def lines(self) -> Iterator[Line]:
+        """By task and evaluator: by rank, then the rows that are set apart, then those without a number."""
+        number = 0
+        for task in self.board.tasks:
+            for evaluator in self.board.evaluators:
+                found = places(self.board, task, evaluator, self.metric)
+                methods = self.ordered(task, evaluator, found)
+                for before, method, after in zip([None, *methods], methods, [*methods[1:], None], strict=False):
+                    edges = {"first": before, "last": after}
+                    sides = frozenset(side for side, other in edges.items() if not _same(found, method, other))
+                    yield self.line(number, method, task, evaluator, found.get(method), sides)
+                    number += 1
+
+    def ordered(self, task: str, evaluator: str, found: Mapping[str, Place]) -> list[str]:
+        def order(method: str) -> tuple[Any, ...]:
+            place = found.get(method)
+            if place is None:
+                return (1, 0, (), 0, *self.worse(method, task, evaluator))
+            return (0, len(place.kind), place.kind, place.rank, *self.worse(method, task, evaluator))
+
+        return sorted((m for m in self.board.methods if self.board.cell(m, task, evaluator)), key=order)
+
+    def worse(self, method: str, task: str, evaluator: str) -> tuple[int, float]:
+        """What sorts cells from the best mean to the worst, and those without a number last."""
+        found = self.board.summarised(method, task, evaluator).get(self.metric)
+        known = self.board.metric(evaluator, self.metric)
+        if found is None or known is None:
+            return int(found is None), 0.0
+        return 0, found.mean if known.better == "lower" else -found.mean
+
+    def line(
+        self, number: int, method: str, task: str, evaluator: str, place: Place | None, edges: frozenset[str]
+    ) -> Line:
+        results = self.board.cell(method, task, evaluator)
+        measured = [result for result in results if result.status == "ok"]
+        values = self.board.summarised(method, task, evaluator)
+        lacking = [result for result in measured if self.metric not in result.metrics]
+        good = len(measured) - (len(lacking) if self.metric in values else 0)
+        names = [name for name in self.board.metrics if lacking and name in lacking[0].metrics]
+        return Line(
+            number,
+            method,
+            task,
+            evaluator,
+            " / ".join(dict.fromkeys(result.row.protocol for result in results)),
+            status_word(results),
+            place,
+            values,
+            good,
+            results,
+            self.evidence.mean_seconds(results),
+            self.evidence.provenance(self.board, method, task, evaluator),
+            self.scales.get(evaluator),
+            self.noted(results),
+            unmeasured_here(self.metric, names) if lacking else "",
+            edges,
+        )
+
+    def heat(self, evaluator: str) -> dict[str, dict[str, tuple[float, float]]]:
+        """Method to task to mean and how near it is to the task's best, from 0 to 1; methods without a number too."""
+        board = self.board
+        cells = {m: {t: board.summarised(m, t, evaluator).get(self.metric) for t in board.tasks} for m in board.methods}
+        means = {m: {t: cell.mean for t, cell in row.items() if cell} for m, row in cells.items()}
+        known = board.metric(evaluator, self.metric)
+        near = {t: nearness({m: row[t] for m, row in means.items() if t in row}, known) for t in board.tasks}
+        return {m: {t: (mean, near[t][m]) for t, mean in row.items()} for m, row in means.items()}
+
+
+def _same(found: Mapping[str, Place], method: str, other: str | None) -> bool:
+    """Whether two rows share a rank."""
+    if other is None or method not in found or other not in found:
+        return False
+    own, beside = found[method], found[other]
+    return (own.kind, own.rank) == (beside.kind, beside.rank)
+
+
+def _end(value: float, metric: Metric | None) -> str:
+    return f"{100 * value:.0f}" if is_percent(metric) else number(value, metric)
+
+
+# ---------------------------------------------------------------------- the file
+def _template() -> Any:
+    import jinja2
+    from markupsafe import Markup
+
+    def finalize(value: Any) -> Any:
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reidbench.report.html"),
+        autoescape=True,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["percent"] = lambda fraction, digits=1: f"{100 * fraction:.{digits}f}"
+    environment.filters["seconds"] = _seconds
+    return environment.get_template("page.html")
+
+
+def _seconds(number: float | None) -> str:
+    if number is None:
+        return "–"
+    return f"{number:.1f}" if number < 10 else f"{number:,.0f}".replace(",", "\u202f")
+
+
+@dataclass
+class _Scripts:
+    """The scripts of the page, and the policy that allows them and nothing else."""
+
+    hashes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def css(self) -> str:
+        return _resource("page.css")
+
+    @cached_property
+    def plotly(self) -> str:
+        from plotly.offline import get_plotlyjs
+
+        return _inline(get_plotlyjs())
+
+    @cached_property
+    def page(self) -> str:
+        """DataTables and the page's own code, one module: what the bundle exports is given to the code by name."""
+        bundle = importlib.resources.files("itables").joinpath("html/dt_bundle.js").read_text(encoding="utf-8")
+        exports = re.search(r"export\s*\{[^{}]*?(\w+) as default\b[^{}]*\};?", bundle)
+        if exports is None:
+            raise ReidbenchError("this itables has no DataTables that the page can use: pip install 'itables>=2.5,<3'")
+        body = bundle[: exports.start()] + bundle[exports.end() :]
+        return _inline(f"{body}\nconst tableLibrary = {exports.group(1)};\n{_resource('page.js')}")
+
+    @property
+    def policy(self) -> str:
+        """Content security policy: nothing is loaded; scripts by hash; styles and pictures within the file."""
+        hashes = " ".join(f"'{_hash(script)}'" for script in (self.plotly, self.page))
+        return (
+            f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+            "base-uri 'none'; form-action 'none'"
+        )
+
+
+def _resource(name: str) -> str:
+    return importlib.resources.files("reidbench.report.html").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _inline(script: str) -> str:
+    """A script that may stand in HTML: nothing in it ends the element, and its line ends are what a browser hashes."""
+    script = script.replace("\r\n", "\n").replace("\r", "\n")
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,258 @@
+"""Ranked lists: the best and the worst queries of a row with the gallery images that its features found.
+
+No evaluator stores whole rankings, so lists are made again from the stored features, and shown only where they give
+the average precision that the evaluator stored: what a reader sees is what was scored.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidbench.data import Split, read_image
+from reidbench.errors import DataError
+from reidbench.matrix.plan import Stage
+from reidbench.metrics import MetricError, Rules, rank
+from reidbench.report.options import Pictures
+from reidbench.report.provenance import Evidence
+from reidbench.report.queries import read_arrays, read_notes
+from reidbench.report.results import Leaderboard, Result
+from reidbench.stages.inputs import images_root
+from reidbench.store.artifacts import BadArtifact
+
+TOP = 10  # gallery images of a list
+JUNK = -1
+CHECKED = 40  # further queries whose average precision is computed again and compared
+HEIGHT = 96  # of a thumbnail, in pixels
+QUALITY = 75
+BUDGET = 8 << 20  # bytes of all thumbnails of a page, as base64
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image of a list. `match` tells true from false matches, `thumbnail` names its picture or is empty."""
+
+    pid: int
+    camid: int
+    match: bool
+    thumbnail: str = ""
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """A query and the first images of the gallery for it."""
+
+    ap: float
+    first_hit: int
+    query: Shown
+    gallery: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class RankedList:
+    """The best and worst queries of one row, or a `note` that says why there are none."""
+
+    method: str
+    task: str
+    evaluator: str
+    seed: int = 0
+    best: tuple[RankedQuery, ...] = ()
+    worst: tuple[RankedQuery, ...] = ()
+    note: str = ""
+
+
+@dataclass
+class Thumbnails:
+    """Small JPEG pictures as data URIs, each image once, until `budget` bytes are used up."""
+
+    budget: int = BUDGET
+    pictures: dict[str, str] = field(default_factory=dict)
+    left_out: int = 0
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def add(self, path: Path) -> str:
+        """The name of an image's picture; empty when it cannot be read, or the page is full."""
+        if str(path) not in self._names:
+            self._names[str(path)] = self._make(path)
+        return self._names[str(path)]
+
+    def _make(self, path: Path) -> str:
+        from PIL import Image
+
+        try:
+            picture = Image.fromarray(read_image(path))
+        except DataError:
+            self.left_out += 1
+            return ""
+        picture.thumbnail((2 * HEIGHT, HEIGHT))
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
+        text = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+        if self.budget < len(text):
+            self.left_out += 1
+            return ""
+        self.budget -= len(text)
+        name = f"p{len(self.pictures)}"
+        self.pictures[name] = text
+        return name
+
+
+def ranked_lists(
+    board: Leaderboard, evidence: Evidence, count: int, pictures: Pictures, thumbnails: Thumbnails
+) -> Iterator[RankedList]:
+    """`count` best and `count` worst queries of every cell that has a number, of its first seed.
+
+    `pictures`: of data that were rendered here, of all data, or none.
+    """
+    for task in board.tasks:
+        for evaluator in board.evaluators:
+            for method in board.methods:
+                good = [result for result in board.cell(method, task, evaluator) if result.status == "ok"]
+                if good and count > 0:
+                    yield _Lister(evidence, good[0], count, pictures, thumbnails).list()
+
+
+class _Lister:
+    """Makes one list."""
+
+    def __init__(
+        self, evidence: Evidence, result: Result, count: int, pictures: Pictures, thumbnails: Thumbnails
+    ) -> None:
+        self.evidence, self.result, self.count = evidence, result, count
+        self.pictures, self.thumbnails = pictures, thumbnails
+
+    def list(self) -> RankedList:
+        row = self.result.row
+        place = (row.method, row.task, row.evaluator, row.seed)
+        try:
+            return RankedList(*place, *self._best_and_worst())
+        except _Unknown as reason:
+            return RankedList(*place, note=str(reason))
+        except (KeyError, BadArtifact):
+            return RankedList(*place, note="what it was ranked from is no longer in the store")
+        except (DataError, IndexError, ValueError, TypeError):
+            return RankedList(*place, note="what it was ranked from is not what its stages leave")
+
+    def _best_and_worst(self) -> tuple[tuple[RankedQuery, ...], tuple[RankedQuery, ...]]:
+        key = self.result.row.key or ""
+        artifact = self.evidence.store.read(key)
+        arrays, self.rules = read_arrays(artifact, "per_query.npz"), _rules(read_notes(artifact).get("rules"))
+        ap, valid = arrays.get("ap"), arrays.get("valid")
+        if ap is None or valid is None or ap.shape != valid.shape:
+            raise _Unknown("its evaluator keeps no average precision per query")
+        embeds = [self.evidence.plan.stages[parent] for _, parent in self.evidence.plan.stages[key].parents]
+        self.columns = _joined([read_arrays(self.evidence.store.read(s.key), "features.npz") for s in embeds])
+        self.images = _images(self.columns)
+        if len(self.columns["query_pids"]) != len(ap):
+            raise _Unknown("its evaluator judged other queries than the target's")
+        order = np.flatnonzero(valid)
+        order = order[np.argsort(-ap[order], kind="stable")]
+        count = min(self.count, len(order) // 2)
+        self._check(ap, order, count)
+        self.splits, self.root = self._images(embeds[0])
+        shown = [tuple(self._query(int(i), float(ap[i])) for i in part) for part in _ends(order, count)]
+        return shown[0], shown[1]
+
+    def _check(self, ap: np.ndarray, order: np.ndarray, count: int) -> None:
+        """Whether ranking the stored features gives what was scored. Raises _Unknown."""
+        spread = order[np.linspace(0, len(order) - 1, min(CHECKED, len(order))).astype(int)]
+        some = np.unique(np.concatenate([*_ends(order, count), spread]))
+        c = self.columns
+        images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
+        try:
+            again = rank(
+                c["query_features"][some],
+                c["query_pids"][some],
+                c["query_camids"][some],
+                c["gallery_features"],
+                c["gallery_pids"],
+                c["gallery_camids"],
+                self.rules,
+                **images,
+            )
+        except MetricError as error:
+            raise _Unknown(f"its features cannot be ranked: {error}") from None
+        if not np.allclose(again.ap, ap[some], rtol=0, atol=1e-6):
+            raise _Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
+
+    def _images(self, embed: Stage) -> tuple[dict[str, Split], Path | None]:
+        """Query and gallery of the target, and the place of their images if these may be shown."""
+        (given,) = embed.data
+        artifact = self.evidence.store.read(given.key)
+        given_root = self.evidence.plan.stages[given.key].root
+        root = images_root(artifact, given_root)
+        splits = {part: Split.load(artifact.path / f"{part}.json", root) for part in ("query", "gallery")}
+        allowed = self.pictures == "all" or (self.pictures == "rendered" and given_root is None)
+        return splits, root if allowed else None
+
+    def _query(self, index: int, ap: float) -> RankedQuery:
+        c = self.columns
+        pid, camid = int(c["query_pids"][index]), int(c["query_camids"][index])
+        distances = _distances(c["query_features"][index], c["gallery_features"], self.rules.distance)
+        kept = c["gallery_pids"] != JUNK
+        if self.rules.camera == "market1501" and camid >= 0:
+            kept &= ~((c["gallery_pids"] == pid) & (c["gallery_camids"] == camid))
+        if self.images is not None:
+            kept &= self.images[1] != self.images[0][index]
+        order = np.flatnonzero(kept)
+        order = order[np.argsort(distances[order], kind="stable")]
+        hits = np.flatnonzero(c["gallery_pids"][order] == pid)
+        gallery = tuple(self._shown("gallery", int(place), pid) for place in order[:TOP])
+        return RankedQuery(ap, int(hits[0]) + 1 if len(hits) else 0, self._shown("query", index, pid), gallery)
+
+    def _shown(self, part: str, index: int, pid: int) -> Shown:
+        own, camid = int(self.columns[f"{part}_pids"][index]), int(self.columns[f"{part}_camids"][index])
+        name = self.thumbnails.add(self.root / self.splits[part].paths[index]) if self.root else ""
+        return Shown(own, camid, own == pid, name)
+
+
+class _Unknown(Exception):
+    """Why there is no list."""
+
+
+def _rules(noted: Any) -> Rules:
+    """The rules that an evaluator noted. Raises _Unknown where they name no distance of features."""
+    try:
+        rules = Rules(**noted)
+    except (TypeError, MetricError):
+        raise _Unknown("its evaluator notes no rules to rank by") from None
+    if rules.distance == "given":
+        raise _Unknown("its evaluator ranks by distances of its own (re-ranking), which are not stored")
+    return rules
+
+
+def _joined(loaded: list[dict[str, Any]]) -> dict[str, Any]:
+    """Features of a method, or of several side by side at unit length, as an ensemble is scored."""
+    joined = dict(loaded[0])
+    if len(loaded) > 1:
+        for side in ("query_features", "gallery_features"):
+            joined[side] = np.concatenate([_unit(columns[side]) for columns in loaded], 1)
+    return joined
+
+
+def _images(columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Picture numbers of query and gallery where they share any: no query is matched with its own picture."""
+    query, gallery = columns.get("query_images"), columns.get("gallery_images")
+    return None if query is None or gallery is None else (query, gallery)
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12))
+
+
+def _distances(query: np.ndarray, gallery: np.ndarray, distance: str) -> np.ndarray:
+    """[G]: cosine or squared Euclidean distance of one query [D] to a gallery [G, D]."""
+    if distance == "cosine":
+        return np.asarray(1 - _unit(gallery) @ _unit(query))
+    return np.asarray(((gallery - query) ** 2).sum(1))
+
+
+def _ends(order: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count`, and the last `count` from the end."""
+    return order[:count], order[::-1][:count]

@@ -1,0 +1,364 @@
+"""Feature files of anybody's: what is in them by any of the usual names, checked, read without executing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.placeholders import refuse_placeholder
+
+from .doubts import camera_doubts, label_doubts
+from .embedded import Embedded, pair_by_manifest, pair_by_name
+from .labels import Ints, array_of, mapped
+from .names import Keys
+from .rows import Rows
+from .sources import Source, open_source
+from .tables import is_table, part_of, read_table
+
+FORMS = ".npz, .mat, .pt, .pth, .csv and .parquet files, and folders of .npy files"
+PIDS = ("query_pids", "gallery_pids")
+CAMIDS = ("query_camids", "gallery_camids")
+FEATURES = ("query_features", "gallery_features")
+UNKNOWN_CAMERA = -1
+
+Use = Literal["features", "distances"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels as numbers by their keys in the file, and what Features says about them."""
+
+    values: Mapping[str, Ints]
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Features:
+    """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
+
+    Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
+    those of a matrix do: equal numbers are the same picture. Labels that are texts are numbered, and `pid_texts` and
+    `camid_texts` have the text of each number. `keys` has the names of features or distances in the file, by ours.
+    `warnings` are sentences about what was left out, assumed or looks wrong.
+    """
+
+    path: Path
+    query_pids: Ints
+    query_camids: Ints
+    gallery_pids: Ints
+    gallery_camids: Ints
+    query_features: NDArray[Any] | None = None
+    gallery_features: NDArray[Any] | None = None
+    distances: NDArray[Any] | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    pid_texts: Mapping[int, str] = field(default_factory=dict)
+    camid_texts: Mapping[int, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    query_images: Ints | None = None
+    gallery_images: Ints | None = None
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """As the ranking functions take them."""
+        return {"query_images": self.query_images, "gallery_images": self.gallery_images}
+
+    @property
+    def labels(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """As the ranking functions take them."""
+        return self.query_pids, self.query_camids, self.gallery_pids, self.gallery_camids
+
+
+def read_features(
+    path: Path | str, *, camera: bool = True, use: Use | None = None, manifest: Path | None = None
+) -> Features:
+    """Read a file or folder of any form that score takes; nothing in it is executed.
+
+    Without `camera` the keys of cameras may be missing. `use` chooses where a file has both features and distances.
+    `manifest` (path,pid,split[,camid]) labels a file of features with image names, such as `reidbench embed` writes.
+    Raises DataError, one sentence with the file, its keys and what to do, for whatever is missing, damaged or of
+    another type.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        _check_name(path)
+        refuse_placeholder(path)
+    if is_table(path):
+        if manifest is not None:
+            raise DataError(
+                f"{shown(path)}: --manifest is for features with image names; this table has its own labels"
+            )
+        return _of_rows(path, read_table(path, camera), camera)
+    source = open_source(path)
+    assert source is not None  # _check_name
+    keys = Keys.of(source.names)
+    if manifest is not None:
+        return _of_rows(path, _said_unused(keys, pair_by_manifest(_embedded(source, keys), manifest, camera)))
+    if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
+        if "pids" in keys and ("num_query" in keys or "parts" in keys):
+            return _of_rows(path, _stacked(source, keys, camera), camera)
+        if "names" in keys:
+            return _of_rows(path, _said_unused(keys, pair_by_name(_embedded(source, keys))))
+    return _of_keys(source, keys, camera, use)
+
+
+def _check_name(path: Path) -> None:
+    if path.suffix.lower() not in (".npz", ".mat", ".pt", ".pth", ".csv", ".parquet"):
+        hints = {
+            ".npy": "; put the arrays as query_features.npy, query_pids.npy, ... into one folder and name the folder",
+            ".pkl": "; a pickle can run code: save with numpy.savez",
+            ".pickle": "; a pickle can run code: save with numpy.savez",
+        }
+        hint = hints.get(path.suffix.lower(), "") if path.exists() else ""
+        missing = "" if path.exists() else "no such file, and "
+        raise DataError(f"{shown(path)}: {missing}not a feature file by its name; score reads {FORMS}{hint}")
+
+
+# ------------------------------------------------------------------ one array for queries, one for the gallery
+def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Features:
+    what = _what(source.path, keys, use)
+    wanted = [*PIDS, *(CAMIDS if camera else ()), *what]
+    if missing := [role for role in wanted if role not in keys]:
+        raise DataError(f"{shown(source.path)}: {_missing(keys, missing)}")
+    texts = [role for role in (*PIDS, *CAMIDS) if role in keys]
+    found = _labels(
+        source.path,
+        {keys.first(role): _value(source, keys, role) for role in texts if role in PIDS},
+        {keys.first(role): _value(source, keys, role) for role in texts if role in CAMIDS},
+        {keys.first("train_pids"): _value(source, keys, "train_pids")} if "train_pids" in keys else {},
+        camera=camera,
+    )
+    labels: dict[str, Any] = {role: found.values.get(keys.first(role)) for role in (*PIDS, *CAMIDS)}
+    matrices: dict[str, Any] = {
+        role: _matrix(source.path, keys.first(role), _value(source, keys, role)) for role in what
+    }
+    _check_shapes(source.path, keys, labels, matrices)
+    for side in ("query", "gallery"):
+        if labels[f"{side}_camids"] is None:
+            labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
+    images: dict[str, Any] = dict(_images(source, keys, labels))
+    theirs = {role: keys.first(role) for role in what}
+    return Features(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
+
+
+def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
+    """Numbers of pictures, where both sides have one for each image; other programs save pixels under these names."""
+    if not {"query_images", "gallery_images"} <= keys.by_role.keys():
+        return {}
+    found = {role: np.asarray(_value(source, keys, role)) for role in ("query_images", "gallery_images")}
+    for role, values in found.items():
+        if values.dtype.kind not in "iu" or values.shape != labels[f"{role.split('_')[0]}_pids"].shape:
+            return {}
+    return found
+
+
+def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:
+    """The roles to score by: features or distances."""
+    held = [role for role in FEATURES if role in keys]
+    if "distances" in keys and len(held) == len(FEATURES) and use is None:
+        raise DataError(
+            f"{shown(path)}: holds distances ({shown(keys.first('distances'))}) and features "
+            f"({', '.join(shown(keys.first(role)) for role in held)}); choose what is scored: --use features, or "
+            "--use distances"
+        )
+    if use == "distances" or ("distances" in keys and use is None):
+        return ("distances",)
+    return FEATURES
+
+
+def _missing(keys: Keys, roles: list[str]) -> str:
+    """What the file lacks, what it has, and how to go on."""
+    text = keys.missing(*roles)
+    if set(roles) & set(FEATURES) and "distances" not in keys:
+        text += "; a matrix of distances [queries, gallery] may stand for features, as 'distances' or 'distmat'"
+        if "similarities" in keys:
+            text += f": negate {shown(keys.first('similarities'))!r}, for smaller is nearer, and call it 'distances'"
+    if set(roles) & set(FEATURES) and "distances" in keys:
+        text += "; to score its distances leave --use away"
+    if set(roles) & set(CAMIDS):
+        text += "; to score without the camera rule: --no-camera"
+    if set(roles) >= {*PIDS, *FEATURES} and "features" in keys:
+        text += (
+            "; one array of all features needs pids, camids and num_query (its first rows) or part (query or gallery, "
+            "for each row), or the names of the images, see --manifest"
+        )
+    return text
+
+
+def _value(source: Source, keys: Keys, role: str) -> Any:
+    """What the file has for a role. Raises DataError where two of its keys mean the role and differ."""
+    first, *others = keys.by_role[role]
+    value = source.read(first)
+    for other in others:
+        if not _same(value, source.read(other)):
+            raise DataError(
+                f"{shown(source.path)}: {shown(first)!r} and {shown(other)!r} both mean {role} and differ; "
+                "remove or rename one of them"
+            )
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(np.array_equal(np.squeeze(np.asarray(one)), np.squeeze(np.asarray(other))))
+    except (ValueError, TypeError, RuntimeError):
+        return False
+
+
+def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
+    value = array_of(path, name, given)
+    if value.dtype.kind == "b":  # binary codes
+        value = value.view(np.uint8)
+    if value.dtype.kind not in "fiu":
+        raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
+    if value.ndim != 2:
+        flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
+        cure = (
+            f"reshape it to {value.shape[:2]}" if flat else "one row for each image, or, of distances, for each query"
+        )
+        raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
+    return value
+
+
+def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict[str, NDArray[Any]]) -> None:
+    """Raise DataError where rows and labels differ in number, by the names that the file has for them."""
+    for side in ("query", "gallery"):
+        pids = labels[f"{side}_pids"]
+        for role, values in (
+            (f"{side}_camids", labels[f"{side}_camids"]),
+            (f"{side}_features", matrices.get(f"{side}_features")),
+        ):
+            if values is not None and len(values) != len(pids):
+                what = "rows" if values.ndim == 2 else "entries"
+                cure = "; transpose it: one row an image" if values.shape[1:] == pids.shape else ""
+                raise DataError(
+                    f"{shown(path)}: {shown(keys.first(role))} has {len(values)} {what} but "
+                    f"{shown(keys.first(f'{side}_pids'))} has {len(pids)} entries{cure}"
+                )
+    shape = tuple(len(labels[role]) for role in PIDS)
+    if "distances" in matrices and matrices["distances"].shape != shape:
+        given = matrices["distances"].shape
+        cure = "; transpose it: one row a query" if given[::-1] == shape else ""
+        raise DataError(
+            f"{shown(path)}: {shown(keys.first('distances'))} has shape {given} but there are {shape[0]} queries and "
+            f"{shape[1]} gallery rows{cure}"
+        )
+
+
+def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool) -> Labels:
+    """pids and camids as numbers, by the same keys, and what is to be said about them; with `camera` of cameras too."""
+    persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
+    warnings = [
+        f"the {what} are partly numbers and partly texts, and are compared as texts: '2' and '0002' are two {unit}s"
+        for what, unit, found in (("pids", "person", persons), ("camids", "camera", cameras))
+        if found.mixed
+    ]
+    query = persons.values[next(iter(pids))]
+    trained = persons.values[next(iter(train))] if train else None
+    warnings += label_doubts(query, trained, named=bool(persons.texts))
+    warnings += camera_doubts(cameras.values) if camera else ()
+    values = {**persons.values, **cameras.values}
+    return Labels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
+
+
+# ------------------------------------------------------------------ one row an image
+def _embedded(source: Source, keys: Keys) -> Embedded:
+    if missing := [role for role in ("features", "names") if role not in keys]:
+        raise DataError(
+            f"{shown(source.path)}: {keys.missing(*missing)}; --manifest labels files of features and image names, "
+            "such as `reidbench embed` writes"
+        )
+    names = array_of(source.path, keys.first("names"), _value(source, keys, "names"))
+    if names.dtype.kind != "U":
+        raise DataError(f"{shown(source.path)}: {shown(keys.first('names'))} must hold texts, not {names.dtype}")
+    features = _matrix(source.path, keys.first("features"), _value(source, keys, "features"))
+    if names.size != len(features):
+        raise DataError(
+            f"{shown(source.path)}: {shown(keys.first('features'))} has {len(features)} rows but "
+            f"{shown(keys.first('names'))} has {names.size} entries"
+        )
+    return Embedded(source.path, tuple(names.ravel().tolist()), features)
+
+
+def _said_unused(keys: Keys, rows: Rows) -> Rows:
+    """The same rows, with a warning where the file has labels beside those of the names or of the manifest."""
+    unused = [shown(keys.first(role)) for role in ("pids", "camids") if role in keys]
+    if not unused:
+        return rows
+    text = f"{' and '.join(unused)} of the file {'are' if len(unused) > 1 else 'is'} not used"
+    cure = (
+        "to use them, add num_query (how many of the first rows are queries) or part (query or gallery, for each row)"
+    )
+    return replace(rows, warnings=(*rows.warnings, f"{text}: labels come from the image names or the manifest; {cure}"))
+
+
+def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
+    """One array of features for queries and gallery: the first num_query rows are queries, or parts says which are."""
+    path, cameras = source.path, "camids" in keys
+    if camera and not cameras:
+        raise DataError(f"{shown(path)}: {keys.missing('camids')}; to score without the camera rule: --no-camera")
+    features = _matrix(path, keys.first("features"), _value(source, keys, "features"))
+    roles = ("pids", *(["camids"] if cameras else []), *(["parts"] if "parts" in keys else []))
+    columns = {role: array_of(path, keys.first(role), _value(source, keys, role)).ravel() for role in roles}
+    for role, values in columns.items():
+        if len(values) != len(features):
+            raise DataError(
+                f"{shown(path)}: {shown(keys.first('features'))} has {len(features)} rows but "
+                f"{shown(keys.first(role))} has {len(values)} entries"
+            )
+    parts = [part_of(f"{shown(path)}: row {row}", str(part)) for row, part in enumerate(columns.get("parts", ()))]
+    if "num_query" in keys:
+        count = _num_query(source, keys, len(features))
+        parts = parts or ["query"] * count + ["gallery"] * (len(features) - count)
+        if (queries := parts.count("query")) != count:
+            raise DataError(
+                f"{shown(path)}: {shown(keys.first('num_query'))} is {count} but {shown(keys.first('parts'))} has "
+                f"{queries} queries; remove one of them"
+            )
+    train = [pid for pid, part in zip(columns["pids"], parts, strict=True) if part == "train"]
+    return Rows(features, parts, list(columns["pids"]), list(columns["camids"]) if cameras else None, train)
+
+
+def _num_query(source: Source, keys: Keys, rows: int) -> int:
+    """How many of the first rows are queries. Raises DataError for what is not a number of some of them."""
+    name = keys.first("num_query")
+    count = array_of(source.path, name, _value(source, keys, "num_query"))
+    if count.size == 1 and count.dtype.kind in "iuf" and float(count.item()) in range(1, rows):
+        return int(count.item())
+    given = shown(str(count.item())) if count.size == 1 else f"an array of shape {count.shape}"
+    raise DataError(
+        f"{shown(source.path)}: {shown(name)} is {given}; it must be a whole number from 1 to {rows - 1}: how many of "
+        "the first rows are queries"
+    )
+
+
+def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:
+    """Query and gallery of rows; `camera` warns of unknown cameras, of which a manifest has warned by name."""
+    sides = ("query", "gallery")
+    found = {part: rows.of(part) for part in sides}
+    for part in sides:
+        if not len(found[part][0]):
+            raise DataError(f"{shown(path)}: no image of the {part} in it")
+    cameras = {f"{side}_camids": found[side][2] for side in sides}
+    labels = _labels(
+        path,
+        {f"{side}_pids": found[side][1] for side in sides},
+        {role: values for role, values in cameras.items() if values is not None},
+        {"train_pids": np.asarray(rows.train_pids)} if len(rows.train_pids) else {},
+        camera=camera,
+    )
+    arrays: dict[str, Any] = {role: labels.values[role] for role in PIDS}
+    for side in sides:
+        unknown = np.full(len(found[side][0]), UNKNOWN_CAMERA)
+        arrays[f"{side}_camids"] = labels.values.get(f"{side}_camids", unknown)
+        arrays[f"{side}_features"] = rows.features[found[side][0]]
+        if rows.images is not None:
+            arrays[f"{side}_images"] = np.asarray(rows.images, np.int64)[found[side][0]]
+    about = {**labels.about, "warnings": (*rows.warnings, *labels.about["warnings"])}
+    return Features(path, **arrays, **about)

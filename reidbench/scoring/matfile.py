@@ -1,0 +1,299 @@
+"""MATLAB's .mat files of level 5: numbers and texts are read here; what is nested is checked before scipy reads it.
+
+`scipy.io.loadmat` ends the whole process on some damaged files, since what a tag claims is an index for its C code.
+Here nothing is believed: every length is held against what is there. Format: "MAT-File Format", The MathWorks.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.data.pictures.images import memory_limit
+
+HEADER = 128
+MATRIX, COMPRESSED = 14, 15
+# What numbers are stored as, and what they are once read, by the codes of the format.
+STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
+OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
+COMPLEX = 0x0800
+HEAD = 2**16  # bytes of a compressed variable that are unpacked to learn its name
+CHARACTERS = {1: 1, 2: 1, 3: 2, 4: 2, 16: 1, 17: 2, 18: 4}  # bytes that a character takes at least
+UTF8 = 16
+MOST_DIMENSIONS = 32  # numpy's
+MOST_DEPTH = 20  # of cells in cells
+
+
+class DamagedMatError(ValueError):
+    """A .mat file that is not what its tags say."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable: what it is, in words, and, where it was wanted, its real numbers or texts."""
+
+    kind: str
+    values: NDArray[Any] | None = None
+
+
+def is_level_5(start: bytes) -> bool:
+    """Whether a file that starts with these 128 bytes is of level 5 (-v6, -v7), and not older or HDF5 (-v7.3)."""
+    order = _order(start)
+    return order is not None and len(start) >= HEADER and struct.unpack_from(f"{order}H", start, 124)[0] == 0x0100
+
+
+def read_variables(path: Path, wanted: Container[str], limit: int) -> dict[str, Variable]:
+    """All variables of a level 5 file by name; `limit` bytes is the most that one may take.
+
+    Raises DamagedMatError where the file is not what it says, or a wanted variable is larger.
+    """
+    found = {}
+    for body, order in _bodies(path):
+        name, variable = _variable(body, order, wanted, limit)
+        found[name] = variable
+    return found
+
+
+def load(path: Path) -> dict[str, Any]:
+    """`scipy.io.loadmat` of a level 5 file of numbers, texts, cells and structs, after every tag in it was checked.
+
+    Raises DamagedMatError where the file is not what it says, larger than half of the memory once unpacked, or holds
+    anything else.
+    """
+    import scipy.io
+
+    left = 2 * memory_limit()
+    for body, order in _bodies(path):
+        left -= body.size
+        if left < 0:
+            raise DamagedMatError("it takes more than half of this machine's memory")
+        _check(body.whole(), order, 0)
+    try:
+        found: dict[str, Any] = scipy.io.loadmat(path)
+    except Exception as error:  # of all kinds
+        raise DamagedMatError(str(error)) from error
+    return found
+
+
+class _Body:
+    """The bytes of one variable, of which more than the first are read, or unpacked, only if they are asked for."""
+
+    def __init__(self, file: BinaryIO, code: int, size: int, order: str) -> None:
+        if code not in (MATRIX, COMPRESSED):
+            raise DamagedMatError(f"an element of type {code}, where a variable is expected")
+        self.file, self.end = file, file.tell() + size
+        self.packed = file.read(size) if code == COMPRESSED else None
+        self.skip = 0
+        self.size = size
+        self.start = self._first(HEAD)
+        if self.packed is not None:
+            inner, self.skip, self.size = _tag(self.start, 0, order, "a compressed variable")
+            if inner != MATRIX:
+                raise DamagedMatError(f"a compressed element of type {inner}, where a variable is expected")
+            self.start = self.start[self.skip :]
+
+    def whole(self) -> bytes:
+        """All bytes; where there are fewer than the tag says, `_tag` or `_values` will find out."""
+        return self._first(self.skip + self.size)[self.skip :]
+
+    def _first(self, count: int) -> bytes:
+        if self.packed is None:
+            self.file.seek(self.end - self.size)
+            return self.file.read(min(count, self.size))
+        try:
+            return zlib.decompressobj().decompress(self.packed, count)
+        except zlib.error as error:
+            raise DamagedMatError(str(error)) from None
+
+
+def _bodies(path: Path) -> Iterator[tuple[_Body, str]]:
+    """Each variable of a file, and the order of its bytes."""
+    left = path.stat().st_size - HEADER
+    with path.open("rb") as file:
+        start = file.read(HEADER)
+        order = _order(start)
+        if order is None or not is_level_5(start):
+            raise DamagedMatError("it is not of level 5; save it with -v7")
+        while left > 0:
+            code, begin, size = _tag(file.read(8), 0, order, "the file")
+            if begin != 8 or begin + size > left:
+                raise DamagedMatError(f"a variable of {size} bytes, where {max(left - begin, 0)} are left")
+            body = _Body(file, code, size, order)
+            yield body, order
+            left -= begin + size
+            file.seek(body.end)
+
+
+def _order(start: bytes) -> str | None:
+    return {b"IM": "<", b"MI": ">"}.get(start[126:128])
+
+
+def _tag(data: bytes, at: int, order: str, where: str) -> tuple[int, int, int]:
+    """Type of the element at a place, where its bytes begin, and how many they are."""
+    if at + 8 > len(data):
+        raise DamagedMatError(f"it ends within {where}")
+    first, size = struct.unpack_from(f"{order}II", data, at)
+    if first >> 16:  # up to four bytes stand in the tag itself
+        if first >> 16 > 4:
+            raise DamagedMatError(f"a short element of {first >> 16} bytes in {where}")
+        return first & 0xFFFF, at + 4, first >> 16
+    return first, at + 8, size
+
+
+def _variable(body: _Body, order: str, wanted: Container[str], limit: int) -> tuple[str, Variable]:
+    name, kind, real, shape, at = _head(body.start, order)
+    values = None
+    if name in wanted and (real or kind in ("char", "cell")):
+        if body.size > limit:
+            raise DamagedMatError(f"{name} takes {body.size} bytes, more than half of this machine's memory")
+        values = _content(body.whole(), at, order, kind, shape, name)
+    return name, Variable(kind, values)
+
+
+def _content(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    """Numbers, the lines of a text, or a cell of texts or of single numbers; None for any other cell."""
+    if kind == "char":
+        return _lines(body, at, order, shape, name)
+    return _cell(body, at, order, shape, name) if kind == "cell" else _values(body, at, order, kind, shape, name)
+
+
+def _lines(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    """The rows of a matrix of characters as texts [rows], without what fills them up; None for more dimensions."""
+    begin, size, code = _text(body, at, order, shape, name)
+    if len(shape) != 2:
+        return None
+    data = body[begin : begin + size]
+    try:
+        if code == UTF8:
+            units = np.array([ord(char) for char in data.decode("utf-8")], np.uint32)
+        else:
+            units = np.frombuffer(data, f"{order}u{CHARACTERS[code]}", size // CHARACTERS[code])
+        table = units[: math.prod(shape)].reshape(shape, order="F")
+        rows = ["".join(map(chr, row)) for row in table.tolist()]
+        texts = [row.encode("utf-16", "surrogatepass").decode("utf-16").rstrip(" \0") for row in rows]
+    except ValueError as error:  # bytes that are no characters, or fewer of them than the shape says
+        raise DamagedMatError(f"the text of {name} is damaged") from error
+    return np.array(texts or [""], np.str_)
+
+
+def _cell(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    """What single texts or numbers a cell holds, in MATLAB's order; None where it holds anything else."""
+    if min(shape) < 0:
+        raise DamagedMatError(f"{name} has a damaged part")
+    found = []
+    for part in _parts(body, at, order, math.prod(shape), name):
+        _, kind, real, inner, start = _head(part, order) if part else ("", "empty", False, (), 0)
+        value = _content(part, start, order, kind, inner, name) if real or kind == "char" else None
+        if value is None or value.size != 1:
+            return None
+        found.append(value.item())
+    kinds = {type(value) is str for value in found}
+    return np.array(found) if len(kinds) == 1 else None
+
+
+def _head(body: bytes, order: str) -> tuple[str, str, bool, tuple[int, ...], int]:
+    """Name, kind, whether it is of real numbers, shape, and where the numbers begin."""
+    parts = []
+    at = 0
+    for expected, what in ((6, "flags"), (5, "dimensions"), (1, "name")):
+        code, begin, size = _tag(body, at, order, f"a variable's {what}")
+        if code != expected or begin + size > len(body):
+            raise DamagedMatError(f"a variable's {what} are damaged")
+        parts.append(body[begin : begin + size])
+        at = _after(at, begin, size)
+    flags, dimensions, name = parts
+    if len(flags) != 8 or len(dimensions) % 4 or not 8 <= len(dimensions) <= 4 * MOST_DIMENSIONS:
+        raise DamagedMatError("a variable's flags or dimensions are damaged")
+    word = struct.unpack_from(f"{order}I", flags)[0]
+    shape = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions)
+    number = NUMBERS.get(word & 0xFF)
+    kind = OTHERS.get(word & 0xFF, "of an unknown kind") if number is None else "complex" if word & COMPLEX else number
+    return name.decode("latin-1").rstrip("\0"), kind, kind == number, shape, at
+
+
+def _values(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """The numbers that begin at a place, in the type that the variable has in MATLAB."""
+    dtype, begin, _ = _stored(body, at, order, shape, name)
+    numbers = np.frombuffer(body, dtype, math.prod(shape), begin)
+    return numbers.astype(np.dtype(kind)).reshape(shape, order="F")
+
+
+def _stored(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> tuple[np.dtype[Any], int, int]:
+    """Type of the numbers that are stored at a place, where they begin, and where what follows begins."""
+    code, begin, size = _tag(body, at, order, name)
+    stored = STORED.get(code)
+    if stored is None or begin + size > len(body):
+        raise DamagedMatError(f"the numbers of {name} are damaged")
+    dtype = np.dtype(order + stored)
+    if min(shape) < 0 or math.prod(shape) * dtype.itemsize != size:
+        raise DamagedMatError(f"{name} of shape {list(shape)} holds {size} bytes of {dtype.name}")
+    return dtype, begin, _after(at, begin, size)
+
+
+def _after(at: int, begin: int, size: int) -> int:
+    """Where the element after one begins: at a multiple of 8 bytes."""
+    return at + 8 if begin == at + 4 else begin + size + -size % 8
+
+
+def _check(body: bytes, order: str, depth: int) -> None:
+    """Hold all tags of one variable, and of what is in it, against what is there."""
+    name, kind, real, shape, at = _head(body, order)
+    name = name or f"what lies in {'a cell' if depth else 'the file'}"
+    if depth > MOST_DEPTH or min(shape) < 0:
+        raise DamagedMatError(f"{name} is damaged, or nested too deep")
+    if real or kind == "complex":
+        _, _, at = _stored(body, at, order, shape, name)
+        if kind == "complex":
+            _stored(body, at, order, shape, name)
+    elif kind == "char":
+        _text(body, at, order, shape, name)
+    elif kind in ("cell", "struct"):
+        fields = 1
+        if kind == "struct":
+            fields, at = _fields(body, at, order, name)
+        for part in _parts(body, at, order, math.prod(shape) * fields, name):
+            if part:
+                _check(part, order, depth + 1)
+    else:
+        raise DamagedMatError(f"{name} is {kind}; only numbers, texts, cells and structs are read")
+
+
+def _text(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> tuple[int, int, int]:
+    """Where the characters at a place begin, how many bytes they are, and how they are stored."""
+    code, begin, size = _tag(body, at, order, name)
+    damaged = code not in CHARACTERS or begin + size > len(body) or min(shape) < 0
+    if damaged or size < math.prod(shape) * CHARACTERS[code]:
+        raise DamagedMatError(f"the text of {name} is damaged")
+    return begin, size, code
+
+
+def _parts(body: bytes, at: int, order: str, count: int, name: str) -> Iterator[bytes]:
+    """The variables that are stored one after the other inside a cell or struct; empty ones have no bytes."""
+    for _ in range(count):
+        code, begin, size = _tag(body, at, order, name)
+        if code != MATRIX or begin != at + 8 or begin + size > len(body):
+            raise DamagedMatError(f"{name} has a damaged part")
+        yield body[begin : begin + size]
+        at = _after(at, begin, size)
+
+
+def _fields(body: bytes, at: int, order: str, name: str) -> tuple[int, int]:
+    """How many fields a struct has, and where the first of its values begins."""
+    code, begin, size = _tag(body, at, order, name)
+    at = _after(at, begin, size)
+    names, first, total = _tag(body, at, order, name)
+    if (code, size, names) != (5, 4, 1) or first + total > len(body):
+        raise DamagedMatError(f"the fields of {name} are damaged")
+    length = struct.unpack_from(f"{order}i", body, begin)[0]
+    if length < 1 or total % length:
+        raise DamagedMatError(f"the fields of {name} are damaged")
+    return total // length, _after(at, first, total)

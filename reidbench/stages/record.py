@@ -1,0 +1,162 @@
+"""What a method logs, notes and clusters while it runs, how long it works, and how its clusters are judged."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from reidbench.errors import ReidbenchError
+from reidbench.files.names import shown_value
+
+# Beyond these a clustering is noted: no data set of this field looks like it.
+FEWEST_CLUSTERED = 0.1  # of the images
+LARGEST_CLUSTER = 0.5  # of the clustered images
+MOST_PROGRESS = 1e15  # beyond it a float no longer counts by ones
+LONGEST_NOTE = 2000  # characters of a note
+
+
+class Clock:
+    """Seconds of a component's own work, over all its restarts, without what the harness does for it meanwhile."""
+
+    def __init__(self) -> None:
+        self.before = 0.0  # up to the last time that it was stopped or started
+        self.since: float | None = None  # by the monotonic clock; None while it is stopped
+
+    @property
+    def seconds(self) -> float:
+        return self.before + (0.0 if self.since is None else time.monotonic() - self.since)
+
+    def restore(self, seconds: float) -> None:
+        """Go on from what an earlier process had worked; what this one did before it knew is left out."""
+        self.before = seconds
+        if self.since is not None:
+            self.since = time.monotonic()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the seconds of the block."""
+        with self._set(True):
+            yield
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the seconds of the block out."""
+        with self._set(False):
+            yield
+
+    @contextmanager
+    def _set(self, runs: bool) -> Iterator[None]:
+        ran = self.since is not None
+        self._switch(runs)
+        try:
+            yield
+        finally:
+            self._switch(ran)
+
+    def _switch(self, runs: bool) -> None:
+        self.before = self.seconds
+        self.since = time.monotonic() if runs else None
+
+
+def progressed(done: object, total: object) -> dict[str, Any]:
+    """The event of a progress. Raises ReidbenchError for what is not two finite numbers."""
+    counts = []
+    for value in (done, total):
+        try:
+            number = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            number = math.nan
+        if not abs(number) < MOST_PROGRESS:
+            raise ReidbenchError(f"ctx.progress takes two numbers, done and total, not {shown_value(value)}")
+        counts.append(int(number) if number.is_integer() else number)
+    return {"event": "progress", "done": counts[0], "total": counts[1]}
+
+
+class Record:
+    """What a method logs, notes and clusters, kept across restarts by the checkpoint."""
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+        self.emit = emit
+        self.lines: list[dict[str, float]] = []
+        self.clusters: list[tuple[int, list[int]]] = []
+        self.notes: list[str] = []
+        self.clock = Clock()
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        try:
+            line = {str(name): float(value) for name, value in metrics.items()}
+        except (TypeError, ValueError, AttributeError):
+            raise ReidbenchError(f"ctx.log takes numbers by name, not {shown_value(metrics)}") from None
+        self.lines.append(line)
+        self.emit({"event": "log", "metrics": line})
+
+    def record_clusters(self, epoch: int, labels: Any) -> None:
+        try:
+            self.clusters.append((int(epoch), [int(label) for label in labels]))
+        except (TypeError, ValueError, OverflowError):
+            given = f"{shown_value(epoch)} and {shown_value(labels)}"
+            raise ReidbenchError(f"ctx.record_clusters takes an epoch and whole numbers, not {given}") from None
+
+    def note(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ReidbenchError(f"ctx.note takes a sentence, not {shown_value(text)}")
+        text = text.strip()
+        if len(text) > LONGEST_NOTE:  # it is printed beside every row: no list of a whole data set
+            text = f"{text[:LONGEST_NOTE]} ... ({len(text) - LONGEST_NOTE} more characters)"
+        if text and text not in self.notes:
+            self.notes.append(text)
+            self.emit({"event": "note", "text": text})
+
+    def conclude(self) -> None:
+        """Note what went by without an effect: rounds that a method logged as `skipped`, and a last clustering that
+        tells nearly nothing apart.
+        """
+        skipped = sum(bool(line.get("skipped")) for line in self.lines)
+        if skipped:
+            untrained = ": nothing was trained" if skipped == len(self.lines) else ""
+            self.note(
+                f"{skipped} of {len(self.lines)} rounds were skipped, for lack of clusters to tell apart{untrained}"
+            )
+        if self.clusters:
+            fault = clustering_fault(np.array(self.clusters[-1][1]))
+            if fault:
+                self.note(f"the last clustering {fault}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"lines": self.lines, "clusters": self.clusters, "notes": self.notes, "seconds": self.clock.seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.lines = list(state["lines"])
+        self.clusters = [(epoch, labels) for epoch, labels in state["clusters"]]
+        self.notes = list(state["notes"])
+        self.clock.restore(state.get("seconds", 0.0))
+
+
+def clustering_fault(labels: np.ndarray) -> str:
+    """Why a clustering [N] (-1: outlier) can hardly teach identities, or an empty text."""
+    inside = labels[labels >= 0]
+    sizes = np.unique(inside, return_counts=True)[1]
+    if len(sizes) < 2:
+        count = "one cluster" if len(sizes) else "no cluster"
+        return f"has {count} and {len(labels) - len(inside)} outliers among {len(labels)} images"
+    if len(inside) < FEWEST_CLUSTERED * len(labels):
+        return f"leaves {len(labels) - len(inside)} of {len(labels)} images out as outliers"
+    if len(sizes) > 2 and sizes.max() > LARGEST_CLUSTER * len(inside):
+        return f"puts {sizes.max()} of {len(inside)} clustered images into one of its {len(sizes)} clusters"
+    return ""
+
+
+def cluster_purity(clusters: np.ndarray, pids: np.ndarray) -> dict[str, float]:
+    """Share of clustered images whose cluster is mostly of their own identity; -1 means not clustered."""
+    inside = clusters >= 0
+    best = sum(int(np.unique(pids[clusters == c], return_counts=True)[1].max()) for c in np.unique(clusters[inside]))
+    return {
+        "clusters": float(len(np.unique(clusters[inside]))),
+        "outliers": float((~inside).sum()),
+        "purity": best / max(int(inside.sum()), 1),
+    }

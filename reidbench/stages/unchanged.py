@@ -1,0 +1,90 @@
+"""Whether a stage's data are still those of the plan and the lists: else it must not be published under its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidbench.data import Split
+from reidbench.data.overlap import part_numbers
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.matrix.diskcontent import content_of, short
+from reidbench.store.artifacts import Artifact
+
+from .inputs import Inputs, images_root
+from .trained import picture_numbers
+
+PARTS = ("train", "query", "gallery")
+
+
+def refuse_changed(inputs: Inputs, folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise DataError, naming a picture, where the files that a stage was given are no longer those that were planned
+    with or listed: its result, in `folder`, would be kept under the key of the files as they were.
+
+    Contents are hashed only where the index does not prove a file unchanged.
+    """
+    stage = inputs.stage
+    if stage["kind"] == "data":
+        if _differs(inputs, stage):
+            raise _refusal(stage["label"], _last(Artifact(stage["key"], folder, manifest), stage["root"]))
+        return
+    names = {given["key"]: given["data"] for given in stage["data"]}
+    for key, planned in inputs.spec.get("data_stages", {}).items():
+        changed = _changed_pictures(inputs, inputs.artifact(key), planned["root"])
+        if changed or _differs(inputs, planned):
+            raise _refusal(f"data {names.get(key, key)}", _first(changed))
+
+
+def _refusal(name: str, which: str) -> DataError:
+    return DataError(
+        f"{name}: its files changed during the run{which}; this result is not kept, because it may mix old and new "
+        "files: run it again"
+    )
+
+
+def _differs(inputs: Inputs, planned: Mapping[str, Any]) -> bool:
+    """Whether the files of a data set as a whole differ from what the plan saw.
+
+    Sets without a root are made, not read; below a root that has the store in it files always change.
+    """
+    if not planned["root"] or not planned.get("content"):
+        return False
+    if Path(inputs.spec["store"]).is_relative_to(planned["root"]):
+        return False
+    component = inputs.registry.get("dataset", planned["use"])
+    now = content_of(component, component.params(**planned["params"]), Path(planned["root"]))
+    return short(now) != str(planned["content"])
+
+
+def _changed_pictures(inputs: Inputs, artifact: Artifact, root: str | None) -> list[Path]:
+    """The pictures that are not those that were listed: a component's own fingerprint need not look at them."""
+    listed = picture_numbers(artifact)
+    changed = []
+    for part, split in _splits(artifact, root):
+        if part in listed:
+            places = np.flatnonzero(part_numbers(split, Path(inputs.spec["cache"])) != listed[part])
+            changed += [split.root / split.paths[place] for place in places.tolist()]
+    return changed
+
+
+def _splits(artifact: Artifact, root: str | None) -> Iterator[tuple[str, Split]]:
+    for part in PARTS:
+        file = artifact.path / f"{part}.json"
+        if file.is_file():
+            yield part, Split.load(file, images_root(artifact, root))
+
+
+def _first(changed: list[Path]) -> str:
+    more = f" and {len(changed) - 1} more pictures" if len(changed) > 1 else ""
+    return f", {shown(changed[0])}{more} among them" if changed else ""
+
+
+def _last(artifact: Artifact, root: str | None) -> str:
+    """The picture that was changed last; nothing where none is a file."""
+    files = [split.root / path for _, split in _splits(artifact, root) for path in split.paths]
+    times = {file: file.stat().st_ctime_ns for file in files if file.is_file()}
+    return f", of its pictures last {shown(max(times, key=lambda file: times[file]))}" if times else ""

@@ -1,0 +1,402 @@
+"""Artifacts on disk by key: visible only when whole, verified when read, claimed while made."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reidbench.data.fingerprints.fingerprint import fingerprint_content
+from reidbench.errors import StoreError
+
+from .filesystem import flush, in_the_way, is_foreign, regular_bytes, unreadable
+from .leavings import MANIFEST as MANIFEST
+from .leavings import check_leavings
+from .locks import HEARTBEAT, Watch, beating, owner_of, write_whole
+from .locks import identity as _identity
+from .locks import process_start as process_start
+from .manifests import fault, names_files
+
+GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
+
+
+class BadArtifact(StoreError):
+    """An artifact that is there and cannot be used."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
+
+
+class DamagedArtifact(BadArtifact):
+    """An artifact whose bytes are not those that were published, or that no stage can have published."""
+
+
+class UnreadableArtifact(BadArtifact):
+    """An artifact that this user may not read, or that the disk does not give. It may be whole: nobody removes it."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published artifact: its folder and its manifest."""
+
+    key: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The numbers that the stage reported. Raises DamagedArtifact when there are none."""
+        metrics: Mapping[str, float] = self.need("metrics")
+        return metrics
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the stage noted: images left out, rounds skipped, weights not loaded."""
+        return tuple(self.manifest.get("notes", ()))
+
+    @property
+    def label(self) -> str:
+        """The stage in words."""
+        return str(self.manifest.get("stage", {}).get("label", "a stage without a name"))
+
+    def need(self, *names: str) -> Any:
+        """A field of the manifest, `need("stage", "kind")` one of its stage. Raises DamagedArtifact without it."""
+        found: Any = self.manifest
+        for name in names:
+            if name not in found:
+                raise DamagedArtifact(self.key, f"{self.path}: {MANIFEST} is damaged: {'.'.join(names)} is missing")
+            found = found[name]
+        return found
+
+
+class Store:
+    """`objects/<key>` are whole artifacts; the folders beside `objects` serve their making."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.watch = Watch()
+        self._held: dict[Path, frozenset[str]] = {}
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what the file system refuses (full, read-only, too many files) into one StoreError."""
+        try:
+            yield
+        except OSError as error:
+            reason = f"{error.strerror or error}{in_the_way(error)}"
+            raise StoreError(f"{self.root}: the store cannot be written: {reason}") from error
+
+    def _place(self, *parts: str) -> Path:
+        path = self.root.joinpath(*parts)
+        with self.writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    # ------------------------------------------------------------------ reading
+    def path(self, key: str) -> Path:
+        """Where the artifact of that key lies, or would."""
+        return self.root / "objects" / key
+
+    def has(self, key: str) -> bool:
+        """Whether an artifact of that key is published; one that this user may not look into is."""
+        try:
+            return (self.path(key) / MANIFEST).is_file()
+        except OSError:
+            return os.path.lexists(self.path(key))
+
+    def keys(self) -> set[str]:
+        """The keys of all published artifacts: folders, without those that file systems and desktops leave."""
+        try:
+            with os.scandir(self.root / "objects") as entries:
+                return {entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name)}
+        except FileNotFoundError:
+            return set()
+        except OSError as error:
+            raise StoreError(f"{self.root}: the store cannot be read: {error.strerror}") from None
+
+    def manifest(self, key: str) -> Artifact:
+        """The artifact with its manifest verified, its files not yet.
+
+        Raises KeyError if absent, DamagedArtifact, and UnreadableArtifact where the system does not let it be read.
+        """
+        path = self.path(key)
+        try:
+            manifest = json.loads(regular_bytes(path / MANIFEST))
+            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and names_files(manifest)
+        except (FileNotFoundError, NotADirectoryError):
+            if not path.is_dir():
+                raise KeyError(key) from None
+            raise DamagedArtifact(key, f"{path}: {MANIFEST} is missing") from None
+        except OSError as error:
+            raise UnreadableArtifact(key, unreadable(path / MANIFEST, error)) from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            intact = False
+        if not intact:
+            raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged")
+        wrong = fault(manifest)
+        if wrong:
+            raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged: {wrong}")
+        return Artifact(key, path, manifest)
+
+    def read(self, key: str) -> Artifact:
+        """The artifact with every file's checksum verified. Raises as `manifest`."""
+        artifact = self.manifest(key)
+        for name, entry in artifact.manifest["files"].items():
+            file = artifact.path / name
+            try:
+                found = file.stat()
+                intact = stat.S_ISREG(found.st_mode) and found.st_size == entry["size"]
+                intact = intact and fingerprint_content(file) == entry["sha256"]
+            except PermissionError as error:
+                raise UnreadableArtifact(key, unreadable(file, error)) from None
+            except (OSError, ValueError):  # ValueError: a name that no file can have
+                intact = False
+            if not intact and not self.has(key):  # it was taken away while it was read
+                raise KeyError(key)
+            if not intact:
+                raise DamagedArtifact(key, f"{file}: not the bytes that were published")
+        return artifact
+
+    def set_aside(self, key: str) -> Path:
+        """Move a damaged artifact out of the way, to be made again. Returns where it is now."""
+        for number in range(1, 1000):
+            aside = self._place("damaged", f"{key}-{number}")
+            if aside.exists():
+                continue
+            try:
+                with self.writing(), contextlib.suppress(FileNotFoundError):
+                    self.path(key).rename(aside)
+            except StoreError:
+                if aside.exists():  # another driver took that name meanwhile
+                    continue
+                raise
+            return aside
+        raise StoreError(f"{self.root}: too many damaged artifacts of {key}")
+
+    # ------------------------------------------------------------------ writing
+    @contextlib.contextmanager
+    def publishing(self, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Give an empty folder and a manifest to fill; publish both in one rename when the block ends well.
+
+        Raises UnfitLeavings when something in the folder cannot be published, such as a link.
+        """
+        folder = self._place("tmp", _own_name(key))
+        manifest: dict[str, Any] = {}
+        try:
+            with self.writing():
+                folder.mkdir()
+                owner = folder.stat().st_uid
+            yield folder, manifest
+            with self.writing():
+                check_leavings(folder, owner, frozenset({MANIFEST}))
+                self._seal(folder, key, manifest)
+                final = self._place("objects", key)
+                try:
+                    folder.rename(final)
+                except OSError:
+                    if not self.has(key):  # no race with an equal artifact: a real error
+                        raise
+            # It is published: what follows only tidies up.
+            shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.failure_file(key).unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _seal(self, folder: Path, key: str, manifest: dict[str, Any]) -> None:
+        """Write the manifest last, with the checksum of each file and of itself, and flush all to disk."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        manifest["key"] = key
+        manifest["files"] = {
+            path.relative_to(folder).as_posix(): {"sha256": fingerprint_content(path), "size": path.stat().st_size}
+            for path in files
+        }
+        manifest["checksum"] = _checksum(manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        for path in [*files, folder / MANIFEST]:
+            flush(path)
+
+    def scratch(self, key: str) -> Path:
+        """A folder that outlives a crash, for a stage's checkpoints; it goes when the artifact is published."""
+        path = self._place("scratch", key)
+        with self.writing():
+            path.mkdir(exist_ok=True)
+        return path
+
+    def log_file(self, key: str) -> Path:
+        """Where the worker's output goes."""
+        return self._place("logs", f"{key}.log")
+
+    def spec_file(self, key: str) -> Path:
+        """Where this process writes a stage's spec for its worker: another name at every call."""
+        return self._place("specs", f"{_own_name(key)}.json")
+
+    # ------------------------------------------------------------------ failures
+    def failure_file(self, key: str) -> Path:
+        """Where the reason of a failed stage is kept."""
+        return self.root / "failures" / f"{key}.json"
+
+    def record_failure(self, key: str, error: str, trace: str = "") -> None:
+        """Keep why a stage failed, for the table; a later success removes it."""
+        self._place("failures", key)
+        with self.writing():
+            write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}))
+
+    def forget_failure(self, key: str) -> None:
+        """The stage is to be tried again."""
+        with self.writing():
+            self.failure_file(key).unlink(missing_ok=True)
+
+    def failure(self, key: str) -> str | None:
+        """Why the stage failed last time, or None."""
+        try:
+            return str(json.loads(self.failure_file(key).read_text())["error"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    # ------------------------------------------------------------------ claims of stages, locks of runs
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Hold the only right to make `key`. Gives False, at once, when a living owner holds it already."""
+        file = self._place("claims", f"{key}.json")
+        claim = json.dumps({**_identity(), "since": time.time_ns()})
+        with self.writing():
+            taken = self._take(file, claim)
+        if not taken:
+            yield False
+            return
+        with beating(file, claim, HEARTBEAT):
+            yield True
+
+    @contextlib.contextmanager
+    def needing(self, keys: Iterable[str]) -> Iterator[None]:
+        """Hold artifacts, made or not, for a whole run: until the block ends, `clean` on any host leaves them alone.
+
+        Raises StoreError when the store cannot be written.
+        """
+        file = self._place("runs", f"{secrets.token_hex(16)}.json")
+        text = json.dumps({**_identity(), "since": time.time_ns(), "keys": sorted(keys)})
+        with self.writing(), self.exclusively():
+            write_whole(file, text)
+        with beating(file, text, HEARTBEAT):
+            yield
+
+    def runs(self) -> dict[Path, frozenset[str]]:
+        """The keys that runs hold which are not known to be dead, by the file that says so."""
+        return {file: self._keys_of(file) for file in self._run_files() if self.watch.gone(file) is not True}
+
+    def is_needed(self, key: str) -> bool:
+        """Whether a run that is not known to be dead holds the artifact of that key."""
+        return any(key in self._keys_of(file) and self.watch.gone(file) is not True for file in self._run_files())
+
+    def _run_files(self) -> list[Path]:
+        return [file for file in self.files("runs") if file.suffix == ".json"]
+
+    def _keys_of(self, file: Path) -> frozenset[str]:
+        if file not in self._held:  # read once: it is written whole, and never changes
+            try:
+                self._held[file] = frozenset(map(str, json.loads(file.read_text())["keys"]))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                self._held[file] = frozenset()
+        return self._held[file]
+
+    def files(self, folder: str) -> list[Path]:
+        """What lies in one of the store's folders, in order, without what file systems and desktops leave there."""
+        try:
+            return sorted(path for path in (self.root / folder).iterdir() if not is_foreign(path.name))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"{self.root / folder}: the store cannot be read: {error.strerror}") from None
+
+    def _take(self, file: Path, claim: str) -> bool:
+        with self.exclusively():  # two drivers may both find a dead owner's claim
+            if self.watch.gone(file) is not True:
+                return False
+            write_whole(file, claim)
+            return True
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Hold off, for a moment, all others that take claims or take them away."""
+        with self._place("claims", ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def now(self) -> float:
+        """The time by the store's own clock, which stamps its files; hosts' clocks differ. Raises StoreError."""
+        file = self._place("claims", ".clock")
+        with self.writing():
+            file.touch()
+            return file.stat().st_mtime
+
+    def claimed(self, key: str) -> bool:
+        """Whether the right to make `key` is held by an owner that lives, as far as this object has seen by now.
+
+        A dead owner's claim is taken away: a worker, which would begin to watch it, need not wait for it again.
+        """
+        file = self.claim_file(key)
+        if not file.exists():
+            return False
+        if self.watch.gone(file) is not True:
+            return True
+        with self.writing(), self.exclusively():
+            if self.watch.gone(file):
+                file.unlink(missing_ok=True)
+        return False
+
+    def owner(self, key: str) -> str:
+        """In words, who holds the right to make `key` and since when; an empty text when nobody does."""
+        return owner_of(self.claim_file(key))
+
+    def claim_file(self, key: str) -> Path:
+        """Where the right to make `key` is written down while somebody holds it."""
+        return self.root / "claims" / f"{key}.json"
+
+    def prepare(self) -> None:
+        """Make the store's folders, try to write, and remove temporary folders and locks of processes that are gone.
+
+        A writer holds the claim of its key, which tells whether it lives, on this host or another.
+
+        Raises StoreError when the place cannot be written.
+        """
+        self._place("objects", "any")
+        self._place("tmp", "any")
+        probe = self._place("claims", f".probe-{os.getpid()}")
+        with self.writing():
+            try:
+                probe.write_bytes(b"x")
+            finally:
+                probe.unlink(missing_ok=True)
+        for lock in self._run_files():
+            if self.watch.gone(lock):
+                with contextlib.suppress(OSError):  # another user's; it holds nothing any more
+                    lock.unlink()
+        for folder in self.files("tmp"):
+            key, _, rest = folder.name.partition("-")
+            if self.watch.gone(self.claim_file(key)) is not True:
+                continue
+            pid = rest.partition("-")[0]
+            if not pid.isdigit() or process_start(int(pid)) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_name(key: str) -> str:
+    """A file name that no other process takes, on no host: two containers may have the same pid at one time."""
+    return f"{key}-{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

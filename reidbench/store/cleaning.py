@@ -1,0 +1,173 @@
+"""What may leave a store: artifacts that no plan needs, and what dead workers left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reidbench.errors import StoreError
+
+from . import locks
+from .artifacts import BadArtifact, Store, UnreadableArtifact
+
+Note = Callable[[str], None]
+
+
+def _say_nothing(text: str) -> None:
+    """For callers who do not want to know."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something to remove: what it is in words, where it lies, of which stage, and how many bytes it has."""
+
+    what: str
+    path: Path
+    key: str
+    size: int
+
+
+def leftovers(store: Store, needed: set[str], note: Note = _say_nothing) -> list[Leftover]:
+    """Everything in a store that no stage in `needed`, and no run that goes on, is or has a use for.
+
+    Changes nothing. What a living claim holds is left alone, a planned stage's checkpoints too. `note` gets what is
+    kept for whom. Where the last sign of life of another host is old, this watches for the next one for DEAD_AFTER
+    seconds. Raises StoreError when something is being made that is neither in `needed` nor held by a run: its inputs
+    are not known here.
+    """
+    _watch_the_silent(store, needed, note)
+    runs = store.runs()
+    held: set[str] = set().union(*runs.values())
+    claimed = living_claims(store)
+    strange = sorted(claimed - needed - held)
+    if strange:
+        raise StoreError(
+            f"{store.root}: another run is making {strange[0]}, which none of these files plans; "
+            "name its file too, or wait until it is done"
+        )
+    for file, keys in runs.items():
+        if others := keys - needed:
+            note(f"{locks.owner_of(file)} runs a matrix that is not named here: its {len(others)} stages are kept")
+    kept = claimed | held
+    found = [*_artifacts(store, needed), *_of_stages(store, needed), *_of_workers(store, kept)]
+    return [*(one for one in found if one.key not in kept), *_of_runs(store, runs)]
+
+
+def remove(store: Store, leftover: Leftover) -> bool:
+    """Remove it, unless somebody has begun to make or to need that stage meanwhile. Returns whether it is gone."""
+    with store.claim(leftover.key) as mine:
+        if not mine:
+            return False
+        aside = leftover.path
+        with store.exclusively():  # a run that begins now finds a whole artifact that stays, or none
+            if store.is_needed(leftover.key):
+                return False
+            if leftover.path.parent.name == "objects":
+                aside = store.root / "tmp" / f"{leftover.key}-{os.getpid()}-{time.time_ns()}"
+                aside.parent.mkdir(exist_ok=True)
+                leftover.path.rename(aside)
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        else:
+            aside.unlink(missing_ok=True)
+    return True
+
+
+def living_claims(store: Store) -> set[str]:
+    """The keys that somebody is making now, or may be making."""
+    return {file.stem for file in store.files("claims") if file.suffix == ".json" and not store.watch.gone(file)}
+
+
+def _watch_the_silent(store: Store, needed: set[str], note: Note) -> None:
+    """Watch those of other hosts that were last heard of long ago, or in the future: only a clock may have jumped."""
+    files = [file for file in store.files("claims") if file.stem not in needed] + store.files("runs")
+    silent = _beats(store, [file for file in files if file.suffix == ".json"])
+    if silent:
+        now = _clock(store)
+        silent = {file: beat for file, beat in silent.items() if abs(now - beat) > locks.DEAD_AFTER}
+    for owner in dict.fromkeys(map(locks.owner_of, silent)):
+        note(f"{owner} has long given no sign of life: waiting for one, for up to {locks.DEAD_AFTER:.0f} s")
+    while silent:
+        time.sleep(min(1.0, locks.DEAD_AFTER / 10))
+        now_seen = _beats(store, list(silent))
+        silent = {file: beat for file, beat in now_seen.items() if silent[file] == beat}
+
+
+def _beats(store: Store, files: list[Path]) -> dict[Path, float]:
+    """The last beats of those claims whose owners may be alive or dead."""
+    found = {}
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            if store.watch.gone(file) is None:
+                found[file] = file.stat().st_mtime
+    return found
+
+
+def _clock(store: Store) -> float:
+    """The time by the store's clock; where nothing can be written, and so nothing be removed, by this host's."""
+    try:
+        return store.now()
+    except StoreError:
+        return time.time()
+
+
+def _artifacts(store: Store, needed: set[str]) -> Iterator[Leftover]:
+    for key in sorted(store.keys() - needed):
+        try:
+            label = store.manifest(key).label
+        except UnreadableArtifact:
+            label = "artifact that cannot be read"
+        except (BadArtifact, KeyError):
+            label = "damaged artifact"
+        yield _leftover(label, store.path(key), key)
+
+
+def _of_stages(store: Store, needed: set[str]) -> Iterator[Leftover]:
+    """Checkpoints, logs and reasons of stages that no plan has, and checkpoints of those that are done."""
+    for path in store.files("scratch"):
+        if path.name not in needed or store.has(path.name):
+            yield _leftover("checkpoint", path, path.name)
+    for folder, what in (("logs", "log"), ("failures", "reason of a failure")):
+        for path in store.files(folder):
+            if path.stem not in needed:
+                yield _leftover(what, path, path.stem)
+
+
+def _of_workers(store: Store, kept: set[str]) -> Iterator[Leftover]:
+    """What was being written when its writer died, damaged artifacts, and the specs of drivers that are gone."""
+    for path in store.files("tmp"):
+        yield _leftover("unfinished artifact", path, path.name.partition("-")[0])
+    for path in store.files("damaged"):
+        yield _leftover("damaged artifact, set aside", path, path.name.partition("-")[0])
+    specs = store.files("specs")  # each is of a run that holds its key, except in the moment of its start
+    now = _clock(store) if specs else 0.0
+    for path in specs:
+        with contextlib.suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > locks.DEAD_AFTER:
+                yield _leftover("spec of a worker", path, path.stem.partition("-")[0])
+    for path in store.files("claims"):
+        if path.suffix == ".json" and path.stem not in kept:
+            yield _leftover("claim of a dead worker", path, path.stem)
+
+
+def _of_runs(store: Store, living: Mapping[Path, object]) -> Iterator[Leftover]:
+    for path in store.files("runs"):
+        if path.suffix == ".json" and path not in living:
+            yield _leftover("lock of a dead run", path, path.stem)
+
+
+def _leftover(what: str, path: Path, key: str) -> Leftover:
+    return Leftover(what, path, key, _size(path))
+
+
+def _size(path: Path) -> int:
+    total = 0
+    for file in [path, *path.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # replaced meanwhile, or another user's
+            total += file.lstat().st_size if not file.is_dir() else 0
+    return total

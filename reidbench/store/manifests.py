@@ -1,0 +1,126 @@
+"""What a manifest may hold: a store can come from elsewhere, whole by its own checksums and untrue in every field."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reidbench.files.names import stays_inside
+
+LARGEST_METRIC = 1e100  # its square, and sums over seeds, still are numbers
+LONGEST = 1e12  # seconds of a stage: more than thirty thousand years
+KEY = re.compile(r"\w[\w.-]{0,250}", re.ASCII)  # of an artifact: the name of one folder, and no path
+
+Check = Callable[[Any], bool]
+
+
+def fault(manifest: Mapping[str, Any]) -> str:
+    """What is in a manifest that no stage writes, as "FIELD is not ..."; empty where all is right.
+
+    A field that is missing is no fault here: who needs it says so (`Artifact.need`).
+    """
+    found = _wrong(manifest, FIELDS)
+    if not found and "stage" in manifest:
+        found = _wrong(manifest["stage"], STAGE, "stage.")
+        if not found and manifest.get("key") in [key for _, key in manifest["stage"].get("parents", ())]:
+            found = "stage.parents is not free of the artifact itself"
+    return found
+
+
+def _wrong(given: Mapping[str, Any], fields: Mapping[str, tuple[str, Check]], prefix: str = "") -> str:
+    for name, (what, check) in fields.items():
+        if name in given and not check(given[name]):
+            return f"{prefix}{name} is not {what}"
+    return ""
+
+
+# ---------------------------------------------------------------------- what values may be
+def is_number(value: object, largest: float) -> bool:
+    """Whether a value is a number, and no truth value, of at most that size. NaN is one; infinity is not."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return (isinstance(value, float) and math.isnan(value)) or abs(value) <= largest
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _dict(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _seconds(value: object) -> bool:
+    return is_number(value, LONGEST) and value >= 0  # type: ignore[operator]
+
+
+def _numbers(value: object) -> bool:
+    return isinstance(value, dict) and all(is_number(one, LARGEST_METRIC) for one in value.values())
+
+
+def _versions(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+
+def _place(value: object) -> bool:
+    """Whether a value is None or a path that the operating system takes."""
+    try:
+        return value is None or (isinstance(value, str) and b"\0" not in os.fsencode(value))
+    except UnicodeEncodeError:
+        return False
+
+
+def _parents(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) and _key(one[1]) for one in value
+    )
+
+
+def _key(value: object) -> bool:
+    return isinstance(value, str) and KEY.fullmatch(value) is not None
+
+
+def _inputs(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(one, dict) and _key(one.get("key")) and all(name in one for name in INPUT) for one in value
+    )
+
+
+INPUT = ("role", "data", "part", "hidden", "identities", "subset_seed")  # of one data set that a stage is given
+STAGE: Mapping[str, tuple[str, Check]] = {
+    "kind": ("text", _text),
+    "use": ("text", _text),
+    "label": ("text", _text),
+    "parents": ("a list of [role, key]", _parents),
+    "data": ("a list of the data sets that it was given", _inputs),
+    "root": ("a path", _place),
+}
+FIELDS: Mapping[str, tuple[str, Check]] = {
+    "stage": ("a mapping", _dict),
+    "metrics": ("numbers by name", _numbers),
+    "seconds": ("a number of seconds", _seconds),
+    "work_seconds": ("a number of seconds", _seconds),
+    "versions": ("texts by name", _versions),
+    "settings": ("a mapping", _dict),
+    "platform": ("text", _text),
+    "processor": ("text", _text),
+    "plugin": ("text", _text),
+    "source": ("text", _text),
+    "notes": ("a list of texts", _texts),
+    "protocol": ("a list of texts", _texts),
+    "root": ("a path", _place),
+    "root_from_given": ("a path", _place),
+}
+
+
+def names_files(manifest: Mapping[str, Any]) -> bool:
+    """Whether it names files of its own folder only, each with size and checksum; a store may be a stranger's."""
+    files = manifest["files"].items()
+    return all(stays_inside(name) and {"size", "sha256"} <= entry.keys() for name, entry in files)

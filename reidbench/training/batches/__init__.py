@@ -1,0 +1,4 @@
+"""Make batches: decode, sample, augment.
+
+Imports data and training's devices. Begin with `plugins.py`.
+"""

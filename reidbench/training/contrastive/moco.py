@@ -1,0 +1,173 @@
+"""Momentum contrast (He et al., CVPR 2020): two encoders, a queue of keys, InfoNCE, and the step of MoCo v2."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from reidbench.training.devices import gather, this_share
+from reidbench.training.networks.heads import Encoder
+from reidbench.training.networks.splitnorm import batch_norm_in_parts
+
+
+def stream(seed: int, name: str) -> torch.Generator:
+    """A generator for one purpose: what is drawn from it disturbs no other stream of the same seed."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def cosine_per_epoch(optimiser: torch.optim.Optimizer, epochs: int) -> LambdaLR:
+    """lr(e) = lr * (1 + cos(pi e / epochs)) / 2, stepped once per epoch, no warm-up."""
+    return LambdaLR(optimiser, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / epochs)))
+
+
+class KeyQueue(nn.Module):
+    """`banks` queues of `size` keys with one pointer: column j of every bank comes from the same image.
+
+    `keys` is [banks, D, size], columns are unit vectors, random ones at the start; each bank has a stream of its
+    own in `generators`, so that more banks do not change the first.
+    """
+
+    keys: torch.Tensor
+    pointer: torch.Tensor
+
+    def __init__(self, size: int, dim: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        banks = [torch.randn(dim, size, generator=generator) for generator in generators]
+        self.size = size
+        self.register_buffer("keys", F.normalize(torch.stack(banks), dim=1))
+        self.register_buffer("pointer", torch.zeros(1, dtype=torch.long))
+
+    @torch.no_grad()
+    def enqueue(self, keys: torch.Tensor) -> None:
+        """Write keys [banks, B, D] over the oldest ones, around the end; of more than `size` the last ones stay.
+
+        On several devices B is one share, and the keys of all are written, so that the queues stay equal. The official
+        code asserts that B divides the size, which UP-ReID's 800 and 65536 do not.
+        """
+        if this_share().ranks > 1:
+            keys = gather(keys.transpose(0, 1)).transpose(0, 1)
+        count = keys.shape[1]
+        start = int(self.pointer)
+        kept = min(count, self.size)
+        columns = (torch.arange(count - kept, count, device=self.keys.device) + start) % self.size
+        self.keys[:, :, columns] = keys[:, count - kept :].transpose(1, 2).to(self.keys.dtype)
+        self.pointer.fill_((start + count) % self.size)
+
+
+class MomentumEncoders(nn.Module):
+    """The online encoder f_q and its slow copy f_k, with shuffle-BN on one device or several.
+
+    f_k has no gradient. Its parameters follow f_q's; its batch-norm statistics are its own. Both see batch norm in
+    `splits` parts of the whole batch, which devices share out among them; f_k also sees its images in another order,
+    across devices, so that query and key share no statistics.
+    """
+
+    def __init__(self, encoder: Encoder, *, momentum: float, splits: int) -> None:
+        super().__init__()
+        self.online = batch_norm_in_parts(encoder, splits)
+        self.target = copy.deepcopy(self.online)
+        self.target.requires_grad_(False)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """theta_k <- m theta_k + (1 - m) theta_q: parameters only, and before the keys of the step are made."""
+        targets: list[torch.Tensor] = list(self.target.parameters())
+        torch._foreach_lerp_(targets, list(self.online.parameters()), 1 - self.momentum)
+
+    @torch.no_grad()
+    def encode_keys(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Keys [B, D] of images [B, 3, H, W], encoded in a random order and put back into theirs.
+
+        The order is one of the whole batch: a device encodes images of all of them, with statistics of its own.
+        """
+        share = this_share()
+        images = gather(images)
+        order = torch.randperm(len(images), generator=generator).to(images.device)
+        keys = gather(self.target(images[share.of(order)]))
+        return share.of(keys[order.argsort()])
+
+
+def info_nce(
+    queries: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """-log S / (S + sum_j exp(q.n_j / t)) with S = sum_p exp(q.p / t), for each query: [..., B].
+
+    queries [..., B, D], positives [..., B, P, D], negatives [..., D, N], all unit vectors. Several positives stand
+    inside one logarithm; with one it is MoCo's loss. Computed in float32, also under autocast.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries = queries.float()
+        near = (queries.unsqueeze(-2) * positives.float()).sum(-1) / temperature  # [..., B, P]
+        far = queries @ negatives.float() / temperature  # [..., B, N]
+        return torch.cat([near, far], -1).logsumexp(-1) - near.logsumexp(-1)
+
+
+class Views(NamedTuple):
+    """One batch: two augmented views and the images as they are, normalised, [B, 3, H, W] each."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+    original: torch.Tensor
+
+
+class StepOutput(NamedTuple):
+    """A step's loss, the keys to enqueue [banks, B, D], and numbers for the log."""
+
+    loss: torch.Tensor
+    keys: torch.Tensor
+    facts: dict[str, torch.Tensor]
+
+
+class ContrastiveStep(nn.Module):
+    """Base of steps: `forward(views) -> StepOutput`. `generators` are kept in the checkpoint, `queue` is fed."""
+
+    encoders: MomentumEncoders
+    queue: KeyQueue
+    generators: dict[str, torch.Generator]
+
+    def forward(self, views: Views) -> StepOutput:
+        """The loss of one batch; the caller goes back, steps, and only then enqueues."""
+        raise NotImplementedError
+
+
+def moco_state(step: ContrastiveStep) -> dict[str, torch.Tensor]:
+    """Both encoders and the queues in the names of MoCo's checkpoints; further banks are `queue_patch` [M, D, N]."""
+    state: dict[str, torch.Tensor] = {}
+    for name, encoder in (("q", step.encoders.online), ("k", step.encoders.target)):
+        for key, tensor in encoder.state_dict().items():
+            inner = key.removeprefix("backbone.") if key.startswith("backbone.") else f"fc.{key.removeprefix('head.')}"
+            state[f"module.encoder_{name}.{inner}"] = tensor
+    state["module.queue"] = step.queue.keys[0]
+    if len(step.queue.keys) > 1:
+        state["module.queue_patch"] = step.queue.keys[1:]
+    state["module.queue_ptr"] = step.queue.pointer
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+
+
+class MocoStep(ContrastiveStep):
+    """MoCo v2: queries of the first view against keys of the second and the queue."""
+
+    def __init__(self, encoders: MomentumEncoders, *, dim: int, queue: int, temperature: float, seed: int) -> None:
+        super().__init__()
+        self.encoders = encoders
+        self.queue = KeyQueue(queue, dim, [stream(seed, "queue")])
+        self.temperature = temperature
+        self.generators = {"shuffle": stream(seed, "shuffle")}
+
+    def forward(self, views: Views) -> StepOutput:
+        """Query, then the encoders' update, then keys, then logits against the queue as it was."""
+        queries = self.encoders.online(views.first)
+        self.encoders.update()
+        keys = self.encoders.encode_keys(views.second, self.generators["shuffle"])
+        loss = info_nce(queries, keys[:, None], self.queue.keys[0], self.temperature).mean()
+        return StepOutput(loss, keys[None], {})

@@ -1,0 +1,106 @@
+"""Parameters that contrastive pretrainers share, with the presets of MoCo v2 and LUPerson; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from reidbench.components import Params
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LUP_MEAN, LUP_STD = (0.3525, 0.3106, 0.3140), (0.2660, 0.2522, 0.2505)
+
+# What the two recipes differ in (MoCo: main_moco.py with its v2 options; LUPerson: aug_type 'ori-cj+sre', tau 0.1).
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "imagenet": {
+        "temperature": 0.2,
+        "jitter": (0.4, 0.4, 0.4, 0.1),
+        "jitter_probability": 0.8,
+        "erase": 0.0,
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+    },
+    "lup": {
+        "temperature": 0.1,
+        "jitter": (0.4, 0.4, 0.4, 0.1),
+        "jitter_probability": 0.0,
+        "erase": 0.5,
+        "mean": LUP_MEAN,
+        "std": LUP_STD,
+    },
+}
+
+# Whose names a file of weights may use; training/weights.py knows what they look like.
+LayoutName = Literal["torchvision", "moco", "fast-reid", "torchreid", "bot", "bdb", "mgn", "spcl", "spcl-uda"]
+Crop = Literal["imagenet-rrc", "person-rrc", "rect"]
+
+
+def linear_lr(batch: int, base: float = 0.03, reference: int = 256) -> float:
+    """The linear scaling rule: `base` per `reference` images of a batch; 0.3 at LUPerson's 2560."""
+    return base * batch / reference
+
+
+class ContrastiveParams(Params):
+    """Momentum contrast: views, encoders, queue, optimiser, monitor. What is not given is filled from the preset."""
+
+    preset: Literal["imagenet", "lup"] = Field(
+        "lup", description="whose augmentation, temperature and pixel statistics fill what is not given"
+    )
+    epochs: int = Field(200, ge=1, description="passes over the pool; each image gives two views")
+    batch: int = Field(256, ge=2, description="images in a batch; an incomplete last one is dropped")
+    lr: float | None = Field(None, gt=0, description="SGD's rate at the start; default: 0.03 * batch / 256")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
+    weight_decay: float = Field(1e-4, ge=0, description="SGD's weight decay")
+    temperature: float = Field(0.1, gt=0, description="of the global InfoNCE; presets: imagenet 0.2, lup 0.1")
+    queue: int = Field(65536, ge=1, description="keys in the queue; on small pools fewer than the pool has images")
+    key_momentum: float = Field(
+        0.999, ge=0, le=1, description="share that the key encoder keeps at a step; 0.99 for runs of few steps"
+    )
+    dim: int = Field(128, ge=1, description="length of a projection")
+    head: Literal["mlp", "linear"] = Field("mlp", description="projection: two layers (MoCo v2) or one (MoCo)")
+    head_norm: bool = Field(
+        False, description="batch norm before and within the head; short runs on small networks need it"
+    )
+    splits: int = Field(
+        8, ge=1, description="parts of a batch that batch norm sees apart, for shuffle-BN on one device"
+    )
+    crop: Crop = Field("imagenet-rrc", description="shape of the random crop; person-rrc and rect keep a person's form")
+    jitter: tuple[float, float, float, float] = Field(
+        (0.4, 0.4, 0.4, 0.1), description="strength of brightness, contrast, saturation and hue"
+    )
+    jitter_probability: float = Field(0.0, ge=0, le=1, description="of colour jitter; presets: imagenet 0.8, lup 0")
+    grayscale: float = Field(0.2, ge=0, le=1, description="probability of losing all colour")
+    blur: float = Field(0.5, ge=0, le=1, description="probability of a Gaussian blur")
+    blur_sigma: tuple[float, float] = Field((0.1, 2.0), description="its sigma, in pixels at a height of 256")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing; presets: imagenet 0, lup 0.5")
+    erase_area: tuple[float, float] = Field((0.02, 0.6), description="share of the image that is erased")
+    mean: tuple[float, float, float] = Field(LUP_MEAN, description="pixel mean, kept with the weights")
+    std: tuple[float, float, float] = Field(LUP_STD, description="pixel deviation, kept with the weights")
+    held_out: float = Field(0.05, ge=0, lt=1, description="share of the pool that only the monitor sees; 0: no monitor")
+    monitor_every: int = Field(5, ge=1, description="epochs between two monitorings; the last one is always monitored")
+    clean_batches: int = Field(
+        50, ge=0, description="batches of clean images that batch norm is re-estimated on at the end; 0: as trained"
+    )
+    keep_state: bool = Field(False, description="also write both encoders and the queues, in MoCo's names")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_the_preset(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        preset = given.get("preset", cls.model_fields["preset"].default)
+        return {**PRESETS.get(preset, {}), **given} if isinstance(preset, str) else given
+
+    @model_validator(mode="after")
+    def _enough_for_each_split(self) -> ContrastiveParams:
+        if self.batch < 2 * self.splits:
+            raise ValueError(f"batch {self.batch} in {self.splits} splits: batch norm needs two images in each")
+        return self
+
+    @property
+    def start_lr(self) -> float:
+        """The learning rate of the first epoch."""
+        return self.lr if self.lr is not None else linear_lr(self.batch)

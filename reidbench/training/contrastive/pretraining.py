@@ -1,0 +1,180 @@
+"""The loop that contrastive pretrainers share: views of the pool, optimiser, monitor, checkpoint, the backbone kept."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from reidbench.components import PretrainContext
+from reidbench.errors import DataError
+from reidbench.training.batches.crops import row_overlap
+from reidbench.training.batches.loading import image_source, read_ahead
+from reidbench.training.devices import average, average_batch_norm, this_share
+from reidbench.training.networks.backbone import Backbone
+from reidbench.training.networks.heads import Encoder, ProjectionHead
+from reidbench.training.networks.splitnorm import part_batch_norm, reestimate_batch_norm, split_batch_norm
+
+from .heldout import hold_out, rank_1
+from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state, stream
+from .params import ContrastiveParams
+from .views import ViewAugment
+
+MakeStep = Callable[[MomentumEncoders, ContrastiveParams, int], ContrastiveStep]
+OVERLAP_ROWS = 4  # the patch rows of UP-ReID, for which the overlap of two views is measured
+
+
+def pretrain(ctx: PretrainContext, make_step: MakeStep) -> Backbone:
+    """Train what `make_step(encoders, params, seed)` gives on the pool and return the online backbone.
+
+    Every stream of random numbers is its own: order, first view, second view, and those of the step. On several devices
+    `batch` is that of all together, and loss, keys and queue are those of one device. Raises DataError when the pool
+    is smaller than a batch, ReidbenchError when batch or splits cannot be divided among the devices.
+    """
+    run = _Run(ctx, make_step)
+    run.train()
+    return run.result()
+
+
+class _Run:
+    """One pre-training: what stays the same over its epochs."""
+
+    def __init__(self, ctx: PretrainContext, make_step: MakeStep) -> None:
+        if ctx.pool is None:
+            raise DataError("a contrastive pretrainer needs a pool")
+        self.ctx = ctx
+        self.params: ContrastiveParams = ctx.params
+        self.share = this_share()
+        self.own = self.share.part(self.params.batch)
+        self.augment = ViewAugment(self.params)
+        self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
+        self.seen, self.held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
+        self.streams = {name: stream(ctx.seed, name) for name in ("order", "first view", "second view")}
+        if len(self.seen) < self.params.batch:
+            raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {self.params.batch}")
+        self.step = make_step(_encoders(ctx), self.params, ctx.seed)
+        self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
+            self.step.encoders.online.parameters(),
+            lr=self.params.start_lr,
+            momentum=self.params.momentum,
+            weight_decay=self.params.weight_decay,
+        )
+        self.schedule = cosine_per_epoch(self.optimiser, self.params.epochs)
+        self.module, self.fabric_optimiser = ctx.fabric.setup(self.step, self.optimiser)
+
+    def train(self) -> None:
+        """All epochs that are still to run; logs loss, rate, row overlap and the monitor's numbers."""
+        params = self.params
+        generators = {**self.streams, **self.step.generators}
+        state = {"step": self.step, "optimiser": self.optimiser, "schedule": self.schedule, **generators}
+        for epoch in self.ctx.checkpoint.epochs(params.epochs, **state):
+            start = self.monitor() if epoch == 0 else {}
+            line = {f"{name}_at_start": value for name, value in start.items()}
+            line |= self._epoch()
+            line["lr"] = float(self.schedule.get_last_lr()[0])
+            if (epoch + 1) % params.monitor_every == 0 or epoch + 1 == params.epochs:
+                line |= self.monitor()
+            self.ctx.log(line)
+            self.schedule.step()
+
+    def _epoch(self) -> dict[str, float]:
+        self.step.train()
+        sums: dict[str, float] = {}
+        steps = 0
+        for views, overlap in self._batches():
+            output = self.module(views)
+            self.fabric_optimiser.zero_grad()
+            self.ctx.fabric.backward(output.loss)
+            self.fabric_optimiser.step()
+            # After going back, so that the gradient still finds the queue that made the logits.
+            self.step.queue.enqueue(output.keys)
+            facts = {"loss": output.loss, "row_overlap": overlap, **output.facts}
+            for name, value in facts.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            steps += 1
+        average_batch_norm(self.step.encoders)
+        means = {name: total / steps for name, total in sums.items()}
+        if self.share.ranks > 1:
+            told = average(torch.tensor(list(means.values()), dtype=torch.float64, device=self.ctx.fabric.device))
+            means = dict(zip(means, told.tolist(), strict=True))
+        return {**means, "steps": float(steps)}
+
+    def _batches(self) -> Iterator[tuple[Views, torch.Tensor]]:
+        """Views, and the mean overlap of equal rows; an incomplete last batch is dropped."""
+        batch = self.params.batch
+        order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
+        parts = [order[start : start + batch][self.own] for start in range(0, len(order) - batch + 1, batch)]
+        for images in self._pixels(parts):
+            first, first_boxes = self.augment(images, self.streams["first view"], self.share)
+            second, second_boxes = self.augment(images, self.streams["second view"], self.share)
+            overlap = row_overlap(first_boxes, second_boxes, OVERLAP_ROWS).mean()
+            yield Views(first, second, self.augment.normalise(images)), overlap
+
+    def _pixels(self, parts: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """Pool images [B, 3, H, W] in 0..1 for each index array, on the device."""
+        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
+            yield pixels.to(self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
+
+    # ------------------------------------------------------------------ the monitor
+    @torch.no_grad()
+    def monitor(self) -> dict[str, float]:
+        """Rank 1 of finding another view of a held-out image among all held-out images' other views.
+
+        Measured on the projection (`retrieval`) and on the backbone's vector (`retrieval_backbone`), with the same
+        views every time and batch norm fitted to views; {} when nothing is held out. Chance is 1 / images.
+        On several devices the first measures for all.
+        """
+        if len(self.held_out) < 2 or self.share.rank > 0:
+            return {}
+        encoder: Encoder = copy.deepcopy(self.step.encoders.online)
+        split_batch_norm(part_batch_norm(encoder), self.params.splits)  # alone, it sees whole batches
+        views = stream(self.ctx.seed, "monitor")
+        reestimate_batch_norm(encoder, (self.augment(images, views)[0] for images in self._clean(self.seen, 10)))
+        encoder.eval()
+        projections, vectors = [], []
+        for _ in range(2):
+            vector = torch.cat([
+                encoder.backbone(self.augment(images, views)[0]).vector for images in self._clean(self.held_out)
+            ])  # fmt: skip
+            projections.append(encoder.head(vector))
+            vectors.append(vector)
+        return {
+            "retrieval": rank_1(*projections),
+            "retrieval_backbone": rank_1(*vectors),
+            "held_out_images": float(len(self.held_out)),
+        }
+
+    def _clean(self, indices: np.ndarray, batches: int | None = None) -> Iterator[torch.Tensor]:
+        """The images as they are, in order, in 0..1: all of them, or at most `batches` whole batches."""
+        batch = self.params.batch
+        stop = len(indices) if batches is None else min(batches, len(indices) // batch) * batch
+        return self._pixels([indices[start : min(start + batch, stop)] for start in range(0, stop, batch)])
+
+    # ------------------------------------------------------------------ the result
+    def result(self) -> Backbone:
+        """A fresh backbone with the online encoder's weights and batch norm fitted to clean images."""
+        if self.params.keep_state:
+            facts = {"params": self.params.model_dump_json(), "seed": str(self.ctx.seed)}
+            save_file(moco_state(self.step), self.ctx.out / "moco.safetensors", facts)
+        backbone: Backbone = self.ctx.backbone()
+        trained: Encoder = self.step.encoders.online
+        backbone.load_state_dict(trained.backbone.state_dict())
+        backbone.mean, backbone.std = self.params.mean, self.params.std
+        backbone.spec["preset"] = self.params.preset
+        backbone.to(self.ctx.fabric.device)
+        if self.params.clean_batches:
+            images = self._clean(self.seen, self.params.clean_batches)
+            reestimate_batch_norm(backbone, map(self.augment.normalise, images))
+        return backbone
+
+
+def _encoders(ctx: PretrainContext) -> MomentumEncoders:
+    params: ContrastiveParams = ctx.params
+    backbone: Backbone = ctx.backbone()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(ctx.seed, "head").initial_seed())
+        head = ProjectionHead(backbone.dim, params.dim, mlp=params.head == "mlp", norm=params.head_norm)
+    return MomentumEncoders(Encoder(backbone, head), momentum=params.key_momentum, splits=params.splits)

@@ -1,0 +1,92 @@
+"""Views for contrastive learning: MoCo v2's and LUPerson's augmentations, on whole batches.
+
+All numbers are drawn from one generator on the CPU, the same count for every batch of the same size, and each image
+draws its own. The pictures may lie on any device, and may be one device's share of a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from reidbench.training.batches.colour import colour_jitter, luminance
+from reidbench.training.batches.crops import ATTEMPTS, CROPS, crop_and_resize, draw_boxes, resample
+from reidbench.training.devices import WHOLE, Share
+
+from .params import ContrastiveParams
+
+
+@dataclass(frozen=True)
+class ViewAugment:
+    """Crop, colour jitter, grey, blur, flip, normalise, erase, in this order; [B, 3, H, W] in 0..1 to a view."""
+
+    params: ContrastiveParams
+
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The normalised view and the boxes (top, left, height, width) [B, 4] that were cut out.
+
+        `images` are a `share` of a batch; numbers are drawn for all of it.
+        """
+        params = self.params
+        height, width = images.shape[2:]
+        boxes = share.of(draw_boxes(CROPS[params.crop], share.whole(len(images)), (height, width), generator))
+        images = crop_and_resize(images, boxes)
+        images = colour_jitter(images, params.jitter, params.jitter_probability, generator, share)
+        images = self._where(params.grayscale, luminance(images).expand_as(images), images, generator, share)
+        images = self._blur(images, generator, share)
+        images = self._where(params.flip, images.flip(3), images, generator, share)
+        return self._erase(self.normalise(images), generator, share), boxes
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """(images - mean) / std per channel."""
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1).to(images) for v in (self.params.mean, self.params.std))
+        return (images - mean) / std
+
+    @staticmethod
+    def _where(
+        probability: float, changed: torch.Tensor, images: torch.Tensor, generator: torch.Generator, share: Share
+    ) -> torch.Tensor:
+        chosen = share.rand(len(images), generator=generator) < probability
+        return torch.where(chosen.to(images.device)[:, None, None, None], changed, images)
+
+    def _blur(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
+        """Gaussian blur; sigma is scaled with the height, and at the border the kernel's share inside counts."""
+        params = self.params
+        if params.blur == 0:
+            return images
+        chosen = share.rand(len(images), generator=generator) < params.blur
+        low, high = params.blur_sigma
+        sigma = (low + share.rand(len(images), generator=generator) * (high - low)) * images.shape[2] / 256
+        sigma = torch.where(chosen, sigma, torch.tensor(1e-3))  # which leaves every pixel what it was
+        return resample(images, *(_gauss(size, sigma) for size in images.shape[2:]))
+
+    def _erase(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
+        """One rectangle set to 0, which after normalising is the mean colour; the first attempt that fits."""
+        params = self.params
+        if params.erase == 0:
+            return images
+        height, width = images.shape[2:]
+        chosen = share.rand(len(images), generator=generator) < params.erase
+        area, ratio, y, x = share.rand(4, len(images), ATTEMPTS, generator=generator, dim=1)
+        area = (params.erase_area[0] + area * (params.erase_area[1] - params.erase_area[0])) * (height * width)
+        ratio = torch.tensor(0.3) * (torch.tensor(3.33 / 0.3) ** ratio)
+        tall, wide = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+        fits = (tall < height) & (wide < width)
+        first = fits.float().argmax(1, keepdim=True)
+        tall, wide, y, x = (value.gather(1, first) for value in (tall, wide, y, x))
+        top, left = (y * (height - tall + 1)).floor(), (x * (width - wide + 1)).floor()
+        rows, columns = torch.arange(height), torch.arange(width)
+        inside_rows = (rows >= top) & (rows < top + tall)
+        inside_columns = (columns >= left) & (columns < left + wide)
+        erased = (chosen & fits.any(1))[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
+        return images.masked_fill(erased[:, None].to(images.device), 0.0)
+
+
+def _gauss(size: int, sigma: torch.Tensor) -> torch.Tensor:
+    """Blur matrices [B, size, size]; each row sums to 1."""
+    places = torch.arange(size)
+    squares = (places[:, None] - places[None]).float().pow(2)
+    return (-squares / (2 * sigma[:, None, None].pow(2))).softmax(2)
