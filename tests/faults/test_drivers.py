@@ -18,7 +18,7 @@ from reidbench.store.artifacts import Store
 
 
 def test_a_claimed_stage_starts_no_worker(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two whole drivers are in tests/test_run.py; here one waits for a stage that is another's."""
+    """Two whole drivers are in tests/execution/test_runner.py; here one waits for a stage that is another's."""
     bench.matrix("{toy: {finetune: faulty}}")
     store = Store(bench.folder / "store")
     the_plan, _ = bench.plan()

@@ -18,7 +18,7 @@ from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.report.formats.tables import table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("plugins/*/README.md")],
     key=lambda path: path.as_posix(),

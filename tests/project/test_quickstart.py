@@ -12,7 +12,7 @@ from scipy import stats
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix
 
-QUICKSTART = Path(__file__).parents[1] / "benchmarks" / "quickstart.yaml"
+QUICKSTART = Path(__file__).parents[2] / "benchmarks" / "quickstart.yaml"
 
 
 def maps(board: Leaderboard, method: str, task: str) -> list[float]:

@@ -17,7 +17,7 @@ from reidbench.components import EvaluateContext, Features
 from reidbench.report.formats.tables import table
 from reidbench.testing import check_plugin, installed, run_matrix
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example_plugin"
 WRAPPED = EXAMPLE / "wrapped" / "reidbench_wrapped"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()

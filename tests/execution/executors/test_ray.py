@@ -29,7 +29,7 @@ from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
-QUICKSTART = Path(__file__).parents[2] / "benchmarks" / "quickstart.yaml"
+QUICKSTART = Path(__file__).parents[3] / "benchmarks" / "quickstart.yaml"
 TOY = '''
 """A finetuner that takes its time, or misbehaves."""
 import os, time
