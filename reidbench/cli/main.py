@@ -20,9 +20,9 @@ from reidbench.registry import plugins, published
 from reidbench.store.artifacts import Store
 
 from . import data, end, streams
-from . import plugin as cli_plugin
-from . import store as cli_use
 from .options import decimal, positive, store_at, whole
+from .plugin import app as plugin_commands
+from .store import app as store_commands
 
 app = typer.Typer(
     name="reidbench",
@@ -34,8 +34,8 @@ app = typer.Typer(
 )
 
 app.add_typer(data.app)
-app.add_typer(cli_plugin.app)
-app.add_typer(cli_use.app)
+app.add_typer(plugin_commands)
+app.add_typer(store_commands)
 # Spelled out for the command line; a test holds them to what is really there.
 ExecutorName = Literal["inline", "process", "ray"]
 FormatName = Literal["md", "csv", "json", "latex", "html"]

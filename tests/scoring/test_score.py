@@ -277,7 +277,8 @@ def test_a_file_of_market_size_without_torch(tmp_path: Path) -> None:
         },
     )
     code = (
-        f"import sys, pathlib, reidbench.scoring.score as score; score.run([pathlib.Path({str(path)!r})], as_json=True)\n"
+        "import sys, pathlib, reidbench.scoring.score as score\n"
+        f"score.run([pathlib.Path({str(path)!r})], as_json=True)\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -373,7 +373,10 @@ def test_sockets_stay_on_this_machine() -> None:
 
 
 def test_the_watching_process_imports_no_torch() -> None:
-    code = "import sys, reidbench.stages.distributed, reidbench.matrix.devices, reidbench.stages.run; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, reidbench.stages.distributed, reidbench.matrix.devices, reidbench.stages.run; "
+        "sys.exit('torch' in sys.modules)"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 

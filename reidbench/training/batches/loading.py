@@ -70,7 +70,8 @@ class Batches:
 
     On several devices each gets its share of every index array, augmented as one device would augment it; an `augment`
     that is no Augment is given the whole batch for that.
-    `fast` takes the way of `reidbench.training.batches.fast`, with numbers of its own: say it in the key of what you train.
+    `fast` takes the way of `reidbench.training.batches.fast`, with numbers of its own: say it in the key of what you
+    train.
     """
 
     def __init__(

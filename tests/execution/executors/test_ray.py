@@ -248,7 +248,8 @@ def files(store: Store) -> dict[str, dict[str, str]]:
 # ---------------------------------------------------------------------- without Ray
 def test_nothing_imports_ray_before_it_is_asked_for(matrix: Callable[..., Path], tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom reidbench import testing\nfrom reidbench.cli import main as cli\nfrom reidbench.execution import executors\n"
+        "import sys\nfrom reidbench import testing\n"
+        "from reidbench.cli import main as cli\nfrom reidbench.execution import executors\n"
         "executors.make('inline'), executors.make('process', 2)\n"
         f"sys.argv = ['reidbench', 'table', {str(matrix())!r}, '--store', {str(tmp_path)!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
