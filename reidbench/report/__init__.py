@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .differences import Paired, differences
-from .formats.tables import NAMES, write
-from .options import FORMATS, Options, refuse_mixed, table, write_board
+from .options import Options
+from .output import FORMATS, refuse_mixed, table, write, write_board
 from .results import METRICS, SCORE, Leaderboard, Result, Summary, collect
 from .standings import Place, leaders, places
+from .units import NAMES
 
 __all__ = [
     "FORMATS",

@@ -7,15 +7,12 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reidbench.metrics.statistics import beyond_noise
 from reidbench.store.artifacts import Artifact, BadArtifact, Store
-
-if TYPE_CHECKING:
-    from .results import Result
 
 Arrays = Mapping[str, Any]
 Reader = Callable[[str], Arrays]  # key of an evaluation -> its arrays
@@ -41,18 +38,6 @@ def reader(store: Store) -> Reader:
     return read
 
 
-def per_query(results: Sequence[Result], metric: str, read: Reader) -> np.ndarray | None:
-    """[Q]: a metric of each query, the mean over results; NaN where a query is not valid. None where nobody kept it."""
-    each = [
-        _of_result(metric, result.metrics[metric], read(result.row.key or ""))
-        for result in results
-        if metric in result.metrics
-    ]
-    known = [values for values in each if values is not None]
-    alike = {(values.shape, np.isnan(values).tobytes()) for values in known}
-    return np.mean(known, axis=0) if len(known) == len(each) and len(alike) == 1 else None
-
-
 def better_by_queries(rows: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
     """[M, M] bool: whether row i is better than row j beyond noise, more being better; and where that can be told.
 
@@ -69,7 +54,7 @@ def better_by_queries(rows: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np
     return better, told
 
 
-def _of_result(metric: str, value: float, arrays: Arrays) -> np.ndarray | None:
+def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | None:
     """One result's queries, if their mean is the metric: without the invalid ones, or with these as zero."""
     raw = _raw(metric, arrays)
     if raw is None or raw.ndim != 1 or raw.dtype.kind not in "fiub" or not len(raw):

@@ -7,16 +7,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from reidbench.components import Metric, fractions
 from reidbench.declared import range_fault
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.plan import Plan, Row, Stage
-from reidbench.metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
+from reidbench.metrics.statistics import UNBOUNDED, over_seeds
 from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
 
 from .conditions import Conditions, Difference, Made, Slot, conditions
@@ -349,31 +347,3 @@ def mean_interval(
     if interval.n < 2:
         return interval.value, None, None
     return interval.value, statistics.stdev(values), (interval.low, interval.high)
-
-
-def _beaten(rows: list[list[float]]) -> np.ndarray:
-    """[M, M] bool: whether row i is better than row j beyond noise, by the rule of `tied_with_best`.
-
-    Rows over equally many seeds, as all are where nothing failed, are compared at once: a pair of its own costs a
-    tenth of a millisecond, and there are M x M.
-    """
-    found = np.zeros((len(rows), len(rows)), dtype=bool)
-    counts = np.array([len(row) for row in rows])
-    for count in np.unique(counts[counts > 1]).tolist():
-        alike = np.flatnonzero(counts == count)
-        values = np.array([rows[i] for i in alike])
-        quantile = _quantile(count - 1) / math.sqrt(count)
-        for i, row in zip(alike.tolist(), values, strict=True):
-            ahead = row - values
-            found[i, alike] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > 0
-    for i, j in np.argwhere(counts[:, None] != counts).tolist():
-        found[i, j] = tied_with_best([rows[i], rows[j]]) == [True, False]
-    return found
-
-
-@cache
-def _quantile(freedom: int) -> float:
-    """Of Student's t, for 95 % on both sides."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, freedom))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from .differences import Paired
-from .results import Leaderboard, by_seed
+from .results import Leaderboard, Result, by_seed
 from .standings import apart
 from .units import NAMES
 
@@ -19,6 +19,13 @@ TWO_SEEDS = (
 UNRANKED = "Numbers that their evaluator does not declare are neither ranked nor bold."
 UNDECLARED = "Nothing is bold: the evaluator does not declare whether more of it is better."
 CUT = "Intervals (Student's t over seeds) are cut at the ends of the metric's range."
+STATUS_WORDS = {
+    "ok": "not measured",
+    "failed": "failed",
+    "blocked": "failed",
+    "not-applicable": "not applicable",
+    "missing": "missing",
+}
 
 
 def bold(board: Leaderboard, metric: str) -> Iterator[str]:
@@ -97,6 +104,27 @@ def without_difference(board: Leaderboard, against: str, metric: str, pairs: Seq
                 yield f"No differences on {where}: {against} has no {label} there."
             elif left_out:
                 yield f"No difference on {where} for {_some(left_out)}: no seed gave {label} for both."
+
+
+def status_word(results: Sequence[Result]) -> str:
+    """Why a cell has no number, in a word or two; "-" for a cell that is not in the matrix."""
+    states = [result.status for result in results]
+    return STATUS_WORDS["ok" if "ok" in states else states[0]] if states else "-"
+
+
+def without_number(board: Leaderboard, metric: str) -> list[str]:
+    """Which cells have no number of a metric and why, equal reasons once: text of plugins, as it came."""
+    reasons: dict[tuple[str, str, str, str], list[Result]] = {}
+    for result in board.results:
+        if result.status != "ok":
+            word = STATUS_WORDS[result.status]
+            reasons.setdefault((result.row.method, result.row.task, word, result.error), []).append(result)
+    sentences = unmeasured(board, metric)
+    for (method, task, word, error), members in reasons.items():
+        seeds = ", ".join(str(seed) for seed in dict.fromkeys(result.row.seed for result in members))
+        of_seeds = "" if word == "not applicable" else f" (seed {seeds})"
+        sentences.append(f"{method} on {task}{of_seeds}: {word}: {error}")
+    return sentences
 
 
 def unmeasured(board: Leaderboard, metric: str) -> list[str]:
