@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+Format = Literal["md", "csv", "json", "latex", "html"]
 Pictures = Literal["rendered", "all", "none"]
 
 
