@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 from .examples import Example
-from .report import Line, Report
+from .report import Findings, Line
 from .suite import check_plugin
 
-__all__ = ["Example", "Line", "Report", "check_plugin"]
+__all__ = ["Example", "Findings", "Line", "check_plugin"]

@@ -1,4 +1,4 @@
-"""What several commands share: their options, the plan that these lead to, and numbers as strict as a matrix file's."""
+"""Options that several commands share, the plan that they lead to, and numbers as strict as a matrix file's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reidbench embed`, `export`, `curves` and `clean`: what to do with a store once something lies in it."""
+"""`reidbench embed`, `export`, `curves` and `clean`: take networks, features and logs out of a store, and tidy it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def embed(
     from reidbench.export import networks
 
     networks.writer_of(out)  # refuses an ending that cannot be written before anything is computed
-    networks.pictures(images)  # a name that is not there is told before a network is built
+    networks.pictures(images)  # a name that is not there is reported before a network is built
     for note in networks.left_out(images):
         print(f"note: {note}", file=sys.stderr)
     the_store = store_at(store)

@@ -123,7 +123,7 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
 
 
 def writer_of(out: Path) -> Callable[[IO[bytes], np.ndarray, list[str]], None]:
-    """What writes features and names into a file of this name. Raises ReidbenchError where nothing can."""
+    """Writer of features and names for a file of this name. Raises ReidbenchError where nothing can."""
     writers = {".npz": _write_npz, ".mat": _write_mat}
     writer = writers.get(out.suffix.lower())
     if writer is None:
@@ -249,7 +249,7 @@ def _silence() -> Iterator[None]:
 
 
 def _preprocess(embedder: Embedder) -> dict[str, Any]:
-    """How pixels become the network's input, for whoever reads the metadata."""
+    """Steps from pixels to the network's input, for readers of the metadata."""
     given = embedder.preprocess
     return {
         "size": list(given.size),

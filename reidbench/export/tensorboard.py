@@ -1,4 +1,4 @@
-"""What stages logged, as TensorBoard's event files: read from the store, so that no method knows of it."""
+"""Write logs of stages as TensorBoard's event files: read from the store, so that no method knows of it."""
 
 from __future__ import annotations
 

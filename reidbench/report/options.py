@@ -1,4 +1,4 @@
-"""What `reidbench table` asks for: one of the formats, and charts beside it."""
+"""Choices of `reidbench table`: one of the formats, and what its page shows."""
 
 from __future__ import annotations
 

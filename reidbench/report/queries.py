@@ -22,7 +22,7 @@ CLOSE = 1e-6  # how near the mean over queries must be to the metric
 
 
 def no_arrays(key: str) -> Arrays:
-    """What is known of queries where there is no store."""
+    """No arrays: there is no store."""
     return {}
 
 
@@ -95,7 +95,7 @@ def read_arrays(artifact: Artifact, name: str) -> dict[str, Any]:
 
 
 def read_notes(artifact: Artifact) -> Mapping[str, Any]:
-    """What an evaluator noted beside its numbers."""
+    """Notes that an evaluator kept beside its numbers."""
     file = artifact.path / "notes.json"
     try:
         notes = json.loads(file.read_text()) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""Who leads, and the rank of every method in a column: what noise cannot explain, and nothing else."""
+"""Rank the methods of a column: only what noise cannot explain sets two of them apart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_COMPARABLE = (
 
 @dataclass(frozen=True)
 class Place:
-    """Where a method stands in one column.
+    """Place of a method in one column.
 
     `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
     the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others

@@ -76,7 +76,7 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
 
 
 def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
-    """What the table has no room for: protocols, notes and why cells have no number."""
+    """Comments for what the table has no room for: protocols, notes, reasons for missing numbers."""
     for method in board.methods:
         words = dict.fromkeys(result.row.protocol for result in board.results if result.row.method == method)
         yield visible(f"% protocol of {method}: {' / '.join(words)}")

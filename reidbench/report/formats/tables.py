@@ -177,7 +177,7 @@ def _mean(board: Leaderboard, summary: Summary | None, with_unit: bool) -> str:
 
 
 def _fewer(summary: Summary | None, seeds: int) -> str:
-    """How many seeds gave a metric, where the line's other metrics have more."""
+    """Number of seeds that gave a metric, where the line's other metrics have more."""
     return "" if summary is None or summary.n == seeds else f" ({summary.n} seed{'s' if summary.n > 1 else ''})"
 
 
