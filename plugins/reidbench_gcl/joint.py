@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from reidbench.components import AdaptContext
-from reidbench.training import Update, stream
+from reidbench.training import Update, seeded
 
 from .contrast.contrast import DRAWS, Arm, Facts, add, shuffled, total, values
 from .contrast.oracle import cosine
@@ -38,8 +38,7 @@ class JointArm(Arm):
 
     def _generator(self) -> None:
         params, ctx = self.options, self.ctx
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(ctx.seed, "gcl generator").initial_seed())
+        with seeded(ctx.seed, "gcl generator"):
             self.generator = Generator(params, self.feat_dim, ctx.image_size).to(self.device)
             self.critic = Discriminator(params).to(self.device)
         self.adam, self.critic_adam = (

@@ -10,7 +10,7 @@ from torch import nn
 from reidbench.components import AdaptContext
 from reidbench.errors import DataError
 from reidbench.metrics import pseudo_labels
-from reidbench.training import Backbone, BackboneEmbedder, Preprocess, embed, image_source, stream
+from reidbench.training import Backbone, BackboneEmbedder, Preprocess, embed, image_source, seeded, stream
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 
 from .batches import Composition, IdentityPasses, Passes, one_of_each
@@ -100,8 +100,7 @@ class HHL:
         self.draws = stream(ctx.seed, "augment")
         backbone = ctx.backbone()
         self.preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(ctx.seed, "heads").initial_seed())
+        with seeded(ctx.seed, "heads"):
             self.network = Network(backbone, self.classes, params, self.drops)
         self.embedder = UnitEmbedder(backbone, self.preprocess)
         self.optimiser: torch.optim.Optimizer = torch.optim.SGD(

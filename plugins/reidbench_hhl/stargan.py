@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from reidbench.components import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import image_source, stream
+from reidbench.training import image_source, seeded, stream
 
 from .batches import Passes
 from .networks import Discriminator, Generator
@@ -65,8 +65,7 @@ class StarGan:
 
     def _build(self) -> None:
         params, cameras = self.params, len(self.cameras)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(self.ctx.seed, "networks").initial_seed())
+        with seeded(self.ctx.seed, "networks"):
             self.generator = Generator(cameras, params.channels, params.blocks)
             self.critic = Discriminator(self.size, cameras, params.critic_channels, params.critic_layers)
         for network in (self.generator, self.critic):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from reidbench.components import PretrainContext
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Backbone, Update, image_source, read_ahead, stream
+from reidbench.training import Backbone, Update, image_source, read_ahead, seeded, stream
 from reidbench.training.contrastive.heldout import hold_out
 from reidbench.training.devices import average, this_share
 from reidbench.training.networks.splitnorm import join_batch_norm
@@ -209,8 +209,7 @@ class Collapse:
 def _networks(ctx: PretrainContext) -> Networks:
     params: DinoParams = ctx.params
     backbone: Backbone = ctx.backbone()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(ctx.seed, "head").initial_seed())
+    with seeded(ctx.seed, "head"):
         head = DinoHead(
             backbone.dim,
             params.out_dim,

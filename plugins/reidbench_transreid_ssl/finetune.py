@@ -18,6 +18,7 @@ from reidbench.training import (
     IdentitySampler,
     LabelSmoothingCrossEntropy,
     Preprocess,
+    seeded,
     stream,
 )
 from reidbench.training.networks.droppath import set_drop_path
@@ -152,8 +153,7 @@ def _recipe(ctx: FinetuneContext, classes: int, side: dict[str, Any]) -> Recipe:
     backbone = ctx.backbone()
     set_drop_path(backbone, params.drop_path)  # before jpm copies the last block
     preprocess = Preprocess(ctx.image_size, params.mean or backbone.mean, params.std or backbone.std)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(ctx.seed, "heads").initial_seed())
+    with seeded(ctx.seed, "heads"):
         embedder = TransReidEmbedder(
             backbone,
             preprocess,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .contrastive.moco import Views as Views
     from .contrastive.moco import cosine_per_epoch as cosine_per_epoch
     from .contrastive.moco import info_nce as info_nce
-    from .contrastive.moco import stream as stream
     from .contrastive.views import ViewAugment as ViewAugment
     from .networks.backbone import Backbone as Backbone
     from .networks.backbone import Features as Features
@@ -50,6 +49,8 @@ if TYPE_CHECKING:
     from .optim.losses import cosine_distances as cosine_distances
     from .optim.schedules import warmup_multistep as warmup_multistep
     from .optim.update import Update as Update
+    from .random import seeded as seeded
+    from .random import stream as stream
     from .weights.resnets import LoadReport as LoadReport
     from .weights.resnets import load_weights as load_weights
     from .weights.resnets import read_state as read_state
@@ -76,7 +77,6 @@ _PLACES = {
         "Views",
         "cosine_per_epoch",
         "info_nce",
-        "stream",
     ),
     "contrastive.views": ("ViewAugment",),
     "networks.backbone": (
@@ -112,6 +112,7 @@ _PLACES = {
     ),
     "optim.schedules": ("warmup_multistep",),
     "optim.update": ("Update",),
+    "random": ("seeded", "stream"),
     "weights.resnets": (
         "LoadReport",
         "load_weights",

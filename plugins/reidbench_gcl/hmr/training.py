@@ -10,7 +10,7 @@ import torch
 
 from reidbench.components import PrepareContext
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Preprocess, cosine_per_epoch, image_source, stream
+from reidbench.training import Preprocess, cosine_per_epoch, image_source, seeded, stream
 from reidbench.training.contrastive.heldout import hold_out
 
 from ..structure import humanoid
@@ -61,8 +61,7 @@ class Training:
         params = self.params
         names = ("backbone", "width", "grid", "hidden", "dropout", "iterations")
         spec = NetworkSpec(self.preprocess, **{name: getattr(params, name) for name in names})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(self.ctx.seed, "hmr network").initial_seed())
+        with seeded(self.ctx.seed, "hmr network"):
             self.regressor = Regressor(spec)
         if params.encoder_weights is not None:
             load_encoder(self.regressor, params.encoder_weights)
@@ -97,8 +96,7 @@ class Training:
         self.regressor.train()
         sums: dict[str, float] = {}
         steps = 0
-        with torch.random.fork_rng(devices=self._devices()):
-            torch.manual_seed(stream(self.ctx.seed, f"hmr dropout {epoch}").initial_seed())
+        with seeded(self.ctx.seed, f"hmr dropout {epoch}", self.ctx.fabric.device):
             for images, bodies in self._batches():
                 parts = self.losses(split_theta(self.module(images)), bodies)
                 loss = torch.stack(list(parts.values())).sum()
@@ -113,10 +111,6 @@ class Training:
                     sums[name] = sums.get(name, 0.0) + float(value.detach())
                 steps += 1
         return {name: total / steps for name, total in sums.items()}
-
-    def _devices(self) -> list[torch.device]:
-        device = self.ctx.fabric.device
-        return [device] if device.type == "cuda" else []
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, Bodies]]:
         batch, device = self.params.batch, self.ctx.fabric.device

@@ -17,9 +17,10 @@ from reidbench.training.devices import average, average_batch_norm, this_share
 from reidbench.training.networks.backbone import Backbone
 from reidbench.training.networks.heads import Encoder, ProjectionHead
 from reidbench.training.networks.splitnorm import part_batch_norm, reestimate_batch_norm, split_batch_norm
+from reidbench.training.random import seeded, stream
 
 from .heldout import hold_out, rank_1
-from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state, stream
+from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state
 from .params import ContrastiveParams
 from .views import ViewAugment
 
@@ -174,7 +175,6 @@ class _Run:
 def _encoders(ctx: PretrainContext) -> MomentumEncoders:
     params: ContrastiveParams = ctx.params
     backbone: Backbone = ctx.backbone()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(ctx.seed, "head").initial_seed())
+    with seeded(ctx.seed, "head"):
         head = ProjectionHead(backbone.dim, params.dim, mlp=params.head == "mlp", norm=params.head_norm)
     return MomentumEncoders(Encoder(backbone, head), momentum=params.key_momentum, splits=params.splits)
