@@ -10,7 +10,7 @@ import torch
 from reidbench.components import AdaptContext
 from reidbench.data import HiddenSplit, Split
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Augment, Batches, IdentitySampler, stream, warmup_multistep
+from reidbench.training import Augment, Batches, IdentitySampler, Update, stream, warmup_multistep
 
 from .embedder import ArnEmbedder, starting_embedder
 from .network import ArnNetwork
@@ -63,8 +63,9 @@ class _Run:
         self.ctx = ctx
         self.params: ArnParams = ctx.params
         source = _checked(ctx)
-        self.labels = torch.from_numpy(source.labels()).to(ctx.fabric.device)
-        self.network = ArnNetwork(starting_embedder(ctx), source.num_pids, self.params, ctx.seed)
+        self.labels = ctx.fabric.to_device(torch.from_numpy(source.labels()))
+        network = ArnNetwork(starting_embedder(ctx), source.num_pids, self.params, ctx.seed)
+        self.network: ArnNetwork = ctx.fabric.to_device(network)
         self.groups = self.network.groups()
         self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
             [{"params": group, "lr": self.params.rate_of(name), "name": name} for name, group in self.groups.items()],
@@ -89,7 +90,7 @@ class _Run:
         self.source = self._batches("source", source, sampler)
         others = ShuffledSampler(len(ctx.target), size, self.streams["target order"])
         self.target = self._batches("target", ctx.target, others) if self._forwards_target() else None
-        self.module, self.fabric_optimiser = ctx.fabric.setup(self.network, self.optimiser)
+        self.update = Update(ctx.fabric, self.optimiser)
 
     def _forwards_target(self) -> bool:
         return self.params.uses_target or self.params.target_statistics
@@ -112,19 +113,19 @@ class _Run:
             self.schedule.step()
 
     def _epoch(self, trained: frozenset[str]) -> dict[str, float]:
-        self.module.train()
-        device = self.ctx.fabric.device
+        self.network.train()
+        to_device = self.ctx.fabric.to_device
         source = iter(self.source)
         target = iter(self.target) if self.target is not None else None
         sums: dict[str, float] = {}
         for _ in range(self.params.iterations):
             images, indices = next(source)
-            others = next(target)[0].to(device) if target is not None else None
-            output = self.module(images.to(device), self.labels[indices.to(device)], others)
-            self.fabric_optimiser.zero_grad()
-            self.ctx.fabric.backward(output.loss)
+            others = to_device(next(target)[0]) if target is not None else None
+            with self.update.precision():
+                output = self.network(to_device(images), self.labels[indices], others)
+            self.update.backward(output.loss)
             self._keep_back(trained)
-            self.fabric_optimiser.step()
+            self.update.step()
             for name, value in output.facts.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
         return {name: total / self.params.iterations for name, total in sums.items()}

@@ -84,16 +84,16 @@ def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
         ctx.workers,
         fast=params.fast,
     )
-    targets = torch.from_numpy(labels).to(ctx.device)
+    targets = ctx.fabric.to_device(torch.from_numpy(labels))
     join_batch_norm(embedder.backbone)
-    embedder.to(ctx.device).train()
-    losses.to(ctx.device)
+    ctx.fabric.to_device(embedder).train()
+    ctx.fabric.to_device(losses)
     update = Update(ctx.fabric, *optimisers.values())
     state = {"embedder": embedder, "losses": losses, "schedule": schedule, "generator": generator, **optimisers}
     for _ in ctx.checkpoint.epochs(params.epochs, **state):
         total, steps = 0.0, 0
         for images, indices in batches:
-            total += _step(embedder, losses, update, images.to(ctx.device), targets[indices])
+            total += _step(embedder, losses, update, ctx.fabric.to_device(images), targets[indices])
             steps += 1
         ctx.log({"loss": total / steps, "lr": schedule.get_last_lr()[0], "steps": steps})
         schedule.step()

@@ -73,16 +73,16 @@ def fit(
     labels = source.labels()
     sampler = IdentitySampler(labels, params.identities, params.images, generator)
     batches = Batches(source, embedder.preprocess, sampler, augment, generator, ctx.workers)
-    targets = torch.from_numpy(labels).to(ctx.device)
-    embedder.to(ctx.device).train()
-    losses.to(ctx.device)
+    targets = ctx.fabric.to_device(torch.from_numpy(labels))
+    ctx.fabric.to_device(embedder).train()
+    ctx.fabric.to_device(losses)
     update = Update(ctx.fabric, optimiser)
     state = {"embedder": embedder, "losses": losses, "optimiser": optimiser, "schedule": schedule}
     for _ in ctx.checkpoint.epochs(params.epochs, **state, generator=generator):
         total, steps = 0.0, 0
         for images, indices in batches:
             with update.precision():
-                found = vectors(images.to(ctx.device))
+                found = vectors(ctx.fabric.to_device(images))
             total += update(loss([vector.float() for vector in found], targets[indices]))
             steps += 1
         ctx.log({"loss": total / steps, "lr": schedule.get_last_lr()[0], "steps": steps})

@@ -24,7 +24,7 @@ def select(ctx: SelectContext) -> Selection:
     cluster that is used up leaves its turns to the others, and a smaller share is a part of a larger one.
     """
     params: ClusterParams = ctx.params
-    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, torch.device(ctx.fabric.device))
+    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, ctx.fabric.device)
     centres = torch.from_numpy(_centres(ctx, proxy)).to(proxy.device)
 
     def measure(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:

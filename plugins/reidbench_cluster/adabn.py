@@ -26,7 +26,7 @@ def adapt(ctx: AdaptContext) -> Embedder:
         backbone = ctx.backbone()
         embedder = BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
     params: AdaBNParams = ctx.params
-    estimate(embedder, ctx.target, params, torch.Generator().manual_seed(ctx.seed), ctx.device, ctx.workers)
+    estimate(embedder, ctx.target, params, torch.Generator().manual_seed(ctx.seed), ctx.fabric.device, ctx.workers)
     return embedder  # type: ignore[no-any-return]
 
 
@@ -36,7 +36,7 @@ def estimate(
     images: HiddenSplit,
     params: AdaBNParams,
     generator: torch.Generator,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     workers: int = 0,
 ) -> None:
     """Set the running statistics of `embedder` to the mean of those of all full batches of `images`."""

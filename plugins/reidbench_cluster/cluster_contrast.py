@@ -31,7 +31,7 @@ def adapt(ctx: AdaptContext) -> BackboneEmbedder:
     images are not used. The feature, for clustering and for the test, is the one after the neck.
     """
     params: ClusterContrastParams = ctx.params
-    embedder = starting_embedder(ctx, params.keep_neck).to(ctx.device)
+    embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.keep_neck))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers)
@@ -66,12 +66,13 @@ def _train(
         temperature=params.temperature,
         momentum=params.momentum,
         update=params.update,
-    ).to(ctx.device)
+    )
+    ctx.fabric.to_device(memory)
     embedder.train()
     update = Update(ctx.fabric, optimiser)
     total = 0.0
     for images, indices in batches.batches(labels, generator):
         with update.precision():
-            found = embedder(images.to(ctx.device))
-        total += update(memory(F.normalize(found.float(), dim=1), targets[indices].to(ctx.device)))
+            found = embedder(ctx.fabric.to_device(images))
+        total += update(memory(F.normalize(found.float(), dim=1), ctx.fabric.to_device(targets[indices])))
     return total / params.iterations

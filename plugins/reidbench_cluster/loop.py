@@ -30,7 +30,7 @@ def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbe
 
 def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext) -> np.ndarray:
     """Features [N, D] of the images in eval mode, of unit length."""
-    features = embed(embedder, images, images.camids, device=ctx.device, workers=ctx.workers)
+    features = embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers)
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 

@@ -39,7 +39,7 @@ def make_labels(features: np.ndarray, params: PseudoLabelParams, seed: int) -> n
 def adapt(ctx: AdaptContext) -> BackboneEmbedder:
     """Fine-tune on the target's clusters with label-smoothed cross-entropy and the batch-hard triplet."""
     params: PseudoLabelParams = ctx.params
-    embedder = starting_embedder(ctx).to(ctx.device)
+    embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers)
@@ -70,17 +70,17 @@ def _train(
     classes = int(labels.max()) + 1
     classifier = nn.Linear(embedder.backbone.dim, classes, bias=False)
     nn.init.normal_(classifier.weight, std=0.001, generator=generator)
-    classifier.to(ctx.device)
+    ctx.fabric.to_device(classifier)
     heads = torch.optim.Adam(classifier.parameters(), lr=params.lr, weight_decay=params.weight_decay)
     cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)
     triplet = BatchHardTriplet(params.margin)
-    targets = torch.from_numpy(labels)
+    targets = ctx.fabric.to_device(torch.from_numpy(labels))
     update = Update(ctx.fabric, optimiser, heads)
     total = 0.0
     for images, indices in batches.batches(labels, generator):
-        wanted = targets[indices].to(ctx.device)
+        wanted = targets[indices]
         with update.precision():
-            before = embedder.backbone(images.to(ctx.device)).vector
+            before = embedder.backbone(ctx.fabric.to_device(images)).vector
         before = before.float()
         loss = cross_entropy(classifier(embedder.neck(before)), wanted) + triplet(before, wanted)
         total += update(loss)

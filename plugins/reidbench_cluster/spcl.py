@@ -42,7 +42,7 @@ class _Training:
     def __init__(self, ctx: AdaptContext) -> None:
         self.ctx = ctx
         self.params: SpCLParams = ctx.params
-        self.embedder = starting_embedder(ctx).to(ctx.device)
+        self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
         self.source = ctx.source if self.params.use_source else None
         self.generator = torch.Generator().manual_seed(ctx.seed)
         self.batches = PseudoLabelBatches(ctx.target, self.embedder.preprocess, self.params, ctx.workers)
@@ -55,9 +55,8 @@ class _Training:
             rows.insert(0, class_means(features, torch.from_numpy(self.source_labels)))
             split_norms(self.embedder)
         self.classes = len(rows[0]) if self.source is not None else 0
-        self.memory = HybridMemory(
-            torch.cat(rows), temperature=self.params.temperature, momentum=self.params.momentum
-        ).to(ctx.device)
+        memory = HybridMemory(torch.cat(rows), temperature=self.params.temperature, momentum=self.params.momentum)
+        self.memory: HybridMemory = ctx.fabric.to_device(memory)
         self.threshold = _Threshold()
         self.optimiser = make_optimiser(self.embedder, self.params)
         self.update = Update(ctx.fabric, self.optimiser)
@@ -83,9 +82,9 @@ class _Training:
         total = 0.0
         for images, rows in self._steps(classes):
             with self.update.precision():
-                found = self.embedder(images.to(self.ctx.device))
+                found = self.embedder(self.ctx.fabric.to_device(images))
             features = F.normalize(found.float(), dim=1)
-            loss = self.memory(features, torch.as_tensor(rows).to(self.ctx.device))
+            loss = self.memory(features, self.ctx.fabric.to_device(torch.as_tensor(rows)))
             if self.source is not None:  # two means over halves, as in the paper, not one over all
                 loss = 2 * loss
             total += self.update(loss)

@@ -158,25 +158,24 @@ def _train(
 ) -> None:
     params: CompetitionParams = ctx.params
     assert ctx.source is not None
-    device = ctx.fabric.device
     fetch = image_source(ctx.source, ctx.image_size, workers=ctx.workers)
     pictures = Pictures(params, fetch, embedder.preprocess, generator)
     sampler = IdentitySampler(classes, params.identities, params.images, generator)
-    embedder.to(device).train()
-    losses.to(device)
+    ctx.fabric.to_device(embedder).train()
+    ctx.fabric.to_device(losses)
     trained = [p for p in (*embedder.parameters(), *losses.parameters()) if p.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
     schedule = warmup_multistep(
         optimiser, params.epochs, warmup=params.warmup, milestones=params.milestones, gamma=params.gamma
     )
     update = Update(ctx.fabric, optimiser)
-    targets = torch.from_numpy(classes).to(device)
+    targets = ctx.fabric.to_device(torch.from_numpy(classes))
     state = {"embedder": embedder, "losses": losses, "optimiser": optimiser, "schedule": schedule}
     for epoch in ctx.checkpoint.epochs(params.epochs, **state, generator=generator, patches=pictures.patch):
         losses.triplet.margin = params.margin(epoch)
         total, steps = 0.0, 0
         for chosen in sampler:
-            images = pictures.batch(rows[chosen]).to(device)
+            images = ctx.fabric.to_device(pictures.batch(rows[chosen]))
             with update.precision():
                 before = embedder.vectors(images)
             before = [vector.float() for vector in before]

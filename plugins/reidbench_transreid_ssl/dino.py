@@ -72,7 +72,6 @@ class Run:
         self.params: DinoParams = ctx.params
         self.share = this_share()
         self.own = self.share.part(self.params.batch)
-        self.device: torch.device = ctx.fabric.device
         self.augment = MultiCrop(self.params, ctx.image_size)
         self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
         self.seen, held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
@@ -82,12 +81,13 @@ class Run:
         self.steps = len(self.seen) // batch
         self.streams = {name: stream(ctx.seed, name) for name in STREAMS}
         self.monitor = Monitor(self.augment, self.pixels, held_out, self.seen, batch)
-        self.networks = join_batch_norm(_networks(ctx).to(self.device).train())
-        self.loss = DinoLoss(
+        self.networks = join_batch_norm(ctx.fabric.to_device(_networks(ctx)).train())
+        loss = DinoLoss(
             self.params.out_dim,
             student_temperature=self.params.student_temperature,
             centre_momentum=self.params.centre_momentum,
-        ).to(self.device)
+        )
+        self.loss: DinoLoss = ctx.fabric.to_device(loss)
         self.optimiser = torch.optim.AdamW(decay_groups(self.networks.student))
         self.update = Update(ctx.fabric, self.optimiser)
 
@@ -127,7 +127,7 @@ class Run:
         self.optimiser.param_groups[0]["weight_decay"] = now.weight_decay
         networks = self.networks
         views = [whole] if local is None else [whole, local]
-        with self.update.precision(), drawing_from(self.streams["drop path"], self.device, self.share.rank):
+        with self.update.precision(), drawing_from(self.streams["drop path"], self.ctx.fabric.device, self.share.rank):
             with torch.no_grad():
                 targets = networks.teacher(whole)
             outputs = networks.student(*views)
@@ -146,9 +146,7 @@ class Run:
         if self.params.clip == 0:
             return
         # Clips nothing, but divides float16's gradients by the scale that they carry, once and before the norms.
-        self.ctx.fabric.clip_gradients(
-            self.networks.student, self.update.optimisers[0], max_norm=math.inf, error_if_nonfinite=False
-        )
+        self.update.clip(self.networks.student, math.inf)
         clip_each(self.networks.student.parameters(), self.params.clip)
 
     def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
@@ -170,7 +168,7 @@ class Run:
 
     def unit(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 [B, H, W, 3] as [B, 3, H, W] in 0..1, on the device."""
-        return pixels.to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        return self.ctx.fabric.to_device(pixels).permute(0, 3, 1, 2).float().div_(255)  # type: ignore[no-any-return]
 
     def result(self) -> Backbone:
         """A fresh backbone with the teacher's weights and buffers."""
@@ -181,7 +179,7 @@ class Run:
         backbone: Backbone = self.ctx.backbone()
         backbone.load_state_dict(self.networks.teacher.backbone.state_dict())
         backbone.mean, backbone.std = self.params.mean, self.params.std
-        return backbone.to(self.device)
+        return self.ctx.fabric.to_device(backbone)  # type: ignore[no-any-return]
 
 
 class Collapse:

@@ -18,6 +18,7 @@ from reidbench.training import (
     IdentitySampler,
     LabelSmoothingCrossEntropy,
     Preprocess,
+    Update,
     seeded,
     stream,
 )
@@ -125,9 +126,9 @@ def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransRe
     )
     streams = {name: stream(ctx.seed, name) for name in ("order", "augmentation")}
     batches = _batches(ctx, source, labels, recipe.embedder.preprocess, streams)
-    module, fabric_optimiser = ctx.fabric.setup(recipe, optimiser)
-    device = ctx.fabric.device
-    targets, cameras = torch.from_numpy(labels).to(device), torch.from_numpy(source.camids).to(device)
+    update, to_device = Update(ctx.fabric, optimiser), ctx.fabric.to_device
+    to_device(recipe)
+    targets, cameras = (to_device(torch.from_numpy(numbers)) for numbers in (labels, source.camids))
     # Drop path draws from the global generator, which the checkpoint holds; here it gets a stream of its own.
     torch.manual_seed(stream(ctx.seed, "drop path").initial_seed())
     recipe.train()
@@ -135,10 +136,9 @@ def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransRe
     for _ in ctx.checkpoint.epochs(params.epochs, **state):
         sums, steps = torch.zeros(len(Loss._fields)), 0
         for images, indices in batches:
-            loss = module(images.to(device), cameras[indices], targets[indices])
-            fabric_optimiser.zero_grad()
-            ctx.fabric.backward(loss.loss)
-            fabric_optimiser.step()
+            with update.precision():
+                loss = recipe(to_device(images), cameras[indices], targets[indices])
+            update(loss.loss)
             sums += torch.stack(loss).detach().float().cpu()
             steps += 1
         means = dict(zip(Loss._fields, (sums / steps).tolist(), strict=True))

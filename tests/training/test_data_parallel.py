@@ -135,8 +135,8 @@ def contrastive(folder: Path, name: str, **changes: Any) -> Found:
     for generator in run.streams.values():
         generator.manual_seed(11)
     views, overlap = next(iter(run._batches()))
-    output = run.module(views)
-    ctx.fabric.backward(output.loss)
+    output = run.step(views)
+    run.update.backward(output.loss)
     found = {"gradients": gradients(run.step.encoders.online), "loss": output.loss.detach(), "overlap": overlap}
     run.step.queue.enqueue(output.keys)
     found |= {"queue": run.step.queue.keys.clone(), "pointer": run.step.queue.pointer.clone()}

@@ -10,7 +10,7 @@ import torch
 
 from reidbench.components import PrepareContext
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Preprocess, cosine_per_epoch, image_source, seeded, stream
+from reidbench.training import Preprocess, Update, cosine_per_epoch, image_source, seeded, stream
 from reidbench.training.contrastive.heldout import hold_out
 
 from ..structure import humanoid
@@ -62,13 +62,13 @@ class Training:
         names = ("backbone", "width", "grid", "hidden", "dropout", "iterations")
         spec = NetworkSpec(self.preprocess, **{name: getattr(params, name) for name in names})
         with seeded(self.ctx.seed, "hmr network"):
-            self.regressor = Regressor(spec)
+            self.regressor: Regressor = self.ctx.fabric.to_device(Regressor(spec))
         if params.encoder_weights is not None:
             load_encoder(self.regressor, params.encoder_weights)
         self.regressor.mean.copy_(self._mean())
         self.optimiser = torch.optim.AdamW(self.regressor.parameters(), lr=params.lr, weight_decay=params.weight_decay)
         self.schedule = cosine_per_epoch(self.optimiser, params.epochs)
-        self.module, self.fabric_optimiser = self.ctx.fabric.setup(self.regressor, self.optimiser)
+        self.update = Update(self.ctx.fabric, self.optimiser)
 
     def _mean(self) -> torch.Tensor:
         """theta of the mean person that is learnt from: camera and the root's columns are means over the images."""
@@ -98,15 +98,14 @@ class Training:
         steps = 0
         with seeded(self.ctx.seed, f"hmr dropout {epoch}", self.ctx.fabric.device):
             for images, bodies in self._batches():
-                parts = self.losses(split_theta(self.module(images)), bodies)
+                with self.update.precision():
+                    theta = self.regressor(images).float()
+                parts = self.losses(split_theta(theta), bodies)
                 loss = torch.stack(list(parts.values())).sum()
-                self.fabric_optimiser.zero_grad()
-                self.ctx.fabric.backward(loss)
+                self.update.backward(loss)
                 # Where a root's first column is nearly 0, as in the mean, normalising it makes gradients of any length.
-                self.ctx.fabric.clip_gradients(
-                    self.module, self.fabric_optimiser, max_norm=self.params.clip, error_if_nonfinite=False
-                )
-                self.fabric_optimiser.step()
+                self.update.clip(self.regressor, self.params.clip)
+                self.update.step()
                 for name, value in {"loss": loss, **parts}.items():
                     sums[name] = sums.get(name, 0.0) + float(value.detach())
                 steps += 1

@@ -17,6 +17,7 @@ from reidbench.training.devices import average, average_batch_norm, this_share
 from reidbench.training.networks.backbone import Backbone
 from reidbench.training.networks.heads import Encoder, ProjectionHead
 from reidbench.training.networks.splitnorm import part_batch_norm, reestimate_batch_norm, split_batch_norm
+from reidbench.training.optim.update import Update
 from reidbench.training.random import seeded, stream
 
 from .heldout import hold_out, rank_1
@@ -56,7 +57,7 @@ class _Run:
         self.streams = {name: stream(ctx.seed, name) for name in ("order", "first view", "second view")}
         if len(self.seen) < self.params.batch:
             raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {self.params.batch}")
-        self.step = make_step(_encoders(ctx), self.params, ctx.seed)
+        self.step = ctx.fabric.to_device(make_step(_encoders(ctx), self.params, ctx.seed))
         self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
             self.step.encoders.online.parameters(),
             lr=self.params.start_lr,
@@ -64,7 +65,7 @@ class _Run:
             weight_decay=self.params.weight_decay,
         )
         self.schedule = cosine_per_epoch(self.optimiser, self.params.epochs)
-        self.module, self.fabric_optimiser = ctx.fabric.setup(self.step, self.optimiser)
+        self.update = Update(ctx.fabric, self.optimiser)
 
     def train(self) -> None:
         """All epochs that are still to run; logs loss, rate, row overlap and the monitor's numbers."""
@@ -86,10 +87,9 @@ class _Run:
         sums: dict[str, float] = {}
         steps = 0
         for views, overlap in self._batches():
-            output = self.module(views)
-            self.fabric_optimiser.zero_grad()
-            self.ctx.fabric.backward(output.loss)
-            self.fabric_optimiser.step()
+            with self.update.precision():
+                output = self.step(views)
+            self.update(output.loss)
             # After going back, so that the gradient still finds the queue that made the logits.
             self.step.queue.enqueue(output.keys)
             facts = {"loss": output.loss, "row_overlap": overlap, **output.facts}
@@ -117,7 +117,7 @@ class _Run:
     def _pixels(self, parts: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
         """Pool images [B, 3, H, W] in 0..1 for each index array, on the device."""
         for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
-            yield pixels.to(self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
+            yield self.ctx.fabric.to_device(pixels).permute(0, 3, 1, 2).float().div_(255)
 
     # ------------------------------------------------------------------ the monitor
     @torch.no_grad()
@@ -165,7 +165,7 @@ class _Run:
         backbone.load_state_dict(trained.backbone.state_dict())
         backbone.mean, backbone.std = self.params.mean, self.params.std
         backbone.spec["preset"] = self.params.preset
-        backbone.to(self.ctx.fabric.device)
+        self.ctx.fabric.to_device(backbone)
         if self.params.clean_batches:
             images = self._clean(self.seen, self.params.clean_batches)
             reestimate_batch_norm(backbone, map(self.augment.normalise, images))
