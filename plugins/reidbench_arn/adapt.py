@@ -10,7 +10,7 @@ import torch
 from reidbench.components import AdaptContext
 from reidbench.data import HiddenSplit, Split
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Augment, Batches, IdentitySampler, Update, stream, warmup_multistep
+from reidbench.training import Augment, Batches, IdentitySampler, Update, labelled_source, stream, warmup_multistep
 
 from .embedder import ArnEmbedder, starting_embedder
 from .network import ArnNetwork
@@ -140,10 +140,9 @@ class _Run:
 
 def _checked(ctx: AdaptContext) -> Split:
     """The source, when there is what arn needs."""
-    if ctx.source is None or ctx.source.num_pids < 2:
-        raise DataError("arn needs a labelled source of two or more identities")
+    source = labelled_source(ctx, "arn", "labelled source")
     if len(ctx.target) < 2:
         raise DataError(f"arn needs two or more target images, this target has {len(ctx.target)}")
     if ctx.fabric.world_size != 1:
         raise ReidbenchError("arn runs on one device: set `devices: 1`")
-    return ctx.source
+    return source

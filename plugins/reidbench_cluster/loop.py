@@ -9,11 +9,10 @@ import torch
 
 from reidbench.components import AdaptContext
 from reidbench.data import HiddenSplit, Split
-from reidbench.training import Augment, BackboneEmbedder, Embedder, IdentitySampler, Preprocess, embed, image_source
+from reidbench.training import BackboneEmbedder, Embedder, IdentitySampler, Preprocess, embed, image_source
+from reidbench.training.batches.augment import bot_augment
 
 from .params import LoopParams
-
-ERASE_VALUE = (0.485, 0.456, 0.406)
 
 
 def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbedder:
@@ -42,8 +41,7 @@ class PseudoLabelBatches:
         self.fetch = image_source(images, (height, width), workers=workers)
         self.preprocess = preprocess
         self.params = params
-        pad = params.pad if params.pad is not None else max(1, round(10 * height / 256))
-        self.augment = Augment(flip=params.flip, pad=pad, erase=params.erase, erase_value=ERASE_VALUE)
+        self.augment = bot_augment(params.flip, params.pad, params.erase, height)
 
     def batches(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """`iterations` times (images [P * K, 3, H, W], their indices); images labelled -1 never come.

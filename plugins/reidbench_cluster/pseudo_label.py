@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
 from reidbench.components import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, BatchHardTriplet, LabelSmoothingCrossEntropy, Update
+from reidbench.training import BackboneEmbedder, BatchHardTriplet, LabelSmoothingCrossEntropy, Update, identity_heads
 
 from .loop import (
     PseudoLabelBatches,
@@ -68,8 +67,7 @@ def _train(
     params: PseudoLabelParams = ctx.params
     embedder.train()
     classes = int(labels.max()) + 1
-    classifier = nn.Linear(embedder.backbone.dim, classes, bias=False)
-    nn.init.normal_(classifier.weight, std=0.001, generator=generator)
+    (classifier,) = identity_heads([embedder.backbone.dim], classes, generator=generator)
     ctx.fabric.to_device(classifier)
     heads = torch.optim.Adam(classifier.parameters(), lr=params.lr, weight_decay=params.weight_decay)
     cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)

@@ -8,9 +8,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.components import AdaptContext
-from reidbench.errors import DataError
 from reidbench.metrics import pseudo_labels
-from reidbench.training import Backbone, BackboneEmbedder, Preprocess, Update, embed, image_source, seeded, stream
+from reidbench.training import (
+    Backbone,
+    BackboneEmbedder,
+    Preprocess,
+    Update,
+    embed,
+    image_source,
+    labelled_source,
+    seeded,
+    stream,
+)
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 
 from .batches import Composition, IdentityPasses, Passes, one_of_each
@@ -83,14 +92,13 @@ class HHL:
     def __init__(self, ctx: AdaptContext) -> None:
         self.ctx = ctx
         self.params: HHLParams = ctx.params
-        if ctx.source is None or ctx.source.num_pids < 2:
-            raise DataError("hhl needs a source of two or more identities")
-        self.labels = torch.from_numpy(ctx.source.labels())
-        self.classes = ctx.source.num_pids
+        source = labelled_source(ctx, "hhl")
+        self.labels = torch.from_numpy(source.labels())
+        self.classes = source.num_pids
         self._networks()
         self.fakes = Fakes(ctx.prepared["style"], ctx.target, ctx.image_size, ctx.workers)
         self.composition = Composition.of(self.params, self.fakes.styles)
-        self.fetch_source = image_source(ctx.source, ctx.image_size, workers=ctx.workers)
+        self.fetch_source = image_source(source, ctx.image_size, workers=ctx.workers)
         self.fetch_target = image_source(ctx.target, ctx.image_size, workers=ctx.workers)
         self._samplers()
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .batches.loading import embed as embed
     from .batches.loading import image_source as image_source
     from .batches.loading import read_ahead as read_ahead
+    from .batches.samplers import Endless as Endless
     from .batches.samplers import IdentitySampler as IdentitySampler
+    from .batches.samplers import ShuffledSampler as ShuffledSampler
     from .checkpoint import TrainingCheckpoint as TrainingCheckpoint
     from .contrastive.moco import ContrastiveStep as ContrastiveStep
     from .contrastive.moco import KeyQueue as KeyQueue
@@ -40,17 +42,24 @@ if TYPE_CHECKING:
     from .networks.heads import Encoder as Encoder
     from .networks.heads import ProjectionHead as ProjectionHead
     from .networks.heads import Reduction as Reduction
+    from .networks.heads import identity_heads as identity_heads
     from .networks.pointwise import StridedPointwise as StridedPointwise
     from .networks.splitnorm import reestimate_batch_norm as reestimate_batch_norm
     from .networks.splitnorm import split_batch_norm as split_batch_norm
+    from .optim.loop import Loop as Loop
+    from .optim.loop import Means as Means
     from .optim.losses import BatchHardTriplet as BatchHardTriplet
     from .optim.losses import CenterLoss as CenterLoss
     from .optim.losses import LabelSmoothingCrossEntropy as LabelSmoothingCrossEntropy
     from .optim.losses import cosine_distances as cosine_distances
     from .optim.schedules import warmup_multistep as warmup_multistep
     from .optim.update import Update as Update
+    from .optim.update import trained as trained
     from .random import seeded as seeded
     from .random import stream as stream
+    from .supervised.fit import fit as fit
+    from .supervised.fit import labelled_source as labelled_source
+    from .supervised.losses import IdentityLosses as IdentityLosses
     from .weights.resnets import LoadReport as LoadReport
     from .weights.resnets import load_weights as load_weights
     from .weights.resnets import read_state as read_state
@@ -66,7 +75,11 @@ _PLACES = {
         "image_source",
         "read_ahead",
     ),
-    "batches.samplers": ("IdentitySampler",),
+    "batches.samplers": (
+        "Endless",
+        "IdentitySampler",
+        "ShuffledSampler",
+    ),
     "checkpoint": ("TrainingCheckpoint",),
     "contrastive.moco": (
         "ContrastiveStep",
@@ -98,11 +111,16 @@ _PLACES = {
         "Encoder",
         "ProjectionHead",
         "Reduction",
+        "identity_heads",
     ),
     "networks.pointwise": ("StridedPointwise",),
     "networks.splitnorm": (
         "reestimate_batch_norm",
         "split_batch_norm",
+    ),
+    "optim.loop": (
+        "Loop",
+        "Means",
     ),
     "optim.losses": (
         "BatchHardTriplet",
@@ -111,8 +129,19 @@ _PLACES = {
         "cosine_distances",
     ),
     "optim.schedules": ("warmup_multistep",),
-    "optim.update": ("Update",),
-    "random": ("seeded", "stream"),
+    "optim.update": (
+        "Update",
+        "trained",
+    ),
+    "random": (
+        "seeded",
+        "stream",
+    ),
+    "supervised.fit": (
+        "fit",
+        "labelled_source",
+    ),
+    "supervised.losses": ("IdentityLosses",),
     "weights.resnets": (
         "LoadReport",
         "load_weights",

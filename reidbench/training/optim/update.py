@@ -11,6 +11,11 @@ from torch import nn
 from reidbench.training.devices import average_gradients
 
 
+def trained(*networks: nn.Module) -> list[nn.Parameter]:
+    """The parameters that ask for a gradient, for an optimiser."""
+    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+
+
 class Update:
     """Optimisers that step together through a Lightning Fabric.
 
