@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -10,39 +10,22 @@ import torch
 from reidbench.components import AdaptContext
 from reidbench.data import HiddenSplit, Split
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Augment, Batches, IdentitySampler, Update, labelled_source, stream, warmup_multistep
+from reidbench.training import (
+    Augment,
+    Batches,
+    Endless,
+    IdentitySampler,
+    Means,
+    ShuffledSampler,
+    Update,
+    labelled_source,
+    stream,
+    warmup_multistep,
+)
 
 from .embedder import ArnEmbedder, starting_embedder
 from .network import ArnNetwork
 from .params import ArnParams
-
-
-class ShuffledSampler:
-    """Batches of `size` indices below `count`, each index once in a pass; what is left of a pass is not used."""
-
-    def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
-        self.count = count
-        self.size = min(size, count)
-        self.generator = generator
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        order = torch.randperm(self.count, generator=self.generator).numpy()
-        for start in range(0, self.count - self.size + 1, self.size):
-            yield order[start : start + self.size]
-
-
-class Endless:
-    """Pass after pass of the sampler; whoever iterates anew, as each epoch does, begins a new pass.
-
-    So where an epoch was in its pass need not be in the checkpoint.
-    """
-
-    def __init__(self, sampler: Iterable[np.ndarray]) -> None:
-        self.sampler = sampler
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        while True:
-            yield from self.sampler
 
 
 def adapt(ctx: AdaptContext) -> ArnEmbedder:
@@ -117,7 +100,7 @@ class _Run:
         to_device = self.ctx.fabric.to_device
         source = iter(self.source)
         target = iter(self.target) if self.target is not None else None
-        sums: dict[str, float] = {}
+        means = Means()
         for _ in range(self.params.iterations):
             images, indices = next(source)
             others = to_device(next(target)[0]) if target is not None else None
@@ -126,9 +109,8 @@ class _Run:
             self.update.backward(output.loss)
             self._keep_back(trained)
             self.update.step()
-            for name, value in output.facts.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-        return {name: total / self.params.iterations for name, total in sums.items()}
+            means.add(output.facts)
+        return means.values()
 
     def _keep_back(self, trained: frozenset[str]) -> None:
         """Without a gradient SGD leaves a parameter and its momentum alone, weight decay or not."""

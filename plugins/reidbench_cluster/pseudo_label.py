@@ -7,18 +7,16 @@ import torch
 
 from reidbench.components import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, BatchHardTriplet, LabelSmoothingCrossEntropy, Update, identity_heads
-
-from .loop import (
-    PseudoLabelBatches,
-    describe,
-    make_optimiser,
-    set_rate,
-    skip,
-    starting_embedder,
-    target_features,
-    too_few,
+from reidbench.training import (
+    BackboneEmbedder,
+    BatchHardTriplet,
+    LabelSmoothingCrossEntropy,
+    Means,
+    Update,
+    identity_heads,
 )
+
+from .loop import PseudoLabelBatches, make_optimiser, starting_embedder, target_features, train_rounds
 from .params import PseudoLabelParams
 
 
@@ -43,15 +41,12 @@ def adapt(ctx: AdaptContext) -> BackboneEmbedder:
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
-    for round_ in ctx.checkpoint.epochs(params.rounds, **state):
-        set_rate(optimiser, params, round_)
-        labels = make_labels(target_features(embedder, ctx.target, ctx), params, ctx.seed)
-        ctx.record_clusters(round_, labels)
-        if too_few(labels):
-            skip(ctx, labels, round_)
-        else:
-            loss = _train(embedder, optimiser, batches, labels, generator, ctx)
-            ctx.log({"round": round_, "loss": loss, **describe(labels)})
+    train_rounds(
+        ctx,
+        state,
+        lambda: make_labels(target_features(embedder, ctx.target, ctx), params, ctx.seed),
+        lambda labels: _train(embedder, optimiser, batches, labels, generator, ctx),
+    )
     return embedder
 
 
@@ -74,12 +69,12 @@ def _train(
     triplet = BatchHardTriplet(params.margin)
     targets = ctx.fabric.to_device(torch.from_numpy(labels))
     update = Update(ctx.fabric, optimiser, heads)
-    total = 0.0
+    means = Means()
     for images, indices in batches.batches(labels, generator):
         wanted = targets[indices]
         with update.precision():
             before = embedder.backbone(ctx.fabric.to_device(images)).vector
         before = before.float()
         loss = cross_entropy(classifier(embedder.neck(before)), wanted) + triplet(before, wanted)
-        total += update(loss)
-    return total / params.iterations
+        means.add({"loss": update(loss)})
+    return means.values()["loss"]

@@ -12,6 +12,7 @@ from reidbench.metrics import pseudo_labels
 from reidbench.training import (
     Backbone,
     BackboneEmbedder,
+    Means,
     Preprocess,
     Update,
     embed,
@@ -138,12 +139,10 @@ class HHL:
             self.set_rate(epoch)
             self._cluster()
             self.network.train()
-            sums: dict[str, float] = {}
+            means = Means()
             for step in range(epoch * len(self.classified), (epoch + 1) * len(self.classified)):
-                for name, value in self.step(step).items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
-            line = {name: total / len(self.classified) for name, total in sums.items()}
-            line |= {"lr": self.optimiser.param_groups[1]["lr"], "steps": len(self.classified)}
+                means.add(self.step(step))
+            line = means.values() | {"lr": self.optimiser.param_groups[1]["lr"], "steps": len(self.classified)}
             if epoch + 1 == self.params.epochs:
                 line |= self._probe("at_end")
             self.ctx.log({**start, **line})

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from reidbench.components import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Update, image_source, seeded, stream
+from reidbench.training import Means, Update, image_source, seeded, stream
 
 from .batches import Passes
 from .networks import Discriminator, Generator
@@ -89,13 +89,11 @@ class StarGan:
             **self.streams,
         }
         for part in self.ctx.checkpoint.epochs(-(-self.total // every), **state):
-            sums: dict[str, list[float]] = {}
+            means = Means()
             for step in range(part * every, min((part + 1) * every, self.total)):
-                for name, value in self.step(step).items():
-                    sums.setdefault(name, []).append(float(value))
-            means = {name: sum(values) / len(values) for name, values in sums.items()}
-            updates = len(sums.get("cycle", ()))
-            self.ctx.log({"steps": min((part + 1) * every, self.total), "generator_updates": updates, **means})
+                means.add(self.step(step))
+            steps, updates = min((part + 1) * every, self.total), means.counts.get("cycle", 0)
+            self.ctx.log({"steps": steps, "generator_updates": updates, **means.values()})
 
     def step(self, step: int) -> dict[str, torch.Tensor | float]:
         """Step `step` of the discriminator, and at every `critic_steps`-th one of the generator: what the log shows."""

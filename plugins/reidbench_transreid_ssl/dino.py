@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from reidbench.components import PretrainContext
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Backbone, Update, image_source, read_ahead, seeded, stream
+from reidbench.training import Backbone, Means, ShuffledSampler, Update, image_source, read_ahead, seeded, stream
 from reidbench.training.contrastive.heldout import hold_out
 from reidbench.training.devices import average, this_share
 from reidbench.training.networks.splitnorm import join_batch_norm
@@ -107,18 +107,15 @@ class Run:
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train on all whole batches once; the means of loss and entropies, and the settings of the last step."""
-        sums = np.zeros(3)
+        means = Means()
         now = setting(self.params, 0, self.steps)
         for number, (whole, local) in enumerate(self.views()):
             now = setting(self.params, epoch * self.steps + number, self.steps)
             output = self.step(whole, local, now, frozen=epoch < self.params.freeze_last_layer)
-            values = [float(value) for value in output]
-            if not math.isfinite(values[0]):
-                raise ReidbenchError(f"the loss is {values[0]} at epoch {epoch + 1}, step {number + 1}; lower base_lr")
-            sums += values
-        loss, entropy, mean_entropy = (float(value) for value in sums / self.steps)
-        facts = {"loss": loss, "teacher_entropy": entropy, "mean_entropy": mean_entropy, "steps": float(self.steps)}
-        return {**facts, **now._asdict()}
+            if not math.isfinite(loss := float(output.loss)):
+                raise ReidbenchError(f"the loss is {loss} at epoch {epoch + 1}, step {number + 1}; lower base_lr")
+            means.add({"loss": loss, "teacher_entropy": output.entropy, "mean_entropy": output.mean_entropy})
+        return {**means.values(), "steps": float(self.steps), **now._asdict()}
 
     def step(self, whole: torch.Tensor, local: torch.Tensor | None, now: Setting, *, frozen: bool) -> LossOutput:
         """One batch: the teacher sees the whole views [2 B, ...], the student the local ones [L B, ...] as well."""
@@ -151,9 +148,8 @@ class Run:
 
     def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """Whole and local views of this device's share of each batch, in a new order; an incomplete last is dropped."""
-        batch = self.params.batch
-        order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
-        parts = [order[start : start + batch][self.own] for start in range(0, self.steps * batch, batch)]
+        order = ShuffledSampler(len(self.seen), self.params.batch, self.streams["order"])
+        parts = [self.seen[chosen][self.own] for chosen in order]
         for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
             images = self.unit(pixels)
             whole = self.augment.whole(images, self.streams["whole views"], self.share).images

@@ -66,91 +66,30 @@ if TYPE_CHECKING:
     from .weights.resnets import to_layout as to_layout
     from .weights.resnets import write_weights as write_weights
 
-_PLACES = {
-    "batches.augment": ("Augment",),
-    "batches.crops": ("row_overlap",),
-    "batches.loading": (
-        "Batches",
-        "embed",
-        "image_source",
-        "read_ahead",
-    ),
-    "batches.samplers": (
-        "Endless",
-        "IdentitySampler",
-        "ShuffledSampler",
-    ),
-    "checkpoint": ("TrainingCheckpoint",),
-    "contrastive.moco": (
-        "ContrastiveStep",
-        "KeyQueue",
-        "MocoStep",
-        "MomentumEncoders",
-        "StepOutput",
-        "Views",
-        "cosine_per_epoch",
-        "info_nce",
-    ),
-    "contrastive.views": ("ViewAugment",),
-    "networks.backbone": (
-        "Backbone",
-        "Features",
-    ),
-    "networks.branching": (
-        "divide",
-        "set_stride",
-    ),
-    "networks.embedder": (
-        "BackboneEmbedder",
-        "BNNeck",
-        "Embedder",
-        "Preprocess",
-    ),
-    "networks.heads": (
-        "BatchDrop",
-        "Encoder",
-        "ProjectionHead",
-        "Reduction",
-        "identity_heads",
-    ),
-    "networks.pointwise": ("StridedPointwise",),
-    "networks.splitnorm": (
-        "reestimate_batch_norm",
-        "split_batch_norm",
-    ),
-    "optim.loop": (
-        "Loop",
-        "Means",
-    ),
-    "optim.losses": (
-        "BatchHardTriplet",
-        "CenterLoss",
-        "LabelSmoothingCrossEntropy",
-        "cosine_distances",
-    ),
-    "optim.schedules": ("warmup_multistep",),
-    "optim.update": (
-        "Update",
-        "trained",
-    ),
-    "random": (
-        "seeded",
-        "stream",
-    ),
-    "supervised.fit": (
-        "fit",
-        "labelled_source",
-    ),
-    "supervised.losses": ("IdentityLosses",),
-    "weights.resnets": (
-        "LoadReport",
-        "load_weights",
-        "read_state",
-        "to_layout",
-        "write_weights",
-    ),
+_PLACES = {  # module -> its public names
+    "batches.augment": "Augment",
+    "batches.crops": "row_overlap",
+    "batches.loading": "Batches embed image_source read_ahead",
+    "batches.samplers": "Endless IdentitySampler ShuffledSampler",
+    "checkpoint": "TrainingCheckpoint",
+    "contrastive.moco": "ContrastiveStep KeyQueue MocoStep MomentumEncoders StepOutput Views cosine_per_epoch info_nce",
+    "contrastive.views": "ViewAugment",
+    "networks.backbone": "Backbone Features",
+    "networks.branching": "divide set_stride",
+    "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess",
+    "networks.heads": "BatchDrop Encoder ProjectionHead Reduction identity_heads",
+    "networks.pointwise": "StridedPointwise",
+    "networks.splitnorm": "reestimate_batch_norm split_batch_norm",
+    "optim.loop": "Loop Means",
+    "optim.losses": "BatchHardTriplet CenterLoss LabelSmoothingCrossEntropy cosine_distances",
+    "optim.schedules": "warmup_multistep",
+    "optim.update": "Update trained",
+    "random": "seeded stream",
+    "supervised.fit": "fit labelled_source",
+    "supervised.losses": "IdentityLosses",
+    "weights.resnets": "LoadReport load_weights read_state to_layout write_weights",
 }
-_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names.split()}
 
 __all__ = sorted(_PLACE_OF)
 

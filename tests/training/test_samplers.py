@@ -14,6 +14,7 @@ def test_shuffled_batches_have_each_index_once_in_a_pass() -> None:
     order = torch.randperm(10, generator=stream(0, "order")).tolist()
     assert passes[0].tolist() == order[:8]
     assert len(sampler) == 2
+    assert [len(batch) for batch in sampler] == [4, 4]
     assert not np.array_equal(*passes)
     assert [sorted(batch) for batch in ShuffledSampler(3, 4, stream(0, "order"))] == [[0, 1, 2]]
     assert list(ShuffledSampler(0, 4, stream(0, "order"))) == []

@@ -10,7 +10,16 @@ import torch
 
 from reidbench.components import PrepareContext
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Preprocess, Update, cosine_per_epoch, image_source, seeded, stream
+from reidbench.training import (
+    Means,
+    Preprocess,
+    ShuffledSampler,
+    Update,
+    cosine_per_epoch,
+    image_source,
+    seeded,
+    stream,
+)
 from reidbench.training.contrastive.heldout import hold_out
 
 from ..structure import humanoid
@@ -94,8 +103,7 @@ class Training:
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         self.regressor.train()
-        sums: dict[str, float] = {}
-        steps = 0
+        means = Means()
         with seeded(self.ctx.seed, f"hmr dropout {epoch}", self.ctx.fabric.device):
             for images, bodies in self._batches():
                 with self.update.precision():
@@ -106,18 +114,15 @@ class Training:
                 # Where a root's first column is nearly 0, as in the mean, normalising it makes gradients of any length.
                 self.update.clip(self.regressor, self.params.clip)
                 self.update.step()
-                for name, value in {"loss": loss, **parts}.items():
-                    sums[name] = sums.get(name, 0.0) + float(value.detach())
-                steps += 1
-        return {name: total / steps for name, total in sums.items()}
+                means.add({"loss": loss, **parts})
+        return means.values()
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, Bodies]]:
-        batch, device = self.params.batch, self.ctx.fabric.device
-        order = torch.from_numpy(self.seen)[torch.randperm(len(self.seen), generator=self.streams["order"])]
-        for start in range(0, len(order) - batch + 1, batch):
-            rows = order[start : start + batch]
-            pixels = self.fetch(self.persons[rows.numpy()])
-            images, bodies = self.augment(pixels, self.bodies.rows(rows), self.streams["augment"])
+        device = self.ctx.fabric.device
+        for chosen in ShuffledSampler(len(self.seen), self.params.batch, self.streams["order"]):
+            rows = self.seen[chosen]
+            pixels, found = self.fetch(self.persons[rows]), self.bodies.rows(torch.from_numpy(rows))
+            images, bodies = self.augment(pixels, found, self.streams["augment"])
             yield images.to(device), bodies.to(device)
 
     def losses(self, found: Fitted, wanted: Bodies) -> dict[str, torch.Tensor]:

@@ -13,10 +13,12 @@ from reidbench.components import PretrainContext
 from reidbench.errors import DataError
 from reidbench.training.batches.crops import row_overlap
 from reidbench.training.batches.loading import image_source, read_ahead
+from reidbench.training.batches.samplers import ShuffledSampler
 from reidbench.training.devices import average, average_batch_norm, this_share
 from reidbench.training.networks.backbone import Backbone
 from reidbench.training.networks.heads import Encoder, ProjectionHead
 from reidbench.training.networks.splitnorm import part_batch_norm, reestimate_batch_norm, split_batch_norm
+from reidbench.training.optim.loop import Means
 from reidbench.training.optim.update import Update
 from reidbench.training.random import seeded, stream
 
@@ -84,30 +86,25 @@ class _Run:
 
     def _epoch(self) -> dict[str, float]:
         self.step.train()
-        sums: dict[str, float] = {}
-        steps = 0
+        means = Means()
         for views, overlap in self._batches():
             with self.update.precision():
                 output = self.step(views)
             self.update(output.loss)
             # After going back, so that the gradient still finds the queue that made the logits.
             self.step.queue.enqueue(output.keys)
-            facts = {"loss": output.loss, "row_overlap": overlap, **output.facts}
-            for name, value in facts.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-            steps += 1
+            means.add({"loss": output.loss, "row_overlap": overlap, **output.facts})
         average_batch_norm(self.step.encoders)
-        means = {name: total / steps for name, total in sums.items()}
+        line = means.values()
         if self.share.ranks > 1:
-            told = average(torch.tensor(list(means.values()), dtype=torch.float64, device=self.ctx.fabric.device))
-            means = dict(zip(means, told.tolist(), strict=True))
-        return {**means, "steps": float(steps)}
+            told = average(torch.tensor(list(line.values()), dtype=torch.float64, device=self.ctx.fabric.device))
+            line = dict(zip(line, told.tolist(), strict=True))
+        return {**line, "steps": float(means.steps)}
 
     def _batches(self) -> Iterator[tuple[Views, torch.Tensor]]:
         """Views, and the mean overlap of equal rows; an incomplete last batch is dropped."""
-        batch = self.params.batch
-        order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
-        parts = [order[start : start + batch][self.own] for start in range(0, len(order) - batch + 1, batch)]
+        order = ShuffledSampler(len(self.seen), self.params.batch, self.streams["order"])
+        parts = [self.seen[chosen][self.own] for chosen in order]
         for images in self._pixels(parts):
             first, first_boxes = self.augment(images, self.streams["first view"], self.share)
             second, second_boxes = self.augment(images, self.streams["second view"], self.share)
