@@ -56,9 +56,10 @@ class MgnEmbedder(Embedder):
         )
         shared, last = divide(backbone)
         self.shared = shared
-        self.branches = nn.ModuleList(copy.deepcopy(last) for _ in STRIPES)
-        for branch, stripes in zip(self.branches, STRIPES, strict=True):
+        branches = [copy.deepcopy(last) for _ in STRIPES]
+        for branch, stripes in zip(branches, STRIPES, strict=True):
             set_stride(branch[-1], 2 if stripes == 1 else 1)
+        self.branches = nn.ModuleList(branches)
         self.norms = nn.ModuleList(nn.BatchNorm2d(backbone.dim) if extra_norm else nn.Identity() for _ in STRIPES)
         self.reductions = nn.ModuleList(Reduction(backbone.dim, dim, bias=False) for _ in range(VECTORS))
         self.pool = F.adaptive_max_pool2d if pool == "max" else F.adaptive_avg_pool2d
@@ -75,12 +76,13 @@ class MgnEmbedder(Embedder):
     def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
         common = self.shared(images)
-        wholes, parts = [], []
+        wholes: list[torch.Tensor] = []
+        parts: list[torch.Tensor] = []
         for branch, norm, stripes in zip(self.branches, self.norms, STRIPES, strict=True):
             maps = norm(branch(common))
             wholes.append(self.pool(maps, (1, 1)))
             if stripes > 1:
-                parts += self.pool(maps, (stripes, 1)).split(1, 2)
+                parts += torch.split(self.pool(maps, (stripes, 1)), 1, 2)
         return [reduce(pooled) for reduce, pooled in zip(self.reductions, [*wholes, *parts], strict=True)]
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:

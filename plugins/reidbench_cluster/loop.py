@@ -31,8 +31,9 @@ def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbe
 
 def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext) -> np.ndarray:
     """Features [N, D] of the images in eval mode, of unit length."""
-    features: np.ndarray = embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    features = embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers)
+    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 class PseudoLabelBatches:

@@ -68,7 +68,7 @@ class CompetitionEmbedder(Embedder):
         """The backbone as one network again, its last stages those of the branch with halves."""
         backbone, last = self._template
         if last is not None:
-            trained = [stage.inner if isinstance(stage, Apart) else stage for stage in self.branches[1]]
+            trained = [stage.inner if isinstance(stage, Apart) else stage for stage in self.branches[1].children()]
             last.load_state_dict(nn.Sequential(*trained).state_dict())
         return backbone.to(next(self.parameters()).device)
 

@@ -119,7 +119,8 @@ def training_images(labels: np.ndarray, params: CompetitionParams, seed: int) ->
     """Indices of the images that train: no identity of one image, small identities perhaps twice."""
     kept = without_singles(labels) if params.drop_singles else np.arange(len(labels))
     doubled = doubled_small(labels[kept], below=params.double_below, probability=params.double_probability, seed=seed)
-    return kept[doubled]
+    rows: np.ndarray = kept[doubled]
+    return rows
 
 
 def finetune(ctx: FinetuneContext) -> Embedder:

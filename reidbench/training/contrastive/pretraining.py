@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, mo
 from .params import ContrastiveParams
 from .views import ViewAugment
 
-MakeStep = Callable[[MomentumEncoders, ContrastiveParams, int], ContrastiveStep]
+MakeStep = Callable[[MomentumEncoders, Any, int], ContrastiveStep]  # with the params of its component
 OVERLAP_ROWS = 4  # the patch rows of UP-ReID, for which the overlap of two views is measured
 
 
