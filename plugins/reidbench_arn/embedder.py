@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.components import AdaptContext
-from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, stream
+from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, seeded
 
 from .params import ArnParams
 
@@ -115,8 +115,7 @@ def starting_embedder(ctx: AdaptContext) -> ArnEmbedder:
     backbone = start.backbone if start is not None else ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     if params.split == "whole":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(ctx.seed, "shared encoder").initial_seed())
+        with seeded(ctx.seed, "shared encoder"):
             return WholeEmbedder(backbone, preprocess, params.dim or backbone.dim, params.neck)
     embedder = StageEmbedder(backbone, preprocess, params.neck)
     if params.neck and start is not None and isinstance(start.neck, BNNeck):

@@ -26,7 +26,7 @@ def select(ctx: SelectContext) -> Selection:
     scores are kept. Leaves `list.csv`, `list.parquet` (if pyarrow is there) and `facts.json`.
     """
     params: CfsParams = ctx.params
-    device = torch.device(ctx.fabric.device)
+    device = ctx.fabric.device
     source = Extractor("proxy", ctx.network("proxy"), ctx.image_size, device)
     target = Extractor("target_proxy", ctx.network("target_proxy"), ctx.image_size, device)
     if source.backbone.dim != target.backbone.dim:

@@ -24,7 +24,7 @@ def select(ctx: SelectContext) -> Selection:
     cluster that is used up leaves its turns to the others, and a smaller share is a part of a larger one.
     """
     params: ClusterParams = ctx.params
-    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, torch.device(ctx.fabric.device))
+    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, ctx.fabric.device)
     centres = torch.from_numpy(_centres(ctx, proxy)).to(proxy.device)
 
     def measure(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -82,7 +82,8 @@ def _centres(ctx: SelectContext, proxy: Extractor) -> NDArray[np.float32]:
         raise DataError(f"{params.clusters} clusters leave each of {len(features)} images alone: ask for fewer")
     sums = np.zeros((count, features.shape[1]))
     np.add.at(sums, labels[labels >= 0], features[labels >= 0])
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    centres: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return centres.astype(np.float32)
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:
