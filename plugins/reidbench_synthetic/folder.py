@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.errors import DataError
+from reidbench.files.atomic import fresh_folder, is_empty
 
 from .params import SyntheticParams
-from .publish import fresh_folder, is_empty
 from .render import RENDERER_VERSION
 from .shots import Kind, Part, list_shots
 from .workers import Job, Progress, render_files

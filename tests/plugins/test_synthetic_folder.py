@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from reidbench.errors import DataError
+from reidbench.files.atomic import fresh_folder
 from reidbench.store.locks import process_start
 from reidbench_synthetic import dataset as synthetic
 from reidbench_synthetic.folder import ANGLES, write_folder, write_structure
 from reidbench_synthetic.params import SyntheticParams
-from reidbench_synthetic.publish import fresh_folder
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import list_shots
 
