@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all: filled beside their place, then renamed into it."""
+"""Files and folders that appear whole or not at all: made beside their place, then renamed into it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,66 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _DAY = 24 * 3600.0
 
 
 @contextmanager
-def fresh_folder(destination: Path) -> Iterator[Path]:
+def written_whole(place: Path, beside: Path | None = None) -> Iterator[Path]:
+    """Give a free name beside `place` for a file or folder, which replaces `place` when the block ends well.
+
+    After an error nothing is left of it. `beside` names it where only one process writes, so that what a killed one
+    left is overwritten. Raises OSError.
+    """
+    beside = beside or place.with_name(f".{_short(place)}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        yield beside
+        os.replace(beside, place)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)  # where it is a folder
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Replace a file in one step, so that no reader sees half of it. Raises OSError."""
+    with written_whole(file) as beside:
+        beside.write_bytes(data)
+
+
+@contextmanager
+def whole_folder(destination: Path, mode: int = 0o777) -> Iterator[Path]:
     """Give an empty folder to fill; it becomes `destination` when the block ends without an error.
 
     If another process was faster its folder stays and ours is dropped, so look at what `destination` holds
-    afterwards. What dead processes left half-filled is removed first.
+    afterwards. What dead processes left half-filled is removed first. Raises OSError.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     _sweep(destination)
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     unfinished = destination.parent / f"{_prefix(destination)}{owner}"
-    unfinished.mkdir()
+    unfinished.mkdir(mode)
     try:
         yield unfinished
-        _move(unfinished, destination)
+        rename_whole(unfinished, destination, lambda: not is_empty(destination))
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def rename_whole(unfinished: Path, destination: Path, is_there: Callable[[], bool]) -> None:
+    """Rename a filled folder into place; `is_there` says whether a faster process's equal one stays instead.
+
+    Raises OSError. A folder with something in it is never replaced.
+    """
+    try:
+        unfinished.rename(destination)
+    except OSError:
+        if not is_there():
+            raise
 
 
 def is_empty(folder: Path) -> bool:
@@ -38,19 +74,22 @@ def is_empty(folder: Path) -> bool:
     return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
 
 
-def _move(unfinished: Path, destination: Path) -> None:
-    """Rename into place; a folder with something in it is never replaced."""
-    if destination.is_dir() and is_empty(destination):
-        destination.rmdir()  # Windows cannot rename onto it
+def flush(path: Path) -> None:
+    """Have the disk take what was written to a file."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        unfinished.rename(destination)
-    except OSError:
-        if is_empty(destination):
-            raise
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _short(place: Path) -> str:
+    """A name's beginning, which leaves room for an addition within the 255 bytes of a file name."""
+    return place.name[:40]
 
 
 def _prefix(destination: Path) -> str:
-    return f".{destination.name}.part-"
+    return f".{_short(destination)}.part-"
 
 
 def _sweep(destination: Path) -> None:

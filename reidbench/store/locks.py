@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import threading
 import time
@@ -156,17 +155,6 @@ class Watch:
             unmoved = before.unmoved + min(now - before.at, HEARTBEAT)
         self._seen[file] = _Seen(claim, beat, now, unmoved)
         return unmoved > DEAD_AFTER
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace a small file in one step, so that no reader sees half of it."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        beside.write_text(text)
-        os.replace(beside, file)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def process_start(pid: int) -> str | None:
