@@ -30,7 +30,7 @@ from reidbench_gcl.hmr.bodies import Bodies, errors_of_the_mean, joint_errors, s
 from reidbench_gcl.hmr.fitting import fit
 from reidbench_gcl.hmr.network import WEIGHTS, Regressor, load_regressor
 from reidbench_gcl.hmr.training import FACTS
-from reidbench_gcl.structure import humanoid
+from reidbench.rendering import humanoid
 
 
 def judge(regressor: Regressor, images: HasImages, truth: Any, indices: Sequence[int]) -> dict[str, float]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Bytes, Light
+from reidbench.rendering.arrays import Bytes, Light
+
 from .filters import blur, resize, saturate, to_bytes
 from .palettes import Colour
 from .randomness import Stream

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Bytes, Floats, Ints, Light
+from reidbench.rendering.arrays import Bytes, Floats, Ints, Light
+from reidbench.rendering.mesh import Mesh
+from reidbench.rendering.raster import Fragments, rasterise
+
 from .clothing import albedo
 from .filters import to_bytes
 from .identity import Identity
-from .mesh import Mesh
 from .moment import Framing, Moment
 from .palettes import Colour
 from .pose import skeleton
-from .raster import Fragments, rasterise
 
 MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
 _FILL = 0.92  # a person of zoom 1 is this share of the picture's height

@@ -7,10 +7,11 @@ from enum import IntEnum
 
 import numpy as np
 
-from .arrays import Floats
+from reidbench.rendering.arrays import Floats
+from reidbench.rendering.mesh import Bone, Mesh, Part, Skeleton
+
 from .figure import MIDDLE, flatten, frame, look
 from .identity import Identity
-from .mesh import Bone, Mesh, Part, Skeleton
 from .moment import Moment
 from .pose import skeleton
 

@@ -8,7 +8,8 @@ from typing import Literal, cast
 
 import numpy as np
 
-from .arrays import Light, Mask
+from reidbench.rendering.arrays import Light, Mask
+
 from .camera import Camera
 from .identity import Gait
 from .palettes import Colour

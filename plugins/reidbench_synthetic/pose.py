@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Floats
+from reidbench.rendering.arrays import Floats
+from reidbench.rendering.mesh import Bone, Skeleton
+
 from .identity import Build, Gait, Identity
-from .mesh import Bone, Skeleton
 from .randomness import Stream
 
 _UP = np.array([0.0, 1.0, 0.0])

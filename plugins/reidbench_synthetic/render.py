@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Bytes, Ints, Light, Mask
+from reidbench.rendering.arrays import Bytes, Ints, Light, Mask
+from reidbench.rendering.mesh import Mesh
+
 from .body import build_body
 from .camera import Camera, draw_camera, expose
 from .figure import NOTHING, draw_figure, draw_structure
 from .identity import Identity, draw_identity
-from .mesh import Mesh
 from .moment import Moment, contact_shadow, draw_moment
 from .params import SyntheticParams
 from .randomness import Stream, Tag

@@ -6,7 +6,8 @@ from typing import cast
 
 import numpy as np
 
-from .arrays import Light
+from reidbench.rendering.arrays import Light
+
 from .filters import resize, saturate
 from .randomness import Stream
 from .worlds import Conditions

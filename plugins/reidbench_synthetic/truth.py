@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 from reidbench.errors import DataError
+from reidbench.rendering.arrays import Bytes, Light, Mask
 
-from .arrays import Bytes, Light, Mask
 from .joints import Body, find_body
 from .params import SyntheticParams
 from .render import Studio

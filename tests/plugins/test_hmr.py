@@ -21,6 +21,7 @@ from reidbench.components import PrepareContext
 from reidbench.data import Dataset, HiddenSplit
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.rendering import humanoid
 from reidbench.stages.run import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
@@ -49,7 +50,6 @@ from reidbench_gcl.hmr.network import (
     split_theta,
 )
 from reidbench_gcl.hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
-from reidbench_gcl.structure import humanoid
 from reidbench_gcl.structure.structure_maps import Rings
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams

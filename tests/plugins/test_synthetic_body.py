@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reidbench.errors import DataError
+from reidbench.rendering.mesh import Part
 from reidbench_synthetic.joints import Body, Joint, find_body
-from reidbench_synthetic.mesh import Part
 from reidbench_synthetic.moment import Framing
 from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.render import Studio

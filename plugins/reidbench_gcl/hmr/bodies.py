@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from reidbench.errors import DataError
+from reidbench.rendering import humanoid
 from reidbench.training import Augment, Preprocess
 from reidbench.training.batches.colour import colour_jitter, luminance
 
-from ..structure import humanoid
 from .params import HMRTrainingParams
 
 Progress = Callable[[int, int], None]

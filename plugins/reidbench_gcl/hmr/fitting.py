@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from reidbench.data.pictures.images import HasImages, resize
+from reidbench.rendering import humanoid
 from reidbench.training import image_source
 
-from ..structure import humanoid
 from ..structure.renderer import Camera, render, turned
 from .network import Fitted, Regressor, split_theta
 

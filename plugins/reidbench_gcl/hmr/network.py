@@ -20,10 +20,9 @@ from torch import nn
 
 from reidbench.errors import DataError
 from reidbench.files.names import shown
+from reidbench.rendering import humanoid
 from reidbench.training import Preprocess, StridedPointwise, load_weights, read_state
 from reidbench.training.networks.torchvision_compat import torchvision_models
-
-from ..structure import humanoid
 
 CAMERA = 4  # log of the scale, place of the pelvis to the right and down, log of the stretch
 POSE = humanoid.BONES * 6

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench_gcl.structure import humanoid
-from reidbench_gcl.structure.humanoid import BONES, JOINTS, MIRRORED_JOINTS, PARENTS, SHAPES, Bone
+from reidbench.rendering import humanoid
+from reidbench.rendering.humanoid import BONES, JOINTS, MIRRORED_JOINTS, PARENTS, SHAPES, Bone
 from reidbench_gcl.structure.renderer import Camera, render_ring
 from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.shots import list_shots
