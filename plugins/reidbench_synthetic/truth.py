@@ -7,8 +7,8 @@ import functools
 from reidbench.errors import DataError
 from reidbench.rendering.arrays import Bytes, Light, Mask
 
-from .joints import Body, find_body
 from .params import SyntheticParams
+from .pictures.joints import Body, find_body
 from .render import Studio
 from .shots import Kind, Shot, list_shots
 from .worlds import size_of

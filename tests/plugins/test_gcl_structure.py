@@ -24,9 +24,9 @@ from reidbench_gcl.structure import meshes, providers, renderer, structure_maps
 from reidbench_gcl.structure.angles import ANGLES
 from reidbench_gcl.structure.params import MeshParams, ReleaseParams, SyntheticStructureParams
 from reidbench_synthetic.dataset import open_synthetic
-from reidbench_synthetic.moment import Moment
 from reidbench_synthetic.params import SyntheticParams
-from reidbench_synthetic.pose import skeleton
+from reidbench_synthetic.persons.pose import skeleton
+from reidbench_synthetic.pictures.moment import Moment
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import list_shots
 

@@ -21,12 +21,12 @@ from reidbench.errors import DataError
 from reidbench.rendering.mesh import Part
 from reidbench.rendering.raster import rasterise
 from reidbench_synthetic import reidbench_datasets
-from reidbench_synthetic.body import build_body
-from reidbench_synthetic.clothing import albedo
-from reidbench_synthetic.figure import draw_structure
-from reidbench_synthetic.filters import blur, resize
 from reidbench_synthetic.params import SyntheticParams
-from reidbench_synthetic.pose import skeleton
+from reidbench_synthetic.persons.body import build_body
+from reidbench_synthetic.persons.clothing import albedo
+from reidbench_synthetic.persons.pose import skeleton
+from reidbench_synthetic.pictures.figure import draw_structure
+from reidbench_synthetic.pictures.filters import blur, resize
 from reidbench_synthetic.randomness import Stream, Tag
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import Kind, Shot, list_shots

@@ -10,9 +10,9 @@ import pytest
 
 from reidbench.errors import DataError
 from reidbench.rendering.mesh import Part
-from reidbench_synthetic.joints import Body, Joint, find_body
-from reidbench_synthetic.moment import Framing
 from reidbench_synthetic.params import SyntheticParams
+from reidbench_synthetic.pictures.joints import Body, Joint, find_body
+from reidbench_synthetic.pictures.moment import Framing
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import Kind, Shot, list_shots
 from reidbench_synthetic.truth import Truth

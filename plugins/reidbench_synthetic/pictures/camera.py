@@ -9,10 +9,10 @@ import numpy as np
 
 from reidbench.rendering.arrays import Bytes, Light
 
+from ..persons.palettes import Colour
+from ..randomness import Stream
+from ..worlds import Conditions
 from .filters import blur, resize, saturate, to_bytes
-from .palettes import Colour
-from .randomness import Stream
-from .worlds import Conditions
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 from reidbench.rendering.arrays import Floats
 from reidbench.rendering.mesh import Bone, Mesh, Part, Skeleton
 
+from ..persons.identity import Identity
+from ..persons.pose import skeleton
 from .figure import MIDDLE, flatten, frame, look
-from .identity import Identity
 from .moment import Moment
-from .pose import skeleton
 
 
 class Joint(IntEnum):

@@ -11,12 +11,12 @@ from reidbench.rendering.arrays import Bytes, Floats, Ints, Light
 from reidbench.rendering.mesh import Mesh
 from reidbench.rendering.raster import Fragments, rasterise
 
-from .clothing import albedo
+from ..persons.clothing import albedo
+from ..persons.identity import Identity
+from ..persons.palettes import Colour
+from ..persons.pose import skeleton
 from .filters import to_bytes
-from .identity import Identity
 from .moment import Framing, Moment
-from .palettes import Colour
-from .pose import skeleton
 
 MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
 _FILL = 0.92  # a person of zoom 1 is this share of the picture's height

@@ -10,8 +10,8 @@ import numpy as np
 from reidbench.rendering.arrays import Floats
 from reidbench.rendering.mesh import Bone, Skeleton
 
+from ..randomness import Stream
 from .identity import Build, Gait, Identity
-from .randomness import Stream
 
 _UP = np.array([0.0, 1.0, 0.0])
 _FRONT = np.array([0.0, 0.0, 1.0])
