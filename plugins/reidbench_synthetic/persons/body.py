@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from reidbench.rendering.mesh import Bone, Mesh, MeshBuilder, Part
+from reidbench.rendering.mesh import Mesh, MeshBuilder, Part
+from reidbench.rendering.skeleton import Bone
 
 from .identity import Identity
 
