@@ -101,19 +101,20 @@ def _sweep(destination: Path) -> None:
 def _is_abandoned(folder: Path, prefix: str) -> bool:
     """On this host the owner must be dead; of other hosts only the folder's age can tell."""
     host, _, pid = folder.name.removeprefix(prefix).rpartition("-")[0].rpartition("-")
-    if host == socket.gethostname() and pid.isdigit() and os.name == "posix":
-        return not _is_alive(int(pid))
+    if host == socket.gethostname() and pid.isdigit():
+        return not is_alive(int(pid))
     try:
         return time.time() - folder.stat().st_mtime > _DAY
     except FileNotFoundError:  # its owner has just finished
         return False
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host has that number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
     except PermissionError:  # alive, and somebody else's
         return True
+    except (OSError, OverflowError):  # no process, or no number of one
+        return False
     return True

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reidbench.files.atomic import is_alive
+
 HEARTBEAT = 10.0  # seconds between signs of life of a claim
 DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over
 UNKNOWN = "unknown"  # the start time of a process that lives but cannot be looked at
@@ -167,19 +169,9 @@ def process_start(pid: int) -> str | None:
         # Fields after the command name, which may hold blanks and brackets: state is the 1st, start time the 20th.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return UNKNOWN if _exists(pid) else None
+        return UNKNOWN if is_alive(pid) else None
     except ProcessLookupError:
         return None
     except PermissionError:
         return UNKNOWN
     return None if fields[0] in "ZX" else fields[19]
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
