@@ -1,5 +1,6 @@
 """The contract suite: what every component of a plugin must keep, tried on tiny data.
 
+Imports stages, execution and what is below; only the command line and testing import it. Begin with `suite.py`.
 `check_plugin` is `reidbench check` as a function. What is tried, by the word that a failing line begins with:
 
 - `import`: the plugin declares itself without torch. `readme`: it has one, which names every component and says what
