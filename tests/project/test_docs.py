@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_code_blocks_and_links(document: Path) -> None:
             assert yaml.safe_load(block)
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_and_modules_that_are_named_exist(document: Path) -> None:
+    for name in re.findall(r"`((?:plugins/)?reidbench\w*(?:[./]\w+)+/?)`", document.read_text()):
+        if "/" in name:
+            assert (ROOT / name).exists() or (ROOT / "plugins" / name).exists(), name
+        else:
+            pkgutil.resolve_name(name)
 
 
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
