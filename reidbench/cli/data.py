@@ -47,8 +47,8 @@ def make(
 ) -> None:
     """Render a synthetic set into a Market-1501-style folder."""
     values = {"world": world, "size": size, "seed": seed, "structure": structure}
-    component = _renderer(values)
-    dataset = _open(component, _params(component, values), out.absolute(), cache_folder(), "rendering")
+    component, params = _rendered(values)
+    dataset = _open(component, params, out.absolute(), cache_folder(), "rendering")
     for part, split in dataset.parts().items():
         print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras")
     for note in dataset.notes:
@@ -92,16 +92,17 @@ def check(
         raise typer.Exit(1)
 
 
-def _renderer(values: dict[str, Any]) -> Component:
-    """The data set that takes all these parameters, and of several the first that knows their values."""
-    found = [
-        component
-        for (kind, _), component in plugins.load().components.items()
-        if kind == "dataset" and values.keys() <= component.params.model_fields.keys()
-    ]
-    if not found:
-        raise ReidbenchError(f"no plugin that is loaded has a data set with the parameters {', '.join(values)}")
-    return next((one for one in found if not list(misfits(one.params, values))), found[0])
+def _rendered(values: dict[str, Any]) -> tuple[Component, Params]:
+    """The first data set that takes these parameters. Raises ReidbenchError where none does."""
+    refused = []
+    for (kind, _), component in plugins.load().components.items():
+        if kind == "dataset" and values.keys() <= component.params.model_fields.keys():
+            try:
+                return component, _params(component, values)
+            except ReidbenchError as error:
+                refused.append(error)
+    missing = ReidbenchError(f"no plugin that is loaded has a data set with the parameters {', '.join(values)}")
+    raise next(iter(refused), missing)
 
 
 def _open(component: Component, params: Params, root: Path, cache: Path, words: str = "reading") -> Dataset:
