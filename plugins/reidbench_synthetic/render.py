@@ -16,8 +16,8 @@ from .persons.body import build_body
 from .persons.identity import Identity, draw_identity
 from .pictures.camera import Camera, draw_camera, expose
 from .pictures.figure import NOTHING, draw_figure, draw_structure
-from .pictures.moment import Moment, contact_shadow, draw_moment
 from .pictures.scenery import crop_scene, paint_irrelevant, paint_scene
+from .pictures.sighting import Moment, contact_shadow, draw_moment
 from .randomness import Stream, Tag
 from .shots import Kind, Shot
 from .worlds import WORLDS, size_of

@@ -28,7 +28,7 @@ from reidbench_gcl.structure.params import MeshParams, ReleaseParams, SyntheticS
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.persons.pose import skeleton
-from reidbench_synthetic.pictures.moment import Moment
+from reidbench_synthetic.pictures.sighting import Moment
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import list_shots
 

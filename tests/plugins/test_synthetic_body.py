@@ -13,7 +13,7 @@ from reidbench.rendering.mesh import Part
 from reidbench.rendering.skeleton import Joint
 from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.pictures.joints import Body, find_body
-from reidbench_synthetic.pictures.moment import Framing
+from reidbench_synthetic.pictures.sighting import Framing
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import Kind, Shot, list_shots
 from reidbench_synthetic.truth import Truth

@@ -17,7 +17,7 @@ from ..persons.identity import Identity
 from ..persons.palettes import Colour
 from ..persons.pose import skeleton
 from .filters import to_bytes
-from .moment import Framing, Moment
+from .sighting import Framing, Moment
 
 MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
 _FILL = 0.92  # a person of zoom 1 is this share of the picture's height

@@ -13,7 +13,7 @@ from reidbench.rendering.skeleton import Bone, Joint, Skeleton
 from ..persons.identity import Identity
 from ..persons.pose import skeleton
 from .figure import MIDDLE, flatten, frame, look
-from .moment import Moment
+from .sighting import Moment
 
 
 @dataclass(frozen=True)
