@@ -92,7 +92,9 @@ def turned_body(vertices: Floats, degrees: float) -> Floats:
     return turned(vertices - middle, degrees) + middle
 
 
-def render_ring(vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, int], angles: Sequence[float]) -> Bytes:
+def render_turned(
+    vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, int], angles: Sequence[float]
+) -> Bytes:
     """The body as it stands, then turned by each of `angles` (degrees): uint8 [1 + A, H, W], one camera for all."""
     normals = vertex_normals(vertices, faces)
     views = []
@@ -104,7 +106,7 @@ def render_ring(vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, 
 
 def render(vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, int]) -> Bytes:
     """One view of vertices [V, 3] and triangles [F, 3]: uint8 [H, W], 255 wherever there is no body."""
-    view: Bytes = render_ring(vertices, faces, camera, size, ())[0]
+    view: Bytes = render_turned(vertices, faces, camera, size, ())[0]
     return view
 
 
