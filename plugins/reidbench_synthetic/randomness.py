@@ -27,7 +27,7 @@ class Tag(IntEnum):
     STRANGER = 102
     CAMERA = 202
     SCENERY = 203
-    MOMENT = 303
+    SIGHTING = 303
     TRACK = 304
     NOISE = 404
     IRRELEVANT = 505

@@ -1,4 +1,4 @@
-"""The body regressor: error feedback, cameras and targets by hand, training on rendered persons, rings it makes."""
+"""The body regressor: error feedback, cameras and targets by hand, training on rendered persons, its structure maps."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from reidbench_gcl.hmr.network import (
     split_theta,
 )
 from reidbench_gcl.hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
-from reidbench_gcl.structure.structure_maps import Rings
+from reidbench_gcl.structure.structure_maps import StructureMaps
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
 
@@ -384,7 +384,7 @@ def test_training_learns_directions_and_joints(pool: Dataset, learnt: Path) -> N
 def overlap(ours: np.ndarray, true: np.ndarray) -> float:
     """Mean intersection over union of bodies [N, H, W] on white, ours moved sideways to the true one's middle.
 
-    The renderer fits its frame anew to a turned body, whereas a ring keeps its camera.
+    The renderer fits its frame anew to a turned body, whereas the views of one image keep their camera.
     """
     shares = []
     for mine, theirs in zip(ours < 250, true < 250, strict=True):
@@ -394,26 +394,26 @@ def overlap(ours: np.ndarray, true: np.ndarray) -> float:
     return float(np.mean(shares))
 
 
-def test_rings_show_the_persons_as_they_stand_and_turned(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
+def test_maps_show_the_persons_as_they_stand_and_turned(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     """A fitted body covers what the true one covers, at each angle more than when it is turned otherwise."""
     split = pool.train.hide()
     truth = BoundTruth(pool.truth, split)
     persons = shown_persons(truth, len(split))[:36]
     part = split.subset(persons)
     params = HMRParams(persons=5, angles=(90, 180, 270))
-    ctx, _ = context(part, tmp_path / "rings", params, prepared={"regressor": learnt})
+    ctx, _ = context(part, tmp_path / "maps", params, prepared={"regressor": learnt})
     assert ctx.truth is None
     structures.prepare(ctx)
-    rings = Rings.load(ctx.out, len(part))
-    assert (rings.provider, rings.angles, rings.missing) == ("hmr", (90, 180, 270), ())
-    assert rings.maps.shape == (36, 4, *SIZE)
-    assert (rings.maps[:, :, 0, 0] == 255).mean() > 0.9  # white around a body
+    made = StructureMaps.load(ctx.out, len(part))
+    assert (made.provider, made.angles, made.missing) == ("hmr", (90, 180, 270), ())
+    assert made.maps.shape == (36, 4, *SIZE)
+    assert (made.maps[:, :, 0, 0] == 255).mean() > 0.9  # white around a body
     true = [np.stack([truth.structure(index, math.radians(angle)) for index in persons]) for angle in (0, 90, 180)]
-    assert overlap(rings.maps[:, 0], true[0]) > 0.7
-    found = [overlap(rings.maps[:, column], true[1]) for column in range(4)]
+    assert overlap(made.maps[:, 0], true[0]) > 0.7
+    found = [overlap(made.maps[:, column], true[1]) for column in range(4)]
     assert max(found) == found[1] > 0.55
     assert found[1] > found[3] + 0.05  # 90 degrees are not taken the other way round
-    found = [overlap(rings.maps[:, column], true[2]) for column in range(4)]
+    found = [overlap(made.maps[:, column], true[2]) for column in range(4)]
     assert max(found) == found[2] > 0.6
     with Image.open(ctx.out / "fitted.png") as sheet:
         assert sheet.size == (4 * (3 * 24 + 4) * 3, 2 * 48 * 3)
@@ -429,22 +429,22 @@ def test_a_person_is_shown_beside_the_body_and_under_it() -> None:
     assert (shown[:, 6:] == 255).all()
 
 
-def test_own_weights_make_the_same_rings(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
+def test_own_weights_make_the_same_maps(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     part = pool.train.hide().subset(range(4))
     weights = learnt / "regressor.safetensors"
     ctx, _ = context(part, tmp_path / "hmr", HMRParams(angles=(45,)), prepared={"regressor": learnt})
     structures.prepare(ctx)
     other, _ = context(part, tmp_path / "weights", HMRWeightsParams(angles=(45,), weights=weights))
     structures.prepare_with_weights(other)
-    assert np.array_equal(Rings.load(ctx.out, 4).maps, Rings.load(other.out, 4).maps)
-    assert Rings.load(other.out, 4).provider == "hmr-weights"
+    assert np.array_equal(StructureMaps.load(ctx.out, 4).maps, StructureMaps.load(other.out, 4).maps)
+    assert StructureMaps.load(other.out, 4).provider == "hmr-weights"
     bare = tmp_path / "bare.safetensors"
     save_file(load_file(weights), bare)
     again, _ = context(
         part, tmp_path / "bare", HMRWeightsParams(angles=(45,), weights=bare, spec=learnt / "regressor.json")
     )
     structures.prepare_with_weights(again)
-    assert np.array_equal(Rings.load(again.out, 4).maps, Rings.load(other.out, 4).maps)
+    assert np.array_equal(StructureMaps.load(again.out, 4).maps, StructureMaps.load(other.out, 4).maps)
 
 
 def test_weights_of_something_else_are_refused(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
@@ -487,10 +487,10 @@ class LookParams(Params):
 
 
 def adapt(ctx):
-    from reidbench_gcl.structure.structure_maps import Rings
+    from reidbench_gcl.structure.structure_maps import StructureMaps
 
-    rings = Rings.load(ctx.prepared["structure"], len(ctx.target))
-    ctx.log({"angles": float(len(rings.angles)), "white": float((rings.maps == 255).mean())})
+    made = StructureMaps.load(ctx.prepared["structure"], len(ctx.target))
+    ctx.log({"angles": float(len(made.angles)), "white": float((made.maps == 255).mean())})
     return ctx.start
 
 

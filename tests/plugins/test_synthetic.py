@@ -85,13 +85,13 @@ FIRST_WORLDS: tuple[WorldName, ...] = ("arcade", "crowd", "plaza", "station")
 
 
 def parameters_digest(worlds: Sequence[WorldName] = FIRST_WORLDS) -> str:
-    """Nine digits of all parameters of a few persons, cameras and moments."""
+    """Nine digits of all parameters of a few persons, cameras and sightings."""
     texts = []
     for world in worlds:
         studio = Studio(SyntheticParams(world=world, size="small", seed=3))
         for pid, camera in ((1, 0), (57, 4)):
             shot = first_shot(pid, camera, 1)
-            for item in (studio.person(shot.person)[0], studio.camera(camera), studio.moment(shot)):
+            for item in (studio.person(shot.person)[0], studio.camera(camera), studio.sighting(shot)):
                 texts.append(_text(dataclasses.asdict(item)))
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
@@ -158,8 +158,8 @@ def test_bones_move_without_deforming() -> None:
     studio = Studio(TINY)
     for pid in range(1, 6):
         person, mesh = studio.person((pid,))
-        moment = studio.moment(first_shot(pid))
-        bones = skeleton(person, moment.pose)
+        sighting = studio.sighting(first_shot(pid))
+        bones = skeleton(person, sighting.pose)
         identity = bones.rotations @ bones.rotations.transpose(0, 2, 1)
         np.testing.assert_allclose(identity, np.broadcast_to(np.eye(3), identity.shape), atol=1e-12)
         np.testing.assert_allclose(np.linalg.det(bones.rotations), 1)
@@ -321,10 +321,10 @@ def test_structure_mirrors_from_behind() -> None:
     """Seen from straight ahead and from behind without tilt, an outline is its own mirror image."""
     studio = Studio(SyntheticParams(size="full"))
     person, mesh = studio.person((2,))
-    moment = studio.moment(first_shot(2))
-    framing = dataclasses.replace(moment.framing, right=0.0, down=0.0)
+    sighting = studio.sighting(first_shot(2))
+    framing = dataclasses.replace(sighting.framing, right=0.0, down=0.0)
     ahead, behind = (
-        draw_structure(person, mesh, dataclasses.replace(moment, yaw=yaw, framing=framing), 0.0, (128, 64)) < 250
+        draw_structure(person, mesh, dataclasses.replace(sighting, yaw=yaw, framing=framing), 0.0, (128, 64)) < 250
         for yaw in (0.0, math.pi)
     )
     both, either = (ahead & behind[:, ::-1]).sum(), (ahead | behind[:, ::-1]).sum()

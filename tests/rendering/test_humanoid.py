@@ -11,7 +11,7 @@ import torch
 from reidbench.rendering import humanoid
 from reidbench.rendering.humanoid import SHAPES
 from reidbench.rendering.skeleton import BONES, MIRRORED_JOINTS, PARENTS, Bone, Joint
-from reidbench_gcl.structure.renderer import Camera, render_ring
+from reidbench_gcl.structure.renderer import Camera, render_turned
 from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.shots import list_shots
 from reidbench_synthetic.truth import Truth
@@ -182,17 +182,17 @@ def test_the_mean_body_is_the_renderers_mean_person() -> None:
 
 
 def test_a_rendered_body_turns_like_its_root() -> None:
-    """A ring's body turned by 90 degrees is the body whose root was turned by 90, about the skin's middle."""
+    """A body turned by 90 degrees is the body whose root was turned by 90, about the skin's middle."""
     size, camera = (64, 32), Camera((58.0, 58.0), (16.0, 32.0))
     pose = rest()
     pose[:, Bone.RIGHT_FOREARM] = humanoid.tilt(angle(-1.2))
     skin = humanoid.vertices(pose, mean_shape())[0].numpy()
     middle = skin.mean(0) * [1, 0, 1]
-    ring = render_ring(skin - middle, humanoid.faces(), camera, size, (90,))
+    views = render_turned(skin - middle, humanoid.faces(), camera, size, (90,))
     pose[:, Bone.ROOT] = humanoid.turn(angle(math.pi / 2))
     turned = humanoid.vertices(pose, mean_shape())[0].numpy()
-    other = render_ring(turned - turned.mean(0) * [1, 0, 1], humanoid.faces(), camera, size, ())
-    assert np.abs(ring[1].astype(int) - other[0]).mean() < 0.5
-    assert np.abs(ring[1].astype(int) - ring[0]).mean() > 3
-    columns = np.flatnonzero((ring[1][20:32] < 255).any(0))  # about the waist, where the forearm points to the right
+    other = render_turned(turned - turned.mean(0) * [1, 0, 1], humanoid.faces(), camera, size, ())
+    assert np.abs(views[1].astype(int) - other[0]).mean() < 0.5
+    assert np.abs(views[1].astype(int) - views[0]).mean() > 3
+    columns = np.flatnonzero((views[1][20:32] < 255).any(0))  # about the waist, where the forearm points to the right
     assert columns[-1] - 16 > 16 - columns[0] + 3

@@ -136,7 +136,8 @@ def yaw_errors(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 def joint_errors(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Mean distance of joints [N, 15, 3] from theirs, the pelvis at 0 in both: [N] in body heights (MPJPE)."""
-    return (found - wanted).norm(dim=2).mean(1)
+    distances: torch.Tensor = (found - wanted).norm(dim=2)
+    return distances.mean(1)
 
 
 def errors_of_the_mean(bodies: Bodies) -> dict[str, float]:

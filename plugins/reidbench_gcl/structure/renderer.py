@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reidbench.rendering import geometry
+from reidbench.rendering.arrays import Bytes, Floats, Ints
 from reidbench.rendering.raster import rasterise
 
 SAMPLES = 2  # along both axes of a pixel
@@ -32,7 +33,7 @@ class Camera:
 
     @classmethod
     def fit(
-        cls, vertices: np.ndarray, size: tuple[int, int], fill: float = 0.94, crop: tuple[int, int] | None = None
+        cls, vertices: Floats, size: tuple[int, int], fill: float = 0.94, crop: tuple[int, int] | None = None
     ) -> Camera:
         """The camera in whose middle a body [V, 3] fills a fraction `fill` of the height (or of the width).
 
@@ -51,7 +52,7 @@ class Camera:
 
     @classmethod
     def weak_perspective(
-        cls, cam: Sequence[float] | np.ndarray, size: tuple[int, int], crop: tuple[int, int] | None = None
+        cls, cam: Sequence[float] | Floats, size: tuple[int, int], crop: tuple[int, int] | None = None
     ) -> Camera:
         """HMR's (s, tx, ty): s * (x + tx), s * (y + ty), y down, from -1 to 1 over the square around the picture.
 
@@ -65,7 +66,7 @@ class Camera:
         return cls((across, down), (size[1] / 2 + across * tx, size[0] / 2 + down * ty))
 
 
-def in_view(vertices: np.ndarray, up: str) -> np.ndarray:
+def in_view(vertices: Floats, up: str) -> Floats:
     """Vertices [V, 3] in the picture's frame.
 
     `up` names their own: "y" is that frame; "-y" has y down and z away from the viewer, "z" has z up and -y to the
@@ -76,24 +77,24 @@ def in_view(vertices: np.ndarray, up: str) -> np.ndarray:
     return np.stack(axes[up], 1)
 
 
-def turned(vectors: np.ndarray, degrees: float) -> np.ndarray:
+def turned(vectors: Floats, degrees: float) -> Floats:
     """Vectors [V, 3] turned about the vertical axis through 0; whole turns change no bit."""
     if degrees % 360 == 0:
         return vectors
     return geometry.turned(vectors, math.radians(degrees % 360))
 
 
-def turned_body(vertices: np.ndarray, degrees: float) -> np.ndarray:
+def turned_body(vertices: Floats, degrees: float) -> Floats:
     """A body [V, 3] turned about the vertical axis through the mean of its vertices."""
     if degrees % 360 == 0:
         return vertices
-    middle = vertices.mean(0) * (1, 0, 1)  # a point of the axis
+    middle: Floats = vertices.mean(0) * (1, 0, 1)  # a point of the axis
     return turned(vertices - middle, degrees) + middle
 
 
-def render_ring(
-    vertices: np.ndarray, faces: np.ndarray, camera: Camera, size: tuple[int, int], angles: Sequence[float]
-) -> np.ndarray:
+def render_turned(
+    vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, int], angles: Sequence[float]
+) -> Bytes:
     """The body as it stands, then turned by each of `angles` (degrees): uint8 [1 + A, H, W], one camera for all."""
     normals = vertex_normals(vertices, faces)
     views = []
@@ -103,21 +104,21 @@ def render_ring(
     return np.stack(views)
 
 
-def render(vertices: np.ndarray, faces: np.ndarray, camera: Camera, size: tuple[int, int]) -> np.ndarray:
+def render(vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, int]) -> Bytes:
     """One view of vertices [V, 3] and triangles [F, 3]: uint8 [H, W], 255 wherever there is no body."""
-    return render_ring(vertices, faces, camera, size, ())[0]
+    view: Bytes = render_turned(vertices, faces, camera, size, ())[0]
+    return view
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     """Unit normals [V, 3]: the area-weighted mean of the faces around; 0 where there is none."""
     normals = geometry.summed_normals(vertices, faces)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    unit: Floats = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    return unit
 
 
-def _picture(
-    vertices: np.ndarray, faces: np.ndarray, facing: np.ndarray, camera: Camera, size: tuple[int, int]
-) -> np.ndarray:
+def _picture(vertices: Floats, faces: Ints, facing: Floats, camera: Camera, size: tuple[int, int]) -> Bytes:
     """uint8 [H, W] of a body whose normals' z are `facing` [V]; the winding of its faces does not matter."""
     points = np.stack(
         [camera.scale[0] * vertices[:, 0] + camera.origin[0], camera.origin[1] - camera.scale[1] * vertices[:, 1]], 1
@@ -127,4 +128,5 @@ def _picture(
     found = rasterise(points * SAMPLES, vertices[:, 2], facing[:, None], faces, fine, "scanline")
     grey = np.ones(fine[0] * fine[1])
     grey[found.pixels] = ALBEDO * (AMBIENT + HEAD_LIGHT * np.abs(found.values[:, 0]))
-    return np.rint(255 * grey.reshape(height, SAMPLES, width, SAMPLES).mean((1, 3))).astype(np.uint8)
+    mean: Floats = grey.reshape(height, SAMPLES, width, SAMPLES).mean((1, 3))
+    return np.rint(255 * mean).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Structure artifacts: of every image a ring of grey bodies on white, one array, a description, a sheet to look at."""
+"""Structure artifacts: every image's body at all angles, grey on white, in one array; a description; a sheet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[[int], np.ndarray | None]
 
 
 @dataclass(frozen=True)
-class Rings:
+class StructureMaps:
     """What a structure folder holds.
 
     `maps` is uint8 [N, 1 + A, H, W], memory-mapped, in the order of the hidden split's `ids`: first the view as
@@ -41,8 +41,8 @@ class Rings:
     missing: tuple[int, ...]
 
     @classmethod
-    def load(cls, folder: Path, images: int) -> Rings:
-        """Read what `write_rings` wrote for a split of `images`.
+    def load(cls, folder: Path, images: int) -> StructureMaps:
+        """Read what `write_structure_maps` wrote for a split of `images`.
 
         Raises DataError when it is no structure folder, is damaged, or belongs to another number of images.
         """
@@ -74,7 +74,7 @@ class Rings:
         return 1 + self.angles.index(turn)
 
 
-def write_rings(
+def write_structure_maps(
     ctx: PrepareContext, provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
 ) -> None:
     """Write `make(index)` for every image of the split into `ctx.out`, with a sheet of the first `sheet` persons.
@@ -87,14 +87,14 @@ def write_rings(
     maps = np.lib.format.open_memmap(ctx.out / STRUCTURE, mode="w+", dtype=np.uint8, shape=shape)
     missing = []
     for index in range(len(split)):
-        ring = make(index)
-        if ring is None:
+        views = make(index)
+        if views is None:
             missing.append(index)
             maps[index] = WHITE
         else:
-            assert ring.dtype == np.uint8, f"{ring.dtype} structure"
-            assert ring.shape == shape[1:], f"{ring.shape} instead of {shape[1:]}"
-            maps[index] = ring
+            assert views.dtype == np.uint8, f"{views.dtype} structure"
+            assert views.shape == shape[1:], f"{views.shape} instead of {shape[1:]}"
+            maps[index] = views
         if index % 64 == 63 or index + 1 == len(split):
             ctx.progress(index + 1, len(split))
     maps.flush()

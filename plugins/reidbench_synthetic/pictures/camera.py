@@ -68,7 +68,7 @@ def _light_from(side: float) -> Colour:
 def expose(clean: Light, camera: Camera, stream: Stream) -> Bytes:
     """What the camera makes of a clean picture [H,W,3] of 0 to 1: its photometric transform.
 
-    With another camera than the one that filmed the moment this is the true camera style transfer.
+    With another camera than the one that took the picture this is the true camera style transfer.
     """
     height, width = clean.shape[:2]
     image = clean * np.float32(camera.gain) * np.array(camera.balance, dtype=np.float32)

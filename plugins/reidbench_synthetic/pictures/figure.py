@@ -17,7 +17,7 @@ from ..persons.identity import Identity
 from ..persons.palettes import Colour
 from ..persons.pose import skeleton
 from .filters import to_bytes
-from .moment import Framing, Moment
+from .sighting import Framing, Sighting
 
 MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
 _FILL = 0.92  # a person of zoom 1 is this share of the picture's height
@@ -48,18 +48,24 @@ class _Surface:
 
 
 def draw_figure(
-    person: Identity, mesh: Mesh, moment: Moment, pitch: float, light: Colour, ambient: float, shape: tuple[int, int]
+    person: Identity,
+    mesh: Mesh,
+    sighting: Sighting,
+    pitch: float,
+    light: Colour,
+    ambient: float,
+    shape: tuple[int, int],
 ) -> Layer:
-    """The dressed person at a moment, `shape` = (height, width)."""
-    surface = _surface(person, mesh, moment, pitch, light, shape)
+    """The dressed person of a sighting, `shape` = (height, width)."""
+    surface = _surface(person, mesh, sighting, pitch, light, shape)
     lit = (ambient + (1 - ambient) * np.clip(surface.shade, 0, 1)).astype(np.float32)
     paint = albedo(person, surface.parts, surface.u, surface.v) * lit[:, None]
     return _layer(surface.pixels, paint, surface.parts, shape)
 
 
-def draw_structure(person: Identity, mesh: Mesh, moment: Moment, pitch: float, shape: tuple[int, int]) -> Bytes:
+def draw_structure(person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, shape: tuple[int, int]) -> Bytes:
     """The bare form under a head light: light grey on white [H,W], 0 to 255."""
-    surface = _surface(person, mesh, moment, pitch, _HEAD_LIGHT, shape)
+    surface = _surface(person, mesh, sighting, pitch, _HEAD_LIGHT, shape)
     grey = (0.25 + 0.6 * np.clip(surface.shade, 0, 1)).astype(np.float32)
     layer = _layer(surface.pixels, np.repeat(grey[:, None], 3, axis=1), surface.parts, shape)
     on_white = layer.colour[:, :, 0] + (1 - layer.cover)
@@ -67,15 +73,15 @@ def draw_structure(person: Identity, mesh: Mesh, moment: Moment, pitch: float, s
 
 
 def _surface(
-    person: Identity, mesh: Mesh, moment: Moment, pitch: float, light: Colour, shape: tuple[int, int]
+    person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, light: Colour, shape: tuple[int, int]
 ) -> _Surface:
-    vertices, normals = mesh.posed(skeleton(person, moment.pose))
+    vertices, normals = mesh.posed(skeleton(person, sighting.pose))
     vertices[:, 1] -= MIDDLE
-    seen = look(vertices, moment.yaw, pitch)
+    seen = look(vertices, sighting.yaw, pitch)
     height, width = shape[0] * _SAMPLES, shape[1] * _SAMPLES
     flat = flatten(seen)
-    points = frame(flat, (flat.min(0), flat.max(0)), moment.framing, height, width)
-    facing = look(normals, moment.yaw, pitch)
+    points = frame(flat, (flat.min(0), flat.max(0)), sighting.framing, height, width)
+    facing = look(normals, sighting.yaw, pitch)
     cosine = facing[:, 0] * light[0] + facing[:, 1] * light[1] + facing[:, 2] * light[2]
     shown = np.column_stack([cosine, mesh.uv])
     found = rasterise(points, seen[:, 2], shown, mesh.faces, (height, width), "barycentric")

@@ -13,7 +13,7 @@ from reidbench.rendering.skeleton import Bone, Joint, Skeleton
 from ..persons.identity import Identity
 from ..persons.pose import skeleton
 from .figure import MIDDLE, flatten, frame, look
-from .moment import Moment
+from .sighting import Sighting
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class Body:
     girths: Floats
 
 
-def find_body(person: Identity, mesh: Mesh, moment: Moment, pitch: float, shape: tuple[int, int]) -> Body:
-    """The body at a moment, before a camera that looks down by `pitch`; `shape` = (height, width) of its picture."""
+def find_body(person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, shape: tuple[int, int]) -> Body:
+    """The body of a sighting, before a camera that looks down by `pitch`; `shape` = (height, width) of its picture."""
     height, width = shape
-    bones = skeleton(person, moment.pose)
+    bones = skeleton(person, sighting.pose)
     shift = np.array([0.0, MIDDLE, 0.0])
-    seen = look(_positions(person, bones) - shift, moment.yaw, pitch)
-    outline = flatten(look(mesh.posed(bones)[0] - shift, moment.yaw, pitch))
+    seen = look(_positions(person, bones) - shift, sighting.yaw, pitch)
+    outline = flatten(look(mesh.posed(bones)[0] - shift, sighting.yaw, pitch))
     box = outline.min(0), outline.max(0)
     return Body(
         joints=(seen - seen[Joint.PELVIS]) / person.build.height,
-        joints2d=frame(flatten(seen), box, moment.framing, height, width) / (width, height),
-        yaw=moment.yaw,
+        joints2d=frame(flatten(seen), box, sighting.framing, height, width) / (width, height),
+        yaw=sighting.yaw,
         pitch=pitch,
         girths=_girths(mesh) / person.build.height,
     )

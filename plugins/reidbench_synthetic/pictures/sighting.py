@@ -1,4 +1,4 @@
-"""One moment before a camera: which way a person walks, how the picture is framed and what stands in front."""
+"""One person before a camera, once: which way a person walks, how the picture is framed and what stands in front."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Occluder:
 
 
 @dataclass(frozen=True)
-class Moment:
+class Sighting:
     """All of a picture that is neither the person nor the camera. `yaw` 0 shows the front; radians."""
 
     yaw: float
@@ -65,8 +65,8 @@ class Moment:
     occluder: Occluder | None
 
 
-def draw_moment(stream: Stream, track: Stream, gait: Gait, camera: Camera, badly_framed: bool = False) -> Moment:
-    """A random moment. `track` belongs to the whole walk past this camera, `stream` to this picture alone."""
+def draw_sighting(stream: Stream, track: Stream, gait: Gait, camera: Camera, badly_framed: bool = False) -> Sighting:
+    """A random sighting. `track` belongs to the whole walk past this camera, `stream` to this picture alone."""
     conditions = camera.conditions
     away = math.pi if track.chance(0.4) else 0.0
     yaw = camera.yaw + away + track.normal(0.0, conditions.yaw_spread) + stream.normal(0.0, 0.15)
@@ -74,7 +74,7 @@ def draw_moment(stream: Stream, track: Stream, gait: Gait, camera: Camera, badly
     framing = _draw_framing(stream, conditions.jitter, conditions.aspect)
     if badly_framed:
         framing = _draw_bad_framing(stream, framing)
-    return Moment(
+    return Sighting(
         yaw=yaw,
         pose=pose,
         framing=framing,
