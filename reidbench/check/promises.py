@@ -10,7 +10,7 @@ from pathlib import Path
 from reidbench.components import Component, Params
 from reidbench.data import UNKNOWN_CAMERA, Dataset
 from reidbench.data.split import DISTRACTOR, JUNK
-from reidbench.matrix.protocol import SOURCE_FREE
+from reidbench.matrix.kinds import OF_COMPONENT
 from reidbench.stages.run import describe
 
 from .report import need
@@ -47,9 +47,9 @@ def _words(world: World, kind: str, component: Component) -> set[str]:
         return set()
     words = {"truth"} if world.truth else {"cameras"}  # rendered persons always have cameras
     if kind == "adapter":
-        words |= (
-            {"start"} if SOURCE_FREE in component.provided(world.params_of(kind, component)) else {"start", "source"}
-        )
+        source = next(images for images in OF_COMPONENT[kind].given if images.role == "source")
+        given = source.goes_to(component, world.params_of(kind, component))
+        words |= {"start", "source"} if given else {"start"}
     return words
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from reidbench import scaffold
 from reidbench.components import Component
 from reidbench.errors import PluginError, ReidbenchError
-from reidbench.matrix.plan import NotApplicable
+from reidbench.matrix.needs import NotApplicable
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Plugin, Registry
 

@@ -14,8 +14,9 @@ from reidbench.errors import PluginError
 from reidbench.execution.runner import Runner
 from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
 from reidbench.matrix.choices import ChoiceReader
-from reidbench.matrix.plan import NotApplicable, Stage, _Expansion
-from reidbench.matrix.reader import STEPS
+from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
+from reidbench.matrix.needs import NotApplicable
+from reidbench.matrix.plan import Stage, _Expansion
 from reidbench.matrix.yamlfile import Tree
 from reidbench.registry.plugins import Registry
 from reidbench.stages.provenance import provenance
@@ -125,14 +126,13 @@ class World:
         return expansion.result.stages[key], expansion
 
     def _step(self, expansion: _Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
-        kinds = {value: key for key, value in STEPS.items()}
         steps = [item for step in self.example.before for item in step.items()]
         steps = steps if kind == "adapter" and "start" not in self.lacking else []
+        chosen = [(OF_STAGE[name], self.choice(OF_STAGE[name].component, value)) for name, value in steps]
         parent: tuple[str, str] | None = None
-        chosen = [(name, self.choice(STEPS[name], value)) for name, value in steps]
-        for name, one in [*chosen, (kinds[kind], choice)]:
-            expansion.check(name, one, recipe, self.task, parent[0] if parent else "")
-            parent = (name, expansion.step(name, one, recipe, self.task, SEED, parent))
+        for of_kind, one in [*chosen, (OF_COMPONENT[kind], choice)]:
+            expansion.check(of_kind, one, recipe, self.task, parent[0] if parent else "")
+            parent = (of_kind.stage, expansion.step(of_kind, one, recipe, self.task, SEED, parent))
         assert parent is not None
         return parent[1]
 

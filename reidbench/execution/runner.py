@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 from reidbench.errors import StoreError
 from reidbench.files.cache import cache_folder as cache_folder
+from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.plan import Plan, Stage
 from reidbench.registry.plugins import Registry, source_hash
-from reidbench.stages.inputs import KINDS
 from reidbench.store import locks
 from reidbench.store.artifacts import GONE, BadArtifact, Store
 
@@ -362,7 +362,7 @@ def changed(sources: Mapping[tuple[str, str], Collection[str]], registry: Regist
     """
     found = []
     for (kind, use), hashes in sources.items():
-        source = source_hash(registry, KINDS.get(kind, ""), use)
+        source = source_hash(registry, OF_STAGE[kind].component, use)
         if source and any(one not in ("", source) for one in hashes):
             found.append(
                 f"the code of {kind} {use} has changed since cached results, but its version has not: where the change "

@@ -20,6 +20,7 @@ from reidbench import __version__
 from reidbench.data import Split, look_through, walk_images
 from reidbench.errors import ReidbenchError, StoreError
 from reidbench.files.names import shown
+from reidbench.matrix.kinds import TRAINED
 from reidbench.registry.plugins import Registry, one_line, packages
 from reidbench.stages.inputs import Inputs
 from reidbench.store.artifacts import Artifact, Store
@@ -27,7 +28,6 @@ from reidbench.store.artifacts import Artifact, Store
 if TYPE_CHECKING:
     from reidbench.training import Embedder
 
-NETWORKS = ("pretrain", "finetune", "adapt")
 MOST_OF_MAT = 2**31  # bytes of one matrix, as MATLAB reads files of level 5
 TOLERANCE = 1e-4  # of the largest feature: how far an exported network may be from torch's
 
@@ -48,7 +48,7 @@ def network_of(store: Store, key: str) -> Artifact:
     """
     artifact = find(store, key)
     passed = set()
-    while (kind := artifact.need("stage", "kind")) not in NETWORKS:
+    while (kind := artifact.need("stage", "kind")) not in TRAINED:
         passed.add(artifact.key)
         parents = [parent for _, parent in artifact.need("stage", "parents")]
         if passed.intersection(parents):

@@ -9,9 +9,6 @@ from reidbench.errors import PluginError
 
 from .benchmark import Choice, DataRef, DataSource
 
-# The data whose truth and cameras a stage of that kind learns from: a field of the task.
-ROLES = {"select": "pool", "pretrain": "pool", "finetune": "source", "adapt": "target"}
-
 
 class NotApplicable(Exception):
     """A method cannot run on a task; the reason is for the table."""

@@ -8,23 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reidbench.components import TASK_NEEDS, NestedKind
+from reidbench.errors import PluginError
 from reidbench.registry.plugins import Registry
 
 from .benchmark import Benchmark, Choice, DataRef, Recipe, Task, canonical
 from .devices import devices_for
 from .diskcontent import content_of, short
+from .kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
-from .needs import ROLES, Needs
-from .needs import NotApplicable as NotApplicable
-from .protocol import LABEL_FREE, POOL_FREE, SOURCE_FREE, protocol_words
+from .needs import Needs, NotApplicable
+from .protocol import protocol_words
 
 KEY_VERSION = 2  # bump when the way keys are computed changes
-# For the kinds that a `Uses` field may name: kind of stage, role of its images there, whether labels are hidden.
-NESTED = {
-    "preparer": ("prepare", "split", True),
-    "pretrainer": ("pretrain", "pool", True),
-    "finetuner": ("finetune", "source", False),
-}
+A_ROLE = {"pool": "a pool", "auxiliary": "auxiliary data", "source": "a source"}
 
 
 @dataclass(frozen=True)
@@ -184,25 +180,22 @@ class _Expansion:
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> str:
         """The embed stage of a method on a task: target query and gallery to features."""
         parent: tuple[str, str] | None = None
-        for kind, choice in recipe.steps:
+        for step, choice in recipe.steps:
+            kind = OF_STAGE[step]
             self.check(kind, choice, recipe, task, parent[0] if parent else "")
-            stage_seed = pretrain_seed if kind in ("select", "pretrain") else seed
-            key = self.step(kind, choice, recipe, task, stage_seed, parent)
-            parent = (kind, key)
+            parent = (step, self.step(kind, choice, recipe, task, pretrain_seed if kind.pretrains else seed, parent))
         assert parent is not None
         label = f"embed {recipe.name} -> {task.target.name} [seed {seed}]"
         return self.add("embed", None, (parent,), self.inputs("target", (task.target,), "test", True), None, 0, label)
 
     def step(
-        self, kind: str, choice: Choice, recipe: Recipe, task: Task, seed: int, parent: tuple[str, str] | None
+        self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, seed: int, parent: tuple[str, str] | None
     ) -> str:
         parents = [*([parent] if parent else []), *self.nested(choice, recipe, task)]
-        label = f"{kind} {choice.name} [{self.place(kind, task)}seed {seed}]"
-        data = tuple(self.step_inputs(kind, choice, task))
-        return self.add(kind, choice, tuple(parents), data, recipe.backbone, seed, label)
-
-    def place(self, kind: str, task: Task) -> str:
-        return "".join(f"{ref.name}, " for ref in role_refs(ROLES[kind], task))
+        place = "".join(f"{ref.name}, " for ref in role_refs(kind.learns_from, task))
+        label = f"{kind.stage} {choice.name} [{place}seed {seed}]"
+        data = tuple(self.given(kind.given, choice, task))
+        return self.add(kind.stage, choice, tuple(parents), data, recipe.backbone, seed, label)
 
     def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[tuple[str, str]]:
         """The stages that the `Uses` fields of a choice stand for; a field may start from an earlier one."""
@@ -219,59 +212,50 @@ class _Expansion:
         if not refs:
             raise NotApplicable(f"{choice.name} needs a {mark.role}, and the task names none")
         self.needs.check(choice, mark.role, refs)
-        kind, given, hidden = NESTED[choice.kind]
-        part = task.adapt_on if kind == "prepare" and mark.role == "target" else "train"  # training never on a test
-        data = self.inputs(given, refs, part, hidden)
-        backbone = None
-        if kind != "prepare":
+        kind = OF_COMPONENT[choice.kind]
+        if not kind.nested:
+            raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
+        own, *more = kind.given
+        part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # training never on a test
+        data = self.inputs(own.role, refs, part, own.hidden)
+        if kind.step:
             self.check_backbone(choice, recipe)
-            self.check_auxiliary(kind, choice, task)
-            data += tuple(given for given in self.step_inputs(kind, choice, task) if given.role == "auxiliary")
-            backbone = recipe.backbone
+            self.check_given(more, choice, task)
+            data += tuple(self.given(more, choice, task))
         seed = self.benchmark.prepare_seed
         parents = (*([start] if start else []), *self.nested(choice, recipe, task))
-        label = f"{kind} {choice.name} [{refs[0].name}, seed {seed}]"
-        return kind, self.add(kind, choice, parents, data, backbone, seed, label)
+        label = f"{kind.stage} {choice.name} [{refs[0].name}, seed {seed}]"
+        backbone = recipe.backbone if kind.step else None
+        return kind.stage, self.add(kind.stage, choice, parents, data, backbone, seed, label)
 
-    def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
-        uses = choice.component.used(choice.params)
-        if kind == "select" or (kind == "pretrain" and POOL_FREE not in choice.component.provided(choice.params)):
-            yield from self.inputs("pool", task.pool, "train", True)
-        if kind == "select" and "target-labels" in uses:
-            yield from self.inputs("target", (task.target,), "train", False)
-        if kind == "pretrain" and "auxiliary" in uses:
-            yield from self.inputs("auxiliary", task.auxiliary, "train", False)
-        if kind == "finetune" and LABEL_FREE not in choice.component.provided(choice.params):
-            yield from self.inputs("source", task.source, "train", False)
-        if kind == "adapt":
-            yield from self.inputs("target", (task.target,), task.adapt_on, True)
-            if SOURCE_FREE not in choice.component.provided(choice.params):
-                yield from self.inputs("source", task.source, "train", False)
+    def given(self, images: Sequence[Given], choice: Choice, task: Task) -> Iterator[DataInput]:
+        """Of the images of a kind, those that a component is given."""
+        for one in images:
+            if one.goes_to(choice.component, choice.params):
+                part = task.adapt_on if one.role == "target" and one.hidden else "train"
+                yield from self.inputs(one.role, role_refs(one.role, task), part, one.hidden)
 
-    def check(self, kind: str, choice: Choice, recipe: Recipe, task: Task, before: str = "") -> None:
+    def check(self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, before: str = "") -> None:
         """Raise NotApplicable where a task, or the step before, lacks what a step needs."""
-        provided = choice.component.provided(choice.params)
-        if kind in ("select", "pretrain") and not task.pool and POOL_FREE not in provided:
-            raise NotApplicable(f"{choice.name} needs a pool, and the task names none")
-        self.check_auxiliary(kind, choice, task)
-        if kind == "finetune" and not task.source and LABEL_FREE not in provided:
-            raise NotApplicable(f"{choice.name} needs a source, and the task names none")
+        self.check_given(kind.given, choice, task)
         self.check_adapter(choice, task, before)
-        self.needs.check(choice, ROLES[kind], role_refs(ROLES[kind], task))
+        self.needs.check(choice, kind.learns_from, role_refs(kind.learns_from, task))
         self.check_backbone(choice, recipe)
+
+    def check_given(self, images: Sequence[Given], choice: Choice, task: Task) -> None:
+        for one in images:
+            there = one.optional or role_refs(one.role, task)
+            if not there and one.goes_to(choice.component, choice.params):
+                raise NotApplicable(f"{choice.name} needs {A_ROLE[one.role]}, and the task names none")
 
     def check_adapter(self, choice: Choice, task: Task, before: str) -> None:
         required = choice.component.required(choice.params)
         if "source" in required and not task.source:
             raise NotApplicable(f"{choice.name} needs a source, and the task names none")
-        if "start" in required and before not in ("finetune", "adapt"):
+        if "start" in required and before not in EMBEDDERS:
             raise NotApplicable(
                 f"{choice.name} goes on from a trained embedder: name `finetune:` or another adapter before it"
             )
-
-    def check_auxiliary(self, kind: str, choice: Choice, task: Task) -> None:
-        if kind == "pretrain" and "auxiliary" in choice.component.used(choice.params) and not task.auxiliary:
-            raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
 
     def check_backbone(self, choice: Choice, recipe: Recipe) -> None:
         backbone = recipe.backbone

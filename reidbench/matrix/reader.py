@@ -13,9 +13,9 @@ from reidbench.registry.plugins import Registry, printable
 
 from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
 from .choices import ChoiceReader, guess, kind_word, there
-from .devices import KINDS as DEVICE_KINDS
 from .devices import MOST as MOST_DEVICES
 from .devices import Devices, refusals
+from .kinds import SEVERAL_DEVICES, STEPS
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
@@ -23,9 +23,7 @@ TOP = (
     "data", "tasks", "backbone", "evaluate", "methods", "matrix",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
-RECIPE = ("backbone", "select", "pretrain", "finetune", "adapt", "ensemble")
-STEPS = {"select": "selector", "pretrain": "pretrainer", "finetune": "finetuner", "adapt": "adapter"}
-SEVERAL = ("pretrain", "adapt")  # steps of which a recipe may have several in a row
+RECIPE = ("backbone", *STEPS, "ensemble")
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -125,8 +123,8 @@ class _Reader(ChoiceReader):
         """`devices: N`, or `devices: {pretrain: N, finetune: M}`; a method that trains on one device is a problem."""
         path: Path_ = ("devices",)
         if isinstance(value, dict):
-            kinds = self.map(value, path, DEVICE_KINDS)
-            given = {kind: self.device_count(kinds.get(kind, 1), (*path, kind)) for kind in DEVICE_KINDS}
+            kinds = self.map(value, path, SEVERAL_DEVICES)
+            given = {kind: self.device_count(kinds.get(kind, 1), (*path, kind)) for kind in SEVERAL_DEVICES}
             devices: Devices = given if max(given.values()) > 1 else 1
         else:
             devices = self.device_count(value, path)
@@ -292,10 +290,10 @@ class _Reader(ChoiceReader):
         return Recipe(name, backbone, tuple(steps)) if backbone and steps else None
 
     def step(self, key: str, value: Any, path: Path_) -> list[tuple[str, Choice]]:
-        if isinstance(value, list) and key not in SEVERAL:
+        if isinstance(value, list) and not STEPS[key].repeats:
             self.wrong(path, "takes one component, not a list")
             return []
         entries = value if isinstance(value, list) else [value]
         paths = [(*path, index) if isinstance(value, list) else path for index in range(len(entries))]
-        choices = [self.choice(STEPS[key], entry, at) for entry, at in zip(entries, paths, strict=True)]
+        choices = [self.choice(STEPS[key].component, entry, at) for entry, at in zip(entries, paths, strict=True)]
         return [(key, choice) for choice in choices if choice]

@@ -15,25 +15,13 @@ from reidbench.components import Component, Params, Selection
 from reidbench.data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.matrix.kinds import EMBEDDERS, OF_STAGE, TRAINED, Kind
 from reidbench.registry import plugins
 from reidbench.store.artifacts import GONE, Artifact, DamagedArtifact, Store
 
 from .record import progressed
 
 Emit = Callable[[dict[str, Any]], None]
-KINDS = {
-    "data": "dataset",
-    "select": "selector",
-    "pretrain": "pretrainer",
-    "prepare": "preparer",
-    "finetune": "finetuner",
-    "adapt": "adapter",
-    "evaluate": "evaluator",
-}
-
-
-# The role of the data that a stage of each kind learns from.
-ROLES = {"select": "pool", "pretrain": "pool", "prepare": "split", "finetune": "source", "adapt": "target"}
 
 
 class StageError(ReidbenchError):
@@ -81,8 +69,12 @@ class Inputs:
         self.emit = emit
 
     @cached_property
+    def kind(self) -> Kind:
+        return OF_STAGE[self.stage["kind"]]
+
+    @cached_property
     def component(self) -> Component:
-        return self.registry.get(KINDS[self.stage["kind"]], self.stage["use"])
+        return self.registry.get(self.kind.component, self.stage["use"])
 
     @cached_property
     def params(self) -> Params:
@@ -143,7 +135,7 @@ class Inputs:
 
     def check_cameras(self) -> None:
         """Raise StageError where a component requires cameras and its images come from fewer than two."""
-        role = ROLES.get(self.stage["kind"], "")
+        role = self.kind.learns_from
         if not self.data_inputs(role) or "cameras" not in self.component.required(self.params):
             return
         images = self.labelled(role) if role == "source" else self.hidden(role)
@@ -195,7 +187,7 @@ class Inputs:
         """A fresh network with the parent stage's weights."""
         from reidbench.training.weights.artifacts import load_backbone
 
-        parent = self.parent("pretrain", "finetune", "adapt")
+        parent = self.parent(*TRAINED)
         if parent and (parent.path / "backbone.json").is_file():
             return load_backbone(parent.path, self.build_backbone)
         start = self.start()
@@ -207,7 +199,7 @@ class Inputs:
 
     def start(self) -> Any:
         """The parent's embedder, or None."""
-        parent = self.parent("finetune", "adapt")
+        parent = self.parent(*EMBEDDERS)
         return self.embedder(parent.path) if parent else None
 
     def network(self, name: str) -> Any:

@@ -9,39 +9,36 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from reidbench.matrix.devices import KINDS as DEVICE_KINDS
 from reidbench.matrix.devices import devices_for, processor
+from reidbench.matrix.kinds import OF_STAGE
 from reidbench.registry import plugins
-
-from .inputs import KINDS
-
-TORCH_FREE = ("data", "evaluate")
 
 
 def stage_devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
     """How many devices this stage takes. Raises OneDevice when its component does not train on several."""
     stage = spec["stage"]
-    if stage["kind"] not in DEVICE_KINDS:
+    kind = OF_STAGE[stage["kind"]]
+    if not kind.several_devices:
         return 1
-    component = registry.get(KINDS[stage["kind"]], stage["use"])
+    component = registry.get(kind.component, stage["use"])
     return devices_for(stage["kind"], component, component.params(**stage["params"]), spec["devices"])
 
 
 def provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str, Any]:
     """What a reader of the artifact may want to know, and no key depends on."""
     stage = spec["stage"]
-    kind = KINDS.get(stage["kind"], "")
+    kind = OF_STAGE[stage["kind"]]
     versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
     return {
         "stage": stage,
         "settings": {name: spec[name] for name in ("image_size", "threads", "precision")}
         | {"devices": stage_devices(spec, registry)},
         "versions": {"python": platform.python_version(), **versions},
-        "plugin": registry.source.get((kind, stage["use"]), "reidbench"),
-        "source": plugins.source_hash(registry, kind, stage["use"]),
+        "plugin": registry.source.get((kind.component, stage["use"]), "reidbench"),
+        "source": plugins.source_hash(registry, kind.component, stage["use"]),
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "processor": processor(stage["kind"] not in TORCH_FREE),
+        "processor": processor(kind.torch),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

@@ -38,7 +38,7 @@ from reidbench.store.artifacts import DamagedArtifact, Store
 from reidbench.store.leavings import UnfitLeavings, check_leavings
 
 from . import distributed, worker
-from .inputs import KINDS, Emit, Inputs, StageError, blame_what_is_gone, images_place
+from .inputs import Emit, Inputs, StageError, blame_what_is_gone, images_place
 from .outputs import (
     answer_fault,
     compare_with_declared,
@@ -48,7 +48,6 @@ from .outputs import (
     selection_fault,
     write_selected,
 )
-from .provenance import TORCH_FREE as TORCH_FREE
 from .provenance import provenance, stage_devices
 from .record import Record, cluster_purity
 from .trained import IMAGES, look_back
@@ -112,11 +111,10 @@ class _Run(Inputs):
 
     def run(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Do the work in `folder`; returns the metrics of the manifest."""
-        kind = self.stage["kind"]
-        if kind not in TORCH_FREE:
+        if self.kind.torch:
             self.check_cameras()
             seed_torch(self.stage["seed"])
-        answer: dict[str, Any] = getattr(self, f"_{kind}")(manifest)
+        answer: dict[str, Any] = getattr(self, f"_{self.kind.stage}")(manifest)
         if self.record.lines:
             lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in self.record.lines)
             (self.folder / "log.jsonl").write_text(lines)
@@ -138,7 +136,7 @@ class _Run(Inputs):
             try:
                 check_leavings(self.folder, owner)
             except UnfitLeavings as error:
-                raise StageError(f"{KINDS[self.stage['kind']]} {self.stage['use']} left {error}") from None
+                raise StageError(f"{self.kind.component} {self.stage['use']} left {error}") from None
         return answer
 
     def aside(self, given: Callable[..., Any]) -> Callable[..., Any]:
@@ -182,7 +180,7 @@ class _Run(Inputs):
             scratch = self.folder  # of its own, and nobody's artifact
         device = "cpu"
         checkpoint: Any = None
-        if self.stage["kind"] not in TORCH_FREE:
+        if self.kind.torch:
             from reidbench.training import TrainingCheckpoint
 
             device = self.device
@@ -285,7 +283,7 @@ class _Run(Inputs):
             load(self.folder)
         except Exception as error:
             why = describe(error).removeprefix(f"{shown(self.folder / what)}: ")
-            who = f"{KINDS[self.stage['kind']]} {self.stage['use']}"
+            who = f"{self.kind.component} {self.stage['use']}"
             raise StageError(f"{who} returned {type(network).__name__}, which cannot be kept: {why}") from error
 
     def _embed(self, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Any
 
-from reidbench.stages.run import TORCH_FREE, Busy, describe, run_stage
+from reidbench.matrix.kinds import OF_STAGE
+from reidbench.stages.run import Busy, describe, run_stage
 from reidbench.store.artifacts import DamagedArtifact
 
 from .base import OnEvent, Result
@@ -27,7 +28,7 @@ class Inline:
 
     def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
         """Run the stage now. Raises KeyboardInterrupt for Ctrl-C; one that a plugin raises is its stage's failure."""
-        if spec["stage"]["kind"] not in TORCH_FREE:
+        if OF_STAGE[spec["stage"]["kind"]].torch:
             importlib.import_module("torch")  # before its threads are limited and its settings noted
         with restored():
             self._ended.append(_run(spec, on_event))

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.devices import KINDS as DEVICE_KINDS
 from reidbench.matrix.devices import asked_for
-from reidbench.stages.run import TORCH_FREE, describe
+from reidbench.matrix.kinds import OF_STAGE, SEVERAL_DEVICES
+from reidbench.stages.run import describe
 from reidbench.store.artifacts import Store
 
 from . import ray_cluster, ray_nodes
@@ -82,7 +82,7 @@ class Ray:
         self._own = not self._ray.is_initialized()
         alone = self._own and self._address is None
         if alone:
-            devices = max(asked_for(kind, spec["devices"]) for kind in DEVICE_KINDS)
+            devices = max(asked_for(kind, spec["devices"]) for kind in SEVERAL_DEVICES)
             ray_cluster.start_local(self._ray, (self._jobs or 1) * self._threads * devices)
             folders = {}  # the one node is this very machine and environment
         elif self._own:
@@ -204,7 +204,7 @@ def needs(spec: Mapping[str, Any], room: ray_cluster.Room) -> tuple[int, int]:
     """
     kind = spec["stage"]["kind"]
     devices = asked_for(kind, spec["devices"])
-    gpus = 0 if kind in TORCH_FREE else min(devices, room.gpus)
+    gpus = min(devices, room.gpus) if OF_STAGE[kind].torch else 0
     return min(spec["threads"] * devices, room.cpus), gpus
 
 
