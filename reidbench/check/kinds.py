@@ -11,7 +11,7 @@ import numpy as np
 
 from reidbench.components import Component, Params
 from reidbench.data import Dataset
-from reidbench.matrix.plan import Stage
+from reidbench.matrix.stage import Stage
 from reidbench.registry import plugins
 
 from .report import need

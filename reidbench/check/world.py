@@ -16,7 +16,8 @@ from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, R
 from reidbench.matrix.choices import ChoiceReader
 from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
 from reidbench.matrix.needs import NotApplicable
-from reidbench.matrix.plan import Stage, _Expansion
+from reidbench.matrix.plan import Expansion
+from reidbench.matrix.stage import Stage
 from reidbench.matrix.yamlfile import Tree
 from reidbench.registry.plugins import Registry
 from reidbench.stages.provenance import provenance
@@ -109,12 +110,12 @@ class World:
         cameras = "none" if "cameras" in self.lacking else "name"
         return DataSource(name, self.choice("dataset", {"use": FOLDERS, "cameras": cameras}), root)
 
-    def plan(self, kind: str, component: Component) -> tuple[Stage, _Expansion]:
+    def plan(self, kind: str, component: Component) -> tuple[Stage, Expansion]:
         """The stage that runs a component with its example. Raises NotApplicable when there can be none."""
         value = {"use": component.name, **self.example.params}
         choice = self.choice(kind, value)
         backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
-        expansion = _Expansion(self.benchmark, self.registry)
+        expansion = Expansion(self.benchmark)
         recipe = Recipe("check", backbone)
         if kind == "preparer":
             _, key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task)
@@ -125,25 +126,25 @@ class World:
             key = self._step(expansion, kind, choice, recipe)
         return expansion.result.stages[key], expansion
 
-    def _step(self, expansion: _Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
+    def _step(self, expansion: Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
         steps = [item for step in self.example.before for item in step.items()]
         steps = steps if kind == "adapter" and "start" not in self.lacking else []
         chosen = [(OF_STAGE[name], self.choice(OF_STAGE[name].component, value)) for name, value in steps]
         parent: tuple[str, str] | None = None
         for of_kind, one in [*chosen, (OF_COMPONENT[kind], choice)]:
-            expansion.check(of_kind, one, recipe, self.task, parent[0] if parent else "")
+            expansion.needs.check_step(of_kind, one, recipe.backbone, self.task, parent[0] if parent else "")
             parent = (of_kind.stage, expansion.step(of_kind, one, recipe, self.task, SEED, parent))
         assert parent is not None
         return parent[1]
 
     # ------------------------------------------------------------------ runs
-    def spec(self, stage: Stage, expansion: _Expansion) -> dict[str, Any]:
+    def spec(self, stage: Stage, expansion: Expansion) -> dict[str, Any]:
         """What a worker would be given."""
         made = Runner(expansion.result, self.store, None, _Silent(), self.registry.disabled).spec(stage)
         spec: dict[str, Any] = json.loads(json.dumps(made))
         return spec
 
-    def make_parents(self, stage: Stage, expansion: _Expansion) -> None:
+    def make_parents(self, stage: Stage, expansion: Expansion) -> None:
         """Run and publish whatever the stage needs, parents first."""
         for key in stage.needs:
             if self.store.has(key):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from reidbench.declared import Metric, stored_fault
-from reidbench.matrix.plan import Plan, Stage
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
 from reidbench.stages.inputs import images_root
 from reidbench.store.artifacts import DamagedArtifact, Store
 

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from reidbench.errors import StoreError
 from reidbench.files.cache import cache_folder as cache_folder
 from reidbench.matrix.kinds import OF_STAGE
-from reidbench.matrix.plan import Plan, Stage
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import Registry, source_hash
 from reidbench.store import locks
 from reidbench.store.artifacts import GONE, BadArtifact, Store

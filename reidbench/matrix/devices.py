@@ -5,20 +5,16 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reidbench.components import Component
 from reidbench.errors import ReidbenchError
 
+from .benchmark import Choice, Devices, Recipe
 from .kinds import OF_COMPONENT, OF_STAGE, SEVERAL_DEVICES
-
-if TYPE_CHECKING:
-    from .benchmark import Choice, Recipe
 
 DATA_PARALLEL = "data-parallel"  # a component that provides this trains on several devices as it does on one
 MOST = 64  # devices of one machine
-
-Devices = int | Mapping[str, int]
 
 
 class OneDevice(ReidbenchError):

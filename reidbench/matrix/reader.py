@@ -11,10 +11,10 @@ from typing import Any
 from reidbench.errors import ConfigError
 from reidbench.registry.plugins import Registry, printable
 
-from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from .benchmark import Benchmark, Choice, DataRef, DataSource, Devices, Recipe, Task
 from .choices import ChoiceReader, guess, kind_word, there
 from .devices import MOST as MOST_DEVICES
-from .devices import Devices, refusals
+from .devices import refusals
 from .kinds import SEVERAL_DEVICES, STEPS
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 

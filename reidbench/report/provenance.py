@@ -15,7 +15,8 @@ from reidbench.components import Component
 from reidbench.matrix.benchmark import Choice, Recipe, Task
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan, Stage
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
 from reidbench.store.artifacts import BadArtifact, Store
 
 from .published import Compared, circumstances, compared, own_method

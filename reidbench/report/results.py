@@ -15,7 +15,8 @@ import numpy as np
 from reidbench.components import Metric, fractions
 from reidbench.declared import range_fault
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan, Row, Stage
+from reidbench.matrix.plan import Plan, Row
+from reidbench.matrix.stage import Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
 from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
 

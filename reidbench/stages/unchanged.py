@@ -12,7 +12,7 @@ from reidbench.data import Split
 from reidbench.data.overlap import part_numbers
 from reidbench.errors import DataError
 from reidbench.files.names import shown
-from reidbench.matrix.diskcontent import content_of, short
+from reidbench.matrix.keys import content_of, short
 from reidbench.store.artifacts import Artifact
 
 from .inputs import Inputs, images_root

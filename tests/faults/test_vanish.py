@@ -11,7 +11,7 @@ import pytest
 
 from reidbench.execution import executors
 from reidbench.execution.executors import OnEvent
-from reidbench.matrix.plan import Stage
+from reidbench.matrix.stage import Stage
 from reidbench.store.artifacts import MANIFEST, Store
 from reidbench.testing import write_market_folder
 

@@ -18,7 +18,7 @@ from reidbench.errors import DataError
 from reidbench.execution import executors, progress, runner
 from reidbench.matrix import plan
 from reidbench.matrix import reader as config
-from reidbench.matrix.diskcontent import content_of, short
+from reidbench.matrix.keys import content_of, short
 from reidbench.registry import plugins
 from reidbench.stages.inputs import Inputs
 from reidbench.stages.unchanged import refuse_changed
