@@ -11,7 +11,7 @@ from reidbench.components import Component, Params
 from reidbench.data import UNKNOWN_CAMERA, Dataset
 from reidbench.data.split import DISTRACTOR, JUNK
 from reidbench.matrix.kinds import OF_COMPONENT
-from reidbench.stages.run import describe
+from reidbench.stages.worker import describe
 
 from .report import need
 from .trial import Interrupted, Trial
@@ -61,7 +61,7 @@ def _failure(world: World, kind: str, component: Component, words: list[str]) ->
         other.make_parents(stage, expansion)
     except Exception:  # noqa: BLE001 - a component that it is built on fails, which is not its fault
         return None
-    trial = Trial(other.spec(stage, expansion), other.store, other.registry, other.new_folder())
+    trial = Trial(other.inputs(stage, expansion), other.new_folder())
     trial.stop = True
     try:
         trial.watched()

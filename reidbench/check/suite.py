@@ -14,6 +14,7 @@ from reidbench.errors import PluginError, ReidbenchError
 from reidbench.matrix.needs import NotApplicable
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Plugin, Registry
+from reidbench.stages.worker import describe
 
 from . import child, declared, record
 from .examples import Example, example_of, lacking
@@ -105,8 +106,6 @@ def try_component(
 
 def _problems(trial: Callable[[], None]) -> list[str]:
     """The sentence of what a trial found broken, if anything."""
-    from reidbench.stages.run import describe
-
     try:
         trial()
     except Broken as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 from reidbench.components import TASK_NEEDS, Component, NestedKind, Params
 from reidbench.errors import PluginError
-from reidbench.execution.runner import Runner
 from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
 from reidbench.matrix.choices import ChoiceReader
 from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
@@ -20,8 +17,12 @@ from reidbench.matrix.plan import Expansion
 from reidbench.matrix.stage import Stage
 from reidbench.matrix.yamlfile import Tree
 from reidbench.registry.plugins import Registry
+from reidbench.stages.actions import perform
+from reidbench.stages.inputs import Inputs
 from reidbench.stages.provenance import provenance
-from reidbench.stages.run import _Run, limited_threads
+from reidbench.stages.spec import StageSpec
+from reidbench.stages.stagerun import StageRun
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 
 from .examples import Example
@@ -138,11 +139,10 @@ class World:
         return parent[1]
 
     # ------------------------------------------------------------------ runs
-    def spec(self, stage: Stage, expansion: Expansion) -> dict[str, Any]:
-        """What a worker would be given."""
-        made = Runner(expansion.result, self.store, None, _Silent(), self.registry.disabled).spec(stage)
-        spec: dict[str, Any] = json.loads(json.dumps(made))
-        return spec
+    def inputs(self, stage: Stage, expansion: Expansion) -> Inputs:
+        """What a worker would read the stage's inputs with."""
+        spec = StageSpec.of(expansion.result, stage, self.store, self.registry.disabled)
+        return Inputs(spec, self.store, self.registry, lambda event: None)
 
     def make_parents(self, stage: Stage, expansion: Expansion) -> None:
         """Run and publish whatever the stage needs, parents first."""
@@ -152,10 +152,9 @@ class World:
             parent = expansion.result.stages[key]
             self.make_parents(parent, expansion)
             with self.store.publishing(key) as (folder, manifest), limited_threads(1):
-                spec = self.spec(parent, expansion)
-                manifest.update(provenance(spec, self.registry))
-                run = _Run(spec, self.store, self.registry, folder, lambda event: None)
-                manifest["metrics"] = run.run(manifest)
+                inputs = self.inputs(parent, expansion)
+                manifest.update(provenance(inputs))
+                manifest["metrics"] = perform(StageRun(inputs, folder), manifest)
 
     def new_folder(self) -> Path:
         """A name for the folder of one more run."""
@@ -163,14 +162,3 @@ class World:
         runs = self.folder / "-".join(["runs", *sorted(self.lacking)])
         runs.mkdir(exist_ok=True)
         return runs / str(self.runs)
-
-
-class _Silent:
-    """A display that shows nothing."""
-
-    def begin(self, stages: int) -> None: ...
-    def more(self, stages: int) -> None: ...
-    def started(self, stage: Stage) -> None: ...
-    def event(self, stage: Stage, event: Mapping[str, Any]) -> None: ...
-    def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None: ...
-    def note(self, text: str) -> None: ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import signal
 import threading
@@ -14,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reidbench.errors import StoreError
-from reidbench.files.cache import cache_folder as cache_folder
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.plan import Plan
 from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import Registry, source_hash
+from reidbench.stages.spec import StageSpec
 from reidbench.store import locks
 from reidbench.store.artifacts import GONE, BadArtifact, Store
 
@@ -241,7 +240,8 @@ class Runner:
             self.running[key] = time.monotonic()
             self.silence.started(key, stage.label, self.store.log_file(key))
             self.display.started(stage)
-            self.executor.submit(self.spec(stage), self._on_event)
+            spec = StageSpec.of(self.plan, stage, self.store, self.without, self.workers)
+            self.executor.submit(spec, self._on_event)
 
     def _on_event(self, key: str, event: dict[str, Any]) -> None:
         self.silence.heard(key)
@@ -288,28 +288,6 @@ class Runner:
         found = missing(self.plan, self.store, self.display.note)
         self.waiting = {key: stage for key, stage in found.items() if key not in settled}
         self.display.more(len(self.waiting) - before)
-
-    def spec(self, stage: Stage) -> dict[str, Any]:
-        """The JSON that a worker needs."""
-        benchmark = self.plan.benchmark
-        data_stages = {given.key: self.plan.stages[given.key] for given in stage.data}
-        return {
-            "stage": dataclasses.asdict(stage),
-            "trained_on": [dataclasses.asdict(given) for given in self.plan.trained_on(stage.key)],
-            "store": str(self.store.root.absolute()),
-            "cache": str(cache_folder()),
-            "without": sorted(self.without),
-            "workers": self.workers,
-            "roots": {key: data.root for key, data in data_stages.items()},
-            "data_stages": {
-                key: {"use": data.use, "params": data.params, "root": data.root, "content": data.content}
-                for key, data in data_stages.items()
-            },
-            "image_size": benchmark.image_size,
-            "threads": benchmark.threads,
-            "precision": benchmark.precision,
-            "devices": benchmark.devices,
-        }
 
 
 SAMPLE = 20  # manifests read per component for its usual time: enough for a mean, few enough for a large plan

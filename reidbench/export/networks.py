@@ -20,9 +20,9 @@ from reidbench import __version__
 from reidbench.data import Split, look_through, walk_images
 from reidbench.errors import ReidbenchError, StoreError
 from reidbench.files.names import shown
-from reidbench.matrix.kinds import TRAINED
-from reidbench.registry.plugins import Registry, one_line, packages
-from reidbench.stages.inputs import Inputs
+from reidbench.matrix.kinds import OF_STAGE, TRAINED
+from reidbench.registry.plugins import Registry, one_line
+from reidbench.stages.networks import saved_backbone, saved_embedder
 from reidbench.store.artifacts import Artifact, Store
 
 if TYPE_CHECKING:
@@ -71,14 +71,13 @@ def _parent(store: Store, key: str) -> Artifact:
 def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
     """The network of an artifact, ready for use; a pre-trained backbone gives its pooled vector."""
     from reidbench.training import BackboneEmbedder, Preprocess
-    from reidbench.training.weights.artifacts import load_backbone, load_embedder
 
-    build = Inputs({"stage": artifact.need("stage")}, store, registry, lambda event: None).build_backbone
-    if artifact.need("stage", "kind") == "pretrain":
-        backbone = load_backbone(artifact.path, build)
+    if OF_STAGE[artifact.need("stage", "kind")].leaves == "backbone":
+        backbone = saved_backbone(registry, artifact.path)
         size = backbone.spec["image_size"]
         return BackboneEmbedder(backbone, Preprocess(size, backbone.mean, backbone.std)).eval()
-    return load_embedder(artifact.path, build, packages(registry)).eval()
+    embedder: Embedder = saved_embedder(registry, artifact.path)
+    return embedder.eval()
 
 
 # ---------------------------------------------------------------------- features
@@ -109,7 +108,7 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
     `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
     ReidbenchError for another ending, before anything is computed.
     """
-    from reidbench.stages.run import default_device
+    from reidbench.stages.worker import default_device
     from reidbench.training import embed
 
     write = writer_of(out)

@@ -21,7 +21,7 @@ from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
 from reidbench_baseline.params import TinyParams

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from reidbench.stages.spec import StageSpec
 
 OnEvent = Callable[[str, dict[str, Any]], None]  # (stage key, event)
 
@@ -33,7 +35,7 @@ class Executor(Protocol):
 
     slots: int
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Start a stage. Called only while fewer than `slots` are running."""
 
     def wait(self) -> Iterable[Result]:

@@ -6,12 +6,12 @@ import importlib
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any
 
-from reidbench.matrix.kinds import OF_STAGE
-from reidbench.stages.run import Busy, describe, run_stage
+from reidbench.stages.run import Busy, run_stage
+from reidbench.stages.spec import StageSpec
+from reidbench.stages.worker import describe
 from reidbench.store.artifacts import DamagedArtifact
 
 from .base import OnEvent, Result
@@ -26,9 +26,9 @@ class Inline:
     def __init__(self) -> None:
         self._ended: list[Result] = []
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Run the stage now. Raises KeyboardInterrupt for Ctrl-C; one that a plugin raises is its stage's failure."""
-        if OF_STAGE[spec["stage"]["kind"]].torch:
+        if spec.kind.torch:
             importlib.import_module("torch")  # before its threads are limited and its settings noted
         with restored():
             self._ended.append(_run(spec, on_event))
@@ -42,8 +42,8 @@ class Inline:
         """Nothing runs between calls."""
 
 
-def _run(spec: Mapping[str, Any], on_event: OnEvent) -> Result:
-    key = spec["stage"]["key"]
+def _run(spec: StageSpec, on_event: OnEvent) -> Result:
+    key = spec.stage.key
     interrupted = _watch_interrupts()
     try:
         run_stage(spec, lambda event: on_event(key, event))

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reidbench.errors import StoreError
+from reidbench.stages.spec import StageSpec
 from reidbench.stages.worker import environment
 from reidbench.store.artifacts import Store
 
@@ -65,18 +66,18 @@ class Processes:
         self._ended: queue.Queue[Result] = queue.Queue()
         self._running: dict[str, _Worker] = {}
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Start a worker. Raises StoreError when the store cannot take its spec."""
-        key = spec["stage"]["key"]
-        store = Store(Path(spec["store"]))
+        key = spec.stage.key
+        store = Store(spec.store)
         reading, writing = os.pipe()
         try:
             with store.writing():
                 file = store.spec_file(key)
-                file.write_text(json.dumps(spec))
+                file.write_text(json.dumps(spec.dump()))
                 log = store.log_file(key).open("ab")
             with log:
-                process = _start(file, log, writing, spec["threads"])
+                process = _start(file, log, writing, spec.threads)
         except (OSError, StoreError) as error:
             os.close(reading)
             if isinstance(error, StoreError):

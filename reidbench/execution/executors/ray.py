@@ -9,15 +9,16 @@ from __future__ import annotations
 import collections
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.devices import asked_for
-from reidbench.matrix.kinds import OF_STAGE, SEVERAL_DEVICES
-from reidbench.stages.run import describe
+from reidbench.matrix.kinds import SEVERAL_DEVICES
+from reidbench.stages.spec import StageSpec
+from reidbench.stages.worker import describe
 from reidbench.store.artifacts import Store
 
 from . import ray_cluster, ray_nodes
@@ -75,24 +76,24 @@ class Ray:
         self._ended: list[Result] = []
         self._lost: collections.Counter[str] = collections.Counter()
 
-    def _start(self, spec: Mapping[str, Any]) -> ray_nodes.Expected:
+    def _start(self, spec: StageSpec) -> ray_nodes.Expected:
         """Start or join Ray, and check its nodes. Raises ReidbenchError."""
-        self._threads = spec["threads"]
-        folders = {"the store": Path(spec["store"]), "the cache of rendered data": Path(spec["cache"])}
+        self._threads = spec.threads
+        folders = {"the store": spec.store, "the cache of rendered data": spec.cache}
         self._own = not self._ray.is_initialized()
         alone = self._own and self._address is None
         if alone:
-            devices = max(asked_for(kind, spec["devices"]) for kind in SEVERAL_DEVICES)
+            devices = max(asked_for(kind, spec.devices) for kind in SEVERAL_DEVICES)
             ray_cluster.start_local(self._ray, (self._jobs or 1) * self._threads * devices)
             folders = {}  # the one node is this very machine and environment
         elif self._own:
             ray_cluster.join(self._ray, str(self._address))
         self._look_around()
-        expected = self._expected = ray_nodes.expect(frozenset(spec["without"]), folders)
+        expected = self._expected = ray_nodes.expect(frozenset(spec.without), folders)
         if not alone:
             ray_cluster.check_nodes(self._ray, self._room, expected)
         self._checked = frozenset(self._room.names)
-        self._orders = Store(Path(spec["store"])).spec_file(f"orders{expected.marker}")
+        self._orders = Store(spec.store).spec_file(f"orders{expected.marker}")
         self._orders.unlink(missing_ok=True)  # of a driver that was killed, and had our pid
         return expected
 
@@ -103,10 +104,10 @@ class Ray:
         limit = self._jobs or (self._room.slots if self._address else 1)
         self.slots = max(1, min(self._room.slots, limit))
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Give a stage to Ray. Raises ReidbenchError, with the first one, when Ray or a node is not fit for work."""
         expected = self._expected or self._start(spec)
-        key, label = spec["stage"]["key"], spec["stage"]["label"]
+        key, label = spec.stage.key, spec.stage.label
         cpus, gpus = needs(spec, self._room)
         task = self._ray.remote(_stage).options(
             num_cpus=cpus,
@@ -116,7 +117,7 @@ class Ray:
             scheduling_strategy="SPREAD",
             name=label,
         )
-        generator = task.remote(dict(spec), expected, self._checked, self.limits, self._orders)
+        generator = task.remote(spec, expected, self._checked, self.limits, self._orders)
         self._running[generator] = _Task(key, label, on_event)
 
     def wait(self) -> Iterable[Result]:
@@ -197,19 +198,18 @@ class Ray:
             self._orders.unlink(missing_ok=True)
 
 
-def needs(spec: Mapping[str, Any], room: ray_cluster.Room) -> tuple[int, int]:
+def needs(spec: StageSpec, room: ray_cluster.Room) -> tuple[int, int]:
     """CPUs and GPUs of a stage: the benchmark's threads for each device, and its devices where nodes have GPUs.
 
     `data` and `evaluate` use no device. No stage asks for more than one node has, or it would wait for ever.
     """
-    kind = spec["stage"]["kind"]
-    devices = asked_for(kind, spec["devices"])
-    gpus = min(devices, room.gpus) if OF_STAGE[kind].torch else 0
-    return min(spec["threads"] * devices, room.cpus), gpus
+    devices = asked_for(spec.stage.kind, spec.devices)
+    gpus = min(devices, room.gpus) if spec.kind.torch else 0
+    return min(spec.threads * devices, room.cpus), gpus
 
 
 def _stage(
-    spec: Mapping[str, Any], expected: ray_nodes.Expected, checked: frozenset[str], limits: Limits, orders: Path
+    spec: StageSpec, expected: ray_nodes.Expected, checked: frozenset[str], limits: Limits, orders: Path
 ) -> Iterator[list[dict[str, Any]] | Result]:
     """On a node: run one worker; yields lists of its events, then its result. A node that joined late is checked."""
     ray_nodes.adopt(expected)
