@@ -14,7 +14,7 @@ from rich.console import Console
 
 from reidbench import __version__, report
 from reidbench.errors import ReidbenchError
-from reidbench.execution import executors, progress, runner
+from reidbench.execution import executors, preview, progress, runner
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins, published
 from reidbench.store.artifacts import Store
@@ -170,7 +170,7 @@ def show_plan(
 ) -> None:
     """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
     the_plan, registry = _plan(file, without, overrides)
-    found = runner.preview(the_plan, _store(store), registry)
+    found = preview.preview(the_plan, _store(store), registry)
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -248,7 +248,7 @@ def _matches(row: plan.Row, pattern: str) -> bool:
 
 
 def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:
-    for warning in runner.changed(board.sources, registry):
+    for warning in preview.changed_code(board.sources, registry):
         print(f"warning: {plugins.printable(warning)}", file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reidbench.execution import executors
-from reidbench.execution.executors import OnEvent
+from reidbench.execution.executor import OnEvent
 from reidbench.matrix.stage import Stage
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import MANIFEST, Store

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from reidbench.errors import ReidbenchError
+from reidbench.execution.executor import Executor
 
-from .base import Executor, OnEvent, Result
 from .inline import Inline
 from .process import Processes
 
 NAMES = ("inline", "process", "ray")
-
-__all__ = ["NAMES", "Executor", "Inline", "OnEvent", "Processes", "Result", "make"]
 
 
 def make(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.execution.executor import OneResult, OnEvent
 from reidbench.matrix.devices import asked_for
 from reidbench.matrix.kinds import SEVERAL_DEVICES
 from reidbench.stages.spec import StageSpec
@@ -22,7 +23,6 @@ from reidbench.stages.worker import describe
 from reidbench.store.artifacts import Store
 
 from . import ray_cluster, ray_nodes
-from .base import OnEvent, Result
 from .limits import Limits
 from .process import POLL, Processes
 
@@ -53,6 +53,8 @@ class Ray:
     take `time_limit` seconds and `memory_limit` GiB.
     """
 
+    winds_down = True
+
     def __init__(
         self,
         jobs: int | None = None,
@@ -73,7 +75,7 @@ class Ray:
         self._room = ray_cluster.Room({})
         self._looked = 0.0
         self._running: dict[Any, _Task] = {}  # by Ray's generator
-        self._ended: list[Result] = []
+        self._ended: list[OneResult] = []
         self._lost: collections.Counter[str] = collections.Counter()
 
     def _start(self, spec: StageSpec) -> ray_nodes.Expected:
@@ -120,7 +122,7 @@ class Ray:
         generator = task.remote(spec, expected, self._checked, self.limits, self._orders)
         self._running[generator] = _Task(key, label, on_event)
 
-    def wait(self) -> Iterable[Result]:
+    def wait(self) -> Iterable[OneResult]:
         """The stages that ended; waits a moment when none has. Raises ReidbenchError for an unfit node that joined."""
         ended, self._ended = self._ended, []
         if not self._running:
@@ -133,7 +135,7 @@ class Ray:
             self._look_around()
         return ended
 
-    def _read(self, generator: Any) -> Result | None:
+    def _read(self, generator: Any) -> OneResult | None:
         """Take what a task has said: events to pass on, or its result."""
         task = self._running[generator]
         try:
@@ -141,11 +143,11 @@ class Ray:
         except self._ray.exceptions.RayTaskError as error:  # in our code around the worker
             if isinstance(error.cause, ReidbenchError):  # a full disk, or the like
                 raise ReidbenchError(str(error.cause)) from None
-            result = Result(task.key, "failed", describe(error.cause), str(error))
+            result = OneResult(task.key, "failed", describe(error.cause), str(error))
         except (self._ray.exceptions.RayError, StopIteration) as error:
             result = self._again(task, error)
         else:
-            if not isinstance(said, Result):
+            if not isinstance(said, OneResult):
                 self._tell(task, said)
                 return None
             result = said
@@ -161,15 +163,15 @@ class Ray:
             if event["problems"]:
                 raise ReidbenchError(f"no more is run: {ray_cluster.unfit(task.node, event['problems'])}")
 
-    def _again(self, task: _Task, error: BaseException) -> Result:
+    def _again(self, task: _Task, error: BaseException) -> OneResult:
         """A stage was lost with its node: have it submitted again, unless that has happened too often."""
         self._lost[task.key] += 1
         reason = f"lost with {f'node {task.node}' if task.node else 'its node'} ({type(error).__name__})"
         self._look_around()
         if self._lost[task.key] > RETRIES:
-            return Result(task.key, "failed", f"{reason}, the {self._lost[task.key]}th time", str(error))
+            return OneResult(task.key, "failed", f"{reason}, the {self._lost[task.key]}th time", str(error))
         task.on_event(task.key, {"event": "note", "text": f"{task.label}: {reason}; it is submitted again"})
-        return Result(task.key, "busy")
+        return OneResult(task.key, "busy")
 
     def wind_down(self) -> None:
         """Let running stages go on to their end or to their next checkpoint, whichever is first."""
@@ -210,7 +212,7 @@ def needs(spec: StageSpec, room: ray_cluster.Room) -> tuple[int, int]:
 
 def _stage(
     spec: StageSpec, expected: ray_nodes.Expected, checked: frozenset[str], limits: Limits, orders: Path
-) -> Iterator[list[dict[str, Any]] | Result]:
+) -> Iterator[list[dict[str, Any]] | OneResult]:
     """On a node: run one worker; yields lists of its events, then its result. A node that joined late is checked."""
     ray_nodes.adopt(expected)
     node = ray_cluster.this_node()
@@ -222,7 +224,7 @@ def _stage(
     worker = Processes(1, limits.seconds, limits.gib)
     try:
         worker.submit(spec, lambda _, event: events.append(event))
-        results: list[Result] = []
+        results: list[OneResult] = []
         order = before = ""
         while not results and order != END:
             results = list(worker.wait())

@@ -22,6 +22,7 @@ import pytest
 from reidbench import report
 from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, progress, runner
+from reidbench.execution.executor import Executor
 from reidbench.execution.executors import ray as ray_executor
 from reidbench.execution.executors import ray_cluster, ray_nodes
 from reidbench.matrix import plan, reader
@@ -152,7 +153,7 @@ def one(first: Path) -> Iterator[Nodes]:
         yield there
 
 
-def run(text: str, folder: Path, executor: executors.Executor) -> report.Leaderboard:
+def run(text: str, folder: Path, executor: Executor) -> report.Leaderboard:
     """Run a matrix with an executor that `run_matrix` does not know."""
     from rich.console import Console
 
