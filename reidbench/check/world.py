@@ -10,6 +10,7 @@ from typing import Any
 from reidbench.components import TASK_NEEDS, Component, NestedKind, Params
 from reidbench.errors import PluginError
 from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from reidbench.matrix.checker import Checker
 from reidbench.matrix.choices import ChoiceReader
 from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
 from reidbench.matrix.needs import NotApplicable
@@ -45,7 +46,7 @@ class World:
         self.example = example
         self.truth = truth
         self.store = Store(folder / "store")
-        self.reader = ChoiceReader(Tree(folder / "check.yaml", {}, {}), registry)
+        self.reader = ChoiceReader(Checker(Tree(folder / "check.yaml", {}, {})), registry)
         self.runs = 0
 
     def without(self, kind: str, component: Component, words: frozenset[str]) -> World:
@@ -62,8 +63,8 @@ class World:
     def choice(self, kind: str, value: Any) -> Choice:
         """A component as a matrix file would choose it. Raises PluginError with every mistake."""
         found = self.reader.choice(kind, value, (kind,))
-        if found is None or self.reader.problems:
-            problems = [problem.partition(": ")[2] for problem in self.reader.problems]
+        if found is None or self.reader.check.problems:
+            problems = [problem.partition(": ")[2] for problem in self.reader.check.problems]
             raise PluginError("; ".join(problems) or f"{value!r} is no {kind}")
         return found
 
