@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import HiddenSplit, Split
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Augment, Batches, IdentitySampler, stream, warmup_multistep
@@ -45,7 +45,7 @@ class Endless:
             yield from self.sampler
 
 
-def adapt(ctx: AdaptContext) -> ArnEmbedder:
+def adapt(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     """Train on the labelled source and the unlabelled target; the answer is E_C(E_I(x)) alone.
 
     Raises DataError without a source of two or more identities or with fewer than two target images, and
@@ -59,7 +59,7 @@ def adapt(ctx: AdaptContext) -> ArnEmbedder:
 class _Run:
     """One adaptation. Order, augmentation and dropout have streams of their own, so all ablations see one data."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[ArnParams]) -> None:
         self.ctx = ctx
         self.params: ArnParams = ctx.params
         source = _checked(ctx)
@@ -137,7 +137,7 @@ class _Run:
                     parameter.grad = None
 
 
-def _checked(ctx: AdaptContext) -> Split:
+def _checked(ctx: AdaptContext[ArnParams]) -> Split:
     """The source, when there is what arn needs."""
     if ctx.source is None or ctx.source.num_pids < 2:
         raise DataError("arn needs a labelled source of two or more identities")

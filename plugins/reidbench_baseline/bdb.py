@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.training import Augment, Backbone, BatchDrop, Embedder, Preprocess, Reduction
 
 from .params import BdbParams
@@ -115,7 +115,7 @@ def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> La
     return LambdaLR(optimiser, factor)
 
 
-def finetune(ctx: FinetuneContext) -> BdbEmbedder:
+def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     """Train both branches by label-smoothed cross-entropy and soft-margin batch-hard triplet on the source.
 
     Raises DataError when the source has fewer than two identities.

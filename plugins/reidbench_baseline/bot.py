@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.errors import DataError
 from reidbench.training import (
     Augment,
@@ -49,7 +49,7 @@ class _Losses(nn.Module):
         return loss  # type: ignore[no-any-return]
 
 
-def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
+def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
     """Train on the labelled source and return the embedder whose feature is the one after the BNNeck.
 
     On several devices P x K is the batch of all together: each runs the backbone, with joined batch norm, on its share,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import Split
 from reidbench.errors import DataError
 from reidbench.training import (
@@ -25,7 +25,7 @@ from .params import BdbParams, MgnParams
 Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
-def labelled(ctx: FinetuneContext, name: str) -> Split:
+def labelled(ctx: FinetuneContext[BdbParams | MgnParams], name: str) -> Split:
     """The source, or DataError when it has fewer than two identities."""
     if ctx.source is None or ctx.source.num_pids < 2:
         raise DataError(f"{name} needs a source of two or more identities")
@@ -57,7 +57,7 @@ class PartLosses(nn.Module):
 
 
 def fit(
-    ctx: FinetuneContext,
+    ctx: FinetuneContext[BdbParams | MgnParams],
     source: Split,
     embedder: Embedder,
     losses: PartLosses,

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench import Selection
-from reidbench.components import SelectContext
+from reidbench import SelectContext, Selection
 from reidbench.errors import DataError
 from reidbench.metrics.pseudo_labels import k_means
 from reidbench.training import image_source, stream
@@ -17,7 +16,7 @@ from .params import ClusterParams
 from .scoring import BATCH, Extractor, measure_pool
 
 
-def select(ctx: SelectContext) -> Selection:
+def select(ctx: SelectContext[ClusterParams]) -> Selection:
     """Cluster unit features of the proxy by k-means and keep images in turns, those nearest to the centres first.
 
     By falling score (see `turns`) come the nearest image of each cluster, then the second nearest of each, ... A
@@ -68,7 +67,7 @@ def turns(
     return scores
 
 
-def _centres(ctx: SelectContext, proxy: Extractor) -> NDArray[np.float32]:
+def _centres(ctx: SelectContext[ClusterParams], proxy: Extractor) -> NDArray[np.float32]:
     """Unit centres [k, D] of k-means on unit features of at most `sample` images, drawn with the seed."""
     params: ClusterParams = ctx.params
     generator = stream(ctx.seed, "cluster sample")

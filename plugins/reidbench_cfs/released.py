@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench import Selection
-from reidbench.components import SelectContext
+from reidbench import SelectContext, Selection
 from reidbench.data import HiddenSplit
 from reidbench.errors import DataError
 from reidbench.files.names import shown
@@ -19,7 +18,7 @@ from .params import ListParams
 NAMED = 5  # missing entries that are told by name
 
 
-def select(ctx: SelectContext) -> Selection:
+def select(ctx: SelectContext[ListParams]) -> Selection:
     """Keep the pool images that the head of the list names. The list's first scores 1, images that it leaves out 0.
 
     Names are joined to the pool by the harness, since a method sees none. Missing entries are counted; raises DataError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import HiddenSplit
 from reidbench.errors import ReidbenchError
 from reidbench.training import BackboneEmbedder, Embedder, Preprocess, image_source
@@ -15,7 +15,7 @@ from .params import AdaBNParams
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def adapt(ctx: AdaptContext) -> Embedder:
+def adapt(ctx: AdaptContext[AdaBNParams]) -> Embedder:
     """Re-estimate all running statistics on the target; no weight changes.
 
     Every method that forwards target images in train mode does this on the way, so it is a row of every adaptation

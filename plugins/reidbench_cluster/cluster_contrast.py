@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
 from reidbench.training import BackboneEmbedder, Update
 
@@ -24,7 +24,7 @@ from .memory import ClusterMemory
 from .params import ClusterContrastParams
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     """Contrast images of the target with a memory of its clusters, rebuilt in each round.
 
     Unsupervised when the recipe starts from a backbone, adaptation when it starts from a fine-tuned embedder; source
@@ -56,7 +56,7 @@ def _train(
     features: np.ndarray,
     labels: np.ndarray,
     generator: torch.Generator,
-    ctx: AdaptContext,
+    ctx: AdaptContext[ClusterContrastParams],
 ) -> float:
     params: ClusterContrastParams = ctx.params
     targets = torch.from_numpy(labels)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
 from reidbench.training import Augment, BackboneEmbedder, Embedder, IdentitySampler, Preprocess, embed, image_source
 
@@ -16,7 +16,7 @@ from .params import LoopParams
 ERASE_VALUE = (0.485, 0.456, 0.406)
 
 
-def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbedder:
+def starting_embedder(ctx: AdaptContext[Params], keep_neck: bool = True) -> BackboneEmbedder:
     """The recipe's embedder if it is a backbone with a neck that is to be kept; else its backbone under a fresh neck.
 
     The source's classifier is gone in any case.
@@ -28,7 +28,7 @@ def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbe
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std), neck=True)
 
 
-def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext) -> np.ndarray:
+def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext[Params]) -> np.ndarray:
     """Features [N, D] of the images in eval mode, of unit length."""
     features = embed(embedder, images, images.camids, device=ctx.device, workers=ctx.workers)
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
@@ -88,7 +88,7 @@ def too_few(labels: np.ndarray) -> bool:
     return int(labels.max(initial=-1)) < 1
 
 
-def skip(ctx: AdaptContext, labels: np.ndarray, round_: int) -> None:
+def skip(ctx: AdaptContext[Params], labels: np.ndarray, round_: int) -> None:
     """Log a round without training; the harness notes how many there were."""
     found = describe(labels)
     ctx.log({"round": round_, "skipped": 1.0, **found})

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
 from reidbench.training import BackboneEmbedder, BatchHardTriplet, LabelSmoothingCrossEntropy, Update
 
@@ -36,7 +36,7 @@ def make_labels(features: np.ndarray, params: PseudoLabelParams, seed: int) -> n
     return pseudo_labels.cluster(features, params.eps, params.min_samples, params.k1, params.k2)
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
     """Fine-tune on the target's clusters with label-smoothed cross-entropy and the batch-hard triplet."""
     params: PseudoLabelParams = ctx.params
     embedder = starting_embedder(ctx).to(ctx.device)
@@ -62,7 +62,7 @@ def _train(
     batches: PseudoLabelBatches,
     labels: np.ndarray,
     generator: torch.Generator,
-    ctx: AdaptContext,
+    ctx: AdaptContext[PseudoLabelParams],
 ) -> float:
     """One round; its classifier is drawn from N(0, 0.001), since clusters have new numbers in each round."""
     params: PseudoLabelParams = ctx.params

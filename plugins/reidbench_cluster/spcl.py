@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
 from reidbench.training import BackboneEmbedder, IdentitySampler, Update
 
@@ -39,7 +39,7 @@ class _Threshold(nn.Module):
 class _Training:
     """The parts of one run: target alone, or target and source with domain-specific batch norm."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[SpCLParams]) -> None:
         self.ctx = ctx
         self.params: SpCLParams = ctx.params
         self.embedder = starting_embedder(ctx).to(ctx.device)
@@ -116,7 +116,7 @@ class _Training:
                     return
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[SpCLParams]) -> BackboneEmbedder:
     """Learn on target and source together (UDA), or on the target alone (USL) where the task names no source."""
     run = _Training(ctx)
     state = {

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.errors import DataError
 from reidbench.training import (
     Augment,
@@ -116,7 +116,7 @@ def training_images(labels: np.ndarray, params: CompetitionParams, seed: int) ->
     return kept[doubled]
 
 
-def finetune(ctx: FinetuneContext) -> Embedder:
+def finetune(ctx: FinetuneContext[CompetitionParams]) -> Embedder:
     """Train on the labelled source; the feature is that behind the necks.
 
     Without branches it is an ordinary backbone under its neck, which adapters go on from.
@@ -149,7 +149,7 @@ def _plain(embedder: CompetitionEmbedder) -> BackboneEmbedder:
 
 
 def _train(
-    ctx: FinetuneContext,
+    ctx: FinetuneContext[CompetitionParams],
     embedder: CompetitionEmbedder,
     losses: Losses,
     rows: np.ndarray,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.training import Update, stream
 
 from .contrast.contrast import DRAWS, Arm, Facts, add, shuffled, total, values
@@ -27,7 +27,7 @@ class JointArm(Arm):
 
     draws = (*DRAWS, "warm-up order", "warm-up angles", "angles", "strangers")
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[GCLParams]) -> None:
         rings = Rings.load(ctx.prepared["structure"], len(ctx.target))
         super().__init__(ctx, rings.missing)
         self.options: GCLParams = ctx.params

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA, HiddenSplit
 from reidbench.data.pictures.images import HasImages, resize
 from reidbench.errors import DataError
@@ -18,7 +18,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 # ---------------------------------------------------------------------- a released folder
-def camstyle_folder(ctx: PrepareContext) -> None:
+def camstyle_folder(ctx: PrepareContext[CamStyleFolderParams]) -> None:
     """Copy a folder's pictures to the opaque names, at the benchmark's size and without further loss (PNG).
 
     Raises DataError when files are missing, or when the pattern asks for own cameras that nobody knows.
@@ -79,7 +79,7 @@ class _Released:
 
 
 # ---------------------------------------------------------------------- the truth
-def oracle_style(ctx: PrepareContext) -> None:
+def oracle_style(ctx: PrepareContext[OracleStyleParams]) -> None:
     """What each camera would have recorded of the same moment, `draws` times with other noise.
 
     Scene, pose and light stay those of the image: only a camera's colours, blur and noise are exchanged.
@@ -99,7 +99,7 @@ def oracle_style(ctx: PrepareContext) -> None:
 
 
 # ---------------------------------------------------------------------- the control
-def self_style(ctx: PrepareContext) -> None:
+def self_style(ctx: PrepareContext[SelfStyleParams]) -> None:
     """The image itself for every style, with brightness, contrast and saturation changed by chance if asked for."""
     params: SelfStyleParams = ctx.params
     styles = list(range(1, params.copies + 1)) if params.copies else [c + 1 for c in known_cameras(ctx.split)]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from reidbench.components import PretrainContext
+from reidbench import PretrainContext
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Backbone, Update, image_source, read_ahead, stream
 from reidbench.training.contrastive.heldout import hold_out
@@ -28,7 +28,7 @@ STREAMS = ("order", "whole views", "local views", "drop path")
 CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools"
 
 
-def pretrain(ctx: PretrainContext) -> Backbone:
+def pretrain(ctx: PretrainContext[DinoParams]) -> Backbone:
     """Train on the pool by DINO and return the teacher's backbone.
 
     On several devices `batch` is that of all together; centre, batch norm and the checks for collapse are of all
@@ -65,7 +65,7 @@ def setting(params: DinoParams, step: int, steps: int) -> Setting:
 class Run:
     """One pre-training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PretrainContext) -> None:
+    def __init__(self, ctx: PretrainContext[DinoParams]) -> None:
         if ctx.pool is None:
             raise DataError("dino needs a pool")
         self.ctx = ctx
@@ -206,7 +206,7 @@ class Collapse:
         self.epochs = state["epochs"]
 
 
-def _networks(ctx: PretrainContext) -> Networks:
+def _networks(ctx: PretrainContext[DinoParams]) -> Networks:
     params: DinoParams = ctx.params
     backbone: Backbone = ctx.backbone()
     with torch.random.fork_rng(devices=[]):

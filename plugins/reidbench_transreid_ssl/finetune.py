@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import UNKNOWN_CAMERA, Split
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import (
@@ -77,7 +77,7 @@ def _join(losses: Sequence[torch.Tensor]) -> torch.Tensor:
     return whole if not parts else 0.5 * whole + 0.5 * torch.stack(parts).mean()
 
 
-def finetune(ctx: FinetuneContext) -> TransReidEmbedder:
+def finetune(ctx: FinetuneContext[TransReidParams]) -> TransReidEmbedder:
     """transreid: train on the labelled source; camera ids are not read.
 
     Raises DataError when the source has fewer than two identities, ReidbenchError for jpm on a backbone without
@@ -86,7 +86,7 @@ def finetune(ctx: FinetuneContext) -> TransReidEmbedder:
     return _train(ctx, _source(ctx, "transreid"), {})
 
 
-def finetune_sie(ctx: FinetuneContext) -> TransReidEmbedder:
+def finetune_sie(ctx: FinetuneContext[TransReidSieParams]) -> TransReidEmbedder:
     """transreid-sie: the same with a vector for each camera of the source (side information embedding).
 
     Raises as `finetune` does, and DataError when no camera of the source is known.
@@ -101,7 +101,7 @@ def finetune_sie(ctx: FinetuneContext) -> TransReidEmbedder:
     return _train(ctx, source, side)
 
 
-def _source(ctx: FinetuneContext, name: str) -> Split:
+def _source(ctx: FinetuneContext[TransReidParams], name: str) -> Split:
     if ctx.source is None or ctx.source.num_pids < 2:
         raise DataError(f"{name} needs a source of two or more identities")
     if ctx.fabric.world_size != 1:
@@ -109,7 +109,7 @@ def _source(ctx: FinetuneContext, name: str) -> Split:
     return ctx.source
 
 
-def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransReidEmbedder:
+def _train(ctx: FinetuneContext[TransReidParams], source: Split, side: dict[str, Any]) -> TransReidEmbedder:
     params: TransReidParams = ctx.params
     labels = source.labels()
     recipe = _recipe(ctx, source.num_pids, side)
@@ -146,7 +146,7 @@ def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransRe
     return recipe.embedder
 
 
-def _recipe(ctx: FinetuneContext, classes: int, side: dict[str, Any]) -> Recipe:
+def _recipe(ctx: FinetuneContext[TransReidParams], classes: int, side: dict[str, Any]) -> Recipe:
     """The backbone with new heads, whose weights come from a stream of their own."""
     params: TransReidParams = ctx.params
     backbone = ctx.backbone()
@@ -167,7 +167,11 @@ def _recipe(ctx: FinetuneContext, classes: int, side: dict[str, Any]) -> Recipe:
 
 
 def _batches(
-    ctx: FinetuneContext, source: Split, labels: np.ndarray, preprocess: Preprocess, streams: dict[str, torch.Generator]
+    ctx: FinetuneContext[TransReidParams],
+    source: Split,
+    labels: np.ndarray,
+    preprocess: Preprocess,
+    streams: dict[str, torch.Generator],
 ) -> Batches:
     params: TransReidParams = ctx.params
     sampler = IdentitySampler(labels, params.identities, params.images, streams["order"])

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.components import Component, Params, Selection
+from reidbench.components import Component, Params
+from reidbench.contexts import Selection
 from reidbench.data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.components import (
+from reidbench.contexts import (
     AdaptContext,
     Context,
     EvaluateContext,
@@ -128,7 +128,7 @@ class _Run(Inputs):
         manifest["work_seconds"] = round(self.record.clock.seconds, 3)
         return answer
 
-    def call(self, context: Context) -> Any:
+    def call(self, context: Context[Any]) -> Any:
         """The answer of the component, whose own work is timed: its module is imported before."""
         target = self.component.load()
         owner = self.folder.stat().st_uid

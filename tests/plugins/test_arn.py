@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import nn
 
 import reidbench_arn
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.registry.plugins import load

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import Dataset, Sample, Split, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import rank

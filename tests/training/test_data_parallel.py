@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench.components import FinetuneContext, PretrainContext
+from reidbench import FinetuneContext, PretrainContext
 from reidbench.data import read_market_folder
 from reidbench.errors import ReidbenchError
 from reidbench.stages import distributed

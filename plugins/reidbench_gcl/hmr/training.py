@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Preprocess, cosine_per_epoch, image_source, stream
 from reidbench.training.contrastive.heldout import hold_out
@@ -23,7 +23,7 @@ SHEET = "fitted.png"
 FACTS = "training.json"
 
 
-def prepare(ctx: PrepareContext) -> None:
+def prepare(ctx: PrepareContext[HMRTrainingParams]) -> None:
     """Train on the pool's images that show somebody and write the regressor.
 
     Left behind: `regressor.safetensors` (with its description, also as `regressor.json`), `training.json` (opaque ids
@@ -38,7 +38,7 @@ def prepare(ctx: PrepareContext) -> None:
 class Training:
     """One training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PrepareContext) -> None:
+    def __init__(self, ctx: PrepareContext[HMRTrainingParams]) -> None:
         if ctx.fabric.world_size != 1:
             raise ReidbenchError("hmr-training trains on one device: set `devices: 1`")
         self.ctx = ctx

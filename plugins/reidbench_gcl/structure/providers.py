@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data.hidden import Sidecar
 from reidbench.errors import DataError
 
@@ -33,7 +33,7 @@ class Body:
 
 
 # ---------------------------------------------------------------------- known or released
-def synthetic_structure(ctx: PrepareContext) -> None:
+def synthetic_structure(ctx: PrepareContext[SyntheticStructureParams]) -> None:
     """The data set's own structure maps, turned as its `view` turns persons; pictures of nobody are missing.
 
     Raises DataError for data that do not know their structure.
@@ -51,7 +51,7 @@ def synthetic_structure(ctx: PrepareContext) -> None:
     write_rings(ctx, "synthetic-structure", params.angles, make, params.tolerance, sheet=params.sheet)
 
 
-def gcl_release(ctx: PrepareContext) -> None:
+def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
     """The authors' renders: `<folder>/<part>/render/<file name>` as seen, `render_45`, ... turned, as luma.
 
     An image without every one of its files is missing. Nothing but the size is changed, so the background is what
@@ -73,7 +73,7 @@ def gcl_release(ctx: PrepareContext) -> None:
     write_rings(ctx, "gcl-release", params.angles, make, params.tolerance, sheet=params.sheet)
 
 
-def _released(ctx: PrepareContext, params: ReleaseParams) -> dict[str, Sidecar]:
+def _released(ctx: PrepareContext[ReleaseParams], params: ReleaseParams) -> dict[str, Sidecar]:
     """The files of each rendered folder, the one as seen first. Raises DataError when it is no such release."""
     place = params.folder / params.part
     if not (place / "render").is_dir():
@@ -88,7 +88,7 @@ def _released(ctx: PrepareContext, params: ReleaseParams) -> dict[str, Sidecar]:
 
 
 # ---------------------------------------------------------------------- rendered by us
-def mesh(ctx: PrepareContext) -> None:
+def mesh(ctx: PrepareContext[MeshParams]) -> None:
     """Bodies from one mesh file per image, joined by stem, turned and rendered by us."""
     params: MeshParams = ctx.params
     files = files_of_images(ctx.split, params.folder, MESH_SUFFIXES)
@@ -101,7 +101,7 @@ def mesh(ctx: PrepareContext) -> None:
     _render_all(ctx, "mesh", missing, body)
 
 
-def smpl(ctx: PrepareContext) -> None:
+def smpl(ctx: PrepareContext[SmplParams]) -> None:
     """Bodies from the user's SMPL model file and each image's parameters, by our own skinning."""
     params: SmplParams = ctx.params
     model = SmplModel.load(params.model)
@@ -119,7 +119,7 @@ def smpl(ctx: PrepareContext) -> None:
     _render_all(ctx, "smpl", arrays.missing(len(ctx.split)), body)
 
 
-def anny(ctx: PrepareContext) -> None:
+def anny(ctx: PrepareContext[AnnyParams]) -> None:
     """Bodies of the open model Anny, posed by each image's parameters.
 
     Without parameters every image has the same standing body, facing the viewer: a control that knows nothing of
@@ -143,7 +143,12 @@ def anny(ctx: PrepareContext) -> None:
     _render_all(ctx, "anny", missing, body)
 
 
-def _render_all(ctx: PrepareContext, provider: str, missing: list[int], body: Callable[[int], Body]) -> None:
+def _render_all(
+    ctx: PrepareContext[MeshParams | SmplParams | AnnyParams],
+    provider: str,
+    missing: list[int],
+    body: Callable[[int], Body],
+) -> None:
     """The rings of all images that have a body; raises DataError for missing ones before anything is rendered."""
     params: BodyParams = ctx.params
     refuse_missing(ctx, provider, missing, params.tolerance, BY_STEM)
@@ -155,7 +160,7 @@ def _render_all(ctx: PrepareContext, provider: str, missing: list[int], body: Ca
     write_rings(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
 
 
-def _ring(ctx: PrepareContext, body: Body, index: int) -> np.ndarray:
+def _ring(ctx: PrepareContext[MeshParams | SmplParams | AnnyParams], body: Body, index: int) -> np.ndarray:
     params: MeshParams | SmplParams | AnnyParams = ctx.params
     height, width = ctx.split.image(index).shape[:2]
     try:

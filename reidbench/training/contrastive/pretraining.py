@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from reidbench.components import PretrainContext
+from reidbench.contexts import PretrainContext
 from reidbench.errors import DataError
 from reidbench.training.batches.crops import row_overlap
 from reidbench.training.batches.loading import image_source, read_ahead
@@ -27,7 +27,7 @@ MakeStep = Callable[[MomentumEncoders, ContrastiveParams, int], ContrastiveStep]
 OVERLAP_ROWS = 4  # the patch rows of UP-ReID, for which the overlap of two views is measured
 
 
-def pretrain(ctx: PretrainContext, make_step: MakeStep) -> Backbone:
+def pretrain(ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> Backbone:
     """Train what `make_step(encoders, params, seed)` gives on the pool and return the online backbone.
 
     Every stream of random numbers is its own: order, first view, second view, and those of the step. On several devices
@@ -42,11 +42,11 @@ def pretrain(ctx: PretrainContext, make_step: MakeStep) -> Backbone:
 class _Run:
     """One pre-training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PretrainContext, make_step: MakeStep) -> None:
+    def __init__(self, ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> None:
         if ctx.pool is None:
             raise DataError("a contrastive pretrainer needs a pool")
         self.ctx = ctx
-        self.params: ContrastiveParams = ctx.params
+        self.params = ctx.params
         self.share = this_share()
         self.own = self.share.part(self.params.batch)
         self.augment = ViewAugment(self.params)
@@ -171,8 +171,8 @@ class _Run:
         return backbone
 
 
-def _encoders(ctx: PretrainContext) -> MomentumEncoders:
-    params: ContrastiveParams = ctx.params
+def _encoders(ctx: PretrainContext[ContrastiveParams]) -> MomentumEncoders:
+    params = ctx.params
     backbone: Backbone = ctx.backbone()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(ctx.seed, "head").initial_seed())

@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.errors import DataError
 from reidbench.training import Augment, BackboneEmbedder, Batches, IdentitySampler, Preprocess, stream
+
+from . import MethodParams
 
 
 class Classifier(nn.Module):
@@ -24,7 +26,7 @@ class Classifier(nn.Module):
         return self.logits(self.embedder(images))
 
 
-def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
+def finetune(ctx: FinetuneContext[MethodParams]) -> BackboneEmbedder:
     """Minimise the cross-entropy of the identities. Raises DataError for fewer than two of them."""
     params, source = ctx.params, ctx.source
     if source is None or source.num_pids < 2:
