@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from .declared import Metric as Metric
-from .declared import fractions as fractions
 from .errors import PluginError
-from .supervision import is_supervision
+from .words import is_supervision
 
 # What a component may use beside its ordinary inputs; each word is shown in the protocol column. So are the words for
 # the labels behind pre-trained weights: "ImageNet labels" and the like, "unknown pre-training".
@@ -42,6 +41,9 @@ TRAITS: Mapping[str, frozenset[str]] = {  # by kind: what a component may say of
     "adapter": frozenset({"source-free"}),
 }
 DATA_LACKS = frozenset({"cameras", "labels", "train", "test"})  # what a data set may be without
+
+
+ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
 
 
 class Params(BaseModel):
@@ -159,6 +161,57 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A number that an evaluator gives, by its name in `Metrics.values`: how tables print and rank it.
+
+    `better` says which of two values is the better one. `unit` "%" marks a fraction, which is printed times 100; any
+    other unit is a word beside the number as it is. `range` holds the least and the greatest possible value, None for
+    no end: a value outside fails its row, and no interval reaches beyond.
+    """
+
+    name: str
+    _: KW_ONLY
+    better: Literal["higher", "lower"] = "higher"
+    unit: str = ""
+    range: tuple[float | None, float | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.range, list):  # as hashable as any other declaration
+            object.__setattr__(self, "range", tuple(self.range))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The range with infinity where it is open."""
+        low, high = self.range
+        return -math.inf if low is None else low, math.inf if high is None else high
+
+    @property
+    def bounds(self) -> str:
+        """The range in words; empty where it is open on both sides."""
+        ends = zip(("at least", "at most"), self.ends, strict=True)
+        return " and ".join(f"{word} {end:g}" for word, end in ends if math.isfinite(end))
+
+    @property
+    def described(self) -> str:
+        """The declaration on one line."""
+        return ", ".join(filter(None, (f"{self.name}: {self.better} is better", self.unit, self.bounds)))
+
+    def fault(self, value: float) -> str:
+        """Why a value cannot be one of this metric, or nothing. A rounding beyond an end is none."""
+        low, high = self.ends
+        if low - ROUNDING * max(1, abs(low)) <= value <= high + ROUNDING * max(1, abs(high)):
+            return ""
+        percent = self.unit == "%" and 1 < value <= 100
+        cure = f" (the unit % marks fractions: {value:.6g} % is {value / 100:.6g})" if percent else ""
+        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}{cure}"
+
+
+def fractions(*names: str) -> tuple[Metric, ...]:
+    """Declarations of shares between 0 and 1, printed in %, of which more is better: mAP, CMC and the like."""
+    return tuple(Metric(name, unit="%", range=(0, 1)) for name in names)
+
+
+@dataclass(frozen=True)
 class Component:
     """One thing with a name in a matrix file.
 
@@ -171,7 +224,7 @@ class Component:
     missing, the cell is "not applicable" and nothing is run for it. A data set that needs a `root` says
     `requires={"root"}`; `lacks` says what a data set is without: "cameras" (two or more), "labels", "train", "test".
     `uses` are words for the protocol column; for a component that starts from a user's file see
-    `reidbench.supervision`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
+    `reidbench.words`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
     `lacks` `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of
     `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only, declares the
     numbers that it gives: what is not declared is shown as it is, and never ranked.

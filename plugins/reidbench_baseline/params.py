@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
 from reidbench.files.names import shown
-from reidbench.supervision import DESCRIPTION, IMAGENET, Labels, behind, require_file
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
+from reidbench.words import DESCRIPTION, IMAGENET, Labels, behind, require_file
 
 Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 

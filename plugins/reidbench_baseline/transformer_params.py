@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
-from reidbench.supervision import DESCRIPTION, Labels, behind, require_file
+from reidbench.words import DESCRIPTION, Labels, behind, require_file
 
 Stem = Literal["patchify", "ics", "conv"]
 

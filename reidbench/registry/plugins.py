@@ -19,12 +19,12 @@ import pluggy
 
 from reidbench import hookspecs
 from reidbench.components import Component, Params
-from reidbench.declared import metrics_fault
 from reidbench.errors import PluginError, UnknownComponent
 from reidbench.hookspecs import HOOKS
 
 from . import published
-from .words import refused_word, unknown_requirements
+from .declarations import refused_word, unknown_requirements
+from .metrics import metrics_fault
 
 GROUP = "reidbench"
 BUILTIN = (

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from reidbench.components import Metric, fractions
-from reidbench.declared import range_fault
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.plan import Plan, Row, Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
+from reidbench.registry.metrics import range_fault
 from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
 
 from .conditions import Conditions, Difference, Made, Slot, conditions

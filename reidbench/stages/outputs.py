@@ -14,9 +14,9 @@ import numpy as np
 from reidbench.components import Metric
 from reidbench.contexts import Embedded, Metrics, Selection
 from reidbench.data import HiddenSplit
-from reidbench.declared import COLUMNS, NAME, range_fault
 from reidbench.errors import DataError
 from reidbench.files.names import shown, shown_value
+from reidbench.registry.metrics import COLUMNS, NAME, range_fault
 from reidbench.store.manifests import LARGEST_METRIC
 
 RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez

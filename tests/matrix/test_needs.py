@@ -11,8 +11,8 @@ from reidbench.components import Component, Params
 from reidbench.errors import PluginError
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
+from reidbench.registry.declarations import refused_word
 from reidbench.registry.plugins import Registry
-from reidbench.registry.words import refused_word
 from reidbench.testing import make_plugin, run_matrix
 
 TABLE = """

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from reidbench import FileParam, Params, Uses
 from reidbench.components import Nested
-from reidbench.supervision import DESCRIPTION, Labels, behind, require_file
+from reidbench.words import DESCRIPTION, Labels, behind, require_file
 
 from ..structure.params import StructureParams
 

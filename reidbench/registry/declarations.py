@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reidbench.components import BACKBONE_WORDS, DATA_LACKS, NEEDS, TRAITS, USES, Component
-from reidbench.supervision import is_supervision
+from reidbench.words import is_supervision
 
 TRAINED = ("selector", "pretrainer", "finetuner", "adapter")  # kinds that are given a backbone
 

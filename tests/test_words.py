@@ -13,7 +13,7 @@ from reidbench.errors import ConfigError, PluginError
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
-from reidbench.supervision import Labels, behind, is_supervision, require_file
+from reidbench.words import Labels, behind, is_supervision, require_file
 
 Matrix = Callable[..., Path]
 
