@@ -4,44 +4,13 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-
-from .errors import PluginError
-from .words import is_supervision
-
-# What a component may use beside its ordinary inputs; each word is shown in the protocol column. So are the words for
-# the labels behind pre-trained weights: "ImageNet labels" and the like, "unknown pre-training".
-USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
-KNOWN_USES = f"must be among {', '.join(sorted(USES))}, or be 'DATA SET labels' or 'unknown pre-training'"
-
-
-# By kind: what a component may require of its task, its data and the steps before it. All else that selectors,
-# pretrainers, fine-tuners and adapters require, the backbone provides.
-NEEDS: Mapping[str, frozenset[str]] = {
-    "dataset": frozenset({"root"}),
-    "selector": frozenset({"truth", "cameras"}),
-    "pretrainer": frozenset({"truth", "cameras"}),
-    "preparer": frozenset({"truth", "cameras"}),
-    "finetuner": frozenset({"cameras"}),
-    "adapter": frozenset({"source", "truth", "cameras", "start"}),
-}
-TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
-BACKBONE_WORDS = frozenset({"stages", "bn", "tokens"})  # of this package's networks; plugins may bring others
-TRAITS: Mapping[str, frozenset[str]] = {  # by kind: what a component may say of itself with `provides`
-    "dataset": frozenset({"truth"}),
-    "selector": frozenset(),
-    "pretrainer": frozenset({"pool-free", "data-parallel"}),
-    "preparer": frozenset(),
-    "finetuner": frozenset({"label-free", "backbone-free", "data-parallel"}),
-    "adapter": frozenset({"source-free"}),
-}
-DATA_LACKS = frozenset({"cameras", "labels", "train", "test"})  # what a data set may be without
-
 
 ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
 
@@ -90,6 +59,7 @@ class ContentHashed:
     folder: bool
 
 
+Words = Callable[[Any], AbstractSet[str]] | AbstractSet[str]  # the same for all parameters, or what they make of it
 FileParam = Annotated[Path, ContentHashed(folder=False)]
 FolderParam = Annotated[Path, ContentHashed(folder=True)]
 
@@ -217,17 +187,22 @@ class Component:
 
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
 
-    `provides` says what a backbone offers ("stages", "tokens", "bn", or a word of the plugin's own), that a data set
-    knows the "truth", or a trait of a method. `requires` names what must be there: words of backbones, and what a
-    task may lack: a labelled "source" (adapters), the "truth" about the images or two or more "cameras" (of the data
-    that this kind of component learns from), and "start", an embedder from the step before (adapters). Where it is
-    missing, the cell is "not applicable" and nothing is run for it. A data set that needs a `root` says
-    `requires={"root"}`; `lacks` says what a data set is without: "cameras" (two or more), "labels", "train", "test".
-    `uses` are words for the protocol column; for a component that starts from a user's file see
-    `reidbench.words`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
-    `lacks` `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only, declares the
-    numbers that it gives: what is not declared is shown as it is, and never ranked.
+    Five fields hold words of closed lists (`reidbench.words`): sets, or functions `(params) -> set` where they depend
+    on the parameters. `capabilities` is what a backbone ("stages", "tokens", "bn") or a data set ("truth") offers.
+    `traits` is how a method behaves: "label-free", "source-free", "pool-free", "backbone-free", "data-parallel",
+    "seedless".
+    `requires` names what must be there: capabilities of the backbone, and what a task may lack: a labelled "source"
+    (adapters), the "truth" about the images or two or more "cameras" (of the data that this kind of component learns
+    from), and "start", an embedder from the step before (adapters). Where it is missing, the cell is "not applicable"
+    and nothing is run for it. A data set that needs a `root` says `requires={"root"}`; `lacks`, a set or a function
+    `(params, root) -> set`, says what a data set is without: "cameras" (two or more), "labels", "train", "test".
+    `protocol` words stand in the protocol column: what a method uses beside its ordinary inputs, which it is then
+    given ("target-labels", "cameras", "truth", "auxiliary"), the labels behind a user's file
+    (`reidbench.words.behind`), and the rules of an evaluator ("AP step").
+
+    `fingerprint`, for data sets only, is "module:function" of `(params, root) -> str`, which names the content without
+    building it. `metrics`, for evaluators only, declares the numbers that it gives: what is not declared is shown as it
+    is, and never ranked.
     """
 
     name: str
@@ -236,11 +211,12 @@ class Component:
     version: int = 1
     summary: str = ""
     paper: Paper | None = None
-    provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    requires: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    uses: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
+    capabilities: Words = frozenset()
+    traits: Words = frozenset()
+    requires: Words = frozenset()
+    protocol: Words = frozenset()
     fingerprint: str = ""
-    lacks: Callable[[Any, Path | None], frozenset[str]] | frozenset[str] = frozenset()
+    lacks: Callable[[Any, Path | None], AbstractSet[str]] | AbstractSet[str] = frozenset()
     metrics: Sequence[Metric] = ()
 
     @property
@@ -252,29 +228,29 @@ class Component:
         """The code behind `target`."""
         return load_attribute(self.target)
 
-    def provided(self, params: Params) -> frozenset[str]:
-        """What this component provides when it is used with `params`."""
-        return self.provides(params) if callable(self.provides) else self.provides
+    def capabilities_with(self, params: Params) -> frozenset[str]:
+        """What this backbone or data set offers when it is used with `params`."""
+        return _said(self.capabilities, params)
+
+    def traits_with(self, params: Params) -> frozenset[str]:
+        """How this method behaves when it is used with `params`."""
+        return _said(self.traits, params)
 
     def required(self, params: Params) -> frozenset[str]:
         """What this component requires when it is used with `params`."""
-        return self.requires(params) if callable(self.requires) else frozenset(self.requires)
+        return _said(self.requires, params)
+
+    def protocol_with(self, params: Params) -> frozenset[str]:
+        """The protocol words of this component when it is used with `params`."""
+        return _said(self.protocol, params)
 
     def lacked(self, params: Params, root: Path | None) -> frozenset[str]:
         """What this data set is without when it is read with `params` from `root`."""
-        return self.lacks(params, root) if callable(self.lacks) else frozenset(self.lacks)
-
-    def used(self, params: Params) -> frozenset[str]:
-        """What this component uses when it is used with `params`. Raises PluginError for words that nobody knows."""
-        words = self.uses(params) if callable(self.uses) else self.uses
-        if unknown := unknown_uses(words):
-            raise PluginError(f"{self.name}: uses {', '.join(unknown)}, which {KNOWN_USES}")
-        return frozenset(words)
+        return _said(self.lacks, params, root)
 
 
-def unknown_uses(words: Iterable[str]) -> list[str]:
-    """Those of the words that are not words for what a component uses."""
-    return sorted(word for word in words if word not in USES and not is_supervision(word))
+def _said(words: Callable[..., AbstractSet[str]] | AbstractSet[str], *given: Any) -> frozenset[str]:
+    return frozenset(words(*given) if callable(words) else words)
 
 
 def load_attribute(target: str) -> Any:

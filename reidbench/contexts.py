@@ -107,7 +107,7 @@ class Context(Generic[P_co]):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectContext(Context[P_co]):
-    """For selectors: the pool without labels; the target's train part only for `uses={"target-labels"}`."""
+    """For selectors: the pool without labels; the target's train part only for `protocol={"target-labels"}`."""
 
     pool: HiddenSplit
     backbone: Callable[[], Any]
@@ -134,7 +134,7 @@ class PrepareContext(Context[P_co]):
 class FinetuneContext(Context[P_co]):
     """For fine-tuners: labelled source images; `backbone()` carries the weights of the stage before.
 
-    `source` is None only for a fine-tuner that provides "label-free": it trains on nothing and needs no source.
+    `source` is None only for a fine-tuner with the trait "label-free": it trains on nothing and needs no source.
     """
 
     source: Split | None
@@ -145,7 +145,7 @@ class FinetuneContext(Context[P_co]):
 class AdaptContext(Context[P_co]):
     """For adapters: unlabelled target, labelled source or None, and the embedder to start from or None.
 
-    An adapter that provides "source-free" is given no source: it needs none, and the protocol column says so.
+    An adapter with the trait "source-free" is given no source: it needs none, and the protocol column says so.
     """
 
     target: HiddenSplit

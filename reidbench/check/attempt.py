@@ -10,6 +10,7 @@ from typing import Any
 from reidbench.components import Component
 from reidbench.registry.plugins import Registry
 from reidbench.stages.run import _seed_torch
+from reidbench.words import SEEDLESS
 
 from . import kinds
 from .examples import Example, uses
@@ -54,6 +55,7 @@ class Attempt:
         self.drops = kinds.has_dropout(first)
         self._again(digests)
         self._resumed(first, digests)
+        self._seedless(digests)
         if data:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
         self.notes += keep_promises(self.world, self.kind, self.component)
@@ -90,6 +92,15 @@ class Attempt:
         trial = self._trial()
         trial.warm, trial.disturbed = True, disturbed
         return first_difference(digests, trial.watched())
+
+    def _seedless(self, digests: dict[str, str]) -> None:
+        """Where a component declares that its seed does not matter, try another one."""
+        if SEEDLESS not in self.component.traits_with(self.world.params_of(self.kind, self.component)):
+            return
+        self.spec["stage"]["seed"] += 1
+        differs = self._difference(digests, "")
+        self.spec["stage"]["seed"] -= 1
+        need(not differs, f"determinism: it declares 'seedless', and another seed gives another result ({differs})")
 
     def _resumed(self, first: Trial, digests: dict[str, str]) -> None:
         """Interrupt after the first epoch, go on in the same scratch folder, and compare."""
@@ -159,7 +170,7 @@ class Attempt:
             need(not strays, f"files: it wrote {', '.join(strays[:3])}")
             states.append(kinds.state_digest(network.state_dict()))
         need(states[0] == states[1], "determinism: the same seed twice gives two networks")
-        kinds.provided(network, self.component.provided(params))
+        kinds.capabilities(network, self.component.capabilities_with(params))
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             save_backbone(Path(temporary), network)
             again: Any = load_backbone(Path(temporary), trial.build_backbone)

@@ -13,7 +13,7 @@ from reidbench.errors import ReidbenchError
 if TYPE_CHECKING:
     from .benchmark import Choice, Recipe
 
-DATA_PARALLEL = "data-parallel"  # a component that provides this trains on several devices as it does on one
+DATA_PARALLEL = "data-parallel"  # a component with this trait trains on several devices as it does on one
 MOST = 64  # devices of one machine
 # Kinds of stage that may take several devices, and the word of their components that train on nothing.
 TRAINS_NOTHING = {"pretrain": "pool-free", "finetune": "label-free"}
@@ -41,12 +41,12 @@ def devices_for(kind: str, component: Component, params: Any, devices: Devices) 
     """The devices that a stage of this component runs on, which is what enters its key.
 
     A component that trains on nothing takes one, whatever the benchmark asks for. Raises OneDevice, in one sentence,
-    for one that trains and does not provide "data-parallel".
+    for one that trains without the trait "data-parallel".
     """
     asked = asked_for(kind, devices)
     if asked == 1 or _trains_nothing(kind, component, params):
         return 1
-    if DATA_PARALLEL not in component.provided(params):
+    if DATA_PARALLEL not in component.traits_with(params):
         other = next(word for word in KINDS if word != kind)
         cure = f"give `{kind}` one, as in `devices: {{{other}: {asked}}}`"
         raise OneDevice(f"{component.name} trains on one device, not on {asked}: {cure}")
@@ -86,4 +86,4 @@ def _with_nested(choices: Sequence[Choice]) -> Iterator[Choice]:
 
 def _trains_nothing(kind: str, component: Component, params: Any) -> bool:
     """Whether it keeps what it is given: the fine-tuner `none`, or weights that are read from a file."""
-    return TRAINS_NOTHING[kind] in component.provided(params) and "auxiliary" not in component.used(params)
+    return TRAINS_NOTHING[kind] in component.traits_with(params) and "auxiliary" not in component.protocol_with(params)

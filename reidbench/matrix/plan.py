@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reidbench.components import TASK_NEEDS, NestedKind
+from reidbench.components import NestedKind
 from reidbench.registry.plugins import Registry
+from reidbench.words import TASK_NEEDS
 
 from .benchmark import Benchmark, Choice, DataRef, Recipe, Task, canonical
 from .devices import devices_for
@@ -177,7 +178,7 @@ class _Expansion:
             embedded, reason = [], str(error)
         for choice, label in evaluators:
             key = self.evaluate(choice, embedded, recipe, task, seed) if embedded else None
-            protocol = ", ".join([*words, *sorted(choice.component.provided(choice.params))])
+            protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
             self.result.rows.append(Row(recipe.name, task.name, label, seed, pretrain_seed, key, reason, protocol))
 
     # ------------------------------------------------------------------ stages
@@ -234,23 +235,23 @@ class _Expansion:
         return kind, self.add(kind, choice, parents, data, backbone, seed, label)
 
     def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
-        uses = choice.component.used(choice.params)
-        if kind == "select" or (kind == "pretrain" and POOL_FREE not in choice.component.provided(choice.params)):
+        uses = choice.component.protocol_with(choice.params)
+        if kind == "select" or (kind == "pretrain" and POOL_FREE not in choice.component.traits_with(choice.params)):
             yield from self.inputs("pool", task.pool, "train", True)
         if kind == "select" and "target-labels" in uses:
             yield from self.inputs("target", (task.target,), "train", False)
         if kind == "pretrain" and "auxiliary" in uses:
             yield from self.inputs("auxiliary", task.auxiliary, "train", False)
-        if kind == "finetune" and LABEL_FREE not in choice.component.provided(choice.params):
+        if kind == "finetune" and LABEL_FREE not in choice.component.traits_with(choice.params):
             yield from self.inputs("source", task.source, "train", False)
         if kind == "adapt":
             yield from self.inputs("target", (task.target,), task.adapt_on, True)
-            if SOURCE_FREE not in choice.component.provided(choice.params):
+            if SOURCE_FREE not in choice.component.traits_with(choice.params):
                 yield from self.inputs("source", task.source, "train", False)
 
     def check(self, kind: str, choice: Choice, recipe: Recipe, task: Task, before: str = "") -> None:
         """Raise NotApplicable where a task, or the step before, lacks what a step needs."""
-        provided = choice.component.provided(choice.params)
+        provided = choice.component.traits_with(choice.params)
         if kind in ("select", "pretrain") and not task.pool and POOL_FREE not in provided:
             raise NotApplicable(f"{choice.name} needs a pool, and the task names none")
         self.check_auxiliary(kind, choice, task)
@@ -270,13 +271,13 @@ class _Expansion:
             )
 
     def check_auxiliary(self, kind: str, choice: Choice, task: Task) -> None:
-        if kind == "pretrain" and "auxiliary" in choice.component.used(choice.params) and not task.auxiliary:
+        if kind == "pretrain" and "auxiliary" in choice.component.protocol_with(choice.params) and not task.auxiliary:
             raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
 
     def check_backbone(self, choice: Choice, recipe: Recipe) -> None:
         backbone = recipe.backbone
         wanted = choice.component.required(choice.params) - TASK_NEEDS
-        missing = wanted - backbone.component.provided(backbone.params)
+        missing = wanted - backbone.component.capabilities_with(backbone.params)
         if missing:
             raise NotApplicable(
                 f"{choice.name} needs {', '.join(sorted(missing))}, which {backbone.name} does not provide"

@@ -9,27 +9,27 @@ from reidbench.components import SameContent
 
 from .benchmark import Choice, DataSource, Recipe, Task, marker
 
-LABEL_FREE = "label-free"  # a fine-tuner that provides this trains on nothing and needs no source
-SOURCE_FREE = "source-free"  # an adapter that provides this is given no source images
-BACKBONE_FREE = "backbone-free"  # a fine-tuner that provides this computes features without the backbone
-POOL_FREE = "pool-free"  # a pretrainer that provides this reads weights from elsewhere and needs no pool
+LABEL_FREE = "label-free"  # a fine-tuner with this trait trains on nothing and needs no source
+SOURCE_FREE = "source-free"  # an adapter with this trait is given no source images
+BACKBONE_FREE = "backbone-free"  # a fine-tuner with this trait computes features without the backbone
+POOL_FREE = "pool-free"  # a pretrainer with this trait reads weights from elsewhere and needs no pool
 
 
 def _takes_source(kind: str, choice: Choice) -> bool:
     """Whether a step is given the labelled source."""
     free = {"finetune": LABEL_FREE, "adapt": SOURCE_FREE}.get(kind)
-    return free is not None and free not in choice.component.provided(choice.params)
+    return free is not None and free not in choice.component.traits_with(choice.params)
 
 
 def _used(choice: Choice) -> set[str]:
     """What a choice and the components nested in it say that they use; labels of the target count for all."""
-    words = set(choice.component.used(choice.params))
+    words = set(choice.component.protocol_with(choice.params))
     for inner, mark in choice.nested.values():
         said = _used(inner) | {"target": {"target images"}, "pool": {"pool"}}.get(mark.role, set())
         if mark.role == "pool":  # rendered persons whose making is known tell nothing of the target
             said = {"truth of the pool" if word == "truth" else word for word in said}
         words |= said
-        if inner.kind == "finetuner" and LABEL_FREE not in inner.component.provided(inner.params):
+        if inner.kind == "finetuner" and LABEL_FREE not in inner.component.traits_with(inner.params):
             words |= {"target-labels"} if mark.role == "target" else set()
     return words
 
@@ -67,7 +67,8 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
     words: dict[str, None] = {}
     for part in parts:
         kinds = {kind for kind, _ in part.steps}
-        pooled = any(kind == "pretrain" and POOL_FREE not in c.component.provided(c.params) for kind, c in part.steps)
+        trained = [choice for kind, choice in part.steps if kind == "pretrain"]
+        pooled = any(POOL_FREE not in choice.component.traits_with(choice.params) for choice in trained)
         if task.source and any(_takes_source(kind, choice) for kind, choice in part.steps):
             words["source labels"] = None
         if pooled and task.pool:
@@ -76,7 +77,7 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
             words["target images"] = None
             if task.adapt_on == "test":
                 words["transductive"] = None
-        if any(BACKBONE_FREE not in choice.component.provided(choice.params) for _, choice in part.steps):
+        if any(BACKBONE_FREE not in choice.component.traits_with(choice.params) for _, choice in part.steps):
             words |= dict.fromkeys(sorted(_used(part.backbone)))  # the labels behind the weights that it starts with
         for _, choice in part.steps:
             words |= dict.fromkeys(sorted(_used(choice)))

@@ -162,7 +162,7 @@ def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     choices = plan.benchmark.evaluate
     evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
     declared = {label: choice.component.declared for label, choice in evaluators.items()}
-    rules = {word for choice in choices for word in choice.component.provided(choice.params)}
+    rules = {word for choice in choices for word in choice.component.protocol_with(choice.params)}
     behind = _Behind(plan, store)
     results = tuple(_within_range(_result(row, plan, store, behind), declared) for row in plan.rows)
     if score:
