@@ -36,8 +36,9 @@ def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
     how = Reranking(params.variant, params.k1, params.k2, params.lambda_)
     blocks: Iterable[np.ndarray] = rerank_blocks(query.features, gallery.features, how, "cosine")
     labels = query.pids, query.camids, gallery.pids, gallery.camids
-    images = {"query_images": query.images, "gallery_images": gallery.images}
-    return _answer(ctx, rank_blocks(blocks, *labels, _rules(params, "cosine"), **images))
+    rules = _rules(params, "cosine")
+    ranking = rank_blocks(blocks, *labels, rules, query_images=query.images, gallery_images=gallery.images)
+    return _answer(ctx, ranking)
 
 
 def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
@@ -99,7 +100,8 @@ def _own_pictures(query: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.nd
 
 def _unit(features: np.ndarray) -> np.ndarray:
     features = np.asarray(features, dtype=np.float32)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _without_junk(gallery: Embedded) -> Embedded:

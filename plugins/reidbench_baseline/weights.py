@@ -23,7 +23,7 @@ def pretrain(ctx: PretrainContext[WeightsParams]) -> Backbone:
     than 90 % of its tensors, no first layer or a whole block missing (of a transformer: not exactly all); when the
     file is not safe, or an option does not belong to this kind of backbone.
     """
-    params: WeightsParams = ctx.params
+    params = ctx.params
     backbone: Backbone = ctx.backbone()
     content = read_checkpoint(params.file)
     report = _load(backbone, content, params)

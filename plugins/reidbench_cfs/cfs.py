@@ -24,8 +24,8 @@ def select(ctx: SelectContext[CfsParams]) -> Selection:
     target proxy f_t started from f_s and learnt the target. Little forgetting means near to the target, so the highest
     scores are kept. Leaves `list.csv`, `list.parquet` (if pyarrow is there) and `facts.json`.
     """
-    params: CfsParams = ctx.params
-    device = torch.device(ctx.fabric.device)
+    params = ctx.params
+    device = ctx.fabric.device
     source = Extractor("proxy", ctx.network("proxy"), ctx.image_size, device)
     target = Extractor("target_proxy", ctx.network("target_proxy"), ctx.image_size, device)
     if source.backbone.dim != target.backbone.dim:

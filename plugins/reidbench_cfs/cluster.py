@@ -22,8 +22,8 @@ def select(ctx: SelectContext[ClusterParams]) -> Selection:
     By falling score (see `turns`) come the nearest image of each cluster, then the second nearest of each, ... A
     cluster that is used up leaves its turns to the others, and a smaller share is a part of a larger one.
     """
-    params: ClusterParams = ctx.params
-    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, torch.device(ctx.fabric.device))
+    params = ctx.params
+    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, ctx.fabric.device)
     centres = torch.from_numpy(_centres(ctx, proxy)).to(proxy.device)
 
     def measure(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -69,7 +69,7 @@ def turns(
 
 def _centres(ctx: SelectContext[ClusterParams], proxy: Extractor) -> NDArray[np.float32]:
     """Unit centres [k, D] of k-means on unit features of at most `sample` images, drawn with the seed."""
-    params: ClusterParams = ctx.params
+    params = ctx.params
     generator = stream(ctx.seed, "cluster sample")
     chosen = np.sort(torch.randperm(len(ctx.pool), generator=generator)[: params.sample].numpy())
     fetch = image_source(ctx.pool, ctx.image_size, limit=0, workers=ctx.workers)
@@ -81,7 +81,8 @@ def _centres(ctx: SelectContext[ClusterParams], proxy: Extractor) -> NDArray[np.
         raise DataError(f"{params.clusters} clusters leave each of {len(features)} images alone: ask for fewer")
     sums = np.zeros((count, features.shape[1]))
     np.add.at(sums, labels[labels >= 0], features[labels >= 0])
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    centres: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return centres.astype(np.float32)
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from .params import NoParams, OracleParams, RandomParams
 
 def random(ctx: SelectContext[RandomParams]) -> Selection:
     """One permutation of the seed, cut at `keep`: shares of one seed are nested. Scores fall from 1 along it."""
-    params: RandomParams = ctx.params
+    params = ctx.params
     count = len(ctx.pool)
     order = torch.randperm(count, generator=stream(ctx.seed, "random selection")).numpy()
     scores = np.empty(count)
@@ -33,7 +33,7 @@ def oracle(ctx: SelectContext[OracleParams]) -> Selection:
 
     `keep: null` keeps one group whole. Raises DataError when that group is empty.
     """
-    params: OracleParams = ctx.params
+    params = ctx.params
     count, lowest = len(ctx.pool), params.order == "lowest"
     scores = np.array([float(ctx.truth.relevance(index)) for index in range(count)])
     if params.keep is not None:

@@ -24,7 +24,7 @@ def select(ctx: SelectContext[ListParams]) -> Selection:
     Names are joined to the pool by the harness, since a method sees none. Missing entries are counted; raises DataError
     when they are more than `tolerance` of the head, or none is left. Leaves `facts.json`.
     """
-    params: ListParams = ctx.params
+    params = ctx.params
     entries = read_list(params.file, params.by)
     wanted = params.count if params.count is not None else ranking.keep_count(params.keep, len(entries))
     if wanted > len(entries):

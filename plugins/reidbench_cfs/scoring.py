@@ -41,7 +41,8 @@ class Extractor:
     @torch.no_grad()
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 [B, H, W, 3] to features [B, D], float32."""
-        return self.backbone(self.preprocess.normalise(pixels).to(self.device)).vector.float()
+        vector: torch.Tensor = self.backbone(self.preprocess.normalise(pixels).to(self.device)).vector
+        return vector.float()
 
     def pixel_statistics(self) -> dict[str, list[float]]:
         """Mean and standard deviation of the channels that the network's input is normalised with."""

@@ -38,7 +38,7 @@ def distances(
     moved: dict[str, list[torch.Tensor]] = {"crop": [], "flip": [], "style": []}
 
     def features(images: torch.Tensor) -> torch.Tensor:
-        return embedder(images.to(ctx.fabric.device))  # type: ignore[no-any-return]
+        return embedder(ctx.fabric.to_device(images))  # type: ignore[no-any-return]
 
     for rows in np.split(chosen, range(CHUNK, count, CHUNK)):
         images = embedder.preprocess.normalise(fetch(rows))
@@ -57,4 +57,5 @@ def _others(ctx: AdaptContext[HHLParams], fakes: Fakes, rows: np.ndarray) -> tor
     """[n, C]: where a style is not that of the image's own camera."""
     own = ctx.target.camids[rows]
     styles = np.array(fakes.set.styles) - 1
-    return torch.from_numpy((own[:, None] != styles[None]) | (own[:, None] == UNKNOWN_CAMERA)).to(ctx.fabric.device)
+    others = torch.from_numpy((own[:, None] != styles[None]) | (own[:, None] == UNKNOWN_CAMERA))
+    return ctx.fabric.to_device(others)  # type: ignore[no-any-return]

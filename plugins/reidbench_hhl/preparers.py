@@ -23,7 +23,7 @@ def camstyle_folder(ctx: PrepareContext[CamStyleFolderParams]) -> None:
 
     Raises DataError when files are missing, or when the pattern asks for own cameras that nobody knows.
     """
-    params: CamStyleFolderParams = ctx.params
+    params = ctx.params
     count = params.cameras or known_cameras(ctx.split)[-1] + 1
     released = _Released(ctx.split, params, count)
     released.check()
@@ -84,7 +84,7 @@ def oracle_style(ctx: PrepareContext[OracleStyleParams]) -> None:
 
     Scene, pose and light stay those of the image: only a camera's colours, blur and noise are exchanged.
     """
-    params: OracleStyleParams = ctx.params
+    params = ctx.params
     cameras = known_cameras(ctx.split)
 
     def make(indices: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ def oracle_style(ctx: PrepareContext[OracleStyleParams]) -> None:
 # ---------------------------------------------------------------------- the control
 def self_style(ctx: PrepareContext[SelfStyleParams]) -> None:
     """The image itself for every style, with brightness, contrast and saturation changed by chance if asked for."""
-    params: SelfStyleParams = ctx.params
+    params = ctx.params
     styles = list(range(1, params.copies + 1)) if params.copies else [c + 1 for c in known_cameras(ctx.split)]
     fetch = image_source(ctx.split, ctx.image_size, limit=0, workers=ctx.workers)
     generator = stream(ctx.seed, "jitter")

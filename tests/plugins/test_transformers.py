@@ -18,7 +18,7 @@ from torch import nn
 
 from reidbench.errors import ReidbenchError
 from reidbench.stages.run import limited_threads
-from reidbench.training.networks.droppath import DropPath, drop_path_rates, set_drop_path
+from reidbench.training.networks.droppath import drop_path_rates, set_drop_path
 from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline.ibn import resnet50_ibn
 from reidbench_baseline.stems import IBN, convolution_stem
@@ -363,6 +363,8 @@ def test_batch_norm_of_the_stem_moves_in_training_and_is_saved() -> None:
 
 def test_drop_path_is_linear_over_the_depth() -> None:
     """13: linspace(0, 0.1, 12) for the student, all zero for the teacher, whose answer has no chance in it."""
+    from timm.layers import DropPath
+
     student = meta(vit_small, ViTParams(drop_path=0.1))
     assert np.allclose(drop_path_rates(student), np.linspace(0, 0.1, 12))
     assert np.allclose(
@@ -399,6 +401,8 @@ def test_drop_path_is_set_on_networks_that_were_built_without() -> None:
 
 
 def test_drop_path_drops_whole_images_and_keeps_the_mean() -> None:
+    from timm.layers import DropPath
+
     torch.manual_seed(0)
     layer = DropPath(0.25).train()
     y = layer(torch.ones(4000, 3, 2))

@@ -14,7 +14,7 @@ from reidbench.errors import DataError
 
 from .anny_body import AnnyBody
 from .meshes import MESH_SUFFIXES, ImageArrays, checked_cam, files_of_images, read_mesh
-from .params import AnnyParams, BodyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
+from .params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 from .renderer import Camera, in_view, render_ring
 from .smpl import SmplModel
 from .structure_maps import WHITE, refuse_missing, to_grey, write_rings
@@ -38,7 +38,7 @@ def synthetic_structure(ctx: PrepareContext[SyntheticStructureParams]) -> None:
 
     Raises DataError for data that do not know their structure.
     """
-    params: SyntheticStructureParams = ctx.params
+    params = ctx.params
     if not hasattr(ctx.truth, "structure"):
         raise DataError("synthetic-structure: these data do not know their persons' structure; rendered ones do")
     turns = np.radians([0, *params.angles]).tolist()
@@ -57,7 +57,7 @@ def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
     An image without every one of its files is missing. Nothing but the size is changed, so the background is what
     the files have. The sense of their turns is the authors'. Raises DataError as `refuse_missing` does.
     """
-    params: ReleaseParams = ctx.params
+    params = ctx.params
     columns = _released(ctx, params)
     gaps = {name: sidecar.missing() for name, sidecar in columns.items()}
     missing = sorted(set().union(*gaps.values()))
@@ -90,7 +90,7 @@ def _released(ctx: PrepareContext[ReleaseParams], params: ReleaseParams) -> dict
 # ---------------------------------------------------------------------- rendered by us
 def mesh(ctx: PrepareContext[MeshParams]) -> None:
     """Bodies from one mesh file per image, joined by stem, turned and rendered by us."""
-    params: MeshParams = ctx.params
+    params = ctx.params
     files = files_of_images(ctx.split, params.folder, MESH_SUFFIXES)
     missing = [index for index in range(len(ctx.split)) if index not in files]
 
@@ -103,7 +103,7 @@ def mesh(ctx: PrepareContext[MeshParams]) -> None:
 
 def smpl(ctx: PrepareContext[SmplParams]) -> None:
     """Bodies from the user's SMPL model file and each image's parameters, by our own skinning."""
-    params: SmplParams = ctx.params
+    params = ctx.params
     model = SmplModel.load(params.model)
     wanted = ("theta", "beta", "cam") if params.camera == "given" else ("theta", "beta")
     arrays = ImageArrays(ctx.split, params.folder, params.file, wanted)
@@ -125,7 +125,7 @@ def anny(ctx: PrepareContext[AnnyParams]) -> None:
     Without parameters every image has the same standing body, facing the viewer: a control that knows nothing of
     the image.
     """
-    params: AnnyParams = ctx.params
+    params = ctx.params
     given = params.folder is not None or params.file is not None
     arrays = ImageArrays(ctx.split, params.folder, params.file, (), None)
     missing = arrays.missing(len(ctx.split)) if given else []
@@ -150,7 +150,7 @@ def _render_all(
     body: Callable[[int], Body],
 ) -> None:
     """The rings of all images that have a body; raises DataError for missing ones before anything is rendered."""
-    params: BodyParams = ctx.params
+    params = ctx.params
     refuse_missing(ctx, provider, missing, params.tolerance, BY_STEM)
     absent = set(missing)
 
