@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
-from reidbench.training import Update, stream
+from reidbench import AdaptContext
+from reidbench.training import Means, Update, seeded
 
-from .contrast.contrast import DRAWS, Arm, Facts, add, shuffled, total, values
+from .contrast.contrast import DRAWS, Arm, Facts, shuffled, total, values
 from .contrast.oracle import cosine
 from .generator.discriminator import Discriminator
 from .generator.losses import discriminator_loss, generator_losses
@@ -27,7 +27,7 @@ class JointArm(Arm):
 
     draws = (*DRAWS, "warm-up order", "warm-up angles", "angles", "strangers")
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[GCLParams]) -> None:
         rings = Rings.load(ctx.prepared["structure"], len(ctx.target))
         super().__init__(ctx, rings.missing)
         self.options: GCLParams = ctx.params
@@ -38,8 +38,7 @@ class JointArm(Arm):
 
     def _generator(self) -> None:
         params, ctx = self.options, self.ctx
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(ctx.seed, "gcl generator").initial_seed())
+        with seeded(ctx.seed, "gcl generator"):
             self.generator = Generator(params, self.feat_dim, ctx.image_size).to(self.device)
             self.critic = Discriminator(params).to(self.device)
         self.adam, self.critic_adam = (
@@ -60,16 +59,14 @@ class JointArm(Arm):
         """Generator and discriminator alone. The encoder is in eval mode and is never stepped."""
         self.set_modes(joint=False)
         params, everyone = self.options, np.arange(len(self.images))
-        steps = 0
-        sums: Facts = {}
+        means = Means()
         for indices in shuffled(everyone, params.batch, params.warmup_iterations, self.streams["warm-up order"]):
-            steps += 1
             views = self.views(indices, warmup=True)
             critic = self.step_critic(views)
             losses = self.generator_losses(views)
             self.update_generator(total(losses))
-            add(sums, {**critic, **values(losses)})
-        return {"stage": 2.0, "steps": float(steps), **{name: value / steps for name, value in sums.items()}}
+            means.add({**critic, **losses})
+        return {"stage": 2.0, "steps": float(means.steps), **means.values()}
 
     def set_modes(self, joint: bool) -> None:
         """The encoder trains in the joint stage alone; before it, gradients only flow through it."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reidbench.components import Component
+from reidbench.matrix.plan import Expansion
+from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import Registry
 from reidbench.stages.networks import build_backbone, saved_backbone
 from reidbench.stages.worker import seed_torch
+from reidbench.words import SEEDLESS
 
 from . import kinds
 from .examples import Example, uses
@@ -55,6 +59,7 @@ class Attempt:
         self.drops = kinds.has_dropout(first)
         self._again(digests)
         self._resumed(first, digests)
+        self._seedless(digests, stage, expansion)
         if data:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
         self.notes += keep_promises(self.world, self.kind, self.component)
@@ -91,6 +96,16 @@ class Attempt:
         trial = self._trial()
         trial.warm, trial.disturbed = True, disturbed
         return first_difference(digests, trial.watched())
+
+    def _seedless(self, digests: dict[str, str], stage: Stage, expansion: Expansion) -> None:
+        """Where a component declares that its seed does not matter, try another one."""
+        if SEEDLESS not in self.component.traits_with(self.world.params_of(self.kind, self.component)):
+            return
+        inputs = self.world.inputs(replace(stage, seed=stage.seed + 1), expansion)
+        other = Trial(inputs, self.world.new_folder())
+        other.warm = True
+        differs = first_difference(digests, other.watched())
+        need(not differs, f"determinism: it declares 'seedless', and another seed gives another result ({differs})")
 
     def _resumed(self, first: Trial, digests: dict[str, str]) -> None:
         """Interrupt after the first epoch, go on in the same scratch folder, and compare."""
@@ -159,7 +174,7 @@ class Attempt:
             need(not strays, f"files: it wrote {', '.join(strays[:3])}")
             states.append(kinds.state_digest(network.state_dict()))
         need(states[0] == states[1], "determinism: the same seed twice gives two networks")
-        kinds.provided(network, self.component.provided(params))
+        kinds.capabilities(network, self.component.capabilities_with(params))
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             save_backbone(Path(temporary), network)
             again: Any = saved_backbone(self.registry, Path(temporary))

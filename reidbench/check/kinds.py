@@ -74,8 +74,8 @@ def _embedder(trial: Trial) -> None:
         need(near, "shapes: the embedder rebuilt from its spec and weights gives other features than the one returned")
         alone = torch.cat([rebuilt(images[i : i + 1], cameras[i : i + 1]) for i in range(len(images))])
         need(_near(alone, features), "shapes: in eval mode an image's features depend on the others of its batch")
-        if "cameras" not in trial.inputs.component.used(trial.inputs.params):
-            need(_near(rebuilt(images), features), "shapes: features depend on camids, but `uses` lacks 'cameras'")
+        if "cameras" not in trial.inputs.component.protocol_with(trial.inputs.params):
+            need(_near(rebuilt(images), features), "shapes: features depend on camids, but `protocol` lacks 'cameras'")
 
 
 def backbone(network: Any, image_size: tuple[int, ...]) -> None:
@@ -95,17 +95,16 @@ def backbone(network: Any, image_size: tuple[int, ...]) -> None:
     need(_near(alone, out.vector), "shapes: in eval mode an image's features depend on the others of its batch")
 
 
-def provided(network: Any, words: frozenset[str]) -> None:
-    """What a backbone says that it provides is there."""
+def capabilities(network: Any, words: frozenset[str]) -> None:
+    """The capabilities that a backbone declares are there."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     if "stages" in words:
-        need(
-            hasattr(network, "stem") and hasattr(network, "stages"), "shapes: provides 'stages' without stem or stages"
-        )
+        whole = hasattr(network, "stem") and hasattr(network, "stages")
+        need(whole, "shapes: it declares 'stages' without stem or stages")
     if "bn" in words:
         norms = any(isinstance(module, _BatchNorm) for module in network.modules())
-        need(norms, "shapes: provides 'bn' and has no batch norm")
+        need(norms, "shapes: declares 'bn' and has no batch norm")
 
 
 def _images(size: tuple[int, ...]) -> Any:

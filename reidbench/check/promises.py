@@ -74,9 +74,9 @@ def _failure(world: World, kind: str, component: Component, words: list[str]) ->
 
 def keep_offer(component: Component, params: Params, root: Path | None, data: Dataset) -> list[str]:
     """Remarks on what a data set lacks and does not say so. Raises Broken where it says what is not so."""
-    says, knows = "truth" in component.provided(params), data.truth is not None
-    need(says or not knows, "offers: its Dataset.truth is given to nobody; declare provides={'truth'}")
-    need(knows or not says, "offers: it provides 'truth', and its Dataset.truth is None")
+    says, knows = "truth" in component.capabilities_with(params), data.truth is not None
+    need(says or not knows, "offers: its Dataset.truth is given to nobody; declare capabilities={'truth'}")
+    need(knows or not says, "offers: it has the capability 'truth', and its Dataset.truth is None")
     parts = data.parts()
     persons = {int(pid) for split in parts.values() for pid in split.pids} - {JUNK, DISTRACTOR}
     cameras = {int(camid) for split in parts.values() for camid in split.camids} - {UNKNOWN_CAMERA}

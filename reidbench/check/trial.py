@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.components import Context
+from reidbench.contexts import Context
 from reidbench.data import fingerprint_content
 from reidbench.stages.actions import perform
 from reidbench.stages.inputs import Inputs
@@ -64,7 +64,7 @@ class Trial(StageRun):
         self.embedder: Any = None  # that the component returned
         self.before: dict[str, Any] = {}
 
-    def call(self, context: Context) -> Any:
+    def call(self, context: Context[Any]) -> Any:
         """As the harness does, with a checkpoint that counts, and generators that are disturbed."""
         self.own_scratch.mkdir(exist_ok=True)
         if context.checkpoint is not None:

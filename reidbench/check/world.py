@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reidbench.components import TASK_NEEDS, Component, NestedKind, Params
+from reidbench.components import Component, NestedKind, Params
 from reidbench.errors import PluginError
 from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
 from reidbench.matrix.checker import Checker
@@ -25,6 +25,7 @@ from reidbench.stages.spec import StageSpec
 from reidbench.stages.stagerun import StageRun
 from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
+from reidbench.words import TASK_NEEDS
 
 from .examples import Example
 
@@ -69,7 +70,7 @@ class World:
         return found
 
     def backbone_for(self, chosen: Choice) -> Choice:
-        """The example's backbone, or the first small one that provides what the component requires."""
+        """The example's backbone, or the first small one with the capabilities that the component requires."""
         if self.example.backbone is not None:
             return self.choice("backbone", self.example.backbone)
         wanted = chosen.component.required(chosen.params) - TASK_NEEDS
@@ -79,7 +80,7 @@ class World:
             known = self.registry.get("backbone", name)
             narrow = {"width": 4} if "width" in known.params.model_fields else {}
             choice = self.choice("backbone", {"use": name, **narrow})
-            if wanted <= known.provided(choice.params):
+            if wanted <= known.capabilities_with(choice.params):
                 return choice
         raise NotApplicable(f"no backbone provides {', '.join(sorted(wanted))}")
 

@@ -135,8 +135,8 @@ def show(
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
     for metric in component.metrics:
         print(f"metric: {metric.described}")
-    for word, values in {"requires": component.requires, "lacks": component.lacks, "uses": component.uses}.items():
-        if values:
+    for word in ("capabilities", "traits", "requires", "lacks", "protocol"):
+        if values := getattr(component, word):
             print(f"{word}: {'depends on the parameters' if callable(values) else ', '.join(sorted(values))}")
     if component.paper:
         _show_paper(component.paper)

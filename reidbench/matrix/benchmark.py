@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from reidbench.components import Component, ContentHashed, NestedKind, Params
 from reidbench.data import fingerprint_file, fingerprint_folder
-from reidbench.supervision import Declared
+from reidbench.words import Declared
 
 Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
 

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from reidbench.components import Component, ContentHashed, NestedKind, Params
 from reidbench.errors import UnknownComponent
+from reidbench.registry.declarations import refused_with
 from reidbench.registry.plugins import Registry
 
 from .benchmark import Choice, marker
@@ -79,6 +80,9 @@ class ChoiceReader:
         except ValidationError as error:
             for problem in error.errors():
                 self.param_problem(kind, component, problem, path)
+            return None
+        if refused := refused_with(kind, component, params):
+            self.check.wrong(path, f"{kind} {component.name}: {refused}")
             return None
         return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
 

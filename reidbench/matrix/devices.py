@@ -13,7 +13,7 @@ from reidbench.errors import ReidbenchError
 from .benchmark import Choice, Devices, Recipe
 from .kinds import OF_COMPONENT, OF_STAGE, SEVERAL_DEVICES
 
-DATA_PARALLEL = "data-parallel"  # a component that provides this trains on several devices as it does on one
+DATA_PARALLEL = "data-parallel"  # a component with this trait trains on several devices as it does on one
 MOST = 64  # devices of one machine
 
 
@@ -35,12 +35,12 @@ def devices_for(kind: str, component: Component, params: Any, devices: Devices) 
     """The devices that a stage of this component runs on, which is what enters its key.
 
     A component that trains on nothing takes one, whatever the benchmark asks for. Raises OneDevice, in one sentence,
-    for one that trains and does not provide "data-parallel".
+    for one that trains without the trait "data-parallel".
     """
     asked = asked_for(kind, devices)
     if asked == 1 or OF_STAGE[kind].trains_nothing(component, params):
         return 1
-    if DATA_PARALLEL not in component.provided(params):
+    if DATA_PARALLEL not in component.traits_with(params):
         other = next(word for word in SEVERAL_DEVICES if word != kind)
         cure = f"give `{kind}` one, as in `devices: {{{other}: {asked}}}`"
         raise OneDevice(f"{component.name} trains on one device, not on {asked}: {cure}")

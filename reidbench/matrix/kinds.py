@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from reidbench.components import (
+from reidbench.components import Component
+from reidbench.contexts import (
     AdaptContext,
-    Component,
     Context,
     EvaluateContext,
     FinetuneContext,
@@ -33,8 +33,8 @@ class Given:
     def goes_to(self, component: Component, params: Any) -> bool:
         """Whether a component is given these images when it is used with `params`."""
         if self.only_for:
-            return self.only_for in component.used(params)
-        return not self.unless or self.unless not in component.provided(params)
+            return self.only_for in component.protocol_with(params)
+        return not self.unless or self.unless not in component.traits_with(params)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Kind:
     stage: str  # of a step, also its key in a matrix file
     component: str = ""  # empty for the stage that the harness runs by itself
     given: tuple[Given, ...] = ()
-    context: type[Context] | None = None
+    context: type[Context[Any]] | None = None
     leaves: Literal["", "backbone", "embedder"] = ""  # the network that it saves
     step: bool = False  # a recipe may name it, and its components are given the recipe's backbone
     nested: bool = False  # a `Uses` field may name its components

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reidbench.components import DATA_LACKS, TASK_NEEDS
 from reidbench.errors import PluginError
+from reidbench.words import TASK_NEEDS, complaint
 
 from .benchmark import Choice, DataRef, DataSource, Task
 from .kinds import EMBEDDERS, Given, Kind
@@ -29,10 +29,8 @@ class Needs:
         if name not in self._lacks:
             source = self.data[name]
             words = source.choice.component.lacked(source.choice.params, source.root)
-            unknown = sorted(words - DATA_LACKS)
-            if unknown:
-                known = ", ".join(sorted(DATA_LACKS))
-                raise PluginError(f"dataset {source.choice.name} lacks {', '.join(unknown)}; the words are {known}")
+            if wrong := complaint("lacks", words, "dataset"):
+                raise PluginError(f"dataset {source.choice.name}: {wrong}")
             self._lacks[name] = words
         return self._lacks[name]
 
@@ -73,7 +71,7 @@ class Needs:
     def check_backbone(self, choice: Choice, backbone: Choice) -> None:
         """Whether a backbone provides what a component requires of it."""
         wanted = choice.component.required(choice.params) - TASK_NEEDS
-        missing = wanted - backbone.component.provided(backbone.params)
+        missing = wanted - backbone.component.capabilities_with(backbone.params)
         if missing:
             raise NotApplicable(
                 f"{choice.name} needs {', '.join(sorted(missing))}, which {backbone.name} does not provide"
@@ -93,5 +91,5 @@ class Needs:
             raise NotApplicable(f"{name} needs the truth about one data set, and the {role} is {len(refs)}")
         for ref in refs:
             source = self.data[ref.name].choice
-            if "truth" not in source.component.provided(source.params):
+            if "truth" not in source.component.capabilities_with(source.params):
                 raise NotApplicable(f"{name} needs the truth about its images, which {ref.name} does not know")

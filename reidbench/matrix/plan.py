@@ -132,7 +132,7 @@ class Expansion:
             embedded, reason = [], str(error)
         for choice, label in evaluators:
             key = self.evaluate(choice, embedded, recipe, task, seed) if embedded else None
-            protocol = ", ".join([*words, *sorted(choice.component.provided(choice.params))])
+            protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
             self.result.rows.append(Row(recipe.name, task.name, label, seed, pretrain_seed, key, reason, protocol))
 
     # ------------------------------------------------------------------ stages

@@ -21,7 +21,7 @@ def _takes(choice: Choice, role: str) -> bool:
 
 def _used(choice: Choice) -> set[str]:
     """What a choice and the components nested in it say that they use; labels of the target count for all."""
-    words = set(choice.component.used(choice.params))
+    words = set(choice.component.protocol_with(choice.params))
     for inner, mark in choice.nested.values():
         said = _used(inner) | {"target": {"target images"}, "pool": {"pool"}}.get(mark.role, set())
         if mark.role == "pool":  # rendered persons whose making is known tell nothing of the target
@@ -73,7 +73,7 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
             words["target images"] = None
             if task.adapt_on == "test":
                 words["transductive"] = None
-        if any(BACKBONE_FREE not in choice.component.provided(choice.params) for _, choice in part.steps):
+        if any(BACKBONE_FREE not in choice.component.traits_with(choice.params) for _, choice in part.steps):
             words |= dict.fromkeys(sorted(_used(part.backbone)))  # the labels behind the weights that it starts with
         for _, choice in part.steps:
             words |= dict.fromkeys(sorted(_used(choice)))

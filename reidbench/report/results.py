@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from reidbench.components import Metric, fractions
-from reidbench.declared import range_fault
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.plan import Plan, Row
 from reidbench.matrix.stage import Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
+from reidbench.registry.metrics import range_fault
 from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
 
 from .conditions import Conditions, Difference, Made, Slot, conditions
@@ -163,7 +163,7 @@ def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     choices = plan.benchmark.evaluate
     evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
     declared = {label: choice.component.declared for label, choice in evaluators.items()}
-    rules = {word for choice in choices for word in choice.component.provided(choice.params)}
+    rules = {word for choice in choices for word in choice.component.protocol_with(choice.params)}
     behind = _Behind(plan, store)
     results = tuple(_within_range(_result(row, plan, store, behind), declared) for row in plan.rows)
     if score:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.components import Component, Params, Selection
+from reidbench.components import Component, Params
+from reidbench.contexts import Selection
 from reidbench.data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
@@ -152,8 +153,8 @@ class Inputs:
             raise StageError(f"{self.stage.use} needs two or more cameras, and {names} has {count}")
 
     def truth(self, role: str) -> Any:
-        """What only rendered data know, for components that say `uses={"truth"}`."""
-        return self.known_truth(role) if "truth" in self.component.used(self.params) else None
+        """What only rendered data know, for components that say `protocol={"truth"}`."""
+        return self.known_truth(role) if "truth" in self.component.protocol_with(self.params) else None
 
     def known_truth(self, role: str) -> Any:
         """The truth about a role's images. Raises StageError where the data set does not know it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reidbench.components import Context
+from reidbench.contexts import Context
 from reidbench.store.leavings import UnfitLeavings, check_leavings
 
 from . import distributed
@@ -33,7 +33,7 @@ class StageRun:
         """The component as sentences name it: its kind and its name."""
         return f"{self.spec.kind.component} {self.stage.use}"
 
-    def call(self, context: Context) -> Any:
+    def call(self, context: Context[Any]) -> Any:
         """The answer of the component, whose own work is timed: its module is imported before."""
         target = self.inputs.component.load()
         owner = self.folder.stat().st_uid
@@ -46,7 +46,7 @@ class StageRun:
                 raise StageError(f"{self.name} left {error}") from None
         return answer
 
-    def context(self, **own: Any) -> Context:
+    def context(self, **own: Any) -> Context[Any]:
         """What the component is given: the images of its kind, a backbone, the common part, and what is its own."""
         kind = self.spec.kind
         assert kind.context is not None  # all kinds have one whose components are called

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from reidbench.components import NEEDS, TRAITS, USES, Context
+from reidbench.contexts import Context
 from reidbench.hookspecs import HOOKS
 from reidbench.matrix.kinds import KINDS, OF_COMPONENT, STEPS, TRAINED, Kind
 from reidbench.registry import plugins
-from reidbench.registry.words import TRAINED as GIVEN_A_BACKBONE
+from reidbench.words import METHODS, NEEDS, TRAITS, USED
 
 COMMON = {field.name for field in dataclasses.fields(Context)}
 
@@ -18,7 +18,7 @@ COMMON = {field.name for field in dataclasses.fields(Context)}
 def test_each_kind_of_component_has_one_line_and_one_hook() -> None:
     assert {*OF_COMPONENT, "backbone"} == set(HOOKS)
     assert len({kind.stage for kind in KINDS}) == len(KINDS)
-    assert tuple(kind.component for kind in STEPS.values()) == GIVEN_A_BACKBONE
+    assert {*(kind.component for kind in STEPS.values()), "preparer"} == set(METHODS)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.given], ids=lambda kind: kind.stage)
@@ -32,7 +32,7 @@ def test_a_context_has_a_field_for_all_images_and_no_other(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.given], ids=lambda kind: kind.stage)
 def test_the_words_that_decide_are_words_that_a_plugin_may_say(kind: Kind) -> None:
     assert {images.unless for images in kind.given} - {""} <= TRAITS[kind.component]
-    assert {images.only_for for images in kind.given} <= {*USES, ""}
+    assert {images.only_for for images in kind.given} <= {*USED, ""}
     assert ("cameras" in NEEDS[kind.component]) == bool(kind.learns_from)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import Sample, Split
 from reidbench.errors import DataError
 from reidbench.stages.worker import limited_threads

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import reidbench_gcl
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError, ReidbenchError

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import HiddenSplit, Sample, Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.stages.worker import limited_threads

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import read_image
 from reidbench.data.split import BoundTruth

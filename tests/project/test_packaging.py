@@ -62,7 +62,7 @@ class MeanParams(Params):
 
 @hookimpl
 def reidbench_finetuners():
-    yield Component("mean-colour", "mean_colour.method:finetune", MeanParams, provides=frozenset({"label-free"}))
+    yield Component("mean-colour", "mean_colour.method:finetune", MeanParams, traits=frozenset({"label-free"}))
 '''
 METHOD = """import torch.nn.functional as F
 from reidbench.training import Embedder, Preprocess

@@ -40,15 +40,15 @@ class ProxyParams(Params):
 @hookimpl
 def reidbench_selectors():
     yield Component("first-half", "kinds:select")
-    yield Component("peeking", "kinds:select", uses=frozenset({"target-labels"}))
-    yield Component("knower", "kinds:oracle", uses=frozenset({"truth"}))
+    yield Component("peeking", "kinds:select", protocol=frozenset({"target-labels"}))
+    yield Component("knower", "kinds:oracle", protocol=frozenset({"truth"}))
     yield Component("proxied", "kinds:proxied", ProxyParams)
 
 
 @hookimpl
 def reidbench_pretrainers():
     yield Component("ones", "kinds:pretrain")
-    yield Component("aux", "kinds:pretrain", uses=frozenset({"auxiliary"}))
+    yield Component("aux", "kinds:pretrain", protocol=frozenset({"auxiliary"}))
 
 
 @hookimpl

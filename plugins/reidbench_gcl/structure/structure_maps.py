@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from reidbench.components import PrepareContext
+from reidbench import Params, PrepareContext
 from reidbench.data.pictures.images import resize
 from reidbench.errors import DataError
 
@@ -75,7 +75,7 @@ class Rings:
 
 
 def write_rings(
-    ctx: PrepareContext, provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
+    ctx: PrepareContext[Params], provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
 ) -> None:
     """Write `make(index)` for every image of the split into `ctx.out`, with a sheet of the first `sheet` persons.
 
@@ -111,7 +111,9 @@ def write_rings(
         _sheet(ctx, maps, angles, shown).save(ctx.out / SHEET)
 
 
-def refuse_missing(ctx: PrepareContext, provider: str, missing: Sequence[int], tolerance: float, why: str = "") -> None:
+def refuse_missing(
+    ctx: PrepareContext[Params], provider: str, missing: Sequence[int], tolerance: float, why: str = ""
+) -> None:
     """Raise DataError, with count and opaque ids, when more than a fraction `tolerance` of the images is missing.
 
     Providers that know it from the start ask before they render anything; `why` ends the sentence.
@@ -141,7 +143,7 @@ def to_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _sheet(ctx: PrepareContext, maps: np.ndarray, angles: Sequence[int], shown: Sequence[int]) -> Image.Image:
+def _sheet(ctx: PrepareContext[Params], maps: np.ndarray, angles: Sequence[int], shown: Sequence[int]) -> Image.Image:
     """Rows: persons; columns: the image, the view as seen, then every angle; 128 rows of pixels or more for each."""
     height, width = ctx.image_size
     scale = max(1, -(-128 // height))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .check import Example, check_plugin
-from .errors import PluginError
-from .registry.plugins import GROUP
+from reidbench.check import Example, check_plugin
+from reidbench.errors import PluginError
+from reidbench.registry.plugins import GROUP
 
 __all__ = ["Example", "check_plugin", "installed", "make_plugin", "run_matrix", "write_market_folder"]
 
@@ -132,11 +132,11 @@ def run_matrix(text: str, folder: Path, *, store: Path | None = None, jobs: int 
     """
     from rich.console import Console
 
-    from . import report
-    from .execution import executors, progress, runner
-    from .matrix import plan, reader
-    from .registry import plugins
-    from .store.artifacts import Store
+    from reidbench import report
+    from reidbench.execution import executors, progress, runner
+    from reidbench.matrix import plan, reader
+    from reidbench.registry import plugins
+    from reidbench.store.artifacts import Store
 
     file = folder / "matrix.yaml"
     file.write_text(text)
