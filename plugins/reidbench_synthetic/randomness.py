@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from .arrays import Floats
+from reidbench.rendering.arrays import Floats
 
 T = TypeVar("T")
 _MANTISSA = 2.0**-53

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Bytes, Ints, Light, Mask
-from .body import build_body
-from .camera import Camera, draw_camera, expose
-from .figure import NOTHING, draw_figure, draw_structure
-from .identity import Identity, draw_identity
-from .mesh import Mesh
-from .moment import Moment, contact_shadow, draw_moment
+from reidbench.rendering.arrays import Bytes, Ints, Light, Mask
+from reidbench.rendering.mesh import Mesh
+
 from .params import SyntheticParams
+from .persons.body import build_body
+from .persons.identity import Identity, draw_identity
+from .pictures.camera import Camera, draw_camera, expose
+from .pictures.figure import NOTHING, draw_figure, draw_structure
+from .pictures.moment import Moment, contact_shadow, draw_moment
+from .pictures.scenery import crop_scene, paint_irrelevant, paint_scene
 from .randomness import Stream, Tag
-from .scenery import crop_scene, paint_irrelevant, paint_scene
 from .shots import Kind, Shot
 from .worlds import WORLDS, size_of
 

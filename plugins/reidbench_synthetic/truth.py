@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 
 from reidbench.errors import DataError
+from reidbench.rendering.arrays import Bytes, Light, Mask
 
-from .arrays import Bytes, Light, Mask
-from .joints import Body, find_body
 from .params import SyntheticParams
+from .pictures.joints import Body, find_body
 from .render import Studio
 from .shots import Kind, Shot, list_shots
 from .worlds import size_of

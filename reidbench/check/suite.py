@@ -18,7 +18,7 @@ from reidbench.stages.worker import describe
 
 from . import child, declared, record
 from .examples import Example, example_of, lacking
-from .report import Broken, Line, Report
+from .report import Broken, Findings, Line
 
 Examples = Mapping[str, Example]
 
@@ -30,7 +30,7 @@ def check_plugin(
     keep_record: bool = False,
     examples: Mapping[str, Example] | None = None,
     tell: Callable[[Line], None] = lambda line: None,
-) -> Report:
+) -> Findings:
     """Try every component of a plugin: a loaded one by its name, distribution or module, or one by its path.
 
     `only` names one component. `keep_record` writes the results beside the plugin's code. `examples`, by name, come
@@ -42,7 +42,7 @@ def check_plugin(
         chosen = [(kind, one) for kind, one in mine if only in (None, one.name)]
         if only is not None and not chosen:
             raise PluginError(f"{found.name} has no component {only!r} (it has {', '.join(c.name for _, c in mine)})")
-        report = Report(found.name)
+        report = Findings(found.name)
         names = [(kind, one.name) for kind, one in chosen]
         for line, digest in _lines(registry, found, [one for _, one in mine], names, examples or {}):
             report.lines.append(line)

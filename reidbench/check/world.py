@@ -27,11 +27,10 @@ from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.words import TASK_NEEDS
 
-from .examples import Example
+from .examples import Example, small
+from .own import COMPONENTS, FOLDER, UNTRAINED
 
-FOLDERS = "market-folder"  # the reader of the folders that reidbench.testing writes
-RENDERED = "synthetic"  # for components that use the truth
-BACKBONES = ("resnet-tiny", "vit-tiny")  # tried first, for they are small
+SMALL_FIRST = "tiny"  # networks with this in their names are tried first
 SEED = 3
 
 
@@ -43,11 +42,11 @@ class World:
     ) -> None:
         self.folder = folder
         self.lacking = lacking
-        self.registry = registry
+        self.registry = replace(registry, components={**registry.components, **COMPONENTS})
         self.example = example
         self.truth = truth
         self.store = Store(folder / "store")
-        self.reader = ChoiceReader(Checker(Tree(folder / "check.yaml", {}, {})), registry)
+        self.reader = ChoiceReader(Checker(Tree(folder / "check.yaml", {}, {})), self.registry)
         self.runs = 0
 
     def without(self, kind: str, component: Component, words: frozenset[str]) -> World:
@@ -74,15 +73,31 @@ class World:
         if self.example.backbone is not None:
             return self.choice("backbone", self.example.backbone)
         wanted = chosen.component.required(chosen.params) - TASK_NEEDS
-        names = [name for name in BACKBONES if ("backbone", name) in self.registry.components]
-        others = [name for name in self.registry.names("backbone") if name not in names]
-        for name in [*names, *others]:
+        for name in self.backbones:
             known = self.registry.get("backbone", name)
             narrow = {"width": 4} if "width" in known.params.model_fields else {}
             choice = self.choice("backbone", {"use": name, **narrow})
             if wanted <= known.capabilities_with(choice.params):
                 return choice
         raise NotApplicable(f"no backbone provides {', '.join(sorted(wanted))}")
+
+    @property
+    def backbones(self) -> list[str]:
+        """The networks of all plugins, small ones first."""
+        names = [name for kind, name in self.registry.components if kind == "backbone"]
+        return sorted(names, key=lambda name: SMALL_FIRST not in name)
+
+    def rendered(self, number: int) -> dict[str, Any]:
+        """A small data set that is rendered here and knows the truth; another number gives other persons."""
+        for (kind, name), component in self.registry.components.items():
+            fields = component.params.model_fields
+            if kind != "dataset" or any(info.is_required() for info in fields.values()):
+                continue
+            values = {**small(component.params, {}), **({"seed": number} if "seed" in fields else {})}
+            params = component.params(**values)
+            if "truth" in component.capabilities_with(params) and "root" not in component.required(params):
+                return {"use": name, **values}
+        raise NotApplicable("no plugin renders a data set and knows the truth about it")
 
     # ------------------------------------------------------------------ plan
     @cached_property
@@ -103,27 +118,26 @@ class World:
     def _data(self, number: int) -> DataSource:
         name = ("source", "target")[number]
         if self.truth:
-            value = {"use": RENDERED, "world": ("plaza", "station")[number], "size": "tiny"}
-            return DataSource(name, self.choice("dataset", value), None)
+            return DataSource(name, self.choice("dataset", self.rendered(number)), None)
         from reidbench.testing import write_market_folder
 
         root = self.folder / "data" / name
         if not root.is_dir():
             write_market_folder(root, images=4, size=(48, 24), seed=number)
-        cameras = "none" if "cameras" in self.lacking else "name"
-        return DataSource(name, self.choice("dataset", {"use": FOLDERS, "cameras": cameras}), root)
+        cameras = "cameras" not in self.lacking
+        return DataSource(name, self.choice("dataset", {"use": FOLDER, "cameras": cameras}), root)
 
     def plan(self, kind: str, component: Component) -> tuple[Stage, Expansion]:
         """The stage that runs a component with its example. Raises NotApplicable when there can be none."""
         value = {"use": component.name, **self.example.params}
         choice = self.choice(kind, value)
-        backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
+        backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", self.backbones[0])
         expansion = Expansion(self.benchmark)
         recipe = Recipe("check", backbone)
         if kind == "preparer":
             _, key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task)
         elif kind == "evaluator":
-            untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", "none")),))
+            untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", UNTRAINED)),))
             key = expansion.evaluate(choice, [expansion.embed(untrained, self.task, SEED, SEED)], recipe, self.task, 0)
         else:
             key = self._step(expansion, kind, choice, recipe)

@@ -46,10 +46,9 @@ def make(
     structure: Annotated[bool, typer.Option("--structure", help="Also write structure maps at eight angles.")] = False,
 ) -> None:
     """Render a synthetic set into a Market-1501-style folder."""
-    component = plugins.load().get("dataset", "synthetic")
-    params = _params(component, {"world": world, "size": size, "seed": seed, "structure": structure})
-    with _bar("rendering") as progress:
-        dataset: Dataset = component.load()(params, out.absolute(), cache_folder(), progress=progress)
+    values = {"world": world, "size": size, "seed": seed, "structure": structure}
+    component = _renderer(values)
+    dataset = _open(component, _params(component, values), out.absolute(), cache_folder(), "rendering")
     for part, split in dataset.parts().items():
         print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras")
     for note in dataset.notes:
@@ -93,9 +92,21 @@ def check(
         raise typer.Exit(1)
 
 
-def _open(component: Component, params: Params, root: Path, cache: Path) -> Dataset:
+def _renderer(values: dict[str, Any]) -> Component:
+    """The data set that takes all these parameters, and of several the first that knows their values."""
+    found = [
+        component
+        for (kind, _), component in plugins.load().components.items()
+        if kind == "dataset" and values.keys() <= component.params.model_fields.keys()
+    ]
+    if not found:
+        raise ReidbenchError(f"no plugin that is loaded has a data set with the parameters {', '.join(values)}")
+    return next((one for one in found if not list(misfits(one.params, values))), found[0])
+
+
+def _open(component: Component, params: Params, root: Path, cache: Path, words: str = "reading") -> Dataset:
     target = component.load()
-    with _bar("reading") as progress:
+    with _bar(words) as progress:
         more = {"progress": progress} if "progress" in inspect.signature(target).parameters else {}
         dataset: Dataset = target(params, root, cache, **more)
     return dataset

@@ -19,6 +19,7 @@ import numpy as np
 from reidbench import __version__
 from reidbench.data import Split, look_through, walk_images
 from reidbench.errors import ReidbenchError, StoreError
+from reidbench.files.atomic import written_whole
 from reidbench.files.names import shown
 from reidbench.matrix.kinds import OF_STAGE, TRAINED
 from reidbench.registry.plugins import Registry, one_line
@@ -116,13 +117,13 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
     unknown = np.full(len(files), -1)
     split = Split.of_columns(Path(), files, unknown, unknown)
     features = embed(embedder, split, split.camids, device=default_device(), workers=workers)
-    with _written_whole(out) as beside, beside.open("wb") as stream:
+    with _written(out) as beside, beside.open("wb") as stream:
         write(stream, features, list(_names(given)))
     return features.shape[0], features.shape[1]
 
 
 def writer_of(out: Path) -> Callable[[IO[bytes], np.ndarray, list[str]], None]:
-    """What writes features and names into a file of this name. Raises ReidbenchError where nothing can."""
+    """Writer of features and names for a file of this name. Raises ReidbenchError where nothing can."""
     writers = {".npz": _write_npz, ".mat": _write_mat}
     writer = writers.get(out.suffix.lower())
     if writer is None:
@@ -206,7 +207,7 @@ def _onnx(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
     for name, value in {**facts, "preprocess": json.dumps(_preprocess(embedder))}.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = f"reidbench.{name}", str(value)
-    with _written_whole(out) as beside:
+    with _written(out) as beside:
         onnx.save(model, str(beside))
     return [
         f"{out}: images [batch, 3, {size[0]}, {size[1]}] to features; preprocessing stands in its metadata",
@@ -248,7 +249,7 @@ def _silence() -> Iterator[None]:
 
 
 def _preprocess(embedder: Embedder) -> dict[str, Any]:
-    """How pixels become the network's input, for whoever reads the metadata."""
+    """Steps from pixels to the network's input, for readers of the metadata."""
     given = embedder.preprocess
     return {
         "size": list(given.size),
@@ -279,21 +280,15 @@ def check_place(file: Path) -> None:
         )
 
 
-class _written_whole:  # noqa: N801 - a context manager that reads as words
-    """Give a name beside a file to write to; it becomes the file when the block ends well."""
+@contextmanager
+def _written(file: Path) -> Iterator[Path]:
+    """Give a name beside a file to write to; it becomes the file when the block ends well.
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.beside = file.with_name(f".{file.name}.{os.getpid()}")
-
-    def __enter__(self) -> Path:
-        check_place(self.file)
-        return self.beside
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None:
-            os.replace(self.beside, self.file)
-        else:
-            self.beside.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise ReidbenchError(f"{self.file}: cannot be written: {error.strerror}") from None
+    Raises ReidbenchError when its folder is not there or the system refuses to write it.
+    """
+    check_place(file)
+    try:
+        with written_whole(file) as beside:
+            yield beside
+    except OSError as error:
+        raise ReidbenchError(f"{file}: cannot be written: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Where a number comes from: its recipe, versions, seeds, data, the command that makes it again, what is published."""
+"""Trace a number: recipe, versions, seeds, data, the command that makes it again, published numbers."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Evidence:
 
     # ------------------------------------------------------------------ one cell
     def provenance(self, board: Leaderboard, method: str, task: str, evaluator: str) -> Provenance:
-        """What stands behind a cell; stages and versions are those of its first result that has a number."""
+        """Evidence for a cell; stages and versions are those of its first result that has a number."""
         results = board.cell(method, task, evaluator)
         key = next((r.row.key for r in results if r.status == "ok"), results[0].row.key)
         stages = self.behind(key) if key else []
@@ -180,7 +180,7 @@ class Evidence:
         yield Step("evaluate", judge.component, _params(judge))
 
     def settings(self) -> str:
-        """What holds for the whole matrix."""
+        """Facts about the whole matrix."""
         benchmark = self.plan.benchmark
         height, width = benchmark.image_size
         threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
@@ -211,7 +211,7 @@ class Evidence:
 
 
 def _counted(data: Data) -> str:
-    """How a data set was read and how much was in it: a copy may be smaller than the published set."""
+    """Settings and sizes of a data set: a copy may be smaller than the published set."""
     return f"data {data.name} ({data.use}: {data.params}): {data.counts or 'counts unknown'}"
 
 

@@ -1,11 +1,11 @@
-"""What a table says beside its numbers: what bold means, where intervals are cut, what cannot be compared."""
+"""Sentences beside a table: the meaning of bold, cut intervals, what cannot be compared, why cells are empty."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from .differences import Paired
-from .results import Leaderboard, by_seed
+from .results import Leaderboard, Result, by_seed
 from .standings import apart
 from .units import NAMES
 
@@ -19,10 +19,17 @@ TWO_SEEDS = (
 UNRANKED = "Numbers that their evaluator does not declare are neither ranked nor bold."
 UNDECLARED = "Nothing is bold: the evaluator does not declare whether more of it is better."
 CUT = "Intervals (Student's t over seeds) are cut at the ends of the metric's range."
+STATUS_WORDS = {
+    "ok": "not measured",
+    "failed": "failed",
+    "blocked": "failed",
+    "not-applicable": "not applicable",
+    "missing": "missing",
+}
 
 
 def bold(board: Leaderboard, metric: str) -> Iterator[str]:
-    """What bold means in the table of a metric, or why nothing is."""
+    """Meaning of bold in the table of a metric, or why nothing is."""
     nothing = nothing_bold(board, metric)
     if nothing:
         yield nothing
@@ -32,7 +39,7 @@ def bold(board: Leaderboard, metric: str) -> Iterator[str]:
 
 
 def nothing_bold(board: Leaderboard, metric: str) -> str:
-    """Why nothing can be bold in the table of a metric; empty where something can."""
+    """Reason why nothing can be bold in the table of a metric; empty where something can."""
     declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
     seeds = {s.n for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric)}
     if declared and not any(declared):
@@ -41,7 +48,7 @@ def nothing_bold(board: Leaderboard, metric: str) -> str:
 
 
 def set_apart(board: Leaderboard) -> Iterator[str]:
-    """Which rows saw what others did not, so that they are ranked only with their like."""
+    """Rows that saw what others did not, and are ranked only with their like."""
     words: dict[str, dict[str, None]] = {}
     for result in board.results:
         if result.status == "ok":
@@ -52,7 +59,7 @@ def set_apart(board: Leaderboard) -> Iterator[str]:
 
 
 def ranking(board: Leaderboard, metric: str) -> Iterator[str]:
-    """Which rows have no rank in the table of a metric, and how those of two seeds got theirs."""
+    """Rows without a rank in the table of a metric, and how those of two seeds got theirs."""
     declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
     seeds = {s.n for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric)}
     if None in declared:
@@ -73,7 +80,7 @@ def cut(board: Leaderboard, metric: str) -> Iterator[str]:
 
 
 def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
-    """What differences over one or two seeds are worth, in a table where there are some."""
+    """Warning about differences over one or two seeds, where a table has some."""
     counts = {pair.difference.n for pair in pairs}
     if 2 in counts:
         yield "Two seeds separate little: an interval over two of them is no more than a hint."
@@ -99,6 +106,27 @@ def without_difference(board: Leaderboard, against: str, metric: str, pairs: Seq
                 yield f"No difference on {where} for {_some(left_out)}: no seed gave {label} for both."
 
 
+def status_word(results: Sequence[Result]) -> str:
+    """Status of a cell without a number, in a word or two; "-" for a cell that is not in the matrix."""
+    states = [result.status for result in results]
+    return STATUS_WORDS["ok" if "ok" in states else states[0]] if states else "-"
+
+
+def without_number(board: Leaderboard, metric: str) -> list[str]:
+    """Cells without a number of a metric, with reasons, equal ones once: text of plugins, as it came."""
+    reasons: dict[tuple[str, str, str, str], list[Result]] = {}
+    for result in board.results:
+        if result.status != "ok":
+            word = STATUS_WORDS[result.status]
+            reasons.setdefault((result.row.method, result.row.task, word, result.error), []).append(result)
+    sentences = unmeasured(board, metric)
+    for (method, task, word, error), members in reasons.items():
+        seeds = ", ".join(str(seed) for seed in dict.fromkeys(result.row.seed for result in members))
+        of_seeds = "" if word == "not applicable" else f" (seed {seeds})"
+        sentences.append(f"{method} on {task}{of_seeds}: {word}: {error}")
+    return sentences
+
+
 def unmeasured(board: Leaderboard, metric: str) -> list[str]:
     """For each evaluator that ended without the metric: where (in which seeds, if some have it), and what it gives."""
     cells: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
@@ -118,7 +146,7 @@ def unmeasured(board: Leaderboard, metric: str) -> list[str]:
 
 
 def unmeasured_here(metric: str, given: Sequence[str]) -> str:
-    """Why a cell that was evaluated has no number of a metric."""
+    """Reason why a cell that was evaluated has no number of a metric."""
     names = ", ".join(NAMES.get(name, name) for name in given) or "nothing"
     return f"it gives {names}, not {NAMES.get(metric, metric)}"
 

@@ -33,14 +33,14 @@ Use = Literal["features", "distances"]
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels as numbers by their keys in the file, and what Features says about them."""
+    """Labels as numbers by their keys in the file, and what FeatureFile says about them."""
 
     values: Mapping[str, Ints]
     about: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureFile:
     """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
 
     Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
@@ -77,7 +77,7 @@ class Features:
 
 def read_features(
     path: Path | str, *, camera: bool = True, use: Use | None = None, manifest: Path | None = None
-) -> Features:
+) -> FeatureFile:
     """Read a file or folder of any form that score takes; nothing in it is executed.
 
     Without `camera` the keys of cameras may be missing. `use` chooses where a file has both features and distances.
@@ -121,7 +121,7 @@ def _check_name(path: Path) -> None:
 
 
 # ------------------------------------------------------------------ one array for queries, one for the gallery
-def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Features:
+def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> FeatureFile:
     what = _what(source.path, keys, use)
     wanted = [*PIDS, *(CAMIDS if camera else ()), *what]
     if missing := [role for role in wanted if role not in keys]:
@@ -144,7 +144,7 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
     images: dict[str, Any] = dict(_images(source, keys, labels))
     theirs = {role: keys.first(role) for role in what}
-    return Features(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
+    return FeatureFile(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
 
 
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
@@ -173,7 +173,7 @@ def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:
 
 
 def _missing(keys: Keys, roles: list[str]) -> str:
-    """What the file lacks, what it has, and how to go on."""
+    """Sentence: what the file lacks, what it has, and how to go on."""
     text = keys.missing(*roles)
     if set(roles) & set(FEATURES) and "distances" not in keys:
         text += "; a matrix of distances [queries, gallery] may stand for features, as 'distances' or 'distmat'"
@@ -192,7 +192,7 @@ def _missing(keys: Keys, roles: list[str]) -> str:
 
 
 def _value(source: Source, keys: Keys, role: str) -> Any:
-    """What the file has for a role. Raises DataError where two of its keys mean the role and differ."""
+    """Value of a role in the file. Raises DataError where two of its keys mean the role and differ."""
     first, *others = keys.by_role[role]
     value = source.read(first)
     for other in others:
@@ -326,7 +326,7 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
 
 
 def _num_query(source: Source, keys: Keys, rows: int) -> int:
-    """How many of the first rows are queries. Raises DataError for what is not a number of some of them."""
+    """Number of the first rows that are queries. Raises DataError for what is not a number of some of them."""
     name = keys.first("num_query")
     count = array_of(source.path, name, _value(source, keys, "num_query"))
     if count.size == 1 and count.dtype.kind in "iuf" and float(count.item()) in range(1, rows):
@@ -338,7 +338,7 @@ def _num_query(source: Source, keys: Keys, rows: int) -> int:
     )
 
 
-def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:
+def _of_rows(path: Path, rows: Rows, camera: bool = False) -> FeatureFile:
     """Query and gallery of rows; `camera` warns of unknown cameras, of which a manifest has warned by name."""
     sides = ("query", "gallery")
     found = {part: rows.of(part) for part in sides}
@@ -361,4 +361,4 @@ def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:
         if rows.images is not None:
             arrays[f"{side}_images"] = np.asarray(rows.images, np.int64)[found[side][0]]
     about = {**labels.about, "warnings": (*rows.warnings, *labels.about["warnings"])}
-    return Features(path, **arrays, **about)
+    return FeatureFile(path, **arrays, **about)

@@ -18,15 +18,17 @@ from reidbench import PrepareContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.split import BoundTruth, hidden_order
 from reidbench.errors import DataError
+from reidbench.rendering.raster import rasterise
+from reidbench.rendering.sheets import MARGIN
 from reidbench.testing import write_market_folder
 from reidbench.training import TrainingCheckpoint
 from reidbench_gcl.structure import meshes, providers, renderer, structure_maps
 from reidbench_gcl.structure.angles import ANGLES
 from reidbench_gcl.structure.params import MeshParams, ReleaseParams, SyntheticStructureParams
 from reidbench_synthetic.dataset import open_synthetic
-from reidbench_synthetic.moment import Moment
 from reidbench_synthetic.params import SyntheticParams
-from reidbench_synthetic.pose import skeleton
+from reidbench_synthetic.persons.pose import skeleton
+from reidbench_synthetic.pictures.moment import Moment
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import list_shots
 
@@ -79,57 +81,6 @@ def ring_of(vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int] = (64
 
 
 # ---------------------------------------------------------------------- the renderer
-def nearest(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pixel by pixel, by areas: the face in front or -1; -2 where some edge is too near to say."""
-    shown = np.full(shape, -1)
-    for row in range(shape[0]):
-        for column in range(shape[1]):
-            middle, best = np.array([column + 0.5, row + 0.5]), -np.inf
-            for number, corners in enumerate(points[faces]):
-                areas = np.array([
-                    np.linalg.det([corners[(k + 1) % 3] - middle, corners[(k + 2) % 3] - middle]) for k in range(3)
-                ])  # fmt: skip
-                share = areas / areas.sum()
-                if abs(share).min() < 1e-9:
-                    shown[row, column] = -2
-                    break
-                z = share @ depth[faces[number]]
-                if (share > 0).all() and z > best:
-                    best, shown[row, column] = z, number
-    return shown
-
-
-def test_the_nearest_face_is_seen_as_areas_tell() -> None:
-    """Overlapping, crossing triangles, some partly or wholly outside, of either winding."""
-    random = np.random.default_rng(3)
-    points, depth = random.uniform(-5, 21, (60, 2)), random.normal(size=60)
-    faces = np.arange(60).reshape(20, 3)
-    values = np.repeat(np.arange(20.0), 3)
-    found = renderer.rasterise(points, depth, values, faces, (12, 16))
-    wanted = nearest(points, depth, faces, (12, 16))
-    sure = wanted >= -1
-    assert sure.mean() > 0.99
-    assert len(np.unique(wanted)) > 10
-    assert np.array_equal(np.nan_to_num(found, nan=-1)[sure], wanted[sure])
-
-
-def test_faces_that_share_edges_leave_no_hole_and_do_not_grow() -> None:
-    """A square of 8x8 pixels in triangles around a corner of the grid: 64 pixels, by whichever triangles."""
-    points = np.array([[2, 1], [10, 1], [10, 9], [2, 9], [6, 5]], dtype=float)
-    faces = np.array([[0, 1, 4], [2, 1, 4], [2, 3, 4], [0, 3, 4]])
-    shown = renderer.rasterise(points, np.zeros(5), np.ones(5), faces, (12, 12))
-    assert (shown[1:9, 2:10] == 1).all()
-    assert np.isfinite(shown).sum() == 64
-
-
-def test_values_are_interpolated_linearly() -> None:
-    """A plane over the picture is met again at every pixel's middle."""
-    points = np.array([[-20, -20], [60, -20], [0, 60]], dtype=float)
-    shown = renderer.rasterise(points, np.zeros(3), points @ [2.0, -3.0] + 5, np.array([[0, 1, 2]]), (6, 9))
-    rows, columns = np.mgrid[:6, :9] + 0.5
-    assert np.allclose(shown, 2 * columns - 3 * rows + 5)
-
-
 @pytest.mark.parametrize(("tilt", "grey"), [(0, 195), (60, 157), (180, 195)])
 def test_grey_is_that_of_a_light_at_the_camera(tilt: float, grey: int) -> None:
     """255 * .85 * (.55 + .35 n_z): 195.1 facing us, 157.1 tilted by 60 degrees; a back is lit like a front."""
@@ -154,8 +105,9 @@ def test_background_is_exactly_one_and_body_is_less() -> None:
         points = np.stack(
             [camera.scale[0] * body[:, 0] + camera.origin[0], camera.origin[1] - camera.scale[1] * body[:, 1]], 1
         )
-        samples = renderer.rasterise(2 * points, body[:, 2], body[:, 2], faces, (128, 64))
-        covered = np.isfinite(samples).reshape(64, 2, 32, 2).any((1, 3))
+        samples = np.zeros(128 * 64, dtype=bool)
+        samples[rasterise(2 * points, body[:, 2], body, faces, (128, 64), "scanline").pixels] = True
+        covered = samples.reshape(64, 2, 32, 2).any((1, 3))
         assert np.array_equal(tensor[0, 0].numpy() < 1, covered)
         assert 0.1 < covered.mean() < 0.5
     speck = np.array([[4.1, -4.1, 0], [4.45, -4.1, 0], [4.1, -4.45, 0]])  # around the sample at (4.25, 4.25) alone
@@ -280,7 +232,7 @@ def test_synthetic_structure_is_the_truths(station: Any, tmp_path: Path) -> None
     with Image.open(
         tmp_path / structure_maps.SHEET
     ) as sheet:  # 3 persons; image, seen and two angles, at three times the size
-        assert sheet.size == (4 * 24 * 3, 3 * 48 * 3 + structure_maps.MARGIN)
+        assert sheet.size == (4 * 24 * 3, 3 * 48 * 3 + MARGIN)
     large = context(
         few, tmp_path / "large", SyntheticStructureParams(angles=(180,)), truth=station.truth, size=(64, 32)
     )
@@ -601,17 +553,6 @@ def test_a_lying_header_is_refused(tmp_path: Path) -> None:
         archive.writestr("f.npy", stream.getvalue())
     with pytest.raises(DataError, match=r"lie\.npz: no \.npz of plain arrays that can be read"):
         meshes.read_mesh(tmp_path / "lie.npz")
-
-
-def test_many_large_faces_take_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the faces are portioned, the picture is the same."""
-    random = np.random.default_rng(0)
-    points, depth = random.uniform(0, 32, (90, 2)), random.normal(size=90)
-    faces = np.arange(90).reshape(30, 3)
-    whole = renderer.rasterise(points, depth, depth, faces, (32, 32))
-    monkeypatch.setattr(renderer, "_CHUNK", 500)
-    assert len(list(renderer._portions(points, faces, (32, 32)))) > 5
-    assert np.array_equal(whole, renderer.rasterise(points, depth, depth, faces, (32, 32)), equal_nan=True)
 
 
 def test_without_trimesh_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

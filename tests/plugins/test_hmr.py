@@ -21,6 +21,8 @@ from reidbench import PrepareContext
 from reidbench.data import Dataset, HiddenSplit
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.rendering import humanoid
+from reidbench.rendering.skeleton import Joint
 from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
@@ -49,7 +51,6 @@ from reidbench_gcl.hmr.network import (
     split_theta,
 )
 from reidbench_gcl.hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
-from reidbench_gcl.structure import humanoid
 from reidbench_gcl.structure.structure_maps import Rings
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
@@ -225,7 +226,7 @@ def test_a_mirrored_body_walks_the_other_way(pool: Dataset) -> None:
     mirrored = bodies.mirrored(where)
     assert torch.equal(mirrored.joints[1::2], bodies.joints[1::2])
     assert float(yaw_errors(humanoid.yaw(mirrored.root[::2]), -humanoid.yaw(bodies.root[::2])).max()) < 0.01
-    left, right = humanoid.JOINTS.index("left knee"), humanoid.JOINTS.index("right knee")
+    left, right = Joint.LEFT_KNEE, Joint.RIGHT_KNEE
     torch.testing.assert_close(mirrored.joints2d[0, left, 0], 1 - bodies.joints2d[0, right, 0])
     torch.testing.assert_close(mirrored.joints[0, left], bodies.joints[0, right] * torch.tensor([-1.0, 1, 1]))
     torch.testing.assert_close(torch.linalg.det(mirrored.root), torch.ones(len(bodies)))

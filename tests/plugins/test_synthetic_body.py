@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from reidbench.errors import DataError
-from reidbench_synthetic.joints import Body, Joint, find_body
-from reidbench_synthetic.mesh import Part
-from reidbench_synthetic.moment import Framing
+from reidbench.rendering.mesh import Part
+from reidbench.rendering.skeleton import Joint
 from reidbench_synthetic.params import SyntheticParams
+from reidbench_synthetic.pictures.joints import Body, find_body
+from reidbench_synthetic.pictures.moment import Framing
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import Kind, Shot, list_shots
 from reidbench_synthetic.truth import Truth

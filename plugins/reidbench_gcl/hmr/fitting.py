@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from reidbench.data.pictures.images import HasImages, resize
+from reidbench.rendering import humanoid
+from reidbench.rendering.sheets import contact_sheet
 from reidbench.training import image_source
 
-from ..structure import humanoid
 from ..structure.renderer import Camera, render, turned
 from .network import Fitted, Regressor, split_theta
 
@@ -69,9 +70,7 @@ def fitted_sheet(regressor: Regressor, images: HasImages, indices: np.ndarray, s
     ]
     triples += [np.full_like(triples[0], 255)] * (-len(triples) % min(4, len(triples)))
     columns = min(4, len(triples))
-    rows = [np.concatenate(triples[start : start + columns], axis=1) for start in range(0, len(triples), columns)]
-    scale = max(1, -(-128 // size[0]))
-    return Image.fromarray(np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1))
+    return contact_sheet([triples[start : start + columns] for start in range(0, len(triples), columns)])
 
 
 def aspect_of(regressor: Regressor) -> float:

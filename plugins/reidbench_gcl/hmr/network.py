@@ -20,13 +20,13 @@ from torch import nn
 
 from reidbench.errors import DataError
 from reidbench.files.names import shown
+from reidbench.rendering import humanoid
+from reidbench.rendering.skeleton import BONES
 from reidbench.training import Preprocess, StridedPointwise, load_weights, read_state
 from reidbench.training.networks.torchvision_compat import torchvision_models
 
-from ..structure import humanoid
-
 CAMERA = 4  # log of the scale, place of the pelvis to the right and down, log of the stretch
-POSE = humanoid.BONES * 6
+POSE = BONES * 6
 THETA = CAMERA + POSE + len(humanoid.SHAPES)
 REST = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # two columns of the identity
 WEIGHTS = "regressor.safetensors"
@@ -73,7 +73,7 @@ class Fitted:
 def split_theta(theta: torch.Tensor) -> Fitted:
     """theta [B, 90] as what it stands for."""
     camera, six, shape = theta.split((CAMERA, POSE, len(humanoid.SHAPES)), 1)
-    return Fitted(camera, humanoid.rotations(six.view(-1, humanoid.BONES, 6)), shape)
+    return Fitted(camera, humanoid.rotations(six.view(-1, BONES, 6)), shape)
 
 
 class _Block(nn.Module):
@@ -156,7 +156,7 @@ class Regressor(nn.Module):
 
 def mean_theta(camera: Sequence[float] = (-0.1, 0.0, 0.0, 0.3), root: Sequence[float] = REST) -> torch.Tensor:
     """theta [90] of the mean: a camera, a root's two columns, all other bones at rest, the mean shape."""
-    rest = list(REST) * (humanoid.BONES - 1)
+    rest = list(REST) * (BONES - 1)
     return torch.tensor([*camera, *root, *rest, *[0.0] * len(humanoid.SHAPES)])
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from reidbench import Params, PrepareContext
 from reidbench.data.pictures.images import resize
 from reidbench.errors import DataError
+from reidbench.rendering.sheets import contact_sheet
 
 STRUCTURE = "structure.npy"
 DESCRIPTION = "structure.json"
@@ -21,7 +22,6 @@ SHEET = "contact-sheet.png"
 WHITE = 255
 
 LISTED = 10  # missing images that a message names
-MARGIN = 12  # pixels above the sheet, for the columns' names
 
 # index -> uint8 [1 + angles, H, W], or None for an image without structure
 Make = Callable[[int], np.ndarray | None]
@@ -108,7 +108,8 @@ def write_rings(
     (ctx.out / DESCRIPTION).write_text(json.dumps(facts))
     shown = [index for index in range(len(split)) if index not in set(missing)][:sheet]
     if shown:
-        _sheet(ctx, maps, angles, shown).save(ctx.out / SHEET)
+        rows = [_row(ctx, maps, index) for index in shown]
+        contact_sheet(rows, ["image", "seen", *map(str, angles)]).save(ctx.out / SHEET)
 
 
 def refuse_missing(
@@ -143,17 +144,7 @@ def to_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _sheet(ctx: PrepareContext[Params], maps: np.ndarray, angles: Sequence[int], shown: Sequence[int]) -> Image.Image:
-    """Rows: persons; columns: the image, the view as seen, then every angle; 128 rows of pixels or more for each."""
-    height, width = ctx.image_size
-    scale = max(1, -(-128 // height))
-    rows = []
-    for index in shown:
-        bodies = np.repeat(np.concatenate(list(maps[index]), axis=1)[:, :, None], 3, axis=2)
-        rows.append(np.concatenate([resize(ctx.split.image(index), ctx.image_size), bodies], axis=1))
-    grid = np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)
-    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + MARGIN), "white")
-    sheet.paste(Image.fromarray(grid), (0, MARGIN))
-    for column, name in enumerate(["image", "seen", *map(str, angles)]):
-        ImageDraw.Draw(sheet).text((column * width * scale + 2, 0), name, fill="black")
-    return sheet
+def _row(ctx: PrepareContext[Params], maps: np.ndarray, index: int) -> list[np.ndarray]:
+    """A person on the contact sheet: the image, the view as seen, then every angle."""
+    bodies = np.repeat(maps[index][..., None], 3, axis=3)
+    return [resize(ctx.split.image(index), ctx.image_size), *bodies]

@@ -1,4 +1,7 @@
-"""Where stages run. Every executor takes the same specs and gives the same results."""
+"""Where stages run. Every executor takes the same specs and gives the same results.
+
+Imports stages and store, and what an executor is. Begin with `inline.py`, then `process.py`.
+"""
 
 from __future__ import annotations
 

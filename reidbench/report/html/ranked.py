@@ -213,7 +213,7 @@ class _Lister:
 
 
 class _Unknown(Exception):
-    """Why there is no list."""
+    """Reason for a list that cannot be shown."""
 
 
 def _rules(noted: Any) -> Rules:

@@ -1,7 +1,7 @@
 """Triangle meshes of stacked ellipses, each vertex in the frame of the bone that carries it.
 
-All pieces hang down from their joint: y is up, z is the front, x completes the right-handed frame. So a limb
-is built once per person and a pose only turns and moves bones.
+All pieces hang down from their joint, in the axes of `skeleton.py`. So a limb is built once per person and a pose only
+turns and moves bones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from enum import IntEnum
 import numpy as np
 
 from .arrays import Floats, Ints
+from .geometry import summed_normals
+from .skeleton import Bone, Skeleton
 
 # The eight rings of a limb: a round cap, the tube, a round cap.
 _CAP_ABOVE = np.array([-0.9, -0.55, 0, 0, 0, 0, 0, 0])
@@ -41,34 +43,6 @@ class Part(IntEnum):
     SKIRT = 10
     BAG = 11
     HAIR = 12
-
-
-class Bone(IntEnum):
-    """The rigid pieces of a person. LEFT is towards negative x: left for a viewer in front."""
-
-    ROOT = 0
-    SPINE = 1
-    HEAD = 2
-    LEFT_THIGH = 3
-    LEFT_SHIN = 4
-    LEFT_FOOT = 5
-    LEFT_UPPER_ARM = 6
-    LEFT_FOREARM = 7
-    LEFT_HELD = 8
-    RIGHT_THIGH = 9
-    RIGHT_SHIN = 10
-    RIGHT_FOOT = 11
-    RIGHT_UPPER_ARM = 12
-    RIGHT_FOREARM = 13
-    RIGHT_HELD = 14
-
-
-@dataclass(frozen=True)
-class Skeleton:
-    """Where the bones are: `rotations` [B,3,3] (columns are the bone's axes) and `origins` [B,3]."""
-
-    rotations: Floats
-    origins: Floats
 
 
 @dataclass(frozen=True)
@@ -205,13 +179,7 @@ def _grid(rings: int, segments: int) -> tuple[Ints, Floats, Floats, Floats]:
 
 def _smooth_normals(points: Floats, faces: Ints) -> Floats:
     """Unit normals [K,N+1,3]: the area-weighted mean of the faces around, across the seam too."""
-    flat = points.reshape(-1, 3)
-    a, b, c = flat[faces[:, 0]], flat[faces[:, 1]], flat[faces[:, 2]]
-    across = np.cross(b - a, c - a)
-    normals = np.zeros_like(flat)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], across)
-    grid = normals.reshape(points.shape)
+    grid = summed_normals(points.reshape(-1, 3), faces).reshape(points.shape)
     seam = grid[:, 0] + grid[:, -1]
     grid[:, 0] = seam
     grid[:, -1] = seam

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Bytes, Light
+from reidbench.rendering.arrays import Bytes, Light
+
+from ..persons.palettes import Colour
+from ..randomness import Stream
+from ..worlds import Conditions
 from .filters import blur, resize, saturate, to_bytes
-from .palettes import Colour
-from .randomness import Stream
-from .worlds import Conditions
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from typing import Literal, cast
 
 import numpy as np
 
-from .arrays import Light, Mask
+from reidbench.rendering.arrays import Light, Mask
+
+from ..persons.identity import Gait
+from ..persons.palettes import Colour
+from ..persons.pose import Pose, draw_pose
+from ..randomness import Stream
 from .camera import Camera
-from .identity import Gait
-from .palettes import Colour
-from .pose import Pose, draw_pose
-from .randomness import Stream
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .randomness import Stream
+from ..randomness import Stream
 
 Colour = tuple[float, float, float]  # red, green, blue, 0 to 1
 Sleeves = Literal["short", "long", "none"]

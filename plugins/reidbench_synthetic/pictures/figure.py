@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Bytes, Floats, Ints, Light
-from .clothing import albedo
+from reidbench.rendering.arrays import Bytes, Floats, Ints, Light
+from reidbench.rendering.geometry import turned
+from reidbench.rendering.mesh import Mesh
+from reidbench.rendering.raster import rasterise
+
+from ..persons.clothing import albedo
+from ..persons.identity import Identity
+from ..persons.palettes import Colour
+from ..persons.pose import skeleton
 from .filters import to_bytes
-from .identity import Identity
-from .mesh import Mesh
 from .moment import Framing, Moment
-from .palettes import Colour
-from .pose import skeleton
-from .raster import Fragments, rasterise
 
 MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
 _FILL = 0.92  # a person of zoom 1 is this share of the picture's height
@@ -36,11 +38,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class _Surface:
-    """The visible points of a person on the fine grid; `shade` [P] is the cosine to the light."""
+    """The visible points of a person on the fine grid: pixels, parts, cosines to the light, texture places; all [P]."""
 
-    fragments: Fragments
-    corners: Ints
+    pixels: Ints
+    parts: Ints
     shade: Floats
+    u: Floats
+    v: Floats
 
 
 def draw_figure(
@@ -48,20 +52,16 @@ def draw_figure(
 ) -> Layer:
     """The dressed person at a moment, `shape` = (height, width)."""
     surface = _surface(person, mesh, moment, pitch, light, shape)
-    fragments = surface.fragments
-    uv = (mesh.uv[surface.corners] * fragments.weights[:, :, None]).sum(1)
-    parts = mesh.parts[fragments.faces]
     lit = (ambient + (1 - ambient) * np.clip(surface.shade, 0, 1)).astype(np.float32)
-    paint = albedo(person, parts, uv[:, 0], uv[:, 1]) * lit[:, None]
-    return _layer(fragments.pixels, paint, parts, shape)
+    paint = albedo(person, surface.parts, surface.u, surface.v) * lit[:, None]
+    return _layer(surface.pixels, paint, surface.parts, shape)
 
 
 def draw_structure(person: Identity, mesh: Mesh, moment: Moment, pitch: float, shape: tuple[int, int]) -> Bytes:
     """The bare form under a head light: light grey on white [H,W], 0 to 255."""
     surface = _surface(person, mesh, moment, pitch, _HEAD_LIGHT, shape)
     grey = (0.25 + 0.6 * np.clip(surface.shade, 0, 1)).astype(np.float32)
-    parts = mesh.parts[surface.fragments.faces]
-    layer = _layer(surface.fragments.pixels, np.repeat(grey[:, None], 3, axis=1), parts, shape)
+    layer = _layer(surface.pixels, np.repeat(grey[:, None], 3, axis=1), surface.parts, shape)
     on_white = layer.colour[:, :, 0] + (1 - layer.cover)
     return to_bytes(on_white)
 
@@ -75,19 +75,16 @@ def _surface(
     height, width = shape[0] * _SAMPLES, shape[1] * _SAMPLES
     flat = flatten(seen)
     points = frame(flat, (flat.min(0), flat.max(0)), moment.framing, height, width)
-    fragments = rasterise(points, seen[:, 2], mesh.faces, height, width)
-    corners = mesh.faces[fragments.faces]
     facing = look(normals, moment.yaw, pitch)
     cosine = facing[:, 0] * light[0] + facing[:, 1] * light[1] + facing[:, 2] * light[2]
-    shade = (cosine[corners] * fragments.weights).sum(1)
-    return _Surface(fragments, corners, shade)
+    shown = np.column_stack([cosine, mesh.uv])
+    found = rasterise(points, seen[:, 2], shown, mesh.faces, (height, width), "barycentric")
+    return _Surface(found.pixels, mesh.parts[found.faces], *found.values.T)
 
 
 def look(vectors: Floats, yaw: float, pitch: float) -> Floats:
     """Into the camera's frame: x to the right, y up, z to the viewer. The camera is above and looks down."""
-    c, s = math.cos(yaw), math.sin(yaw)
-    x, y = c * vectors[:, 0] + s * vectors[:, 2], vectors[:, 1]
-    z = c * vectors[:, 2] - s * vectors[:, 0]
+    x, y, z = turned(vectors, yaw).T
     c, s = math.cos(pitch), math.sin(pitch)
     return np.stack([x, c * y - s * z, s * y + c * z], axis=1)
 

@@ -6,10 +6,11 @@ from typing import cast
 
 import numpy as np
 
-from .arrays import Light
+from reidbench.rendering.arrays import Light
+
+from ..randomness import Stream
+from ..worlds import Conditions
 from .filters import resize, saturate
-from .randomness import Stream
-from .worlds import Conditions
 
 HEIGHT, WIDTH = 160, 256  # of a painted scene
 CROP_HEIGHT, CROP_WIDTH = 130, 65  # of what one picture shows of it

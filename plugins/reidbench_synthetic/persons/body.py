@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from reidbench.rendering.mesh import Mesh, MeshBuilder, Part
+from reidbench.rendering.skeleton import Bone
+
 from .identity import Identity
-from .mesh import Bone, Mesh, MeshBuilder, Part
 
 _LONG_SLEEVES = 1.10  # a jacket makes the trunk wider by a tenth
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Floats
+from reidbench.rendering.arrays import Floats
+from reidbench.rendering.skeleton import Bone, Skeleton
+
+from ..randomness import Stream
 from .identity import Build, Gait, Identity
-from .mesh import Bone, Skeleton
-from .randomness import Stream
 
 _UP = np.array([0.0, 1.0, 0.0])
 _FRONT = np.array([0.0, 0.0, 1.0])
@@ -90,7 +91,8 @@ def _place_arm(bones: Skeleton, person: Identity, pose: Pose, side: int, phase: 
     first = Bone.LEFT_UPPER_ARM if side < 0 else Bone.RIGHT_UPPER_ARM
     _set(bones, first, _aim(upper, _FRONT), shoulder)
     _set(bones, Bone(first + 1), _aim(lower, _FRONT), elbow)
-    _set(bones, Bone(first + 2), np.eye(3), wrist + 0.05 * build.height * lower)
+    held = Bone.LEFT_HELD if side < 0 else Bone.RIGHT_HELD
+    _set(bones, held, np.eye(3), wrist + 0.05 * build.height * lower)
 
 
 def _set(bones: Skeleton, bone: Bone, rotation: Floats, origin: Floats) -> None:

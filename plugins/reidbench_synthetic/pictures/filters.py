@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from .arrays import Bytes, Ints, Light
+from reidbench.rendering.arrays import Bytes, Ints, Light
 
 
 def resize(image: Light, height: int, width: int) -> Light:

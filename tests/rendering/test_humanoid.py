@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench_gcl.structure import humanoid
-from reidbench_gcl.structure.humanoid import BONES, JOINTS, MIRRORED_JOINTS, PARENTS, SHAPES, Bone
+from reidbench.rendering import humanoid
+from reidbench.rendering.humanoid import SHAPES
+from reidbench.rendering.skeleton import BONES, MIRRORED_JOINTS, PARENTS, Bone, Joint
 from reidbench_gcl.structure.renderer import Camera, render_ring
 from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.shots import list_shots
 from reidbench_synthetic.truth import Truth
 
-AT = {name: row for row, name in enumerate(JOINTS)}
+AT = {joint.name.lower().replace("_", " "): int(joint) for joint in Joint}
 
 
 def rest(count: int = 1) -> torch.Tensor:

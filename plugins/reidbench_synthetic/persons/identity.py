@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..randomness import Stream
 from . import palettes
 from .palettes import Colour, Legs, Season, Sleeves, dye
-from .randomness import Stream
 
 Hair = Literal["short", "long", "bald", "cap", "bun"]
 Pattern = Literal["plain", "hstripe", "vstripe", "check", "half", "band", "raglan"]

@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
-from .arrays import Floats
+from reidbench.rendering.arrays import Floats
+from reidbench.rendering.mesh import Mesh, Part
+from reidbench.rendering.skeleton import Bone, Joint, Skeleton
+
+from ..persons.identity import Identity
+from ..persons.pose import skeleton
 from .figure import MIDDLE, flatten, frame, look
-from .identity import Identity
-from .mesh import Bone, Mesh, Part, Skeleton
 from .moment import Moment
-from .pose import skeleton
-
-
-class Joint(IntEnum):
-    """Rows of `Body.joints`. LEFT is towards negative x of the person, as in `mesh.Bone`: left for a viewer in front.
-
-    NECK is its foot, HEAD the middle of the head.
-    """
-
-    PELVIS = 0
-    NECK = 1
-    HEAD = 2
-    LEFT_HIP = 3
-    LEFT_KNEE = 4
-    LEFT_ANKLE = 5
-    LEFT_SHOULDER = 6
-    LEFT_ELBOW = 7
-    LEFT_WRIST = 8
-    RIGHT_HIP = 9
-    RIGHT_KNEE = 10
-    RIGHT_ANKLE = 11
-    RIGHT_SHOULDER = 12
-    RIGHT_ELBOW = 13
-    RIGHT_WRIST = 14
 
 
 @dataclass(frozen=True)

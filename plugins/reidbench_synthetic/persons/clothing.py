@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .arrays import Floats, Ints, Light, Mask
+from reidbench.rendering.arrays import Floats, Ints, Light, Mask
+from reidbench.rendering.mesh import Part
+
 from .identity import Identity, Logo
-from .mesh import Part
 from .palettes import Colour
 
 Painter = Callable[[Identity, Floats, Floats, Light], None]

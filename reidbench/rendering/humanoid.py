@@ -2,49 +2,23 @@
 
 No SMPL and nothing of it: thirteen rigid bones, nineteen measures and eight shape coefficients, drawn up for this
 suite. Lengths are in heights of the body, which stays one tall whatever its shape. At rest it stands on its feet with
-hanging arms: x to the right, y up, z to the front, the pelvis at 0. LEFT is towards negative x, so that it is left for
-a viewer in front. A turn about y by `angle` brings the front towards positive x.
+hanging arms, the pelvis at 0. A turn about y by `angle` brings the front towards positive x.
+
+Bones, joints and axes are those of `skeleton.py`, as of the dressed persons of `mesh.py`. Their skins stay two: this
+one is float32, differentiable and undressed; that one is float64 and the pixels of rendered sets come from it.
 """
 
 from __future__ import annotations
 
 import functools
-from enum import IntEnum
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .skeleton import PARENTS, Bone
+
 Measures = dict[str, torch.Tensor]
-
-
-class Bone(IntEnum):
-    """Rigid pieces, each with a rotation against its parent's."""
-
-    ROOT = 0
-    SPINE = 1
-    HEAD = 2
-    LEFT_THIGH = 3
-    LEFT_SHIN = 4
-    LEFT_FOOT = 5
-    LEFT_UPPER_ARM = 6
-    LEFT_FOREARM = 7
-    RIGHT_THIGH = 8
-    RIGHT_SHIN = 9
-    RIGHT_FOOT = 10
-    RIGHT_UPPER_ARM = 11
-    RIGHT_FOREARM = 12
-
-
-PARENTS = (-1, 0, 1, 0, 3, 4, 1, 6, 0, 8, 9, 1, 11)
-BONES = len(PARENTS)
-JOINTS = (
-    "pelvis", "neck", "head",
-    "left hip", "left knee", "left ankle", "left shoulder", "left elbow", "left wrist",
-    "right hip", "right knee", "right ankle", "right shoulder", "right elbow", "right wrist",
-)  # fmt: skip
-# Rows of JOINTS and bones as a mirror sees them.
-MIRRORED_JOINTS = (0, 1, 2, 9, 10, 11, 12, 13, 14, 3, 4, 5, 6, 7, 8)
 
 # Measures of the mean body, and by how many percent one unit of a shape coefficient changes them.
 _MEAN = {
@@ -144,7 +118,7 @@ def skeleton(pose: torch.Tensor, found: Measures) -> tuple[torch.Tensor, torch.T
 
 
 def joints(pose: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-    """Where JOINTS are [B, 15, 3], the pelvis at 0, for poses [B, 13, 3, 3] and shapes [B, 8]."""
+    """Where the joints are [B, 15, 3], the pelvis at 0, for poses [B, 13, 3, 3] and shapes [B, 8]."""
     found = measures(shape)
     turns, places = skeleton(pose, found)
     head = places[:, Bone.HEAD] + _moved(turns[:, Bone.HEAD], _point(0.0, found["head up"]))
