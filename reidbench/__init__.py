@@ -32,7 +32,7 @@ from .contexts import (
 from .data import Dataset, HiddenSplit, Sample, Split
 from .hookspecs import hookimpl
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "AdaptContext",

@@ -101,7 +101,7 @@ class World:
         if self.truth:
             value = {"use": RENDERED, "world": ("plaza", "station")[number], "size": "tiny"}
             return DataSource(name, self.choice("dataset", value), None)
-        from reidbench.testing import write_market_folder
+        from reidbench.testing.folders import write_market_folder
 
         root = self.folder / "data" / name
         if not root.is_dir():

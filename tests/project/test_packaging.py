@@ -49,6 +49,7 @@ def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert {top for top in tops if not top.endswith(".dist-info")} == {name.rpartition("/")[2] for name in packages}
+    assert "reidbench/py.typed" in names  # type checkers see that it is typed
 
 
 PLUGIN = '''"""A finetuner from outside: mean colours of the picture."""
