@@ -16,7 +16,7 @@ from reidbench import __version__, report
 from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, progress, runner
 from reidbench.matrix import plan, reader
-from reidbench.registry import plugins, published
+from reidbench.registry import plugins, presets, published
 from reidbench.store.artifacts import Store
 
 from . import data, end, streams
@@ -133,6 +133,8 @@ def show(
         )
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
+    for line in presets.described(component):
+        print(plugins.printable(line))
     for metric in component.metrics:
         print(f"metric: {metric.described}")
     for word in ("capabilities", "traits", "requires", "lacks", "protocol"):
