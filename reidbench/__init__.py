@@ -13,6 +13,7 @@ from .components import (
     Metric,
     Paper,
     Params,
+    Preset,
     Published,
     SameContent,
     Uses,
@@ -33,7 +34,7 @@ from .contexts import (
 from .data import Dataset, HiddenSplit, Sample, Split
 from .hookspecs import hookimpl
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "AdaptContext",
@@ -52,6 +53,7 @@ __all__ = [
     "Paper",
     "Params",
     "PrepareContext",
+    "Preset",
     "PretrainContext",
     "Published",
     "SameContent",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -181,6 +181,14 @@ def fractions(*names: str) -> tuple[Metric, ...]:
     return tuple(Metric(name, unit="%", range=(0, 1)) for name in names)
 
 
+class Preset(dict[str, Any]):
+    """Values of parameters under a name, and where they come from: `Preset("Table 3 of the paper", lr=0.1)`."""
+
+    def __init__(self, source: str, /, **values: Any) -> None:
+        super().__init__(values)
+        self.source = source
+
+
 @dataclass(frozen=True)
 class Component:
     """One thing with a name in a matrix file.
@@ -203,6 +211,9 @@ class Component:
     `fingerprint`, for data sets only, is "module:function" of `(params, root) -> str`, which names the content without
     building it. `metrics`, for evaluators only, declares the numbers that it gives: what is not declared is shown as it
     is, and never ranked.
+
+    `presets` are sets of parameters by name, "paper", "code" or "paper:DATA-SET": `{use: NAME, preset: paper}` in a
+    matrix file takes their values for what is not given beside it. The values enter the key, not the word.
     """
 
     name: str
@@ -218,6 +229,7 @@ class Component:
     fingerprint: str = ""
     lacks: Callable[[Any, Path | None], AbstractSet[str]] | AbstractSet[str] = frozenset()
     metrics: Sequence[Metric] = ()
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     @property
     def declared(self) -> dict[str, Metric]:

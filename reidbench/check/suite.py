@@ -120,7 +120,7 @@ def _problems(trial: Callable[[], None]) -> list[str]:
 @contextmanager
 def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
     """The loaded plugin of that name or path; one that is only a path, or new here, is made known meanwhile."""
-    from reidbench.testing import installed
+    from reidbench.testing.packages import installed
 
     path = Path(plugin)
     registry = plugins.load()

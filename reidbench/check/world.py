@@ -119,7 +119,7 @@ class World:
         name = ("source", "target")[number]
         if self.truth:
             return DataSource(name, self.choice("dataset", self.rendered(number)), None)
-        from reidbench.testing import write_market_folder
+        from reidbench.testing.folders import write_market_folder
 
         root = self.folder / "data" / name
         if not root.is_dir():

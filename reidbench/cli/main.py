@@ -18,7 +18,7 @@ from reidbench.execution import executors, preview, progress, runner
 from reidbench.matrix import plan
 from reidbench.metrics.ranking.rules import AveragePrecision, Invalid, Ties
 from reidbench.metrics.reranking import Variant
-from reidbench.registry import plugins, published
+from reidbench.registry import plugins, presets, published
 from reidbench.report.options import Format, Pictures
 
 from . import data, end, streams
@@ -114,6 +114,8 @@ def show(
         )
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
+    for line in presets.described(component):
+        print(plugins.printable(line))
     for metric in component.metrics:
         print(f"metric: {metric.described}")
     for word in ("capabilities", "traits", "requires", "lacks", "protocol"):

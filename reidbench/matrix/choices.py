@@ -54,7 +54,23 @@ class ChoiceReader:
             self.check.wrong((*path, "use") if isinstance(value, dict) else path, str(error))
             return None
         options = {key: option for key, option in given.items() if key != "use" and key not in extra}
-        return self.with_params(kind, component, options, path)
+        filled = self.with_preset(kind, component, options, path)
+        return None if filled is None else self.with_params(kind, component, filled, path)
+
+    def with_preset(
+        self, kind: str, component: Component, options: dict[str, Any], path: Path_
+    ) -> dict[str, Any] | None:
+        """The options beside the values of the preset that they name; None and a problem where there is none such."""
+        if not component.presets or "preset" not in options:
+            return options
+        name, known = options["preset"], list(component.presets)
+        if not isinstance(name, str) or name not in known:
+            given = self.check.text((*path, "preset"), name)
+            near = guess(name, known) if isinstance(name, str) else ""
+            sentence = f"{kind} {component.name} has no preset {given}{near} (known: {', '.join(known)})"
+            self.check.wrong((*path, "preset"), sentence)
+            return None
+        return {**component.presets[name], **{key: value for key, value in options.items() if key != "preset"}}
 
     def with_params(self, kind: str, component: Component, options: dict[str, Any], path: Path_) -> Choice | None:
         """A component with its parameters, nested choices among them; None and problems where they do not fit."""

@@ -13,6 +13,7 @@ from reidbench.words import complaint
 
 from . import published
 from .metrics import metrics_fault
+from .presets import preset_fault
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 TARGET = re.compile(r"[\w.]+:\w+")
@@ -33,6 +34,7 @@ def faults(kind: str, component: Component) -> Iterator[str]:
     yield published.complaint(component.paper)
     yield metrics_fault(kind, component.metrics)
     yield refused_word(kind, component)
+    yield preset_fault(component)
 
 
 def refused_word(kind: str, component: Component) -> str:

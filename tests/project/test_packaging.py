@@ -58,6 +58,7 @@ def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"reidbench", *plugins.BUILTIN}
+    assert "reidbench/py.typed" in names  # type checkers see that it is typed
 
 
 PLUGIN = '''"""A finetuner from outside: mean colours of the picture."""
