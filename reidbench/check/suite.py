@@ -13,6 +13,7 @@ from reidbench.components import Component
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.matrix.needs import NotApplicable
 from reidbench.registry import plugins
+from reidbench.registry.packages import installed
 from reidbench.registry.plugins import Plugin, Registry
 from reidbench.stages.worker import describe
 
@@ -120,8 +121,6 @@ def _problems(trial: Callable[[], None]) -> list[str]:
 @contextmanager
 def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
     """The loaded plugin of that name or path; one that is only a path, or new here, is made known meanwhile."""
-    from reidbench.testing.packages import installed
-
     path = Path(plugin)
     registry = plugins.load()
     loaded = [one for one in registry.plugins.values() if _answers_to(one, str(plugin), path)]

@@ -28,7 +28,7 @@ from reidbench.store.artifacts import Store
 from reidbench.words import TASK_NEEDS
 
 from .examples import Example, small
-from .own import COMPONENTS, FOLDER, UNTRAINED
+from .own import COMPONENTS, FOLDER, UNTRAINED, write_market_folder
 
 SMALL_FIRST = "tiny"  # networks with this in their names are tried first
 SEED = 3
@@ -119,8 +119,6 @@ class World:
         name = ("source", "target")[number]
         if self.truth:
             return DataSource(name, self.choice("dataset", self.rendered(number)), None)
-        from reidbench.testing.folders import write_market_folder
-
         root = self.folder / "data" / name
         if not root.is_dir():
             write_market_folder(root, images=4, size=(48, 24), seed=number)

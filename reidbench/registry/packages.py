@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reidbench.errors import PluginError
-from reidbench.registry.plugins import GROUP
+
+from .plugins import GROUP
 
 
 def make_plugin(site: Path, name: str, source: str, *, distribution: str | None = None) -> Path:
