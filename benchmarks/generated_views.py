@@ -28,9 +28,10 @@ from tabulate import tabulate
 
 from reidbench.data import HiddenSplit, resize
 from reidbench.data.split import BoundTruth
-from reidbench.execution.runner import cache_folder
+from reidbench.files.cache import cache_folder
 from reidbench.registry import plugins
-from reidbench.stages.inputs import Inputs, images_root
+from reidbench.stages.inputs import images_root
+from reidbench.stages.networks import saved_embedder
 from reidbench.store.artifacts import Store
 from reidbench.training import image_source
 from reidbench_gcl.contrast.identity import IdentityEncoder
@@ -157,7 +158,7 @@ def generators(store: Store) -> Iterator[Judged]:
         if truth is None:
             continue
         (structure,) = [parent for role, parent in stage["parents"] if role == "prepared.structure"]
-        embedder = Inputs({"stage": stage}, store, registry, lambda event: None).embedder(folder)
+        embedder = saved_embedder(registry, folder)
         generator, described = load_generator(folder)
         structure_maps = StructureMaps.load(store.path(structure), len(images))
         bound = BoundTruth(truth, images)

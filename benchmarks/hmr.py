@@ -22,7 +22,7 @@ from tabulate import tabulate
 from reidbench.data import HiddenSplit
 from reidbench.data.pictures.images import HasImages
 from reidbench.data.split import BoundTruth
-from reidbench.execution.runner import cache_folder
+from reidbench.files.cache import cache_folder
 from reidbench.registry import plugins
 from reidbench.rendering import humanoid
 from reidbench.stages.inputs import images_root

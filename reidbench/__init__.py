@@ -11,32 +11,54 @@ from .components import (
     FileParam,
     FolderParam,
     Metric,
-    Metrics,
     Paper,
     Params,
+    Preset,
     Published,
     SameContent,
-    Selection,
     Uses,
+)
+from .contexts import (
+    AdaptContext,
+    Checkpoint,
+    Context,
+    Embedded,
+    EvaluateContext,
+    FinetuneContext,
+    Metrics,
+    PrepareContext,
+    PretrainContext,
+    SelectContext,
+    Selection,
 )
 from .data import Dataset, HiddenSplit, Sample, Split
 from .hookspecs import hookimpl
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
+    "AdaptContext",
+    "Checkpoint",
     "Component",
+    "Context",
     "Dataset",
+    "Embedded",
+    "EvaluateContext",
     "FileParam",
+    "FinetuneContext",
     "FolderParam",
     "HiddenSplit",
     "Metric",
     "Metrics",
     "Paper",
     "Params",
+    "PrepareContext",
+    "Preset",
+    "PretrainContext",
     "Published",
     "SameContent",
     "Sample",
+    "SelectContext",
     "Selection",
     "Split",
     "Uses",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import HiddenSplit, Split
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import (
@@ -28,7 +28,7 @@ from .network import ArnNetwork
 from .params import ArnParams
 
 
-def adapt(ctx: AdaptContext) -> ArnEmbedder:
+def adapt(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     """Train on the labelled source and the unlabelled target; the answer is E_C(E_I(x)) alone.
 
     Raises DataError without a source of two or more identities or with fewer than two target images, and
@@ -42,9 +42,9 @@ def adapt(ctx: AdaptContext) -> ArnEmbedder:
 class _Run:
     """One adaptation. Order, augmentation and dropout have streams of their own, so all ablations see one data."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[ArnParams]) -> None:
         self.ctx = ctx
-        self.params: ArnParams = ctx.params
+        self.params = ctx.params
         source = _checked(ctx)
         self.labels = ctx.fabric.to_device(torch.from_numpy(source.labels()))
         network = ArnNetwork(starting_embedder(ctx), source.num_pids, self.params, ctx.seed)
@@ -120,7 +120,7 @@ class _Run:
                     parameter.grad = None
 
 
-def _checked(ctx: AdaptContext) -> Split:
+def _checked(ctx: AdaptContext[ArnParams]) -> Split:
     """The source, when there is what arn needs."""
     source = labelled_source(ctx, "arn", "labelled source")
     if len(ctx.target) < 2:

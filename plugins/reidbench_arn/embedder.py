@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, seeded
 
 from .params import ArnParams
@@ -108,9 +108,9 @@ def _stages(backbone: Backbone) -> list[nn.Module]:
 ArnEmbedder = StageEmbedder | WholeEmbedder
 
 
-def starting_embedder(ctx: AdaptContext) -> ArnEmbedder:
+def starting_embedder(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     """The network to adapt: the start's backbone, with its neck where it has one and one is wanted."""
-    params: ArnParams = ctx.params
+    params = ctx.params
     start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
     backbone = start.backbone if start is not None else ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)

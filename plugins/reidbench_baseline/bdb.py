@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.training import (
     Augment,
     Backbone,
@@ -128,12 +128,12 @@ def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> La
     return LambdaLR(optimiser, factor)
 
 
-def finetune(ctx: FinetuneContext) -> BdbEmbedder:
+def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     """Train both branches by label-smoothed cross-entropy and soft-margin batch-hard triplet on the source.
 
     Raises DataError when the source has fewer than two identities.
     """
-    params: BdbParams = ctx.params
+    params = ctx.params
     source = labelled_source(ctx, "bdb")
     generator = torch.Generator().manual_seed(ctx.seed)
     backbone: Backbone = ctx.backbone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.training import (
     BackboneEmbedder,
     Batches,
@@ -46,14 +46,14 @@ class _Losses(IdentityLosses):
             self.center.centers.grad.mul_(1 / self.params.center_weight)
 
 
-def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
+def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
     """Train on the labelled source and return the embedder whose feature is the one after the BNNeck.
 
     On several devices P x K is the batch of all together: each runs the backbone, with joined batch norm, on its share,
     and all compute neck and losses of the gathered features. Raises DataError when the source has fewer than two
     identities, ReidbenchError when P x K cannot be divided among the devices.
     """
-    params: BotParams = ctx.params
+    params = ctx.params
     source = labelled_source(ctx, "bot")
     labels = source.labels()
     generator = torch.Generator().manual_seed(ctx.seed)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.training import (
     Augment,
     Backbone,
@@ -93,12 +93,12 @@ class MgnEmbedder(Embedder):
         return F.normalize(features, dim=1)
 
 
-def finetune(ctx: FinetuneContext) -> MgnEmbedder:
+def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     """Train by the mean of eight cross-entropies and the weighted mean of three global triplets on the source.
 
     Raises DataError when the source has fewer than two identities.
     """
-    params: MgnParams = ctx.params
+    params = ctx.params
     source = labelled_source(ctx, "mgn")
     generator = torch.Generator().manual_seed(ctx.seed)
     backbone: Backbone = ctx.backbone()

@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
 from reidbench.files.names import shown
-from reidbench.supervision import DESCRIPTION, IMAGENET, Labels, behind, require_file
 from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
+from reidbench.words import DESCRIPTION, IMAGENET, Labels, behind, require_file
 
 
 class TinyParams(Params):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import HiddenSplit
 from reidbench.errors import ReidbenchError
 from reidbench.training import BackboneEmbedder, Batches, Embedder, Preprocess, ShuffledSampler
@@ -15,7 +15,7 @@ from .params import AdaBNParams
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def adapt(ctx: AdaptContext) -> Embedder:
+def adapt(ctx: AdaptContext[AdaBNParams]) -> Embedder:
     """Re-estimate all running statistics on the target; no weight changes.
 
     Every method that forwards target images in train mode does this on the way, so it is a row of every adaptation
@@ -25,7 +25,7 @@ def adapt(ctx: AdaptContext) -> Embedder:
     if embedder is None:
         backbone = ctx.backbone()
         embedder = BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
-    params: AdaBNParams = ctx.params
+    params = ctx.params
     estimate(embedder, ctx.target, params, torch.Generator().manual_seed(ctx.seed), ctx.fabric.device, ctx.workers)
     return embedder  # type: ignore[no-any-return]
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
 from reidbench.training import BackboneEmbedder, Means, Update
 
@@ -15,13 +15,13 @@ from .memory import ClusterMemory
 from .params import ClusterContrastParams
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     """Contrast images of the target with a memory of its clusters, rebuilt in each round.
 
     Unsupervised when the recipe starts from a backbone, adaptation when it starts from a fine-tuned embedder; source
     images are not used. The feature, for clustering and for the test, is the one after the neck.
     """
-    params: ClusterContrastParams = ctx.params
+    params = ctx.params
     embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.keep_neck))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
@@ -48,9 +48,9 @@ def _train(
     features: np.ndarray,
     labels: np.ndarray,
     generator: torch.Generator,
-    ctx: AdaptContext,
+    ctx: AdaptContext[ClusterContrastParams],
 ) -> float:
-    params: ClusterContrastParams = ctx.params
+    params = ctx.params
     memory = ClusterMemory(
         torch.from_numpy(features),
         torch.from_numpy(labels),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
 from reidbench.training import BackboneEmbedder, Embedder, Endless, IdentitySampler, Preprocess, embed, image_source
 from reidbench.training.batches.augment import bot_augment
@@ -17,7 +17,7 @@ from reidbench.training.batches.augment import bot_augment
 from .params import LoopParams
 
 
-def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbedder:
+def starting_embedder(ctx: AdaptContext[Params], keep_neck: bool = True) -> BackboneEmbedder:
     """The recipe's embedder if it is a backbone with a neck that is to be kept; else its backbone under a fresh neck.
 
     The source's classifier is gone in any case.
@@ -29,7 +29,7 @@ def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbe
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std), neck=True)
 
 
-def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext) -> np.ndarray:
+def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext[Params]) -> np.ndarray:
     """Features [N, D] of the images in eval mode, of unit length."""
     features = embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers)
     unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
@@ -85,7 +85,7 @@ def too_few(labels: np.ndarray) -> bool:
 
 
 def train_rounds(
-    ctx: AdaptContext,
+    ctx: AdaptContext[LoopParams],
     state: Mapping[str, Any],
     cluster: Callable[[], np.ndarray],
     train: Callable[[np.ndarray], float],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
 from reidbench.training import (
     BackboneEmbedder,
@@ -33,9 +33,9 @@ def make_labels(features: np.ndarray, params: PseudoLabelParams, seed: int) -> n
     return pseudo_labels.cluster(features, params.eps, params.min_samples, params.k1, params.k2)
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
     """Fine-tune on the target's clusters with label-smoothed cross-entropy and the batch-hard triplet."""
-    params: PseudoLabelParams = ctx.params
+    params = ctx.params
     embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
@@ -56,10 +56,10 @@ def _train(
     batches: PseudoLabelBatches,
     labels: np.ndarray,
     generator: torch.Generator,
-    ctx: AdaptContext,
+    ctx: AdaptContext[PseudoLabelParams],
 ) -> float:
     """One round; its classifier is drawn from N(0, 0.001), since clusters have new numbers in each round."""
-    params: PseudoLabelParams = ctx.params
+    params = ctx.params
     embedder.train()
     classes = int(labels.max()) + 1
     (classifier,) = identity_heads([embedder.backbone.dim], classes, generator=generator)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
 from reidbench.training import BackboneEmbedder, Endless, IdentitySampler, Means, Update
 
@@ -40,9 +40,9 @@ class _Threshold(nn.Module):
 class _Training:
     """The parts of one run: target alone, or target and source with domain-specific batch norm."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[SpCLParams]) -> None:
         self.ctx = ctx
-        self.params: SpCLParams = ctx.params
+        self.params = ctx.params
         self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
         self.source = ctx.source if self.params.use_source else None
         self.generator = torch.Generator().manual_seed(ctx.seed)
@@ -112,7 +112,7 @@ class _Training:
             yield np.array(list(dict.fromkeys(chosen.tolist())))
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[SpCLParams]) -> BackboneEmbedder:
     """Learn on target and source together (UDA), or on the target alone (USL) where the task names no source."""
     run = _Training(ctx)
     state = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import Split
 from reidbench.errors import DataError
 from reidbench.training import (
@@ -123,13 +123,13 @@ def training_images(labels: np.ndarray, params: CompetitionParams, seed: int) ->
     return rows
 
 
-def finetune(ctx: FinetuneContext) -> Embedder:
+def finetune(ctx: FinetuneContext[CompetitionParams]) -> Embedder:
     """Train on the labelled source; the feature is that behind the necks.
 
     Without branches it is an ordinary backbone under its neck, which adapters go on from.
     Raises DataError when fewer than two identities (with two images, where single ones are dropped) are left.
     """
-    params: CompetitionParams = ctx.params
+    params = ctx.params
     if ctx.source is None:
         raise DataError("competition needs a source")
     labels = ctx.source.labels()
@@ -147,8 +147,10 @@ def _plain(embedder: CompetitionEmbedder) -> BackboneEmbedder:
     return plain
 
 
-def _train(ctx: FinetuneContext, source: Split, rows: np.ndarray, classes: np.ndarray) -> CompetitionEmbedder:
-    params: CompetitionParams = ctx.params
+def _train(
+    ctx: FinetuneContext[CompetitionParams], source: Split, rows: np.ndarray, classes: np.ndarray
+) -> CompetitionEmbedder:
+    params = ctx.params
     generator = stream(ctx.seed, "batches")
     backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)

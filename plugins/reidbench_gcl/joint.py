@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.training import Means, Update, seeded
 
 from .contrast.contrast import DRAWS, Arm, Facts, shuffled, total, values
@@ -27,7 +27,7 @@ class JointArm(Arm):
 
     draws = (*DRAWS, "warm-up order", "warm-up angles", "angles", "strangers")
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[GCLParams]) -> None:
         structure_maps = StructureMaps.load(ctx.prepared["structure"], len(ctx.target))
         super().__init__(ctx, structure_maps.missing)
         self.options: GCLParams = ctx.params

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
 from reidbench.training import (
     Backbone,
@@ -77,7 +77,7 @@ class Network(nn.Module):
         }
 
 
-def adapt(ctx: AdaptContext) -> UnitEmbedder:
+def adapt(ctx: AdaptContext[HHLParams]) -> UnitEmbedder:
     """Train on the labelled source and the target's camera styles; the backbone's vector is the feature.
 
     Raises DataError without a source of two or more identities, or when a batch asks for more than there is.
@@ -90,9 +90,9 @@ def adapt(ctx: AdaptContext) -> UnitEmbedder:
 class HHL:
     """One training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[HHLParams]) -> None:
         self.ctx = ctx
-        self.params: HHLParams = ctx.params
+        self.params = ctx.params
         source = labelled_source(ctx, "hhl")
         self.labels = torch.from_numpy(source.labels())
         self.classes = source.num_pids

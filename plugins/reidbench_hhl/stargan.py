@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Means, Update, image_source, seeded, stream
@@ -22,7 +22,7 @@ from .styles import known_cameras, write_styles
 Realness = Callable[[torch.Tensor], torch.Tensor]
 
 
-def prepare(ctx: PrepareContext) -> None:
+def prepare(ctx: PrepareContext[StarGanParams]) -> None:
     """Train, then write `<id>_fake_<k>.jpg` for every image and every camera, the image's own among them.
 
     Also written: `generator.safetensors` and the contact sheet. Raises DataError for images that are too few, of
@@ -38,11 +38,11 @@ def prepare(ctx: PrepareContext) -> None:
 class StarGan:
     """One training. `cameras` are the split's, and the networks' labels are their ranks."""
 
-    def __init__(self, ctx: PrepareContext) -> None:
+    def __init__(self, ctx: PrepareContext[StarGanParams]) -> None:
         if ctx.fabric.world_size != 1:
             raise ReidbenchError("stargan trains on one device: set `devices: 1`")
         self.ctx = ctx
-        self.params: StarGanParams = ctx.params
+        self.params = ctx.params
         self.size = self._working_size()
         self.cameras = known_cameras(ctx.split)
         if len(self.cameras) < 2:

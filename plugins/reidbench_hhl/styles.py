@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA, HiddenSplit
 from reidbench.data.pictures.images import read_image, resize
 from reidbench.errors import DataError
 from reidbench.rendering.sheets import contact_sheet
 from reidbench.training import image_source
+
+from .params import StyleParams
 
 DESCRIPTION = "styles.json"
 SHEET = "contact-sheet.png"
@@ -71,7 +73,7 @@ class StyleSet:
 
 
 def write_styles(
-    ctx: PrepareContext, styles: Sequence[int], make: Make, *, variants: int = 1, quality: int | None = 95
+    ctx: PrepareContext[StyleParams], styles: Sequence[int], make: Make, *, variants: int = 1, quality: int | None = 95
 ) -> StyleSet:
     """Write all that `make` gives into `ctx.out`, JPEG of full colour resolution, or PNG for `quality` None."""
     split = ctx.split
@@ -94,7 +96,7 @@ def write_styles(
     return described
 
 
-def _write_sheet(ctx: PrepareContext, described: StyleSet) -> None:
+def _write_sheet(ctx: PrepareContext[StyleParams], described: StyleSet) -> None:
     """Rows: the first images of the split; columns: the image, then its fakes as they lie on disk."""
     count = min(ctx.params.sheet, len(ctx.split))
     rows = []

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import save_file
 
-from reidbench.components import PretrainContext
+from reidbench import PretrainContext
 from reidbench.errors import ReidbenchError
 from reidbench.training import Backbone, Means, Update, seeded, stream
 from reidbench.training.contrastive.pool import Pool, monitored_epochs
@@ -28,7 +28,7 @@ STREAMS = ("whole views", "local views", "drop path")
 CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools"
 
 
-def pretrain(ctx: PretrainContext) -> Backbone:
+def pretrain(ctx: PretrainContext[DinoParams]) -> Backbone:
     """Train on the pool by DINO and return the teacher's backbone.
 
     On several devices `batch` is that of all together; centre, batch norm and the checks for collapse are of all
@@ -65,9 +65,9 @@ def setting(params: DinoParams, step: int, steps: int) -> Setting:
 class Run:
     """One pre-training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PretrainContext) -> None:
+    def __init__(self, ctx: PretrainContext[DinoParams]) -> None:
         self.ctx = ctx
-        self.params: DinoParams = ctx.params
+        self.params = ctx.params
         self.share = this_share()
         self.augment = MultiCrop(self.params, ctx.image_size)
         self.pool = Pool(ctx, "dino")
@@ -176,8 +176,8 @@ class Collapse:
         self.epochs = state["epochs"]
 
 
-def _networks(ctx: PretrainContext) -> Networks:
-    params: DinoParams = ctx.params
+def _networks(ctx: PretrainContext[DinoParams]) -> Networks:
+    params = ctx.params
     backbone: Backbone = ctx.backbone()
     with seeded(ctx.seed, "head"):
         head = DinoHead(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import UNKNOWN_CAMERA, Split
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import (
@@ -67,7 +67,7 @@ def _join(losses: torch.Tensor) -> torch.Tensor:
     return losses[0] if len(losses) == 1 else 0.5 * losses[0] + 0.5 * losses[1:].mean()
 
 
-def finetune(ctx: FinetuneContext) -> TransReidEmbedder:
+def finetune(ctx: FinetuneContext[TransReidParams]) -> TransReidEmbedder:
     """transreid: train on the labelled source; camera ids are not read.
 
     Raises DataError when the source has fewer than two identities, ReidbenchError for jpm on a backbone without
@@ -76,12 +76,12 @@ def finetune(ctx: FinetuneContext) -> TransReidEmbedder:
     return _train(ctx, _source(ctx, "transreid"), {})
 
 
-def finetune_sie(ctx: FinetuneContext) -> TransReidEmbedder:
+def finetune_sie(ctx: FinetuneContext[TransReidSieParams]) -> TransReidEmbedder:
     """transreid-sie: the same with a vector for each camera of the source (side information embedding).
 
     Raises as `finetune` does, and DataError when no camera of the source is known.
     """
-    params: TransReidSieParams = ctx.params
+    params = ctx.params
     source = _source(ctx, "transreid-sie")
     cameras = np.unique(source.camids[source.camids != UNKNOWN_CAMERA]).tolist()
     if not cameras:
@@ -91,15 +91,15 @@ def finetune_sie(ctx: FinetuneContext) -> TransReidEmbedder:
     return _train(ctx, source, side)
 
 
-def _source(ctx: FinetuneContext, name: str) -> Split:
+def _source(ctx: FinetuneContext[TransReidParams], name: str) -> Split:
     source = labelled_source(ctx, name)
     if ctx.fabric.world_size != 1:
         raise ReidbenchError(f"{name} runs on one device: set `devices: 1`")
     return source
 
 
-def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransReidEmbedder:
-    params: TransReidParams = ctx.params
+def _train(ctx: FinetuneContext[TransReidParams], source: Split, side: dict[str, Any]) -> TransReidEmbedder:
+    params = ctx.params
     labels = source.labels()
     recipe = _recipe(ctx, source.num_pids, side)
     optimiser = make_optimiser(recipe, params)
@@ -129,9 +129,9 @@ def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransRe
     return recipe.embedder
 
 
-def _recipe(ctx: FinetuneContext, classes: int, side: dict[str, Any]) -> Recipe:
+def _recipe(ctx: FinetuneContext[TransReidParams], classes: int, side: dict[str, Any]) -> Recipe:
     """The backbone with new heads, whose weights come from a stream of their own."""
-    params: TransReidParams = ctx.params
+    params = ctx.params
     backbone = ctx.backbone()
     set_drop_path(backbone, params.drop_path)  # before jpm copies the last block
     preprocess = Preprocess(ctx.image_size, params.mean or backbone.mean, params.std or backbone.std)
@@ -149,9 +149,13 @@ def _recipe(ctx: FinetuneContext, classes: int, side: dict[str, Any]) -> Recipe:
 
 
 def _batches(
-    ctx: FinetuneContext, source: Split, labels: np.ndarray, preprocess: Preprocess, streams: dict[str, torch.Generator]
+    ctx: FinetuneContext[TransReidParams],
+    source: Split,
+    labels: np.ndarray,
+    preprocess: Preprocess,
+    streams: dict[str, torch.Generator],
 ) -> Batches:
-    params: TransReidParams = ctx.params
+    params = ctx.params
     sampler = IdentitySampler(labels, params.identities, params.images, streams["order"])
     augment = TrainAugment(params, ctx.image_size[0], preprocess.mean, preprocess.std)
     return Batches(Bicubic(source, ctx.image_size), preprocess, sampler, augment, streams["augmentation"], ctx.workers)

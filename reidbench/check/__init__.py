@@ -11,7 +11,7 @@ Imports stages, execution and what is below; only the command line and testing i
 - `global state`: no result depends on numpy's, Python's or, while training, torch's global generator; no setting of
   torch, numpy or the process is left changed.
 - `requires`: it gets through an epoch where the task lacks what it does not require.
-- `offers`: what a data set provides and lacks is so.
+- `offers`: what a data set offers and lacks is so.
 - `files`: nothing is written but in `out`, `scratch` and a data set's `cache`.
 - `version`: a result that changed since it was recorded has another `version`.
 - `run`: it raised something, or ended its process; each plugin is tried in a process of its own.

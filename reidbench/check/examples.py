@@ -96,10 +96,10 @@ def small(params: type[Params], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def uses(component: Component, example: Example) -> frozenset[str]:
     """What a component uses with the example's parameters; nothing where they are wrong, which its trial reports."""
-    if not callable(component.uses):
-        return component.uses
+    if not callable(component.protocol):
+        return frozenset(component.protocol)
     fine = _valid(component.params, example.params)
-    return component.used(component.params(**example.params)) if fine else frozenset()
+    return component.protocol_with(component.params(**example.params)) if fine else frozenset()
 
 
 def _valid(params: type[Params], values: Mapping[str, Any]) -> bool:

@@ -11,9 +11,11 @@ from pathlib import Path
 from reidbench import scaffold
 from reidbench.components import Component
 from reidbench.errors import PluginError, ReidbenchError
-from reidbench.matrix.plan import NotApplicable
+from reidbench.matrix.needs import NotApplicable
 from reidbench.registry import plugins
+from reidbench.registry.packages import installed
 from reidbench.registry.plugins import Plugin, Registry
+from reidbench.stages.worker import describe
 
 from . import child, declared, record
 from .examples import Example, example_of, lacking
@@ -105,8 +107,6 @@ def try_component(
 
 def _problems(trial: Callable[[], None]) -> list[str]:
     """The sentence of what a trial found broken, if anything."""
-    from reidbench.stages.run import describe
-
     try:
         trial()
     except Broken as error:
@@ -121,8 +121,6 @@ def _problems(trial: Callable[[], None]) -> list[str]:
 @contextmanager
 def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
     """The loaded plugin of that name or path; one that is only a path, or new here, is made known meanwhile."""
-    from reidbench.testing import installed
-
     path = Path(plugin)
     registry = plugins.load()
     loaded = [one for one in registry.plugins.values() if _answers_to(one, str(plugin), path)]

@@ -21,7 +21,7 @@ from reidbench.data.fingerprints.memory import recall_names, remember_names
 from reidbench.data.overlap import find_overlaps, image_numbers
 from reidbench.data.walk import first_names
 from reidbench.errors import ReidbenchError
-from reidbench.execution.runner import cache_folder
+from reidbench.files.cache import cache_folder
 from reidbench.files.text import read_lines
 from reidbench.matrix.fieldtypes import misfits
 from reidbench.matrix.yamlfile import read_value, shown

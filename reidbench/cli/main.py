@@ -14,11 +14,11 @@ from rich.console import Console
 
 from reidbench import __version__, report
 from reidbench.errors import ReidbenchError
-from reidbench.execution import executors, progress, runner
+from reidbench.execution import executors, preview, progress, runner
 from reidbench.matrix import plan
 from reidbench.metrics.ranking.rules import AveragePrecision, Invalid, Ties
 from reidbench.metrics.reranking import Variant
-from reidbench.registry import plugins, published
+from reidbench.registry import plugins, presets, published
 from reidbench.report.options import Format, Pictures
 
 from . import data, end, streams
@@ -114,10 +114,12 @@ def show(
         )
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
+    for line in presets.described(component):
+        print(plugins.printable(line))
     for metric in component.metrics:
         print(f"metric: {metric.described}")
-    for word, values in {"requires": component.requires, "lacks": component.lacks, "uses": component.uses}.items():
-        if values:
+    for word in ("capabilities", "traits", "requires", "lacks", "protocol"):
+        if values := getattr(component, word):
             print(f"{word}: {'depends on the parameters' if callable(values) else ', '.join(sorted(values))}")
     if component.paper:
         _show_paper(component.paper)
@@ -152,7 +154,7 @@ def show_plan(
     """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
-    found = runner.preview(the_plan, store_at(store), registry)
+    found = preview.preview(the_plan, store_at(store), registry)
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -231,7 +233,7 @@ def _matches(row: plan.Row, pattern: str) -> bool:
 
 
 def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:
-    for warning in runner.changed(board.sources, registry):
+    for warning in preview.changed_code(board.sources, registry):
         print(f"warning: {plugins.printable(warning)}", file=sys.stderr)
 
 

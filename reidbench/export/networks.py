@@ -21,14 +21,14 @@ from reidbench.data import Split, look_through, walk_images
 from reidbench.errors import ReidbenchError, StoreError
 from reidbench.files.atomic import written_whole
 from reidbench.files.names import shown
-from reidbench.registry.plugins import Registry, one_line, packages
-from reidbench.stages.inputs import Inputs
+from reidbench.matrix.kinds import OF_STAGE, TRAINED
+from reidbench.registry.plugins import Registry, one_line
+from reidbench.stages.networks import saved_backbone, saved_embedder
 from reidbench.store.artifacts import Artifact, Store
 
 if TYPE_CHECKING:
     from reidbench.training import Embedder
 
-NETWORKS = ("pretrain", "finetune", "adapt")
 MOST_OF_MAT = 2**31  # bytes of one matrix, as MATLAB reads files of level 5
 TOLERANCE = 1e-4  # of the largest feature: how far an exported network may be from torch's
 
@@ -49,7 +49,7 @@ def network_of(store: Store, key: str) -> Artifact:
     """
     artifact = find(store, key)
     passed = set()
-    while (kind := artifact.need("stage", "kind")) not in NETWORKS:
+    while (kind := artifact.need("stage", "kind")) not in TRAINED:
         passed.add(artifact.key)
         parents = [parent for _, parent in artifact.need("stage", "parents")]
         if passed.intersection(parents):
@@ -72,14 +72,13 @@ def _parent(store: Store, key: str) -> Artifact:
 def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
     """The network of an artifact, ready for use; a pre-trained backbone gives its pooled vector."""
     from reidbench.training import BackboneEmbedder, Preprocess
-    from reidbench.training.weights.artifacts import load_backbone, load_embedder
 
-    build = Inputs({"stage": artifact.need("stage")}, store, registry, lambda event: None).build_backbone
-    if artifact.need("stage", "kind") == "pretrain":
-        backbone = load_backbone(artifact.path, build)
+    if OF_STAGE[artifact.need("stage", "kind")].leaves == "backbone":
+        backbone = saved_backbone(registry, artifact.path)
         size = backbone.spec["image_size"]
         return BackboneEmbedder(backbone, Preprocess(size, backbone.mean, backbone.std)).eval()
-    return load_embedder(artifact.path, build, packages(registry)).eval()
+    embedder: Embedder = saved_embedder(registry, artifact.path)
+    return embedder.eval()
 
 
 # ---------------------------------------------------------------------- features
@@ -110,7 +109,7 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
     `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
     ReidbenchError for another ending, before anything is computed.
     """
-    from reidbench.stages.run import default_device
+    from reidbench.stages.worker import default_device
     from reidbench.training import embed
 
     write = writer_of(out)

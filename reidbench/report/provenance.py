@@ -13,16 +13,15 @@ from typing import Any
 
 from reidbench.components import Component
 from reidbench.matrix.benchmark import Choice, Recipe, Task
+from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan, Stage
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
 from reidbench.store.artifacts import BadArtifact, Store
 
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result
 from .units import is_percent
-
-STEP_KINDS = {"finetune": "finetuner", "adapt": "adapter", "pretrain": "pretrainer", "select": "selector"}
-TRAINING = ("select", "pretrain", "prepare", "finetune", "adapt")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class Evidence:
         """
         total = 0.0
         for stage in self.behind(key):
-            if stage.kind in TRAINING:
+            if OF_STAGE[stage.kind].given:  # it learns from images
                 manifest = self.manifest(stage.key)
                 if manifest is None:
                     return None
@@ -148,7 +147,7 @@ class Evidence:
             _told_apart([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
             tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
             (f"{recipe.backbone.name}, {self.settings()}", *circumstances(recipe), *map(_counted, data)),
-            (STEP_KINDS[own[0]], own[1].component) if own else None,
+            (OF_STAGE[own[0]].component, own[1].component) if own else None,
         )
 
     @cached_property

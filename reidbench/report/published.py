@@ -55,7 +55,7 @@ def _transductive(recipe: Recipe, task: Task) -> Iterator[str]:
 
 def _rules(line: Line, with_map: bool, judge: Choice) -> Iterator[str]:
     """Parts of the evaluation that are other than published, or not known."""
-    words = judge.component.provided(judge.params)
+    words = judge.component.protocol_with(judge.params)
     rules = sorted(word.removeprefix("AP ") for word in words if word.startswith("AP "))
     if with_map and not rules:
         yield f"AP rule unknown: {judge.name} does not say under which rule it measured"

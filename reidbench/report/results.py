@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from reidbench.components import Metric, fractions
-from reidbench.declared import range_fault
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan, Row, Stage
+from reidbench.matrix.plan import Plan, Row
+from reidbench.matrix.stage import Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
+from reidbench.registry.metrics import range_fault
 from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
 
 from .conditions import Conditions, Made, Mixture, Slot, conditions, mixtures
@@ -159,7 +160,7 @@ def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     choices = plan.benchmark.evaluate
     evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
     declared = {label: choice.component.declared for label, choice in evaluators.items()}
-    rules = {word for choice in choices for word in choice.component.provided(choice.params)}
+    rules = {word for choice in choices for word in choice.component.protocol_with(choice.params)}
     behind = _Behind(plan, store)
     results = tuple(_within_range(_result(row, plan, store, behind), declared) for row in plan.rows)
     if score:

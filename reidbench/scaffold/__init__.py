@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from reidbench.errors import ReidbenchError
-from reidbench.registry.plugins import NAME
+from reidbench.registry.declarations import NAME
 
 FILES = {
     "pyproject.toml": "pyproject.toml.tmpl",

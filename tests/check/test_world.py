@@ -10,7 +10,7 @@ import pytest
 from reidbench import Component, Params
 from reidbench.check import Example
 from reidbench.check.world import World
-from reidbench.matrix.plan import NotApplicable
+from reidbench.matrix.needs import NotApplicable
 from reidbench.registry.plugins import Registry
 
 
@@ -37,7 +37,7 @@ def test_rendered_sets_are_small_and_of_other_persons(tmp_path: Path, registry: 
     assert source is target
     assert {tried.rendered(n)["size"] for n in (0, 1)} == {"tiny"}
     assert tried.rendered(0) != tried.rendered(1)
-    assert "truth" in source.provided(source.params())
+    assert "truth" in source.capabilities_with(source.params())
 
 
 def test_without_a_set_that_knows_the_truth_nothing_can_be_tried(tmp_path: Path, registry: Registry) -> None:

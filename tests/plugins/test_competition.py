@@ -17,10 +17,10 @@ from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import Sample, Split
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import run_matrix
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
 from reidbench.training.batches.patching import RandomPatch

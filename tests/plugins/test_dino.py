@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
-from reidbench.components import PretrainContext
+from reidbench import PretrainContext
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, stream
 from reidbench.training.contrastive.heldout import hold_out, rank_1

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 
 import reidbench_gcl
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
 from reidbench_baseline.params import TinyParams

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from reidbench.components import Component, PrepareContext
+from reidbench import PrepareContext
+from reidbench.components import Component
 from reidbench.data import Split, read_market_folder
 from reidbench.data.split import hidden_order
 from reidbench.errors import DataError

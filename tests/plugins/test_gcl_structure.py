@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.split import BoundTruth, hidden_order
 from reidbench.errors import DataError

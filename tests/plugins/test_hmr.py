@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import benchmarks.hmr
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import Dataset, HiddenSplit
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.rendering import humanoid
 from reidbench.rendering.skeleton import Joint
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 from reidbench.training import Preprocess, TrainingCheckpoint, stream

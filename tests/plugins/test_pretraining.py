@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reidbench.components import PretrainContext
+from reidbench import PretrainContext
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.registry import plugins
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, write_weights

@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import read_image
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.rendering.sheets import MARGIN
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import TrainingCheckpoint, stream
 from reidbench_hhl import preparers, stargan, styles

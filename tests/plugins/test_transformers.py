@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.training.networks.droppath import drop_path_rates, set_drop_path
 from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline.ibn import resnet50_ibn
@@ -60,10 +60,10 @@ def test_the_components_provide_what_methods_ask_for() -> None:
     assert list(COMPONENTS) == ["vit-tiny", "vit-small", "vit-base", "swin-tiny", "resnet50-ibn"]
     for name, plain in (("vit-tiny", {"tokens"}), ("vit-base", {"tokens"}), ("swin-tiny", set())):
         component = COMPONENTS[name]
-        assert component.provided(component.params()) == plain
+        assert component.capabilities_with(component.params()) == plain
         for stem in ("ics", "conv"):
-            assert component.provided(component.params.model_validate({"stem": stem})) == plain | {"bn"}
-    assert COMPONENTS["resnet50-ibn"].provided(IbnParams()) == {"stages", "bn"}
+            assert component.capabilities_with(component.params.model_validate({"stem": stem})) == plain | {"bn"}
+    assert COMPONENTS["resnet50-ibn"].capabilities_with(IbnParams()) == {"stages", "bn"}
 
 
 def test_declaring_them_imports_no_torch() -> None:
@@ -99,7 +99,7 @@ def test_every_backbone_answers_with_a_map_and_a_vector(name: str, stem: str) ->
     unused = [name for name, weight in network.named_parameters() if weight.grad is None]
     assert unused == []
     assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == (
-        "bn" in component.provided(component.params.model_validate(given))
+        "bn" in component.capabilities_with(component.params.model_validate(given))
     )
 
 

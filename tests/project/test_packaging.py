@@ -58,6 +58,7 @@ def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"reidbench", *plugins.BUILTIN}
+    assert "reidbench/py.typed" in names  # type checkers see that it is typed
 
 
 PLUGIN = '''"""A finetuner from outside: mean colours of the picture."""
@@ -71,7 +72,7 @@ class MeanParams(Params):
 
 @hookimpl
 def reidbench_finetuners():
-    yield Component("mean-colour", "mean_colour.method:finetune", MeanParams, provides=frozenset({"label-free"}))
+    yield Component("mean-colour", "mean_colour.method:finetune", MeanParams, traits=frozenset({"label-free"}))
 '''
 METHOD = """import torch.nn.functional as F
 from reidbench.training import Embedder, Preprocess

@@ -13,7 +13,7 @@ import pytest
 from reidbench import report
 from reidbench.cli import main
 from reidbench.errors import ReidbenchError
-from reidbench.execution import runner
+from reidbench.execution.preview import changed_code
 from reidbench.matrix import plan, reader
 from reidbench.matrix.plan import Plan
 from reidbench.registry.plugins import Registry
@@ -142,8 +142,8 @@ def test_an_unchanged_plugin_does_not_warn(registry: Registry) -> None:
     from reidbench.registry.plugins import source_hash
 
     now = source_hash(registry, "finetuner", "colour-histogram")
-    assert runner.changed({("finetune", "colour-histogram"): {now, ""}}, registry) == []
-    assert len(runner.changed({("finetune", "colour-histogram"): {now, "0" * 32}}, registry)) == 1
+    assert changed_code({("finetune", "colour-histogram"): {now, ""}}, registry) == []
+    assert len(changed_code({("finetune", "colour-histogram"): {now, "0" * 32}}, registry)) == 1
 
 
 def test_strict_refuses_on_the_command_line(

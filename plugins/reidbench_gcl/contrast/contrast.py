@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.errors import DataError
 from reidbench.training import Augment, Embedder, Endless, Means, ShuffledSampler, Update, embed, image_source, stream
 
-from ..params import ContrastParams
+from ..params import ContrastParams, RealParams
 from .identity import starting_encoder
 from .memory import OUTLIER, MemoryBank, Pairs, draw_pairs
 from .view_losses import contrast_terms
@@ -44,9 +44,9 @@ class Arm:
     warmup = 0  # epochs before the memory is filled
     draws: tuple[str, ...] = DRAWS
 
-    def __init__(self, ctx: AdaptContext, missing: tuple[int, ...] = ()) -> None:
+    def __init__(self, ctx: AdaptContext[ContrastParams], missing: tuple[int, ...] = ()) -> None:
         self.ctx = ctx
-        self.params: ContrastParams = ctx.params
+        self.params = ctx.params
         self.kept = np.setdiff1d(np.arange(len(ctx.target)), np.array(missing, dtype=np.int64))
         self.images = ctx.target.subset(self.kept)
         if len(self.images) < 2:
@@ -173,12 +173,13 @@ class Arm:
 class RealArm(Arm):
     """gcl-contrast: images alone, augmented if asked for."""
 
+    params: RealParams
     draws = (*DRAWS, "augmentation")
 
     def pictures(self, indices: np.ndarray) -> torch.Tensor:
         """Normalised images [B, 3, H, W], flipped, cropped and erased under `augment: classic`."""
         images = self.embedder.preprocess.normalise(self.fetch(indices))
-        if self.ctx.params.augment == "classic":
+        if self.params.augment == "classic":
             augment = Augment(pad=max(1, round(10 * self.ctx.image_size[0] / 256)))
             images = augment(images, self.streams["augmentation"])
         return images.to(self.device)

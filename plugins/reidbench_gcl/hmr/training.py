@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.rendering import humanoid
 from reidbench.training import (
@@ -32,7 +32,7 @@ SHEET = "fitted.png"
 FACTS = "training.json"
 
 
-def prepare(ctx: PrepareContext) -> None:
+def prepare(ctx: PrepareContext[HMRTrainingParams]) -> None:
     """Train on the pool's images that show somebody and write the regressor.
 
     Left behind: `regressor.safetensors` (with its description, also as `regressor.json`), `training.json` (opaque ids
@@ -47,11 +47,11 @@ def prepare(ctx: PrepareContext) -> None:
 class Training:
     """One training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PrepareContext) -> None:
+    def __init__(self, ctx: PrepareContext[HMRTrainingParams]) -> None:
         if ctx.fabric.world_size != 1:
             raise ReidbenchError("hmr-training trains on one device: set `devices: 1`")
         self.ctx = ctx
-        self.params: HMRTrainingParams = ctx.params
+        self.params = ctx.params
         self.aspect = ctx.image_size[0] / ctx.image_size[1]
         self.persons = np.array(shown_persons(ctx.truth, len(ctx.split)), dtype=np.int64)
         self.seen, self.held_out = hold_out(len(self.persons), self.params.held_out, ctx.seed)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reidbench.components import PrepareContext
+from reidbench import Params, PrepareContext
 from reidbench.data.pictures.images import resize
 from reidbench.errors import DataError
 from reidbench.rendering.sheets import contact_sheet
@@ -75,7 +75,7 @@ class StructureMaps:
 
 
 def write_structure_maps(
-    ctx: PrepareContext, provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
+    ctx: PrepareContext[Params], provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
 ) -> None:
     """Write `make(index)` for every image of the split into `ctx.out`, with a sheet of the first `sheet` persons.
 
@@ -112,7 +112,9 @@ def write_structure_maps(
         contact_sheet(rows, ["image", "seen", *map(str, angles)]).save(ctx.out / SHEET)
 
 
-def refuse_missing(ctx: PrepareContext, provider: str, missing: Sequence[int], tolerance: float, why: str = "") -> None:
+def refuse_missing(
+    ctx: PrepareContext[Params], provider: str, missing: Sequence[int], tolerance: float, why: str = ""
+) -> None:
     """Raise DataError, with count and opaque ids, when more than a fraction `tolerance` of the images is missing.
 
     Providers that know it from the start ask before they render anything; `why` ends the sentence.
@@ -142,7 +144,7 @@ def to_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _row(ctx: PrepareContext, maps: np.ndarray, index: int) -> list[np.ndarray]:
+def _row(ctx: PrepareContext[Params], maps: np.ndarray, index: int) -> list[np.ndarray]:
     """A person on the contact sheet: the image, the view as seen, then every angle."""
     bodies = np.repeat(maps[index][..., None], 3, axis=3)
     return [resize(ctx.split.image(index), ctx.image_size), *bodies]

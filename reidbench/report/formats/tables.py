@@ -11,8 +11,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from reidbench.declared import COLUMNS
 from reidbench.errors import ReidbenchError
+from reidbench.registry.metrics import COLUMNS
 from reidbench.report.differences import Paired, differences
 from reidbench.report.notes import notes
 from reidbench.report.results import Leaderboard, Summary

@@ -17,7 +17,7 @@ import numpy as np
 
 from reidbench.data import Split, read_image
 from reidbench.errors import DataError
-from reidbench.matrix.plan import Stage
+from reidbench.matrix.stage import Stage
 from reidbench.metrics import MetricError, Rules, rank
 from reidbench.report.options import Pictures
 from reidbench.report.provenance import Evidence

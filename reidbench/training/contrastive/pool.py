@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.components import PretrainContext
+from reidbench.contexts import PretrainContext
 from reidbench.errors import DataError
 from reidbench.training.batches.loading import image_source, read_ahead
 from reidbench.training.batches.samplers import ShuffledSampler
@@ -26,7 +26,7 @@ class Pool:
     `ctx.params` has `batch`, of all devices together, and `held_out`, a share. `order` is the stream of the shuffling.
     """
 
-    def __init__(self, ctx: PretrainContext, name: str) -> None:
+    def __init__(self, ctx: PretrainContext[Any], name: str) -> None:
         """Raises DataError when the component `name` has no pool, or one with fewer images to learn from than a batch.
 
         Raises ReidbenchError when the batch cannot be divided among the devices.
@@ -60,7 +60,7 @@ class Pool:
 
 
 def monitored_epochs(
-    ctx: PretrainContext, state: Mapping[str, Any], train: Callable[[int], Numbers], monitor: Callable[[], Numbers]
+    ctx: PretrainContext[Any], state: Mapping[str, Any], train: Callable[[int], Numbers], monitor: Callable[[], Numbers]
 ) -> Iterator[tuple[int, Numbers]]:
     """Each epoch that is still to run and the line of the log that `train(epoch)` made of it.
 

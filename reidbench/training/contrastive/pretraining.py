@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from reidbench.components import PretrainContext
+from reidbench.contexts import PretrainContext
 from reidbench.training.batches.crops import row_overlap
 from reidbench.training.devices import average, average_batch_norm, this_share
 from reidbench.training.networks.backbone import Backbone
@@ -29,7 +29,7 @@ MakeStep = Callable[[MomentumEncoders, Any, int], ContrastiveStep]  # with the p
 OVERLAP_ROWS = 4  # the patch rows of UP-ReID, for which the overlap of two views is measured
 
 
-def pretrain(ctx: PretrainContext, make_step: MakeStep) -> Backbone:
+def pretrain(ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> Backbone:
     """Train what `make_step(encoders, params, seed)` gives on the pool and return the online backbone.
 
     Every stream of random numbers is its own: order, first view, second view, and those of the step. On several devices
@@ -44,9 +44,9 @@ def pretrain(ctx: PretrainContext, make_step: MakeStep) -> Backbone:
 class _Run:
     """One pre-training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PretrainContext, make_step: MakeStep) -> None:
+    def __init__(self, ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> None:
         self.ctx = ctx
-        self.params: ContrastiveParams = ctx.params
+        self.params = ctx.params
         self.share = this_share()
         self.augment = ViewAugment(self.params)
         self.pool = Pool(ctx, "a contrastive pretrainer")
@@ -142,8 +142,8 @@ class _Run:
         return backbone
 
 
-def _encoders(ctx: PretrainContext) -> MomentumEncoders:
-    params: ContrastiveParams = ctx.params
+def _encoders(ctx: PretrainContext[ContrastiveParams]) -> MomentumEncoders:
+    params = ctx.params
     backbone: Backbone = ctx.backbone()
     with seeded(ctx.seed, "head"):
         head = ProjectionHead(backbone.dim, params.dim, mlp=params.head == "mlp", norm=params.head_norm)

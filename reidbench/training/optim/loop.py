@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from reidbench.components import Context
+from reidbench.components import Params
+from reidbench.contexts import Context
 
 from .update import Update
 
@@ -54,7 +55,7 @@ class Loop:
 
     def __init__(
         self,
-        ctx: Context,
+        ctx: Context[Params],
         epochs: int,
         networks: Mapping[str, nn.Module],
         optimisers: Mapping[str, torch.optim.Optimizer],

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext, FinetuneContext
+from reidbench.components import Params
+from reidbench.contexts import AdaptContext, FinetuneContext
 from reidbench.data import Split
 from reidbench.errors import DataError
 from reidbench.training.devices import gather
@@ -16,7 +17,7 @@ from reidbench.training.optim.loop import Loop
 Vectors = list[torch.Tensor]
 
 
-def labelled_source(ctx: FinetuneContext | AdaptContext, name: str, kind: str = "source") -> Split:
+def labelled_source(ctx: FinetuneContext[Params] | AdaptContext[Params], name: str, kind: str = "source") -> Split:
     """The source of the component `name`. Raises DataError when it has fewer than two identities."""
     if ctx.source is None or ctx.source.num_pids < 2:
         raise DataError(f"{name} needs a {kind} of two or more identities")

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.training import (
     Augment,
     BackboneEmbedder,
@@ -17,6 +17,8 @@ from reidbench.training import (
     labelled_source,
     stream,
 )
+
+from . import MethodParams
 
 
 class Classifier(nn.Module):
@@ -32,7 +34,7 @@ class Classifier(nn.Module):
         return self.logits(self.embedder(images))
 
 
-def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
+def finetune(ctx: FinetuneContext[MethodParams]) -> BackboneEmbedder:
     """Minimise the cross-entropy of the identities. Raises DataError for fewer than two of them."""
     params, source = ctx.params, labelled_source(ctx, "example")
     backbone = ctx.backbone()

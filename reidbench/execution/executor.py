@@ -1,16 +1,18 @@
-"""What an executor is."""
+"""What an executor is: the runner knows this, and none of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from reidbench.stages.spec import StageSpec
 
 OnEvent = Callable[[str, dict[str, Any]], None]  # (stage key, event)
 
 
 @dataclass(frozen=True)
-class Result:
+class OneResult:
     """How a stage ended.
 
     done, busy (another driver makes it), damaged (the bytes of the artifact with the key `damaged` are wrong), failed,
@@ -18,7 +20,7 @@ class Result:
     """
 
     key: str
-    status: str
+    status: Literal["done", "busy", "damaged", "failed", "stopped"]
     error: str = ""
     traceback: str = ""
     damaged: str = ""
@@ -27,17 +29,21 @@ class Result:
 class Executor(Protocol):
     """Takes specs, gives results.
 
-    One that can also has `wind_down()`: the runner calls it at the first Ctrl-C, and running stages then go on to
-    their end, or come back as stopped, while `wait` is called on. Without it the first Ctrl-C calls `stop`.
+    At the first Ctrl-C the runner calls `wind_down` where the executor `winds_down`, and goes on to call `wait`;
+    elsewhere, and at the second Ctrl-C, it calls `stop`.
     """
 
     slots: int
+    winds_down: bool
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Start a stage. Called only while fewer than `slots` are running."""
 
-    def wait(self) -> Iterable[Result]:
+    def wait(self) -> Iterable[OneResult]:
         """The stages that ended; waits a moment when none has."""
+
+    def wind_down(self) -> None:
+        """Let running stages go on to their end, or to where they come back as stopped."""
 
     def stop(self) -> None:
         """End everything that runs, now."""

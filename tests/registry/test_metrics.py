@@ -17,10 +17,10 @@ import pytest
 
 from reidbench import Metric, report
 from reidbench.components import Component, fractions
-from reidbench.declared import metrics_fault
 from reidbench.matrix import plan, reader
 from reidbench.matrix.plan import Plan
 from reidbench.registry import plugins
+from reidbench.registry.metrics import metrics_fault
 from reidbench.report.html.page import render
 from reidbench.report.options import Options
 from reidbench.report.results import summarise

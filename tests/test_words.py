@@ -13,7 +13,7 @@ from reidbench.errors import ConfigError, PluginError
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
-from reidbench.supervision import Labels, behind, is_supervision, require_file
+from reidbench.words import Labels, behind, is_supervision, require_file
 
 Matrix = Callable[..., Path]
 
@@ -143,7 +143,7 @@ def test_the_encoder_of_a_body_regressor(registry: Registry, file: Path) -> None
         ({"encoder_weights": file}, {"truth", "unknown pre-training"}),
         ({"encoder_weights": file, "labels": "ImageNet labels"}, {"truth", "ImageNet labels"}),
     ):
-        assert component.used(component.params.model_validate(given)) == words
+        assert component.protocol_with(component.params.model_validate(given)) == words
     with pytest.raises(ValueError, match="no encoder_weights is given"):
         component.params.model_validate({"labels": "none"})
 
@@ -158,17 +158,17 @@ def test_words_for_supervision(word: str) -> None:
 def test_a_plugins_words_are_checked(matrix: Matrix, file: Path) -> None:
     """Static words when it is loaded, those that depend on its params when it is used."""
     registry = plugins.load()
-    registry.add("a", [("finetuner", Component("fixed", "m:f", uses=frozenset({"ImageNet labels", "cameras"})))])
-    registry.add("b", [("finetuner", Component("free", "m:f", FromFile, uses=FromFile.supervision))])
+    registry.add("a", [("finetuner", Component("fixed", "m:f", protocol=frozenset({"ImageNet labels", "cameras"})))])
+    registry.add("b", [("finetuner", Component("free", "m:f", FromFile, protocol=FromFile.supervision))])
     found = rows(matrix(methods=f"{{x: {{finetune: fixed}}, y: {{finetune: {{use: free, file: {file}}}}}}}"), registry)
     assert found["x"].protocol == "source labels, ImageNet labels, cameras, AP step"
     assert found["y"].protocol == "source labels, unknown pre-training, AP step"
-    with pytest.raises(PluginError, match="uses 'luck' is not a word that is known here"):
-        registry.add("c", [("finetuner", Component("lucky", "m:f", uses=frozenset({"luck"})))])
+    with pytest.raises(PluginError, match="protocol 'luck' is not a word that is known here"):
+        registry.add("c", [("finetuner", Component("lucky", "m:f", protocol=frozenset({"luck"})))])
 
     def luck(params: FromFile) -> frozenset[str]:
         return frozenset({"luck"} if params.file else ())
 
-    registry.add("d", [("finetuner", Component("late", "m:f", FromFile, uses=luck))])
-    with pytest.raises(PluginError, match="late: uses luck, which must be among"):
+    registry.add("d", [("finetuner", Component("late", "m:f", FromFile, protocol=luck))])
+    with pytest.raises(ConfigError, match=r"matrix.yaml:\d+: .*finetuner late: protocol 'luck' is not a word"):
         rows(matrix(methods=f"{{m: {{finetune: {{use: late, file: {file}}}}}}}"), registry)

@@ -1,4 +1,4 @@
-"""The metrics that an evaluator declares, and whether the declarations make sense."""
+"""Whether the metrics that an evaluator declares make sense, and whether its numbers fit them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+
+from reidbench.components import Metric
 
 BETTER = ("higher", "lower")
 NAME = re.compile(r"\w[\w.@+-]*")
@@ -16,53 +16,6 @@ COLUMNS = frozenset(
 )  # of the rows in CSV, where every metric is one more
 
 USUAL = re.compile(r"mAP|mINP|cmc[0-9]+")
-ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that an evaluator gives, by its name in `Metrics.values`: how tables print and rank it.
-
-    `better` says which of two values is the better one. `unit` "%" marks a fraction, which is printed times 100; any
-    other unit is a word beside the number as it is. `range` holds the least and the greatest possible value, None for
-    no end: a value outside fails its row, and no interval reaches beyond.
-    """
-
-    name: str
-    _: KW_ONLY
-    better: Literal["higher", "lower"] = "higher"
-    unit: str = ""
-    range: tuple[float | None, float | None] = (None, None)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.range, list):  # as hashable as any other declaration
-            object.__setattr__(self, "range", tuple(self.range))
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The range with infinity where it is open."""
-        low, high = self.range
-        return -math.inf if low is None else low, math.inf if high is None else high
-
-    @property
-    def bounds(self) -> str:
-        """The range in words; empty where it is open on both sides."""
-        ends = zip(("at least", "at most"), self.ends, strict=True)
-        return " and ".join(f"{word} {end:g}" for word, end in ends if math.isfinite(end))
-
-    @property
-    def described(self) -> str:
-        """The declaration on one line."""
-        return ", ".join(filter(None, (f"{self.name}: {self.better} is better", self.unit, self.bounds)))
-
-    def fault(self, value: float) -> str:
-        """Why a value cannot be one of this metric, or nothing. A rounding beyond an end is none."""
-        low, high = self.ends
-        if low - ROUNDING * max(1, abs(low)) <= value <= high + ROUNDING * max(1, abs(high)):
-            return ""
-        percent = self.unit == "%" and 1 < value <= 100
-        cure = f" (the unit % marks fractions: {value:.6g} % is {value / 100:.6g})" if percent else ""
-        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}{cure}"
 
 
 def usual(name: str) -> Metric | None:
@@ -93,11 +46,6 @@ def stored_fault(metrics: object, declared: Mapping[str, Metric]) -> str:
 
 def _is_finite(value: object) -> bool:
     return type(value) in (int, float) and abs(value) < math.inf  # type: ignore[arg-type]
-
-
-def fractions(*names: str) -> tuple[Metric, ...]:
-    """Declarations of shares between 0 and 1, printed in %, of which more is better: mAP, CMC and the like."""
-    return tuple(Metric(name, unit="%", range=(0, 1)) for name in names)
 
 
 def metrics_fault(kind: str, metrics: object) -> str:

@@ -1,4 +1,4 @@
-"""For plugin authors: the contract suite, tiny data on disk, a plugin that is not installed yet, a run in one call."""
+"""A plugin that is not installed: written to disk, or found for as long as a block lasts."""
 
 from __future__ import annotations
 
@@ -10,48 +10,10 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image
+from reidbench.errors import PluginError
 
-from .check import Example, check_plugin
-from .errors import PluginError
-from .registry.plugins import GROUP
-
-__all__ = ["Example", "check_plugin", "installed", "make_plugin", "run_matrix", "write_market_folder"]
-
-FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-
-
-def write_market_folder(
-    folder: Path,
-    *,
-    identities: int = 4,
-    cameras: int = 2,
-    images: int = 2,
-    size: tuple[int, int] = (32, 16),
-    seed: int = 0,
-) -> Path:
-    """Write a small Market-1501-style folder: coloured stripes that tell the identity, tinted by the camera.
-
-    `identities` are for training; as many others are for testing. The first image of each test identity and camera
-    is a query, the others are the gallery. Returns the folder.
-    """
-    random = np.random.Generator(np.random.PCG64(seed))
-    for part in FOLDERS.values():
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    for pid in range(1, 2 * identities + 1):
-        stripes = random.integers(30, 226, (4, 3))
-        for camera in range(1, cameras + 1):
-            tint = random.integers(-20, 21, 3)
-            for number in range(images):
-                part = "train" if pid <= identities else "query" if number == 0 else "gallery"
-                picture = np.repeat(stripes + tint, size[0] // 4, axis=0)[:, None].repeat(size[1], axis=1)
-                noisy = np.clip(picture + random.integers(-12, 13, picture.shape), 0, 255).astype(np.uint8)
-                name = f"{pid:04d}_c{camera}s1_{number:06d}_00.png"
-                Image.fromarray(noisy).save(folder / FOLDERS[part] / name)
-    return folder
+from .plugins import GROUP
 
 
 def make_plugin(site: Path, name: str, source: str, *, distribution: str | None = None) -> Path:
@@ -123,26 +85,3 @@ def _forget(target: str) -> None:
     package = target.partition(":")[0].partition(".")[0]
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         del sys.modules[name]
-
-
-def run_matrix(text: str, folder: Path, *, store: Path | None = None, jobs: int = 0) -> Any:
-    """Run a matrix given as YAML text and return its `report.Leaderboard`.
-
-    `jobs` = 0 runs the stages in this process, more run that many worker processes at a time.
-    """
-    from rich.console import Console
-
-    from . import report
-    from .execution import executors, progress, runner
-    from .matrix import plan, reader
-    from .registry import plugins
-    from .store.artifacts import Store
-
-    file = folder / "matrix.yaml"
-    file.write_text(text)
-    registry = plugins.load()
-    the_plan = plan.expand(reader.read(file, registry), registry)
-    the_store = Store(store or folder / "store")
-    executor = executors.make("process" if jobs else "inline", max(jobs, 1))
-    runner.Runner(the_plan, the_store, executor, progress.Lines(Console(stderr=True)), registry.disabled).run()
-    return report.collect(the_plan, the_store)
