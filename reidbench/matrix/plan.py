@@ -168,13 +168,13 @@ class Expansion:
         self, choice: Choice, mark: NestedKind, start: tuple[str, str] | None, recipe: Recipe, task: Task
     ) -> tuple[str, str]:
         """Kind and key of one such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
+        kind = OF_COMPONENT[choice.kind]
+        if not kind.nested:
+            raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
         refs = task.refs(mark.role)
         if not refs:
             raise NotApplicable(f"{choice.name} needs a {mark.role}, and the task names none")
         self.needs.check_data(choice, mark.role, refs)
-        kind = OF_COMPONENT[choice.kind]
-        if not kind.nested:
-            raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
         own, *more = kind.given
         part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # training never on a test
         data = self.inputs(own.role, refs, part, own.hidden)

@@ -16,7 +16,7 @@ from .checker import Checker, guess, kind_word, there
 from .choices import ChoiceReader
 from .devices import MOST as MOST_DEVICES
 from .devices import refusals
-from .kinds import SEVERAL_DEVICES, STEPS
+from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
@@ -289,7 +289,7 @@ class MatrixReader:
                 return None
             return Recipe(name, backbone, ensemble=tuple(parts)) if backbone else None
         steps = [step for key in STEPS if key in given for step in self.step(key, given[key], (*path, key))]
-        if isinstance(value, dict) and not {"finetune", "adapt"} & set(given):
+        if isinstance(value, dict) and not given.keys() & set(EMBEDDERS):
             self.check.wrong(
                 path,
                 "needs `finetune` or `adapt`: something must give features (`finetune: none` keeps the backbone's)",

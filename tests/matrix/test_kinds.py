@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from reidbench.components import NestedKind
 from reidbench.contexts import Context
+from reidbench.errors import PluginError
 from reidbench.hookspecs import HOOKS
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, Recipe, Task
 from reidbench.matrix.kinds import KINDS, OF_COMPONENT, STEPS, TRAINED, Kind
+from reidbench.matrix.plan import Expansion
 from reidbench.registry import plugins
+from reidbench.stages.actions import ACTIONS
 from reidbench.words import METHODS, NEEDS, TRAITS, USED
 
 COMMON = {field.name for field in dataclasses.fields(Context)}
@@ -17,7 +23,7 @@ COMMON = {field.name for field in dataclasses.fields(Context)}
 
 def test_each_kind_of_component_has_one_line_and_one_hook() -> None:
     assert {*OF_COMPONENT, "backbone"} == set(HOOKS)
-    assert len({kind.stage for kind in KINDS}) == len(KINDS)
+    assert [kind.stage for kind in KINDS] == list(ACTIONS)
     assert {*(kind.component for kind in STEPS.values()), "preparer"} == set(METHODS)
 
 
@@ -27,6 +33,16 @@ def test_a_context_has_a_field_for_all_images_and_no_other(kind: Kind) -> None:
     own = {field.name for field in dataclasses.fields(kind.context)} - COMMON
     assert own - {"backbone", "start"} == {images.role for images in kind.given}
     assert ("backbone" in own) == kind.step
+
+
+@pytest.mark.parametrize(("component", "name"), [("adapter", "adabn"), ("selector", "random")])
+def test_a_kind_that_cannot_be_nested_is_named(component: str, name: str) -> None:
+    known = plugins.load().get(component, name)
+    choice = Choice(component, known, known.params())
+    task = Task("t", DataRef("target"), (DataRef("source"),))
+    benchmark = Benchmark(Path("m.yaml"), "m", (64, 32), 1, "32-true", 1, (0,), (0,), 0, {}, (task,), (), ())
+    with pytest.raises(PluginError, match=f"{name} is of kind {component}, which no `Uses` field can name"):
+        Expansion(benchmark).nested_stage(choice, NestedKind((component,), "target"), None, Recipe("r", choice), task)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.given], ids=lambda kind: kind.stage)
