@@ -52,7 +52,7 @@ def write_board(
     if options.strict:
         refuse_mixed(board)
     if figures is not None:
-        from .figures import draw
+        from .formats.figures import draw
 
         draw(board, Evidence(plan, store), figures, chosen(board, options.metric))
     if form == "html":

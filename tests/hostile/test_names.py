@@ -26,7 +26,7 @@ from reidbench.matrix.stage import Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from reidbench.report import Leaderboard, Options, Result
-from reidbench.report.figures import draw
+from reidbench.report.formats.figures import draw
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import summarise
 from reidbench.scoring import score

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from reidbench.report.notes import notes
 from reidbench.report.results import Leaderboard
-from reidbench.report.sentences import nothing_bold, ranking, rule_warnings, set_apart, status_word, without_number
 from reidbench.report.standings import Place, places
 from reidbench.report.units import NAMES, all_percent, heading, number, own_unit
 
+from .notes import notes
+from .sentences import nothing_bold, ranking, rule_warnings, set_apart, status_word, without_number
 from .tables import visible
 
 SPECIAL = {

@@ -14,9 +14,12 @@ from tabulate import tabulate
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.differences import Paired, differences
-from reidbench.report.notes import notes
 from reidbench.report.results import Leaderboard, Summary
-from reidbench.report.sentences import (
+from reidbench.report.standings import leaders
+from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
+
+from .notes import notes
+from .sentences import (
     bold,
     cut,
     few_seeds,
@@ -25,8 +28,6 @@ from reidbench.report.sentences import (
     without_difference,
     without_number,
 )
-from reidbench.report.standings import leaders
-from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
 
 
 def chosen(board: Leaderboard, metric: str | None) -> str:

@@ -20,13 +20,13 @@ from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.plan import Plan
-from reidbench.report.extras import require
+from reidbench.report.formats.extras import require
+from reidbench.report.formats.notes import Note, notes
+from reidbench.report.formats.sentences import cut, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.formats.tables import chosen, visible
-from reidbench.report.notes import Note, notes
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence, Provenance
 from reidbench.report.results import Leaderboard, Result, Summary
-from reidbench.report.sentences import cut, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.standings import Place, places
 from reidbench.report.units import (
     NAMES,

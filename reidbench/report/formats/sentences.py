@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .differences import Paired
-from .results import Leaderboard, Result, by_seed
-from .standings import apart
-from .units import NAMES
+from reidbench.report.differences import Paired
+from reidbench.report.results import Leaderboard, Result, by_seed
+from reidbench.report.standings import apart
+from reidbench.report.units import NAMES
 
 BOLD = "Bold: the best of its column, and whatever is tied with it within noise (paired over seeds, 95 %)."
 ONE_SEED = "Nothing is bold: one seed does not separate methods."

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.report.curves import costs, curves
+from reidbench.report.provenance import Evidence
+from reidbench.report.results import Leaderboard
+from reidbench.report.units import axis, described, from_zero, nearness, number, scaled
 
-from .curves import costs, curves
 from .extras import require
-from .formats.tables import visible
-from .provenance import Evidence
-from .results import Leaderboard
-from .units import axis, described, from_zero, nearness, number, scaled
+from .tables import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .results import Result
+from reidbench.report.results import Result
 
 SEED = re.compile(r"(.*\[(?:[^\]]*, )?)seed (\d+)((?:, [^\]]*)?\].*)", re.DOTALL)  # in the bracket of a stage's label
 LABEL = re.compile(r"(data [^:]*|[^\]]*\[[^\]]*\]|[^:]*): (.*)", re.DOTALL)
