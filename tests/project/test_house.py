@@ -45,6 +45,17 @@ def test_the_layers_are_those_of_the_contract() -> None:
     ]
 
 
+def test_no_folder_is_too_full_to_be_read() -> None:
+    """At most ten modules at the top, and fifteen things in a folder."""
+    core = [folder for folder in FOLDERS if folder.is_relative_to(ROOT / "reidbench")]
+    assert len(list((ROOT / "reidbench").glob("*.py"))) <= 10
+    counts = {
+        folder.relative_to(ROOT): len(list(folder.glob("*.py"))) + sum(other.parent == folder for other in core)
+        for folder in core[1:]
+    }
+    assert {folder: count for folder, count in counts.items() if count > 15} == {}
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_folder_says_what_it_is_for_what_it_imports_and_where_to_begin(folder: Path) -> None:
     said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
