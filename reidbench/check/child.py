@@ -11,7 +11,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from reidbench.execution.executors.limits import end
+from reidbench.execution.executors.limits import end, guarded
 from reidbench.stages import worker
 
 from .examples import Example
@@ -85,7 +84,7 @@ def _started(task: Task) -> Iterator[tuple[subprocess.Popen[bytes], TextIO]]:
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "reidbench.check", file.name],
+                guarded("check", file.name),
                 stdin=subprocess.PIPE,  # its end tells the child that we are gone
                 stdout=2,  # what a plugin prints is no line of the report
                 stderr=2,

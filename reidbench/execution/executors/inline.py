@@ -14,11 +14,15 @@ from reidbench.stages.run import TORCH_FREE, Busy, describe, run_stage
 from reidbench.store.artifacts import DamagedArtifact
 
 from .base import OnEvent, Result
+from .leftovers import no_leftovers
 from .surroundings import restored
 
 
 class Inline:
-    """One stage at a time, in this process, which is as before after each of them (see `surroundings`)."""
+    """One stage at a time, in this process, which is as before after each of them (see `surroundings`).
+
+    What a stage starts and leaves running is ended after it (see `leftovers`).
+    """
 
     slots = 1
 
@@ -29,7 +33,7 @@ class Inline:
         """Run the stage now. Raises KeyboardInterrupt for Ctrl-C; one that a plugin raises is its stage's failure."""
         if spec["stage"]["kind"] not in TORCH_FREE:
             importlib.import_module("torch")  # before its threads are limited and its settings noted
-        with restored():
+        with no_leftovers(), restored():
             self._ended.append(_run(spec, on_event))
 
     def wait(self) -> Iterable[Result]:

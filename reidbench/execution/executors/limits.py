@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from reidbench.errors import ReidbenchError
 
 GIB = 1 << 30
 PROC = Path("/proc")
+GUARD = Path(__file__).with_name("guard.py")
 ROUNDS = 20  # scans for what a worker's children start while they are being killed
 
 
@@ -43,28 +46,55 @@ class Limits:
         return ""
 
 
+def guarded(module: str, *arguments: str) -> list[str]:
+    """The command that runs `python -m reidbench.MODULE ARGUMENT...` as a worker.
+
+    On Linux under a guard (see `guard`), which ends all that the worker started, also what has detached itself; where
+    there is no /proc only the worker's process group ends with it.
+    """
+    if sys.platform == "linux" and (PROC / "self" / "stat").exists():
+        return [sys.executable, "-I", "-S", str(GUARD), sys.executable, module, *arguments]
+    return [sys.executable, "-m", f"reidbench.{module}", *arguments]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One that lives: its parent, its session, its resident bytes."""
+
+    pid: int
+    parent: int
+    session: int
+    resident: int
+
+
+def processes() -> Iterator[Process]:
+    """All that live. None where there is no /proc."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    for entry in os.listdir(PROC) if PROC.is_dir() else ():
+        fields = _fields(entry) if entry.isdigit() else []
+        if fields and fields[0] not in "ZX":
+            # After the name in brackets: state, parent, group, session, ...; the 22nd is the resident pages.
+            yield Process(int(entry), int(fields[1]), int(fields[3]), int(fields[21]) * page)
+
+
 def family(pid: int) -> dict[int, int]:
     """Resident bytes by pid of all that lives in a worker's session or descends from it.
 
     `pid` leads the session. Pages that two processes share count twice. Empty where there is no /proc.
     """
-    parents: dict[int, int] = {}
-    resident: dict[int, int] = {}
-    found = set()
-    for entry in os.listdir(PROC) if PROC.is_dir() else ():
-        fields = _fields(entry) if entry.isdigit() else []
-        if not fields or fields[0] in "ZX":
-            continue
-        member = int(entry)
-        # After the name in brackets: state, parent, group, session, ...; the 22nd is the resident pages.
-        parents[member], resident[member] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-        if int(fields[3]) == pid:
-            found.add(member)
-    more = found
+    living = list(processes())
+    leading = {process.pid for process in living if process.session == pid}
+    members = leading | below(leading, living)
+    return {process.pid: process.resident for process in living if process.pid in members}
+
+
+def below(roots: set[int], living: list[Process]) -> set[int]:
+    """The descendants of some processes that are not among them."""
+    found = more = set(roots)
     while more:
-        more = {member for member, parent in parents.items() if parent in found} - found
-        found |= more
-    return {member: resident[member] for member in found}
+        more = {process.pid for process in living if process.parent in more} - found
+        found = found | more
+    return found - roots
 
 
 def _fields(pid: str) -> list[str]:
@@ -75,14 +105,22 @@ def _fields(pid: str) -> list[str]:
 
 
 def end(pid: int) -> None:
-    """Kill a worker that leads its session, and whatever it started, until nothing of it lives."""
+    """Kill a worker that leads its session, and whatever it started, until nothing of it lives.
+
+    The leader is killed last: it may be a guard, whose children the orphans become.
+    """
     for _ in range(ROUNDS):
-        members = family(pid)  # before a parent dies, which would hide its children
-        for member in members:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(member, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+        members = family(pid).keys()
         if not members:
-            return
+            break
+        for member in members - {pid} or {pid}:
+            kill(member)
         time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def kill(pid: int) -> None:
+    """Kill a process, if it is there and may be killed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)

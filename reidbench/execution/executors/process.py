@@ -9,7 +9,6 @@ import queue
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +21,7 @@ from reidbench.stages.worker import environment
 from reidbench.store.artifacts import Store
 
 from .base import OnEvent, Result
-from .limits import Limits, end
+from .limits import Limits, end, guarded
 
 POLL = 0.2  # seconds that `wait` waits for a result, and between looks at a worker
 LOOK_SHARE = 20  # looks at memory take at most one part in so many of a core
@@ -159,7 +158,7 @@ class Processes:
 
 def _start(file: Path, log: Any, events: int, threads: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "reidbench.stages.run", str(file)],
+        guarded("stages.run", str(file)),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,

@@ -199,6 +199,13 @@ def ancestors(pid: int) -> Iterator[int]:
         yield pid
 
 
+def is_rays(pid: int) -> bool:
+    """Whether a process is a Ray worker."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
 def descendants(pid: int) -> set[int]:
     """Of a process that lives."""
     there = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
@@ -346,11 +353,10 @@ class Unlucky(ray_executor.Ray):
             self.said.append(event)
             on_event(key, event)
             pid = working(self.store).get(key, 0)
-            watcher = parent(pid)
+            watcher = next(filter(is_rays, ancestors(pid)), 0)
             if event["event"] != "progress" or pid in self.killed or len(self.killed) == self.times or not watcher:
                 return
             self.killed.add(pid)
-            assert b"ray::" in Path(f"/proc/{watcher}/cmdline").read_bytes()
             os.kill(watcher, signal.SIGKILL)
 
         super().submit(spec, listen)

@@ -3,9 +3,12 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
+
+LOG = os.environ.get("FAULTS_LOG", "")
 
 
 def nan_features(ctx):
@@ -159,3 +162,65 @@ def half_a_line(ctx):
 def thread_that_stays(ctx):
     """The stage is made; its process would stay."""
     threading.Thread(target=time.sleep, args=(3600,)).start()
+
+
+def detached(word):
+    """Starts a process that detaches itself: another session, and no parent of ours. Its pid, once the log has it."""
+    reading, writing = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with Path(LOG).open("a") as log:
+                log.write(f"{word} {os.getpid()}\n")
+            os.write(writing, str(os.getpid()).encode())
+            command = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)"]
+            os.execve(command[0], command, {})  # noqa: S606 - our own interpreter
+        os._exit(0)
+    os.waitpid(middle, 0)
+    return int(os.read(reading, 20))
+
+
+def detach_and_go_on(ctx):
+    """The stage is made."""
+    detached("child")
+
+
+def detach_and_crash(ctx):
+    detached("child")
+    crash(ctx)
+
+
+def detach_and_leak(ctx):
+    detached("child")
+    leak(ctx)
+
+
+def detach_and_sleep(ctx):
+    detached("child")
+    time.sleep(3600)
+
+
+def detach_and_kill_the_group(ctx):
+    detached("child")
+    os.killpg(0, signal.SIGKILL)
+
+
+def keep_a_detached_child(ctx):
+    """Raises when its own child dies with a sibling's."""
+    own = detached("kept")
+    until = time.monotonic() + 120
+    while not (theirs := [int(line.split()[1]) for line in Path(LOG).read_text().splitlines() if "child" in line]) or (
+        lives(theirs[0])
+    ):
+        if time.monotonic() > until:
+            raise TimeoutError("the sibling's child does not end")
+        time.sleep(0.01)
+    if not lives(own):
+        raise ChildProcessError("my own child was ended with it")
+
+
+def lives(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
