@@ -292,8 +292,10 @@ class Runner:
         """The JSON that a worker needs."""
         benchmark = self.plan.benchmark
         data_stages = {given.key: self.plan.stages[given.key] for given in stage.data}
+        given = dataclasses.asdict(stage)
+        del given["changed"]  # for sentences of the driver
         return {
-            "stage": dataclasses.asdict(stage),
+            "stage": given,
             "trained_on": [dataclasses.asdict(given) for given in self.plan.trained_on(stage.key)],
             "store": str(self.store.root.absolute()),
             "cache": str(cache_folder()),

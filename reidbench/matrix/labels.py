@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SHORT = 8  # characters of a key, where nothing else sets two stages apart
 LONGEST = 40  # characters of a value in a label
+MOST = 160  # characters of all params in a sentence
 
 Facts = dict[str, str]
 
@@ -123,6 +124,23 @@ def _data(given: Sequence[DataInput]) -> Facts:
     return found
 
 
+def with_params(stage: Stage) -> str:
+    """A stage's label with the params that differ from their defaults: `finetune bot (epochs=3) [tiny, seed 0]`.
+
+    What the label already says is not repeated. A data set, whose label has its name in the file, gets the component's.
+    """
+    begin = f"{stage.kind} {stage.use}" if stage.kind != "data" else stage.label.partition(" [")[0]
+    rest = stage.label.removeprefix(begin)
+    said = rest.rpartition("[")[2].removesuffix("]").split(", ")
+    words = [f"{name}={value}" for name, value in _flat(stage.changed, "").items()]
+    words = [word for word in words if word not in said]
+    if stage.kind == "data" and begin != f"data {stage.use}":
+        words.insert(0, stage.use)
+    text = ", ".join(words)
+    text = text if len(text) <= MOST else f"{text[:MOST]}..."
+    return f"{begin} ({text}){rest}" if text else stage.label
+
+
 def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
     """One name for each evaluator: its own, with the params that differ from the defaults where names repeat."""
     names = [choice.name for choice in choices]
@@ -131,11 +149,6 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
         if names.count(choice.name) == 1:
             labels.append(choice.name)
             continue
-        fields = type(choice.params).model_fields
-        changed = {
-            name: value
-            for name, value in choice.resolved.items()
-            if getattr(choice.params, name) != fields[name].get_default(call_default_factory=True)
-        }
-        labels.append(f"{choice.name}({', '.join(f'{name}={value}' for name, value in changed.items())})")
+        words = ", ".join(f"{name}={value}" for name, value in choice.changed.items())
+        labels.append(f"{choice.name}({words})")
     return labels

@@ -60,6 +60,7 @@ class Stage:
     root: str | None = None  # data stages only; where data lie is no part of a key
     label: str = ""
     content: str = ""  # data stages only: what their files contained when the plan was made
+    changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
 
     @property
     def needs(self) -> Iterator[str]:
@@ -305,7 +306,14 @@ class _Expansion:
             content = content_of(choice.component, choice.params, source.root)
             key = self.data_keys[name] = _digest(canonical([KEY_VERSION, "data", *data_identity(choice, content)]))
             self.result.stages[key] = Stage(
-                key, "data", choice.name, choice.resolved, root=root, label=f"data {name}", content=short(content)
+                key,
+                "data",
+                choice.name,
+                choice.resolved,
+                root=root,
+                label=f"data {name}",
+                content=short(content),
+                changed=choice.changed,
             )
         return self.data_keys[name]
 
@@ -343,6 +351,7 @@ class _Expansion:
                 {"use": backbone.name, "params": backbone.resolved} if backbone else None,
                 seed,
                 label=label,
+                changed=choice.changed if choice else {},
             )
         return key
 

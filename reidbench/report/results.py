@@ -14,7 +14,7 @@ import numpy as np
 
 from reidbench.components import Metric, fractions
 from reidbench.declared import range_fault
-from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.plan import Plan, Row, Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
 from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
@@ -300,7 +300,7 @@ def _numbers(key: str, metrics: Mapping[str, float]) -> dict[str, float]:
 def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:
     own = store.failure(key)
     if own is not None:
-        return Result(row, "failed", error=f"{plan.stages[key].label}: {own}")
+        return Result(row, "failed", error=f"{with_params(plan.stages[key])}: {own}")
     waiting, seen = list(plan.stages[key].needs), set()
     while waiting:
         parent = waiting.pop()
@@ -309,7 +309,7 @@ def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:
         seen.add(parent)
         reason = store.failure(parent)
         if reason is not None:
-            return Result(row, "blocked", error=f"{plan.stages[parent].label}: {reason}")
+            return Result(row, "blocked", error=f"{with_params(plan.stages[parent])}: {reason}")
         waiting += plan.stages[parent].needs
     return Result(row, "missing", error="not run yet")
 

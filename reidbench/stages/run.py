@@ -41,6 +41,7 @@ from . import distributed, worker
 from .inputs import KINDS, Emit, Inputs, StageError, blame_what_is_gone, images_place
 from .outputs import (
     answer_fault,
+    by_plain_name,
     compare_with_declared,
     joined_features,
     metric_values,
@@ -336,7 +337,7 @@ class _Run(Inputs):
             raise StageError(f"evaluator {self.stage['use']} gave {fault}")
         if note:
             self.record.note(note)
-        save_arrays(self.folder / "per_query.npz", answer.per_query)
+        save_arrays(self.folder / "per_query.npz", by_plain_name(answer.per_query))
         (self.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
         return values
 

@@ -105,6 +105,17 @@ RAISED = {
     "cancelled": "CancelledError: my own words",
     "mute": "Mute: (its text cannot be shown: __str__ raises OwnBase)",
     "interrupt": "KeyboardInterrupt",
+    "leave_by_exception": "SystemExit: 0",
+    "generator_exit": "GeneratorExit: my own words",
+    "stop_iteration": "StopIteration: my own words",
+    "group": "BaseExceptionGroup: several (2 sub-exceptions)",
+    "surrogate": "ValueError: half a character: \\ud800",
+    "sly_words": "ValueError: (its text cannot be shown: __str__ raises OwnBase)",
+    "loud": "Loud: loud words",
+    "nested": "ValueError: my own words",
+    "progress_of_infinity": "ctx.progress takes two numbers, done and total, not inf",
+    "progress_of_too_much": "ctx.progress takes two numbers, done and total, not 1000",
+    "log_of_sly_name": "OwnBase: no words",
     "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, a name of the harness's own files",
     "leaves_link": "finetuner faulty left w in ctx.out, which is a link",
     "progress_of_text": "ctx.progress takes two numbers, done and total, not 'half'",
@@ -120,7 +131,8 @@ RAISED = {
 @pytest.mark.parametrize("executor", ["inline", "process"])
 def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str) -> None:
     store = bench.folder / "store"
-    chosen = list(RAISED) if executor == "inline" else ["own_base", "mute", "interrupt", "leaves_link"]
+    few = ["own_base", "mute", "interrupt", "leaves_link", "leave_by_exception", "loud"]
+    chosen = list(RAISED) if executor == "inline" else few
     bench.matrix(methods(*chosen, "numpy_progress"))
     handler = signal.getsignal(signal.SIGINT)
     bench.run(store, executors.Inline() if executor == "inline" else executors.Processes(2))

@@ -46,6 +46,70 @@ def mute(ctx):
     raise Mute
 
 
+def leave_by_exception(ctx):
+    raise SystemExit(0)
+
+
+def generator_exit(ctx):
+    raise GeneratorExit("my own words")
+
+
+def stop_iteration(ctx):
+    raise StopIteration("my own words")
+
+
+def group(ctx):
+    raise BaseExceptionGroup("several", [KeyboardInterrupt(), ValueError("one")])
+
+
+def surrogate(ctx):
+    raise ValueError("half a character: \ud800")
+
+
+class Sly(str):
+    """Text that is not what it says."""
+
+    def __str__(self):
+        raise OwnBase("no words")
+
+    __repr__ = __format__ = split = encode = __str__
+
+
+def sly_words(ctx):
+    raise ValueError(Sly("my own words"))
+
+
+class Loud(Exception):
+    def __str__(self):
+        return Sly("loud words")
+
+
+def loud(ctx):
+    raise Loud
+
+
+def nested(ctx):
+    """Its causes go in a circle, and are many."""
+    first = last = ValueError("my own words")
+    for number in range(3000):
+        last.__cause__ = ValueError(f"cause {number}")
+        last = last.__cause__
+    last.__cause__ = first
+    raise first
+
+
+def progress_of_infinity(ctx):
+    ctx.progress(1, float("inf"))
+
+
+def progress_of_too_much(ctx):
+    ctx.progress(10**400, 1)
+
+
+def log_of_sly_name(ctx):
+    ctx.log({Sly("loss"): 1.0})
+
+
 def leaves_manifest(ctx):
     (ctx.out / "manifest.json").write_text('{"mine": 1}')
 
