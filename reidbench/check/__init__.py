@@ -13,7 +13,8 @@
 - `offers`: what a data set provides and lacks is so.
 - `files`: nothing is written but in `out`, `scratch` and a data set's `cache`.
 - `version`: a result that changed since it was recorded has another `version`.
-- `run`: it raised something, or ended its process; each plugin is tried in a process of its own.
+- `run`: it raised something, ended its process, or took longer than it may with one step; each plugin is tried in a
+  process of its own.
 """
 
 from __future__ import annotations
