@@ -132,13 +132,23 @@ def with_params(stage: Stage) -> str:
     begin = f"{stage.kind} {stage.use}" if stage.kind != "data" else stage.label.partition(" [")[0]
     rest = stage.label.removeprefix(begin)
     said = rest.rpartition("[")[2].removesuffix("]").split(", ")
-    words = [f"{name}={value}" for name, value in _flat(stage.changed, "").items()]
-    words = [word for word in words if word not in said]
-    if stage.kind == "data" and begin != f"data {stage.use}":
-        words.insert(0, stage.use)
+    words = [stage.use] if stage.kind == "data" and begin != f"data {stage.use}" else []
+    words += [word for word in _words(stage.changed) if word not in said]
+    return f"{begin} ({_joined(words)}){rest}" if words else stage.label
+
+
+def params_text(changed: Mapping[str, Any]) -> str:
+    """Params for a sentence: `epochs=3, lr=0.1`; long values are cut, and so are too many."""
+    return _joined(_words(changed))
+
+
+def _words(changed: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in _flat(changed, "").items()]
+
+
+def _joined(words: Sequence[str]) -> str:
     text = ", ".join(words)
-    text = text if len(text) <= MOST else f"{text[:MOST]}..."
-    return f"{begin} ({text}){rest}" if text else stage.label
+    return text if len(text) <= MOST else f"{text[:MOST]}..."
 
 
 def evaluator_labels(choices: Sequence[Choice]) -> list[str]:

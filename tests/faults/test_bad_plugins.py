@@ -170,6 +170,16 @@ def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
         assert "of good -> tiny" in result.error
 
 
+def test_a_backbone_that_fails_is_named_with_its_parameters(bench: Any) -> None:
+    """And not the method that asked for it."""
+    bench.matrix("{m: {backbone: {use: faulty-network, answer: x}, finetune: {use: faulty, epochs: 2}}}")
+    bench.run(bench.folder / "store")
+    assert bench.rows(bench.folder / "store")["m"] == (
+        "blocked",
+        "finetune faulty (epochs=2) [tiny, seed 0]: backbone faulty-network (answer=x): StopIteration: no layers",
+    )
+
+
 def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Something outside changes each fine-tuned network as soon as it is published."""
     store = bench.folder / "store"
