@@ -34,7 +34,7 @@ class Limits:
         for name, value in (("time limit", self.seconds), ("memory limit", self.gib)):
             if value is not None and not value > 0:
                 raise ReidbenchError(f"a {name} must be more than 0, got {value:g}")
-        if self.gib is not None and not (PROC / "self" / "stat").exists():
+        if self.gib is not None and not sees_processes():
             raise ReidbenchError("a memory limit needs /proc, which this system does not have; leave it out")
 
     def broken(self, pid: int, began: float) -> str:
@@ -46,13 +46,21 @@ class Limits:
         return ""
 
 
+def sees_processes() -> bool:
+    """Whether there is a /proc of this process's own pid namespace: in another one's the numbers mean others."""
+    try:
+        return str((PROC / "self").readlink()) == str(os.getpid())
+    except OSError:
+        return False
+
+
 def guarded(module: str, *arguments: str) -> list[str]:
     """The command that runs `python -m reidbench.MODULE ARGUMENT...` as a worker.
 
     On Linux under a guard (see `guard`), which ends all that the worker started, also what has detached itself; where
     there is no /proc only the worker's process group ends with it.
     """
-    if sys.platform == "linux" and (PROC / "self" / "stat").exists():
+    if sys.platform == "linux" and sees_processes():
         return [sys.executable, "-I", "-S", str(GUARD), sys.executable, module, *arguments]
     return [sys.executable, "-m", f"reidbench.{module}", *arguments]
 
@@ -68,9 +76,9 @@ class Process:
 
 
 def processes() -> Iterator[Process]:
-    """All that live. None where there is no /proc."""
+    """All that live. None where there is no /proc, or only that of another pid namespace."""
     page = os.sysconf("SC_PAGE_SIZE")
-    for entry in os.listdir(PROC) if PROC.is_dir() else ():
+    for entry in os.listdir(PROC) if sees_processes() else ():
         fields = _fields(entry) if entry.isdigit() else []
         if fields and fields[0] not in "ZX":
             # After the name in brackets: state, parent, group, session, ...; the 22nd is the resident pages.
