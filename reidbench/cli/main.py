@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import shlex
@@ -12,9 +13,10 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from reidbench import __version__, report
+from reidbench import __version__, progress, report
 from reidbench.errors import ReidbenchError
-from reidbench.execution import executors, progress, runner
+from reidbench.execution import executors, runner
+from reidbench.execution import progress as display
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins, published
 from reidbench.store.artifacts import Store
@@ -222,13 +224,29 @@ def run(
     the_store = _store(store)
     console = Console(stderr=True)
     where = executors.make(executor, jobs, address, time_limit, memory_limit)
-    try:
-        with progress.make(console) as shown:
-            outcome = runner.Runner(the_plan, the_store, where, shown, frozenset(without or ()), workers).run()
-    except KeyboardInterrupt:
-        print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
-        sys.exit(130)
-    board = report.collect(the_plan, the_store)
+    with contextlib.ExitStack() as held:
+        try:
+            with display.make(console) as shown:
+                outcome = runner.Runner(
+                    the_plan, the_store, where, shown, frozenset(without or ()), workers, held
+                ).run()
+        except KeyboardInterrupt:
+            print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
+            sys.exit(130)
+        _print_board(the_plan, the_store, registry, console, strict)
+    print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+    if outcome.failed:
+        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
+        print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _print_board(
+    the_plan: plan.Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool
+) -> None:
+    """The leaderboard of a run; with `strict` raises ReidbenchError where a mean is over different origins."""
+    with progress.going_through(console) as through:
+        board = report.collect(the_plan, the_store, through=through)
     _warn(board, registry)
     if strict:
         report.refuse_mixed(board)
@@ -236,11 +254,6 @@ def run(
         print("standard output is closed: `reidbench table` prints the leaderboard", file=sys.stderr)
     else:
         print(report.write(board, "md"), end="")
-    print(f"results: {the_store.root.absolute()}", file=sys.stderr)
-    if outcome.failed:
-        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
-        print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _matches(row: plan.Row, pattern: str) -> bool:
@@ -293,7 +306,8 @@ def table(
         for v in values or ()
         for word in (key, v)
     ]
-    board = report.collect(the_plan, the_store, score=metric == report.SCORE)
+    with progress.going_through(Console(stderr=True)) as through:
+        board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
     _warn(board, registry)
     options = report.Options(metric, ranked, pictures, given, strict)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
+from reidbench import progress
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.store import cleaning
@@ -127,8 +129,11 @@ def clean(
 ) -> None:
     """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
     the_store = store_at(store)
-    found = cleaning.leftovers(the_store, _needed(files, overrides, without), _note)
-    gone = [one for one in found if dry_run or cleaning.remove(the_store, one)]
+    needed = _needed(files, overrides, without)
+    with progress.going_through(Console(stderr=True)) as through:
+        gone = cleaning.leftovers(the_store, needed, _note, through)
+        if not dry_run:
+            gone = [one for one in through("removing", gone) if cleaning.remove(the_store, one)]
     for one in gone:
         print(
             plugins.printable(f"{'would remove' if dry_run else 'removed'} {one.what} {one.key} ({_bytes(one.size)})")

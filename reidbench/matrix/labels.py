@@ -47,6 +47,7 @@ class _Namer:
         for key, stage in stages.items():
             self.groups.setdefault(stage.label, []).append(key)
         self.apart: dict[str, Facts] = {}  # by key: what sets it apart
+        self.texts: dict[tuple[int, str], Facts] = {}  # of params, by their identity: thousands of stages share them
         self.settled: set[str] = set()
 
     def label(self, key: str) -> str:
@@ -68,11 +69,18 @@ class _Namer:
         for key, chosen in zip(keys, _distinguishing(facts.values()), strict=True):
             self.apart[key] = chosen
 
+    def flat(self, params: Mapping[str, Any], before: str) -> Facts:
+        """The params in words."""
+        place = id(params), before  # which stay, as long as the stages do
+        if place not in self.texts:
+            self.texts[place] = _flat(params, before)
+        return self.texts[place]
+
     def facts(self, stage: Stage) -> Facts:
         """Whatever may set a stage apart from others of its label."""
-        found = _flat(stage.params, "")
+        found = dict(self.flat(stage.params, ""))
         if stage.backbone is not None:
-            found |= {"backbone": stage.backbone["use"], **_flat(stage.backbone["params"], "backbone.")}
+            found |= {"backbone": stage.backbone["use"], **self.flat(stage.backbone["params"], "backbone.")}
         found |= _data(stage.data)
         for role, key in stage.parents:
             parent = self.stages[key]

@@ -121,7 +121,7 @@ def one_line(trace: str) -> str:
 
 def printable(text: str) -> str:
     """Text of plugins and files with control characters made visible."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILTIN) -> Registry:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidbench.errors import StoreError
+from reidbench.progress import Through, quietly
 
 from . import locks
 from .artifacts import BadArtifact, Store, UnreadableArtifact
@@ -32,13 +33,13 @@ class Leftover:
     size: int
 
 
-def leftovers(store: Store, needed: set[str], note: Note = _say_nothing) -> list[Leftover]:
+def leftovers(store: Store, needed: set[str], note: Note = _say_nothing, through: Through = quietly) -> list[Leftover]:
     """Everything in a store that no stage in `needed`, and no run that goes on, is or has a use for.
 
     Changes nothing. What a living claim holds is left alone, a planned stage's checkpoints too. `note` gets what is
-    kept for whom. Where the last sign of life of another host is old, this watches for the next one for DEAD_AFTER
-    seconds. Raises StoreError when something is being made that is neither in `needed` nor held by a run: its inputs
-    are not known here.
+    kept for whom, `through` shows how far the look at the artifacts is. Where the last sign of life of another host is
+    old, this watches for the next one for DEAD_AFTER seconds. Raises StoreError when something is being made that is
+    neither in `needed` nor held by a run: its inputs are not known here.
     """
     _watch_the_silent(store, needed, note)
     runs = store.runs()
@@ -54,7 +55,7 @@ def leftovers(store: Store, needed: set[str], note: Note = _say_nothing) -> list
         if others := keys - needed:
             note(f"{locks.owner_of(file)} runs a matrix that is not named here: its {len(others)} stages are kept")
     kept = claimed | held
-    found = [*_artifacts(store, needed), *_of_stages(store, needed), *_of_workers(store, kept)]
+    found = [*_artifacts(store, needed, through), *_of_stages(store, needed), *_of_workers(store, kept)]
     return [*(one for one in found if one.key not in kept), *_of_runs(store, runs)]
 
 
@@ -116,8 +117,12 @@ def _clock(store: Store) -> float:
         return time.time()
 
 
-def _artifacts(store: Store, needed: set[str]) -> Iterator[Leftover]:
-    for key in sorted(store.keys() - needed):
+def _artifacts(store: Store, needed: set[str], through: Through) -> Iterator[Leftover]:
+    for key in through("looking at artifacts", sorted(store.keys() - needed)):
+        glance = store.glance(key)
+        if glance:
+            yield Leftover(glance[0], store.path(key), key, glance[1])
+            continue
         try:
             label = store.manifest(key).label
         except UnreadableArtifact:
@@ -166,8 +171,18 @@ def _leftover(what: str, path: Path, key: str) -> Leftover:
 
 
 def _size(path: Path) -> int:
-    total = 0
-    for file in [path, *path.rglob("*")]:
+    """Bytes of all files in a folder, or of a file; links are not followed."""
+    total, folders = 0, [str(path)]
+    while folders:
+        place = folders.pop()
         with contextlib.suppress(FileNotFoundError, PermissionError):  # replaced meanwhile, or another user's
-            total += file.lstat().st_size if not file.is_dir() else 0
+            try:
+                with os.scandir(place) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        else:
+                            total += entry.stat(follow_symlinks=False).st_size
+            except NotADirectoryError:
+                total += os.lstat(place).st_size
     return total

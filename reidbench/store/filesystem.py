@@ -22,16 +22,22 @@ def is_foreign(name: str) -> bool:
     return name in FOREIGN or name.startswith(FOREIGN_BEGINNINGS)
 
 
-def regular_bytes(file: Path) -> bytes:
+def regular_bytes(file: Path | str, largest: int = LARGEST) -> bytes:
     """The content of a regular file. Raises ValueError for another kind (opening a fifo would wait) and for a huge one.
 
     What is opened is what is looked at, so nobody can exchange it in between.
     """
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123 - a descriptor
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > largest:
             raise ValueError(file)
-        return stream.read()
+        parts = []
+        while part := os.read(descriptor, found.st_size + 1):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
 
 
 def unreadable(file: Path, error: OSError) -> str:
