@@ -13,6 +13,7 @@ from reidbench import progress
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.store import cleaning
+from reidbench.store.artifacts import Store
 
 from .options import store_at, whole
 
@@ -133,13 +134,22 @@ def clean(
     with progress.going_through(Console(stderr=True)) as through:
         gone = cleaning.leftovers(the_store, needed, _note, through)
         if not dry_run:
-            gone = [one for one in through("removing", gone) if cleaning.remove(the_store, one)]
+            gone = [one for one in through("removing", gone) if _removed(the_store, one)]
     for one in gone:
         print(
             plugins.printable(f"{'would remove' if dry_run else 'removed'} {one.what} {one.key} ({_bytes(one.size)})")
         )
     words = "to remove" if dry_run else "removed"
     print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; results: {the_store.root.absolute()}")
+
+
+def _removed(store: Store, one: cleaning.Leftover) -> bool:
+    """Whether it is gone; what the system refuses to remove is named, and the rest goes on."""
+    try:
+        return cleaning.remove(store, one)
+    except OSError as error:
+        _note(f"{one.path}: cannot be removed: {error.strerror or error}")
+        return False
 
 
 def _note(text: str) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from reidbench.data.fingerprints.fingerprint import fingerprint_content
 from reidbench.errors import StoreError
@@ -22,14 +22,24 @@ from .artifact import BadArtifact as BadArtifact
 from .artifact import DamagedArtifact as DamagedArtifact
 from .artifact import UnreadableArtifact as UnreadableArtifact
 from .facts import facts, glance
-from .filesystem import flush, in_the_way, is_foreign, regular_bytes, unreadable
+from .filesystem import (
+    appended,
+    discard,
+    flush,
+    in_the_way,
+    is_folder,
+    is_foreign,
+    own_lock,
+    regular_bytes,
+    unreadable,
+)
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
-from .locks import HEARTBEAT, Watch, beating, owner_of, write_whole
+from .locks import HEARTBEAT, NO_FILE, Watch, beating, owner_of, write_whole
 from .locks import identity as _identity
 from .locks import process_start as process_start
+from .manifests import KEY, fault, is_whole, names_files
 from .manifests import checksum as _checksum
-from .manifests import fault, is_whole, names_files
 
 GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
 
@@ -73,7 +83,7 @@ class Store:
         """The keys of all published artifacts: folders, without those that file systems and desktops leave."""
         try:
             with os.scandir(self.root / "objects") as entries:
-                return {entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name)}
+                return {entry.name for entry in entries if is_folder(entry) and not is_foreign(entry.name)}
         except FileNotFoundError:
             return set()
         except OSError as error:
@@ -142,13 +152,13 @@ class Store:
         """Move a damaged artifact out of the way, to be made again. Returns where it is now."""
         for number in range(1, 1000):
             aside = self._place("damaged", f"{key}-{number}")
-            if aside.exists():
+            if os.path.lexists(aside):
                 continue
             try:
                 with self.writing(), contextlib.suppress(FileNotFoundError):
                     self.path(key).rename(aside)
             except StoreError:
-                if aside.exists():  # another driver took that name meanwhile
+                if os.path.lexists(aside):  # another driver took that name meanwhile
                     continue
                 raise
             return aside
@@ -172,17 +182,19 @@ class Store:
                 check_leavings(folder, owner, frozenset({MANIFEST}))
                 self._seal(folder, key, manifest)
                 final = self._place("objects", key)
+                if not final.is_dir():
+                    self._clear(final)
                 try:
                     folder.rename(final)
                 except OSError:
                     if not self.has(key):  # no race with an equal artifact: a real error
                         raise
             # It is published: what follows only tidies up.
-            shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+            discard(self.root / "scratch" / key)
             with contextlib.suppress(OSError):
                 self.failure_file(key).unlink(missing_ok=True)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
 
     def _seal(self, folder: Path, key: str, manifest: dict[str, Any]) -> None:
         """Write the manifest last, with the checksum of each file and of itself, and flush all to disk."""
@@ -201,12 +213,42 @@ class Store:
         """A folder that outlives a crash, for a stage's checkpoints; it goes when the artifact is published."""
         path = self._place("scratch", key)
         with self.writing():
+            if not path.is_dir():
+                self._clear(path)
             path.mkdir(exist_ok=True)
         return path
+
+    def spare_place(self, key: str) -> Path:
+        """Where something of that key can be moved to before it is removed: another name at every call."""
+        return self._place("tmp", _own_name(key if KEY.fullmatch(key) else "x"))
+
+    def _clear(self, file: Path) -> None:
+        """Take away what has the name of one of our files. A folder is set aside: a user's own things may be in it."""
+        try:
+            file.unlink(missing_ok=True)
+        except OSError:
+            if not file.is_dir():
+                raise
+            file.rename(self._place("damaged", _own_name(file.stem)))
 
     def log_file(self, key: str) -> Path:
         """Where the worker's output goes."""
         return self._place("logs", f"{key}.log")
+
+    def log(self, key: str) -> BinaryIO:
+        """The log of a worker, to append to; what is no file, under its name, makes way. Raises StoreError."""
+        file = self.log_file(key)
+        with self.writing():
+            try:
+                return appended(file)
+            except (ValueError, IsADirectoryError, FileNotFoundError):
+                self._clear(file)
+                return appended(file)
+            except OSError as error:
+                if error.errno not in NO_FILE:
+                    raise
+                self._clear(file)
+                return appended(file)
 
     def spec_file(self, key: str) -> Path:
         """Where this process writes a stage's spec for its worker: another name at every call."""
@@ -221,17 +263,19 @@ class Store:
         """Keep why a stage failed, for the table; a later success removes it."""
         self._place("failures", key)
         with self.writing():
+            if self.failure_file(key).is_dir():
+                self._clear(self.failure_file(key))
             write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}))
 
     def forget_failure(self, key: str) -> None:
         """The stage is to be tried again."""
         with self.writing():
-            self.failure_file(key).unlink(missing_ok=True)
+            self._clear(self.failure_file(key))
 
     def failure(self, key: str) -> str | None:
         """Why the stage failed last time, or None."""
         try:
-            return str(json.loads(self.failure_file(key).read_text())["error"])
+            return str(json.loads(regular_bytes(self.failure_file(key)))["error"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
@@ -276,7 +320,7 @@ class Store:
     def _keys_of(self, file: Path) -> frozenset[str]:
         if file not in self._held:  # read once: it is written whole, and never changes
             try:
-                self._held[file] = frozenset(map(str, json.loads(file.read_text())["keys"]))
+                self._held[file] = frozenset(map(str, json.loads(regular_bytes(file))["keys"]))
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 self._held[file] = frozenset()
         return self._held[file]
@@ -295,15 +339,28 @@ class Store:
         with self.exclusively():  # two drivers may both find a dead owner's claim
             if self.watch.gone(file) is not True:
                 return False
+            if file.is_dir():
+                self._clear(file)
             write_whole(file, claim)
             return True
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
         """Hold off, for a moment, all others that take claims or take them away."""
-        with self._place("claims", ".lock").open("w") as lock:
+        file = self._place("claims", ".lock")
+        with self.writing():
+            try:
+                lock = own_lock(file)
+            except OSError as error:
+                if error.errno not in (*NO_FILE, errno.EISDIR):
+                    raise
+                self._clear(file)
+                lock = own_lock(file)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)
 
     def now(self) -> float:
         """The time by the store's own clock, which stamps its files; hosts' clocks differ. Raises StoreError."""
@@ -324,7 +381,7 @@ class Store:
             return True
         with self.writing(), self.exclusively():
             if self.watch.gone(file):
-                file.unlink(missing_ok=True)
+                self._clear(file)
         return False
 
     def owner(self, key: str) -> str:
@@ -360,7 +417,7 @@ class Store:
                 continue
             pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
-                shutil.rmtree(folder, ignore_errors=True)
+                discard(folder)
 
 
 def _own_name(key: str) -> str:

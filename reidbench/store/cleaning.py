@@ -15,6 +15,7 @@ from reidbench.progress import Through, quietly
 
 from . import locks
 from .artifacts import BadArtifact, Store, UnreadableArtifact
+from .manifests import KEY, checksum
 
 Note = Callable[[str], None]
 
@@ -60,8 +61,12 @@ def leftovers(store: Store, needed: set[str], note: Note = _say_nothing, through
 
 
 def remove(store: Store, leftover: Leftover) -> bool:
-    """Remove it, unless somebody has begun to make or to need that stage meanwhile. Returns whether it is gone."""
-    with store.claim(leftover.key) as mine:
+    """Remove it, unless somebody has begun to make or to need that stage meanwhile. Returns whether it is gone.
+
+    Raises OSError where the system refuses, as for another user's files.
+    """
+    key = leftover.key
+    with store.claim(key if KEY.fullmatch(key) else checksum({"name": os.fsencode(key).hex()})) as mine:
         if not mine:
             return False
         aside = leftover.path
@@ -69,10 +74,9 @@ def remove(store: Store, leftover: Leftover) -> bool:
             if store.is_needed(leftover.key):
                 return False
             if leftover.path.parent.name == "objects":
-                aside = store.root / "tmp" / f"{leftover.key}-{os.getpid()}-{time.time_ns()}"
-                aside.parent.mkdir(exist_ok=True)
+                aside = store.spare_place(key)
                 leftover.path.rename(aside)
-        if aside.is_dir():
+        if aside.is_dir() and not aside.is_symlink():
             shutil.rmtree(aside)
         else:
             aside.unlink(missing_ok=True)
@@ -105,7 +109,7 @@ def _beats(store: Store, files: list[Path]) -> dict[Path, float]:
     for file in files:
         with contextlib.suppress(FileNotFoundError):
             if store.watch.gone(file) is None:
-                found[file] = file.stat().st_mtime
+                found[file] = file.lstat().st_mtime
     return found
 
 
@@ -153,7 +157,7 @@ def _of_workers(store: Store, kept: set[str]) -> Iterator[Leftover]:
     now = _clock(store) if specs else 0.0
     for path in specs:
         with contextlib.suppress(FileNotFoundError):
-            if now - path.stat().st_mtime > locks.DEAD_AFTER:
+            if now - path.lstat().st_mtime > locks.DEAD_AFTER:
                 yield _leftover("spec of a worker", path, path.stem.partition("-")[0])
     for path in store.files("claims"):
         if path.suffix == ".json" and path.stem not in kept:

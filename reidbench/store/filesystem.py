@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 LARGEST = 1 << 28  # bytes of a manifest: more than a million files
 FOREIGN = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini", ".directory", "@eaDir", ".snapshot", ".Trashes")
@@ -13,6 +16,8 @@ FOREIGN_BEGINNINGS = ("._", ".nfs", ".fuse_hidden", ".Trash-")
 
 def in_the_way(error: OSError) -> str:
     """Which file stands where a folder belongs, for an error of that kind."""
+    if isinstance(error, IsADirectoryError):
+        return f" ({error.filename2 or error.filename} is a folder where a file belongs)"
     kinds = (FileExistsError, NotADirectoryError)
     return f" ({error.filename} is a file, or in one, where a folder belongs)" if isinstance(error, kinds) else ""
 
@@ -20,6 +25,14 @@ def in_the_way(error: OSError) -> str:
 def is_foreign(name: str) -> bool:
     """Whether a file system or a desktop, and no run, leaves a file or folder of that name in any folder."""
     return name in FOREIGN or name.startswith(FOREIGN_BEGINNINGS)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; links in a circle are none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def regular_bytes(file: Path | str, largest: int = LARGEST) -> bytes:
@@ -38,6 +51,30 @@ def regular_bytes(file: Path | str, largest: int = LARGEST) -> bytes:
         return b"".join(parts)
     finally:
         os.close(descriptor)
+
+
+def own_lock(file: Path) -> int:
+    """A descriptor of a lock file, made if it is not there; what is in it stays, and a pipe does not wait."""
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+
+def appended(file: Path) -> BinaryIO:
+    """A regular file to append to, made if it is not there. Raises ValueError for another kind."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    stream = open(os.open(file, flags, 0o666), "ab")  # noqa: PTH123, SIM115 - a descriptor, which the caller closes
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise ValueError(file)
+    return stream
+
+
+def discard(path: Path) -> None:
+    """Remove a folder, or whatever else is there, as far as the system lets it: `rmtree` alone waits for a pipe."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def unreadable(file: Path, error: OSError) -> str:

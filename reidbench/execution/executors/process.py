@@ -73,7 +73,7 @@ class Processes:
             with store.writing():
                 file = store.spec_file(key)
                 file.write_text(json.dumps(spec))
-                log = store.log_file(key).open("ab")
+                log = store.log(key)
             with log:
                 process = _start(file, log, writing, spec["threads"])
         except (OSError, StoreError) as error:
