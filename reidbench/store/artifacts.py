@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -35,7 +34,7 @@ from .filesystem import (
 )
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
-from .locks import HEARTBEAT, NO_FILE, Watch, beating, owner_of, write_whole
+from .locks import HEARTBEAT, Watch, beating, owner_of, write_whole
 from .locks import identity as _identity
 from .locks import process_start as process_start
 from .manifests import KEY, fault, is_whole, names_files
@@ -241,12 +240,7 @@ class Store:
         with self.writing():
             try:
                 return appended(file)
-            except (ValueError, IsADirectoryError, FileNotFoundError):
-                self._clear(file)
-                return appended(file)
-            except OSError as error:
-                if error.errno not in NO_FILE:
-                    raise
+            except ValueError:
                 self._clear(file)
                 return appended(file)
 
@@ -351,9 +345,7 @@ class Store:
         with self.writing():
             try:
                 lock = own_lock(file)
-            except OSError as error:
-                if error.errno not in (*NO_FILE, errno.EISDIR):
-                    raise
+            except ValueError:
                 self._clear(file)
                 lock = own_lock(file)
         try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
+NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP)  # of links in a circle, sockets and devices
 LARGEST = 1 << 28  # bytes of a manifest: more than a million files
 FOREIGN = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini", ".directory", "@eaDir", ".snapshot", ".Trashes")
 FOREIGN_BEGINNINGS = ("._", ".nfs", ".fuse_hidden", ".Trash-")
@@ -54,14 +56,25 @@ def regular_bytes(file: Path | str, largest: int = LARGEST) -> bytes:
 
 
 def own_lock(file: Path) -> int:
-    """A descriptor of a lock file, made if it is not there; what is in it stays, and a pipe does not wait."""
-    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    """A descriptor of a lock file, made if it is not there; what is in it stays. Raises ValueError for no file."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (*NO_FILE, errno.EISDIR):
+            raise ValueError(file) from None
+        raise
 
 
 def appended(file: Path) -> BinaryIO:
     """A regular file to append to, made if it is not there. Raises ValueError for another kind."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-    stream = open(os.open(file, flags, 0o666), "ab")  # noqa: PTH123, SIM115 - a descriptor, which the caller closes
+    try:
+        descriptor = os.open(file, flags, 0o666)
+    except OSError as error:
+        if error.errno in (*NO_FILE, errno.EISDIR, errno.ENOENT):  # ENOENT: a link to where nothing can be
+            raise ValueError(file) from None
+        raise
+    stream = open(descriptor, "ab")  # noqa: PTH123, SIM115 - a descriptor, which the caller closes
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise ValueError(file)

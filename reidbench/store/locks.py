@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import secrets
@@ -15,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .filesystem import regular_bytes
+from .filesystem import NO_FILE, regular_bytes
 
 HEARTBEAT = 10.0  # seconds between signs of life of a claim
 DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over
-NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP)  # of links in a circle, sockets and devices
 UNKNOWN = "unknown"  # the start time of a process that lives but cannot be looked at
 
 
