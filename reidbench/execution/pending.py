@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from reidbench.declared import Metric, stored_fault
 from reidbench.matrix.plan import Plan, Stage
 from reidbench.stages.inputs import images_root
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 
 Note = Callable[[str], None]
 

@@ -19,7 +19,8 @@ from reidbench.matrix.plan import Plan, Stage
 from reidbench.registry.plugins import Registry, source_hash
 from reidbench.stages.inputs import KINDS
 from reidbench.store import locks
-from reidbench.store.artifacts import GONE, BadArtifact, Store
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import GONE, Store
 
 from .pending import missing
 from .silence import Silence

@@ -22,7 +22,8 @@ from reidbench.errors import ReidbenchError, StoreError
 from reidbench.files.names import shown
 from reidbench.registry.plugins import Registry, one_line, packages
 from reidbench.stages.inputs import Inputs
-from reidbench.store.artifacts import Artifact, Store
+from reidbench.store.artifact import Artifact
+from reidbench.store.artifacts import Store
 
 if TYPE_CHECKING:
     from reidbench.training import Embedder

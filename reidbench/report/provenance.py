@@ -15,7 +15,8 @@ from reidbench.components import Component
 from reidbench.matrix.benchmark import Choice, Recipe, Task
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.plan import Plan, Stage
-from reidbench.store.artifacts import BadArtifact, Store
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import Store
 
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result

@@ -18,7 +18,8 @@ from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.plan import Plan, Row, Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds, student, tied_with_best
 from reidbench.progress import Through, quietly
-from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
+from reidbench.store.artifact import BadArtifact, DamagedArtifact, UnreadableArtifact
+from reidbench.store.artifacts import Store
 
 from .conditions import READ as CONDITIONS
 from .conditions import Conditions, Difference, Made, Slot, conditions

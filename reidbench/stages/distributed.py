@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 
 from . import worker
 

@@ -18,7 +18,8 @@ from reidbench.errors import DataError, ReidbenchError
 from reidbench.matrix.benchmark import Choice
 from reidbench.matrix.labels import params_text
 from reidbench.registry import plugins
-from reidbench.store.artifacts import GONE, Artifact, DamagedArtifact, Store
+from reidbench.store.artifact import Artifact, DamagedArtifact
+from reidbench.store.artifacts import GONE, Store
 
 from .record import progressed
 

@@ -34,7 +34,8 @@ from reidbench.data.split import hidden_order
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.names import shown
 from reidbench.registry import plugins
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 from reidbench.store.leavings import UnfitLeavings, check_leavings
 
 from . import distributed, worker

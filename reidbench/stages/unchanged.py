@@ -13,7 +13,7 @@ from reidbench.data.overlap import part_numbers
 from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.matrix.diskcontent import content_of, short
-from reidbench.store.artifacts import Artifact
+from reidbench.store.artifact import Artifact
 
 from .inputs import Inputs, images_root
 from .trained import picture_numbers

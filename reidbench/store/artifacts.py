@@ -15,13 +15,7 @@ from typing import Any, BinaryIO
 
 from reidbench.data.fingerprints.fingerprint import fingerprint_content
 from reidbench.errors import StoreError
-
-from .artifact import Artifact as Artifact
-from .artifact import BadArtifact as BadArtifact
-from .artifact import DamagedArtifact as DamagedArtifact
-from .artifact import UnreadableArtifact as UnreadableArtifact
-from .facts import facts, glance
-from .filesystem import (
+from reidbench.files.filesystem import (
     appended,
     discard,
     flush,
@@ -32,6 +26,9 @@ from .filesystem import (
     regular_bytes,
     unreadable,
 )
+
+from .artifact import Artifact, DamagedArtifact, UnreadableArtifact
+from .facts import facts, glance
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
 from .locks import HEARTBEAT, Watch, beating, owner_of, write_whole

@@ -14,7 +14,8 @@ from reidbench.errors import StoreError
 from reidbench.progress import Through, quietly
 
 from . import locks
-from .artifacts import BadArtifact, Store, UnreadableArtifact
+from .artifact import BadArtifact, UnreadableArtifact
+from .artifacts import Store
 from .manifests import KEY, checksum
 
 Note = Callable[[str], None]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .filesystem import NO_FILE, regular_bytes
+from reidbench.files.filesystem import NO_FILE, regular_bytes
 
 HEARTBEAT = 10.0  # seconds between signs of life of a claim
 DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over

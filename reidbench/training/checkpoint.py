@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.store.filesystem import regular_bytes
+from reidbench.files.filesystem import regular_bytes
 
 from .devices import draw_apart, states_of_all, this_share
 

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from reidbench.stages.run import TORCH_FREE, Busy, describe, run_stage
-from reidbench.store.artifacts import DamagedArtifact
+from reidbench.store.artifact import DamagedArtifact
 
 from .base import OnEvent, Result
 from .leftovers import no_leftovers
