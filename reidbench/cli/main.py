@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fnmatch
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,11 +15,11 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from reidbench import __version__, progress, report
+from reidbench import __version__, report
 from reidbench.errors import ReidbenchError
-from reidbench.execution import executors, runner
-from reidbench.execution import progress as display
+from reidbench.execution import executors, progress, runner
 from reidbench.matrix import plan, reader
+from reidbench.progressbar import going_through
 from reidbench.registry import plugins, published
 from reidbench.store.artifacts import Store
 
@@ -63,6 +65,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    # All is done by then: a late Ctrl-C must not turn the exit code into a death by signal.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(end.exit_code(app))
 
 
@@ -226,11 +230,12 @@ def run(
     where = executors.make(executor, jobs, address, time_limit, memory_limit)
     with contextlib.ExitStack() as held:
         try:
-            with display.make(console) as shown:
+            with progress.make(console) as shown:
                 outcome = runner.Runner(
                     the_plan, the_store, where, shown, frozenset(without or ()), workers, held
                 ).run()
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C, which wants the same
             print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
             sys.exit(130)
         _print_board(the_plan, the_store, registry, console, strict)
@@ -245,7 +250,7 @@ def _print_board(
     the_plan: plan.Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool
 ) -> None:
     """The leaderboard of a run; with `strict` raises ReidbenchError where a mean is over different origins."""
-    with progress.going_through(console) as through:
+    with going_through(console) as through:
         board = report.collect(the_plan, the_store, through=through)
     _warn(board, registry)
     if strict:
@@ -306,7 +311,7 @@ def table(
         for v in values or ()
         for word in (key, v)
     ]
-    with progress.going_through(Console(stderr=True)) as through:
+    with going_through(Console(stderr=True)) as through:
         board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
     _warn(board, registry)
     options = report.Options(metric, ranked, pictures, given, strict)

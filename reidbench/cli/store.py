@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from reidbench import progress
 from reidbench.matrix import plan, reader
+from reidbench.progressbar import going_through
 from reidbench.registry import plugins
 from reidbench.store import cleaning
 from reidbench.store.artifacts import Store
@@ -131,7 +131,7 @@ def clean(
     """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
     the_store = store_at(store)
     needed = _needed(files, overrides, without)
-    with progress.going_through(Console(stderr=True)) as through:
+    with going_through(Console(stderr=True)) as through:
         gone = cleaning.leftovers(the_store, needed, _note, through)
         if not dry_run:
             gone = [one for one in through("removing", gone) if _removed(the_store, one)]

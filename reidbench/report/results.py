@@ -17,7 +17,7 @@ from reidbench.declared import range_fault
 from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.plan import Plan, Row, Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds, student, tied_with_best
-from reidbench.progress import Through, quietly
+from reidbench.progressbar import Through, quietly
 from reidbench.store.artifact import BadArtifact, DamagedArtifact, UnreadableArtifact
 from reidbench.store.artifacts import Store
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidbench.errors import StoreError
-from reidbench.progress import Through, quietly
+from reidbench.progressbar import Through, quietly
 
 from . import locks
 from .artifact import BadArtifact, UnreadableArtifact

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from reidbench.progress import going_through
+from reidbench.progressbar import going_through
 
 
 def shown(terminal: bool) -> tuple[list[int], str]:
