@@ -14,7 +14,8 @@ Imports stages, execution and what is below; only the command line and testing i
 - `offers`: what a data set offers and lacks is so.
 - `files`: nothing is written but in `out`, `scratch` and a data set's `cache`.
 - `version`: a result that changed since it was recorded has another `version`.
-- `run`: it raised something, or ended its process; each plugin is tried in a process of its own.
+- `run`: it raised something, ended its process, or took longer than it may with one step; each plugin is tried in a
+  process of its own.
 """
 
 from __future__ import annotations

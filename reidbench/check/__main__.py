@@ -21,7 +21,9 @@ def main(arguments: list[str]) -> int:
     task: Task = pickle.loads(Path(arguments[0]).read_bytes())  # noqa: S301 - our parent's
     registry = plugins.load(task.disabled)
     for kind, name in task.components:
-        line, digest = try_component(registry, registry.plugins[task.plugin], kind, name, task)
+        line, digest = try_component(
+            registry, registry.plugins[task.plugin], kind, name, task, lambda step: emit({"step": step})
+        )
         emit({"kind": kind, "name": name, "status": line.status, "text": line.text, "digest": digest})
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,23 @@ from .world import SEED, World
 
 
 class Attempt:
-    """All trials of one component, under `folder`."""
+    """All trials of one component, under `folder`; `step` is called with what is tried next."""
 
-    def __init__(self, folder: Path, registry: Registry, kind: str, component: Component, example: Example) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        registry: Registry,
+        kind: str,
+        component: Component,
+        example: Example,
+        step: Callable[[str], None],
+    ) -> None:
         self.folder = folder
         self.registry = registry
         self.kind = kind
         self.component = component
         self.example = example
+        self.step = step
         self.notes: list[str] = []
         self.world = World(folder, registry, example, truth="truth" in uses(component, example))
 
@@ -48,10 +58,12 @@ class Attempt:
 
     # ------------------------------------------------------------------ methods and evaluators
     def _stage(self) -> dict[str, str]:
+        self.step("making what it needs")
         stage, expansion = self.world.plan(self.kind, self.component)
         self.world.make_parents(stage, expansion)
         self.inputs = self.world.inputs(stage, expansion)
         data = listing(self.folder / "data") if (self.folder / "data").is_dir() else {}
+        self.step("the first run")
         first = self._trial()
         digests = first.watched()
         kinds.answer(self.kind, first)
@@ -62,6 +74,7 @@ class Attempt:
         self._seedless(digests, stage, expansion)
         if data:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
+        self.step("a run on a task without what it does not require")
         self.notes += keep_promises(self.world, self.kind, self.component)
         return digests
 
@@ -93,6 +106,7 @@ class Attempt:
 
     def _difference(self, digests: dict[str, str], disturbed: str) -> str:
         """What differs in another run from the first one's result."""
+        self.step("another run with the same seed")
         trial = self._trial()
         trial.warm, trial.disturbed = True, disturbed
         return first_difference(digests, trial.watched())
@@ -114,6 +128,7 @@ class Attempt:
         if max(map(len, first.checkpoint.calls)) < 2:
             self.notes.append("resume not tried: it ran one epoch")
             return
+        self.step("the run that is interrupted after its first epoch")
         stopped = self._trial()
         stopped.stop = True
         try:
@@ -122,6 +137,7 @@ class Attempt:
             pass
         else:
             need(False, "resume: it went on when it was interrupted")
+        self.step("the resumed run")
         resumed = self._trial()
         resumed.own_scratch = stopped.own_scratch
         found = resumed.watched()
@@ -138,6 +154,7 @@ class Attempt:
         files = listing(root) if root else {}
         found: list[dict[str, str]] = []
         for number in range(2):
+            self.step("opening it again" if number else "opening it")
             cache = self.folder / f"cache{number}"
             if number:
                 disturb(torch_too=False)
@@ -148,6 +165,7 @@ class Attempt:
             need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
             need(not strays, f"files: it wrote {', '.join(strays[:3])}, outside of its cache")
             found.append(kinds.dataset(data))
+        self.step("comparing it with what it declares")
         self.notes += keep_offer(self.component, params, root, data)
         need(found[0] == found[1], "determinism: opened twice it gives two sets")
         if root:
@@ -162,6 +180,7 @@ class Attempt:
         described["image_size"] = list(self.example.image_size)
         states: list[dict[str, str]] = []
         for number in range(2):
+            self.step("building it again" if number else "building it")
             seed_torch(SEED)
             if number:
                 disturb(torch_too=False)

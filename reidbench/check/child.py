@@ -11,20 +11,22 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from reidbench.execution.executors.limits import end
+from reidbench.execution.executors.limits import end, guarded
 from reidbench.stages import worker
 
 from .examples import Example
 from .report import Line
+
+TIMEOUT = 600.0  # seconds that one step of a check may take
+LONGEST = 2e6  # more seconds than that the system cannot wait for at once
 
 Digest = dict[str, object]
 
@@ -38,6 +40,7 @@ class Task:
     folder: Path
     examples: Mapping[str, Example] = field(default_factory=dict)
     disabled: frozenset[str] = frozenset()
+    timeout: float = TIMEOUT
 
 
 def lines(task: Task) -> Iterator[tuple[Line, Digest | None]]:
@@ -54,16 +57,53 @@ def _served(task: Task) -> Iterator[tuple[Line, Digest | None]]:
     """The lines of one child; the last one may say how it ended."""
     waiting = list(task.components)
     with _started(task) as (process, events):
-        for text in events:
-            try:
-                event = json.loads(text)
-            except ValueError:  # half a line: it ended while it wrote
-                break
-            waiting.pop(0)
-            yield Line(event["kind"], event["name"], event["status"], event["text"]), event["digest"]
-        code = process.wait()
+        patience = _Patience(process.pid, task.timeout)
+        try:
+            for event in _said(events):
+                patience.begin(event.get("step", ""))
+                if "step" in event:
+                    continue
+                waiting.pop(0)
+                yield Line(event["kind"], event["name"], event["status"], event["text"]), event["digest"]
+            code = process.wait()
+        finally:
+            patience.stop()
     if waiting:
-        yield Line(*waiting[0], "failed", f"run: {ending(code)}"), None
+        yield Line(*waiting[0], "failed", f"run: {patience.exhausted or ending(code)}"), None
+
+
+def _said(events: TextIO) -> Iterator[dict[str, Any]]:
+    for text in events:
+        try:
+            yield json.loads(text)
+        except ValueError:  # half a line: it ended while it wrote
+            return
+
+
+class _Patience:
+    """Kills a child that takes longer than `seconds` with one step."""
+
+    def __init__(self, pid: int, seconds: float) -> None:
+        self.pid, self.seconds = pid, seconds
+        self.exhausted = ""  # the sentence, once it was killed
+        self.timer: threading.Timer | None = None
+        self.begin("")
+
+    def begin(self, step: str) -> None:
+        """A step begins, or what lies between the steps."""
+        self.stop()
+        self.timer = threading.Timer(self.seconds, self._end, (step or "getting ready",))
+        self.timer.daemon = True
+        self.timer.start()
+
+    def stop(self) -> None:
+        """Nothing is waited for any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def _end(self, step: str) -> None:
+        self.exhausted = f"{step} took longer than {self.seconds:g} s, and was ended; --timeout gives more"
+        end(self.pid)
 
 
 def ending(code: int) -> str:
@@ -85,7 +125,7 @@ def _started(task: Task) -> Iterator[tuple[subprocess.Popen[bytes], TextIO]]:
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "reidbench.check", file.name],
+                guarded("check", file.name),
                 stdin=subprocess.PIPE,  # its end tells the child that we are gone
                 stdout=2,  # what a plugin prints is no line of the report
                 stderr=2,

@@ -13,7 +13,7 @@ from reidbench.components import Component
 from reidbench.hookspecs import HOOKS
 from reidbench.registry.plugins import Plugin, one_line
 
-from .report import need
+from .report import Broken, need
 
 HEAVY = ("torch", "torchvision", "timm", "lightning_fabric", "faiss", "sklearn")
 DECLARE = """
@@ -26,15 +26,17 @@ print(*[name for name in sys.argv[3].split(",") if name in sys.modules])
 """
 
 
-def light_import(plugin: Plugin) -> None:
-    """The plugin declares everything in a fresh interpreter without loading torch and its like."""
+def light_import(plugin: Plugin, timeout: float) -> None:
+    """The plugin declares everything in a fresh interpreter within `timeout` seconds, without torch and its like."""
     paths = [os.path.abspath(path or ".") for path in sys.path]  # noqa: PTH100 - import paths are text
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", DECLARE, plugin.module, ",".join(HOOKS.values()), ",".join(HEAVY)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-    )
+    command = [sys.executable, "-c", DECLARE, plugin.module, ",".join(HOOKS.values()), ",".join(HEAVY)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout)  # noqa: S603 - our own interpreter
+    except subprocess.TimeoutExpired:
+        raise Broken(
+            f"import: it took longer than {timeout:g} s in a fresh interpreter; --timeout gives more"
+        ) from None
     need(done.returncode == 0, f"import: it fails in a fresh interpreter: {one_line(done.stderr)}")
     loaded = done.stdout.split()
     need(not loaded, f"import: declaring loads {', '.join(loaded)}; import it in the module that the target names")

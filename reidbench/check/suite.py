@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from reidbench import scaffold
@@ -31,11 +32,13 @@ def check_plugin(
     keep_record: bool = False,
     examples: Mapping[str, Example] | None = None,
     tell: Callable[[Line], None] = lambda line: None,
+    timeout: float = child.TIMEOUT,
 ) -> Findings:
     """Try every component of a plugin: a loaded one by its name, distribution or module, or one by its path.
 
     `only` names one component. `keep_record` writes the results beside the plugin's code. `examples`, by name, come
-    before the plugin's own CHECK. `tell` is called with each line as it is known. Everything runs on the CPU.
+    before the plugin's own CHECK. `tell` is called with each line as it is known. A component has failed when one step
+    of its trial takes longer than `timeout` seconds. Everything runs on the CPU.
     Raises PluginError when there is no such plugin or component, or when it cannot be loaded.
     """
     with _found(plugin) as (registry, found), _on_the_cpu():
@@ -45,7 +48,8 @@ def check_plugin(
             raise PluginError(f"{found.name} has no component {only!r} (it has {', '.join(c.name for _, c in mine)})")
         report = Findings(found.name)
         names = [(kind, one.name) for kind, one in chosen]
-        for line, digest in _lines(registry, found, [one for _, one in mine], names, examples or {}):
+        task = child.Task(found.name, names, Path(), examples or {}, registry.disabled, min(timeout, child.LONGEST))
+        for line, digest in _lines(found, [one for _, one in mine], task):
             report.lines.append(line)
             if digest is not None:
                 report.digests[f"{line.kind} {line.name}"] = digest
@@ -59,24 +63,22 @@ def _is_of(registry: Registry, plugin: Plugin, kind: str, name: str) -> bool:
     return registry.source[kind, name] == plugin.name
 
 
-def _lines(
-    registry: Registry,
-    plugin: Plugin,
-    mine: list[Component],
-    names: list[tuple[str, str]],
-    examples: Examples,
-) -> Iterator[tuple[Line, child.Digest | None]]:
+def _lines(plugin: Plugin, mine: list[Component], task: child.Task) -> Iterator[tuple[Line, child.Digest | None]]:
     record.read(plugin)  # one that cannot be read is said before anything is tried
-    problems = _problems(lambda: declared.light_import(plugin)) + _problems(lambda: declared.readme(plugin, mine))
+    problems = _problems(lambda: declared.light_import(plugin, task.timeout))
+    problems += _problems(lambda: declared.readme(plugin, mine))
     yield Line("plugin", plugin.name, "failed" if problems else "ok", "; ".join(problems)), None
     with tempfile.TemporaryDirectory(prefix="reidbench-check-") as folder:
-        yield from child.lines(child.Task(plugin.name, names, Path(folder).resolve(), examples, registry.disabled))
+        yield from child.lines(replace(task, folder=Path(folder).resolve()))
 
 
 def try_component(
-    registry: Registry, plugin: Plugin, kind: str, name: str, task: child.Task
+    registry: Registry, plugin: Plugin, kind: str, name: str, task: child.Task, step: Callable[[str], None]
 ) -> tuple[Line, child.Digest | None]:
-    """Try one component; its line, and the digest of its result. What it raises is a failure of its own."""
+    """Try one component; its line, and the digest of its result. What it raises is a failure of its own.
+
+    `step` is called with what is tried next.
+    """
     component = registry.get(kind, name)
     problems = _problems(lambda: declared.described(component))
     skipped: list[str] = []
@@ -84,6 +86,7 @@ def try_component(
     found: list[child.Digest] = []
 
     def attempt(folder: Path) -> None:
+        step("making its example")
         example = task.examples.get(name) or example_of(registry, plugin.module, kind, component, folder / "example")
         reason = lacking(component, example)
         if reason:
@@ -91,7 +94,7 @@ def try_component(
             return
         from .attempt import Attempt
 
-        trials = Attempt(folder, registry, kind, component, example)
+        trials = Attempt(folder, registry, kind, component, example, step)
         found.append(record.entry(component, example, trials.run()))
         notes.extend([*trials.notes, record.compare(record.read(plugin).get(f"{kind} {name}"), found[0])])
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import fnmatch
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,8 +21,10 @@ from reidbench.execution import executors, preview, progress, runner
 from reidbench.matrix import plan
 from reidbench.metrics.ranking.rules import AveragePrecision, Invalid, Ties
 from reidbench.metrics.reranking import Variant
+from reidbench.progressbar import going_through
 from reidbench.registry import plugins, presets, published
 from reidbench.report.options import Format, Pictures
+from reidbench.store.artifacts import Store
 
 from . import data, end, streams
 from .options import (
@@ -58,6 +63,8 @@ Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "fin
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    # All is done by then: a late Ctrl-C must not turn the exit code into a death by signal.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(end.exit_code(app))
 
 
@@ -207,13 +214,30 @@ def run(
     the_store = store_at(store)
     console = Console(stderr=True)
     where = executors.make(executor, jobs, address, time_limit, memory_limit)
-    try:
-        with progress.make(console) as shown:
-            outcome = runner.Runner(the_plan, the_store, where, shown, frozenset(without or ()), workers).run()
-    except KeyboardInterrupt:
-        print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
-        sys.exit(130)
-    board = report.collect(the_plan, the_store)
+    with contextlib.ExitStack() as held:
+        try:
+            with progress.make(console) as shown:
+                outcome = runner.Runner(
+                    the_plan, the_store, where, shown, frozenset(without or ()), workers, held
+                ).run()
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C, which wants the same
+            print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
+            sys.exit(130)
+        _print_board(the_plan, the_store, registry, console, strict)
+    print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+    if outcome.failed:
+        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
+        print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _print_board(
+    the_plan: plan.Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool
+) -> None:
+    """The leaderboard of a run; with `strict` raises ReidbenchError where a mean is over different origins."""
+    with going_through(console) as through:
+        board = report.collect(the_plan, the_store, through=through)
     _warn(board, registry)
     if strict:
         report.refuse_mixed(board)
@@ -221,11 +245,6 @@ def run(
         print("standard output is closed: `reidbench table` prints the leaderboard", file=sys.stderr)
     else:
         print(report.write(board, "md"), end="")
-    print(f"results: {the_store.root.absolute()}", file=sys.stderr)
-    if outcome.failed:
-        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
-        print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _matches(row: plan.Row, pattern: str) -> bool:
@@ -279,7 +298,8 @@ def table(
         for v in values or ()
         for word in (key, v)
     ]
-    board = report.collect(the_plan, the_store, score=metric == report.SCORE)
+    with going_through(Console(stderr=True)) as through:
+        board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
     _warn(board, registry)
     options = report.Options(metric, ranked, pictures, given, strict)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .options import positive
+
 app = typer.Typer()
 
 
@@ -37,6 +39,9 @@ def check(
     record: Annotated[
         bool, typer.Option("--record", help="Keep the results beside the code, for the next check to compare.")
     ] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", parser=positive, help="A step that takes longer has failed.")
+    ] = 600.0,
 ) -> None:
     """Try every component of a plugin on tiny data: shapes, determinism, resume, global state, files, version.
 
@@ -44,7 +49,9 @@ def check(
     """
     from reidbench.check import check_plugin
 
-    report = check_plugin(plugin, only=only, keep_record=record, tell=lambda line: print(line, flush=True))
+    report = check_plugin(
+        plugin, only=only, keep_record=record, tell=lambda line: print(line, flush=True), timeout=timeout
+    )
     counts = [sum(line.status == status for line in report.lines) for status in ("ok", "skipped", "failed")]
     print("{} ok, {} skipped, {} failed".format(*counts))
     if report.failures:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
+from reidbench.progressbar import going_through
 from reidbench.registry import plugins
 from reidbench.store import cleaning
+from reidbench.store.artifacts import Store
 
 from .options import SetOption, StoreOption, WithoutOption, load_plugins, read_plan, store_at, whole
 
@@ -108,14 +111,25 @@ def clean(
     the_store = store_at(store)
     registry = load_plugins(without)
     needed = {key for file in files for key in read_plan(file, registry, overrides).stages}
-    found = cleaning.leftovers(the_store, needed, _note)
-    gone = [one for one in found if dry_run or cleaning.remove(the_store, one)]
+    with going_through(Console(stderr=True)) as through:
+        gone = cleaning.leftovers(the_store, needed, _note, through)
+        if not dry_run:
+            gone = [one for one in through("removing", gone) if _removed(the_store, one)]
     for one in gone:
         print(
             plugins.printable(f"{'would remove' if dry_run else 'removed'} {one.what} {one.key} ({_bytes(one.size)})")
         )
     words = "to remove" if dry_run else "removed"
     print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; results: {the_store.root.absolute()}")
+
+
+def _removed(store: Store, one: cleaning.Leftover) -> bool:
+    """Whether it is gone; what the system refuses to remove is named, and the rest goes on."""
+    try:
+        return cleaning.remove(store, one)
+    except OSError as error:
+        _note(f"{one.path}: cannot be removed: {error.strerror or error}")
+        return False
 
 
 def _note(text: str) -> None:

@@ -9,7 +9,8 @@ from reidbench.matrix.plan import Plan
 from reidbench.matrix.stage import Stage
 from reidbench.registry.metrics import stored_fault
 from reidbench.stages.inputs import images_root
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 
 Note = Callable[[str], None]
 

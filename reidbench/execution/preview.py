@@ -8,7 +8,8 @@ from typing import Any
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.plan import Plan
 from reidbench.registry.plugins import Registry, source_hash
-from reidbench.store.artifacts import BadArtifact, Store
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import Store
 
 SAMPLE = 20  # manifests read per component for its usual time: enough for a mean, few enough for a large plan
 

@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from reidbench.matrix.labels import with_params
 from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import printable
 
@@ -75,7 +76,8 @@ class Lines:
             return
         self.done += 1
         ending = f"{status}: {error}" if error else f"{status} in {seconds:.1f} s" if seconds else status
-        self.say(f"[{self.done}/{self.total}] {stage.label}: {ending}")
+        label = with_params(stage) if error else stage.label
+        self.say(f"[{self.done}/{self.total}] {label}: {ending}")
 
     def note(self, text: str) -> None:
         """Something that a person should read."""
@@ -138,7 +140,7 @@ class Bars:
         if self.all is not None:
             self.progress.advance(self.all)
         if error:
-            self.note(f"{stage.label}: {status}: {error}")
+            self.note(f"{with_params(stage)}: {status}: {error}")
 
     def note(self, text: str) -> None:
         """Something that a person should read."""

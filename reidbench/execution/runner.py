@@ -17,7 +17,8 @@ from reidbench.matrix.plan import Plan
 from reidbench.matrix.stage import Stage
 from reidbench.stages.spec import StageSpec
 from reidbench.store import locks
-from reidbench.store.artifacts import GONE, BadArtifact, Store
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import GONE, Store
 
 from .executor import Executor, OneResult
 from .pending import missing
@@ -64,7 +65,14 @@ class Runner:
     """One run of a plan."""
 
     def __init__(
-        self, plan: Plan, store: Store, executor: Executor, display: Display, without: frozenset[str], workers: int = 0
+        self,
+        plan: Plan,
+        store: Store,
+        executor: Executor,
+        display: Display,
+        without: frozenset[str],
+        workers: int = 0,
+        held: contextlib.ExitStack | None = None,  # what lets go of the plan's artifacts; by default the end of `run`
     ) -> None:
         self.plan = plan
         self.store = store
@@ -72,6 +80,7 @@ class Runner:
         self.display = display
         self.without = without
         self.workers = workers
+        self.held = held
         self.outcome = Outcome()
         self.waiting: dict[str, Stage] = {}
         self.running: dict[str, float] = {}  # key -> when it started
@@ -88,11 +97,12 @@ class Runner:
         On Ctrl-C no stage is started any more, and those that run go on to their end or their next checkpoint where
         the executor `winds_down`; on the second the workers are ended. Either way raises
         KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written. Until it ends,
-        no `clean` takes what the plan needs; what vanishes all the same is made again.
+        and until `held` is closed where that is given, no `clean` takes what the plan needs; what vanishes all the
+        same is made again.
         """
         self.store.root = self.store.root.absolute()  # a stage in this process may go to another folder
-        with contextlib.ExitStack() as held:
-            refusal = self._prepare(held)
+        with contextlib.ExitStack() as mine:
+            refusal = self._prepare(self.held or mine)
             self.waiting = missing(self.plan, self.store, self.display.note)
             if refusal and self.waiting:  # else a finished store may well be read-only
                 raise refusal

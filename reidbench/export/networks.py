@@ -24,7 +24,8 @@ from reidbench.files.names import shown
 from reidbench.matrix.kinds import OF_STAGE, TRAINED
 from reidbench.registry.plugins import Registry, one_line
 from reidbench.stages.networks import saved_backbone, saved_embedder
-from reidbench.store.artifacts import Artifact, Store
+from reidbench.store.artifact import Artifact
+from reidbench.store.artifacts import Store
 
 if TYPE_CHECKING:
     from reidbench.training import Embedder

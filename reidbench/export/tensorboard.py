@@ -11,7 +11,8 @@ from typing import Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.files.atomic import written_whole
-from reidbench.store.artifacts import Artifact, BadArtifact, DamagedArtifact, Store
+from reidbench.store.artifact import Artifact, BadArtifact, DamagedArtifact
+from reidbench.store.artifacts import Store
 
 LOG = "log.jsonl"
 STEPS = ("epoch", "round")  # what a line may call its own number; else it is its place in the log

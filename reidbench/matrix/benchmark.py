@@ -38,6 +38,16 @@ class Choice:
         return self.params.model_dump(mode="json")
 
     @cached_property
+    def changed(self) -> dict[str, Any]:
+        """The params that differ from their defaults, and those that have none, as JSON values."""
+        fields = type(self.params).model_fields
+        return {
+            name: value
+            for name, value in self.resolved.items()
+            if getattr(self.params, name) != fields[name].get_default(call_default_factory=True)
+        }
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What of this choice can change a result: name, version and params, with contents in place of paths."""
         params = dict(self.resolved)

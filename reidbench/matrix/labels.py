@@ -13,6 +13,7 @@ from .yamlfile import shown
 
 SHORT = 8  # characters of a key, where nothing else sets two stages apart
 LONGEST = 40  # characters of a value in a label
+MOST = 160  # characters of all params in a sentence
 
 Facts = dict[str, str]
 
@@ -44,6 +45,7 @@ class _Namer:
         for key, stage in stages.items():
             self.groups.setdefault(stage.label, []).append(key)
         self.apart: dict[str, Facts] = {}  # by key: what sets it apart
+        self.texts: dict[tuple[int, str], Facts] = {}  # of params, by their identity: thousands of stages share them
         self.settled: set[str] = set()
 
     def label(self, key: str) -> str:
@@ -65,11 +67,18 @@ class _Namer:
         for key, chosen in zip(keys, _distinguishing(facts.values()), strict=True):
             self.apart[key] = chosen
 
+    def flat(self, params: Mapping[str, Any], before: str) -> Facts:
+        """The params in words."""
+        place = id(params), before  # which stay, as long as the stages do
+        if place not in self.texts:
+            self.texts[place] = _flat(params, before)
+        return self.texts[place]
+
     def facts(self, stage: Stage) -> Facts:
         """Whatever may set a stage apart from others of its label."""
-        found = _flat(stage.params, "")
+        found = dict(self.flat(stage.params, ""))
         if stage.backbone is not None:
-            found |= {"backbone": stage.backbone["use"], **_flat(stage.backbone["params"], "backbone.")}
+            found |= {"backbone": stage.backbone["use"], **self.flat(stage.backbone["params"], "backbone.")}
         found |= _data(stage.data)
         for role, key in stage.parents:
             parent = self.stages[key]
@@ -121,6 +130,33 @@ def _data(given: Sequence[DataInput]) -> Facts:
     return found
 
 
+def with_params(stage: Stage) -> str:
+    """A stage's label with the params that differ from their defaults: `finetune bot (epochs=3) [tiny, seed 0]`.
+
+    What the label already says is not repeated. A data set, whose label has its name in the file, gets the component's.
+    """
+    begin = f"{stage.kind} {stage.use}" if stage.kind != "data" else stage.label.partition(" [")[0]
+    rest = stage.label.removeprefix(begin)
+    said = rest.rpartition("[")[2].removesuffix("]").split(", ")
+    words = [stage.use] if stage.kind == "data" and begin != f"data {stage.use}" else []
+    words += [word for word in _words(stage.changed) if word not in said]
+    return f"{begin} ({_joined(words)}){rest}" if words else stage.label
+
+
+def params_text(changed: Mapping[str, Any]) -> str:
+    """Params for a sentence: `epochs=3, lr=0.1`; long values are cut, and so are too many."""
+    return _joined(_words(changed))
+
+
+def _words(changed: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in _flat(changed, "").items()]
+
+
+def _joined(words: Sequence[str]) -> str:
+    text = ", ".join(words)
+    return text if len(text) <= MOST else f"{text[:MOST]}..."
+
+
 def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
     """One name for each evaluator: its own, with the params that differ from the defaults where names repeat."""
     names = [choice.name for choice in choices]
@@ -129,11 +165,6 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
         if names.count(choice.name) == 1:
             labels.append(choice.name)
             continue
-        fields = type(choice.params).model_fields
-        changed = {
-            name: value
-            for name, value in choice.resolved.items()
-            if getattr(choice.params, name) != fields[name].get_default(call_default_factory=True)
-        }
-        labels.append(f"{choice.name}({', '.join(f'{name}={value}' for name, value in changed.items())})")
+        words = ", ".join(f"{name}={value}" for name, value in choice.changed.items())
+        labels.append(f"{choice.name}({words})")
     return labels

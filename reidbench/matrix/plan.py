@@ -220,7 +220,14 @@ class Expansion:
             content = content_of(choice.component, choice.params, source.root)
             key = self.data_keys[name] = data_key(choice, content)
             self.result.stages[key] = Stage(
-                key, "data", choice.name, choice.resolved, root=root, label=f"data {name}", content=short(content)
+                key,
+                "data",
+                choice.name,
+                choice.resolved,
+                root=root,
+                label=f"data {name}",
+                content=short(content),
+                changed=choice.changed,
             )
         return self.data_keys[name]
 
@@ -239,6 +246,8 @@ class Expansion:
         key = self.keys.of_stage(kind, choice, parents, data, backbone, seed)
         if key not in self.result.stages:
             network = {"use": backbone.name, "params": backbone.resolved} if backbone else None
-            use, params = (choice.name, choice.resolved) if choice else (kind, {})
-            self.result.stages[key] = Stage(key, kind, use, params, parents, data, network, seed, label=label)
+            use, params, changed = (choice.name, choice.resolved, choice.changed) if choice else (kind, {}, {})
+            self.result.stages[key] = Stage(
+                key, kind, use, params, parents, data, network, seed, label=label, changed=changed
+            )
         return key

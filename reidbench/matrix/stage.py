@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Parents = tuple[tuple[str, str], ...]  # role -> key
@@ -42,6 +42,7 @@ class Stage:
     root: str | None = None  # data stages only; where data lie is no part of a key
     label: str = ""
     content: str = ""  # data stages only: what their files contained when the plan was made
+    changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
 
     @property
     def needs(self) -> Iterator[str]:

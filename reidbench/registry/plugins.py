@@ -18,7 +18,7 @@ import pluggy
 
 from reidbench import hookspecs
 from reidbench.components import Component
-from reidbench.errors import PluginError, UnknownComponent
+from reidbench.errors import PluginError, ReidbenchError, UnknownComponent
 from reidbench.hookspecs import HOOKS
 
 from .declarations import faults
@@ -111,7 +111,7 @@ def one_line(trace: str) -> str:
 
 def printable(text: str) -> str:
     """Text of plugins and files with control characters made visible."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILTIN) -> Registry:
@@ -239,3 +239,18 @@ def packages(registry: Registry) -> Mapping[str, str]:
     """Top-level package of each loaded plugin -> the plugin; code named in an artifact must come from one of these."""
     known = {plugin.module.partition(".")[0]: plugin.name for plugin in registry.plugins.values()}
     return MappingProxyType({"reidbench": "reidbench", **known})
+
+
+def describe(error: BaseException) -> str:
+    """One line that says what happened, for the table; whatever an exception of a plugin makes of its own text."""
+    text = " ".join(str.split(_text(error)))
+    if not isinstance(error, ReidbenchError) or not text:
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return printable(text)[:500]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as second:
+        return f"(its text cannot be shown: __str__ raises {type(second).__name__})"

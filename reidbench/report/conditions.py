@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNKNOWN = "unknown"
+READ = ("versions", "platform", "processor", "plugin", "source", "settings")  # fields of a manifest
 ARCHITECTURE = re.compile(r"(?i)\b(?:x86_64|amd64|aarch64|arm64|i[3-6]86|ppc64le|s390x|riscv64)\b")
 
 Slot = tuple[str, str, int]  # kind and component of a stage, and its place among the equal ones behind a row

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reidbench.store.artifacts import BadArtifact
+from reidbench.store.artifact import BadArtifact
 
 from .provenance import Evidence
 from .queries import CMC, read_arrays, read_notes

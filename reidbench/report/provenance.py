@@ -17,7 +17,8 @@ from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.plan import Plan
 from reidbench.matrix.stage import Stage
-from reidbench.store.artifacts import BadArtifact, Store
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import Store
 
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result

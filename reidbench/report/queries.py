@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from reidbench.metrics.statistics import beyond_noise
-from reidbench.store.artifacts import Artifact, BadArtifact, Store
+from reidbench.store.artifact import Artifact, BadArtifact
+from reidbench.store.artifacts import Store
 
 Arrays = Mapping[str, Any]
 Reader = Callable[[str], Arrays]  # key of an evaluation -> its arrays

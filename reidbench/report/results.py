@@ -11,19 +11,23 @@ from functools import cached_property
 from typing import Any
 
 from reidbench.components import Metric, fractions
-from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.plan import Plan, Row
 from reidbench.matrix.stage import Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
+from reidbench.progressbar import Through, quietly
 from reidbench.registry.metrics import range_fault
-from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
+from reidbench.store.artifact import BadArtifact, DamagedArtifact, UnreadableArtifact
+from reidbench.store.artifacts import Store
 
+from .conditions import READ as CONDITIONS
 from .conditions import Conditions, Made, Mixture, Slot, conditions, mixtures
 from .queries import Reader, no_arrays, reader
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
 USUAL = {metric.name: metric for metric in fractions(*METRICS, SCORE)}
+READ = ("protocol", "notes", *CONDITIONS)  # what a table shows of every stage behind a row
 RULE = "AP "  # begins the word for the rule by which an evaluator computes average precision
 
 Declared = Mapping[str, Mapping[str, Metric]]  # evaluator -> name of a metric -> its declaration
@@ -101,8 +105,7 @@ class Leaderboard:
     @cached_property
     def metrics(self) -> list[str]:
         """The usual metrics first, then whatever else evaluators gave."""
-        given = {name for result in self.results for name in result.metrics}
-        return [name for name in METRICS if name in given] + sorted(given - set(METRICS))
+        return [name for name in METRICS if name in self._gave] + sorted(self._gave.keys() - set(METRICS))
 
     def metric(self, evaluator: str, name: str) -> Metric | None:
         """An evaluator's declaration of a metric, or None."""
@@ -114,7 +117,7 @@ class Leaderboard:
 
     def giving(self, name: str) -> list[str]:
         """The evaluators that gave a metric, or that declare it where nobody gave it yet."""
-        gave = {result.row.evaluator for result in self.results if name in result.metrics}
+        gave = self._gave.get(name, ())
         return [e for e in self.evaluators if e in gave] or [e for e in self.evaluators if self.metric(e, name)]
 
     def known(self, name: str) -> bool:
@@ -141,6 +144,15 @@ class Leaderboard:
         return self._summaries.get((method, task, evaluator), {})
 
     @cached_property
+    def _gave(self) -> dict[str, set[str]]:
+        """The evaluators that gave a metric, by its name."""
+        gave: dict[str, set[str]] = {}
+        for result in self.results:
+            for name in result.metrics:
+                gave.setdefault(name, set()).add(result.row.evaluator)
+        return gave
+
+    @cached_property
     def _cells(self) -> dict[tuple[str, str, str], list[Result]]:
         cells: dict[tuple[str, str, str], list[Result]] = {}
         for result in self.results:
@@ -155,14 +167,19 @@ class Leaderboard:
         return cells
 
 
-def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
-    """Read the results of a plan from the store; with `score` also the mean of rank 1 and mAP."""
+def collect(plan: Plan, store: Store, *, score: bool = False, through: Through = quietly) -> Leaderboard:
+    """Read the results of a plan from the store; with `score` also the mean of rank 1 and mAP.
+
+    `through` shows how far the reading is.
+    """
     choices = plan.benchmark.evaluate
     evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
     declared = {label: choice.component.declared for label, choice in evaluators.items()}
     rules = {word for choice in choices for word in choice.component.protocol_with(choice.params)}
     behind = _Behind(plan, store)
-    results = tuple(_within_range(_result(row, plan, store, behind), declared) for row in plan.rows)
+    results = tuple(
+        _within_range(_result(row, plan, store, behind), declared) for row in through("reading results", plan.rows)
+    )
     if score:
         results = tuple(_scored(result) for result in results)
     rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
@@ -227,7 +244,7 @@ class _Behind:
         self.own: dict[str, tuple[str, ...]] = {}
         self.conditions: dict[str, Conditions] = {}
         self.sources: dict[tuple[str, str], frozenset[str]] = {}
-        self._equal: dict[Conditions, Conditions] = {}  # each once: thousands of stages are made with the same
+        self._equal: dict[int, tuple[Mapping[str, Any], Conditions]] = {}  # by identity of what was read
 
     def words(self, key: str) -> tuple[str, ...]:
         """The protocol words of one stage alone."""
@@ -237,25 +254,25 @@ class _Behind:
     def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
         """Protocol words and notes of a stage and of all that it was made from, without repetition."""
         if key not in self.found:
-            words: dict[str, None] = {}
-            notes: dict[str, None] = {}
-            for parent in dict.fromkeys(self.plan.stages[key].needs):
-                earlier = self.of(parent)
-                words |= earlier[0]
-                notes |= earlier[1]
+            found: tuple[dict[str, None], dict[str, None]] = {}, {}
+            stage = self.plan.stages[key]
+            for parent in dict.fromkeys(stage.needs):
+                for mine, earlier in zip(found, self.of(parent), strict=True):
+                    mine.update(earlier)
             self.own[key] = ()
             with suppress(KeyError, BadArtifact):
-                artifact = self.store.manifest(key)
-                self._keep(self.plan.stages[key], artifact.manifest)
-                words |= dict.fromkeys(self.own[key])
-                notes |= dict.fromkeys(f"{self.plan.stages[key].label}: {text}" for text in artifact.notes)
-            self.found[key] = words, notes
+                manifest = self.store.facts(key, READ)
+                self._keep(stage, manifest)
+                found[0].update(dict.fromkeys(self.own[key]))
+                found[1].update(dict.fromkeys(f"{stage.label}: {text}" for text in manifest.get("notes", ())))
+            self.found[key] = found
         return self.found[key]
 
     def _keep(self, stage: Stage, manifest: Mapping[str, Any]) -> None:
+        if id(manifest) not in self._equal:  # thousands of stages are made with the same, and share it
+            self._equal[id(manifest)] = manifest, conditions(manifest)
         self.own[stage.key] = tuple(manifest.get("protocol", ()))
-        found = conditions(manifest)
-        self.conditions[stage.key] = self._equal.setdefault(found, found)
+        self.conditions[stage.key] = self._equal[id(manifest)][1]
         own = stage.kind, stage.use
         self.sources[own] = self.sources.get(own, frozenset()) | {manifest.get("source", "")}
 
@@ -298,7 +315,7 @@ def _numbers(key: str, metrics: Mapping[str, float]) -> dict[str, float]:
 def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:
     own = store.failure(key)
     if own is not None:
-        return Result(row, "failed", error=f"{plan.stages[key].label}: {own}")
+        return Result(row, "failed", error=f"{with_params(plan.stages[key])}: {own}")
     waiting, seen = list(plan.stages[key].needs), set()
     while waiting:
         parent = waiting.pop()
@@ -307,7 +324,7 @@ def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:
         seen.add(parent)
         reason = store.failure(parent)
         if reason is not None:
-            return Result(row, "blocked", error=f"{plan.stages[parent].label}: {reason}")
+            return Result(row, "blocked", error=f"{with_params(plan.stages[parent])}: {reason}")
         waiting += plan.stages[parent].needs
     return Result(row, "missing", error="not run yet")
 

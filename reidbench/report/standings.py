@@ -6,12 +6,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
-from reidbench.metrics.statistics import tied_with_best, welch
+from reidbench.metrics.statistics import student, tied_with_best, welch
 
 from .queries import Reader, better_by_queries, metric_per_query
 from .results import Leaderboard, Result, by_seed
@@ -155,21 +154,13 @@ def better_by_seeds(rows: list[list[float]]) -> np.ndarray:
     for count in np.unique(counts[counts > 1]).tolist():
         alike = np.flatnonzero(counts == count)
         values = np.array([rows[i] for i in alike])
-        quantile = _quantile(count - 1) / math.sqrt(count)
+        quantile = student(0.975, count - 1) / math.sqrt(count)
         for i, row in zip(alike.tolist(), values, strict=True):
             ahead = row - values
             found[i, alike] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > 0
     for i, j in np.argwhere(counts[:, None] != counts).tolist():
         found[i, j] = tied_with_best([rows[i], rows[j]]) == [True, False]
     return found
-
-
-@cache
-def _quantile(freedom: int) -> float:
-    """Of Student's t, for 95 % on both sides."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, freedom))
 
 
 def apart(protocol: str) -> tuple[str, ...]:

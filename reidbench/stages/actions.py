@@ -20,6 +20,7 @@ from .inputs import images_place
 from .networks import StageError, saved_backbone, saved_embedder
 from .outputs import (
     answer_fault,
+    by_plain_name,
     compare_with_declared,
     joined_features,
     metric_values,
@@ -187,7 +188,7 @@ def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:
         raise StageError(f"{run.name} gave {fault}")
     if note:
         run.record.note(note)
-    save_arrays(run.folder / "per_query.npz", answer.per_query)
+    save_arrays(run.folder / "per_query.npz", by_plain_name(answer.per_query))
     (run.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
     return values
 

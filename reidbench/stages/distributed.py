@@ -30,7 +30,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from reidbench.errors import ReidbenchError
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 
 from . import worker
 from .spec import StageSpec

@@ -20,7 +20,8 @@ from reidbench.matrix.devices import devices_for
 from reidbench.matrix.kinds import EMBEDDERS, TRAINED, Given
 from reidbench.matrix.stage import DataInput
 from reidbench.registry.plugins import Registry
-from reidbench.store.artifacts import GONE, Artifact, DamagedArtifact, Store
+from reidbench.store.artifact import Artifact, DamagedArtifact
+from reidbench.store.artifacts import GONE, Store
 
 from .networks import StageError, build_backbone, saved_backbone, saved_embedder
 from .record import progressed

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.matrix.benchmark import Choice
+from reidbench.matrix.labels import params_text
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 
@@ -22,7 +24,15 @@ def build_backbone(registry: Registry, described: Mapping[str, Any]) -> Any:
 
     component = registry.get("backbone", described["use"])
     size = tuple(described["image_size"])
-    network = component.load()(component.params(**described["params"]), size)
+    params = component.params(**described["params"])
+    try:
+        network = component.load()(params, size)
+    except ReidbenchError:
+        raise
+    except Exception as error:  # else the method that asked for it would seem to be at fault
+        given = params_text(Choice("backbone", component, params).changed)
+        name = described["use"] + (f" ({given})" if given else "")
+        raise StageError(f"backbone {name}: {plugins.describe(error)}") from error
     if not isinstance(network, Backbone):
         raise StageError(f"backbone {described['use']} must be a reidbench.training.Backbone")
     network.spec = {"use": described["use"], "params": dict(described["params"]), "image_size": list(size)}

@@ -59,7 +59,8 @@ def answer_fault(answer: object, queries: int) -> str:
 def _array_fault(name: object, given: object, queries: int) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         return f"gave a per_query array with the name {shown_value(name)}; use letters, digits, '_', '-' and '.'"
-    if name in RESERVED:
+    name = str.__str__(name)
+    if name in RESERVED or name.endswith(".npy"):  # numpy would take "ap.npy" for the file of "ap"
         return f"gave a per_query array with the reserved name {name!r}; choose another"
     try:
         array = np.asarray(given)
@@ -85,12 +86,20 @@ def metric_values(given: object) -> tuple[dict[str, float], str]:
 
     True and text are not numbers, though Python makes numbers of them: a metric that is one is a slip of its author.
     """
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) and name.strip() for name in given):
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) and str.strip(name) for name in given):
         return {}, f"no numbers by name, but {shown_value(given)}"
-    values = {name: _number(value) for name, value in given.items()}
-    wrong = [f"{name}, but {shown_value(given[name])}" for name, value in values.items() if not math.isfinite(value)]
+    plain = by_plain_name(given)
+    if len(plain) < len(given):
+        return {}, f"two numbers of one name: {', '.join(map(shown, plain))}"
+    values = {name: _number(value) for name, value in plain.items()}
+    wrong = [f"{name}, but {shown_value(plain[name])}" for name, value in values.items() if not math.isfinite(value)]
     names = (fault for name in values if (fault := _name_fault(name)))
     return values, next(names, "") or (f"no number for {'; '.join(wrong)}" if wrong else "")
+
+
+def by_plain_name(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same by ordinary text: a subclass of str, like an enumeration's, may print and compare as it likes."""
+    return {str.__str__(name): value for name, value in given.items()}
 
 
 def _name_fault(name: str) -> str:

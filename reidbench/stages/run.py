@@ -12,7 +12,8 @@ from typing import Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.registry import plugins
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 
 from . import distributed, worker
 from .actions import perform

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class StageSpec(BaseModel):
         data = {given.key: plan.stages[given.key] for given in stage.data}
         benchmark = plan.benchmark
         return cls(
-            stage=stage,
+            stage=replace(stage, changed={}),  # which are for sentences of the driver
             trained_on=tuple(plan.trained_on(stage.key)),
             store=store.root.absolute(),
             cache=cache_folder(),
@@ -73,4 +74,4 @@ class StageSpec(BaseModel):
 
     def dump(self) -> dict[str, Any]:
         """The spec as JSON values; `StageSpec.model_validate` reads them back."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude={"stage": {"changed"}})

@@ -11,7 +11,7 @@ from reidbench.data import Split
 from reidbench.data.overlap import PERSONS_IN_TRAIN, QUERY_IN_GALLERY, TEST_IN_TRAIN, persons_in_train, shared
 from reidbench.files.names import shown
 from reidbench.matrix.stage import DataInput
-from reidbench.store.artifacts import Artifact
+from reidbench.store.artifact import Artifact
 
 from .inputs import Inputs
 

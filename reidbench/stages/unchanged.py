@@ -14,7 +14,7 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.matrix.keys import content_of, short
 from reidbench.matrix.stage import Stage
-from reidbench.store.artifacts import Artifact
+from reidbench.store.artifact import Artifact
 
 from .inputs import Inputs, images_root
 from .spec import PlannedData

@@ -14,8 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from reidbench.errors import ReidbenchError
-from reidbench.registry import plugins
+from reidbench.registry.plugins import describe as describe
 
 EVENTS = "REIDBENCH_EVENTS"  # the descriptor that a worker's events go to
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -104,18 +103,3 @@ def leave_with_the_starter() -> None:
         os._exit(3)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def describe(error: BaseException) -> str:
-    """One line that says what happened, for the table; whatever an exception of a plugin makes of its own text."""
-    text = " ".join(str.split(_text(error)))
-    if not isinstance(error, ReidbenchError) or not text:
-        text = f"{type(error).__name__}: {text}".removesuffix(": ")
-    return plugins.printable(text)[:500]
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException as second:  # noqa: BLE001 - a plugin's own code
-        return f"(its text cannot be shown: __str__ raises {type(second).__name__})"

@@ -4,81 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from reidbench.data.fingerprints.fingerprint import fingerprint_content
 from reidbench.errors import StoreError
 from reidbench.files.atomic import flush, rename_whole, write_whole
+from reidbench.files.filesystem import (
+    appended,
+    discard,
+    in_the_way,
+    is_folder,
+    is_foreign,
+    own_lock,
+    regular_bytes,
+    unreadable,
+)
 
-from .filesystem import in_the_way, is_foreign, regular_bytes, unreadable
+from .artifact import Artifact, DamagedArtifact, UnreadableArtifact
+from .facts import facts, glance
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
 from .locks import HEARTBEAT, Watch, beating, owner_of
 from .locks import identity as _identity
 from .locks import process_start as process_start
-from .manifests import fault, names_files
+from .manifests import KEY, fault, is_whole, names_files
+from .manifests import checksum as _checksum
 
 GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
-
-
-class BadArtifact(StoreError):
-    """An artifact that is there and cannot be used."""
-
-    def __init__(self, key: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.key = key
-
-
-class DamagedArtifact(BadArtifact):
-    """An artifact whose bytes are not those that were published, or that no stage can have published."""
-
-
-class UnreadableArtifact(BadArtifact):
-    """An artifact that this user may not read, or that the disk does not give. It may be whole: nobody removes it."""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A published artifact: its folder and its manifest."""
-
-    key: str
-    path: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """The numbers that the stage reported. Raises DamagedArtifact when there are none."""
-        metrics: Mapping[str, float] = self.need("metrics")
-        return metrics
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the stage noted: images left out, rounds skipped, weights not loaded."""
-        return tuple(self.manifest.get("notes", ()))
-
-    @property
-    def label(self) -> str:
-        """The stage in words."""
-        return str(self.manifest.get("stage", {}).get("label", "a stage without a name"))
-
-    def need(self, *names: str) -> Any:
-        """A field of the manifest, `need("stage", "kind")` one of its stage. Raises DamagedArtifact without it."""
-        found: Any = self.manifest
-        for name in names:
-            if name not in found:
-                raise DamagedArtifact(self.key, f"{self.path}: {MANIFEST} is damaged: {'.'.join(names)} is missing")
-            found = found[name]
-        return found
 
 
 class Store:
@@ -120,7 +79,7 @@ class Store:
         """The keys of all published artifacts: folders, without those that file systems and desktops leave."""
         try:
             with os.scandir(self.root / "objects") as entries:
-                return {entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name)}
+                return {entry.name for entry in entries if is_folder(entry) and not is_foreign(entry.name)}
         except FileNotFoundError:
             return set()
         except OSError as error:
@@ -133,8 +92,9 @@ class Store:
         """
         path = self.path(key)
         try:
-            manifest = json.loads(regular_bytes(path / MANIFEST))
-            intact = manifest["checksum"] == _checksum(manifest) and manifest["key"] == key and names_files(manifest)
+            text = regular_bytes(f"{path}/{MANIFEST}")
+            manifest = json.loads(text)
+            intact = is_whole(text, manifest) and manifest["key"] == key and names_files(manifest)
         except (FileNotFoundError, NotADirectoryError):
             if not path.is_dir():
                 raise KeyError(key) from None
@@ -149,6 +109,21 @@ class Store:
         if wrong:
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged: {wrong}")
         return Artifact(key, path, manifest)
+
+    def facts(self, key: str, names: tuple[str, ...]) -> Mapping[str, Any]:
+        """Some fields of the manifest, verified: quicker than `manifest`, for very many artifacts. Raises as that."""
+        with contextlib.suppress(OSError, ValueError):
+            found = facts(regular_bytes(f"{self.root}/objects/{key}/{MANIFEST}"), key, names)
+            if found is not None:
+                return found
+        return self.manifest(key).manifest
+
+    def glance(self, key: str) -> tuple[str, int] | None:
+        """The stage of an artifact in words and its bytes, verified; None where more than a glance is needed."""
+        try:
+            return glance(regular_bytes(f"{self.root}/objects/{key}/{MANIFEST}"), key)
+        except (OSError, ValueError):
+            return None
 
     def read(self, key: str) -> Artifact:
         """The artifact with every file's checksum verified. Raises as `manifest`."""
@@ -173,13 +148,13 @@ class Store:
         """Move a damaged artifact out of the way, to be made again. Returns where it is now."""
         for number in range(1, 1000):
             aside = self._place("damaged", f"{key}-{number}")
-            if aside.exists():
+            if os.path.lexists(aside):
                 continue
             try:
                 with self.writing(), contextlib.suppress(FileNotFoundError):
                     self.path(key).rename(aside)
             except StoreError:
-                if aside.exists():  # another driver took that name meanwhile
+                if os.path.lexists(aside):  # another driver took that name meanwhile
                     continue
                 raise
             return aside
@@ -203,13 +178,15 @@ class Store:
                 check_leavings(folder, owner, frozenset({MANIFEST}))
                 self._seal(folder, key, manifest)
                 final = self._place("objects", key)
+                if not final.is_dir():
+                    self._clear(final)
                 rename_whole(folder, final, lambda: self.has(key))
             # It is published: what follows only tidies up.
-            shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+            discard(self.root / "scratch" / key)
             with contextlib.suppress(OSError):
                 self.failure_file(key).unlink(missing_ok=True)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
 
     def _seal(self, folder: Path, key: str, manifest: dict[str, Any]) -> None:
         """Write the manifest last, with the checksum of each file and of itself, and flush all to disk."""
@@ -228,12 +205,37 @@ class Store:
         """A folder that outlives a crash, for a stage's checkpoints; it goes when the artifact is published."""
         path = self._place("scratch", key)
         with self.writing():
+            if not path.is_dir():
+                self._clear(path)
             path.mkdir(exist_ok=True)
         return path
+
+    def spare_place(self, key: str) -> Path:
+        """Where something of that key can be moved to before it is removed: another name at every call."""
+        return self._place("tmp", _own_name(key if KEY.fullmatch(key) else "x"))
+
+    def _clear(self, file: Path) -> None:
+        """Take away what has the name of one of our files. A folder is set aside: a user's own things may be in it."""
+        try:
+            file.unlink(missing_ok=True)
+        except OSError:
+            if not file.is_dir():
+                raise
+            file.rename(self._place("damaged", _own_name(file.stem)))
 
     def log_file(self, key: str) -> Path:
         """Where the worker's output goes."""
         return self._place("logs", f"{key}.log")
+
+    def log(self, key: str) -> BinaryIO:
+        """The log of a worker, to append to; what is no file, under its name, makes way. Raises StoreError."""
+        file = self.log_file(key)
+        with self.writing():
+            try:
+                return appended(file)
+            except ValueError:
+                self._clear(file)
+                return appended(file)
 
     def spec_file(self, key: str) -> Path:
         """Where this process writes a stage's spec for its worker: another name at every call."""
@@ -248,17 +250,19 @@ class Store:
         """Keep why a stage failed, for the table; a later success removes it."""
         self._place("failures", key)
         with self.writing():
+            if self.failure_file(key).is_dir():
+                self._clear(self.failure_file(key))
             write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}).encode())
 
     def forget_failure(self, key: str) -> None:
         """The stage is to be tried again."""
         with self.writing():
-            self.failure_file(key).unlink(missing_ok=True)
+            self._clear(self.failure_file(key))
 
     def failure(self, key: str) -> str | None:
         """Why the stage failed last time, or None."""
         try:
-            return str(json.loads(self.failure_file(key).read_text())["error"])
+            return str(json.loads(regular_bytes(self.failure_file(key)))["error"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
@@ -303,7 +307,7 @@ class Store:
     def _keys_of(self, file: Path) -> frozenset[str]:
         if file not in self._held:  # read once: it is written whole, and never changes
             try:
-                self._held[file] = frozenset(map(str, json.loads(file.read_text())["keys"]))
+                self._held[file] = frozenset(map(str, json.loads(regular_bytes(file))["keys"]))
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 self._held[file] = frozenset()
         return self._held[file]
@@ -311,7 +315,8 @@ class Store:
     def files(self, folder: str) -> list[Path]:
         """What lies in one of the store's folders, in order, without what file systems and desktops leave there."""
         try:
-            return sorted(path for path in (self.root / folder).iterdir() if not is_foreign(path.name))
+            place = self.root / folder
+            return [place / name for name in sorted(os.listdir(place)) if not is_foreign(name)]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -321,15 +326,26 @@ class Store:
         with self.exclusively():  # two drivers may both find a dead owner's claim
             if self.watch.gone(file) is not True:
                 return False
+            if file.is_dir():
+                self._clear(file)
             write_whole(file, claim.encode())
             return True
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
         """Hold off, for a moment, all others that take claims or take them away."""
-        with self._place("claims", ".lock").open("w") as lock:
+        file = self._place("claims", ".lock")
+        with self.writing():
+            try:
+                lock = own_lock(file)
+            except ValueError:
+                self._clear(file)
+                lock = own_lock(file)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)
 
     def now(self) -> float:
         """The time by the store's own clock, which stamps its files; hosts' clocks differ. Raises StoreError."""
@@ -350,7 +366,7 @@ class Store:
             return True
         with self.writing(), self.exclusively():
             if self.watch.gone(file):
-                file.unlink(missing_ok=True)
+                self._clear(file)
         return False
 
     def owner(self, key: str) -> str:
@@ -386,14 +402,9 @@ class Store:
                 continue
             pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
-                shutil.rmtree(folder, ignore_errors=True)
+                discard(folder)
 
 
 def _own_name(key: str) -> str:
     """A file name that no other process takes, on no host: two containers may have the same pid at one time."""
     return f"{key}-{os.getpid()}-{secrets.token_hex(8)}"
-
-
-def _checksum(manifest: Mapping[str, Any]) -> str:
-    rest = {name: value for name, value in manifest.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidbench.errors import StoreError
+from reidbench.progressbar import Through, quietly
 
 from . import locks
-from .artifacts import BadArtifact, Store, UnreadableArtifact
+from .artifact import BadArtifact, UnreadableArtifact
+from .artifacts import Store
+from .manifests import KEY, checksum
 
 Note = Callable[[str], None]
 
@@ -32,13 +35,13 @@ class Leftover:
     size: int
 
 
-def leftovers(store: Store, needed: set[str], note: Note = _say_nothing) -> list[Leftover]:
+def leftovers(store: Store, needed: set[str], note: Note = _say_nothing, through: Through = quietly) -> list[Leftover]:
     """Everything in a store that no stage in `needed`, and no run that goes on, is or has a use for.
 
     Changes nothing. What a living claim holds is left alone, a planned stage's checkpoints too. `note` gets what is
-    kept for whom. Where the last sign of life of another host is old, this watches for the next one for DEAD_AFTER
-    seconds. Raises StoreError when something is being made that is neither in `needed` nor held by a run: its inputs
-    are not known here.
+    kept for whom, `through` shows how far the look at the artifacts is. Where the last sign of life of another host is
+    old, this watches for the next one for DEAD_AFTER seconds. Raises StoreError when something is being made that is
+    neither in `needed` nor held by a run: its inputs are not known here.
     """
     _watch_the_silent(store, needed, note)
     runs = store.runs()
@@ -54,13 +57,17 @@ def leftovers(store: Store, needed: set[str], note: Note = _say_nothing) -> list
         if others := keys - needed:
             note(f"{locks.owner_of(file)} runs a matrix that is not named here: its {len(others)} stages are kept")
     kept = claimed | held
-    found = [*_artifacts(store, needed), *_of_stages(store, needed), *_of_workers(store, kept)]
+    found = [*_artifacts(store, needed, through), *_of_stages(store, needed), *_of_workers(store, kept)]
     return [*(one for one in found if one.key not in kept), *_of_runs(store, runs)]
 
 
 def remove(store: Store, leftover: Leftover) -> bool:
-    """Remove it, unless somebody has begun to make or to need that stage meanwhile. Returns whether it is gone."""
-    with store.claim(leftover.key) as mine:
+    """Remove it, unless somebody has begun to make or to need that stage meanwhile. Returns whether it is gone.
+
+    Raises OSError where the system refuses, as for another user's files.
+    """
+    key = leftover.key
+    with store.claim(key if KEY.fullmatch(key) else checksum({"name": os.fsencode(key).hex()})) as mine:
         if not mine:
             return False
         aside = leftover.path
@@ -68,10 +75,9 @@ def remove(store: Store, leftover: Leftover) -> bool:
             if store.is_needed(leftover.key):
                 return False
             if leftover.path.parent.name == "objects":
-                aside = store.root / "tmp" / f"{leftover.key}-{os.getpid()}-{time.time_ns()}"
-                aside.parent.mkdir(exist_ok=True)
+                aside = store.spare_place(key)
                 leftover.path.rename(aside)
-        if aside.is_dir():
+        if aside.is_dir() and not aside.is_symlink():
             shutil.rmtree(aside)
         else:
             aside.unlink(missing_ok=True)
@@ -104,7 +110,7 @@ def _beats(store: Store, files: list[Path]) -> dict[Path, float]:
     for file in files:
         with contextlib.suppress(FileNotFoundError):
             if store.watch.gone(file) is None:
-                found[file] = file.stat().st_mtime
+                found[file] = file.lstat().st_mtime
     return found
 
 
@@ -116,8 +122,12 @@ def _clock(store: Store) -> float:
         return time.time()
 
 
-def _artifacts(store: Store, needed: set[str]) -> Iterator[Leftover]:
-    for key in sorted(store.keys() - needed):
+def _artifacts(store: Store, needed: set[str], through: Through) -> Iterator[Leftover]:
+    for key in through("looking at artifacts", sorted(store.keys() - needed)):
+        glance = store.glance(key)
+        if glance:
+            yield Leftover(glance[0], store.path(key), key, glance[1])
+            continue
         try:
             label = store.manifest(key).label
         except UnreadableArtifact:
@@ -148,7 +158,7 @@ def _of_workers(store: Store, kept: set[str]) -> Iterator[Leftover]:
     now = _clock(store) if specs else 0.0
     for path in specs:
         with contextlib.suppress(FileNotFoundError):
-            if now - path.stat().st_mtime > locks.DEAD_AFTER:
+            if now - path.lstat().st_mtime > locks.DEAD_AFTER:
                 yield _leftover("spec of a worker", path, path.stem.partition("-")[0])
     for path in store.files("claims"):
         if path.suffix == ".json" and path.stem not in kept:
@@ -166,8 +176,18 @@ def _leftover(what: str, path: Path, key: str) -> Leftover:
 
 
 def _size(path: Path) -> int:
-    total = 0
-    for file in [path, *path.rglob("*")]:
+    """Bytes of all files in a folder, or of a file; links are not followed."""
+    total, folders = 0, [str(path)]
+    while folders:
+        place = folders.pop()
         with contextlib.suppress(FileNotFoundError, PermissionError):  # replaced meanwhile, or another user's
-            total += file.lstat().st_size if not file.is_dir() else 0
+            try:
+                with os.scandir(place) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        else:
+                            total += entry.stat(follow_symlinks=False).st_size
+            except NotADirectoryError:
+                total += os.lstat(place).st_size
     return total

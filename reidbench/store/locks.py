@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.files.atomic import is_alive
+from reidbench.files.filesystem import NO_FILE, regular_bytes
 
 HEARTBEAT = 10.0  # seconds between signs of life of a claim
 DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over
@@ -66,7 +67,7 @@ def _beat(file: Path, claim: str, stop: threading.Event, seconds: float) -> None
 
 def holds(file: Path, claim: str) -> bool:
     """Whether a claim is still its owner's: one that slept for long (a laptop, a stopped job) may have lost it."""
-    return file.read_text() == claim
+    return _text(file) == claim
 
 
 def owner_is_gone(claim: str) -> bool | None:
@@ -107,13 +108,18 @@ def owner_of(file: Path) -> str:
 
 
 def _text(file: Path) -> str | None:
-    """What a claim says, or None where it cannot be read: its heartbeat can be seen all the same."""
+    """What a claim says, or None where it cannot be read: its heartbeat can be seen all the same.
+
+    A pipe, a socket, a folder or a huge file says nothing: claims are small files.
+    """
     try:
-        return file.read_bytes().decode(errors="replace")
+        return regular_bytes(file).decode(errors="replace")
     except FileNotFoundError:
         raise
-    except OSError:
-        return None
+    except ValueError:
+        return ""
+    except OSError as error:
+        return "" if error.errno in NO_FILE else None
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ class Watch:
     def gone(self, file: Path) -> bool | None:
         """Whether a claim's owner is gone; None while its heartbeat may still move."""
         try:
-            claim, beat = _text(file), file.stat().st_mtime_ns
+            claim, beat = _text(file), file.lstat().st_mtime_ns
         except FileNotFoundError:
             self._seen.pop(file, None)
             return True

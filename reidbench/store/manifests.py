@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import re
@@ -15,6 +17,30 @@ LONGEST = 1e12  # seconds of a stage: more than thirty thousand years
 KEY = re.compile(r"\w[\w.-]{0,250}", re.ASCII)  # of an artifact: the name of one folder, and no path
 
 Check = Callable[[Any], bool]
+
+
+def checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a manifest contains but its own `checksum`, as JSON on one line with sorted names."""
+    rest = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def is_sealed(text: bytes, given: bytes) -> bool:
+    """Whether a text has a checksum as `checksum` computes it, without decoding it.
+
+    As stages write it, a manifest is that JSON with line breaks, and with the checksum in a line of its own. Other
+    forms of the same JSON may be whole as well.
+    """
+    rest = text.replace(b'\n "checksum": "%b",' % given, b"", 1)
+    line = b"".join(map(bytes.lstrip, rest.replace(b",\n", b", \n").split(b"\n")))
+    return hashlib.sha256(line).hexdigest().encode() == given
+
+
+def is_whole(text: bytes, manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest, of a file with that text, is what its checksum was computed of."""
+    given = manifest["checksum"]
+    sealed = isinstance(given, str) and is_sealed(text, given.encode(errors="replace"))
+    return sealed or bool(checksum(manifest) == given)
 
 
 def fault(manifest: Mapping[str, Any]) -> str:
@@ -31,18 +57,18 @@ def fault(manifest: Mapping[str, Any]) -> str:
 
 
 def _wrong(given: Mapping[str, Any], fields: Mapping[str, tuple[str, Check]], prefix: str = "") -> str:
-    for name, (what, check) in fields.items():
-        if name in given and not check(given[name]):
-            return f"{prefix}{name} is not {what}"
+    for name, value in given.items():
+        if name in fields and not fields[name][1](value):
+            return f"{prefix}{name} is not {fields[name][0]}"
     return ""
 
 
 # ---------------------------------------------------------------------- what values may be
 def is_number(value: object, largest: float) -> bool:
     """Whether a value is a number, and no truth value, of at most that size. NaN is one; infinity is not."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if type(value) not in (int, float):
         return False
-    return (isinstance(value, float) and math.isnan(value)) or abs(value) <= largest
+    return abs(value) <= largest or (type(value) is float and math.isnan(value))  # type: ignore[arg-type]
 
 
 def _text(value: object) -> bool:

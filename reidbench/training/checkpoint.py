@@ -6,6 +6,7 @@ import hashlib
 import io
 import pickle
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from reidbench.files.atomic import flush, written_whole
+from reidbench.files.filesystem import regular_bytes
 
 from .devices import draw_apart, states_of_all, this_share
 
@@ -94,8 +96,8 @@ class TrainingCheckpoint:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            payload = self.file.read_bytes()
-        except FileNotFoundError:
+            payload = regular_bytes(self.file, sys.maxsize)
+        except (FileNotFoundError, ValueError):  # ValueError: a pipe or folder, which no training has left
             return None
         if hashlib.sha256(payload[DIGEST:]).digest() != payload[:DIGEST]:
             return None

@@ -16,7 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from reidbench import check
+from reidbench.check import child, declared
 from reidbench.check.examples import small
+from reidbench.check.report import Broken
 from reidbench.cli import main
 from reidbench.errors import PluginError
 from reidbench.registry import plugins
@@ -513,7 +515,7 @@ def test_some_shipped_components(plugin: str, component: str, fixed_declaration:
 @pytest.fixture
 def fixed_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     """The slow test looks at every declaration; three interpreters are saved here."""
-    monkeypatch.setattr(check.suite.declared, "light_import", lambda plugin: None)
+    monkeypatch.setattr(check.suite.declared, "light_import", lambda plugin, timeout: None)
 
 
 @pytest.mark.slow
@@ -538,3 +540,34 @@ def test_a_data_set_with_an_example_root(market: Path, make_root: Callable[[], P
 def make_root(market: Path) -> Callable[[], Path]:
     """The tiny Market-1501-style folder."""
     return lambda: market
+
+
+HANGING = """
+import json, os, sys, time
+def say(**event):
+    os.write(int(os.environ["REIDBENCH_EVENTS"]), json.dumps(event).encode() + b"\\n")
+if not os.path.exists(sys.argv[1]):
+    open(sys.argv[1], "w").close()
+    say(step="the first run")
+    time.sleep(3600)
+say(step="the first run")
+say(kind="finetuner", name="sound", status="ok", text="", digest=None)
+"""
+
+
+def test_a_step_that_hangs_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child is a stand-in that starts in milliseconds: what it tries hangs the first time that it is started."""
+    command = [sys.executable, "-I", "-S", "-c", HANGING, str(tmp_path / "was here")]
+    monkeypatch.setattr(child, "guarded", lambda module, file: command)
+    components = [("finetuner", "hanging"), ("finetuner", "sound")]
+    lines = [line for line, _ in child.lines(child.Task("p", components, tmp_path, timeout=5))]
+    assert [(line.name, line.status) for line in lines] == [("hanging", "failed"), ("sound", "ok")]
+    assert lines[0].text == "run: the first run took longer than 5 s, and was ended; --timeout gives more"
+
+
+def test_a_declaration_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(3600)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugin = plugins.Plugin("slow", "", str(tmp_path / "slow_to_import.py"), "slow_to_import")
+    with pytest.raises(Broken, match="import: it took longer than 1 s in a fresh interpreter; --timeout gives more"):
+        declared.light_import(plugin, 1)

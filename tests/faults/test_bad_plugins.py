@@ -106,6 +106,17 @@ RAISED = {
     "cancelled": "CancelledError: my own words",
     "mute": "Mute: (its text cannot be shown: __str__ raises OwnBase)",
     "interrupt": "KeyboardInterrupt",
+    "leave_by_exception": "SystemExit: 0",
+    "generator_exit": "GeneratorExit: my own words",
+    "stop_iteration": "StopIteration: my own words",
+    "group": "BaseExceptionGroup: several (2 sub-exceptions)",
+    "surrogate": "ValueError: half a character: \\ud800",
+    "sly_words": "ValueError: (its text cannot be shown: __str__ raises OwnBase)",
+    "loud": "Loud: loud words",
+    "nested": "ValueError: my own words",
+    "progress_of_infinity": "ctx.progress takes two numbers, done and total, not inf",
+    "progress_of_too_much": "ctx.progress takes two numbers, done and total, not 1000",
+    "log_of_sly_name": "OwnBase: no words",
     "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, a name of the harness's own files",
     "leaves_link": "finetuner faulty left w in ctx.out, which is a link",
     "progress_of_text": "ctx.progress takes two numbers, done and total, not 'half'",
@@ -121,7 +132,8 @@ RAISED = {
 @pytest.mark.parametrize("executor", ["inline", "process"])
 def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str) -> None:
     store = bench.folder / "store"
-    chosen = list(RAISED) if executor == "inline" else ["own_base", "mute", "interrupt", "leaves_link"]
+    few = ["own_base", "mute", "interrupt", "leaves_link", "leave_by_exception", "loud"]
+    chosen = list(RAISED) if executor == "inline" else few
     bench.matrix(methods(*chosen, "numpy_progress"))
     handler = signal.getsignal(signal.SIGINT)
     bench.run(store, executors.Inline() if executor == "inline" else executors.Processes(2))
@@ -157,6 +169,16 @@ def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
     for result, reason in zip(results[1:], ANSWERS.values(), strict=True):
         assert f"evaluator faulty-score {reason}" in result.error
         assert "of good -> tiny" in result.error
+
+
+def test_a_backbone_that_fails_is_named_with_its_parameters(bench: Any) -> None:
+    """And not the method that asked for it."""
+    bench.matrix("{m: {backbone: {use: faulty-network, answer: x}, finetune: {use: faulty, epochs: 2}}}")
+    bench.run(bench.folder / "store")
+    assert bench.rows(bench.folder / "store")["m"] == (
+        "blocked",
+        "finetune faulty (epochs=2) [tiny, seed 0]: backbone faulty-network (answer=x): StopIteration: no layers",
+    )
 
 
 def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +257,16 @@ def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: 
         executors.Processes(1, memory_limit=1)
     executors.Processes(1, time_limit=1)
     assert family(os.getpid()) == {}
+
+
+def test_a_proc_of_another_pid_namespace_is_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `unshare --pid` without a /proc of its own: its numbers are those of other processes."""
+    assert limits.guarded("stages", "x")[:3] == [sys.executable, "-I", "-S"]
+    (tmp_path / "self").symlink_to(str(os.getpid() + 1))
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "stat").write_text(Path("/proc/self/stat").read_text().replace(str(os.getpid()), "7"))
+    monkeypatch.setattr(limits, "PROC", tmp_path)
+    assert family(7) == {}
+    assert limits.guarded("stages", "x") == [sys.executable, "-m", "reidbench.stages.run", "x"]
+    with pytest.raises(ReidbenchError, match="a memory limit needs /proc"):
+        Limits(gib=1)

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,7 +38,11 @@ LOGS: tuple[bytes, ...] = (
     b'{"loss": true}\n', b'{"epoch": null, "loss": 1}\n', b'{"a/b\\u001b[2J": 1}\n', b'{"loss": 1, "epoch": 1}\n',
 )  # fmt: skip
 CLUTTER = ("lost+found", ".DS_Store", "Thumbs.db", "._x", "a file")
-FOLDERS = ("objects", "claims", "tmp", "logs", "failures", "scratch", "specs", "damaged")
+FOLDERS = ("objects", "claims", "tmp", "logs", "failures", "scratch", "specs", "damaged", "runs")
+KINDS = (
+    "pipe", "socket", "folder", "full folder", "dangling link", "link in a circle", "device", "huge", "bytes",
+    "unreadable",
+)  # fmt: skip
 GOOD: dict[str, Any] = {
     "metrics": {"mAP": 0.5}, "seconds": 1.0, "work_seconds": 1.0, "versions": {"torch": "2"}, "platform": "p",
     "plugin": "p", "source": "s", "processor": "c", "notes": [], "protocol": [], "root": "/nowhere",
@@ -101,6 +106,10 @@ class Forger:
     def _place(self, rng: random.Random) -> str:
         """Something odd among the store's folders."""
         what, folder = rng.choice(CLUTTER), self.root / rng.choice(FOLDERS)
+        if rng.random() < 0.7:
+            kind, name = rng.choice(KINDS), rng.choice(names_in(folder.name, rng.choice(self.keys)))
+            put(folder / name, kind)
+            return f", {kind} at {folder.name}/{name}"
         if what == "a file":
             shutil.rmtree(folder, ignore_errors=True)
             folder.touch()
@@ -131,6 +140,47 @@ class Forger:
         if "\x1b" in out.getvalue() + err.getvalue():
             return "an escape sequence reaches the terminal"
         return "" if code != 2 or err.getvalue().strip() else "it failed without a word"
+
+
+def names_in(folder: str, key: str) -> tuple[str, ...]:
+    """Names in a store's folder: as ours, as nobody's, and such as cannot be typed or be part of another name."""
+    odd = ("x", "x.json", "a b-1-2", "-", os.fsdecode(b"\xff.json"), "y" * 250)
+    return {
+        "objects": (key,), "scratch": (key,), "runs": ("0" * 32 + ".json",),
+        "claims": (f"{key}.json", ".lock", ".clock"),
+        "logs": (f"{key}.log",), "failures": (f"{key}.json",), "specs": (f"{key}-1-0.json",),
+        "tmp": (f"{key}-1-0", f"{key}-{os.getpid()}-0"), "damaged": (f"{key}-1",),
+    }[folder] + odd  # fmt: skip
+
+
+def put(place: Path, kind: str) -> None:
+    """Something of that kind, in place of whatever is there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            here = place.parent / "s"  # addresses are short, and may not be in any name
+            one.bind(os.path.relpath(here))
+            here.rename(place)
+    elif kind.endswith("folder"):
+        place.mkdir()
+        if kind == "full folder":
+            (place / "a user's own").write_text("x")
+    elif kind in LINKS:
+        place.symlink_to(LINKS[kind] or place.name)
+    else:
+        place.write_bytes(b"\xff\xfe\x00{" if kind == "bytes" else b"{}")
+        if kind == "huge":
+            os.truncate(place, 1 << 40)  # which takes no room
+        elif kind == "unreadable":
+            place.chmod(0)
+
+
+LINKS = {"dangling link": "nowhere", "link in a circle": "", "device": "/dev/zero"}
 
 
 class _Missing:

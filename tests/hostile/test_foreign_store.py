@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 from reidbench.store.cleaning import leftovers
 
 SECRET = b"not for you"
@@ -128,7 +129,8 @@ def test_what_a_file_system_leaves_is_no_artifact(tmp_path: Path) -> None:
 READ = """
 import os, sys
 from pathlib import Path
-from reidbench.store.artifacts import Store, UnreadableArtifact
+from reidbench.store.artifact import UnreadableArtifact
+from reidbench.store.artifacts import Store
 os.setgid(65534); os.setuid(65534)
 store = Store(Path(sys.argv[1]))
 assert store.has("k") and store.keys() == {"k"}

@@ -18,7 +18,7 @@ import torch
 from reidbench.errors import ReidbenchError
 from reidbench.report.curves import read_arrays, read_notes
 from reidbench.scoring import score
-from reidbench.store.artifacts import Artifact
+from reidbench.store.artifact import Artifact
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
 from reidbench.training.weights.artifacts import load_backbone, load_embedder, save_backbone, save_embedder
 from reidbench.training.weights.resnets import load_weights, read_state

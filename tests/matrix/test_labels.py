@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.matrix import plan, reader
+from reidbench.matrix.labels import with_params
 from reidbench.registry.plugins import Registry
 
 METHODS = """{
@@ -75,3 +76,43 @@ def test_keys_do_not_depend_on_neighbours(matrix: Callable[..., Path], registry:
     alone = plan.expand(reader.read(matrix(methods="{a: {finetune: bot}}"), registry), registry)
     beside = plan.expand(reader.read(matrix(methods=METHODS), registry), registry)
     assert alone.stages.keys() < beside.stages.keys()
+
+
+def sentences(the_plan: plan.Plan, kind: str) -> list[str]:
+    return [with_params(stage) for stage in the_plan.stages.values() if stage.kind == kind]
+
+
+def test_a_failure_names_the_parameters_that_are_not_the_defaults(
+    matrix: Callable[..., Path], registry: Registry
+) -> None:
+    file = matrix(
+        methods="{a: {finetune: {use: bot, epochs: 3, lr: 1e-3}}, b: {finetune: {use: bot, epochs: 3}}, "
+        "c: {finetune: none}}",
+        evaluate="{use: k-reciprocal, k1: 5}",
+    )
+    the_plan = plan.expand(reader.read(file, registry), registry)
+    assert sentences(the_plan, "finetune") == [
+        "finetune bot (epochs=3) [tiny, seed 0, lr=0.001]",  # what the label says is not said again
+        "finetune bot (epochs=3) [tiny, seed 0, lr=0.00035]",
+        "finetune none [tiny, seed 0]",
+    ]
+    assert sentences(the_plan, "evaluate")[0] == "evaluate k-reciprocal (k1=5) of a -> tiny [seed 0]"
+    assert sentences(the_plan, "embed")[0] == "embed a -> tiny [seed 0]"
+    (data,) = sentences(the_plan, "data")
+    assert data == "data tiny (market-folder)"
+
+
+def test_many_and_long_parameters_are_cut() -> None:
+    def sentence(kind: str = "finetune", label: str = "finetune x [t, seed 0]", **changed: object) -> str:
+        return with_params(plan.Stage("k", kind, "x", {}, label=label, changed=changed))
+
+    assert sentence(file="p" * 400) == f"finetune x (file={'p' * 40}) [t, seed 0]"
+    many = sentence(**{f"parameter{n:02}": n for n in range(40)})
+    assert many.endswith("...) [t, seed 0]")
+    assert len(many) < 200
+    assert sentence(style={"use": "y", "s": 1}) == "finetune x (style.use=y, style.s=1) [t, seed 0]"
+    assert (
+        sentence(label="finetune x [t, seed 0, epochs=10]", epochs=1) == "finetune x (epochs=1) [t, seed 0, epochs=10]"
+    )
+    assert sentence("data", "data x [root=b]", cameras="none") == "data x (cameras=none) [root=b]"
+    assert sentence("data", "data mine", cameras="none") == "data mine (x, cameras=none)"

@@ -21,7 +21,8 @@ from reidbench.matrix import devices, reader
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard
 from reidbench.stages import distributed
-from reidbench.store.artifacts import DamagedArtifact, Store
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
 TOY = '''

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from reidbench import Selection
+from reidbench import Metrics, Selection
 from reidbench.errors import DataError
-from reidbench.stages.outputs import joined_features, metric_values, save_arrays, selection_fault
+from reidbench.stages.outputs import answer_fault, joined_features, metric_values, save_arrays, selection_fault
 
 SCORES = [0.3, 0.1, 0.2]
 
@@ -109,3 +110,40 @@ def test_text_and_truth_values_are_no_metrics(value: Any, shown: str) -> None:
 @pytest.mark.parametrize("given", [[0.5], {1: 0.5}, {"": 0.5}, {" ": 0.5}, None])
 def test_metrics_come_by_name(given: Any) -> None:
     assert metric_values(given) == ({}, f"no numbers by name, but {given!r}")
+
+
+class Renamed(str):
+    """Text that prints and compares as something else."""
+
+    def __str__(self) -> str:
+        return "mINP"
+
+    __repr__ = strip = __str__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+class Names(StrEnum):
+    MAP = "mAP"
+
+
+@pytest.mark.parametrize("name", [Renamed("mAP"), Names.MAP, np.str_("mAP")])
+def test_a_name_is_the_text_that_it_holds(name: str) -> None:
+    values, fault = metric_values({name: 0.5})
+    assert (values, fault, {type(key) for key in values}) == ({"mAP": 0.5}, "", {str})
+
+
+def test_two_metrics_of_one_name_are_refused() -> None:
+    assert metric_values({Renamed("mAP"): 0.5, "mAP": 0.6}) == ({}, "two numbers of one name: mAP")
+
+
+def test_a_per_query_array_that_numpy_would_take_for_another() -> None:
+    arrays = {"ap": np.zeros(2), "ap.npy": np.ones(2)}
+    fault = "gave a per_query array with the reserved name 'ap.npy'; choose another"
+    assert answer_fault(Metrics({"mAP": 0.5}, arrays), 2) == fault
+    assert answer_fault(Metrics({"mAP": 0.5}, {Renamed("file"): np.zeros(2)}), 2).endswith(
+        "name 'file'; choose another"
+    )

@@ -15,7 +15,8 @@ import pytest
 from reidbench.errors import StoreError
 from reidbench.store import artifacts as store_module
 from reidbench.store import locks
-from reidbench.store.artifacts import DamagedArtifact, Store, process_start
+from reidbench.store.artifact import DamagedArtifact
+from reidbench.store.artifacts import Store, process_start
 
 
 def publish(store: Store, key: str, text: str = "content") -> None:

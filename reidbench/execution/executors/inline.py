@@ -13,13 +13,17 @@ from reidbench.execution.executor import OneResult, OnEvent
 from reidbench.stages.run import Busy, run_stage
 from reidbench.stages.spec import StageSpec
 from reidbench.stages.worker import describe
-from reidbench.store.artifacts import DamagedArtifact
+from reidbench.store.artifact import DamagedArtifact
 
+from .leftovers import no_leftovers
 from .surroundings import restored
 
 
 class Inline:
-    """One stage at a time, in this process, which is as before after each of them (see `surroundings`)."""
+    """One stage at a time, in this process, which is as before after each of them (see `surroundings`).
+
+    What a stage starts and leaves running is ended after it (see `leftovers`).
+    """
 
     slots = 1
     winds_down = False  # the stage that runs is a call of this process, and Ctrl-C ends it
@@ -31,7 +35,7 @@ class Inline:
         """Run the stage now. Raises KeyboardInterrupt for Ctrl-C; one that a plugin raises is its stage's failure."""
         if spec.kind.torch:
             importlib.import_module("torch")  # before its threads are limited and its settings noted
-        with restored():
+        with no_leftovers(), restored():
             self._ended.append(_run(spec, on_event))
 
     def wait(self) -> Iterable[OneResult]:

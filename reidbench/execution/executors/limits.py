@@ -8,14 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from reidbench.errors import ReidbenchError
 
 GIB = 1 << 30
+PROC = Path("/proc")
+GUARD = Path(__file__).with_name("guard.py")
 ROUNDS = 20  # scans for what a worker's children start while they are being killed
 
 
@@ -31,7 +36,7 @@ class Limits:
         for name, value in (("time limit", self.seconds), ("memory limit", self.gib)):
             if value is not None and not value > 0:
                 raise ReidbenchError(f"a {name} must be more than 0, got {value:g}")
-        if self.gib is not None and not family(os.getsid(0)):
+        if self.gib is not None and not sees_processes():
             raise ReidbenchError("a memory limit needs /proc, which this system does not have; leave it out")
 
     def broken(self, pid: int, began: float) -> str:
@@ -43,47 +48,82 @@ class Limits:
         return ""
 
 
+def sees_processes() -> bool:
+    """Whether the system shows the processes: on Linux, /proc may be missing or be another pid namespace's."""
+    try:
+        return sys.platform != "linux" or str((PROC / "self").readlink()) == str(os.getpid())
+    except OSError:
+        return False
+
+
+def guarded(module: str, *arguments: str) -> list[str]:
+    """The command that runs `python -m reidbench.MODULE ARGUMENT...` as a worker.
+
+    On Linux under a guard (see `guard`), which ends all that the worker started, also what has detached itself; where
+    there is no /proc only the worker's process group ends with it.
+    """
+    if sys.platform == "linux" and sees_processes():
+        return [sys.executable, "-I", "-S", str(GUARD), sys.executable, module, *arguments]
+    return [sys.executable, "-m", f"reidbench.{module}", *arguments]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One that lives: its parent and its session."""
+
+    pid: int
+    parent: int
+    session: int
+
+
+def processes() -> Iterator[Process]:
+    """All that live. None where the system shows none (see `sees_processes`)."""
+    for process in psutil.process_iter() if sees_processes() else ():
+        with contextlib.suppress(psutil.Error, OSError):  # it ended while we looked, or is another user's
+            if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                yield Process(process.pid, process.ppid(), os.getsid(process.pid))
+
+
 def family(pid: int) -> dict[int, int]:
     """Resident bytes by pid of all that lives in a worker's session or descends from it.
 
-    `pid` leads the session. Pages that two processes share count twice. Empty where the system shows no processes, as
-    Linux without /proc.
+    `pid` leads the session. Pages that two processes share count twice. Empty where the system shows no processes.
     """
-    parents = {}
-    with contextlib.suppress(OSError, IndexError):  # psutil raises both where /proc is missing or empty
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):  # it ended while we looked, or is another user's
-                parents[process.pid] = process.ppid()
-    found = {member for member in parents if _session(member) == pid}
-    more = found
-    while more:
-        more = {member for member, parent in parents.items() if parent in found} - found
-        found |= more
-    resident = {}
-    for member in found:
+    living = list(processes())
+    leading = {process.pid for process in living if process.session == pid}
+    found = {}
+    for member in leading | below(leading, living):
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(member)
-            if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-                resident[member] = process.memory_info().rss
-    return resident
+            found[member] = int(psutil.Process(member).memory_info().rss)
+    return found
 
 
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None
+def below(roots: set[int], living: list[Process]) -> set[int]:
+    """The descendants of some processes that are not among them."""
+    found = more = set(roots)
+    while more:
+        more = {process.pid for process in living if process.parent in more} - found
+        found = found | more
+    return found - roots
 
 
 def end(pid: int) -> None:
-    """Kill a worker that leads its session, and whatever it started, until nothing of it lives."""
+    """Kill a worker that leads its session, and whatever it started, until nothing of it lives.
+
+    The leader is killed last: it may be a guard, whose children the orphans become.
+    """
     for _ in range(ROUNDS):
-        members = family(pid)  # before a parent dies, which would hide its children
-        for member in members:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(member, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+        members = family(pid).keys()
         if not members:
-            return
+            break
+        for member in members - {pid} or {pid}:
+            kill(member)
         time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def kill(pid: int) -> None:
+    """Kill a process, if it is there and may be killed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)

@@ -9,7 +9,6 @@ import queue
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -23,7 +22,7 @@ from reidbench.stages.spec import StageSpec
 from reidbench.stages.worker import environment
 from reidbench.store.artifacts import Store
 
-from .limits import Limits, end
+from .limits import Limits, end, guarded
 
 POLL = 0.2  # seconds that `wait` waits for a result, and between looks at a worker
 LOOK_SHARE = 20  # looks at memory take at most one part in so many of a core
@@ -77,7 +76,7 @@ class Processes:
             with store.writing():
                 file = store.spec_file(key)
                 file.write_text(json.dumps(spec.dump()))
-                log = store.log_file(key).open("ab")
+                log = store.log(key)
             with log:
                 process = _start(file, log, writing, spec.threads)
         except (OSError, StoreError) as error:
@@ -162,7 +161,7 @@ class Processes:
 
 def _start(file: Path, log: Any, events: int, threads: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "reidbench.stages.run", str(file)],
+        guarded("stages.run", str(file)),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,

@@ -202,7 +202,7 @@ def one_line(text: str) -> str:
 
 def visible(text: str) -> str:
     """Text without line breaks, control characters and marks that turn its direction."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def as_csv(board: Leaderboard, metric: str) -> str:

@@ -24,7 +24,7 @@ from reidbench.report.provenance import Evidence
 from reidbench.report.queries import read_arrays, read_notes
 from reidbench.report.results import Leaderboard, Result
 from reidbench.stages.inputs import images_root
-from reidbench.store.artifacts import BadArtifact
+from reidbench.store.artifact import BadArtifact
 
 TOP = 10  # gallery images of a list
 JUNK = -1

@@ -50,13 +50,50 @@ def reidbench_finetuners():
     yield Component("toy", "toy_plugin:finetune", ToyParams)
 
 
+class Base(BaseException):
+    pass
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise Base
+
+
+def detach():
+    """A child in a session of its own, whose parent ends."""
+    reading, writing = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with open(os.environ["REIDBENCH_TOY_LOG"], "w") as log:
+                log.write(str(os.getpid()))
+            os.write(writing, b".")
+            time.sleep(3600)
+        os._exit(0)
+    os.waitpid(middle, 0)
+    os.read(reading, 1)
+
+
 def finetune(ctx):
     import torch
     from reidbench.training import BackboneEmbedder, Preprocess
 
     if ctx.params.fail == "raise":
         raise RuntimeError("it went wrong")
-    if ctx.params.fail == "kill":
+    if ctx.params.fail == "base":
+        raise Base("my own words")
+    if ctx.params.fail == "mute":
+        raise Mute
+    if ctx.params.fail == "leave":
+        raise SystemExit(0)
+    if ctx.params.fail == "interrupt":
+        raise KeyboardInterrupt
+    if ctx.params.fail == "progress":
+        ctx.progress("half", float("nan"))
+    if ctx.params.fail == "detach":
+        detach()
+    if ctx.params.fail in ("kill", "detach"):
         os.kill(os.getpid(), 9)
     backbone = ctx.backbone()
     for epoch in ctx.checkpoint.epochs(ctx.params.epochs, backbone=backbone):
@@ -202,6 +239,13 @@ def ancestors(pid: int) -> Iterator[int]:
         yield pid
 
 
+def is_rays(pid: int) -> bool:
+    """Whether a process is a Ray worker."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
 def descendants(pid: int) -> set[int]:
     """Of a process that lives."""
     there = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
@@ -322,16 +366,37 @@ def test_the_same_bytes_as_in_this_process(tmp_path: Path, market: Path, site: P
 
 @pytest.mark.slow
 def test_what_a_plugin_does_costs_its_own_cells_and_is_not_tried_elsewhere(
-    tmp_path: Path, market: Path, site: Path, one: Nodes
+    tmp_path: Path, market: Path, site: Path, one: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    modes = {"raise": "RuntimeError: it went wrong", "kill": "killed by SIGKILL"}
-    methods = ", ".join(f"{name}: {{finetune: {{use: toy, fail: {name}}}}}" for name in modes)
-    text = MATRIX.format(root=market, methods=f"{{{methods}}}").replace("[0, 1]", "[0]")
+    raised = {
+        "raise": "RuntimeError: it went wrong",
+        "base": "Base: my own words",
+        "mute": "Mute: (its text cannot be shown: __str__ raises Base)",
+        "leave": "SystemExit: 0",
+        "interrupt": "KeyboardInterrupt",
+        "progress": "ctx.progress takes two numbers, done and total, not 'half'",
+    }
+    modes = raised | dict.fromkeys(["kill", "detach"], "the worker was killed by SIGKILL")
+    text = misbehaving(market, *modes)
+    monkeypatch.setenv("REIDBENCH_TOY_LOG", str(tmp_path / "log"))
     board = run(text, tmp_path, executors.make("ray", address=one.address))
     for name, words in modes.items():
         (result,) = board.cell(name, "tiny", "cosine")
-        assert result.status == "blocked"
-        assert words in result.error
+        assert (result.status, result.error) == ("blocked", f"finetune toy [tiny, seed 0, fail={name}]: {words}")
+    (tmp_path / "inline").mkdir()
+    alone = run_matrix(misbehaving(market, *raised), tmp_path / "inline")
+    assert [one.error for one in alone.results] == [one.error for one in board.results][: len(raised)]
+    detached = int((tmp_path / "log").read_text())
+    until = time.monotonic() + LIMIT
+    while parent(detached):
+        assert time.monotonic() < until, "a detached child outlives its stage"
+        time.sleep(0.02)
+
+
+def misbehaving(market: Path, *modes: str) -> str:
+    """A matrix with a method for each way to fail."""
+    methods = ", ".join(f"{name}: {{finetune: {{use: toy, fail: {name}}}}}" for name in modes)
+    return MATRIX.format(root=market, methods=f"{{{methods}}}").replace("[0, 1]", "[0]")
 
 
 class Unlucky(ray_executor.Ray):
@@ -349,11 +414,10 @@ class Unlucky(ray_executor.Ray):
             self.said.append(event)
             on_event(key, event)
             pid = working(self.store).get(key, 0)
-            watcher = parent(pid)
+            watcher = next(filter(is_rays, ancestors(pid)), 0)
             if event["event"] != "progress" or pid in self.killed or len(self.killed) == self.times or not watcher:
                 return
             self.killed.add(pid)
-            assert b"ray::" in Path(f"/proc/{watcher}/cmdline").read_bytes()
             os.kill(watcher, signal.SIGKILL)
 
         super().submit(spec, listen)

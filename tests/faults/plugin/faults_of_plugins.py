@@ -3,9 +3,12 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
+
+LOG = os.environ.get("FAULTS_LOG", "")
 
 
 def nan_features(ctx):
@@ -41,6 +44,70 @@ def cancelled(ctx):
 
 def mute(ctx):
     raise Mute
+
+
+def leave_by_exception(ctx):
+    raise SystemExit(0)
+
+
+def generator_exit(ctx):
+    raise GeneratorExit("my own words")
+
+
+def stop_iteration(ctx):
+    raise StopIteration("my own words")
+
+
+def group(ctx):
+    raise BaseExceptionGroup("several", [KeyboardInterrupt(), ValueError("one")])
+
+
+def surrogate(ctx):
+    raise ValueError("half a character: \ud800")
+
+
+class Sly(str):
+    """Text that is not what it says."""
+
+    def __str__(self):
+        raise OwnBase("no words")
+
+    __repr__ = __format__ = split = encode = __str__
+
+
+def sly_words(ctx):
+    raise ValueError(Sly("my own words"))
+
+
+class Loud(Exception):
+    def __str__(self):
+        return Sly("loud words")
+
+
+def loud(ctx):
+    raise Loud
+
+
+def nested(ctx):
+    """Its causes go in a circle, and are many."""
+    first = last = ValueError("my own words")
+    for number in range(3000):
+        last.__cause__ = ValueError(f"cause {number}")
+        last = last.__cause__
+    last.__cause__ = first
+    raise first
+
+
+def progress_of_infinity(ctx):
+    ctx.progress(1, float("inf"))
+
+
+def progress_of_too_much(ctx):
+    ctx.progress(10**400, 1)
+
+
+def log_of_sly_name(ctx):
+    ctx.log({Sly("loss"): 1.0})
 
 
 def leaves_manifest(ctx):
@@ -159,3 +226,65 @@ def half_a_line(ctx):
 def thread_that_stays(ctx):
     """The stage is made; its process would stay."""
     threading.Thread(target=time.sleep, args=(3600,)).start()
+
+
+def detached(word):
+    """Starts a process that detaches itself: another session, and no parent of ours. Its pid, once the log has it."""
+    reading, writing = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with Path(LOG).open("a") as log:
+                log.write(f"{word} {os.getpid()}\n")
+            os.write(writing, str(os.getpid()).encode())
+            command = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)"]
+            os.execve(command[0], command, {})  # noqa: S606 - our own interpreter
+        os._exit(0)
+    os.waitpid(middle, 0)
+    return int(os.read(reading, 20))
+
+
+def detach_and_go_on(ctx):
+    """The stage is made."""
+    detached("child")
+
+
+def detach_and_crash(ctx):
+    detached("child")
+    crash(ctx)
+
+
+def detach_and_leak(ctx):
+    detached("child")
+    leak(ctx)
+
+
+def detach_and_sleep(ctx):
+    detached("child")
+    time.sleep(3600)
+
+
+def detach_and_kill_the_group(ctx):
+    detached("child")
+    os.killpg(0, signal.SIGKILL)
+
+
+def keep_a_detached_child(ctx):
+    """Raises when its own child dies with a sibling's."""
+    own = detached("kept")
+    until = time.monotonic() + 120
+    while not (theirs := [int(line.split()[1]) for line in Path(LOG).read_text().splitlines() if "child" in line]) or (
+        lives(theirs[0])
+    ):
+        if time.monotonic() > until:
+            raise TimeoutError("the sibling's child does not end")
+        time.sleep(0.01)
+    if not lives(own):
+        raise ChildProcessError("my own child was ended with it")
+
+
+def lives(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False

@@ -24,6 +24,11 @@ def reidbench_finetuners():
 
 
 @hookimpl
+def reidbench_backbones():
+    yield Component("faulty-network", "faulty_plugin:network", ScoreParams)
+
+
+@hookimpl
 def reidbench_evaluators():
     yield Component("faulty-score", "faulty_plugin:score", ScoreParams)
 
@@ -73,6 +78,10 @@ def finetune(ctx):
             for parameter in backbone.parameters():
                 parameter.fill_(float("nan"))
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size))
+
+
+def network(params, image_size):
+    raise StopIteration("no layers")
 
 
 def score(ctx):

@@ -1,0 +1,138 @@
+"""Stores of 100,000 artifacts: what `reidbench clean --dry-run` and `reidbench table` cost, in CPU seconds.
+
+`python -m benchmarks.perf.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `store.md`. FOLDER is a
+checkout of another commit; its commands run in turns with ours, each on a store that its own code has made. A store
+has the manifests of one tiny real run, copied under the keys of a plan of finetune, embed and evaluate stages, each
+artifact with one small file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parents[2]
+SEEDS, TASKS, STAGES = 25, 10, 3  # stages of a row that it shares with no other: finetune, embed, evaluate
+FEW = 2  # methods of the small table
+ROUNDS = 3
+CASES = {
+    "clean --dry-run, all needed": ("clean", "all.yaml", "--dry-run"),
+    "clean --dry-run, nearly none needed": ("clean", "few.yaml", "--dry-run"),
+    "table of all": ("table", "all.yaml"),
+    "table of few": ("table", "few.yaml"),
+}
+
+
+def write_matrix(file: Path, methods: int, tasks: int = TASKS, seeds: int = SEEDS) -> None:
+    """A matrix of methods x tasks x seeds rows; those of fewer methods are among those of more."""
+    recipes = "\n".join(f"  m{n}: {{finetune: {{use: bot, epochs: {n + 1}}}}}" for n in range(methods))
+    columns = "\n".join(f"  t{n}: {{source: w{n}, target: w{(n + 1) % tasks}}}" for n in range(tasks))
+    data = "\n".join(f"  w{n}: {{use: synthetic, world: plaza, size: tiny, seed: {n}}}" for n in range(tasks))
+    file.write_text(
+        f"image_size: [48, 24]\nseeds: {list(range(seeds))}\nbackbone: resnet-tiny\nevaluate: [cosine]\n"
+        f"data:\n{data}\ntasks:\n{columns}\nmethods:\n{recipes}\n"
+    )
+
+
+def make(folder: Path, artifacts: int) -> int:
+    """A folder of two matrix files and their store, by the code on the path. Returns the number of artifacts."""
+    from reidbench.matrix import plan, reader
+    from reidbench.registry import plugins
+
+    registry = plugins.load()
+    write_matrix(folder / "tiny.yaml", 1, tasks=1, seeds=1)
+    write_matrix(folder / "few.yaml", FEW)
+    write_matrix(folder / "all.yaml", max(FEW, artifacts // (STAGES * SEEDS * TASKS)))
+    command = ["-m", "reidbench", "run", str(folder / "tiny.yaml"), "--store", str(folder / "tiny"), "--executor"]
+    subprocess.run([sys.executable, *command, "inline"], check=True, capture_output=True)
+    real: dict[str, dict[str, Any]] = {}
+    for file in sorted((folder / "tiny/objects").glob("*/manifest.json")):
+        manifest = json.loads(file.read_bytes())
+        real[manifest["stage"]["kind"]] = manifest
+    the_plan = plan.expand(reader.read(folder / "all.yaml", registry), registry)
+    for number, stage in enumerate(the_plan.stages.values()):
+        copy(real[stage.kind], dataclasses.asdict(stage), number, folder / "store/objects" / stage.key)
+    return len(the_plan.stages)
+
+
+def copy(real: dict[str, Any], stage: dict[str, Any], number: int, place: Path) -> None:
+    """Publish a manifest once more, as that of another stage."""
+    from reidbench.store.artifacts import MANIFEST, _checksum
+
+    name, entry = next(iter(real["files"].items()))
+    manifest = real | {"stage": stage, "key": stage["key"], "files": {name: {**entry, "size": 8}}}
+    if "mAP" in real["metrics"]:
+        manifest["metrics"] = real["metrics"] | {"mAP": 0.3 + number % 97 / 200}
+    manifest["checksum"] = _checksum(manifest)
+    place.mkdir(parents=True)
+    (place / name).write_bytes(b"a result")
+    (place / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def environment(code: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{code}{os.pathsep}{code / 'plugins'}", "OMP_NUM_THREADS": "1"}
+
+
+def made(code: Path, folder: Path, artifacts: int) -> int:
+    """Have a checkout make its own store."""
+    folder.mkdir()
+    command = [sys.executable, __file__, "--make", str(folder), str(artifacts)]
+    done = subprocess.run(command, env=environment(code), cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    return int(done.stdout)
+
+
+def seconds(code: Path, folder: Path, words: tuple[str, ...]) -> float:
+    """CPU seconds of a command and its children, user and system together."""
+    command = [sys.executable, "-m", "reidbench", *words, "--store", "store"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=environment(code), cwd=folder, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(codes: list[Path], artifacts: int, place: Path, rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """The median of some rounds of each case, by checkout; the checkouts take turns."""
+    folders = [place / f"{number}" for number in range(len(codes))]
+    counts = [made(code, folder, artifacts) for code, folder in zip(codes, folders, strict=True)]
+    print(f"{counts[0]} artifacts", file=sys.stderr)
+    found: dict[str, list[float]] = {}
+    for case, words in CASES.items():
+        taken = [
+            [seconds(code, folder, words) for code, folder in zip(codes, folders, strict=True)] for _ in range(rounds)
+        ]
+        found[case] = [statistics.median(one) for one in zip(*taken, strict=True)]
+    return found
+
+
+def table(found: dict[str, list[float]], artifacts: int) -> str:
+    """The figures as Markdown: seconds, and where there are two checkouts the ratio."""
+    two = len(next(iter(found.values()))) > 1
+    lines = [f"| {artifacts:,} artifacts | CPU s |" + (" before | ratio |" if two else "")]
+    lines.append("|---|---|" + ("---|---|" if two else ""))
+    for case, values in found.items():
+        lines.append(f"| {case} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+        lines[-1] += f" {values[0] / values[1]:.2f} |" if two else ""
+    return "\n".join(lines)
+
+
+def main(words: list[str]) -> None:
+    """Make a store (`--make FOLDER ARTIFACTS`), or measure."""
+    if words[:1] == ["--make"]:
+        print(make(Path(words[1]), int(words[2])))
+        return
+    artifacts = int(next((word for word in words if word.isdigit()), 100_000))
+    codes = [HERE] + ([Path(words[words.index("--against") + 1]).resolve()] if "--against" in words else [])
+    with tempfile.TemporaryDirectory() as name:
+        print(table(measure(codes, artifacts, Path(name)), artifacts))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

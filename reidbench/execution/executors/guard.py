@@ -1,0 +1,138 @@
+"""The process between a driver and its worker on Linux: when either ends, all that the worker started ends too.
+
+`python -I -S guard.py PYTHON MODULE ARGUMENT...` runs `PYTHON -m reidbench.MODULE ARGUMENT...` and ends as that ends,
+by the same exit code or signal. It is the worker's subreaper: a child that detaches itself (setsid, a double fork)
+becomes a child of this process and not of init, whatever its session, and is killed with the others. Standard input is
+a pipe that nobody writes to: when it ends, the driver is gone.
+
+It runs by its path and imports nothing of reidbench, so that it costs about ten milliseconds. Its command line does not
+contain "reidbench.stages.run": a user who looks for workers by that finds the workers alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+
+EASE = 0.2  # seconds for helpers to leave by themselves, like multiprocessing's resource tracker, which tidies up
+KILLING = 10.0  # seconds for killed processes to be gone; one in the kernel's hands may take longer, or never end
+PAUSE = 0.005
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+ORDERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(arguments: list[str]) -> None:
+    """Run a worker and end as it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    python, module, *rest = arguments
+    command = [python, "-m", f"reidbench.{module}", *rest]
+    # In a group of its own: what a plugin does to its process group does not hit this process.
+    worker = os.posix_spawn(python, command, os.environ, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the events' pipe is the worker's
+    code = watch(worker)
+    if code is None:
+        clear(KILLING)
+        os._exit(3)
+    if not gone_within(EASE):
+        clear(KILLING)
+    leave(code)
+
+
+def watch(worker: int) -> int | None:
+    """The worker's exit code, as subprocess gives it; None when the driver is gone or this process was told to end."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, *ORDERS):
+        signal.signal(number, lambda *_: None)
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    poll.register(reading, select.POLLIN)
+    while True:
+        ended = reap()
+        if worker in ended:
+            return ended[worker]
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if 0 in ready or set(os.read(reading, 512)) & set(ORDERS):
+            return None
+
+
+def reap() -> dict[int, int]:
+    """Exit codes by pid of the children that have ended since the last call."""
+    ended: dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended[pid] = os.waitstatus_to_exitcode(status)
+
+
+def gone_within(seconds: float) -> bool:
+    """Whether no child is left, or none is after so many seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        reap()
+        if not has_children():
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(PAUSE)
+
+
+def has_children() -> bool:
+    """Whether any is left, dead or alive."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def clear(seconds: float) -> None:
+    """Kill the children, and theirs, which become ours as they are orphaned, until none is left."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for child in children():
+            try:
+                os.kill(child, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):  # the latter where it has become another user's
+                continue
+        if gone_within(PAUSE):
+            return
+
+
+def children() -> list[int]:
+    """The processes whose parent this one is."""
+    own, found = str(os.getpid()), []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", errors="replace") as file:  # noqa: PTH123 - pathlib takes as long as all of this
+                fields = file.read().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            continue
+        if fields[1] == own:
+            found.append(int(entry))
+    return found
+
+
+def leave(code: int) -> None:
+    """End by the same exit code, or by the same signal without another core file."""
+    if code < 0:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,68 @@
+"""A few fields of very many manifests: verified as a whole, decoded only where they are not those of one before."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .manifests import fault, is_sealed
+
+LABEL = re.compile(rb'\n  "label": ("[^\n]{0,1000}")[,\n]')  # of the stage, by its indentation
+SIZE = re.compile(rb'\n   "size": (\d{1,18})[,\n]')  # of a file
+Fields = tuple[bytes | None, ...]
+
+
+def facts(text: bytes, key: str, names: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """The named fields of a manifest, which belong to nobody: do not change them.
+
+    None where the text is not just as a stage writes it, has another key, or holds in these fields what no stage
+    writes: then `Store.manifest` says what is wrong with it.
+    """
+    fields = _verified(text, key)
+    return None if fields is None else _decoded(names, tuple(fields.get(name.encode()) for name in names))
+
+
+def glance(text: bytes, key: str) -> tuple[str, int] | None:
+    """The stage of a manifest in words, and the bytes of the artifact as it was published; None as in `facts`."""
+    fields = _verified(text, key)
+    label = LABEL.search(fields.get(b"stage", b"")) if fields else None
+    if fields is None or label is None:
+        return None
+    try:
+        words = str(json.loads(label[1]))
+    except ValueError:
+        return None
+    return words, len(text) + sum(map(int, SIZE.findall(fields.get(b"files", b""))))
+
+
+def _verified(text: bytes, key: str) -> dict[bytes, bytes] | None:
+    fields = _fields(text)
+    if fields is None or fields.get(b"key") != b'"%b"' % key.encode(errors="replace"):
+        return None
+    return fields if is_sealed(text, fields.get(b"checksum", b"").strip(b'"')) else None
+
+
+def _fields(text: bytes) -> dict[bytes, bytes] | None:
+    """The JSON of each field by name. One blank and a quote begin the line of a field, and no other line."""
+    first, *rest = text.split(b'\n "')
+    if first != b"{" or not rest or not rest[-1].endswith(b"\n}\n"):
+        return None
+    rest[-1] = rest[-1][:-3] + b","
+    found = {}
+    for field in rest:
+        name, _, value = field.partition(b'": ')
+        found[name] = value[:-1]  # without the comma
+    return found if len(found) == len(rest) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _decoded(names: tuple[str, ...], values: Fields) -> Mapping[str, Any] | None:
+    """Versions, settings and the like are the same in thousands of manifests."""
+    try:
+        found = {name: json.loads(value) for name, value in zip(names, values, strict=True) if value is not None}
+    except (ValueError, RecursionError):
+        return None
+    return None if fault(found) else found
