@@ -15,6 +15,7 @@ from rich.console import Console
 from reidbench import __version__, report
 from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, progress, runner
+from reidbench.hookspecs import Kind
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins, presets, published
 from reidbench.store.artifacts import Store
@@ -40,7 +41,6 @@ app.add_typer(store_commands)
 ExecutorName = Literal["inline", "process", "ray"]
 FormatName = Literal["md", "csv", "json", "latex", "html"]
 PicturesName = Literal["rendered", "all", "none"]
-Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
 StoreOption = Annotated[
