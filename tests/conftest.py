@@ -59,6 +59,18 @@ def matrix(tmp_path: Path, market: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks that are too small for a second thread; they start from the same weights each time."""
+    import torch
+
+    from reidbench.stages.run import limited_threads
+
+    torch.manual_seed(0)
+    with limited_threads(1):
+        yield
+
+
+@pytest.fixture
 def interruptible() -> Iterator[None]:
     """A shell starts background jobs with SIGINT ignored, which children inherit; a handler they do not inherit."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

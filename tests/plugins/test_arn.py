@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.registry.plugins import load
-from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
-from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
+from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, embed, stream
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_arn.adapt import ShuffledSampler, _Run, adapt
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder, starting_embedder
@@ -30,7 +28,9 @@ from reidbench_arn.network import ArnNetwork, Decoder
 from reidbench_arn.params import ArnParams
 from reidbench_baseline.params import ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet50, resnet_tiny
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
 SMALL: dict[str, Any] = {
     "epochs": 2, "iterations": 2, "identities": 4, "images": 2, "target_images": 8,
@@ -43,17 +43,6 @@ ROWS: dict[str, tuple[str, ...]] = {
     "all": ("class", "contrast", "reconstruction", "difference"),
     "source": ("class", "contrast"),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
-class Killed(Exception):
-    """What a test kills a stage with."""
 
 
 def backbone(seed: int = 7) -> Backbone:
@@ -85,15 +74,6 @@ def images(name: str, count: int = 8) -> torch.Tensor:
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
 
 
-def state(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    assert first.keys() == second.keys()
-    return all(torch.equal(first[name], second[name]) for name in first)
-
-
 def moved(module: nn.Module | None) -> float:
     """The largest gradient below a module, 0 without any."""
     assert module is not None
@@ -116,28 +96,14 @@ def context(
     *,
     start: Embedder | None = None,
     seed: int = 0,
-    die_after: int = 99,
+    die_after: int = NEVER,
     source: bool = True,
     **params: Any,
-) -> tuple[AdaptContext, list[dict[str, float]]]:
-    """A context whose log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
-
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True)
-    ctx = AdaptContext(
-        params=ArnParams(**{**SMALL, **params}), image_size=SIZE, seed=seed, device="cpu", workers=0, out=out,
-        scratch=out, checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
+) -> tuple[AdaptContext, Lines]:
+    return make_context(
+        AdaptContext, out, ArnParams(**{**SMALL, **params}), die_after=die_after, image_size=SIZE, seed=seed,
         source=worlds[0] if source else None, target=worlds[1].hide(), backbone=backbone, start=start,
     )  # fmt: skip
-    return ctx, lines
 
 
 # ---------------------------------------------------------------------- parameters
@@ -276,9 +242,9 @@ def test_a_copied_private_encoder_has_no_gradient_from_cosine() -> None:
     copied, fresh = network(private_start="copy"), network()
     for made, equal in ((copied, True), (fresh, False)):
         assert made.private is not None
-        assert same(state(made.private["source"]), state(made.embedder.shared)) is equal
+        assert same(weights(made.private["source"]), weights(made.embedder.shared)) is equal
     assert fresh.private is not None
-    assert not same(state(fresh.private["source"]), state(fresh.private["target"]))
+    assert not same(weights(fresh.private["source"]), weights(fresh.private["target"]))
 
 
 def test_losses_are_float32_under_autocast() -> None:
@@ -497,12 +463,12 @@ def test_without_supervision_e_i_stays_as_it_is(worlds: Any, tmp_path: Path, row
     """28: E_I is bit-identical, statistics too, the classifier untouched; E_C learns."""
     run = _Run(context(worlds, tmp_path, losses=ROWS[row])[0])
     stage = run.network.embedder.shared
-    before = [state(m) for m in (*run.network.embedder.image_modules, run.network.classifier)]
-    shared = state(stage)
+    before = [weights(m) for m in (*run.network.embedder.image_modules, run.network.classifier)]
+    shared = weights(stage)
     run.train()
-    after = [state(m) for m in (*run.network.embedder.image_modules, run.network.classifier)]
+    after = [weights(m) for m in (*run.network.embedder.image_modules, run.network.classifier)]
     assert all(same(old, new) for old, new in zip(before, after, strict=True))
-    assert not same(shared, state(stage))
+    assert not same(shared, weights(stage))
     assert (run.network.private is None) is (row == "rec")
 
 
@@ -512,9 +478,9 @@ def test_freezing_can_be_chosen(worlds: Any, tmp_path: Path) -> None:
     ):
         ctx, _ = context(worlds, tmp_path / str(number), losses=ROWS[losses], freeze_image=freeze, epochs=1)
         run = _Run(ctx)
-        before = state(run.network.embedder.image_modules[0])
+        before = weights(run.network.embedder.image_modules[0])
         run.train()
-        assert same(before, state(run.network.embedder.image_modules[0])) is frozen
+        assert same(before, weights(run.network.embedder.image_modules[0])) is frozen
 
 
 # ---------------------------------------------------------------------- batches (25)
@@ -545,9 +511,9 @@ def test_the_rows_of_an_ablation_see_the_same_batches(worlds: Any, tmp_path: Pat
     for row, losses in ROWS.items():
         run = _Run(context(worlds, tmp_path / row.replace("+", "-"), losses=losses)[0])
         assert run.target is not None
-        drawn.append((next(iter(run.source)), next(iter(run.target)), state(run.network.classifier)))
+        drawn.append((next(iter(run.source)), next(iter(run.target)), weights(run.network.classifier)))
         if run.network.decoder is not None:
-            decoders.append(state(run.network.decoder))
+            decoders.append(weights(run.network.decoder))
     assert len(decoders) == 4
     assert all(same(decoder, decoders[0]) for decoder in decoders)
     for batch in drawn[1:]:
@@ -576,7 +542,7 @@ def test_no_target_label_is_read(worlds: Any, tmp_path: Path) -> None:
     samples = [sample._replace(pid=99 - sample.pid % 3) for sample in worlds[1].samples]
     poisoned = Split(worlds[1].root, samples)
     states = [
-        state(adapt(context((worlds[0], target), tmp_path / name)[0]))
+        weights(adapt(context((worlds[0], target), tmp_path / name)[0]))
         for name, target in (("clean", worlds[1]), ("poisoned", poisoned))
     ]
     assert same(*states)
@@ -598,19 +564,12 @@ def test_every_row_trains_on_either_target(worlds: Any, tmp_path: Path, row: str
 @pytest.mark.parametrize("epoch", [1, 2])  # in the middle of a pass over the target, and at its end
 def test_a_killed_run_ends_bit_identical(epoch: int, worlds: Any, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"epochs": 3, "warmup_epochs": 1, "milestones": [0.6], "pad": 1, "erase": 0.5}
-    whole, lines = context(worlds, tmp_path / "whole", **settings)
-    expected = state(adapt(whole))
-    with pytest.raises(Killed):
-        adapt(context(worlds, tmp_path / "killed", die_after=epoch, **settings)[0])
-    torch.manual_seed(99)
-    rest, rest_lines = context(worlds, tmp_path / "killed", **settings)
-    assert same(state(adapt(rest)), expected)
-    assert rest_lines == lines[epoch:]
+    check_resumes(tmp_path, lambda out, die_after: context(worlds, out, die_after=die_after, **settings), adapt, epoch)
 
 
 def test_seeds_differ_and_repeat(worlds: Any, tmp_path: Path) -> None:
     first, again, other = (
-        state(adapt(context(worlds, tmp_path / str(n), seed=seed, split="whole")[0]))
+        weights(adapt(context(worlds, tmp_path / str(n), seed=seed, split="whole")[0]))
         for n, seed in enumerate((0, 0, 1))
     )
     assert same(first, again)
@@ -647,7 +606,7 @@ def test_it_starts_as_the_network_that_it_is_given(worlds: Any, tmp_path: Path) 
             expected = start(images("x")) if neck else start.backbone(images("x")).vector
             assert torch.equal(made(images("x")), expected)
     without = starting_embedder(context(worlds, tmp_path)[0])
-    assert same(state(without.backbone), state(backbone()))
+    assert same(weights(without.backbone), weights(backbone()))
 
 
 def test_x_does_not_collapse_and_losses_fall(worlds: Any, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from reidbench.components import FinetuneContext
+from reidbench.data import read_market_folder
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.registry import plugins
 from reidbench.testing import run_matrix
 from reidbench.training import (
     Backbone,
@@ -30,13 +31,9 @@ from reidbench_baseline.mgn import MgnEmbedder
 from reidbench_baseline.params import BdbParams, MgnParams, ResNetParams, TinyParams
 from reidbench_baseline.parts import PartLosses
 from reidbench_baseline.resnet import resnet18, resnet50, resnet_tiny
+from tests.support.contexts import check_resumes, make_context
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny(size: tuple[int, int] = (64, 32)) -> Backbone:
@@ -300,3 +297,21 @@ methods:
     mean = {summary.method: summary.mean for summary in board.summary if summary.metric == "mAP"}
     assert mean["trained"] > 0.5
     assert mean["trained"] >= mean["untrained"] - 0.05
+
+
+@pytest.mark.parametrize("method", ["bot", "bdb", "mgn"])
+def test_killed_and_resumed_is_uninterrupted(
+    method: str, tmp_path: Path, market: Path, registry: plugins.Registry
+) -> None:
+    component = registry.get("finetuner", method)
+    small = {"bot": {"center_weight": 0.0005}, "bdb": {"global_dim": 8, "drop_dim": 8}, "mgn": {"dim": 8}}[method]
+    params = component.params(epochs=3, identities=4, images=2, **small)
+    source = read_market_folder(market).train
+
+    def made(out: Path, die_after: int) -> Any:
+        size = (64, 32)
+        return make_context(
+            FinetuneContext, out, params, die_after=die_after, image_size=size, source=source, backbone=tiny
+        )
+
+    check_resumes(tmp_path, made, component.load(), 1)

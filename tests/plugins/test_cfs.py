@@ -7,7 +7,7 @@ import json
 import pickle
 import shutil
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,26 +20,20 @@ from PIL import Image
 from reidbench.components import SelectContext, Selection
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
-from reidbench.training import Backbone, BackboneEmbedder, Features, Preprocess, TrainingCheckpoint, embed
+from reidbench.training import Backbone, BackboneEmbedder, Features, Preprocess, embed
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_cfs import cfs, cluster, controls, ranking, released
 from reidbench_cfs.lists import read_list
 from reidbench_cfs.params import CfsParams, ClusterParams, ListParams, NoParams, OracleParams, RandomParams
 from reidbench_cfs.scoring import content_hash, measure_pool
+from tests.support.contexts import make_context
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
 LUPERSON = 4_180_243
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +73,10 @@ class Changed(Backbone):
 def context(
     pool: HiddenSplit, out: Path, params: Any = None, *, seed: int = 0, truth: Any = None, **networks: Any
 ) -> SelectContext:
-    from lightning_fabric import Fabric
-
-    out.mkdir(exist_ok=True, parents=True)
-    return SelectContext(
-        params=params if params is not None else CfsParams(), image_size=SIZE, seed=seed, device="cpu", workers=0,
-        out=out, scratch=out, checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None,
-        log=lambda line: None, record_clusters=lambda epoch, labels: None, truth=truth, network=networks.__getitem__,
-        make_fabric=lambda: Fabric(accelerator="cpu", devices=1), pool=pool, backbone=network,
-    )  # fmt: skip
+    return make_context(
+        SelectContext, out, params if params is not None else CfsParams(), image_size=SIZE, seed=seed, truth=truth,
+        network=networks.__getitem__, pool=pool, backbone=network,
+    )[0]  # fmt: skip
 
 
 def run(pool: HiddenSplit, out: Path, target: Any = None, **params: Any) -> Selection:

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import nn
 
+from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
+from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import BackboneEmbedder, Preprocess
@@ -21,6 +24,7 @@ from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_cluster import adabn, domain_norm, loop, memory, reliability
 from reidbench_cluster.params import AdaBNParams, ClusterContrastParams
+from tests.support.contexts import check_resumes, make_context
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -293,26 +297,17 @@ def test_unsupervised_from_a_backbone_alone(tmp_path: Path, worlds: dict[str, Pa
     assert all("source labels" not in result.row.protocol for result in board.results)
 
 
+@pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl"])
 def test_a_killed_adaptation_ends_bit_identical(
-    tmp_path: Path, worlds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    use: str, tmp_path: Path, market: Path, registry: plugins.Registry
 ) -> None:
-    from reidbench.training import TrainingCheckpoint
+    component, train = registry.get("adapter", use), read_market_folder(market).train
+    params = component.params(**yaml.safe_load(f"{{{ADAPT}}}"))
 
-    recipes = ", ".join(f"{n}: {{adapt: {METHODS[n]}}}" for n in ("pseudo-label", "cluster-contrast", "spcl"))
-    text = matrix({"source": worlds["source"], "target": worlds["target"]}, f"{{{recipes}}}")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir()
-    killed.mkdir()
-    run_matrix(text, whole)
-    saved = TrainingCheckpoint._save
+    def made(out: Path, die_after: int) -> Any:
+        return make_context(
+            AdaptContext, out, params, die_after=die_after, target=train.hide(), source=train, backbone=lambda: None,
+            start=tiny_embedder(),
+        )  # fmt: skip
 
-    def save_and_die(self: TrainingCheckpoint, *arguments: Any) -> None:
-        saved(self, *arguments)
-        raise SystemExit("killed")
-
-    monkeypatch.setattr(TrainingCheckpoint, "_save", save_and_die)
-    assert {result.status for result in run_matrix(text, killed).results} == {"blocked"}
-    monkeypatch.setattr(TrainingCheckpoint, "_save", saved)
-    assert {result.status for result in run_matrix(text, killed).results} == {"ok"}
-    for use in ("pseudo-label", "cluster-contrast", "spcl"):
-        assert embedders(Store(whole / "store"), use) == embedders(Store(killed / "store"), use)
+    check_resumes(tmp_path, made, component.load(), 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file
@@ -20,9 +18,8 @@ from safetensors.torch import load_file
 from reidbench.components import FinetuneContext
 from reidbench.data import Sample, Split
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
 from reidbench.testing import run_matrix
-from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
+from reidbench.training import Backbone, BackboneEmbedder, Preprocess
 from reidbench.training.batches.patching import RandomPatch
 from reidbench.training.networks.stripes import Apart
 from reidbench_baseline.params import TinyParams
@@ -30,7 +27,9 @@ from reidbench_baseline.resnet import resnet_tiny
 from reidbench_competition.embedder import PARTS, CompetitionEmbedder
 from reidbench_competition.finetune import Losses, finetune, training_images
 from reidbench_competition.params import CompetitionParams
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
     "epochs": 3, "identities": 4, "images": 2, "lr": 1e-3, "dim": 8, "warmup": 0, "patch_minimum": 2, "patch_pool": 100,
 }  # fmt: skip
@@ -38,13 +37,6 @@ SMALL: dict[str, Any] = {
 
 class Killed(Exception):
     """What the log raises in place of a kill."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -69,31 +61,12 @@ def backbone() -> Backbone:
 
 
 def context(
-    source: Split | None, out: Path, *, die_after: int = 99, workers: int = 0, **params: Any
-) -> tuple[FinetuneContext, list[dict[str, float]]]:
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True)
-    ctx = FinetuneContext(
-        params=CompetitionParams(**{**SMALL, **params}), image_size=(32, 16), seed=0, device="cpu", workers=workers,
-        out=out, scratch=out, checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None,
-        log=log, record_clusters=lambda epoch, labels: None, source=source, backbone=backbone,
-        make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-    )  # fmt: skip
-    return ctx, lines
-
-
-def weights(embedder: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in embedder.state_dict().items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    source: Split | None, out: Path, *, die_after: int = NEVER, workers: int = 0, **params: Any
+) -> tuple[FinetuneContext, Lines]:
+    small = CompetitionParams(**{**SMALL, **params})
+    return make_context(
+        FinetuneContext, out, small, die_after=die_after, workers=workers, source=source, backbone=backbone
+    )
 
 
 def test_defaults_are_the_systems() -> None:
@@ -198,13 +171,12 @@ def test_rmgl_without_its_parts_is_mgn() -> None:
 @pytest.mark.parametrize("branches", ["global", "rmgl"])
 def test_killed_and_resumed_is_uninterrupted(branches: str, source: Split, tmp_path: Path) -> None:
     """Among what comes back is the pool of patches."""
-    whole = finetune(context(source, tmp_path / "whole", branches=branches)[0])
-    with pytest.raises(Killed):
-        finetune(context(source, tmp_path / "killed", branches=branches, die_after=1)[0])
-    rest, lines = context(source, tmp_path / "killed", branches=branches)
-    assert same(weights(whole), weights(finetune(rest)))
-    assert len(lines) == 2
-    assert [line["margin"] for line in lines] == [0.1, 0.3]
+
+    def made(out: Path, die_after: int) -> Any:
+        return context(source, out, die_after=die_after, branches=branches)
+
+    _, lines = check_resumes(tmp_path, made, finetune, 1)
+    assert [line["margin"] for line in lines[1:]] == [0.1, 0.3]
 
 
 def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,8 @@ from torch import nn
 from reidbench.components import PretrainContext
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
 from reidbench.testing import run_matrix, write_market_folder
-from reidbench.training import Backbone, TrainingCheckpoint, stream
+from reidbench.training import Backbone, stream
 from reidbench.training.contrastive.heldout import hold_out, rank_1
 from reidbench.training.devices import Share
 from reidbench.training.networks.droppath import drop_path_rates
@@ -33,7 +32,9 @@ from reidbench_transreid_ssl.dino_head import DinoHead
 from reidbench_transreid_ssl.dino_loss import DinoLoss, collapse, cosine_schedule, entropy, warmed_up
 from reidbench_transreid_ssl.dino_networks import Networks, clip_each, decay_groups
 from reidbench_transreid_ssl.params import DinoParams
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
     "epochs": 4, "batch": 8, "base_lr": 0.02, "warmup_epochs": 1, "momentum": 0.9, "out_dim": 32, "hidden_dim": 24,
     "bottleneck_dim": 16, "local_crops": 2, "held_out": 0.2, "monitor_every": 2,
@@ -41,22 +42,11 @@ SMALL: dict[str, Any] = {
 PATCH = {"dim": 24, "depth": 3, "heads": 2, "patch": 4}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> HiddenSplit:
     """32 unlabelled images of 32x16: 8 identities, 2 cameras."""
     folder = write_market_folder(tmp_path_factory.mktemp("pool") / "tiny", identities=8)
     return read_market_folder(folder, name="tiny").train.hide()
-
-
-class Killed(Exception):
-    """What a test kills a stage with."""
 
 
 def vit(stem: str = "patchify", size: tuple[int, int] = (32, 16)) -> Backbone:
@@ -81,27 +71,11 @@ def context(
     backbone: Callable[[], Backbone] = vit,
     *,
     seed: int = 0,
-    die_after: int = 99,
+    die_after: int = NEVER,
     **params: Any,
-) -> tuple[PretrainContext, list[dict[str, float]]]:
-    """A context whose log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
-
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True)
-    ctx = PretrainContext(
-        params=DinoParams(**{**SMALL, **params}), image_size=(32, 16), seed=seed, device="cpu", workers=0, out=out,
-        scratch=out, checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
-        record_clusters=lambda epoch, labels: None, pool=pool, backbone=backbone,
-        make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-    )  # fmt: skip
-    return ctx, lines
+) -> tuple[PretrainContext, Lines]:
+    small = DinoParams(**{**SMALL, **params})
+    return make_context(PretrainContext, out, small, die_after=die_after, seed=seed, pool=pool, backbone=backbone)
 
 
 def started(pool: HiddenSplit, out: Path, backbone: Callable[[], Backbone] = vit, **params: Any) -> Run:
@@ -111,14 +85,6 @@ def started(pool: HiddenSplit, out: Path, backbone: Callable[[], Backbone] = vit
 def one_step(run: Run, *, frozen: bool = False, **changes: float) -> Any:
     now = setting(run.params, run.steps, run.steps)._replace(**changes)
     return run.step(*next(iter(run.views())), now, frozen=frozen)
-
-
-def weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def dino_loss(outputs: int = 32) -> DinoLoss:
@@ -502,17 +468,13 @@ def test_rates_of_the_backbone_itself_come_back(pool: HiddenSplit, tmp_path: Pat
 def test_killed_and_resumed_is_uninterrupted(
     backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """Both networks, centre, optimiser, streams and the count of collapsed epochs come back; bit-identical on a CPU."""
-    whole, whole_lines = context(pool, tmp_path / "whole", backbone, keep_state=True)
-    expected = weights(pretrain(whole))
-    first, _ = context(pool, tmp_path / "cut", backbone, die_after=2)
-    with pytest.raises(Killed):
-        pretrain(first)
-    torch.manual_seed(12345)  # the global generators have nothing to say
-    second, rest = context(pool, tmp_path / "cut", backbone, keep_state=True)
-    assert same(weights(pretrain(second)), expected)
-    assert rest == whole_lines[2:]
-    assert same(*(load_file(tmp_path / folder / "dino.safetensors") for folder in ("whole", "cut")))
+    """Both networks, centre, optimiser, streams and the count of collapsed epochs come back."""
+
+    def made(out: Path, die_after: int) -> Any:
+        return context(pool, out, backbone, die_after=die_after, keep_state=True)
+
+    check_resumes(tmp_path, made, pretrain, 2)
+    assert (tmp_path / "cut" / "dino.safetensors").is_file()
 
 
 def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: Path) -> None:

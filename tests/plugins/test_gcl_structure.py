@@ -19,7 +19,6 @@ from reidbench.data import Split, read_market_folder
 from reidbench.data.split import BoundTruth, hidden_order
 from reidbench.errors import DataError
 from reidbench.testing import write_market_folder
-from reidbench.training import TrainingCheckpoint
 from reidbench_gcl.structure import meshes, providers, renderer, structure_maps
 from reidbench_gcl.structure.angles import ANGLES
 from reidbench_gcl.structure.params import MeshParams, ReleaseParams, SyntheticStructureParams
@@ -29,6 +28,7 @@ from reidbench_synthetic.params import SyntheticParams
 from reidbench_synthetic.pose import skeleton
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import list_shots
+from tests.support.contexts import make_context
 
 COUNT, SIZE = 16, (32, 16)
 EIGHT = (0, *ANGLES)
@@ -41,16 +41,9 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 def context(split: Split, out: Path, params: Any, *, truth: Any = None, size: tuple[int, int] = SIZE) -> PrepareContext:
-    from lightning_fabric import Fabric
-
-    out.mkdir(parents=True, exist_ok=True)
     hidden = split.hide()
-    return PrepareContext(
-        params=params, image_size=size, seed=0, device="cpu", workers=0, out=out, scratch=out,
-        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=lambda line: None,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-        split=hidden, truth=BoundTruth(truth, hidden) if truth is not None else None,
-    )  # fmt: skip
+    bound = BoundTruth(truth, hidden) if truth is not None else None
+    return make_context(PrepareContext, out, params, image_size=size, split=hidden, truth=bound)[0]
 
 
 def box(low: tuple[float, float, float], high: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +16,22 @@ import torch.nn.functional as F
 from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
-from reidbench.training import Backbone, BatchHardTriplet, Features, TrainingCheckpoint, stream
+from reidbench.training import Backbone, BatchHardTriplet, Features, stream
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_hhl import adapt, batches, losses
 from reidbench_hhl.params import HHLParams
 from reidbench_hhl.styles import StyleSet
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
     "epochs": 3, "id_batch": 8, "identities": 4, "images": 2, "target_images": 3, "width": 16, "embedding": 8,
     "probe": 4, "lr": 0.05,
 }  # fmt: skip
 CAMERAS = 2
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
-class Killed(Exception):
-    """What a test kills a stage with."""
 
 
 @pytest.fixture(scope="module")
@@ -75,35 +64,16 @@ def backbone() -> Backbone:
 
 
 def context(
-    world: tuple[Split, Split, Path], out: Path, *, die_after: int = 99, target: Split | None = None, **params: Any
-) -> tuple[AdaptContext, list[dict[str, float]]]:
-    """A context whose log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
-
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True, parents=True)
-    ctx = AdaptContext(
-        params=HHLParams(**{**SMALL, **params}), image_size=(32, 16), seed=5, device="cpu", workers=0, out=out,
-        scratch=out, checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-        prepared={"style": world[2]}, target=(target or world[1]).hide(), source=world[0], backbone=backbone,
+    world: tuple[Split, Split, Path], out: Path, *, die_after: int = NEVER, target: Split | None = None, **params: Any
+) -> tuple[AdaptContext, Lines]:
+    return make_context(
+        AdaptContext, out, HHLParams(**{**SMALL, **params}), die_after=die_after, seed=5, prepared={"style": world[2]},
+        target=(target or world[1]).hide(), source=world[0], backbone=backbone,
     )  # fmt: skip
-    return ctx, lines
 
 
 def run(world: tuple[Split, Split, Path], out: Path, **params: Any) -> adapt.HHL:
     return adapt.HHL(context(world, out, **params)[0])
-
-
-def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
-    states = first.state_dict(), second.state_dict()
-    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 # ---------------------------------------------------------------------- batches
@@ -420,13 +390,10 @@ def test_no_target_identity_is_read(world: tuple[Split, Split, Path], tmp_path: 
 def test_a_killed_training_goes_on_bit_identical(
     world: tuple[Split, Split, Path], tmp_path: Path, sampling: Any
 ) -> None:
-    whole = adapt.adapt(context(world, tmp_path / "whole", sampling=sampling)[0])
-    with pytest.raises(Killed):
-        adapt.adapt(context(world, tmp_path / "killed", sampling=sampling, die_after=2)[0])
-    ctx, lines = context(world, tmp_path / "killed", sampling=sampling)
-    resumed = adapt.adapt(ctx)
-    assert len(lines) == 1
-    assert same(whole, resumed)
+    def made(out: Path, die_after: int) -> Any:
+        return context(world, out, die_after=die_after, sampling=sampling)
+
+    check_resumes(tmp_path, made, adapt.adapt, 2)
 
 
 def test_clusters_are_those_of_the_features(world: tuple[Split, Split, Path], tmp_path: Path) -> None:

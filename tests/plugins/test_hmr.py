@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from reidbench.errors import DataError, ReidbenchError
 from reidbench.stages.run import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
-from reidbench.training import Preprocess, TrainingCheckpoint, stream
+from reidbench.training import Preprocess, stream
 from reidbench_gcl.hmr import structures
 from reidbench_gcl.hmr import training as hmr_training
 from reidbench_gcl.hmr.bodies import (
@@ -53,19 +52,14 @@ from reidbench_gcl.structure import humanoid
 from reidbench_gcl.structure.structure_maps import Rings
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (48, 24)
 SMALL: dict[str, Any] = {
     "backbone": "small", "width": 4, "grid": (3, 2), "hidden": 32, "dropout": 0.1, "epochs": 4, "batch": 16, "lr": 2e-3,
     "held_out": 0.1, "monitor_every": 2, "sheet": 3,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -74,34 +68,13 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_synthetic(SyntheticParams(world="crowd", size="tiny"), None, tmp_path_factory.mktemp("pool"))
 
 
-class Killed(Exception):
-    """What a test kills a stage with."""
-
-
 def context(
-    split: HiddenSplit, out: Path, params: Any, *, truth: Any = None, die_after: int = 99, **more: Any
-) -> tuple[PrepareContext, list[dict[str, float]]]:
-    """A context whose log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
-
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True, parents=True)
-    ctx = PrepareContext(
-        params=params, image_size=SIZE, seed=3, device="cpu", workers=0, out=out, scratch=out,
-        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-        split=split, truth=truth, **more,
-    )  # fmt: skip
-    return ctx, lines
+    split: HiddenSplit, out: Path, params: Any, *, truth: Any = None, **more: Any
+) -> tuple[PrepareContext, Lines]:
+    return make_context(PrepareContext, out, params, image_size=SIZE, seed=3, split=split, truth=truth, **more)
 
 
-def training(pool: Dataset, out: Path, *, die_after: int = 99, **params: Any) -> Any:
+def training(pool: Dataset, out: Path, *, die_after: int = NEVER, **params: Any) -> Any:
     """A context of hmr-training on the tiny pool and its log."""
     split = pool.train.hide()
     given = HMRTrainingParams(**{**SMALL, **params})
@@ -311,15 +284,11 @@ def test_the_truth_costs_nothing_and_each_loss_sees_its_own_error(pool: Dataset,
 
 # ---------------------------------------------------------------------- training
 def test_training_goes_on_where_it_was_killed(pool: Dataset, tmp_path: Path) -> None:
-    """Bit-identical, also after other draws from the global generator."""
-    whole, lines = training(pool, tmp_path / "whole")
-    hmr_training.prepare(whole)
-    with pytest.raises(Killed):
-        hmr_training.prepare(training(pool, tmp_path / "cut", die_after=2)[0])
-    torch.manual_seed(123)
-    hmr_training.prepare(training(pool, tmp_path / "cut")[0])
-    first, second = (load_file(tmp_path / name / "regressor.safetensors") for name in ("whole", "cut"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    def made(out: Path, die_after: int) -> Any:
+        return training(pool, out, die_after=die_after)
+
+    _, lines = check_resumes(tmp_path, made, hmr_training.prepare, 2)
+    assert (tmp_path / "cut" / "regressor.safetensors").is_file()
     assert [("held_out_yaw" in line) for line in lines] == [False, True, False, True]
     assert [round(line["lr"] / 2e-3, 6) for line in lines] == [1.0, 0.853553, 0.5, 0.146447]
 

@@ -6,7 +6,6 @@ Oracles are Pillow's bicubic filter and its solarisation.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,17 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn.functional import interpolate
 
-from reidbench.stages.run import limited_threads
 from reidbench.training import stream
 from reidbench.training.batches.crops import CropShape, draw_boxes
 from reidbench.training.devices import WHOLE
 from reidbench_transreid_ssl.multicrop import MultiCrop, _Part, bicubic, crop, crop_ratio, gauss, solarise
 from reidbench_transreid_ssl.params import DinoParams
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NO_COLOUR: dict[str, Any] = {
     "flip": 0, "jitter_probability": 0, "grayscale": 0, "blur": (0, 0, 0), "solarise": 0, "mean": (0, 0, 0),
     "std": (1, 1, 1),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
 
 
 def pictures(count: int = 4, size: tuple[int, int] = (64, 32)) -> torch.Tensor:

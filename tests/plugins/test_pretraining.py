@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from reidbench.components import PretrainContext
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.registry import plugins
-from reidbench.stages.run import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
-from reidbench.training import Backbone, TrainingCheckpoint, write_weights
+from reidbench.training import Backbone, write_weights
 from reidbench.training.contrastive.heldout import hold_out, rank_1
 from reidbench.training.contrastive.params import ContrastiveParams
 from reidbench.training.contrastive.pretraining import _Run
@@ -32,23 +30,14 @@ from reidbench_baseline.params import MocoParams, TinyParams, WeightsParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_upreid import pretrain as upreid
 from reidbench_upreid.params import UpReidParams
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
     "epochs": 4, "batch": 8, "splits": 2, "queue": 24, "dim": 16, "key_momentum": 0.9, "lr": 0.05, "held_out": 0.2,
     "monitor_every": 2, "clean_batches": 2, "head_norm": True,
 }  # fmt: skip
 MOCO_LIKE = {"global_weight": 1.0, "patch_weight": 0.0, "consistency_weight": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
-class Killed(Exception):
-    """What a test kills a stage with."""
 
 
 @pytest.fixture(scope="module")
@@ -67,34 +56,9 @@ def backbone() -> Backbone:
 
 
 def context(
-    pool: HiddenSplit | None, params: ContrastiveParams, out: Path, *, seed: int = 0, die_after: int = 99
-) -> tuple[PretrainContext, list[dict[str, float]]]:
-    """A context whose log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
-
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True)
-    ctx = PretrainContext(
-        params=params, image_size=(32, 16), seed=seed, device="cpu", workers=0, out=out, scratch=out,
-        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-        pool=pool, backbone=backbone,
-    )  # fmt: skip
-    return ctx, lines
-
-
-def weights(network: Backbone) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    pool: HiddenSplit | None, params: ContrastiveParams, out: Path, *, seed: int = 0, die_after: int = NEVER
+) -> tuple[PretrainContext, Lines]:
+    return make_context(PretrainContext, out, params, die_after=die_after, seed=seed, pool=pool, backbone=backbone)
 
 
 def test_upreid_without_its_parts_is_moco_to_the_last_bit(pool: HiddenSplit, tmp_path: Path) -> None:
@@ -108,22 +72,14 @@ def test_upreid_without_its_parts_is_moco_to_the_last_bit(pool: HiddenSplit, tmp
 
 @pytest.mark.parametrize("name", ["moco", "up-reid"])
 def test_killed_and_resumed_is_uninterrupted(name: str, pool: HiddenSplit, tmp_path: Path) -> None:
-    """4.25: queues, pointer, both encoders, optimiser, schedule and every stream come back; bit-identical on a CPU."""
-    params, run = (MocoParams(**SMALL), moco.pretrain) if name == "moco" else (UpReidParams(**SMALL), upreid.pretrain)
-    whole, whole_lines = context(pool, params.model_copy(update={"keep_state": True}), tmp_path / "whole")
-    expected = weights(run(whole))
-    first, _ = context(pool, params, tmp_path / "cut", die_after=2)
-    with pytest.raises(Killed):
-        run(first)
-    torch.manual_seed(12345)  # the global generators have nothing to say
-    second, rest = context(pool, params.model_copy(update={"keep_state": True}), tmp_path / "cut")
-    assert same(weights(run(second)), expected)
-    assert rest == whole_lines[2:]
-    states = [load_file(tmp_path / folder / "moco.safetensors") for folder in ("whole", "cut")]
-    assert same(*states)
-    assert states[0]["module.queue"].shape == (16, 24)
-    assert ("module.queue_patch" in states[0]) == (name == "up-reid")
-    assert "module.encoder_q.stem.0.weight" in states[0]
+    """Queues, pointer, both encoders, optimiser, schedule and every stream come back."""
+    kind, run = (MocoParams, moco.pretrain) if name == "moco" else (UpReidParams, upreid.pretrain)
+    params = kind(**SMALL, keep_state=True)
+    check_resumes(tmp_path, lambda out, die_after: context(pool, params, out, die_after=die_after), run, 2)
+    state = load_file(tmp_path / "cut" / "moco.safetensors")
+    assert state["module.queue"].shape == (16, 24)
+    assert ("module.queue_patch" in state) == (name == "up-reid")
+    assert "module.encoder_q.stem.0.weight" in state
 
 
 def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +14,18 @@ from safetensors.torch import load_file
 from reidbench.components import PrepareContext
 from reidbench.data import HiddenSplit, Sample, Split, read_market_folder
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
-from reidbench.training import TrainingCheckpoint, stream
+from reidbench.training import stream
 from reidbench_hhl import stargan
 from reidbench_hhl.networks import Discriminator, Generator
 from reidbench_hhl.params import StarGanParams
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
     "channels": 4, "blocks": 1, "critic_channels": 4, "critic_layers": 3, "batch": 4, "steps": 23, "save_every": 5,
     "lr": 1e-3, "sheet": 3,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
-class Killed(Exception):
-    """What a test kills a stage with."""
 
 
 @pytest.fixture(scope="module")
@@ -47,26 +36,10 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 def context(
-    split: HiddenSplit, out: Path, *, die_after: int = 99, size: tuple[int, int] = (16, 16), **params: Any
-) -> tuple[PrepareContext, list[dict[str, float]]]:
-    """A context whose log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
-
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True, parents=True)
-    ctx = PrepareContext(
-        params=StarGanParams(**{**SMALL, **params}), image_size=size, seed=3, device="cpu", workers=0, out=out,
-        scratch=out, checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-        split=split,
-    )  # fmt: skip
-    return ctx, lines
+    split: HiddenSplit, out: Path, *, die_after: int = NEVER, size: tuple[int, int] = (16, 16), **params: Any
+) -> tuple[PrepareContext, Lines]:
+    small = StarGanParams(**{**SMALL, **params})
+    return make_context(PrepareContext, out, small, die_after=die_after, image_size=size, seed=3, split=split)
 
 
 def pictures(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -232,15 +205,15 @@ def test_no_identity_is_read(split: Split, tmp_path: Path) -> None:
 
 
 def test_a_killed_training_goes_on_bit_identical(split: Split, tmp_path: Path) -> None:
+    """The checkpoint is of the block before: 3 lines are logged before the kill."""
     hidden = split.hide()
-    stargan.prepare(context(hidden, tmp_path / "whole", flip=0.5)[0])
-    with pytest.raises(Killed):
-        stargan.prepare(context(hidden, tmp_path / "killed", die_after=3)[0])
-    ctx, lines = context(hidden, tmp_path / "killed")
-    stargan.prepare(ctx)
-    assert [line["steps"] for line in lines] == [20, 23]  # went on, and did not start again
-    states = [load_file(tmp_path / name / "generator.safetensors") for name in ("whole", "killed")]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+    def made(out: Path, die_after: int) -> Any:
+        return context(hidden, out, die_after=die_after, flip=0.5)
+
+    _, lines = check_resumes(tmp_path, made, stargan.prepare, 3)
+    assert [line["steps"] for line in lines[3:]] == [20, 23]
+    assert (tmp_path / "cut" / "generator.safetensors").is_file()
 
 
 def test_training_makes_the_cycle_shorter(split: Split, tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
-from reidbench.training import TrainingCheckpoint, stream
+from reidbench.training import stream
 from reidbench_hhl import preparers, stargan, styles
 from reidbench_hhl.params import CamStyleFolderParams, OracleStyleParams, SelfStyleParams, StarGanParams
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
+from tests.support.contexts import make_context
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +37,9 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 def context(
     split: Split, out: Path, params: Any, *, truth: Any = None, size: tuple[int, int] = (32, 16)
 ) -> PrepareContext:
-    from lightning_fabric import Fabric
-
-    out.mkdir(parents=True, exist_ok=True)
     hidden = split.hide()
-    return PrepareContext(
-        params=params, image_size=size, seed=0, device="cpu", workers=0, out=out, scratch=out,
-        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=lambda line: None,
-        record_clusters=lambda epoch, labels: None, make_fabric=lambda: Fabric(accelerator="cpu", devices=1),
-        split=hidden, truth=BoundTruth(truth, hidden) if truth is not None else None,
-    )  # fmt: skip
+    bound = BoundTruth(truth, hidden) if truth is not None else None
+    return make_context(PrepareContext, out, params, image_size=size, split=hidden, truth=bound)[0]
 
 
 def release(folder: Path, split: Split, pattern: str, cameras: int) -> Path:

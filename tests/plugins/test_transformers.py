@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import torch
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
 from reidbench.training.networks.droppath import DropPath, drop_path_rates, set_drop_path
 from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline.ibn import resnet50_ibn
@@ -27,15 +25,9 @@ from reidbench_baseline.transformer_params import IbnParams, SwinParams, ViTPara
 from reidbench_baseline.transformers import backbones
 from reidbench_baseline.vit import ViT, interpolate_positions, vit_base, vit_small, vit_tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 COMPONENTS = {component.name: component for component in backbones()}
 META = torch.device("meta")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
 
 
 def tiny(size: tuple[int, int] = (64, 32), **params: Any) -> ViT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from reidbench.components import FinetuneContext
 from reidbench.data import Dataset, Sample, Split, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import rank
-from reidbench.stages.run import limited_threads
 from reidbench.testing import write_market_folder
-from reidbench.training import Backbone, Preprocess, TrainingCheckpoint, embed, stream
+from reidbench.training import Backbone, Preprocess, embed, stream
 from reidbench.training.networks.droppath import drop_path_rates
 from reidbench.training.optim.cosine import warmup_cosine
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
@@ -33,20 +32,11 @@ from reidbench_transreid_ssl.embedder import TransReidEmbedder
 from reidbench_transreid_ssl.jpm import jigsaw_order
 from reidbench_transreid_ssl.transreid_augment import Bicubic, NoiseErase, TrainAugment
 from reidbench_transreid_ssl.transreid_params import TransReidParams, TransReidSieParams
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
 SMALL: dict[str, Any] = {"epochs": 3, "identities": 4, "images": 2, "lr": 0.02}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
-class Killed(Exception):
-    """What a test kills a stage with."""
 
 
 @pytest.fixture(scope="module")
@@ -82,30 +72,18 @@ def context(
     out: Path,
     *,
     build: Callable[[], Backbone] = vit,
-    die_after: int = 999,
+    die_after: int = NEVER,
     precision: Any = "32-true",
-) -> tuple[FinetuneContext, list[dict[str, float]]]:
-    """A context whose log raises Killed once `die_after` lines were written."""
-    from lightning_fabric import Fabric
+) -> tuple[FinetuneContext, Lines]:
+    def fabric() -> Any:
+        from lightning_fabric import Fabric
 
-    def fabric() -> Fabric:
         return Fabric(accelerator="cpu", devices=1, precision=precision)
 
-    lines: list[dict[str, float]] = []
-
-    def log(line: Any) -> None:
-        if len(lines) == die_after:
-            raise Killed
-        lines.append(dict(line))
-
-    out.mkdir(exist_ok=True)
-    ctx = FinetuneContext(
-        params=params, image_size=SIZE, seed=0, device="cpu", workers=0, out=out, scratch=out,
-        checkpoint=TrainingCheckpoint(out / "checkpoint"), progress=lambda done, total: None, log=log,
-        record_clusters=lambda epoch, labels: None, make_fabric=fabric,
-        source=source, backbone=build,
+    return make_context(
+        FinetuneContext, out, params, die_after=die_after, image_size=SIZE, make_fabric=fabric, source=source,
+        backbone=build,
     )  # fmt: skip
-    return ctx, lines
 
 
 def embedder(build: Callable[[], Backbone] = vit, **how: Any) -> TransReidEmbedder:
@@ -466,23 +444,11 @@ def test_half_precision_trains_nearly_the_same(people: Dataset, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["plain", "sie and jpm"])
 def test_killed_and_resumed_is_uninterrupted(kind: str, people: Dataset, tmp_path: Path) -> None:
-    """Networks, optimiser, schedule and streams come back, drop path's draws too; bit-identical on a CPU."""
+    """Networks, optimiser, schedule and streams come back, drop path's draws too."""
     both = kind != "plain"
     params = TransReidSieParams(**SMALL, jpm=True, drop_path=0.3) if both else TransReidParams(**SMALL, drop_path=0.3)
     run = finetune.finetune_sie if both else finetune.finetune
-    torch.manual_seed(1)
-    whole, whole_lines = context(people.train, params, tmp_path / "whole")
-    expected = run(whole).state_dict()
-    torch.manual_seed(12345)  # the global generators have nothing to say
-    first, _ = context(people.train, params, tmp_path / "cut", die_after=1)
-    with pytest.raises(Killed):
-        run(first)
-    torch.manual_seed(54321)
-    second, rest = context(people.train, params, tmp_path / "cut")
-    found = run(second).state_dict()
-    assert rest == whole_lines[1:]
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    check_resumes(tmp_path, lambda out, die_after: context(people.train, params, out, die_after=die_after), run, 1)
 
 
 def mean_ap(one: TransReidEmbedder, people: Dataset) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
 from reidbench.training import Encoder, MocoStep, MomentumEncoders, ProjectionHead, Views, info_nce, stream
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -20,14 +18,7 @@ from reidbench_upreid.params import UpReidParams
 from reidbench_upreid.patches import mirror, mixed_banks, split_patches
 from reidbench_upreid.pretrain import UpReidStep
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {"batch": 8, "splits": 2, "queue": 24, "dim": 16, "key_momentum": 0.9}
 
 

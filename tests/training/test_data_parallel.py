@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from reidbench.components import FinetuneContext, PretrainContext
 from reidbench.data import read_market_folder
 from reidbench.errors import ReidbenchError
 from reidbench.stages import distributed
-from reidbench.stages.run import _seed_torch, limited_threads
+from reidbench.stages.run import _seed_torch
 from reidbench.testing import write_market_folder
 from reidbench.training import (
     Augment,
@@ -57,7 +57,9 @@ from reidbench_transreid_ssl.params import DinoParams
 from reidbench_upreid.mmd import mmd
 from reidbench_upreid.params import UpReidParams
 from reidbench_upreid.pretrain import UpReidStep
+from tests.support.contexts import make_context
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
 RANKS = 2
 CONTRASTIVE: dict[str, Any] = {
@@ -69,12 +71,6 @@ DINO: dict[str, Any] = {
     "local_crops": 2, "held_out": 0.2, "base_lr": 0.01,
 }  # fmt: skip
 Found = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with limited_threads(1):
-        yield
 
 
 # ---------------------------------------------------------------------- what both sides build
@@ -95,17 +91,11 @@ def vit() -> Backbone:
 def context(kind: type, folder: Path, params: Any, backbone: Callable[[], Backbone], **more: Any) -> tuple[Any, list]:
     """The context of a stage on as many devices as there are processes here, and what it logs."""
     _seed_torch(3)
-    lines: list[dict[str, float]] = []
-    out = folder / f"rank-{this_share().rank}"
-    out.mkdir(parents=True, exist_ok=True)
-    ctx = kind(
-        params=params, image_size=SIZE, seed=3, device="cpu", workers=0, out=out, scratch=out, backbone=backbone,
-        checkpoint=TrainingCheckpoint(folder / "checkpoint"), progress=lambda done, total: None,
-        log=lambda line: lines.append({name: float(value) for name, value in line.items()}),
-        record_clusters=lambda epoch, labels: None,
+    return make_context(
+        kind, folder / f"rank-{this_share().rank}", params, image_size=SIZE, seed=3, backbone=backbone,
+        checkpoint=TrainingCheckpoint(folder / "checkpoint"),
         make_fabric=lambda: distributed.fabric(this_share().ranks, "32-true", "cpu"), **more,
     )  # fmt: skip
-    return ctx, lines
 
 
 def train_split(folder: Path) -> Any:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.stages.run import limited_threads
 from reidbench.training import (
     Backbone,
     Encoder,
@@ -29,12 +27,7 @@ from reidbench.training import (
 )
 from reidbench.training.contrastive.params import ContrastiveParams, linear_lr
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Tiny(Backbone):

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from reidbench.stages.run import limited_threads
 from reidbench.training import ViewAugment, row_overlap, stream
 from reidbench.training.batches.colour import _hue, luminance
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 from reidbench.training.contrastive.params import LUP_MEAN, LUP_STD, ContrastiveParams
 from reidbench.training.contrastive.views import _gauss
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN: dict[str, Any] = {
     "batch": 16, "crop": "rect", "grayscale": 0, "blur": 0, "flip": 0, "erase": 0, "jitter_probability": 0
 }  # fmt: skip

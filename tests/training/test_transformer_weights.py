@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,14 @@ import torch
 from safetensors.torch import load_file
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
 from reidbench.training.weights import transformers as tw
 from reidbench_baseline.transformer_params import ViTTinyParams
 from reidbench_baseline.vit import ViT, vit_tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 State = dict[str, torch.Tensor]
 LAYOUTS = ("dino", "converted", "transreid", "cluster-contrast")
 DIM = 12
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
 
 
 def network(seed: int, stem: str = "patchify", size: tuple[int, int] = (32, 16), patch: int = 8) -> ViT:

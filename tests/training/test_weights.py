@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
 from reidbench.training import Backbone, Features, load_weights, read_state, to_layout, write_weights
 from reidbench.training.networks.torchvision_compat import torchvision_models
 from reidbench.training.weights.files import innermost
@@ -24,12 +22,7 @@ from reidbench.training.weights.resnets import LAYOUTS
 from reidbench_baseline.params import ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet18, resnet50, resnet_tiny
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    with limited_threads(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Small(Backbone):
