@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from reidbench.registry import plugins
-from reidbench.testing import write_market_folder
+from reidbench.testing import make_plugin, write_market_folder
+
+TOY = Path(__file__).parent / "support" / "toy_plugin.py"
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,6 +38,17 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def registry() -> plugins.Registry:
     """The built-in plugins."""
     return plugins.load()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the toy plugin, installed for this process and its children."""
+    folder = tmp_path / "site"
+    make_plugin(folder, "toy_plugin", TOY.read_text())
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
+    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
+    return folder
 
 
 @pytest.fixture

@@ -14,68 +14,7 @@ import pytest
 
 from reidbench import report
 from reidbench.store.artifacts import Store
-from reidbench.testing import make_plugin, run_matrix
-
-TOY = '''
-"""Components that misbehave on request."""
-import os, time
-from reidbench import Component, Params, hookimpl
-
-
-class ToyParams(Params):
-    epochs: int = 3
-    seconds: float = 0.0
-    fail: str = ""
-
-
-@hookimpl
-def reidbench_finetuners():
-    yield Component("toy", "toy_plugin:finetune", ToyParams)
-
-
-@hookimpl
-def reidbench_adapters():
-    yield Component("toy-adapt", "toy_plugin:adapt", ToyParams)
-
-
-def finetune(ctx):
-    import torch
-    from reidbench.training import BackboneEmbedder, Preprocess
-
-    if ctx.params.fail == "raise":
-        raise RuntimeError("it went wrong")
-    if ctx.params.fail == "exit":
-        os._exit(7)
-    if ctx.params.fail == "kill":
-        os.kill(os.getpid(), 9)
-    if ctx.params.fail == "none":
-        return None
-    if ctx.params.fail == "interrupt":
-        raise SystemExit("leaving")
-    backbone = ctx.backbone()
-    for epoch in ctx.checkpoint.epochs(ctx.params.epochs, backbone=backbone):
-        if os.environ.get("TOY_LOG"):
-            with open(os.environ["TOY_LOG"], "a") as log:
-                log.write(f"{ctx.seed} {epoch}\\n")
-        time.sleep(ctx.params.seconds)
-        with torch.no_grad():
-            for parameter in backbone.parameters():
-                parameter += 0.01 * torch.randn(parameter.shape)
-        ctx.log({"epoch": epoch})
-    if ctx.params.fail == "nan":
-        with torch.no_grad():
-            for parameter in backbone.parameters():
-                parameter.fill_(float("nan"))
-    return BackboneEmbedder(backbone, Preprocess(ctx.image_size))
-
-
-def adapt(ctx):
-    import numpy as np
-
-    assert not hasattr(ctx.target, "pids") and not hasattr(ctx.target, "paths")
-    ctx.record_clusters(0, np.arange(len(ctx.target)) // 4)
-    return ctx.start
-'''
+from reidbench.testing import run_matrix
 
 MATRIX = """
 title: Toys
@@ -86,17 +25,6 @@ tasks: {{tiny: {{source: tiny, target: tiny}}}}
 backbone: {{use: resnet-tiny, width: 4}}
 methods: {methods}
 """
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The toy plugin, seen by this process and its children."""
-    folder = tmp_path / "site"
-    make_plugin(folder, "toy_plugin", TOY)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
-    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
-    return folder
 
 
 def text(market: Path, methods: str) -> str:
@@ -162,9 +90,10 @@ def test_failures_cost_their_own_cells_and_are_told(tmp_path: Path, market: Path
 def test_a_failure_is_tried_again_and_forgotten(tmp_path: Path, market: Path, site: Path) -> None:
     matrix = text(market, "{toy: {finetune: toy}}")
     module = site / "toy_plugin.py"
-    module.write_text(TOY.replace("backbone = ctx.backbone()", "raise RuntimeError('for now')"))
+    whole = module.read_text()
+    module.write_text(whole.replace("def finetune(ctx):", "def finetune(ctx):\n    raise RuntimeError('for now')"))
     assert {result.status for result in run_matrix(matrix, tmp_path, jobs=1).results} == {"blocked"}
-    module.write_text(TOY)
+    module.write_text(whole)
     assert {result.status for result in run_matrix(matrix, tmp_path, jobs=1).results} == {"ok"}
 
 
@@ -274,7 +203,7 @@ methods: {{none: {{finetune: none}}}}
 
 
 def test_adaptation_sees_no_labels_and_its_clusters_are_judged(tmp_path: Path, market: Path, site: Path) -> None:
-    board = run_matrix(text(market, "{a: {finetune: none, adapt: toy-adapt}}"), tmp_path)
+    board = run_matrix(text(market, "{a: {finetune: none, adapt: grouped}}"), tmp_path)
     assert [result.status for result in board.results] == ["ok", "ok"]
     store = Store(tmp_path / "store")
     manifests = [store.manifest(key).manifest for key in store.keys()]  # noqa: SIM118

@@ -12,24 +12,6 @@ import pytest
 
 from reidbench.errors import ReidbenchError
 from reidbench.execution.executors import ray_nodes
-from reidbench.testing import make_plugin
-
-TOY = """
-from reidbench import Component, Params, hookimpl
-
-@hookimpl
-def reidbench_finetuners():
-    yield Component("toy", "toy_plugin:finetune")
-"""
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
-    make_plugin(tmp_path / "site", "toy_plugin", TOY)
-    monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
-    return tmp_path / "site"
 
 
 def test_facts_name_versions_and_the_code_of_each_plugin(site: Path) -> None:
@@ -98,7 +80,8 @@ def test_a_node_takes_the_driver_s_variables_and_import_path(tmp_path: Path, mon
 def test_a_node_is_asked_what_its_workers_would_load(site: Path) -> None:
     expected = ray_nodes.expect(frozenset(), {})
     assert ray_nodes.problems(expected, "n1") == []
-    (site / "toy_plugin.py").write_text(TOY + "# changed\n")  # this process has the old one loaded
+    module = site / "toy_plugin.py"
+    module.write_text(module.read_text() + "# changed\n")  # this process has the old one loaded
     (problem,) = ray_nodes.problems(expected, "n1")
     assert problem.startswith("plugin reidbench-toy-plugin:toy_plugin is 1.0 (code ")
     assert problem.endswith(f" instead of {expected.facts['plugin reidbench-toy-plugin:toy_plugin']}")
