@@ -1,4 +1,4 @@
-"""ARN: its graph, losses, groups and ablations against the notes (items 21 to 30), and the adapter as a stage."""
+"""ARN (Li et al., CVPR Workshops 2018): graph, losses, groups and ablations by hand, and the adapter as a stage."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_gamma_is_rescaled_to_the_length_of_the_code() -> None:
-    """1.2: 1500 is consistent at d = 2048 only; at d = 64 it is 1.5. cos^2 has weight 1."""
+    """1500 is consistent at d = 2048 only; at d = 64 it is 1.5. cos^2 has weight 1."""
     frobenius = ArnParams(difference="frobenius")
     assert frobenius.gamma_of(2048) == 1500
     assert frobenius.gamma_of(64) == pytest.approx(1.46, abs=0.01)
@@ -125,7 +125,7 @@ def test_gamma_is_rescaled_to_the_length_of_the_code() -> None:
 
 
 def test_published_numbers_stand_under_the_right_columns() -> None:
-    """Section 0: the notes' source swaps them; Duke as target is 60.2/33.4."""
+    """The paper's table: with Duke as target rank 1 is 60.2 and mAP 33.4; a popular summary swaps the two targets."""
     rows = [number for number in reidbench_arn.PAPER.published if "all losses" in number.row]
     found = {(number.task, number.metric): number.value for number in rows}
     assert found == {
@@ -153,7 +153,7 @@ def test_impossible_parameters_are_refused(params: dict[str, Any], message: str)
 
 # ---------------------------------------------------------------------- contrastive loss (25)
 def test_contrastive_by_hand() -> None:
-    """25: a positive pair at 0 costs 0; a negative beyond m costs 0, at 0 m^2; d is a root mean square."""
+    """A positive pair at 0 costs 0; a negative beyond m costs 0, at 0 m^2; d is a root mean square."""
     point, far = torch.zeros(1, 4), torch.full((1, 4), 3.0)
     together, apart = torch.cat([point, point]), torch.cat([point, far])
     equal, unequal = torch.tensor([5, 5]), torch.tensor([5, 6])
@@ -192,7 +192,7 @@ FORMS = [cosine_difference, frobenius_difference]
 
 @pytest.mark.parametrize("form", FORMS)
 def test_difference_is_zero_for_orthogonal_codes_symmetric_and_without_scale(form: Any) -> None:
-    """24: >= 0; 0 for orthogonal H; symmetric; one positive factor changes nothing."""
+    """>= 0; 0 for orthogonal H; symmetric; one positive factor changes nothing."""
     waves = torch.tensor([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]]).t()  # centred, orthogonal columns
     nothing = torch.zeros(4, 1)
     first, second = torch.cat([waves[:, :1], nothing], 1), torch.cat([nothing, waves[:, 1:]], 1)
@@ -206,14 +206,14 @@ def test_difference_is_zero_for_orthogonal_codes_symmetric_and_without_scale(for
 
 @pytest.mark.parametrize(("rows", "dim"), [(32, 112), (32, 2048), (8, 2048)])
 def test_a_copy_scores_twice_an_independent_code_at_the_batches_used(rows: int, dim: int) -> None:
-    """24: cos^2 tells them apart however long the code is; a copy scores exactly 1."""
+    """cos^2 tells them apart however long the code is; a copy scores exactly 1."""
     shared, other = gaussian(rows, dim, "shared").relu(), gaussian(rows, dim, "other").relu()
     assert cosine_difference(shared, shared).item() == pytest.approx(1, abs=1e-5)
     assert cosine_difference(shared, other).item() < 0.5
 
 
 def test_the_frobenius_form_needs_as_many_rows_as_dimensions() -> None:
-    """1.2: for N << d it cannot tell (17.2 against 17.1); for N = 4 d a copy scores far more than twice."""
+    """For N << d it cannot tell (17.2 against 17.1); for N = 4 d a copy scores far more than twice."""
     shared, other = gaussian(16, 2048, "shared"), gaussian(16, 2048, "other")
     copy_, apart = (frobenius_difference(shared, private).item() * 2048**2 for private in (shared, other))
     assert apart == pytest.approx(17.1, abs=0.3)
@@ -259,7 +259,7 @@ def test_losses_are_float32_under_autocast() -> None:
 
 
 def test_rows_may_be_positions() -> None:
-    """1.2: spatial positions as rows, N = B x h x w; the images' form pools first."""
+    """Spatial positions as rows, N = B x h x w; the images' form pools first."""
     shared, private = torch.randn(2, 3, 5, 2, 2, generator=stream(0, "maps")).unbind()
     by_hand = [maps.flatten(2).transpose(1, 2).reshape(-1, 5) for maps in (shared, private)]
     positions, pooled = network(difference_rows="positions"), network()
@@ -274,7 +274,7 @@ def test_rows_may_be_positions() -> None:
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 @pytest.mark.parametrize("target", ["feature", "image"])
 def test_what_is_rebuilt_has_the_shape_of_what_is_wanted(split: str, target: str) -> None:
-    """21: X_hat is like X (or the image), which is E_I's map, for both domains."""
+    """X_hat is like X (or the image), which is E_I's map, for both domains."""
     made = network(split, target=target)
     for domain in ("source", "target"):
         passed = made.encode(images(domain), domain)  # type: ignore[arg-type]
@@ -302,7 +302,7 @@ def test_e_i_is_all_but_the_last_stage_or_all_of_the_backbone() -> None:
 
 
 def test_each_domain_has_one_term_of_the_reconstruction() -> None:
-    """21: without the target exactly one of the two terms goes; the decoder learns from both."""
+    """Without the target exactly one of the two terms goes; the decoder learns from both."""
     made = network(losses=ROWS["rec"]).eval()  # so that one pass does not change the statistics of the next
     source, target = made.encode(images("s"), "source"), made.encode(images("t"), "target")
     terms = []
@@ -322,7 +322,7 @@ def test_each_domain_has_one_term_of_the_reconstruction() -> None:
 
 
 def test_the_decoder_takes_the_sum_of_both_codes() -> None:
-    """22: D inputs, not 2 D; exchanging e_c and e_p changes nothing."""
+    """D inputs, not 2 D; exchanging e_c and e_p changes nothing."""
     made = network().eval()
     assert made.decoder is not None
     assert made.decoder.blocks[0][0].in_channels == 28  # type: ignore[index, union-attr]
@@ -341,7 +341,7 @@ def test_the_decoder_reaches_any_size(given: tuple[int, int], wanted: tuple[int,
 
 
 def test_private_encoders_see_their_domain_alone() -> None:
-    """23: target losses give E_S no gradient and source losses E_T none; E_C learns from both."""
+    """Target losses give E_S no gradient and source losses E_T none; E_C learns from both."""
     for domain, other in (("source", "target"), ("target", "source")):
         made = network(losses=ROWS["rec+diff"])
         passed = made.encode(images(domain), domain)  # type: ignore[arg-type]
@@ -353,7 +353,7 @@ def test_private_encoders_see_their_domain_alone() -> None:
 
 
 def test_difference_never_crosses_domains() -> None:
-    """24: the loss is that of (e_c, e_p) of the source plus that of the target."""
+    """The loss is that of (e_c, e_p) of the source plus that of the target."""
     made = network().eval()
     passed = [made.encode(images("s"), "source"), made.encode(images("t"), "target")]
     terms = []
@@ -364,7 +364,7 @@ def test_difference_never_crosses_domains() -> None:
 
 
 def test_the_classifier_sees_shared_codes_of_the_source_alone() -> None:
-    """25, 26: other target images leave class and contrast, and their gradients, as they are."""
+    """Other target images leave class and contrast, and their gradients, as they are."""
     gradients = []
     for name in ("t", "u"):
         made = network(freeze_image="never")
@@ -377,7 +377,7 @@ def test_the_classifier_sees_shared_codes_of_the_source_alone() -> None:
 
 
 def test_the_loss_is_the_weighted_sum() -> None:
-    """1.2: L_class + alpha L_ctrs + beta L_rec + gamma L_diff."""
+    """L_class + alpha L_ctrs + beta L_rec + gamma L_diff."""
     made = network(contrast_weight=0.3, reconstruction_weight=5.0, difference_weight=7.0)
     output = made(images("s"), LABELS, images("t"))
     facts = {name: value.item() for name, value in output.facts.items()}
@@ -387,7 +387,7 @@ def test_the_loss_is_the_weighted_sum() -> None:
 
 
 def test_detaching_stops_the_way_through_what_is_wanted() -> None:
-    """1.2: with X as a target that learns, E_I can shrink X; detached, it cannot be pulled."""
+    """With X as a target that learns, E_I can shrink X; detached, it cannot be pulled."""
     for detach in (True, False):
         made = network(detach=detach, freeze_image="never")
         assert made.encode(images("s"), "source").wanted.requires_grad is not detach
@@ -407,7 +407,7 @@ def test_dropout_has_a_stream_of_its_own() -> None:
 # ---------------------------------------------------------------------- groups, warm-up, rates (27, 28)
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 def test_every_parameter_is_in_one_group_at_its_rate(worlds: Any, tmp_path: Path, split: str) -> None:
-    """27: E_I : encoders and decoder : classifier = 1e-7 : 1e-3 : 2e-3; nothing is left out (HHL#8)."""
+    """E_I : encoders and decoder : classifier = 1e-7 : 1e-3 : 2e-3; nothing is left out."""
     paper = {name: ArnParams.model_fields[name].default for name in ("lr_image", "lr_code", "lr_classifier")}
     run = _Run(context(worlds, tmp_path, split=split, **paper)[0])
     grouped = [id(p) for group in run.optimiser.param_groups for p in group["params"]]
@@ -429,7 +429,7 @@ def test_no_layer_stays_as_it_was(worlds: Any, tmp_path: Path, split: str) -> No
 
 
 def test_warm_up_trains_its_groups_alone(worlds: Any, tmp_path: Path) -> None:
-    """27: outside the warm-up groups parameters are bit-identical, weight decay or not; then all move."""
+    """Outside the warm-up groups parameters are bit-identical, weight decay or not; then all move."""
     run = _Run(context(worlds, tmp_path, epochs=2, warmup_epochs=1, warmup_groups=["classifier", "decoder"])[0])
     before = {name: [p.detach().clone() for p in group] for name, group in run.groups.items()}
     run._epoch(frozenset(run.params.warmup_groups))
@@ -460,7 +460,7 @@ def test_rates_fall_at_the_milestones(worlds: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", ["rec", "rec+diff"])
 def test_without_supervision_e_i_stays_as_it_is(worlds: Any, tmp_path: Path, row: str) -> None:
-    """28: E_I is bit-identical, statistics too, the classifier untouched; E_C learns."""
+    """E_I is bit-identical, statistics too, the classifier untouched; E_C learns."""
     run = _Run(context(worlds, tmp_path, losses=ROWS[row])[0])
     stage = run.network.embedder.shared
     before = [weights(m) for m in (*run.network.embedder.image_modules, run.network.classifier)]
@@ -485,7 +485,7 @@ def test_freezing_can_be_chosen(worlds: Any, tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------- batches (25)
 def test_every_step_has_positives_and_whole_batches(worlds: Any, tmp_path: Path) -> None:
-    """25: P x K images hold P K (K - 1) / 2 positive pairs in every step."""
+    """P x K images hold P K (K - 1) / 2 positive pairs in every step."""
     ctx, lines = context(worlds, tmp_path, identities=4, images=3, epochs=1, iterations=7)
     run = _Run(ctx)
     batches = iter(run.source)
@@ -523,7 +523,7 @@ def test_the_rows_of_an_ablation_see_the_same_batches(worlds: Any, tmp_path: Pat
 
 
 def test_the_target_may_pass_for_its_statistics_alone(worlds: Any, tmp_path: Path) -> None:
-    """5.3: the control. Without a target loss the target moves statistics or nothing; two updates a step or one."""
+    """The control. Without a target loss the target moves statistics or nothing; two updates a step or one."""
     counts, finals = {}, {}
     for passes in (True, False):
         run = _Run(context(worlds, tmp_path / str(passes), losses=ROWS["source"], target_statistics=passes)[0])
@@ -580,7 +580,7 @@ def test_seeds_differ_and_repeat(worlds: Any, tmp_path: Path) -> None:
 def test_the_embedder_is_rebuilt_from_json_without_the_rest(
     worlds: Any, tmp_path: Path, split: str, neck: bool
 ) -> None:
-    """29: what is kept is E_C(E_I(x)); private encoders, decoder and classifier are not in it."""
+    """What is kept is E_C(E_I(x)); private encoders, decoder and classifier are not in it."""
     run = _Run(context(worlds, tmp_path, split=split, neck=neck)[0])
     run.train()
     answer = run.network.embedder
@@ -610,7 +610,7 @@ def test_it_starts_as_the_network_that_it_is_given(worlds: Any, tmp_path: Path) 
 
 
 def test_x_does_not_collapse_and_losses_fall(worlds: Any, tmp_path: Path) -> None:
-    """30: the spread of X over the target stays above .3 of what it was; e_p is there; all losses fall."""
+    """The spread of X over the target stays above .3 of what it was; e_p is there; all losses fall."""
     ctx, lines = context(worlds, tmp_path, epochs=6, iterations=8, freeze_image="never", detach=False)
     run = _Run(ctx)
     pixels = torch.from_numpy(np.stack([ctx.target.image(i) for i in range(len(ctx.target))]))

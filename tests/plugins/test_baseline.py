@@ -1,4 +1,4 @@
-"""Baselines: shapes, strides, losses and protocol against the BoT notes and hand calculation."""
+"""Baselines: shapes, strides, losses and protocol against the released code of BoT and hand calculation."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def losses(**params: Any) -> tuple[BackboneEmbedder, Any]:
 
 
 def test_first_cross_entropy_is_log_c() -> None:
-    """Notes 4.20: the classifier starts at std .001, so that the first loss is log C within .05."""
+    """The classifier starts at std .001, so that the first loss is log C within .05."""
     embedder, both = losses(triplet_weight=0)
     before = embedder.backbone(torch.randn(64, 3, 32, 16)).vector
     loss = both(before, embedder.neck(before), torch.arange(64))

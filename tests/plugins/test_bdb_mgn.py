@@ -1,4 +1,4 @@
-"""BDB and MGN: dropped blocks, branches, strides, losses and schedules: the notes' 4.19 and 4.21 to 4.23."""
+"""BDB and MGN: dropped blocks, branches, strides, losses and schedules, as in the papers and their released code."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def bdb(network: Backbone) -> BdbEmbedder:
 # ---------------------------------------------------------------------- shared pieces
 @pytest.mark.parametrize(("build", "strided"), [(resnet50, "conv2"), (resnet18, "conv1")])
 def test_stride_is_that_of_the_spatial_convolution_and_the_shortcut(build: Any, strided: str) -> None:
-    """4.19: layer4[0].conv2 (conv1 without bottleneck) and downsample[0]; the map doubles, the weights stay."""
+    """layer4[0].conv2 (conv1 without bottleneck) and downsample[0]; the map doubles, the weights stay."""
     network = build(ResNetParams(last_stride=2), (64, 32))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     sizes = []
@@ -75,7 +75,7 @@ def test_a_stage_without_a_shortcut_is_refused() -> None:
 
 
 def test_batch_hard_triplet() -> None:
-    """4.21: a lone image's positive is itself at 1e-6; the soft margin at equal distances is log 2; a case by hand."""
+    """Hermans et al., equation 5: alone, an image is its own positive, at 1e-6; equal distances cost log 2 softly."""
     features = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
     assert euclidean_distances(features, features)[0, 0].item() == pytest.approx(1e-6)
     hinge = BatchHardTriplet(0.3)(features, torch.tensor([0, 1]))
@@ -90,7 +90,7 @@ def test_batch_hard_triplet() -> None:
 
 
 def test_label_smoothing_is_spread_over_all_classes() -> None:
-    """4.22: 1 - eps + eps / C for the right class and eps / C for the others, which sums to 1."""
+    """1 - eps + eps / C for the right class and eps / C for the others, which sums to 1."""
     logits, label = torch.tensor([[2.0, 0.0, -1.0, 0.5]]), torch.tensor([0])
     target = torch.tensor([0.9 + 0.025, 0.025, 0.025, 0.025])
     assert target.sum().item() == pytest.approx(1)
@@ -101,7 +101,7 @@ def test_label_smoothing_is_spread_over_all_classes() -> None:
 # ---------------------------------------------------------------------- BDB
 @pytest.mark.parametrize(("rows", "columns", "dropped"), [(24, 8, 8), (16, 8, 5), (8, 4, 3)])
 def test_one_block_is_dropped_from_a_whole_batch(rows: int, columns: int, dropped: int) -> None:
-    """4.22: round(.33 x 24) = 8 rows of full width, alike for all images and channels; nothing in evaluation."""
+    """round(.33 x 24) = 8 rows of full width, alike for all images and channels; nothing in evaluation."""
     drop = BatchDrop(0.33, 1.0)
     drop.generator = stream(0, "drop")
     maps = torch.rand(5, 7, rows, columns) + 1
@@ -121,7 +121,7 @@ def test_one_block_is_dropped_from_a_whole_batch(rows: int, columns: int, droppe
 
 
 def test_bdb_feature_is_both_branches() -> None:
-    """1.5: 512 + 1024 by default; GAP, 1x1 convolution and ReLU, beside a bottleneck, a drop and max pooling."""
+    """512 + 1024 by default; GAP, 1x1 convolution and ReLU, beside a bottleneck, a drop and max pooling."""
     embedder = bdb(tiny())
     assert BdbParams().global_dim + BdbParams().drop_dim == 1536
     images = torch.randn(4, 3, 64, 32)
@@ -137,7 +137,7 @@ def test_bdb_feature_is_both_branches() -> None:
 
 
 def test_bdb_at_the_papers_size() -> None:
-    """1.5: 384x128 gives a map of 24x8 on a ResNet-50 with last stride 1."""
+    """384x128 gives a map of 24x8 on a ResNet-50 with last stride 1."""
     network = resnet50(ResNetParams(), (384, 128))
     network.spec = {}
     embedder = BdbEmbedder(network, Preprocess((384, 128)), 512, 1024, 0.33, 1.0).eval()
@@ -148,7 +148,7 @@ def test_bdb_at_the_papers_size() -> None:
 
 
 def test_bdb_learning_rate_is_the_official_one() -> None:
-    """1.5: of 400 epochs 1e-4 (e // 5 + 1) below 50, 1e-3 below 200, 1e-4 below 300, 1e-5 after."""
+    """Of 400 epochs 1e-4 (e // 5 + 1) below 50, 1e-3 below 200, 1e-4 below 300, 1e-5 after."""
     params = BdbParams(epochs=400)
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=params.lr)
     schedule = stairs_then_steps(optimiser, params)
@@ -160,7 +160,7 @@ def test_bdb_learning_rate_is_the_official_one() -> None:
 
 
 def test_cutout_is_one_square_of_zeros() -> None:
-    """1.5: 64x64 of 384x128, on half of the images."""
+    """64x64 of 384x128, on half of the images."""
     cut = Cutout(0.0, 0.5, 1 / 6)(torch.ones(400, 1, 384, 128), stream(0, "cut"))
     zeros = (cut == 0).sum((1, 2, 3))
     assert set(zeros.tolist()) == {0, 64 * 64}
@@ -171,7 +171,7 @@ def test_cutout_is_one_square_of_zeros() -> None:
 
 # ---------------------------------------------------------------------- MGN
 def test_branches_are_equal_copies_that_are_not_tied() -> None:
-    """4.19: p1, p2, p3 have equal parameters at step 0, in storage of their own; strides 2, 1, 1."""
+    """p1, p2, p3 have equal parameters at step 0, in storage of their own; strides 2, 1, 1."""
     embedder = mgn(tiny())
     first, second, third = (list(branch.parameters()) for branch in embedder.branches)
     for a, b, c in zip(first, second, third, strict=True):
@@ -184,7 +184,7 @@ def test_branches_are_equal_copies_that_are_not_tied() -> None:
 
 
 def test_resnet_50_is_divided_after_the_first_block_of_layer3() -> None:
-    """1.6: shared up to layer3[0]; 12x4 and 24x8 at 384x128; 8 x 256 = 2048 numbers of unit length."""
+    """Shared up to layer3[0]; 12x4 and 24x8 at 384x128; 8 x 256 = 2048 numbers of unit length."""
     network = resnet50(ResNetParams(), (384, 128))
     network.spec = {}
     embedder = MgnEmbedder(network, Preprocess((384, 128))).eval()
@@ -201,7 +201,7 @@ def test_resnet_50_is_divided_after_the_first_block_of_layer3() -> None:
 
 @pytest.mark.parametrize("height", [64, 80, 128])
 def test_any_height_gives_eight_vectors(height: int) -> None:
-    """4.23: stripes by adaptive pooling; 16 rows by three are 6, 6 and 6 with an overlap, not chunks of 6, 6, 4."""
+    """Stripes by adaptive pooling; 16 rows by three are 6, 6 and 6 with an overlap, not chunks of 6, 6, 4."""
     embedder = mgn(tiny((height, 32)))
     vectors = embedder.vectors(torch.randn(4, 3, height, 32))
     assert len(vectors) == 8
@@ -209,7 +209,7 @@ def test_any_height_gives_eight_vectors(height: int) -> None:
 
 
 def test_stripes_are_where_they_should_be() -> None:
-    """4.23: vectors 3 and 4 see upper and lower half, 5 to 7 the thirds, by the maximum of their rows."""
+    """Vectors 3 and 4 see upper and lower half, 5 to 7 the thirds, by the maximum of their rows."""
     embedder = mgn(tiny()).eval()
     images = torch.randn(2, 3, 64, 32)
     common = embedder.shared(images)
@@ -224,7 +224,7 @@ def test_stripes_are_where_they_should_be() -> None:
 
 
 def test_eight_cross_entropies_and_three_triplets() -> None:
-    """4.23 and 1.6: the mean over 8 starts at log C; the triplets read the first three vectors."""
+    """The mean over 8 starts at log C; the triplets read the first three vectors."""
     losses = PartLosses([16] * 8, 10, smoothing=0.0, margin=1.2)
     vectors = [torch.randn(8, 16) for _ in range(8)]
     labels = torch.arange(8) // 2
@@ -246,7 +246,7 @@ def test_flipping_an_image_changes_nothing_with_the_flip_test() -> None:
 
 
 def test_extra_norm_is_on_each_branch() -> None:
-    """1.2: LUPerson's fork has one BatchNorm2d on each branch's map."""
+    """LUPerson's fork has one BatchNorm2d on each branch's map."""
     names = mgn(tiny(), extra_norm=True).state_dict().keys() - mgn(tiny()).state_dict().keys()
     assert {name for name in names if name.endswith("weight")} == {f"norms.{number}.weight" for number in range(3)}
 

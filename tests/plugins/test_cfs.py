@@ -1,4 +1,4 @@
-"""CFS and its controls: numbers 21 to 26 of the method's notes, lists and hostile ones, memory, the whole harness."""
+"""CFS and its controls: scores, selections, lists and hostile ones, memory, the whole harness."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 # ---------------------------------------------------------------------- the score
 def test_an_unchanged_target_proxy_gives_one_and_the_order_of_ties(pool: HiddenSplit, tmp_path: Path) -> None:
-    """21: |c - 1| < 1e-6 for every image, so that the ranking is the tie-break order: rising content hash."""
+    """|c - 1| < 1e-6 for every image, so that the ranking is the tie-break order: rising content hash."""
     selection = run(pool, tmp_path, network())
     assert np.abs(selection.scores - 1).max() < 1e-6
     ranked = [int(row["content"], 16) for row in rows_of(tmp_path / "list.csv")]
@@ -106,12 +106,12 @@ def test_an_unchanged_target_proxy_gives_one_and_the_order_of_ties(pool: HiddenS
 
 
 def test_negated_features_give_minus_one(pool: HiddenSplit, tmp_path: Path) -> None:
-    """21."""
+    """The score is the cosine of both proxies' features of an image."""
     assert np.abs(run(pool, tmp_path, Changed(network(), -1.0)).scores + 1).max() < 1e-6
 
 
 def test_scores_do_not_depend_on_the_length_of_features(pool: HiddenSplit, tmp_path: Path) -> None:
-    """21."""
+    """A cosine divides by both lengths."""
     plain = run(pool, tmp_path / "a").scores
     assert plain.std() > 1e-4
     for number, factor in enumerate((1e-6, 3.7e4)):
@@ -119,7 +119,7 @@ def test_scores_do_not_depend_on_the_length_of_features(pool: HiddenSplit, tmp_p
 
 
 def test_scores_are_cosines_of_single_images_before_the_neck(pool: HiddenSplit, tmp_path: Path) -> None:
-    """22: the formula on features that `embed` computes; neither a neck nor training mode of what is given counts."""
+    """The formula on features that `embed` computes; neither a neck nor training mode of what is given counts."""
     preprocess = Preprocess(SIZE)
     first, second = (
         embed(BackboneEmbedder(network(seed), preprocess), pool, pool.camids, batch=1).astype(float) for seed in (7, 8)
@@ -137,7 +137,7 @@ def test_scores_are_cosines_of_single_images_before_the_neck(pool: HiddenSplit, 
 
 
 def test_the_batch_changes_no_score(pool: HiddenSplit, tmp_path: Path) -> None:
-    """22: within 1e-5, here for batches of 1, 5 and 32 and for passes in several chunks."""
+    """Within 1e-5, here for batches of 1, 5 and 32 and for passes in several chunks."""
     from reidbench_cfs.scoring import Extractor, cosine
 
     device = torch.device("cpu")
@@ -177,7 +177,7 @@ def test_networks_that_cannot_be_compared_are_told(pool: HiddenSplit, tmp_path: 
 
 # ---------------------------------------------------------------------- the selection
 def test_the_highest_are_kept_and_shares_are_nested(pool: HiddenSplit, tmp_path: Path) -> None:
-    """23."""
+    """ceil(keep x N) images, so 7 of 32 for a fifth; a smaller share is part of a larger one."""
     kept = {keep: run(pool, tmp_path / str(keep), keep=keep) for keep in (0.2, 0.5, 1.0)}
     scores = kept[0.2].scores
     assert [len(selection.indices) for selection in kept.values()] == [7, 16, 32]
@@ -191,7 +191,7 @@ def test_the_highest_are_kept_and_shares_are_nested(pool: HiddenSplit, tmp_path:
 
 
 def test_the_order_of_the_pool_does_not_matter(pool: HiddenSplit, tmp_path: Path) -> None:
-    """23: the same pictures are kept of a shuffled pool, and the pool's hash is the same, also where all scores tie."""
+    """The same pictures are kept of a shuffled pool, and the pool's hash is the same, also where all scores tie."""
     order = np.random.default_rng(0).permutation(len(pool))
     shuffled = pool.subset(order)
     for number, target in enumerate((network(8), network())):
@@ -208,7 +208,7 @@ def test_the_order_of_the_pool_does_not_matter(pool: HiddenSplit, tmp_path: Path
 
 
 def test_sizes_are_exact_ceilings() -> None:
-    """23: the published keep_num are the ceilings of 50 and 60 % of 4,180,243; floats must not round up by chance."""
+    """The published keep_num are the ceilings of 50 and 60 % of 4,180,243; floats must not round up by chance."""
     assert ranking.keep_count(0.5, LUPERSON) == 2_090_122
     assert ranking.keep_count(0.6, LUPERSON) == 2_508_146
     assert ranking.keep_count(1.0, LUPERSON) == LUPERSON
@@ -266,7 +266,7 @@ def test_the_list_is_in_descending_order_and_exact(pool: HiddenSplit, tmp_path: 
 
 
 def test_facts_tell_whether_labels_were_used(pool: HiddenSplit, tmp_path: Path) -> None:
-    """25: a fine-tuner's embedder knows the target's labels, a pretrainer's backbone does not."""
+    """A fine-tuner's embedder knows the target's labels, a pretrainer's backbone does not."""
     embedder = BackboneEmbedder(network(8), Preprocess(SIZE))
     run(pool, tmp_path / "a", embedder)
     run(pool, tmp_path / "b", network(8), target_proxy={"use": "dino", "epochs": 3})
@@ -399,7 +399,7 @@ def test_a_released_list_keeps_the_images_that_its_head_names(
 def test_missing_entries_are_counted_and_too_many_are_an_error(
     pool: HiddenSplit, files: list[str], tmp_path: Path
 ) -> None:
-    """26."""
+    """The error counts what is missing and names the first; below the tolerance the facts have all of it."""
     entries = ["gone_1.jpg", *files[:19], "gone_2.jpg", files[0]]
     with pytest.raises(DataError, match=r"2 of 22 entries are not in the pool \(by name\).* 5.00%; the first: gone_1"):
         from_list(pool, tmp_path / "strict", entries, tolerance=0.05)
@@ -602,7 +602,7 @@ def cfs_with(target: str, **params: Any) -> str:
 
 
 def test_the_proxies_are_stages_and_the_target_proxy_starts_from_the_source_proxy(tmp_path: Path, market: Path) -> None:
-    """24, 25: the whole pool for the source proxy; at distance 0 from it before fine-tuning; it stays as it was."""
+    """The whole pool for the source proxy; at distance 0 from it before fine-tuning; it stays as it was."""
     methods = {
         "untouched": cfs_with("none"),
         "labels": cfs_with("bot"),

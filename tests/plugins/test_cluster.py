@@ -1,4 +1,4 @@
-"""Clustering methods: memories, reliability and loops against the notes (4.24, items 31 to 35) and by hand."""
+"""Clustering methods: memories, reliability and loops, against the released code's rules and by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 # ---------------------------------------------------------------------- Cluster Contrast's memory
 def test_outliers_have_no_row_and_rows_are_unit_means() -> None:
-    """Item 31."""
+    """Row k is the unit mean of the features of cluster k."""
     features, labels = unit(7, 4), torch.tensor([0, 0, 1, 1, 1, -1, -1])
     bank = memory.ClusterMemory(features, labels)
     assert bank.rows.shape == (2, 4)
@@ -45,7 +45,7 @@ def test_outliers_have_no_row_and_rows_are_unit_means() -> None:
 
 @pytest.mark.parametrize("update", ["mean", "hard"])
 def test_a_row_moves_once_per_step_and_only_in_backward(update: Any) -> None:
-    """Item 32: L2(.2 old + .8 chosen), hardest = lowest cosine."""
+    """L2(.2 old + .8 chosen), hardest = lowest cosine."""
     features, labels = unit(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])
     bank = memory.ClusterMemory(unit(6, 4, seed=1), labels, update=update)
     before = bank.rows.clone()
@@ -59,7 +59,7 @@ def test_a_row_moves_once_per_step_and_only_in_backward(update: Any) -> None:
 
 
 def test_gradient_is_that_of_a_frozen_softmax() -> None:
-    """Item 33: no gradient flows into the memory; that of the features is plain cross-entropy's (1e-6)."""
+    """No gradient flows into the memory; that of the features is plain cross-entropy's (1e-6)."""
     labels = torch.tensor([0, 1, 2, 1])
     bank = memory.ClusterMemory(unit(12, 5, seed=1), torch.arange(12) % 3, temperature=0.05)
     frozen = bank.rows.clone()
@@ -73,7 +73,7 @@ def test_gradient_is_that_of_a_frozen_softmax() -> None:
 
 # ---------------------------------------------------------------------- SpCL's memory
 def test_hybrid_rows_move_one_image_after_the_other() -> None:
-    """4.24: rows are unit after every step, unchanged without backward, row y = norm(.2 v + .8 f)."""
+    """Rows are unit after every step, unchanged without backward, row y = norm(.2 v + .8 f)."""
     bank = memory.HybridMemory(unit(5, 4) * 3)
     before = bank.rows.clone()
     assert torch.allclose(before.norm(dim=1), torch.ones(5))
@@ -100,7 +100,7 @@ def test_hybrid_loss_by_hand() -> None:
 
 
 def test_hybrid_classes_are_clusters_and_outliers() -> None:
-    """4.24: the softmax has as many classes as clusters + outliers (+ source classes); gaps do no harm."""
+    """The softmax has as many classes as clusters + outliers (+ source classes); gaps do no harm."""
     bank = memory.HybridMemory(unit(6, 4))
     bank.labels.copy_(torch.tensor([0, 0, 2, 2, 5, 7]).clamp_max(5))
     feature = unit(1, 4, seed=3)
@@ -134,7 +134,7 @@ def test_unreliable_images_and_clusters_become_instances() -> None:
 
 
 def test_all_outliers_still_have_a_threshold() -> None:
-    """4.24: the percentile of an empty list must not crash."""
+    """The percentile of an empty list must not crash."""
     nothing = np.full(4, -1)
     kept, threshold = reliability.reliable_labels(nothing, nothing, nothing, None)
     assert kept.tolist() == [-1] * 4
@@ -143,7 +143,7 @@ def test_all_outliers_still_have_a_threshold() -> None:
 
 # ---------------------------------------------------------------------- batch norm
 def test_halves_are_normalised_apart_and_evaluation_uses_the_target() -> None:
-    """4.24: evaluation uses the target's batch norm."""
+    """Evaluation uses the target's batch norm."""
     network = nn.Sequential(nn.BatchNorm1d(3))
     domain_norm.split_norms(network)
     batch = torch.cat([torch.randn(32, 3) + 10, torch.randn(32, 3) - 5])
@@ -186,7 +186,7 @@ def test_adabn_changes_statistics_and_no_weight(market: Path) -> None:
 
 # ---------------------------------------------------------------------- loops
 def test_the_source_neck_is_dropped_or_kept() -> None:
-    """Item 34: adaptation starts from the source's backbone; its BNNeck goes, unless it is to be kept."""
+    """Adaptation starts from the source's backbone; its BNNeck goes, unless it is to be kept."""
     from types import SimpleNamespace
 
     start = tiny_embedder()
@@ -268,7 +268,7 @@ def embedders(store: Store, use: str) -> list[bytes]:
 
 
 def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: dict[str, Path]) -> None:
-    """Item 34: poisoned target labels give bit-identical weights; all noise and one cluster are handled (35)."""
+    """Poisoned target labels give bit-identical weights; all noise and one cluster are handled."""
     recipes = ", ".join(
         f"{name}: {{finetune: {{use: bot, epochs: 2, images: 2}}, adapt: {use}}}" for name, use in METHODS.items()
     )

@@ -1,4 +1,4 @@
-"""DINO: loss, centre, schedules, weights, whole runs: the numbers of the method's notes, 1.1, 5.1 to 5.15 and 5.19."""
+"""DINO: loss, centre, schedules, weights, whole runs: Caron et al. (ICCV 2021) and its released defaults."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def dino_loss(outputs: int = 32) -> DinoLoss:
 
 # ---------------------------------------------------------------------- parameters and schedules
 def test_defaults_are_the_papers() -> None:
-    """1.1, the whole table."""
+    """Each default of the released code, as TransReID-SSL's scripts leave it."""
     params = DinoParams()
     assert (params.epochs, params.batch, params.peak_lr, params.final_lr, params.warmup_epochs) == (
         100, 512, pytest.approx(1e-3), 1e-6, 10
@@ -111,7 +111,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_schedules_of_the_official_run() -> None:
-    """1.1, 5.11: 4898 steps an epoch, batch 512; lr(50) = 5.872e-4, m(50) = .998, m(99) = .99999901, wd(50) = .22."""
+    """4898 steps an epoch, batch 512; lr(50) = 5.872e-4, m(50) = .998, m(99) = .99999901, wd(50) = .22."""
     steps, params = 4898, DinoParams()
 
     def at(epoch: int) -> Any:
@@ -142,7 +142,7 @@ def test_schedule_by_hand() -> None:
 
 
 def test_settings_reach_the_optimiser(pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.10 and 5.11: at every step; no decay for vectors at any, and 0 as the first rate leaves the student alone."""
+    """At every step; no decay for vectors at any, and 0 as the first rate leaves the student alone."""
     run = started(pool, tmp_path, epochs=2, freeze_last_layer=0)
     before = weights(run.networks.student)
     seen = []
@@ -162,7 +162,7 @@ def test_settings_reach_the_optimiser(pool: HiddenSplit, tmp_path: Path) -> None
 # ---------------------------------------------------------------------- loss and centre
 @pytest.mark.parametrize("local", [0, 2, 8])
 def test_loss_by_a_plain_loop(local: int) -> None:
-    """5.2: 2 (2 + L) - 2 terms, 18 with eight local views: the official double loop, written out."""
+    """Equation 3: 2 (2 + L) - 2 terms, 18 with eight local views: the official double loop, written out."""
     student = torch.randn((2 + local) * 3, 32, generator=stream(0, "s"))
     teacher = torch.randn(2 * 3, 32, generator=stream(0, "t"))
     loss = dino_loss()
@@ -179,7 +179,7 @@ def test_loss_by_a_plain_loop(local: int) -> None:
 
 
 def test_loss_of_uniform_outputs_is_ln_k() -> None:
-    """5.2, and 8.3178 and 11.0904 of collapsed official runs."""
+    """ln 4096 = 8.3178 and ln 65536 = 11.0904: what collapsed official runs showed."""
     for outputs in (32, 4096, 65536):
         found = dino_loss(outputs)(torch.zeros(10 * 2, outputs), torch.zeros(2 * 2, outputs), 0.04)
         assert found.loss.item() == pytest.approx(math.log(outputs), rel=1e-6)
@@ -187,7 +187,7 @@ def test_loss_of_uniform_outputs_is_ln_k() -> None:
 
 
 def test_the_centre_follows_after_the_loss() -> None:
-    """5.5: the loss of step n takes the centre before its update; constant outputs v give (1 - .9^n) v."""
+    """Equation 4: the loss of step n takes the centre before its update; constant outputs v give (1 - .9^n) v."""
     loss = dino_loss()
     value = torch.randn(32, generator=stream(0, "v"))
     teacher, student = value.expand(4, 32), torch.randn(8, 32, generator=stream(0, "s"))
@@ -201,7 +201,7 @@ def test_the_centre_follows_after_the_loss() -> None:
 
 
 def test_adding_a_constant_to_outputs_and_centre_changes_nothing() -> None:
-    """5.5."""
+    """The teacher's softmax is of its outputs less the centre."""
     student, teacher = (torch.randn(n, 32, generator=stream(0, str(n))) for n in (8, 4))
     offset = torch.randn(32, generator=stream(0, "o"))
     plain, moved = dino_loss(), dino_loss()
@@ -211,7 +211,7 @@ def test_adding_a_constant_to_outputs_and_centre_changes_nothing() -> None:
 
 
 def test_no_gradient_to_the_targets() -> None:
-    """5.3."""
+    """The teacher learns as the student's average alone."""
     student, teacher = (torch.randn(n, 32).requires_grad_() for n in (8, 4))
     dino_loss()(student, teacher, 0.04).loss.backward()
     assert teacher.grad is None
@@ -220,7 +220,7 @@ def test_no_gradient_to_the_targets() -> None:
 
 
 def test_a_lower_temperature_sharpens() -> None:
-    """5.6: the teacher's entropy falls with its temperature, and lies between 0 and ln K."""
+    """The teacher's entropy falls with its temperature, and lies between 0 and ln K."""
     student, teacher = (torch.randn(n, 32, generator=stream(0, str(n))) * 0.1 for n in (8, 4))
     values = [dino_loss()(student, teacher, t).entropy.item() for t in (0.1, 0.07, 0.04, 0.02)]
     assert values == sorted(values, reverse=True)
@@ -229,7 +229,7 @@ def test_a_lower_temperature_sharpens() -> None:
 
 
 def test_what_counts_as_a_collapse() -> None:
-    """5.6: uniform outputs, or one output for all; not sharp outputs that differ from image to image."""
+    """Uniform outputs, or one output for all; not sharp outputs that differ from image to image."""
     most = math.log(256)
     assert "uniform" in collapse(0.995 * most, most, 256)
     assert "one output for all" in collapse(0.005 * most, 0.005 * most, 256)
@@ -244,7 +244,7 @@ def test_what_counts_as_a_collapse() -> None:
 
 
 def test_a_collapse_stops_the_run_after_its_grace() -> None:
-    """5.6: outputs are uniform at the start by nature; epochs in a row count, and a checkpoint keeps their number."""
+    """Outputs are uniform at the start by nature; epochs in a row count, and a checkpoint keeps their number."""
     guard = Collapse(2)
     for epoch, kind in enumerate(("uniform", "uniform", "", "uniform")):
         guard.check(kind, epoch)
@@ -256,7 +256,7 @@ def test_a_collapse_stops_the_run_after_its_grace() -> None:
 
 
 def test_a_run_that_collapses_fails(pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.6: a teacher temperature of 100 makes all outputs uniform; within the grace that is let pass."""
+    """A teacher temperature of 100 makes all outputs uniform; within the grace that is let pass."""
     ctx, lines = context(pool, tmp_path / "a", teacher_temperature=100, collapse_grace=1)
     with pytest.raises(ReidbenchError, match="collapsed for 2 epochs up to epoch 2: the teacher's outputs are uniform"):
         pretrain(ctx)
@@ -274,7 +274,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pool: HiddenSplit, tmp_path: Pa
 
 # ---------------------------------------------------------------------- networks
 def test_the_teacher_sees_two_views_and_the_student_all(pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.1: and local views with fewer tokens."""
+    """And local views with fewer tokens."""
     run = started(pool, tmp_path, local_crops=3)
     seen: dict[str, list[tuple[int, int]]] = {"student": [], "teacher": []}
     for name, lengths in seen.items():
@@ -285,7 +285,7 @@ def test_the_teacher_sees_two_views_and_the_student_all(pool: HiddenSplit, tmp_p
 
 
 def test_token_counts_at_the_papers_size() -> None:
-    """5.1: 129 tokens at 256x128 and 33 at 128x64, with patches of 16."""
+    """129 tokens at 256x128 and 33 at 128x64, with patches of 16."""
     network = vit_tiny(ViTTinyParams(dim=12, depth=1, heads=1, patch=16), (256, 128))
     counts = []
     network.blocks[0].register_forward_hook(lambda m, i, o: counts.append(i[0].shape[1]))
@@ -296,7 +296,7 @@ def test_token_counts_at_the_papers_size() -> None:
 
 @pytest.mark.parametrize("backbone", [vit, ics, resnet])
 def test_both_networks_start_equal(backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.3 and 5.4: equal weights, heads included; none of the teacher's has a gradient."""
+    """Equal weights, heads included; none of the teacher's has a gradient."""
     networks = started(pool, tmp_path, backbone).networks
     assert same(weights(networks.student), weights(networks.teacher))
     assert not any(weight.requires_grad for weight in networks.teacher.parameters())
@@ -304,7 +304,7 @@ def test_both_networks_start_equal(backbone: Callable[[], Backbone], pool: Hidde
 
 
 def test_the_teacher_is_an_average_of_students(pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.3: after each step teacher = m teacher + (1 - m) student, of the student as it is after the step."""
+    """After each step teacher = m teacher + (1 - m) student, of the student as it is after the step."""
     run = started(pool, tmp_path)
     before = {name: weight.clone() for name, weight in run.networks.teacher.named_parameters()}
     one_step(run, momentum=0.7)
@@ -316,7 +316,7 @@ def test_the_teacher_is_an_average_of_students(pool: HiddenSplit, tmp_path: Path
 
 
 def test_rows_of_the_last_layer_keep_length_one(pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.7: after training rows are unit vectors within 1e-5, no logit exceeds 1; without the option they are free."""
+    """After training rows are unit vectors within 1e-5, no logit exceeds 1; without the option they are free."""
     lengths = {}
     for fixed in (True, False):
         run = started(pool, tmp_path / str(fixed), norm_last_layer=fixed)
@@ -333,7 +333,7 @@ def test_rows_of_the_last_layer_keep_length_one(pool: HiddenSplit, tmp_path: Pat
 
 
 def test_head_is_dinos() -> None:
-    """1.1 and 3.2: three layers with GELU, hidden 2048, 256 before K; biases 0, names and shapes of the checkpoints."""
+    """Three layers with GELU, hidden 2048, 256 before K; biases 0, names and shapes of the checkpoints."""
     head = DinoHead(384, 512, hidden=2048, bottleneck=256, norm_last_layer=True)
     shapes = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
     assert shapes == {
@@ -357,7 +357,7 @@ def test_head_is_dinos() -> None:
 
 
 def test_the_last_layer_is_frozen_for_an_epoch(pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.8: bit-identical through epoch 0, changed in epoch 1."""
+    """Bit-identical through epoch 0, changed in epoch 1."""
     run = started(pool, tmp_path)
     layer = run.networks.student.head.last_layer
     states = [weights(layer)]
@@ -369,7 +369,7 @@ def test_the_last_layer_is_frozen_for_an_epoch(pool: HiddenSplit, tmp_path: Path
 
 
 def test_gradients_are_clipped_one_tensor_at_a_time() -> None:
-    """5.9: 30 becomes 3 and 1 stays 1."""
+    """30 becomes 3 and 1 stays 1."""
     large, small, none = (nn.Parameter(torch.zeros(4)) for _ in range(3))
     large.grad, small.grad = torch.full((4,), 15.0), torch.full((4,), 0.5)
     clip_each([large, small, none], 3.0)
@@ -379,7 +379,7 @@ def test_gradients_are_clipped_one_tensor_at_a_time() -> None:
 
 @pytest.mark.parametrize(("clip", "most"), [(1e-4, 1e-4), (0.0, math.inf)])
 def test_a_step_clips(clip: float, most: float, pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.9: every tensor of the student, in a real step; 0 turns it off."""
+    """Every tensor of the student, in a real step; 0 turns it off."""
     run = started(pool, tmp_path, clip=clip)
     one_step(run)
     norms = [float(weight.grad.norm()) for weight in run.networks.student.parameters() if weight.grad is not None]
@@ -390,7 +390,7 @@ def test_a_step_clips(clip: float, most: float, pool: HiddenSplit, tmp_path: Pat
 
 @pytest.mark.parametrize("backbone", [vit, ics, resnet])
 def test_groups_of_the_weight_decay(backbone: Callable[[], Backbone]) -> None:
-    """5.10: vectors do not decay; positions and class token do; nothing is left out."""
+    """Vectors do not decay; positions and class token do; nothing is left out."""
     head = DinoHead(backbone().dim, 32, hidden=24, bottleneck=16, norm_last_layer=True)
     networks = Networks(backbone(), head, drop_path=0.1)
     names = {id(weight): name for name, weight in networks.student.named_parameters()}
@@ -406,7 +406,7 @@ def test_groups_of_the_weight_decay(backbone: Callable[[], Backbone]) -> None:
 
 
 def test_paths_drop_in_the_student_alone(pool: HiddenSplit, tmp_path: Path) -> None:
-    """5.13: 0, .05, .1 in three blocks and 0 in the teacher, whose output is the same each time, while training."""
+    """0, .05, .1 in three blocks and 0 in the teacher, whose output is the same each time, while training."""
     networks = started(pool, tmp_path).networks
     assert drop_path_rates(networks.student.backbone) == pytest.approx([0, 0.05, 0.1])
     assert drop_path_rates(networks.teacher.backbone) == [0, 0, 0]
@@ -420,7 +420,7 @@ def test_paths_drop_in_the_student_alone(pool: HiddenSplit, tmp_path: Path) -> N
 def test_the_teachers_batch_norm_keeps_its_own_statistics(
     backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """5.19: they move without an average of students (m = 1), see whole views alone, and come with what is kept."""
+    """They move without an average of students (m = 1), see whole views alone, and come with what is kept."""
     run = started(pool, tmp_path, backbone)
     before = weights(run.networks.teacher)
     one_step(run, momentum=1.0)
@@ -443,7 +443,7 @@ def test_the_teachers_batch_norm_keeps_its_own_statistics(
 def test_what_is_kept_is_the_teachers_backbone(
     backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """5.15: names of the plain backbone, no head; and with keep_state everything, by DINO's names."""
+    """Names of the plain backbone, no head; and with keep_state everything, by DINO's names."""
     ctx, lines = context(pool, tmp_path, backbone, epochs=2, keep_state=True, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     kept = pretrain(ctx)
     state = load_file(tmp_path / "dino.safetensors")

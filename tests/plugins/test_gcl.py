@@ -1,4 +1,4 @@
-"""GCL's stages and arms: rows 4, 5, 17 to 20, 24, 27 to 34 of the notes' checklist, pictures, and whole trainings."""
+"""GCL's stages and arms: Chen et al. (CVPR 2021), its released code, pictures, and whole trainings."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_defaults_are_the_released_codes() -> None:
 
 
 def test_rate_falls_at_epoch_ten(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 28: 3.5e-4 in epochs 0 to 9, 3.5e-5 in 10 to 19; Nesterov; generator and critic stay constant."""
+    """3.5e-4 in epochs 0 to 9, 3.5e-5 in 10 to 19; Nesterov; generator and critic stay constant."""
     one = arm(world, tmp_path, lr=3.5e-4, epochs=20)
     assert one.optimiser.defaults["nesterov"]
     rates, others = [], []
@@ -157,7 +157,7 @@ def test_rate_falls_at_epoch_ten(world: tuple[Split, Path], tmp_path: Path) -> N
 
 # ---------------------------------------------------------------------- the identity encoder
 def test_appearance_code_is_the_map_in_four_rows_channel_by_channel() -> None:
-    """Row 7 and 1.2: a view of (C, 4, 1), so its first quarter is the first quarter of channels with all rows."""
+    """A view of (C, 4, 1), so its first quarter is the first quarter of channels with all rows."""
     embedder = start().eval()
     images = torch.randn(3, 3, *SIZE, generator=stream(0, "images"))
     feat, f = IdentityEncoder(embedder)(images)
@@ -191,7 +191,7 @@ def test_what_cannot_be_an_identity_encoder_is_told(world: tuple[Split, Path], t
 
 # ---------------------------------------------------------------------- turns and structure
 def test_six_angles_as_released_and_all_seven() -> None:
-    """Row 4: of 6000 draws each of 45 to 270 comes 1000 +- 150 times; 315 only when asked for, 0 never."""
+    """Of 6000 draws each of 45 to 270 comes 1000 +- 150 times; 315 only when asked for, 0 never."""
     code = draw_angles(allowed_angles(ANGLES, "code"), 6000, stream(0, "angles"))
     assert set(code.tolist()) == {45, 90, 135, 180, 225, 270}
     assert all(abs(number - 1000) <= 150 for number in Counter(code.tolist()).values())
@@ -209,7 +209,7 @@ def body(structure: torch.Tensor) -> tuple[list[int], list[int]]:
 
 
 def test_second_structure_is_the_same_images_body(world: tuple[Split, Path]) -> None:
-    """Row 5: s_new belongs to the batch's own images, also where some images have no structure."""
+    """s_new belongs to the batch's own images, also where some images have no structure."""
     rings = Rings.load(world[1], 24)
     kept = np.setdiff1d(np.arange(24), [0, 7])
     structures = Structures(rings, kept, "generated", "code")
@@ -240,7 +240,7 @@ def test_random_structure_is_never_the_images_own(world: tuple[Split, Path]) -> 
 
 
 def test_an_image_is_the_same_whenever_it_is_fetched(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 32: no augmentation but in the contrast's own classic arm; only the second view differs."""
+    """No augmentation but in the contrast's own classic arm; only the second view differs."""
     one = arm(world, tmp_path)
     views = [one.views(np.array([2, 9])) for _ in range(3)]
     assert torch.equal(views[0].x, views[1].x)
@@ -255,7 +255,7 @@ def test_an_image_is_the_same_whenever_it_is_fetched(world: tuple[Split, Path], 
 
 # ---------------------------------------------------------------------- stages
 def test_warm_up_leaves_the_encoder_untouched(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 17: parameters, batch-norm statistics and memory; generator and critic move; rates stay (row 28)."""
+    """Parameters, batch-norm statistics and memory; generator and critic move; rates stay."""
     one = arm(world, tmp_path)
     before = {name: digest(network) for name, network in networks(one).items()}
     line = one.warmup_epoch(0)
@@ -278,7 +278,7 @@ def networks(one: Any) -> dict[str, torch.nn.Module]:
 def test_the_joint_stage_moves_the_encoder_by_the_generators_losses_alone(
     world: tuple[Split, Path], tmp_path: Path
 ) -> None:
-    """Row 18: without weight for the contrast the encoder still learns, also after a frozen warm-up."""
+    """Without weight for the contrast the encoder still learns, also after a frozen warm-up."""
     one = arm(world, tmp_path, view_weight=0.0)
     one.warmup_epoch(0)
     indices = batch_of(one)
@@ -303,7 +303,7 @@ def test_weight_of_the_contrast_enters_the_step(world: tuple[Split, Path], tmp_p
 
 
 def test_passes_of_each_network_in_a_step(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 30: four encodings of images in both stages, two of structure, three decodings; at test one."""
+    """Four encodings of images in both stages, two of structure, three decodings; at test one."""
     one = arm(world, tmp_path, warmup_iterations=1)
     calls: Counter[str] = Counter()
     parts = {"identity": one.embedder, "structure": one.generator.structure, "decoder": one.generator.decoder}
@@ -352,7 +352,7 @@ def test_every_arm_takes_the_same_steps_of_the_encoder_on_the_same_batches(
 
 # ---------------------------------------------------------------------- the memory in training
 def test_memory_begins_with_the_features_in_eval_mode(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 19: row i is the unit feature of training image i, made when the joint stage begins."""
+    """Row i is the unit feature of training image i, made when the joint stage begins."""
     one = arm(world, tmp_path, min_samples=20)  # all noise: the rows stay as they were filled
     one.warmup_epoch(0)
     one.epoch(0)
@@ -365,7 +365,7 @@ def test_memory_begins_with_the_features_in_eval_mode(world: tuple[Split, Path],
 def test_a_step_moves_the_batchs_rows_by_the_original_images(
     world: tuple[Split, Path], tmp_path: Path, use: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 20: rows of the batch are normalise(.2 old + .8 f) with train-mode f; the others are bit-equal."""
+    """Rows of the batch are normalise(.2 old + .8 f) with train-mode f; the others are bit-equal."""
     one = arm(world, tmp_path, use)
     indices = batch_of(one)
     before, found = one.bank.rows.clone(), []
@@ -386,7 +386,7 @@ def test_a_step_moves_the_batchs_rows_by_the_original_images(
 def test_generated_features_never_enter_the_memory(
     world: tuple[Split, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 20: with noise in place of the views' features the memory after a step is the same."""
+    """With noise in place of the views' features the memory after a step is the same."""
     banks = []
     made = joint.synthesise
     for noise in (0.0, 9.0):
@@ -407,7 +407,7 @@ def test_generated_features_never_enter_the_memory(
 def test_outliers_are_in_no_batch_and_their_rows_stay(
     world: tuple[Split, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 24."""
+    """Only images of clusters are drawn, and only drawn images move their rows."""
     ctx, _, clusters = context(world, tmp_path, "gcl-contrast", iterations=9)
     one: Any = RealArm(ctx)
     wanted = torch.arange(24) // 4
@@ -426,7 +426,7 @@ def test_outliers_are_in_no_batch_and_their_rows_stay(
 
 
 def test_clusters_do_not_ask_the_network(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 27: with a zeroed network the second epoch's labels are those of the bank."""
+    """With a zeroed network the second epoch's labels are those of the bank."""
     labels = []
     for zeroed in (False, True):
         ctx, _, clusters = context(world, tmp_path / str(zeroed), "gcl-contrast", iterations=1)
@@ -505,7 +505,7 @@ def test_too_few_images_and_strange_structure_are_told(world: tuple[Split, Path]
 
 # ---------------------------------------------------------------------- what comes out
 def test_the_answer_is_the_encoder_alone(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 29: the start's class and spec; neither generator nor batch matters to a feature."""
+    """The start's class and spec; neither generator nor batch matters to a feature."""
     ctx, _, _ = context(world, tmp_path)
     one: Any = JointArm(ctx)
     one.train()
@@ -526,7 +526,7 @@ def test_the_answer_is_the_encoder_alone(world: tuple[Split, Path], tmp_path: Pa
 
 
 def test_the_last_epoch_counts_and_no_test_image_is_at_hand(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 31: the answer is the encoder of the last epoch, not of one before; no context holds test images."""
+    """The answer is the encoder of the last epoch, not of one before; no context holds test images."""
     assert not {"query", "gallery"} & {field.name for field in dataclasses.fields(AdaptContext)}
     epochs: list[str] = []
     ctx = dataclasses.replace(context(world, tmp_path)[0], log=lambda line: epochs.append(digest(one.embedder)))
@@ -659,7 +659,7 @@ def test_a_killed_training_goes_on_bit_identical(
 
 
 def test_the_seed_decides_everything(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Row 33: the same seed gives the same losses whatever the global generators; another one draws otherwise."""
+    """The same seed gives the same losses whatever the global generators; another one draws otherwise."""
     logs = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         torch.manual_seed(len(logs))
@@ -678,7 +678,7 @@ def test_the_seed_decides_everything(world: tuple[Split, Path], tmp_path: Path) 
 
 
 def test_nothing_is_bound_to_one_device() -> None:
-    """Row 34: no `.cuda(` and no faiss in the package."""
+    """No `.cuda(` and no faiss in the package."""
     assert reidbench_gcl.__file__ is not None
     files = sorted(Path(reidbench_gcl.__file__).parent.rglob("*.py"))
     assert len(files) > 10

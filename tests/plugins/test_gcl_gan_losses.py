@@ -1,4 +1,4 @@
-"""GCL's step and losses: the method's notes, section 5, rows 2, 9 to 16, 30 and 34."""
+"""GCL's step and losses: which networks see what, weights and gradients, by hand."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def gradient(of: torch.Tensor, at: torch.Tensor) -> float:
 
 # ---------------------------------------------------------------------- the graph of a step
 def test_passes_of_a_step() -> None:
-    """Row 30: 4 identity encodings, 2 structure encodings and 3 decodings."""
+    """4 identity encodings, 2 structure encodings and 3 decodings."""
     identity, generator = Identity(), Generator(gcl_params(), 32, SIZE)
     passes: Counter[str] = Counter()
     for name, part in (("identity", identity), ("structure", generator.structure), ("decoder", generator.decoder)):
@@ -89,7 +89,7 @@ def test_passes_of_a_step() -> None:
 
 
 def test_each_view_is_what_it_is_called() -> None:
-    """Row 11 too: the cycle decodes the new view's appearance with s_ori, not with s_new."""
+    """The cycle decodes the new view's appearance with s_ori, not with s_new."""
     x, s_ori, s_new = inputs()
     identity, generator, _, views = step(x, s_ori, s_new)
     assert torch.equal(views.feat, identity(x)[0])
@@ -105,7 +105,7 @@ def test_each_view_is_what_it_is_called() -> None:
 
 
 def test_structure_ignores_the_photograph() -> None:
-    """Row 2: with another photograph both structure codes are the same bit for bit, and the views are not."""
+    """With another photograph both structure codes are the same bit for bit, and the views are not."""
     x, s_ori, s_new = inputs()
     identity, generator, _, first = step(x, s_ori, s_new)
     codes: list[torch.Tensor] = []
@@ -118,7 +118,7 @@ def test_structure_ignores_the_photograph() -> None:
 
 
 def test_fabric_wrappers_change_nothing() -> None:
-    """Row 34: on the CPU, through Fabric's wrappers; all that is asked of the generator goes through `forward`."""
+    """On the CPU, through Fabric's wrappers; all that is asked of the generator goes through `forward`."""
     from lightning_fabric import Fabric
 
     x, s_ori, s_new = inputs()
@@ -138,7 +138,7 @@ def test_fabric_wrappers_change_nothing() -> None:
 
 
 def test_no_device_is_named() -> None:
-    """Row 34."""
+    """Fabric places all networks, so that no file of them names CUDA, or faiss."""
     folder = Path(reidbench_gcl.generator.synthesis.__file__).parent
     for name in ("layers", "structure_encoder", "decoder", "discriminator", "synthesis", "losses"):
         text = (folder / f"{name}.py").read_text()
@@ -148,7 +148,7 @@ def test_no_device_is_named() -> None:
 
 # ---------------------------------------------------------------------- reconstruction, cycle, appearance
 def test_cycle_goes_through_the_new_view() -> None:
-    """Row 10: the pixels of s_new move the cycle's loss, and would not if it were decoded from feat."""
+    """The pixels of s_new move the cycle's loss, and would not if it were decoded from feat."""
     x, s_ori, s_new = inputs()
     s_new.requires_grad_()
     _, generator, discriminator, views = step(x, s_ori, s_new)
@@ -160,7 +160,7 @@ def test_cycle_goes_through_the_new_view() -> None:
 
 
 def test_appearance_pair_of_code_and_paper() -> None:
-    """Row 12: the code compares the reconstruction's appearance with the photograph's, the paper the new view's."""
+    """The code compares the reconstruction's appearance with the photograph's, the paper the new view's."""
     x, s_ori, s_new = inputs()
     s_new.requires_grad_()
     _, _, discriminator, views = step(x, s_ori, s_new)
@@ -175,7 +175,7 @@ def test_appearance_pair_of_code_and_paper() -> None:
 
 
 def test_targets_are_detached() -> None:
-    """Row 13: no loss has a gradient at the photograph, or at its appearance code, as a target."""
+    """No loss has a gradient at the photograph, or at its appearance code, as a target."""
     images = [torch.randn(2, 3, *SIZE, requires_grad=True) for _ in range(4)]
     feats = [torch.randn(2, 32, requires_grad=True) for _ in range(4)]
     f = torch.randn(2, 12)
@@ -216,7 +216,7 @@ def test_weights_of_the_terms() -> None:
 
 # ---------------------------------------------------------------------- adversarial
 def test_least_squares_at_scores_of_zero() -> None:
-    """Row 14: 2 x 3 scales x 3 fakes = 18 for the generator, 3 x 3 x 1 = 9 for the discriminator, R1 0."""
+    """2 x 3 scales x 3 fakes = 18 for the generator, 3 x 3 x 1 = 9 for the discriminator, R1 0."""
     views = step(*inputs())[3]
     assert generator_losses(Flat(0.0), views, gcl_params())["adv"].item() == pytest.approx(18)
     terms = discriminator_loss(Flat(0.0), views, gcl_params())
@@ -258,7 +258,7 @@ def test_terms_of_a_real_discriminator() -> None:
 
 
 def test_penalty_of_a_linear_discriminator() -> None:
-    """Row 15: D(x) = a sum(x) at each of 6 outputs: R1 = a^2 x numel x 6^2; generated images add nothing."""
+    """D(x) = a sum(x) at each of 6 outputs: R1 = a^2 x numel x 6^2; generated images add nothing."""
 
     class Linear(Flat):
         def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
@@ -294,7 +294,7 @@ def test_penalty_image_by_image() -> None:
 
 
 def test_each_step_moves_its_own_networks() -> None:
-    """Row 16: the discriminator's step leaves no gradient in generator and encoder; theirs leaves it bit for bit."""
+    """The discriminator's step leaves no gradient in generator and encoder; theirs leaves it bit for bit."""
     identity, generator, discriminator, views = step(*inputs())
     sum(discriminator_loss(discriminator, views, gcl_params()).values()).backward()
     assert all(weight.grad is None for network in (identity, generator) for weight in network.parameters())
@@ -333,7 +333,7 @@ def likeness(views: Views) -> float:
 
 
 def test_eight_images_are_learned() -> None:
-    """Row 9 and 6.iii: under a frozen encoder reconstruction and cycle fall below half, views keep who it is."""
+    """Under a frozen encoder reconstruction and cycle fall below half, views keep who it is."""
     x, s_ori, s_new = figures(8)
     params = gcl_params(
         dim=4, mlp=32, blocks=2, critic_blocks=1, adversarial_weight=0.1,

@@ -1,4 +1,4 @@
-"""GCL's networks: parameter counts, shapes, layers and slices of the method's notes, section 5, rows 1, 2, 6 to 8."""
+"""GCL's networks: parameter counts, shapes, layers and slices, as in the released code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_structure_encoder_at_full_size() -> None:
-    """Row 1: 1x1x256x128 to 1x128x64x32 with 380,544 parameters, part by part."""
+    """1x1x256x128 to 1x128x64x32 with 380,544 parameters, part by part."""
     with torch.device("meta"):
         encoder = StructureEncoder(GeneratorParams())
         assert encoder(torch.empty(1, 1, 256, 128)).shape == (1, 128, 64, 32)
@@ -54,7 +54,7 @@ def test_structure_encoder_at_full_size() -> None:
 
 
 def test_decoder_at_full_size() -> None:
-    """Row 1: 13,000,131 parameters, of which the eight MLPs have 11,544,576."""
+    """13,000,131 parameters, of which the eight MLPs have 11,544,576."""
     with torch.device("meta"):
         decoder = Decoder(GeneratorParams(), 8192)
         assert decoder(torch.empty(2, 128, 64, 32), torch.empty(2, 8192)).shape == (2, 3, 256, 128)
@@ -67,7 +67,7 @@ def test_decoder_at_full_size() -> None:
 
 
 def test_discriminator_at_full_size() -> None:
-    """Row 1: 1,025,571 parameters, a third in each scale; maps of 64x32, 32x16 and 16x8."""
+    """1,025,571 parameters, a third in each scale; maps of 64x32, 32x16 and 16x8."""
     with torch.device("meta"):
         discriminator = Discriminator(GeneratorParams())
         maps = discriminator(torch.empty(2, 3, 256, 128))
@@ -221,7 +221,7 @@ def test_smaller_scales_see_averages_without_padding() -> None:
 
 # ---------------------------------------------------------------------- appearance
 def test_appearance_steers_the_decoder() -> None:
-    """Row 6: another person's code changes the image; the structure changes no gamma and no beta."""
+    """Another person's code changes the image; the structure changes no gamma and no beta."""
     generator = small().eval()
     structure, feat = torch.randn(3, 1, 32, 16), torch.randn(3, FEAT)
     order = torch.tensor([1, 2, 0])
@@ -239,7 +239,7 @@ def test_appearance_steers_the_decoder() -> None:
 
 
 def test_two_norms_in_each_block_one_slice_each() -> None:
-    """Row 6: slice k moves block k's scales and shifts and no other's; the first half goes to the first norm."""
+    """Slice k moves block k's scales and shifts and no other's; the first half goes to the first norm."""
     decoder = small().decoder
     assert [sum(isinstance(part, AdaIN) for part in block.modules()) for block in decoder.blocks] == [2, 2, 2, 2]
     feat = torch.randn(1, FEAT)
@@ -256,7 +256,7 @@ def test_two_norms_in_each_block_one_slice_each() -> None:
 
 
 def test_layout_of_slices() -> None:
-    """Row 7: as released a slice is a quarter of the channels with all stripes; `stripe` is the named deviation."""
+    """As released a slice is a quarter of the channels with all stripes; `stripe` is the named deviation."""
     pooled = torch.arange(2 * 8 * 4.0).view(2, 8, 4, 1)  # what adaptive pooling to 4x1 gives
     feat = pooled.flatten(1)
     code, stripe = deal(feat, 4, "code"), deal(feat, 4, "stripe")
@@ -273,7 +273,7 @@ def test_layout_of_slices() -> None:
 
 
 def test_output_has_no_bound() -> None:
-    """Row 8: images live in the space of the embedder's mean and deviation, so no tanh cuts them."""
+    """Images live in the space of the embedder's mean and deviation, so no tanh cuts them."""
     generator = small()
     generator.decoder.last[-1].bias.data.fill_(10)
     generator.decoder.last[-1].weight.data.mul_(0.01)

@@ -1,4 +1,4 @@
-"""GCL's memory bank, its clustering and the view-invariant terms: rows 19 to 27 of the notes' checklist, by hand."""
+"""GCL's memory bank, its clustering and the view-invariant terms, by hand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def terms_of(f: Any, f_new: Any, rows: Any, indices: Any, pairs: Pairs, tau: flo
 
 # ---------------------------------------------------------------------- the bank
 def test_rows_are_unit_whatever_they_are_filled_with() -> None:
-    """Row 19: unit norm to 1e-5, row i is the direction of feature i."""
+    """Unit norm to 1e-5, row i is the direction of feature i."""
     features = 7 * torch.randn(9, 5, generator=stream(0, "f"))
     bank = bank_of(features)
     assert torch.allclose(bank.rows.norm(dim=1), torch.ones(9), atol=1e-5)
@@ -56,7 +56,7 @@ def test_rows_are_unit_whatever_they_are_filled_with() -> None:
 
 
 def test_an_update_moves_the_batchs_rows_and_no_other() -> None:
-    """Row 20: normalise(.2 old + .8 f), f brought to unit length first; the others are bit-equal."""
+    """normalise(.2 old + .8 f), f brought to unit length first; the others are bit-equal."""
     bank = bank_of(unit(6, 4))
     before = bank.rows.clone()
     f = 5 * torch.randn(2, 4, generator=stream(1, "f"))
@@ -87,7 +87,7 @@ def random_distances(count: int, zeros: int = 0, ones: float = 0.3, seed: int = 
 @pytest.mark.parametrize("rho", [0.002, 0.05, 0.5, 0.95])
 @pytest.mark.parametrize("zeros", [0, 40])
 def test_eps_is_the_mean_of_the_nearest_share_of_all_pairs(rho: float, zeros: int) -> None:
-    """Row 26, as the released code writes it: non-zero upper triangle, sorted, first round(rho n); ones count."""
+    """As the released code writes it: non-zero upper triangle, sorted, first round(rho n); ones count."""
     distances = random_distances(30, zeros)
     triangle = np.triu(distances, 1)
     triangle = np.sort(triangle[np.nonzero(triangle)])
@@ -96,7 +96,7 @@ def test_eps_is_the_mean_of_the_nearest_share_of_all_pairs(rho: float, zeros: in
 
 
 def test_doubled_distances_double_eps_and_leave_labels() -> None:
-    """Row 26."""
+    """eps is a mean of the graph's smallest distances, so it scales with them."""
     distances = random_distances(40, ones=0.8)
     graph = dense_graph(distances)
     eps = adaptive_eps(graph, 0.1)
@@ -122,7 +122,7 @@ def blobs(count: int = 8, size: int = 6, noise: float = 0.15) -> tuple[torch.Ten
 
 
 def test_clusters_come_from_the_rows_alone() -> None:
-    """Row 27: no network is asked, so the bank's labels are those of its rows, and equal to the metrics' own."""
+    """No network is asked, so the bank's labels are those of its rows, and equal to the metrics' own."""
     rows, wanted = blobs()
     bank = bank_of(rows)
     eps = bank.relabel(k1=6, k2=2, rho=0.1, min_samples=4)
@@ -156,7 +156,7 @@ def test_mates_share_the_cluster_and_are_drawn_twice() -> None:
 
 
 def test_negatives_are_everyone_of_another_cluster_and_the_outliers() -> None:
-    """Rows 24 and 25: fewer than K are all taken, lists of unequal length are filled up and masked."""
+    """Fewer than K are all taken, lists of unequal length are filled up and masked."""
     labels = torch.tensor([0, 0, 0, 1, 1, -1, -1])
     pairs = draw_pairs(labels, torch.tensor([0, 3]), 8192, draws())
     found = [set(row[mask].tolist()) for row, mask in zip(pairs.others, pairs.valid, strict=True)]
@@ -182,7 +182,7 @@ def test_k_negatives_are_drawn_evenly_and_without_repetition() -> None:
 
 # ---------------------------------------------------------------------- the terms
 def test_each_term_by_its_closed_form() -> None:
-    """Row 22: f = f_new = M equal and n orthogonal negatives: log(1 + n e^(-1/tau)), e^(-25) at tau .04."""
+    """f = f_new = M equal and n orthogonal negatives: log(1 + n e^(-1/tau)), e^(-25) at tau .04."""
     n = 5
     rows = torch.eye(n + 1)
     f = rows[:1] * 3
@@ -204,7 +204,7 @@ def by_hand(f: Any, rows: Any, positive: int, against: Any, others: list[int], t
 
 
 def test_terms_by_an_independent_formula_and_negatives_of_the_view_in_all() -> None:
-    """Rows 21 to 23: the bank as it was; n comes from f_new even in the first term, unless asked otherwise."""
+    """The bank as it was; n comes from f_new even in the first term, unless asked otherwise."""
     rows, f, f_new = unit(7, 4), unit(2, 4, seed=1), unit(2, 4, seed=2)
     labels, indices = torch.tensor([0, 0, 1, 1, -1, 2, 2]), torch.tensor([1, 2])
     pairs = draw_pairs(labels, indices, 99, draws())
@@ -235,7 +235,7 @@ def test_without_views_there_is_one_term_with_its_own_negatives() -> None:
 
 
 def test_the_loss_is_held_against_the_rows_before_the_update() -> None:
-    """Row 21: with the updated rows it would differ by more than 1e-3."""
+    """With the updated rows it would differ by more than 1e-3."""
     bank = bank_of(unit(4, 3))
     labels, indices, f = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 2]), unit(2, 3, seed=4)
     pairs = draw_pairs(labels, indices, 99, draws())
@@ -248,7 +248,7 @@ def test_the_loss_is_held_against_the_rows_before_the_update() -> None:
 
 
 def test_ragged_lists_equal_all_negatives() -> None:
-    """Row 25: N = 50, K = 8192 equals the sum over everyone of another cluster."""
+    """N = 50, K = 8192 equals the sum over everyone of another cluster."""
     rows, labels = unit(50, 8), torch.arange(50) % 7
     labels[44:] = OUTLIER
     indices = torch.tensor([3, 8, 21])

@@ -1,4 +1,4 @@
-"""GCL's structure: rings on disk, the renderer, and providers without a body model (rows 2, 3, 5 of the notes)."""
+"""GCL's structure: rings on disk, the renderer, and providers without a body model."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_grey_is_that_of_a_light_at_the_camera(tilt: float, grey: int) -> None:
 
 
 def test_background_is_exactly_one_and_body_is_less() -> None:
-    """Row 2: body is each pixel of which one of four samples is covered, and nothing else."""
+    """Body is each pixel of which one of four samples is covered, and nothing else."""
     vertices, faces = figure()
     camera = renderer.Camera.fit(vertices, (64, 32))
     for angle, picture in zip(EIGHT, ring_of(vertices, faces), strict=True):
@@ -158,7 +158,7 @@ def test_background_is_exactly_one_and_body_is_less() -> None:
 
 
 def test_rotation_really_rotates() -> None:
-    """Row 3: every angle differs by more than .01, 360 is 0 bit for bit, and from behind the outline is mirrored."""
+    """Every angle differs by more than .01, 360 is 0 bit for bit, and from behind the outline is mirrored."""
     vertices, faces = figure()
     ring = ring_of(vertices, faces)
     for view in ring[1:]:
@@ -257,7 +257,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_synthetic_structure_is_the_truths(station: Any, tmp_path: Path) -> None:
-    """Row 5: of each image its own person, at each angle; white stays white at another size."""
+    """Of each image its own person, at each angle; white stays white at another size."""
     few = station.train.subset(range(5))
     ctx = context(
         few, tmp_path, SyntheticStructureParams(angles=(90, 180), sheet=3), truth=station.truth, size=(48, 24)
@@ -357,7 +357,7 @@ def release(folder: Path, split: Split, angles: tuple[int, ...] = ANGLES, *, fol
 
 @pytest.mark.parametrize("folders", [False, True])
 def test_a_release_is_joined_by_file_name(split: Split, tmp_path: Path, folders: bool) -> None:
-    """Row 5 and the layout of notes 3: <part>/render and render_45, ..., flat or in identity folders, any size."""
+    """The layout of released maps: <part>/render and render_45, ..., flat or in identity folders, any size."""
     folder = release(tmp_path / "market", split, folders=folders)
     layout: Any = "identity-folders" if folders else "flat"
     ctx = context(split, tmp_path / "out", ReleaseParams(folder=folder, layout=layout))
@@ -447,7 +447,7 @@ def folder_of_bodies(folder: Path, split: Split, write: Any = write_npz, suffix:
 
 
 def test_meshes_are_joined_by_stem_and_rendered(split: Split, tmp_path: Path) -> None:
-    """Row 5: every image has its own body's ring, as the renderer makes it of that body."""
+    """Every image has its own body's ring, as the renderer makes it of that body."""
     folder = folder_of_bodies(tmp_path / "bodies", split)
     ctx = context(split, tmp_path / "out", MeshParams(folder=folder))
     providers.mesh(ctx)
@@ -641,7 +641,7 @@ def test_angles_that_make_no_ring(angles: tuple[int, ...], tmp_path: Path) -> No
 
 
 def test_defaults_are_the_released_ones(tmp_path: Path) -> None:
-    """Notes 1.1: seven folders beside the view as seen; every image must have its structure."""
+    """Seven folders beside the view as seen; every image must have its structure."""
     params = MeshParams(folder=tmp_path)
     assert params.angles == (45, 90, 135, 180, 225, 270, 315)
     assert params.tolerance == 0

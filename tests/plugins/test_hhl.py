@@ -1,4 +1,4 @@
-"""HHL: the numbers of its notes, 4.9 to 4.20, batches, losses and the training loop."""
+"""HHL (Zhong et al., ECCV 2018): batches, losses and the training loop, by the paper and its released code."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_defaults_are_the_papers() -> None:
 
 @pytest.mark.parametrize(("cameras", "target", "total"), [(8, 144, 336), (6, 112, 304)])
 def test_rows_of_a_step_are_the_papers(cameras: int, target: int, total: int) -> None:
-    """4.9: 128 + 8 x 8 + 16 x (1 + C), for Duke's eight cameras and Market's six."""
+    """128 + 8 x 8 + 16 x (1 + C), for Duke's eight cameras and Market's six."""
     rows = batches.Composition.of(HHLParams(), cameras)
     assert (rows.classified, rows.source_rows, rows.target_rows, rows.total) == (128, 64, target, total)
 
@@ -102,13 +102,13 @@ def test_rows_of_a_step_are_the_papers(cameras: int, target: int, total: int) ->
     [("none", 0, 0), ("forward", 0, 144), ("L_T", 64, 0), ("L_D", 64, 16), ("L_C", 0, 144), ("L_CD", 64, 144)],
 )
 def test_rows_of_each_loss(loss: Any, source: int, target: int) -> None:
-    """4.13: L_T has no target row, L_D no fake, L_C no source row, L_CD has all."""
+    """L_T has no target row, L_D no fake, L_C no source row, L_CD has all."""
     rows = batches.Composition.of(HHLParams(loss=loss), 8)
     assert (rows.source_rows, rows.target_rows) == (source, target)
 
 
 def test_identities_come_in_runs_and_once_in_a_pass() -> None:
-    """4.10: eight runs of eight equal identities; 3 steps of a pass over 26 identities meet 24 of them once."""
+    """Eight runs of eight equal identities; 3 steps of a pass over 26 identities meet 24 of them once."""
     labels = np.repeat(np.arange(26), 10)
     passes = batches.IdentityPasses(labels, 8, 8, seed=0)
     steps = [passes.at(step) for step in range(6)]
@@ -151,7 +151,7 @@ def duke() -> tuple[losses.Rows, batches.Composition]:
 
 
 def test_positives_and_negatives_are_as_many_as_in_the_paper() -> None:
-    """4.12 and 1.5, Duke as target: a source anchor has 7 and 200, a target anchor 8 and 199."""
+    """Duke as target: a source anchor has 7 and 200, a target anchor 8 and 199."""
     members, _ = duke()
     same_person = members.labels[:, None] == members.labels[None]
     positives, negatives = same_person.sum(1) - 1, (~same_person).sum(1)
@@ -165,7 +165,7 @@ def test_positives_and_negatives_are_as_many_as_in_the_paper() -> None:
 
 
 def test_pseudo_identities_meet_no_source_identity() -> None:
-    """4.11: one for each target image, shared by its nine views, all above the source's."""
+    """One for each target image, shared by its nine views, all above the source's."""
     labels = duke()[0].labels[64:].view(16, 9)
     assert (labels == labels[:, :1]).all()
     assert labels[:, 0].tolist() == list(range(702, 718))
@@ -186,7 +186,7 @@ def test_in_l_d_target_images_are_negatives_only() -> None:
 
 
 def test_batch_hard_by_hand_and_by_the_shared_loss() -> None:
-    """4.14: Euclidean, not squared, mean over anchors; equal embeddings give the margin exactly."""
+    """Euclidean, not squared, mean over anchors; equal embeddings give the margin exactly."""
     members = losses.Rows(torch.tensor([0, 0, 1]), torch.ones(3, dtype=torch.bool), torch.tensor([False, False, True]))
     features = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
     # rows 0: positive 5, negative 10; 1: 5 and 5; 2: itself (1e-6) and 5
@@ -203,7 +203,7 @@ def test_batch_hard_by_hand_and_by_the_shared_loss() -> None:
 
 
 def test_loss_at_the_start_is_the_papers() -> None:
-    """1.5: deviation .001 on 1024 inputs makes batch-hard about .36, so the loss is ln(702) + .18 = 6.734 (issue 7)."""
+    """Deviation .001 on 1024 inputs makes batch-hard about .36, so the loss is ln(702) + .18 = 6.734."""
 
     class Vectors(Backbone):
         """Features as far from each other as those of different pictures are in a wide network."""
@@ -227,7 +227,7 @@ def test_loss_at_the_start_is_the_papers() -> None:
 
 # ---------------------------------------------------------------------- the network
 def test_dropout_is_in_the_branch_of_classes_alone(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """4.15: the triplet branch is the same twice in training mode, the classes are not; half is dropped."""
+    """The triplet branch is the same twice in training mode, the classes are not; half is dropped."""
     network = run(world, tmp_path, width=4096).network.train()
     images = torch.randn(6, 3, 32, 16, generator=stream(0, "images"))
     assert torch.equal(network(images, "embedding"), network(images, "embedding"))
@@ -242,7 +242,7 @@ def test_dropout_is_in_the_branch_of_classes_alone(world: tuple[Split, Split, Pa
 
 
 def test_every_parameter_is_in_one_group(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """4.17: and the backbone learns at a tenth; the official code's three forgotten modules only when asked for."""
+    """And the backbone learns at a tenth; the official code's three forgotten modules only when asked for."""
     one = run(world, tmp_path)
     base, new = one.optimiser.param_groups
     grouped = [id(parameter) for group in (base, new) for parameter in group["params"]]
@@ -279,7 +279,7 @@ def test_rate_really_falls(world: tuple[Split, Split, Path], tmp_path: Path) -> 
 def test_each_kind_of_image_is_normalised_by_itself(
     world: tuple[Split, Split, Path], tmp_path: Path, loss: Any, forwards: int
 ) -> None:
-    """4.16: three forwards, not one over all, and the target's is the last."""
+    """Three forwards, not one over all, and the target's is the last."""
     one = run(world, tmp_path, loss=loss)
     one.network.train()
     seen: list[int] = []
@@ -292,7 +292,7 @@ def test_each_kind_of_image_is_normalised_by_itself(
 
 
 def test_without_weight_the_triplet_changes_no_gradient(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """4.18: beta 0 has the baseline's gradient for backbone and classifier; beta scales the triplet alone."""
+    """beta 0 has the baseline's gradient for backbone and classifier; beta scales the triplet alone."""
     gradients = {}
     for name, params in {"none": {"loss": "none"}, "zero": {"beta": 0.0}, "half": {}, "whole": {"beta": 1.0}}.items():
         one = run(world, tmp_path, **params)
@@ -321,7 +321,7 @@ def test_loss_is_the_sum_of_its_parts(world: tuple[Split, Split, Path], tmp_path
 def test_real_and_fakes_stand_together_and_are_augmented_apart(
     world: tuple[Split, Split, Path], tmp_path: Path
 ) -> None:
-    """4.20: image, its fake by camera 1, by camera 2; equal pictures leave the augmentation different."""
+    """Image, its fake by camera 1, by camera 2; equal pictures leave the augmentation different."""
     one = run(world, tmp_path)
     rows = one.targets.at(4)
     pixels = one.target_pixels(4).view(3, 3, 32, 16, 3).int()
@@ -349,7 +349,7 @@ def test_a_target_without_images_in_the_batch_is_l_t(world: tuple[Split, Split, 
 
 # ---------------------------------------------------------------------- whole trainings
 def test_training_is_as_long_as_the_sources_passes(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """4.20: 24 source images in batches of 8 are 3 steps an epoch; the log has losses, rates and invariance."""
+    """24 source images in batches of 8 are 3 steps an epoch; the log has losses, rates and invariance."""
     ctx, lines = context(world, tmp_path)
     adapt.adapt(ctx)
     assert [line["steps"] for line in lines] == [3, 3, 3]
@@ -361,7 +361,7 @@ def test_training_is_as_long_as_the_sources_passes(world: tuple[Split, Split, Pa
 
 
 def test_feature_is_the_backbones_at_unit_length(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """4.19: neither of the branches: setting their layers to zero changes nothing."""
+    """Neither of the branches: setting their layers to zero changes nothing."""
     one = run(world, tmp_path)
     one.train()
     embedder = one.embedder.eval()
@@ -376,7 +376,7 @@ def test_feature_is_the_backbones_at_unit_length(world: tuple[Split, Split, Path
 
 
 def test_no_target_identity_is_read(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """4.11: with poisoned target pids the result is bit-identical."""
+    """With poisoned target pids the result is bit-identical."""
     target = world[1]
     poisoned = Split.of_columns(target.root, target.paths, target.pids[::-1].copy(), target.camids)
     embedders = [

@@ -1,4 +1,4 @@
-"""DINO's views: what is drawn, the geometry of crops on upright images, colours: the method's notes, 1.1, 1.2 and 5.12.
+"""DINO's views: what is drawn, the geometry of crops on upright images, colours, by the released code's rules.
 
 Oracles are Pillow's bicubic filter and its solarisation.
 """
@@ -47,7 +47,7 @@ def covered(kind: str, scale: tuple[float, float]) -> dict[str, float]:
 
 
 def test_whole_crops_of_imagenets_ratio_never_hold_a_person() -> None:
-    """1.2: they cover .51 of a 1:2 image, .667 at most, and stretch it 1.5 times or more; one in eight falls back.
+    """They cover .51 of a 1:2 image, .667 at most, and stretch it 1.5 times or more; one in eight falls back.
 
     A crop of .4 of the area is no wider than the image, so w / h <= 128^2 / (.4 x 128 x 256) = 1.25: stretched 2.5.
     """
@@ -63,7 +63,7 @@ def test_whole_crops_of_imagenets_ratio_never_hold_a_person() -> None:
 
 
 def test_local_crops_of_imagenets_ratio() -> None:
-    """1.2: area .22 on average, at most .52 of the height, stretched 1.5 to 2.7 times."""
+    """Area .22 on average, at most .52 of the height, stretched 1.5 to 2.7 times."""
     found = covered("imagenet", (0.05, 0.4))
     assert found["area"] == pytest.approx(0.22, abs=0.01)
     assert found["most area"] == pytest.approx(0.4, abs=0.01)
@@ -74,7 +74,7 @@ def test_local_crops_of_imagenets_ratio() -> None:
 
 
 def test_crops_of_a_persons_ratio_hold_persons() -> None:
-    """1.2: with 3/4 to 4/3 x W/H a whole view covers what its scale says, and stretches by 3/4 to 4/3."""
+    """With 3/4 to 4/3 x W/H a whole view covers what its scale says, and stretches by 3/4 to 4/3."""
     assert crop_ratio("person", (256, 128)) == (0.375, pytest.approx(2 / 3))
     assert crop_ratio("person", (384, 128)) == (0.25, pytest.approx(4 / 9))
     found = covered("person", (0.4, 1.0))
@@ -94,7 +94,7 @@ def test_crops_of_a_persons_ratio_hold_persons() -> None:
     ((0, 0, 64, 32), (64, 32)), ((5, 3, 30, 20), (64, 32)), ((10, 2, 50, 29), (32, 16)), ((7, 9, 8, 6), (32, 16)),
 ])  # fmt: skip
 def test_crops_are_pillows_bicubic(box: tuple[int, int, int, int], size: tuple[int, int]) -> None:
-    """1.1: bicubic, antialiased where it shrinks; mirrored on demand; within a grey level and a half of Pillow's."""
+    """Bicubic, antialiased where it shrinks; mirrored on demand; within a grey level and a half of Pillow's."""
     image = (pictures(1)[0] * 255).round()
     top, left, tall, wide = box
     cut = Image.fromarray(image.permute(1, 2, 0).byte().numpy()).crop((left, top, left + wide, top + tall))
@@ -115,7 +115,7 @@ def test_bicubic_weights() -> None:
 
 
 def test_views_are_two_whole_ones_and_local_ones_of_half_the_size() -> None:
-    """5.12: sizes, numbers, and ten views of one image that all differ; a stream gives the same views again."""
+    """Sizes, numbers, and ten views of one image that all differ; a stream gives the same views again."""
     augment = MultiCrop(DinoParams(), (64, 32))
     images = pictures()
     whole, local = augment.whole(images, stream(0, "w")), augment.local(images, stream(0, "l"))
@@ -131,7 +131,7 @@ def test_views_are_two_whole_ones_and_local_ones_of_half_the_size() -> None:
 
 
 def test_python_and_global_generators_have_nothing_to_say() -> None:
-    """5.12: blur and solarisation are drawn from the stream as well, unlike the official ones."""
+    """Blur and solarisation are drawn from the stream as well, unlike the official ones."""
     augment = MultiCrop(DinoParams(), (64, 32))
     found = []
     for seed in (0, 1):
@@ -155,7 +155,7 @@ def noise(count: int = 2000) -> torch.Tensor:
 
 
 def test_only_the_first_whole_view_is_always_blurred() -> None:
-    """5.12: blurred are 1.0 of the first, .1 of the second, .5 of the local views; a blur takes the noise away."""
+    """Blurred are 1.0 of the first, .1 of the second, .5 of the local views; a blur takes the noise away."""
     params = DinoParams(**{**NO_COLOUR, "blur": (1.0, 0.1, 0.5), "blur_sigma": (64, 64)})
     shares = []
     augment = MultiCrop(params.model_copy(update={"global_scale": (1.0, 1.0), "local_scale": (1.0, 1.0)}), (8, 8))
@@ -171,7 +171,7 @@ def test_only_the_first_whole_view_is_always_blurred() -> None:
 
 
 def test_only_the_second_whole_view_is_solarised() -> None:
-    """5.12: .2 of the second whole views; values of .7 and more become .3 and less."""
+    """.2 of the second whole views; values of .7 and more become .3 and less."""
     augment = MultiCrop(DinoParams(**{**NO_COLOUR, "solarise": 0.2}), (8, 8))
     first, second = augment.whole(noise(), stream(0, "w")).images.view(2, 2000, -1)
     local = augment.local(noise(), stream(0, "l")).images
@@ -181,7 +181,7 @@ def test_only_the_second_whole_view_is_solarised() -> None:
 
 
 def test_flip_and_grey_are_drawn_for_each_view() -> None:
-    """5.12: two views of one image agree on the flip half the time; a fifth has no colour."""
+    """Two views of one image agree on the flip half the time; a fifth has no colour."""
     sides = torch.zeros(2000, 3, 8, 4)
     sides[:, 0, :, :2] = 1.0
     augment = MultiCrop(DinoParams(**{**NO_COLOUR, "flip": 0.5, "grayscale": 0.2, "global_scale": (1.0, 1.0)}), (8, 4))
@@ -194,7 +194,7 @@ def test_flip_and_grey_are_drawn_for_each_view() -> None:
 
 
 def test_jitter_is_drawn_for_each_view() -> None:
-    """1.1: four fifths are changed; brightness alone is a factor within .6 to 1.4, another in each view."""
+    """Four fifths are changed; brightness alone is a factor within .6 to 1.4, another in each view."""
     images = pictures(1000, (8, 4)) * 0.5 + 0.1
     plain = {**NO_COLOUR, "global_scale": (1.0, 1.0), "jitter": (0.4, 0, 0, 0), "jitter_probability": 0.8}
     shape = MultiCrop(DinoParams(**plain), (8, 4))
@@ -217,7 +217,7 @@ def test_solarise_is_pillows() -> None:
 
 
 def test_blur_is_in_pixels_of_the_image() -> None:
-    """1.1: sigma .1 to 2 at 256 rows; local views of half the height are blurred by the same pixels, not by half."""
+    """Sigma .1 to 2 at 256 rows; local views of half the height are blurred by the same pixels, not by half."""
     point = torch.zeros(1, 3, 33, 33)
     point[..., 16, 16] = 1
     params = DinoParams(**{**NO_COLOUR, "blur": (1.0, 0.0, 1.0), "blur_sigma": (2.0, 2.0)})

@@ -62,7 +62,7 @@ def context(
 
 
 def test_upreid_without_its_parts_is_moco_to_the_last_bit(pool: HiddenSplit, tmp_path: Path) -> None:
-    """4.14, whole stages: every logged loss and the exported backbone are equal."""
+    """Whole stages: every logged loss and the exported backbone are equal."""
     ours, our_lines = context(pool, UpReidParams(**SMALL, **MOCO_LIKE), tmp_path / "a")
     theirs, their_lines = context(pool, MocoParams(**SMALL), tmp_path / "b")
     assert same(weights(upreid.pretrain(ours)), weights(moco.pretrain(theirs)))
@@ -101,14 +101,14 @@ def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: 
 
 
 def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSplit, tmp_path: Path) -> None:
-    """4.12 and 4.15: x_r is resized and normalised only; x_q is a new draw each time."""
+    """x_r is resized and normalised only; x_q is a new draw each time."""
     ctx, _ = context(pool, MocoParams(**SMALL), tmp_path / "a")
     run = _Run(ctx, moco._step)
     order = run.streams["order"].get_state()
     first = [views for views, _ in run._batches()]
     run.streams["order"].set_state(order)
     second = [views for views, _ in run._batches()]
-    assert len(first) == 26 // 8  # 32 less 6 held out; the incomplete last batch is dropped (4.17)
+    assert len(first) == 26 // 8  # 32 less 6 held out; the incomplete last batch is dropped
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one.original, other.original)
         assert not torch.equal(one.first, other.first)
@@ -116,7 +116,7 @@ def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSpli
 
 
 def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
-    """4.16: row overlap stands beside the loss; the monitor runs every second epoch and before the first."""
+    """Row overlap stands beside the loss; the monitor runs every second epoch and before the first."""
     ctx, lines = context(pool, UpReidParams(**SMALL, crop="rect"), tmp_path / "a")
     upreid.pretrain(ctx)
     assert 0.6 < lines[0]["row_overlap"] < 0.95
@@ -259,7 +259,7 @@ def test_a_batch_for_other_devices_is_refused(
 
 
 def test_mixed_precision_trains_and_keeps_float32(pool: HiddenSplit, tmp_path: Path) -> None:
-    """4.25: under autocast the loss, the queue and the exported weights are float32, and the run is finite."""
+    """Under autocast the loss, the queue and the exported weights are float32, and the run is finite."""
     from lightning_fabric import Fabric
 
     ctx, lines = context(pool, UpReidParams(**{**SMALL, "epochs": 1}), tmp_path / "a")

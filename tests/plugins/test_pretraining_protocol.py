@@ -1,4 +1,4 @@
-"""The one evaluator that every pre-training is judged by: the notes' 4.7."""
+"""The one evaluator that every pre-training is judged by, against the other rules in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera StarGAN: the numbers of its notes, 4.1 to 4.8, on tinted stripes of 16x16 and by hand."""
+"""The camera StarGAN: counts, losses and files as in HHL's released code, on tinted stripes of 16x16 and by hand."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_layers_are_the_papers() -> None:
     generator, critic = Generator(8), Discriminator((256, 128), 8)
     layers = [m for m in generator.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
     assert [layer.out_channels for layer in layers] == [64, 128, *[256] * 13, 128, 64, 3]
-    assert layers[0].weight.shape == (64, 3 + 8, 7, 7)  # 4.2: one network for all cameras
+    assert layers[0].weight.shape == (64, 3 + 8, 7, 7)  # one network for all cameras
     assert all(layer.bias is None and layer.padding_mode == "zeros" for layer in layers)
     norms = [m for m in generator.modules() if isinstance(m, torch.nn.InstanceNorm2d)]
     assert len(norms) == len(layers) - 1
@@ -80,7 +80,7 @@ def test_shapes_of_small_networks() -> None:
     images, cameras = pictures(2, 3, 64, 32), torch.tensor([0, 4])
     generator = Generator(5, 4, 1)
     assert generator(images, cameras).shape == (2, 3, 64, 32)
-    assert (generator(images, cameras) - generator(images, cameras.flip(0))).abs().mean() > 1e-3  # 4.2: a camera counts
+    assert (generator(images, cameras) - generator(images, cameras.flip(0))).abs().mean() > 1e-3  # a camera counts
     realness, logits = Discriminator((64, 32), 5, 4, 4)(images)
     assert (realness.shape, logits.shape) == ((2, 1, 4, 2), (2, 5))
     with pytest.raises(DataError, match="64x32 can be halved 5 times, not 6: set `critic_layers`"):
@@ -88,7 +88,7 @@ def test_shapes_of_small_networks() -> None:
 
 
 def test_an_image_never_depends_on_its_batch() -> None:
-    """4.8: instance statistics, in training and evaluation mode alike."""
+    """Instance statistics, in training and evaluation mode alike."""
     generator = Generator(3, 4, 1)
     images, cameras = pictures(16, 3, 16, 16), torch.arange(16) % 3
     together = generator.train()(images, cameras)
@@ -98,7 +98,7 @@ def test_an_image_never_depends_on_its_batch() -> None:
 
 
 def test_penalty_of_a_linear_critic_is_its_norm() -> None:
-    """4.3: |w| = 1 gives 0, |w| = 3 gives 4, wherever the points are."""
+    """Gulrajani et al., equation 3: |w| = 1 gives 0, |w| = 3 gives 4, wherever the points are."""
     direction = pictures(3, 4, 4)
     direction = direction / direction.norm()
     images, fakes, alpha = pictures(5, 3, 4, 4), pictures(5, 3, 4, 4, seed=1), torch.rand(5, 1, 1, 1)
@@ -108,7 +108,7 @@ def test_penalty_of_a_linear_critic_is_its_norm() -> None:
 
 
 def test_penalty_is_taken_between_image_and_fake() -> None:
-    """4.3: of D(z) = |z|^2 / 2 the gradient is z itself, so the points are seen in the value."""
+    """Of D(z) = |z|^2 / 2 the gradient is z itself, so the points are seen in the value."""
     images, fakes, alpha = pictures(5, 3, 4, 4), pictures(5, 3, 4, 4, seed=1), torch.rand(5, 1, 1, 1)
     points = alpha * images + (1 - alpha) * fakes
     expected = (points.flatten(1).norm(dim=1) - 1).pow(2).mean()
@@ -123,7 +123,7 @@ def test_penalty_is_taken_between_image_and_fake() -> None:
 
 @pytest.mark.parametrize("identity", [0.0, 5.0])
 def test_losses_are_their_terms(split: Split, tmp_path: Path, identity: float) -> None:
-    """4.3: D: fake - real + camera + 10 penalty; G: -fake + camera + 10 cycle + the identity term when asked for."""
+    """D: fake - real + camera + 10 penalty; G: -fake + camera + 10 cycle + the identity term when asked for."""
     ctx, _ = context(split.hide(), tmp_path, identity_weight=identity)
     run = stargan.StarGan(ctx)
     images, cameras, wanted = run.batch(0)
@@ -154,7 +154,7 @@ def test_wanted_cameras_are_the_batchs_own_in_another_order(split: Split, tmp_pa
 
 
 def test_rate_is_constant_to_the_middle_and_ends_near_zero() -> None:
-    """4.4: under 1 % at the end; in the code that HHL used it is 99.9 %."""
+    """Under 1 % at the end; in the code that HHL used it is 99.9 %."""
     rates = [stargan.decay(step, 1000, 0.5) for step in range(1000)]
     assert set(rates[:500]) == {1.0}
     assert rates[750] == pytest.approx(0.5)
@@ -163,7 +163,7 @@ def test_rate_is_constant_to_the_middle_and_ends_near_zero() -> None:
 
 
 def test_training_updates_both_networks_as_often_as_it_should(split: Split, tmp_path: Path) -> None:
-    """4.1 and 4.3: the generator floor(23 / 5) = 4 times, at the steps 5, 10, 15 and 20."""
+    """The generator floor(23 / 5) = 4 times, at the steps 5, 10, 15 and 20."""
     ctx, lines = context(split.hide(), tmp_path)
     run = stargan.StarGan(ctx)
     before = {name: tensor.clone() for name, tensor in run.generator.state_dict().items()}
@@ -182,7 +182,7 @@ def test_passes_count_when_no_steps_are_given(split: Split, tmp_path: Path) -> N
 
 
 def test_files_are_all_images_in_all_cameras(split: Split, tmp_path: Path) -> None:
-    """4.7: n x C files, own camera included, named by opaque ids; the same again on a second run."""
+    """n x C files, own camera included, named by opaque ids; the same again on a second run."""
     hidden = split.hide()
     for name in ("first", "second"):
         stargan.prepare(context(hidden, tmp_path / name)[0])
@@ -193,7 +193,7 @@ def test_files_are_all_images_in_all_cameras(split: Split, tmp_path: Path) -> No
 
 
 def test_no_identity_is_read(split: Split, tmp_path: Path) -> None:
-    """4.1: with the persons dealt out anew the generator is bit-identical; with other cameras it is not."""
+    """With the persons dealt out anew the generator is bit-identical; with other cameras it is not."""
     shuffled = Split.of_columns(split.root, split.paths, split.pids[::-1].copy(), split.camids)
     moved = Split.of_columns(split.root, split.paths, split.pids, np.roll(split.camids, 1))
     states = []
@@ -217,14 +217,14 @@ def test_a_killed_training_goes_on_bit_identical(split: Split, tmp_path: Path) -
 
 
 def test_training_makes_the_cycle_shorter(split: Split, tmp_path: Path) -> None:
-    """4.5, with a generator step after each of 100: the slow test of styles has the 30 % of a real training."""
+    """With a generator step after each of 100: the slow test of styles has the 30 % of a real training."""
     ctx, lines = context(split.hide(), tmp_path, steps=100, save_every=20, critic_steps=1, enlarge=1.0, lr=2e-3)
     stargan.StarGan(ctx).train()
     assert lines[-1]["cycle"] < 0.8 * lines[0]["cycle"]
 
 
 def test_after_training_the_camera_decides_the_output(tmp_path: Path) -> None:
-    """4.2: outputs of two cameras differ by more than .02, and towards what those cameras do: one is darker."""
+    """Outputs of two cameras differ by more than .02, and towards what those cameras do: one is darker."""
     draws = np.random.Generator(np.random.PCG64(0))
     rows = []
     for number in range(24):

@@ -234,7 +234,7 @@ def test_the_judge_tells_the_truth_from_copies(station: Any, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_trained_stargan_does_what_it_should(tmp_path: Path, figure: Callable[[str], None]) -> None:
-    """4.5, 4.6 and 5.3, on `station`, small: 12 minutes of one core, without and with the identity term.
+    """On `station`, small: 12 minutes of one core, without and with the identity term.
 
     Requested camera over 60 % of fakes (chance 17 %), persons well above chance, cycle under 30 % of its start; with
     the identity term a fake's person is nearer to the true re-render than the unmodified picture is.

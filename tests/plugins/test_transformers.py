@@ -1,7 +1,4 @@
-"""Transformer backbones, their stems and positions, stochastic depth, and ResNet-50 with IBN.
-
-Numbers in docstrings are those of the checklist in the notes on TransReID-SSL, section 5.
-"""
+"""Transformer backbones, their stems and positions, stochastic depth, and ResNet-50 with IBN."""
 
 from __future__ import annotations
 
@@ -109,7 +106,7 @@ def test_a_saved_backbone_comes_back(tmp_path: Path) -> None:
 
 
 def test_parameter_and_tensor_counts_are_the_published_ones() -> None:
-    """Section 1.3, 3.2 and 6.1: parameters; 15 and 16: 150 tensors, 172 with ICS, whose stem has 1,656,768."""
+    """Parameters of each width and stem; 150 tensors, 172 with ICS, whose stem has 1,656,768."""
     small = meta(vit_small, ViTParams())
     assert (count(small), len(small.state_dict())) == (21_639_552, 150)
     ics = meta(vit_small, ViTParams(stem="ics"))
@@ -123,7 +120,7 @@ def test_parameter_and_tensor_counts_are_the_published_ones() -> None:
 
 
 def test_names_and_shapes_are_those_of_the_released_files() -> None:
-    """16: section 3.2, the converted layout, every name of the stem and of one block."""
+    """The converted layout of the released checkpoints: every name of the stem and of one block."""
     shapes = {name: tuple(t.shape) for name, t in meta(vit_small, ViTParams(stem="ics")).state_dict().items()}
     expected: dict[str, tuple[int, ...]] = {
         "cls_token": (1, 1, 384),
@@ -159,7 +156,7 @@ def batch_norm(channels: int) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize("stem", ["patchify", "ics"])
 def test_tokens_of_a_global_and_of_a_local_crop(stem: str) -> None:
-    """1 and 18: 129 tokens at 256x128 and 33 at 128x64, stride 16 in all; at 384x128 193."""
+    """129 tokens at 256x128 and 33 at 128x64, stride 16 in all; at 384x128 193."""
     network = tiny((256, 128), patch=16, dim=12, depth=1, stem=stem)
     with torch.no_grad():
         for size, tokens in (((256, 128), 129), ((128, 64), 33), ((384, 128), 193)):
@@ -223,7 +220,7 @@ def test_sizes_that_patches_do_not_fit_are_refused() -> None:
 
 
 def test_positions_of_another_grid_keep_rows_and_columns_apart() -> None:
-    """14: a field that says its row varies along the rows only; the same size gives the very tensor."""
+    """A field that says its row varies along the rows only; the same size gives the very tensor."""
     rows = torch.arange(16.0).repeat_interleave(8)
     positions = torch.cat((torch.tensor([99.0]), rows)).reshape(1, 129, 1)
     assert interpolate_positions(positions, (16, 8), (16, 8)) is positions
@@ -239,7 +236,7 @@ def test_positions_of_another_grid_keep_rows_and_columns_apart() -> None:
 
 
 def test_positions_are_bicubic_with_dinos_scale() -> None:
-    """14: against a formulation of our own: kernel with a = -0.75, samples at (i + 0.5) H / (h + 0.1) - 0.5."""
+    """Against a formulation of our own: kernel with a = -0.75, samples at (i + 0.5) H / (h + 0.1) - 0.5."""
     positions = torch.randn(1, 129, 3)
     field = positions[0, 1:].reshape(16, 8, 3).double().numpy()
     for grid in ((8, 4), (24, 8), (5, 7)):
@@ -281,7 +278,7 @@ def test_the_network_uses_them() -> None:
 
 
 def test_instance_norm_is_on_half_of_the_channels_of_two_norms() -> None:
-    """17: conv.7 is plain batch norm; in evaluation the instance norm's half forgets the image's scale, only it."""
+    """conv.7 is plain batch norm; in evaluation the instance norm's half forgets the image's scale, only it."""
     torch.manual_seed(0)
     stem = convolution_stem(64, mixed=True).eval()
     kinds = {index: type(module).__name__ for index, module in enumerate(stem) if "Conv" not in type(module).__name__}
@@ -323,7 +320,7 @@ def test_the_control_differs_in_the_norms_only() -> None:
 
 
 def test_an_image_has_the_same_features_alone_and_in_a_batch() -> None:
-    """18: the instance norm keeps no running statistics."""
+    """The instance norm keeps no running statistics."""
     network = tiny(stem="ics")
     network(torch.randn(8, 3, 64, 32))
     network.eval()
@@ -335,7 +332,7 @@ def test_an_image_has_the_same_features_alone_and_in_a_batch() -> None:
 
 
 def test_batch_norm_of_the_stem_moves_in_training_and_is_saved() -> None:
-    """19, the backbone's part: running buffers follow the batch and are in the state dict; evaluation leaves them."""
+    """Running buffers follow the batch and are in the state dict; evaluation leaves them."""
     network = tiny(stem="ics")
     name = "patch_embed.conv.1.BN.running_mean"
     images = torch.randn(4, 3, 64, 32)
@@ -354,7 +351,7 @@ def test_batch_norm_of_the_stem_moves_in_training_and_is_saved() -> None:
 
 
 def test_drop_path_is_linear_over_the_depth() -> None:
-    """13: linspace(0, 0.1, 12) for the student, all zero for the teacher, whose answer has no chance in it."""
+    """linspace(0, 0.1, 12) for the student, all zero for the teacher, whose answer has no chance in it."""
     student = meta(vit_small, ViTParams(drop_path=0.1))
     assert np.allclose(drop_path_rates(student), np.linspace(0, 0.1, 12))
     assert np.allclose(

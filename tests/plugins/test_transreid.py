@@ -1,4 +1,4 @@
-"""transreid: neck, losses, groups, batches, erasing, jigsaw and cameras: the notes' 1.6 and checklist 27 to 29."""
+"""transreid: neck, losses, groups, batches, erasing, jigsaw and cameras, as in the released code."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_classifier_has_no_bias_and_starts_at_log_c() -> None:
-    """Checklist 27: N(0, .001) without bias, so that the first cross-entropy is log C."""
+    """N(0, .001) without bias, so that the first cross-entropy is log C."""
     one = recipe(751)
     assert one.classifiers[0].bias is None
     assert one.classifiers[0].weight.std().item() == pytest.approx(0.001, rel=0.05)
@@ -122,7 +122,7 @@ def test_classifier_has_no_bias_and_starts_at_log_c() -> None:
 
 
 def test_triplet_reads_before_and_cross_entropy_after_the_neck() -> None:
-    """Checklist 27, by an independent formulation: batch-hard softplus on raw vectors, softmax after batch norm."""
+    """By an independent formulation: batch-hard softplus on raw vectors, softmax after batch norm."""
     one = recipe(5)
     vectors, labels = torch.randn(6, 24) * 3 + 1, torch.tensor([0, 0, 1, 1, 2, 2])
     distances = torch.cdist(vectors, vectors)
@@ -139,7 +139,7 @@ def test_triplet_reads_before_and_cross_entropy_after_the_neck() -> None:
 
 
 def test_equal_distances_cost_log_2_and_perfect_logits_nothing() -> None:
-    """Checklist 28: the soft margin at a gap of 0 is .6931; without smoothing a perfect cross-entropy is 0."""
+    """The soft margin at a gap of 0 is .6931; without smoothing a perfect cross-entropy is 0."""
     one = recipe(2)
     square = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]) * 1e-6  # all gaps within 1e-6
     assert one.triplet(square, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(math.log(2), abs=1e-4)
@@ -150,7 +150,7 @@ def test_equal_distances_cost_log_2_and_perfect_logits_nothing() -> None:
 
 
 def test_test_feature_is_before_the_neck_and_of_unit_length() -> None:
-    """Checklist 27; after the neck on request. In evaluation a fresh neck divides by sqrt(1 + eps) only."""
+    """After the neck on request. In evaluation a fresh neck divides by sqrt(1 + eps) only."""
     for feature in ("before", "after"):
         one = embedder(feature=feature).eval()
         one.necks[0].norm.running_mean.add_(torch.randn(24, generator=stream(0, "mean")))
@@ -163,7 +163,7 @@ def test_test_feature_is_before_the_neck_and_of_unit_length() -> None:
 # ---------------------------------------------------------------------- groups, rates, batches
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_biases_have_twice_the_base_rate(kind: Any) -> None:
-    """Checklist 29: two groups, every trained parameter once, the neck's frozen bias in neither; decay on all."""
+    """Two groups, every trained parameter once, the neck's frozen bias in neither; decay on all."""
     one = recipe(jpm_groups=2, jpm_shuffle=2)
     optimiser = finetune.make_optimiser(one, TransReidParams(optimiser=kind))
     weights, biases = optimiser.param_groups
@@ -185,7 +185,7 @@ def test_biases_have_twice_the_base_rate(kind: Any) -> None:
 
 
 def test_each_batch_has_16_identities_of_4_images(tmp_path: Path) -> None:
-    """Checklist 29; the epoch goes on until fewer than 16 identities have four images left."""
+    """The epoch goes on until fewer than 16 identities have four images left."""
     samples = [Sample(f"{pid}_{number}", pid, 0) for pid in range(1, 41) for number in range(9)]
     source = Split(tmp_path, samples)
     source.image = lambda index: np.zeros((32, 16, 3), np.uint8)  # type: ignore[method-assign]
@@ -226,7 +226,7 @@ def test_stochastic_depth_is_set_on_the_network(people: Dataset, tmp_path: Path)
 
 
 def test_pixels_are_normalised_as_the_backbone_was_or_as_the_parameters_say(people: Dataset, tmp_path: Path) -> None:
-    """Notes 6.4, rule 5: the same statistics in all stages unless the matrix says otherwise."""
+    """The same statistics in all stages unless the matrix says otherwise."""
     half = (0.5, 0.5, 0.5)
     for params, wanted in ((TransReidParams(), Backbone.mean), (TransReidParams(mean=half, std=half), half)):
         ctx, _ = context(people.train, params, tmp_path)
@@ -245,7 +245,7 @@ def test_training_images_are_resized_with_bicubic(people: Dataset) -> None:
 
 
 def test_erased_rectangles_hold_noise() -> None:
-    """Notes 1.6: p .5, area .02 to 1/3, N(0, 1) for each pixel and channel, aspect symmetric around 1."""
+    """p .5, area .02 to 1/3, N(0, 1) for each pixel and channel, aspect symmetric around 1."""
     blank = torch.full((2000, 3, 64, 64), 9.0)
     erased = NoiseErase()(blank, stream(0, "erase"))
     assert blank.min() == 9

@@ -1,4 +1,4 @@
-"""UP-ReID's step: patches, positives, banks, consistency: the numbers of the method's notes, 4.8 to 4.14 and 4.16."""
+"""UP-ReID's step: patches, positives, banks, consistency (Yang et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_equals_moco_bit_for_bit() -> None:
-    """4.14: with lambda_g = 1, lambda_p = 0 and no consistency, loss and every weight and buffer are MoCo v2's."""
+    """With lambda_g = 1, lambda_p = 0 and no consistency, loss and every weight and buffer are MoCo v2's."""
     ours = step(global_weight=1.0, patch_weight=0.0, consistency_weight=0.0)
     moco = MocoStep(encoders(), dim=16, queue=24, temperature=0.1, seed=0)
     for number in range(4):
@@ -71,7 +71,7 @@ def test_equals_moco_bit_for_bit() -> None:
 
 
 def test_patches_and_originals_leave_the_first_views_keys_alone() -> None:
-    """4.14: what they draw comes from streams of their own, so the shuffle of the global keys is the same."""
+    """What they draw comes from streams of their own, so the shuffle of the global keys is the same."""
     full, plain = step(), step(patch_weight=0.0, consistency_weight=0.0)
     for _ in range(2):
         full(views()), plain(views())
@@ -79,7 +79,7 @@ def test_patches_and_originals_leave_the_first_views_keys_alone() -> None:
 
 
 def test_each_position_has_a_bank_of_its_own() -> None:
-    """4.8: another Q_3 changes the loss of patch 3 and no other; all banks share one pointer."""
+    """Another Q_3 changes the loss of patch 3 and no other; all banks share one pointer."""
     one = step()
     queries, keys = unit(8, 8, 16), unit(8, 8, 16, seed=1)
     before = one.patch_losses(queries, keys)
@@ -92,7 +92,7 @@ def test_each_position_has_a_bank_of_its_own() -> None:
 
 
 def test_column_j_of_every_bank_comes_from_the_same_image() -> None:
-    """4.8: the key of patch i of image j is what the key encoder says of that patch."""
+    """The key of patch i of image j is what the key encoder says of that patch."""
     one = step(splits=1)
     batch = views()
     keys = one(batch).keys
@@ -104,7 +104,7 @@ def test_column_j_of_every_bank_comes_from_the_same_image() -> None:
 
 
 def test_mirror_is_an_involution_without_fixed_points() -> None:
-    """4.9: hs = [1, 0, 3, 2, 5, 4, 7, 6], and splitting a flipped image is flipping the mirrored patch."""
+    """hs = [1, 0, 3, 2, 5, 4, 7, 6], and splitting a flipped image is flipping the mirrored patch."""
     hs = mirror(4, 2)
     assert hs.tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
     assert torch.equal(hs[hs], torch.arange(8))
@@ -115,7 +115,7 @@ def test_mirror_is_an_involution_without_fixed_points() -> None:
 
 
 def test_two_positives_stand_inside_one_logarithm() -> None:
-    """4.10: the mirrored keys give the same loss; it is at most the least and not the mean of the single ones."""
+    """The mirrored keys give the same loss; it is at most the least and not the mean of the single ones."""
     both, same, symmetric = (step(positives=kind) for kind in (("same", "symmetric"), ("same",), ("symmetric",)))
     queries, keys = unit(8, 8, 16), unit(8, 8, 16, seed=1)
     losses = {name: one.patch_losses(queries, keys) for name, one in zip("bxy", (both, same, symmetric), strict=True)}
@@ -139,7 +139,7 @@ def test_two_positive_loss_by_hand() -> None:
 
 
 def test_patches_are_cut_from_the_augmented_view() -> None:
-    """4.11: 8 patches of 64x64 of 256x128, patch 0 at the top left; put together they are the view."""
+    """8 patches of 64x64 of 256x128, patch 0 at the top left; put together they are the view."""
     images = torch.randn(2, 3, 256, 128)
     patches = split_patches(images, 4, 2)
     assert patches.shape == (2, 8, 3, 64, 64)
@@ -152,7 +152,7 @@ def test_patches_are_cut_from_the_augmented_view() -> None:
 
 
 def test_originals_go_through_both_encoders() -> None:
-    """4.12: at the start both encoders are one, so the plain image's query and key are equal."""
+    """At the start both encoders are one, so the plain image's query and key are equal."""
     one = step(splits=1)
     images = views().original
     query = one.encoders.online(images)
@@ -169,7 +169,7 @@ def test_originals_go_through_both_encoders() -> None:
 
 
 def test_mmd_properties() -> None:
-    """4.13: 0 for equal sets, symmetric, blind to order, finite when all rows are equal, bounded, growing."""
+    """0 for equal sets, symmetric, blind to order, finite when all rows are equal, bounded, growing."""
     first, second = torch.rand(8, 8), torch.rand(8, 8) * 2 - 1
     value = mmd(first, second)
     assert mmd(first, first).item() == pytest.approx(0, abs=1e-6)
@@ -190,7 +190,7 @@ def test_mmd_properties() -> None:
 
 
 def test_mmd_by_a_plain_loop() -> None:
-    """4.13: the same sum written out, one kernel of the mean squared distance of the six samples."""
+    """The same sum written out, one kernel of the mean squared distance of the six samples."""
     first, second = torch.rand(3, 2), torch.rand(3, 2) + 0.5
     samples = [*first, *second]
     squares = [float((a - b).pow(2).sum()) for i, a in enumerate(samples) for j, b in enumerate(samples) if i != j]
@@ -205,7 +205,7 @@ def test_mmd_by_a_plain_loop() -> None:
 
 
 def test_bandwidth_carries_no_gradient() -> None:
-    """4.13: scaling both sets by c leaves the value alone, which a bandwidth with gradient would make stationary."""
+    """Scaling both sets by c leaves the value alone, which a bandwidth with gradient would make stationary."""
     first, second = torch.rand(4, 4), torch.rand(4, 4) + 1
     scale = torch.tensor(1.0, requires_grad=True)
     mmd(first * scale, second * scale).backward()
@@ -215,7 +215,7 @@ def test_bandwidth_carries_no_gradient() -> None:
 
 
 def test_similarities_are_within_one_and_flat_is_another_loss() -> None:
-    """4.13: A is B x B with entries in -1..1; a batch of one has no pairs and is refused."""
+    """A is B x B with entries in -1..1; a batch of one has no pairs and is refused."""
     queries, keys = unit(8, 16), unit(8, 16, seed=1)
     similarities = queries @ keys.t()
     assert similarities.shape == (8, 8)

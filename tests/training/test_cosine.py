@@ -25,7 +25,7 @@ def run(optimiser: torch.optim.Optimizer, epochs: int, lr: float, **how: float) 
 
 
 def test_rates_of_the_official_recipe() -> None:
-    """Notes 1.6: epoch 1/2/20/21/60/120 of 120 at a base rate of 4e-4; a drop at the end of the warm-up."""
+    """Epoch 1/2/20/21/60/120 of 120 at a base rate of 4e-4; a drop at the end of the warm-up."""
     rates = [rate for (rate,) in run(groups(4e-4), 120, 4e-4)]
     wanted = {1: 4.0e-6, 2: 2.38e-5, 20: 3.80e-4, 21: 3.73e-4, 60: 2.06e-4, 120: 8.68e-7}
     for epoch, rate in wanted.items():
@@ -34,7 +34,7 @@ def test_rates_of_the_official_recipe() -> None:
 
 
 def test_biases_start_alike_and_are_then_twice_as_fast() -> None:
-    """Checklist 29: base rate exactly 2x, equal at epoch 1, about 2x from epoch 21 on, near each other at the floor."""
+    """Base rate exactly 2x, equal at epoch 1, about 2x from epoch 21 on, near each other at the floor."""
     optimiser = groups(4e-4, 8e-4)
     rates = run(optimiser, 120, 4e-4)
     assert [group["initial_lr"] for group in optimiser.param_groups] == [4e-4, 8e-4]

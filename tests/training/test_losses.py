@@ -1,4 +1,4 @@
-"""Losses against hand calculation (methods notes 4.20 to 4.22 of the BoT family)."""
+"""Losses of the BoT family against hand calculation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MoCo's queue, update, shuffle-BN and loss: the numbers of the method's notes, 4.1 to 4.6, 4.17 and 4.25."""
+"""MoCo's queue, update, shuffle-BN and loss: He et al. (CVPR 2020), equations 1 and 2, and its released code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def fill(size: int, batch: int, steps: int) -> tuple[KeyQueue, torch.Tensor]:
     [(65536, 800, 100, 14464), (10, 4, 7, 8), (10, 10, 3, 0), (10, 25, 2, 0), (10, 13, 3, 9)],
 )
 def test_the_queue_wraps_and_keeps_the_last_keys(size: int, batch: int, steps: int, pointer: int) -> None:
-    """4.1: 65536 and 800 do not divide; after 100 steps the pointer is 80000 mod 65536 = 14464."""
+    """65536 and 800 do not divide; after 100 steps the pointer is 80000 mod 65536 = 14464."""
     queue, numbers = fill(size, batch, steps)
     assert int(queue.pointer) == pointer == batch * steps % size
     rolled = queue.keys[0, 0].roll(-pointer)  # the oldest key first
@@ -75,7 +75,7 @@ def test_the_queue_wraps_and_keeps_the_last_keys(size: int, batch: int, steps: i
 
 
 def test_negatives_are_the_queue_of_the_step_before() -> None:
-    """4.2: with a queue of zeros every negative logit is 0, so the loss is -s/t + log(exp(s/t) + N)."""
+    """Equation 1: with a queue of zeros every negative logit is 0, so the loss is -s/t + log(exp(s/t) + N)."""
     moco, batch = step(), views()
     moco.queue.keys.zero_()
     loss = moco(batch).loss.item()
@@ -94,7 +94,7 @@ def test_negatives_are_the_queue_of_the_step_before() -> None:
 
 
 def test_keys_follow_by_parameters_only_and_before_they_are_made() -> None:
-    """4.3: step 1 leaves theta_k; step 2 makes it m th0 + (1 - m) th1; batch-norm statistics are f_k's own."""
+    """Equation 2: step 1 leaves theta_k; step 2 makes it m th0 + (1 - m) th1; batch-norm statistics are f_k's own."""
     moco = step(momentum=0.9)
     start = [p.detach().clone() for p in moco.encoders.online.parameters()]
     optimiser = torch.optim.SGD(moco.encoders.online.parameters(), lr=0.5)
@@ -114,7 +114,7 @@ def test_keys_follow_by_parameters_only_and_before_they_are_made() -> None:
 
 
 def test_no_gradient_reaches_keys_or_queue() -> None:
-    """4.4: the loss knows nothing of the second view."""
+    """The loss knows nothing of the second view."""
     moco, batch = step(), views()
     second = batch.second.requires_grad_()
     first = batch.first.requires_grad_()
@@ -137,7 +137,7 @@ def difference(norm: bool, splits: int) -> float:
 
 
 def test_shuffling_does_something_only_with_split_batch_norm() -> None:
-    """4.5: with whole-batch norm, or none, keys come back as if unshuffled; with parts they differ by over 1e-3."""
+    """With whole-batch norm, or none, keys come back as if unshuffled; with parts they differ by over 1e-3."""
     assert difference(norm=True, splits=1) < 1e-6
     assert difference(norm=False, splits=2) < 1e-7
     assert difference(norm=True, splits=2) > 1e-3
@@ -173,7 +173,7 @@ def test_batch_norm_is_reestimated_by_the_plain_average() -> None:
     ("similarity", "temperature", "expected"), [(1, 0.07, 0.087), (1, 0.1, 1.686), (1, 0.2, 6.190), (0, 0.1, 11.48)]
 )
 def test_loss_with_a_random_queue(similarity: int, temperature: float, expected: float) -> None:
-    """4.6: log(1 + N exp(1 / (2 D t^2)) exp(-s / t)), not log(N + 1), with D = 128 and N = 65536."""
+    """log(1 + N exp(1 / (2 D t^2)) exp(-s / t)), not log(N + 1), with D = 128 and N = 65536."""
     theory = math.log(1 + 65536 * math.exp(1 / (2 * 128 * temperature**2)) * math.exp(-similarity / temperature))
     assert theory == pytest.approx(expected, abs=6e-3)
     queue = KeyQueue(65536, 128, [stream(0, "queue")])
@@ -187,7 +187,7 @@ def test_loss_with_a_random_queue(similarity: int, temperature: float, expected:
 
 
 def test_loss_climbs_to_the_theory_while_real_keys_fill_the_queue() -> None:
-    """4.6: at lr 0, after N / B steps, the loss is log(1 + N exp(-(s_pos - s_neg) / t)) within 5 %."""
+    """At lr 0, after N / B steps, the loss is log(1 + N exp(-(s_pos - s_neg) / t)) within 5 %."""
     moco = step(queue=256, temperature=0.1)
     for number in range(256 // 8):
         moco.queue.enqueue(moco(views(seed=number)).keys)
@@ -203,7 +203,7 @@ def test_loss_climbs_to_the_theory_while_real_keys_fill_the_queue() -> None:
 
 
 def test_equal_similarities() -> None:
-    """4.6: log(N + 1) = 11.0904; with two positives log((N + 2) / 2) = 10.3972; together 10.9517."""
+    """log(N + 1) = 11.0904; with two positives log((N + 2) / 2) = 10.3972; together 10.9517."""
     query = F.normalize(torch.ones(1, 128), dim=1)
     negatives = query.t().expand(128, 65536)
     whole = info_nce(query, query[:, None], negatives, 0.1).item()
@@ -214,7 +214,7 @@ def test_equal_similarities() -> None:
 
 
 def test_cosine_and_linear_scaling() -> None:
-    """4.17: lr(0) = base, lr(E / 2) = base / 2; .03 * B / 256 is .3 at 2560 and about .094 at 800."""
+    """lr(0) = base, lr(E / 2) = base / 2; .03 * B / 256 is .3 at 2560 and about .094 at 800."""
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
     schedule = cosine_per_epoch(optimiser, 200)
     rates = []
@@ -231,7 +231,7 @@ def test_cosine_and_linear_scaling() -> None:
 
 
 def test_queues_start_as_unit_columns_of_their_seed() -> None:
-    """4.25: unit columns, two seeds differ, and more banks leave the first as it is."""
+    """Unit columns, two seeds differ, and more banks leave the first as it is."""
     first, again, other = (KeyQueue(50, 16, [stream(seed, "queue")]) for seed in (0, 0, 1))
     assert torch.allclose(first.keys.norm(dim=1), torch.ones(1, 50), atol=1e-6)
     assert torch.equal(first.keys, again.keys)
@@ -242,7 +242,7 @@ def test_queues_start_as_unit_columns_of_their_seed() -> None:
 
 
 def test_loss_stays_in_float32_under_autocast() -> None:
-    """4.25: half precision would round logits of 10 to steps of 0.06 and more."""
+    """Half precision would round logits of 10 to steps of 0.06 and more."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         moco = step()
         output = moco(views())

@@ -1,4 +1,4 @@
-"""Views: what the presets draw, crops against plain interpolation, row overlap: the notes' 4.15 and 4.16."""
+"""Views: what the presets draw, crops against plain interpolation, row overlap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN: dict[str, Any] = {
 
 
 def test_presets_fill_what_is_not_given() -> None:
-    """4.15: LUPerson has no jitter, grey .2, blur .5, erasing up to .6 and temperature .1; MoCo v2 has the jitter."""
+    """LUPerson has no jitter, grey .2, blur .5, erasing up to .6 and temperature .1; MoCo v2 has the jitter."""
     lup = ContrastiveParams()
     assert (lup.temperature, lup.jitter_probability, lup.grayscale, lup.blur) == (0.1, 0.0, 0.2, 0.5)
     assert (lup.erase, lup.erase_area, lup.flip) == (0.5, (0.02, 0.6), 0.5)
@@ -35,7 +35,7 @@ def test_presets_fill_what_is_not_given() -> None:
 
 
 def test_two_views_are_two_draws_and_flips_agree_half_the_time() -> None:
-    """4.15: views of one image are never equal; of 2,000 pairs half agree on the flip."""
+    """Views of one image are never equal; of 2,000 pairs half agree on the flip."""
     images = torch.rand(16, 3, 32, 16)
     augment = ViewAugment(ContrastiveParams(batch=16))
     (first, _), (second, _) = (augment(images, stream(0, name)) for name in ("first view", "second view"))
@@ -51,7 +51,7 @@ def test_two_views_are_two_draws_and_flips_agree_half_the_time() -> None:
 
 
 def test_erasing_comes_last_and_is_the_mean() -> None:
-    """4.15: after normalising the erased value is 0; about half of the images, from 2 to 60 % of each."""
+    """After normalising the erased value is 0; about half of the images, from 2 to 60 % of each."""
     augment = ViewAugment(ContrastiveParams(**{**PLAIN, "erase": 0.5}))
     erased = augment(torch.ones(2000, 3, 64, 32), stream(0, "v"))[0]
     share = (erased == 0).all(1).float().mean((1, 2))
@@ -99,7 +99,7 @@ def test_crops_are_bilinear_enlargements() -> None:
     [("imagenet-rrc", 0.44, 0.13, 0.66), ("person-rrc", 0.74, 0.385, 0.20), ("rect", 0.94, 0.79, 0.0)],
 )
 def test_row_overlap_of_the_crop_shapes(crop: str, height: float, overlap: float, apart: float) -> None:
-    """4.16: the table of the notes' 1.3 within .02: mean height, IoU of equal rows, share without any overlap."""
+    """Means of 20,000 pairs of views: height, IoU of equal rows, share without any overlap."""
     first, second = (draw_boxes(CROPS[crop], 20000, (256, 128), stream(0, name)) for name in ("a", "b"))
     shared = row_overlap(first, second, 4)
     assert first[:, 2].double().mean().item() / 256 == pytest.approx(height, abs=0.02)

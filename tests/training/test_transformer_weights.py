@@ -1,4 +1,4 @@
-"""Transformer checkpoints: the layouts of the notes' section 3.2, strict reading, positions; items 19, 20 and 30."""
+"""Transformer checkpoints: released layouts, strict reading, positions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write(layout: str, kept: ViT, other: ViT) -> dict[str, Any]:
 @pytest.mark.parametrize("stem", ["patchify", "ics", "conv"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_round_trip_through_every_layout(layout: str, stem: str, tmp_path: Path) -> None:
-    """20: written by their names, read strictly: every tensor, the same features, and twice is as once."""
+    """Written by their names, read strictly: every tensor, the same features, and twice is as once."""
     kept, other = network(1, stem), network(2, stem)
     file = tmp_path / "checkpoint.pth"
     torch.save(write(layout, kept, other), file)
@@ -83,8 +83,8 @@ def test_round_trip_through_every_layout(layout: str, stem: str, tmp_path: Path)
     assert not torch.equal(target(images).vector, other(images).vector)
 
 
-def test_layouts_have_the_names_of_the_notes() -> None:
-    """Section 3.2, row by row; the ICS teacher was wrapped, the plain one was not."""
+def test_layouts_have_the_names_of_released_files() -> None:
+    """The ICS teacher was wrapped, the plain one was not."""
     for stem, teacher in (("patchify", "backbone."), ("ics", "module.backbone.")):
         kept = network(1, stem)
         dino = write("dino", kept, kept)
@@ -170,7 +170,7 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_weights_of_another_stem_are_refused_and_nothing_changes(file: str, ours: str, sentence: str) -> None:
-    """20: the original loaders left the whole stem random, with a line in a log."""
+    """The original loaders left the whole stem random, with a line in a log."""
     target = network(2, ours)
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     with pytest.raises(ReidbenchError, match=rf"mine\.pth: does not fit the backbone: .*{sentence}"):
@@ -208,7 +208,7 @@ def test_the_head_is_read_by_todays_names() -> None:
 
 
 def test_weights_for_256x128_are_fitted_to_384x128() -> None:
-    """30: (1, 193, d), the CLS position unchanged, by the grid or by the ratio; without either it is refused."""
+    """(1, 193, d), the CLS position unchanged, by the grid or by the ratio; without either it is refused."""
     source, target = network(1, size=(256, 128), patch=16), network(2, size=(384, 128), patch=16)
     state = source.state_dict()
     assert state["pos_embed"].shape == (1, 129, DIM)
@@ -263,7 +263,7 @@ def test_grids() -> None:
 
 
 def test_what_is_written_says_what_it_is(tmp_path: Path) -> None:
-    """19: batch norm's buffers are saved; the sidecar has what a user must know before loading."""
+    """Batch norm's buffers are saved; the sidecar has what a user must know before loading."""
     kept = network(1, "ics", (64, 32))
     kept.spec = {"use": "vit-tiny", "params": {"stem": "ics"}, "image_size": [64, 32]}
     kept.mean = (0.5, 0.5, 0.5)

@@ -1,4 +1,4 @@
-"""Weights in and out: every layout of the notes' section 3, the loader's contract, the sidecar: 4.18."""
+"""Weights in and out: every released layout, the loader's contract, the sidecar."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def fresh() -> Small:
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_round_trip_through_every_layout(layout: str, trained: Small, tmp_path: Path) -> None:
-    """4.18: written in their names, read back by `auto` and by name: identical features, nothing missing."""
+    """Written in their names, read back by `auto` and by name: identical features, nothing missing."""
     content = to_layout(trained.state_dict(), layout)
     file = tmp_path / "checkpoint.pth"
     torch.save(content, file)
@@ -75,8 +75,8 @@ def test_round_trip_through_every_layout(layout: str, trained: Small, tmp_path: 
         assert torch.equal(network(images).vector, trained(images).vector)
 
 
-def test_layouts_have_the_names_of_the_notes(trained: Small) -> None:
-    """Section 3's table, one name each."""
+def test_layouts_have_the_names_of_released_files(trained: Small) -> None:
+    """One name or two of each released layout."""
     names = {name: to_layout(trained.state_dict(), name) for name in LAYOUTS}
     assert "module.encoder_q.layer4.0.conv1.weight" in names["moco"]["state_dict"]
     assert "module.encoder_k.bn1.weight" in names["moco"]["state_dict"]
@@ -315,7 +315,7 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("depth", "build", "tensors"), [(18, resnet18, 120), (50, resnet50, 318)])
 def test_export_loads_into_torchvision(depth: int, build: Any, tensors: int, tmp_path: Path) -> None:
-    """4.18: flat names; torchvision misses its classifier and nothing else, and is surprised by nothing."""
+    """Flat names; torchvision misses its classifier and nothing else, and is surprised by nothing."""
     network = build(ResNetParams(), (32, 16))
     network.spec = {"use": f"resnet{depth}", "params": {}, "image_size": [32, 16]}
     network.mean = (0.3525, 0.3106, 0.3140)
