@@ -77,7 +77,7 @@ def one_thread() -> Iterator[None]:
     """For networks that are too small for a second thread; they start from the same weights each time."""
     import torch
 
-    from reidbench.stages.run import limited_threads
+    from reidbench.stages.worker import limited_threads
 
     torch.manual_seed(0)
     with limited_threads(1):

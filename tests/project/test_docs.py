@@ -67,7 +67,7 @@ def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Reg
 
 def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:
     blocks = re.findall(r"```python\n# mean_colour/.*?\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    tested = (ROOT / "tests" / "test_packaging.py").read_text()
+    tested = (ROOT / "tests" / "project" / "test_packaging.py").read_text()
     for block in blocks:
         for line in filter(str.strip, block.splitlines()):
             assert line.rstrip() in tested, line

@@ -33,7 +33,7 @@ from reidbench_synthetic.shots import Kind, Shot, list_shots
 from reidbench_synthetic.truth import Truth
 from reidbench_synthetic.worlds import WORLDS, WorldName
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = SyntheticParams(world="plaza", size="tiny")
 SIDES = ("plaza", "station", "arcade")
 
@@ -114,8 +114,8 @@ def test_parameters_are_the_agreed_ones() -> None:
 
 def test_two_processes_render_the_same() -> None:
     code = (
-        "import sys; sys.path[:0] = ['.', 'plugins', 'tests/plugins']\n"
-        "import test_synthetic as t\n"
+        "import sys; sys.path[:0] = ['.', 'plugins']\n"
+        "from tests.plugins.synthetic import test_dataset as t\n"
         "pixels = t.Studio(t.TINY).picture(t.first_shot(3, 1, 1))\n"
         "print(t.parameters_digest(), pixels.tobytes().hex())"
     )

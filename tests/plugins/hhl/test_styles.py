@@ -18,7 +18,7 @@ from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import read_image
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import stream
 from reidbench_hhl import preparers, stargan, styles

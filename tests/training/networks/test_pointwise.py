@@ -17,7 +17,7 @@ from torch import nn
 
 from reidbench.training import StridedPointwise, set_stride
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHILD = Path(__file__).with_name("shipped_networks.py")
 # "" leaves the choice to oneDNN; AVX2 brings the code of processors without AVX-512 to those that have it.
 INSTRUCTIONS = ["", "AVX2", *(["AVX512_CORE"] if torch.backends.cpu.get_cpu_capability() == "AVX512" else [])]

@@ -20,7 +20,7 @@ from reidbench.components import PrepareContext
 from reidbench.data import Dataset, HiddenSplit
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 from reidbench.training import Preprocess, stream
