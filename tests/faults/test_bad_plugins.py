@@ -121,6 +121,8 @@ RAISED = {
 def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str) -> None:
     store = bench.folder / "store"
     chosen = list(RAISED) if executor == "inline" else ["own_base", "mute", "interrupt", "leaves_link"]
+    bench.matrix("{good: {finetune: faulty}}")
+    bench.run(store)  # so that no worker starts for it
     bench.matrix(methods(*chosen, "numpy_progress"))
     handler = signal.getsignal(signal.SIGINT)
     bench.run(store, executors.Inline() if executor == "inline" else executors.Processes(2))
