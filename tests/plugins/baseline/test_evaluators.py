@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reidbench import report
 from reidbench.components import Features
 from reidbench.metrics import MetricError, Reranking, rank_distances, rerank
 from reidbench.store.artifacts import Store
@@ -242,3 +244,19 @@ evaluate: EVALUATE
     assert len(new) == 3 * 3
     protocols = {result.row.evaluator: result.row.protocol for result in board.results}
     assert protocols["k-reciprocal"].endswith("AP step, re-ranked (zhong)")
+
+
+def test_cosine_protocol_words() -> None:
+    assert RankingParams().protocol() == {"AP step"}
+    words = RankingParams(ap="trapezoid", camera="none", invalid="zero", ties="worst").protocol()
+    assert words == {"AP trapezoid", "no camera rule", "invalid queries count 0", "ties worst"}
+
+
+def test_evaluation_keeps_per_query_results(tmp_path: Path, matrix: Callable[..., Path], market: Path) -> None:
+    board = run_matrix(matrix().read_text(), tmp_path)
+    (result,) = board.results
+    folder = Store(tmp_path / "store").path(result.row.key or "")
+    per_query = np.load(folder / "per_query.npz")
+    assert per_query["ap"].shape == (8,)  # 4 test identities x 2 cameras
+    assert np.nanmean(per_query["ap"]) == pytest.approx(result.metrics["mAP"], abs=1e-12)
+    assert report.write(board, "csv").count("\n") == 2

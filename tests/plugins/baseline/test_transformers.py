@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from reidbench.errors import ReidbenchError
+from reidbench.registry import plugins
 from reidbench.training.networks.droppath import DropPath, drop_path_rates, set_drop_path
 from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline.ibn import resnet50_ibn

@@ -54,3 +54,27 @@ def test_center_loss_and_its_step_do_not_depend_on_the_weight() -> None:
     torch.optim.SGD(loss.parameters(), lr=0.5).step()
     # d/dc of the mean of |f - c|^2 over two images of one class is 2 (c - f): a step of .5 lands on f
     assert loss.centers[0].abs().max().item() < 1e-6
+
+
+def test_batch_hard_triplet() -> None:
+    """Hermans et al., equation 5: alone, an image is its own positive, at 1e-6; equal distances cost log 2 softly."""
+    features = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    assert euclidean_distances(features, features)[0, 0].item() == pytest.approx(1e-6)
+    hinge = BatchHardTriplet(0.3)(features, torch.tensor([0, 1]))
+    assert hinge.item() == 0.0  # 0.3 + 0 - 5
+    hinge.backward()
+    assert features.grad is not None
+    assert torch.isfinite(features.grad).all()
+    equal = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, math.sqrt(0.75)]])
+    # d(0, 1) = d(0, 2) = d(1, 2) = 1: of the first two the gap is 0, of the third, alone, it is 1e-6 - 1.
+    soft = BatchHardTriplet(None)(equal, torch.tensor([0, 0, 1]))
+    assert soft.item() == pytest.approx((2 * math.log(2) + math.log(1 + math.exp(-1))) / 3, abs=1e-5)
+
+
+def test_label_smoothing_is_spread_over_all_classes() -> None:
+    """1 - eps + eps / C for the right class and eps / C for the others, which sums to 1."""
+    logits, label = torch.tensor([[2.0, 0.0, -1.0, 0.5]]), torch.tensor([0])
+    target = torch.tensor([0.9 + 0.025, 0.025, 0.025, 0.025])
+    assert target.sum().item() == pytest.approx(1)
+    expected = -(target * logits.log_softmax(1)).sum().item()
+    assert LabelSmoothingCrossEntropy(0.1)(logits, label).item() == pytest.approx(expected, abs=1e-6)

@@ -1,4 +1,4 @@
-"""BDB and MGN: dropped blocks, branches, strides, losses and schedules, as in the papers and their released code."""
+"""MGN: branches, stripes and losses, as in the paper and its released code; what BoT, BDB and MGN share."""
 
 from __future__ import annotations
 
@@ -8,29 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from reidbench.components import FinetuneContext
 from reidbench.data import read_market_folder
-from reidbench.errors import ReidbenchError
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix
-from reidbench.training import (
-    Backbone,
-    BatchDrop,
-    BatchHardTriplet,
-    LabelSmoothingCrossEntropy,
-    Preprocess,
-    set_stride,
-    stream,
-)
-from reidbench.training.optim.losses import euclidean_distances
+from reidbench.training import Backbone, Preprocess
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
-from reidbench_baseline.bdb import BdbEmbedder, Cutout, stairs_then_steps
+from reidbench_baseline.bdb import BdbEmbedder
 from reidbench_baseline.mgn import MgnEmbedder
-from reidbench_baseline.params import BdbParams, MgnParams, ResNetParams, TinyParams
+from reidbench_baseline.params import MgnParams, ResNetParams, TinyParams
 from reidbench_baseline.parts import PartLosses
-from reidbench_baseline.resnet import resnet18, resnet50, resnet_tiny
+from reidbench_baseline.resnet import resnet50, resnet_tiny
 from tests.support.contexts import check_resumes, make_context
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,130 +32,12 @@ def tiny(size: tuple[int, int] = (64, 32)) -> Backbone:
     return network
 
 
-def mgn(network: Backbone, **params: Any) -> MgnEmbedder:
-    return MgnEmbedder(network, Preprocess((64, 32)), **{"dim": 16, **params})
-
-
 def bdb(network: Backbone) -> BdbEmbedder:
     return BdbEmbedder(network, Preprocess((64, 32)), 16, 24, 0.33, 1.0)
 
 
-# ---------------------------------------------------------------------- shared pieces
-@pytest.mark.parametrize(("build", "strided"), [(resnet50, "conv2"), (resnet18, "conv1")])
-def test_stride_is_that_of_the_spatial_convolution_and_the_shortcut(build: Any, strided: str) -> None:
-    """layer4[0].conv2 (conv1 without bottleneck) and downsample[0]; the map doubles, the weights stay."""
-    network = build(ResNetParams(last_stride=2), (64, 32))
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    sizes = []
-    for stride in (2, 1):
-        set_stride(network.layer4, stride)
-        assert getattr(network.layer4[0], strided).stride == (stride, stride)
-        assert network.layer4[0].downsample[0].stride == (stride, stride)
-        assert network.layer4[1].conv1.stride == (1, 1)
-        with torch.no_grad():
-            sizes.append(network.eval()(torch.zeros(1, 3, 128, 64)).map.shape[2:])
-    assert sizes == [(4, 2), (8, 4)]
-    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
-
-
-def test_a_stage_without_a_shortcut_is_refused() -> None:
-    with pytest.raises(ReidbenchError, match="cannot change its stride"):
-        set_stride(torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3)), 2)
-
-
-def test_batch_hard_triplet() -> None:
-    """Hermans et al., equation 5: alone, an image is its own positive, at 1e-6; equal distances cost log 2 softly."""
-    features = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
-    assert euclidean_distances(features, features)[0, 0].item() == pytest.approx(1e-6)
-    hinge = BatchHardTriplet(0.3)(features, torch.tensor([0, 1]))
-    assert hinge.item() == 0.0  # 0.3 + 0 - 5
-    hinge.backward()
-    assert features.grad is not None
-    assert torch.isfinite(features.grad).all()
-    equal = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, math.sqrt(0.75)]])
-    # d(0, 1) = d(0, 2) = d(1, 2) = 1: of the first two the gap is 0, of the third, alone, it is 1e-6 - 1.
-    soft = BatchHardTriplet(None)(equal, torch.tensor([0, 0, 1]))
-    assert soft.item() == pytest.approx((2 * math.log(2) + math.log(1 + math.exp(-1))) / 3, abs=1e-5)
-
-
-def test_label_smoothing_is_spread_over_all_classes() -> None:
-    """1 - eps + eps / C for the right class and eps / C for the others, which sums to 1."""
-    logits, label = torch.tensor([[2.0, 0.0, -1.0, 0.5]]), torch.tensor([0])
-    target = torch.tensor([0.9 + 0.025, 0.025, 0.025, 0.025])
-    assert target.sum().item() == pytest.approx(1)
-    expected = -(target * logits.log_softmax(1)).sum().item()
-    assert LabelSmoothingCrossEntropy(0.1)(logits, label).item() == pytest.approx(expected, abs=1e-6)
-
-
-# ---------------------------------------------------------------------- BDB
-@pytest.mark.parametrize(("rows", "columns", "dropped"), [(24, 8, 8), (16, 8, 5), (8, 4, 3)])
-def test_one_block_is_dropped_from_a_whole_batch(rows: int, columns: int, dropped: int) -> None:
-    """round(.33 x 24) = 8 rows of full width, alike for all images and channels; nothing in evaluation."""
-    drop = BatchDrop(0.33, 1.0)
-    drop.generator = stream(0, "drop")
-    maps = torch.rand(5, 7, rows, columns) + 1
-    tops = set()
-    for _ in range(40):
-        out = drop(maps)
-        zero = out == 0
-        assert (zero == zero[:1, :1]).all()
-        lines = zero[0, 0].all(1)
-        assert (lines == zero[0, 0].any(1)).all()
-        where = torch.nonzero(lines)[:, 0]
-        assert len(where) == dropped == int(where[-1] - where[0]) + 1
-        assert torch.equal(out[~zero], maps[~zero])  # no rescaling
-        tops.add(int(where[0]))
-    assert len(tops) > 1
-    assert drop.eval()(maps) is maps
-
-
-def test_bdb_feature_is_both_branches() -> None:
-    """512 + 1024 by default; GAP, 1x1 convolution and ReLU, beside a bottleneck, a drop and max pooling."""
-    embedder = bdb(tiny())
-    assert BdbParams().global_dim + BdbParams().drop_dim == 1536
-    images = torch.randn(4, 3, 64, 32)
-    whole, partial = embedder.branches(images)
-    assert (whole.shape, partial.shape) == ((4, 16), (4, 24))
-    assert whole.min() >= 0
-    features = embedder.eval()(images)
-    assert features.shape == (4, 40)
-    assert torch.equal(embedder(images), features)
-    maps = embedder.backbone(images).map
-    expected = F.relu(embedder.dropped[1](embedder.dropped[0](embedder.bottleneck(maps).amax((2, 3)))))
-    assert torch.allclose(features[:, 16:], expected, atol=1e-6)
-
-
-def test_bdb_at_the_papers_size() -> None:
-    """384x128 gives a map of 24x8 on a ResNet-50 with last stride 1."""
-    network = resnet50(ResNetParams(), (384, 128))
-    network.spec = {}
-    embedder = BdbEmbedder(network, Preprocess((384, 128)), 512, 1024, 0.33, 1.0).eval()
-    with torch.no_grad():
-        images = torch.zeros(1, 3, 384, 128)
-        assert network(images).map.shape == (1, 2048, 24, 8)
-        assert embedder(images).shape == (1, 1536)
-
-
-def test_bdb_learning_rate_is_the_official_one() -> None:
-    """Of 400 epochs 1e-4 (e // 5 + 1) below 50, 1e-3 below 200, 1e-4 below 300, 1e-5 after."""
-    params = BdbParams(epochs=400)
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=params.lr)
-    schedule = stairs_then_steps(optimiser, params)
-    for epoch in range(400):
-        official = 1e-4 * (epoch // 5 + 1) if epoch < 50 else 1e-3 if epoch < 200 else 1e-4 if epoch < 300 else 1e-5
-        assert schedule.get_last_lr()[0] == pytest.approx(official), epoch
-        optimiser.step()
-        schedule.step()
-
-
-def test_cutout_is_one_square_of_zeros() -> None:
-    """64x64 of 384x128, on half of the images."""
-    cut = Cutout(0.0, 0.5, 1 / 6)(torch.ones(400, 1, 384, 128), stream(0, "cut"))
-    zeros = (cut == 0).sum((1, 2, 3))
-    assert set(zeros.tolist()) == {0, 64 * 64}
-    assert (zeros > 0).float().mean().item() == pytest.approx(0.5, abs=0.08)
-    first = torch.nonzero(cut[int(zeros.argmax()), 0] == 0)
-    assert (first.amax(0) - first.amin(0) + 1).tolist() == [64, 64]
+def mgn(network: Backbone, **params: Any) -> MgnEmbedder:
+    return MgnEmbedder(network, Preprocess((64, 32)), **{"dim": 16, **params})
 
 
 # ---------------------------------------------------------------------- MGN
