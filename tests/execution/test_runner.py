@@ -70,7 +70,7 @@ ENDS = {"exit": "exit code 7", "kill": "killed by SIGKILL"}  # of a process, whi
 
 
 @pytest.mark.parametrize(("jobs", "failures"), [(0, FAILURES), (2, ENDS)])
-def test_failures_cost_their_own_cells_and_are_told(
+def test_failures_cost_their_own_cells_and_are_reported(
     jobs: int, failures: dict[str, str], tmp_path: Path, market: Path, site: Path
 ) -> None:
     methods = ", ".join(f"{name}: {{finetune: {{use: toy, fail: {name}}}}}" for name in failures)

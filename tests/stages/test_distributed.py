@@ -266,7 +266,7 @@ def test_the_first_failure_is_the_reason() -> None:
     assert str(distributed._reason([broken, fine])) == "connection closed by peer"
 
 
-def test_damage_that_a_rank_finds_is_told_as_damage() -> None:
+def test_damage_that_a_rank_finds_is_reported_as_damage() -> None:
     found = rank(
         0, left=1.0, code=1, failure={"event": "damaged", "key": "abc", "error": "a file is damaged", "at": 0.9}
     )

@@ -279,7 +279,7 @@ def test_files_that_are_gone_leave_the_index(folder: Path, tmp_path: Path) -> No
     assert file.stat().st_size < 8 * one
 
 
-def test_progress_is_told_when_it_takes_long(
+def test_progress_is_reported_when_it_takes_long(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hashes(folder)

@@ -625,7 +625,7 @@ def test_x_does_not_collapse_and_losses_fall(worlds: Any, tmp_path: Path) -> Non
         assert lines[-1][name] < lines[0][name], name
 
 
-def test_bad_inputs_are_told_in_a_sentence(worlds: Any, tmp_path: Path) -> None:
+def test_bad_inputs_are_reported_in_a_sentence(worlds: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="labelled source of two or more"):
         adapt(context(worlds, tmp_path, source=False)[0])
     lone = Split(worlds[1].root, worlds[1].samples[:1])

@@ -162,7 +162,7 @@ def test_each_proxy_sees_pixels_as_it_was_trained(pool: HiddenSplit, tmp_path: P
     assert pixels["proxy"]["mean"] == [0.485, 0.456, 0.406]
 
 
-def test_networks_that_cannot_be_compared_are_told(pool: HiddenSplit, tmp_path: Path) -> None:
+def test_networks_that_cannot_be_compared_are_reported(pool: HiddenSplit, tmp_path: Path) -> None:
     wider = resnet_tiny(TinyParams(width=8), SIZE)
     with pytest.raises(ReidbenchError, match="must start from the source proxy"):
         run(pool, tmp_path / "a", wider)
@@ -321,7 +321,7 @@ def test_a_pickle_that_could_run_something_is_refused(name: str, tmp_path: Path)
         (pickle.dumps([]), "the list is empty"),
     ],
 )
-def test_other_pickles_are_told(content: bytes, message: str, tmp_path: Path) -> None:
+def test_other_pickles_are_reported(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "list.pkl").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_list(tmp_path / "list.pkl", "name")

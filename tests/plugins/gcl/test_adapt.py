@@ -172,7 +172,7 @@ def test_appearance_code_is_the_map_in_four_rows_channel_by_channel() -> None:
     assert torch.allclose(IdentityEncoder(embedder)(tall)[0], rows.flatten(1), atol=1e-6)
 
 
-def test_what_cannot_be_an_identity_encoder_is_told(world: tuple[Split, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_an_identity_encoder_is_reported(world: tuple[Split, Path], tmp_path: Path) -> None:
     class Bare(Embedder):
         def forward(self, images: torch.Tensor, camids: Any = None) -> torch.Tensor:
             return images.flatten(1)
@@ -494,7 +494,7 @@ def test_true_views_are_the_truths(world: tuple[Split, Path], tmp_path: Path) ->
         assert np.array_equal(turned[place], shifted)
 
 
-def test_too_few_images_and_strange_structure_are_told(world: tuple[Split, Path], tmp_path: Path) -> None:
+def test_too_few_images_and_strange_structure_are_reported(world: tuple[Split, Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="structure of 24 images, and the target has 23"):
         arm((world[0].subset(range(23)), world[1]), tmp_path)
     with pytest.raises(DataError, match="two or more target images, this target has 1"):

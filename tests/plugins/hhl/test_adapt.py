@@ -446,7 +446,7 @@ def test_what_cannot_work_is_refused_when_planning(params: dict[str, Any], messa
         HHLParams(**params)
 
 
-def test_what_is_missing_is_told(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
+def test_what_is_missing_is_reported(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
     from dataclasses import replace
 
     ctx, _ = context(world, tmp_path)

@@ -193,7 +193,7 @@ def test_files_are_all_images_in_all_cameras(split: Split, tmp_path: Path) -> No
 
 
 def test_no_identity_is_read(split: Split, tmp_path: Path) -> None:
-    """With the persons dealt out anew the generator is bit-identical; with other cameras it is not."""
+    """With the identities shuffled the generator is bit-identical; with other cameras it is not."""
     shuffled = Split.of_columns(split.root, split.paths, split.pids[::-1].copy(), split.camids)
     moved = Split.of_columns(split.root, split.paths, split.pids, np.roll(split.camids, 1))
     states = []

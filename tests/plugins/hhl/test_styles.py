@@ -115,7 +115,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return open_synthetic(SyntheticParams(world="station", size="tiny"), None, tmp_path_factory.mktemp("cache"))
 
 
-def test_the_oracle_renders_anew(station: Any, tmp_path: Path) -> None:
+def test_the_oracle_renders_again(station: Any, tmp_path: Path) -> None:
     """Every fake is the truth's restyle with noise of its own, up to JPEG; draws differ by noise alone."""
     few = station.train.subset(range(6))
     ctx = context(few, tmp_path, OracleStyleParams(draws=2), truth=station.truth, size=(48, 24))

@@ -130,8 +130,8 @@ def script(folder: Path, guard: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def test_a_script_that_starts_itself_again_is_told_so(tmp_path: Path) -> None:
-    """Each process imports the script anew, which would start processes for ever."""
+def test_a_script_that_starts_itself_again_gets_a_sentence(tmp_path: Path) -> None:
+    """Each process imports the script again, which would start processes for ever."""
     run = script(tmp_path, "if True:")
     assert "does not stand below if __name__ == '__main__'" in run.communicate(timeout=120)[0]
     assert not (tmp_path / "set").exists()
@@ -206,7 +206,7 @@ def names_of(folder: Path) -> list[str]:
 
 def test_open_reads_the_set_with_its_truth(rendered: Path, tmp_path: Path) -> None:
     opened = synthetic.open_synthetic(TINY, rendered, tmp_path)
-    assert list(tmp_path.iterdir()) == []  # nothing rendered anew
+    assert list(tmp_path.iterdir()) == []  # nothing is rendered again
     assert (len(opened.train), len(opened.query), len(opened.gallery)) == (72, 36, 45)
     assert set(opened.gallery.pids.tolist()) == set(range(13, 25)) | {0, -1}
     assert opened.notes == ()

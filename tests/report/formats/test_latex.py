@@ -87,7 +87,7 @@ def test_names_are_text() -> None:
     assert name == r"{[}1ex{]} \textbackslash{}\textbackslash{} {*} \& \%"
 
 
-def test_another_metric_leads_and_an_unknown_one_is_told() -> None:
+def test_another_metric_leads_and_an_unknown_one_is_reported() -> None:
     assert "Method & R1 & mAP" in report.write(board(*LEADING), "latex", "cmc1")
     with pytest.raises(ReidbenchError, match="known: mAP, cmc1"):
         report.write(board(*LEADING), "latex", "map")

@@ -272,7 +272,7 @@ def test_mixed_precision_trains_and_keeps_float32(pool: HiddenSplit, tmp_path: P
 
 
 def test_weights_of_a_transformer_come_in_strictly_and_at_another_size(tmp_path: Path, market: Path) -> None:
-    """A 4 x 2 grid of positions is resized for 64x16 images; the grid is told by the sidecar or by the user."""
+    """A 4 x 2 grid of positions is resized for 64x16 images; the grid comes from the sidecar or from the user."""
     from reidbench.training.weights.transformers import write_transformer
     from reidbench_baseline.transformer_params import ViTTinyParams
     from reidbench_baseline.vit import vit_tiny

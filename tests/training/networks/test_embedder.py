@@ -62,7 +62,7 @@ def test_an_embedder_is_rebuilt_from_its_spec_and_safetensors(tmp_path: Path, tr
     assert first.dtype == np.float32
     assert (first == second).all()
     assert again.preprocess == embedder.preprocess
-    # Whoever trains the backbone further must normalise as before.
+    # Further training of the backbone must normalise as before.
     assert (again.backbone.mean, again.backbone.std) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
 
 

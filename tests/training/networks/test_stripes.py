@@ -22,7 +22,7 @@ def peaks(rows: list[int], height: int = 6, width: int = 3) -> torch.Tensor:
     [
         ([0, 1, 2, 3, 4, 5], 2, [0, 3, 6]),  # one maximum in each row: equal stripes
         ([0, 1, 2, 3, 4, 5], 3, [0, 2, 4, 6]),
-        ([0, 0, 0, 5], 2, [0, 1, 6]),  # half of the mass lies in row 0 already
+        ([0, 0, 0, 5], 2, [0, 1, 6]),  # row 0 has half of the mass already
         ([4, 5, 5, 5], 2, [0, 5, 6]),  # reached only in the last row, which the last stripe keeps
         ([0, 0, 0, 0], 3, [0, 1, 2, 6]),  # every stripe keeps one row at least
         ([2, 2, 3, 3], 2, [0, 3, 6]),
@@ -37,7 +37,7 @@ def test_every_image_has_borders_of_its_own_and_equal_maxima_count_for_the_first
     both = torch.cat([peaks([0, 0, 0, 5]), peaks([1, 3, 4, 5])])
     assert balanced_borders(both, 2).tolist() == [[0, 1, 6], [0, 4, 6]]
     level = torch.ones(1, 4, 6, 3)
-    level[..., 1] = 2  # the maximum of each channel lies in every row: the first counts
+    level[..., 1] = 2  # every row has the maximum of each channel: the first counts
     assert balanced_borders(level, 2).tolist() == [[0, 1, 6]]
     with pytest.raises(ValueError, match="7 stripes need as many rows, the map has 6"):
         balanced_borders(both, 7)

@@ -24,7 +24,7 @@ def test_facts_name_versions_and_the_code_of_each_plugin(site: Path) -> None:
     assert "plugin reidbench-toy-plugin:toy_plugin" not in ray_nodes.facts(frozenset({"reidbench-toy-plugin"}))
 
 
-def test_a_plugin_that_breaks_is_told_with_its_reason(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_breaks_is_reported_with_its_reason(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (site / "toy_plugin.py").write_text("raise OSError('no such thing')")
     assert (
         ray_nodes.facts(frozenset())["plugin reidbench-toy-plugin:toy_plugin"] == "not loaded: OSError: no such thing"

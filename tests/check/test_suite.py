@@ -246,13 +246,13 @@ def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
     assert not any(Path(path).is_relative_to(tmp_path_factory.getbasetemp()) for path in sys.path)
 
 
-def test_a_method_that_spoils_its_data_is_found(tmp_path: Path) -> None:
+def test_a_method_that_spoils_its_data_is_found(tmp_path: Path, fixed_declaration: None) -> None:
     head = HEAD.format(names=["spoiler"]).replace('provides={"label-free"}', "provides=frozenset()")
     found = check_plugin(write(tmp_path, head), only="spoiler")
     assert line(found, "spoiler").text.startswith("files: it ")
 
 
-def test_torch_in_a_declaration_is_told(tmp_path: Path) -> None:
+def test_torch_in_a_declaration_is_reported(tmp_path: Path) -> None:
     file = write(tmp_path, "import torch\n" + HEAD.format(names=["sound"]))
     found = check_plugin(file, only="sound")
     assert found.lines[0].status == "failed"
@@ -270,7 +270,7 @@ def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> N
     assert "no README.md" in check_plugin(package, only="needy").lines[0].text
 
 
-def test_a_changed_result_needs_another_version(tmp_path: Path) -> None:
+def test_a_changed_result_needs_another_version(tmp_path: Path, fixed_declaration: None) -> None:
     head = HEAD.format(names=["sound"])
     package = write(tmp_path, head)
 
@@ -302,7 +302,7 @@ def test_defaults_become_small_as_far_as_their_rules_allow(registry: plugins.Reg
     assert small(registry.get("finetuner", "none").params, {}) == {}
 
 
-def test_unknown_plugins_and_components_are_told(tmp_path: Path) -> None:
+def test_unknown_plugins_and_components_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="no plugin 'nonsense'"):
         check_plugin("nonsense")
     with pytest.raises(PluginError, match=r"reidbench_upreid has no component 'moco' \(it has up-reid\)"):
@@ -506,7 +506,7 @@ def test_some_shipped_components(plugin: str, component: str, fixed_declaration:
 
 @pytest.fixture
 def fixed_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slow test looks at every declaration; three interpreters are saved here."""
+    """Declarations are tried by the tests of `report` and by the slow one; three interpreters are saved here."""
     monkeypatch.setattr(check.suite.declared, "light_import", lambda plugin: None)
 
 
@@ -521,14 +521,8 @@ def test_every_shipped_plugin_keeps_the_contracts(plugin: str) -> None:
     assert skipped <= known, str(found)
 
 
-def test_a_data_set_with_an_example_root(market: Path, make_root: Callable[[], Path]) -> None:
-    examples = {"market-folder": check.Example(root=make_root())}
+def test_a_data_set_with_an_example_root(market: Path, fixed_declaration: None) -> None:
+    examples = {"market-folder": check.Example(root=market)}
     found = check_plugin("reidbench_datasets", only="market-folder", examples=examples)
     assert line(found, "market-folder").status == "ok", str(found)
     assert np.all([one.status == "ok" for one in found.lines])
-
-
-@pytest.fixture
-def make_root(market: Path) -> Callable[[], Path]:
-    """The tiny Market-1501-style folder."""
-    return lambda: market
