@@ -14,7 +14,7 @@ import torch
 
 from reidbench.errors import DataError
 from reidbench.metrics import Rules, rank, rank_distances
-from tests.scoring.support import OURS, arrays, expected, scored
+from tests.support.scores import OURS, arrays, expected, scored
 
 NAMES = {
     "torchreid": ("qf", "q_pids", "q_camids", "gf", "g_pids", "g_camids"),
