@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -20,6 +21,7 @@ from reidbench.components import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import BackboneEmbedder, Embedder, Preprocess, embed, stream
 from reidbench_baseline.params import TinyParams
@@ -504,11 +506,37 @@ def test_too_few_images_and_strange_structure_are_reported(world: tuple[Split, P
 
 
 # ---------------------------------------------------------------------- what comes out
-def test_the_answer_is_the_encoder_alone(world: tuple[Split, Path], tmp_path: Path) -> None:
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A whole training: its arm, what it logged, the encoder after each epoch, its clusters, its folder."""
+
+    arm: Any
+    lines: Lines
+    encoders: list[str]
+    clusters: list[np.ndarray]
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def whole(world: tuple[Split, Path], tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Read only."""
+    out = tmp_path_factory.mktemp("whole")
+    ctx, lines, clusters = context(world, out)
+    encoders: list[str] = []
+
+    def log(line: Any) -> None:
+        ctx.log(line)
+        encoders.append(digest(one.embedder))
+
+    with limited_threads(1):
+        one = JointArm(dataclasses.replace(ctx, log=log))
+        one.train()
+    return Whole(one, lines, encoders, clusters, out)
+
+
+def test_the_answer_is_the_encoder_alone(whole: Whole) -> None:
     """The start's class and spec; neither generator nor batch matters to a feature."""
-    ctx, _, _ = context(world, tmp_path)
-    one: Any = JointArm(ctx)
-    one.train()
+    one = copy.deepcopy(whole.arm)
     embedder = one.embedder
     assert type(embedder) is BackboneEmbedder
     assert embedder.spec == start().spec
@@ -525,14 +553,10 @@ def test_the_answer_is_the_encoder_alone(world: tuple[Split, Path], tmp_path: Pa
     assert digest(embedder) != digest(start())
 
 
-def test_the_last_epoch_counts_and_no_test_image_is_at_hand(world: tuple[Split, Path], tmp_path: Path) -> None:
+def test_the_last_epoch_counts_and_no_test_image_is_at_hand(whole: Whole) -> None:
     """The answer is the encoder of the last epoch, not of one before; no context holds test images."""
     assert not {"query", "gallery"} & {field.name for field in dataclasses.fields(AdaptContext)}
-    epochs: list[str] = []
-    ctx = dataclasses.replace(context(world, tmp_path)[0], log=lambda line: epochs.append(digest(one.embedder)))
-    one = JointArm(ctx)
-    one.train()
-    assert digest(one.embedder) == epochs[-1] != epochs[-2]
+    assert digest(whole.arm.embedder) == whole.encoders[-1] != whole.encoders[-2]
 
 
 def test_the_generator_alone_leaves_the_start_as_it_was(world: tuple[Split, Path], tmp_path: Path) -> None:
@@ -545,19 +569,17 @@ def test_the_generator_alone_leaves_the_start_as_it_was(world: tuple[Split, Path
     assert (tmp_path / "generator.safetensors").is_file()
 
 
-def test_pictures_and_generator_are_kept(world: tuple[Split, Path], tmp_path: Path) -> None:
+def test_pictures_and_generator_are_kept(world: tuple[Split, Path], whole: Whole) -> None:
     """views.png: image, rebuilt, seven turns, cycle; the saved generator makes the same pictures."""
-    ctx, lines, _ = context(world, tmp_path)
-    one: Any = JointArm(ctx)
-    one.train()
+    one, lines = copy.deepcopy(whole.arm), whole.lines
     one.write_pictures()
-    with Image.open(tmp_path / "views.png") as picture:
+    with Image.open(whole.out / "views.png") as picture:
         sheet = np.asarray(picture)
     scale = 4  # to 128 rows
     assert sheet.shape == (3 * 32 * scale + 12, (2 + 7 + 1) * 16 * scale, 3)
     first = sheet[12 : 12 + 128 : scale, : 16 * scale : scale]
-    assert np.array_equal(first, ctx.target.image(0))
-    generator, described = load_generator(tmp_path)
+    assert np.array_equal(first, world[0].hide().image(0))
+    generator, described = load_generator(whole.out)
     turned = one.structures.at(np.arange(3), np.full(3, 90))
     with torch.no_grad():
         made = generator(turned, one.identity.eval()(one.pictures(np.arange(3)))[0])
@@ -619,11 +641,10 @@ def test_views_are_judged_against_truth_and_photograph(world: tuple[Split, Path]
     assert ideal["nearer, L1"] == ideal["nearer, L1 person"] == 1
 
 
-def test_log_says_what_to_watch(world: tuple[Split, Path], tmp_path: Path) -> None:
-    ctx, lines, clusters = context(world, tmp_path)
-    adapt.adapt(ctx)
+def test_log_says_what_to_watch(whole: Whole) -> None:
+    lines = whole.lines
     assert [line["stage"] for line in lines] == [2, 2, 3, 3]
-    assert len(clusters) == 2
+    assert len(whole.clusters) == 2
     watched = {"l1_reconstruction", "l1_cycle", "cosine_view", "score_real", "score_view"}
     generative = {"img", "cycle", "feat", "feat_cycle", "adv", "critic_real", "critic_fake", "critic_r1", "steps"}
     assert all(watched | generative <= set(line) for line in lines)
@@ -635,11 +656,13 @@ def test_log_says_what_to_watch(world: tuple[Split, Path], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("use", list(ARMS))
-def test_no_target_identity_is_read(world: tuple[Split, Path], tmp_path: Path, use: str) -> None:
+def test_no_target_identity_is_read(world: tuple[Split, Path], tmp_path: Path, use: str, whole: Whole) -> None:
+    """With other persons in the place of the target's the result is bit-identical."""
     target = world[0]
     poisoned = Split.of_columns(target.root, target.paths, target.pids[::-1].copy(), target.camids)
-    found = [ARMS[use][2](context(world, tmp_path / n, use, target=t)[0]) for n, t in (("a", target), ("b", poisoned))]
-    assert digest(found[0]) == digest(found[1])
+    given = [(tmp_path / "poisoned", poisoned), *([] if use == "gcl" else [(tmp_path / "plain", target)])]
+    found = [digest(ARMS[use][2](context(world, out, use, target=split)[0])) for out, split in given]
+    assert found[0] == (whole.encoders[-1] if use == "gcl" else found[1])
 
 
 @pytest.mark.parametrize(("use", "lines"), [("gcl", 1), ("gcl", 3), ("gcl-oracle", 1), ("gcl-contrast", 1)])
