@@ -15,8 +15,8 @@ from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
 
 from .doubts import camera_doubts, label_doubts
-from .embedded import Embedded, pair_by_manifest, pair_by_name
 from .labels import Ints, array_of, mapped
+from .namedfeatures import NamedFeatures, pair_by_manifest, pair_by_name
 from .names import Keys
 from .rows import Rows
 from .sources import Source, open_source
@@ -32,7 +32,7 @@ Use = Literal["features", "distances"]
 
 
 @dataclass(frozen=True)
-class Labels:
+class MappedLabels:
     """Labels as numbers by their keys in the file, and what FeatureFile says about them."""
 
     values: Mapping[str, Ints]
@@ -251,7 +251,9 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
         )
 
 
-def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool) -> Labels:
+def _labels(
+    path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool
+) -> MappedLabels:
     """pids and camids as numbers, by the same keys, and what is to be said about them; with `camera` of cameras too."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
@@ -264,11 +266,11 @@ def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dic
     warnings += label_doubts(query, trained, named=bool(persons.texts))
     warnings += camera_doubts(cameras.values) if camera else ()
     values = {**persons.values, **cameras.values}
-    return Labels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
+    return MappedLabels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
 
 
 # ------------------------------------------------------------------ one row an image
-def _embedded(source: Source, keys: Keys) -> Embedded:
+def _embedded(source: Source, keys: Keys) -> NamedFeatures:
     if missing := [role for role in ("features", "names") if role not in keys]:
         raise DataError(
             f"{shown(source.path)}: {keys.missing(*missing)}; --manifest labels files of features and image names, "
@@ -283,7 +285,7 @@ def _embedded(source: Source, keys: Keys) -> Embedded:
             f"{shown(source.path)}: {shown(keys.first('features'))} has {len(features)} rows but "
             f"{shown(keys.first('names'))} has {names.size} entries"
         )
-    return Embedded(source.path, tuple(names.ravel().tolist()), features)
+    return NamedFeatures(source.path, tuple(names.ravel().tolist()), features)
 
 
 def _said_unused(keys: Keys, rows: Rows) -> Rows:

@@ -24,7 +24,7 @@ EXAMPLE = "query/0002_c1s1_000451_03.jpg"
 
 
 @dataclass(frozen=True)
-class Embedded:
+class NamedFeatures:
     """Names [N] of images and their features [N, D], as a file has them."""
 
     path: Path
@@ -32,7 +32,7 @@ class Embedded:
     features: NDArray[Any]
 
 
-def pair_by_name(given: Embedded) -> Rows:
+def pair_by_name(given: NamedFeatures) -> Rows:
     """Take part, pid and camid from names such as query/0002_c1s1_000451_03.jpg and bounding_box_test/...
 
     Raises DataError where no name has them, and for an image that is there twice with different features.
@@ -65,7 +65,7 @@ def pair_by_name(given: Embedded) -> Rows:
     return Rows(given.features[list(first.values())], kept, pids, camids, train, tuple(warnings))
 
 
-def pair_by_manifest(given: Embedded, manifest: Path, camera: bool) -> Rows:
+def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool) -> Rows:
     """Take part, pid and camid of each image from a manifest, whose paths are ends of the names.
 
     Raises DataError where no image of the query or of the gallery is found, where two images fit one path, and where
@@ -121,7 +121,7 @@ def _in_both(parts: list[str], rows: list[int]) -> list[int]:
     return sorted(of["query"] & of["gallery"])
 
 
-def _once(given: Embedded) -> tuple[dict[str, int], list[str]]:
+def _once(given: NamedFeatures) -> tuple[dict[str, int], list[str]]:
     """The first row of each name, in order; a name that comes again must have the same features."""
     first: dict[str, int] = {}
     again = []
@@ -156,7 +156,7 @@ def _ends(names: Iterable[str], depths: set[int]) -> dict[str, list[str]]:
 
 
 def _place(
-    given: Embedded, by_end: Mapping[str, list[str]], first: Mapping[str, int], manifest: Path, path: str
+    given: NamedFeatures, by_end: Mapping[str, list[str]], first: Mapping[str, int], manifest: Path, path: str
 ) -> int | None:
     """The row of the image that a path of the manifest means, or None."""
     if path in first:

@@ -6,10 +6,10 @@ import numpy as np
 
 from reidbench import EvaluateContext, Metrics
 
-from . import PrecisionParams
+from . import EvaluatorParams
 
 
-def precision_at(ctx: EvaluateContext[PrecisionParams]) -> Metrics:
+def evaluate(ctx: EvaluateContext[EvaluatorParams]) -> Metrics:
     """Precision among the first k by cosine; junk and the query's own person seen by its own camera are left out."""
     query, gallery = ctx.query, ctx.gallery
     similarity = _unit(query.features) @ _unit(gallery.features).T
