@@ -1,52 +1,18 @@
-"""What a plugin declares (Component, Params) and what its code is given (the contexts)."""
+"""What a plugin declares: Component, Params, Paper."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+import math
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .declared import Metric as Metric
-from .declared import fractions as fractions
-from .errors import PluginError, ReidbenchError
-from .supervision import is_supervision
-
-if TYPE_CHECKING:
-    from .data import HiddenSplit, Split
-
-# What a component may use beside its ordinary inputs; each word is shown in the protocol column. So are the words for
-# the labels behind pre-trained weights: "ImageNet labels" and the like, "unknown pre-training".
-USES = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
-KNOWN_USES = f"must be among {', '.join(sorted(USES))}, or be 'DATA SET labels' or 'unknown pre-training'"
-
-
-# By kind: what a component may require of its task, its data and the steps before it. All else that selectors,
-# pretrainers, fine-tuners and adapters require, the backbone provides.
-NEEDS: Mapping[str, frozenset[str]] = {
-    "dataset": frozenset({"root"}),
-    "selector": frozenset({"truth", "cameras"}),
-    "pretrainer": frozenset({"truth", "cameras"}),
-    "preparer": frozenset({"truth", "cameras"}),
-    "finetuner": frozenset({"cameras"}),
-    "adapter": frozenset({"source", "truth", "cameras", "start"}),
-}
-TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
-BACKBONE_WORDS = frozenset({"stages", "bn", "tokens"})  # of this package's networks; plugins may bring others
-TRAITS: Mapping[str, frozenset[str]] = {  # by kind: what a component may say of itself with `provides`
-    "dataset": frozenset({"truth"}),
-    "selector": frozenset(),
-    "pretrainer": frozenset({"pool-free", "data-parallel"}),
-    "preparer": frozenset(),
-    "finetuner": frozenset({"label-free", "backbone-free", "data-parallel"}),
-    "adapter": frozenset({"source-free"}),
-}
-DATA_LACKS = frozenset({"cameras", "labels", "train", "test"})  # what a data set may be without
+ROUNDING = 1e-9  # by which a mean of values at the end of their range may pass it
 
 
 class Params(BaseModel):
@@ -93,6 +59,7 @@ class ContentHashed:
     folder: bool
 
 
+Words = Callable[[Any], AbstractSet[str]] | AbstractSet[str]  # the same for all parameters, or what they make of it
 FileParam = Annotated[Path, ContentHashed(folder=False)]
 FolderParam = Annotated[Path, ContentHashed(folder=True)]
 
@@ -164,22 +131,89 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A number that an evaluator gives, by its name in `Metrics.values`: how tables print and rank it.
+
+    `better` says which of two values is the better one. `unit` "%" marks a fraction, which is printed times 100; any
+    other unit is a word beside the number as it is. `range` holds the least and the greatest possible value, None for
+    no end: a value outside fails its row, and no interval reaches beyond.
+    """
+
+    name: str
+    _: KW_ONLY
+    better: Literal["higher", "lower"] = "higher"
+    unit: str = ""
+    range: tuple[float | None, float | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.range, list):  # as hashable as any other declaration
+            object.__setattr__(self, "range", tuple(self.range))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The range with infinity where it is open."""
+        low, high = self.range
+        return -math.inf if low is None else low, math.inf if high is None else high
+
+    @property
+    def bounds(self) -> str:
+        """The range in words; empty where it is open on both sides."""
+        ends = zip(("at least", "at most"), self.ends, strict=True)
+        return " and ".join(f"{word} {end:g}" for word, end in ends if math.isfinite(end))
+
+    @property
+    def described(self) -> str:
+        """The declaration on one line."""
+        return ", ".join(filter(None, (f"{self.name}: {self.better} is better", self.unit, self.bounds)))
+
+    def fault(self, value: float) -> str:
+        """Why a value cannot be one of this metric, or nothing. A rounding beyond an end is none."""
+        low, high = self.ends
+        if low - ROUNDING * max(1, abs(low)) <= value <= high + ROUNDING * max(1, abs(high)):
+            return ""
+        percent = self.unit == "%" and 1 < value <= 100
+        cure = f" (the unit % marks fractions: {value:.6g} % is {value / 100:.6g})" if percent else ""
+        return f"{self.name} {value:.6g}, and declares that it is {self.bounds}{cure}"
+
+
+def fractions(*names: str) -> tuple[Metric, ...]:
+    """Declarations of shares between 0 and 1, printed in %, of which more is better: mAP, CMC and the like."""
+    return tuple(Metric(name, unit="%", range=(0, 1)) for name in names)
+
+
+class Preset(dict[str, Any]):
+    """Values of parameters under a name, and where they come from: `Preset("Table 3 of the paper", lr=0.1)`."""
+
+    def __init__(self, source: str, /, **values: Any) -> None:
+        super().__init__(values)
+        self.source = source
+
+
+@dataclass(frozen=True)
 class Component:
     """One thing with a name in a matrix file.
 
     `target` is "module:attribute", imported when a stage first runs it. Bump `version` when results would change.
 
-    `provides` says what a backbone offers ("stages", "tokens", "bn", or a word of the plugin's own), that a data set
-    knows the "truth", or a trait of a method. `requires` names what must be there: words of backbones, and what a
-    task may lack: a labelled "source" (adapters), the "truth" about the images or two or more "cameras" (of the data
-    that this kind of component learns from), and "start", an embedder from the step before (adapters). Where it is
-    missing, the cell is "not applicable" and nothing is run for it. A data set that needs a `root` says
-    `requires={"root"}`; `lacks` says what a data set is without: "cameras" (two or more), "labels", "train", "test".
-    `uses` are words for the protocol column; for a component that starts from a user's file see
-    `reidbench.supervision`. Where these depend on the parameters, they are functions: `(params) -> frozenset`, and for
-    `lacks` `(params, root) -> frozenset`. `fingerprint`, for data sets only, is "module:function" of
-    `(params, root) -> str`, which names the content without building it. `metrics`, for evaluators only, declares the
-    numbers that it gives: what is not declared is shown as it is, and never ranked.
+    Five fields hold words of closed lists (`reidbench.words`): sets, or functions `(params) -> set` where they depend
+    on the parameters. `capabilities` is what a backbone ("stages", "tokens", "bn") or a data set ("truth") offers.
+    `traits` is how a method behaves: "label-free", "source-free", "pool-free", "backbone-free", "data-parallel",
+    "seedless".
+    `requires` names what must be there: capabilities of the backbone, and what a task may lack: a labelled "source"
+    (adapters), the "truth" about the images or two or more "cameras" (of the data that this kind of component learns
+    from), and "start", an embedder from the step before (adapters). Where it is missing, the cell is "not applicable"
+    and nothing is run for it. A data set that needs a `root` says `requires={"root"}`; `lacks`, a set or a function
+    `(params, root) -> set`, says what a data set is without: "cameras" (two or more), "labels", "train", "test".
+    `protocol` words stand in the protocol column: what a method uses beside its ordinary inputs, which it is then
+    given ("target-labels", "cameras", "truth", "auxiliary"), the labels behind a user's file
+    (`reidbench.words.behind`), and the rules of an evaluator ("AP step").
+
+    `fingerprint`, for data sets only, is "module:function" of `(params, root) -> str`, which names the content without
+    building it. `metrics`, for evaluators only, declares the numbers that it gives: what is not declared is shown as it
+    is, and never ranked.
+
+    `presets` are sets of parameters by name, "paper", "code" or "paper:DATA-SET": `{use: NAME, preset: paper}` in a
+    matrix file takes their values for what is not given beside it. The values enter the key, not the word.
     """
 
     name: str
@@ -188,12 +222,14 @@ class Component:
     version: int = 1
     summary: str = ""
     paper: Paper | None = None
-    provides: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    requires: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
-    uses: Callable[[Any], frozenset[str]] | frozenset[str] = frozenset()
+    capabilities: Words = frozenset()
+    traits: Words = frozenset()
+    requires: Words = frozenset()
+    protocol: Words = frozenset()
     fingerprint: str = ""
-    lacks: Callable[[Any, Path | None], frozenset[str]] | frozenset[str] = frozenset()
+    lacks: Callable[[Any, Path | None], AbstractSet[str]] | AbstractSet[str] = frozenset()
     metrics: Sequence[Metric] = ()
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     @property
     def declared(self) -> dict[str, Metric]:
@@ -204,175 +240,32 @@ class Component:
         """The code behind `target`."""
         return load_attribute(self.target)
 
-    def provided(self, params: Params) -> frozenset[str]:
-        """What this component provides when it is used with `params`."""
-        return self.provides(params) if callable(self.provides) else self.provides
+    def capabilities_with(self, params: Params) -> frozenset[str]:
+        """What this backbone or data set offers when it is used with `params`."""
+        return _said(self.capabilities, params)
+
+    def traits_with(self, params: Params) -> frozenset[str]:
+        """How this method behaves when it is used with `params`."""
+        return _said(self.traits, params)
 
     def required(self, params: Params) -> frozenset[str]:
         """What this component requires when it is used with `params`."""
-        return self.requires(params) if callable(self.requires) else frozenset(self.requires)
+        return _said(self.requires, params)
+
+    def protocol_with(self, params: Params) -> frozenset[str]:
+        """The protocol words of this component when it is used with `params`."""
+        return _said(self.protocol, params)
 
     def lacked(self, params: Params, root: Path | None) -> frozenset[str]:
         """What this data set is without when it is read with `params` from `root`."""
-        return self.lacks(params, root) if callable(self.lacks) else frozenset(self.lacks)
-
-    def used(self, params: Params) -> frozenset[str]:
-        """What this component uses when it is used with `params`. Raises PluginError for words that nobody knows."""
-        words = self.uses(params) if callable(self.uses) else self.uses
-        if unknown := unknown_uses(words):
-            raise PluginError(f"{self.name}: uses {', '.join(unknown)}, which {KNOWN_USES}")
-        return frozenset(words)
+        return _said(self.lacks, params, root)
 
 
-def unknown_uses(words: Iterable[str]) -> list[str]:
-    """Those of the words that are not words for what a component uses."""
-    return sorted(word for word in words if word not in USES and not is_supervision(word))
+def _said(words: Callable[..., AbstractSet[str]] | AbstractSet[str], *given: Any) -> frozenset[str]:
+    return frozenset(words(*given) if callable(words) else words)
 
 
 def load_attribute(target: str) -> Any:
     """Import "module:attribute"."""
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A selector's answer: the chosen indices of the pool, and one score for every pool image."""
-
-    indices: np.ndarray
-    scores: np.ndarray
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """An evaluator's answer: numbers by name, as its component declares them, and arrays with one entry per query.
-
-    A metric that is the mean of an array of its own name in `per_query` can be compared query by query: that decides
-    ties of rows over two seeds.
-    """
-
-    values: Mapping[str, float]
-    per_query: Mapping[str, np.ndarray] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Features:
-    """Embedded images: features [N, D] float32, pids [N], camids [N].
-
-    images [N] int64, where query and gallery share pictures, else None: equal numbers on either side mean the same
-    picture, the same file or the same bytes. No query may be matched with its own picture: hand both sides' numbers to
-    `reidbench.metrics.rank` as `query_images` and `gallery_images`, or leave such pairs out.
-    """
-
-    features: np.ndarray
-    pids: np.ndarray
-    camids: np.ndarray
-    images: np.ndarray | None = None
-
-
-class Checkpoint(Protocol):
-    """Keeps a stage's state between epochs, so that a killed stage goes on where it was."""
-
-    def epochs(self, total: int, **state: Any) -> Iterator[int]:
-        """The epochs still to run, after restoring `state`; what is given is saved after each of them.
-
-        `state` holds objects with `state_dict` and `load_state_dict` (networks, optimisers, schedules) or
-        torch generators. The global torch, numpy and python generators are always included.
-        """
-        ...
-
-
-def no_network(name: str) -> Any:
-    """What a context without nested training stages answers."""
-    raise ReidbenchError(f"no network was trained for the field {name!r}")
-
-
-def ignore_note(text: str) -> None:
-    """What a context without a harness does with a note."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """The part that all stages share."""
-
-    params: Any
-    image_size: tuple[int, int]
-    seed: int
-    device: str
-    workers: int  # threads that may decode images; no result depends on them
-    out: Path
-    scratch: Path
-    checkpoint: Checkpoint
-    progress: Callable[[int, int], None]
-    log: Callable[[Mapping[str, float]], None]
-    record_clusters: Callable[[int, Any], None]
-    make_fabric: Callable[[], Any]
-    prepared: Mapping[str, Path] = field(default_factory=dict)
-    network: Callable[[str], Any] = no_network  # of a `Uses` field: the Backbone or Embedder that was trained
-    # A sentence about what was dropped, skipped or assumed: kept with the artifact and shown beside each row that
-    # was made from it, in this run and all later ones. Equal sentences are kept once.
-    note: Callable[[str], None] = ignore_note
-    truth: Any = None
-
-    @cached_property
-    def fabric(self) -> Any:
-        """The Lightning Fabric that places networks and batches; methods call no `.cuda()`."""
-        return self.make_fabric()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelectContext(Context):
-    """For selectors: the pool without labels; the target's train part only for `uses={"target-labels"}`."""
-
-    pool: HiddenSplit
-    backbone: Callable[[], Any]
-    target: Split | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainContext(Context):
-    """For pretrainers: the (selected) pool without labels, a fresh backbone at each call of `backbone()`."""
-
-    pool: HiddenSplit | None
-    backbone: Callable[[], Any]
-    auxiliary: Split | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareContext(Context):
-    """For preparers: the images of the data role that the user of the preparer asked for."""
-
-    split: HiddenSplit
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneContext(Context):
-    """For fine-tuners: labelled source images; `backbone()` carries the weights of the stage before.
-
-    `source` is None only for a fine-tuner that provides "label-free": it trains on nothing and needs no source.
-    """
-
-    source: Split | None
-    backbone: Callable[[], Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaptContext(Context):
-    """For adapters: unlabelled target, labelled source or None, and the embedder to start from or None.
-
-    An adapter that provides "source-free" is given no source: it needs none, and the protocol column says so.
-    """
-
-    target: HiddenSplit
-    source: Split | None
-    backbone: Callable[[], Any]
-    start: Any = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateContext(Context):
-    """For evaluators: the embedded query and gallery."""
-
-    query: Features
-    gallery: Features

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import HiddenSplit, Split
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Augment, Batches, IdentitySampler, stream, warmup_multistep
+from reidbench.training import (
+    Augment,
+    Batches,
+    Endless,
+    IdentitySampler,
+    Means,
+    ShuffledSampler,
+    Update,
+    labelled_source,
+    stream,
+    warmup_multistep,
+)
 
 from .embedder import ArnEmbedder, starting_embedder
 from .network import ArnNetwork
 from .params import ArnParams
 
 
-class ShuffledSampler:
-    """Batches of `size` indices below `count`, each index once in a pass; what is left of a pass is not used."""
-
-    def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
-        self.count = count
-        self.size = min(size, count)
-        self.generator = generator
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        order = torch.randperm(self.count, generator=self.generator).numpy()
-        for start in range(0, self.count - self.size + 1, self.size):
-            yield order[start : start + self.size]
-
-
-class Endless:
-    """Pass after pass of the sampler; whoever iterates anew, as each epoch does, begins a new pass.
-
-    So where an epoch was in its pass need not be in the checkpoint.
-    """
-
-    def __init__(self, sampler: Iterable[np.ndarray]) -> None:
-        self.sampler = sampler
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        while True:
-            yield from self.sampler
-
-
-def adapt(ctx: AdaptContext) -> ArnEmbedder:
+def adapt(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     """Train on the labelled source and the unlabelled target; the answer is E_C(E_I(x)) alone.
 
     Raises DataError without a source of two or more identities or with fewer than two target images, and
@@ -59,12 +42,13 @@ def adapt(ctx: AdaptContext) -> ArnEmbedder:
 class _Run:
     """One adaptation. Order, augmentation and dropout have streams of their own, so all ablations see one data."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[ArnParams]) -> None:
         self.ctx = ctx
-        self.params: ArnParams = ctx.params
+        self.params = ctx.params
         source = _checked(ctx)
-        self.labels = torch.from_numpy(source.labels()).to(ctx.fabric.device)
-        self.network = ArnNetwork(starting_embedder(ctx), source.num_pids, self.params, ctx.seed)
+        self.labels = ctx.fabric.to_device(torch.from_numpy(source.labels()))
+        network = ArnNetwork(starting_embedder(ctx), source.num_pids, self.params, ctx.seed)
+        self.network: ArnNetwork = ctx.fabric.to_device(network)
         self.groups = self.network.groups()
         self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
             [{"params": group, "lr": self.params.rate_of(name), "name": name} for name, group in self.groups.items()],
@@ -89,7 +73,7 @@ class _Run:
         self.source = self._batches("source", source, sampler)
         others = ShuffledSampler(len(ctx.target), size, self.streams["target order"])
         self.target = self._batches("target", ctx.target, others) if self._forwards_target() else None
-        self.module, self.fabric_optimiser = ctx.fabric.setup(self.network, self.optimiser)
+        self.update = Update(ctx.fabric, self.optimiser)
 
     def _forwards_target(self) -> bool:
         return self.params.uses_target or self.params.target_statistics
@@ -112,22 +96,21 @@ class _Run:
             self.schedule.step()
 
     def _epoch(self, trained: frozenset[str]) -> dict[str, float]:
-        self.module.train()
-        device = self.ctx.fabric.device
+        self.network.train()
+        to_device = self.ctx.fabric.to_device
         source = iter(self.source)
         target = iter(self.target) if self.target is not None else None
-        sums: dict[str, float] = {}
+        means = Means()
         for _ in range(self.params.iterations):
             images, indices = next(source)
-            others = next(target)[0].to(device) if target is not None else None
-            output = self.module(images.to(device), self.labels[indices.to(device)], others)
-            self.fabric_optimiser.zero_grad()
-            self.ctx.fabric.backward(output.loss)
+            others = to_device(next(target)[0]) if target is not None else None
+            with self.update.precision():
+                output = self.network(to_device(images), self.labels[indices], others)
+            self.update.backward(output.loss)
             self._keep_back(trained)
-            self.fabric_optimiser.step()
-            for name, value in output.facts.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-        return {name: total / self.params.iterations for name, total in sums.items()}
+            self.update.step()
+            means.add(output.facts)
+        return means.values()
 
     def _keep_back(self, trained: frozenset[str]) -> None:
         """Without a gradient SGD leaves a parameter and its momentum alone, weight decay or not."""
@@ -137,12 +120,11 @@ class _Run:
                     parameter.grad = None
 
 
-def _checked(ctx: AdaptContext) -> Split:
+def _checked(ctx: AdaptContext[ArnParams]) -> Split:
     """The source, when there is what arn needs."""
-    if ctx.source is None or ctx.source.num_pids < 2:
-        raise DataError("arn needs a labelled source of two or more identities")
+    source = labelled_source(ctx, "arn", "labelled source")
     if len(ctx.target) < 2:
         raise DataError(f"arn needs two or more target images, this target has {len(ctx.target)}")
     if ctx.fabric.world_size != 1:
         raise ReidbenchError("arn runs on one device: set `devices: 1`")
-    return ctx.source
+    return source

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
-from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, stream
+from reidbench import AdaptContext
+from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, seeded
 
 from .params import ArnParams
 
@@ -108,15 +108,14 @@ def _stages(backbone: Backbone) -> list[nn.Module]:
 ArnEmbedder = StageEmbedder | WholeEmbedder
 
 
-def starting_embedder(ctx: AdaptContext) -> ArnEmbedder:
+def starting_embedder(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     """The network to adapt: the start's backbone, with its neck where it has one and one is wanted."""
-    params: ArnParams = ctx.params
+    params = ctx.params
     start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
     backbone = start.backbone if start is not None else ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     if params.split == "whole":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(ctx.seed, "shared encoder").initial_seed())
+        with seeded(ctx.seed, "shared encoder"):
             return WholeEmbedder(backbone, preprocess, params.dim or backbone.dim, params.neck)
     embedder = StageEmbedder(backbone, preprocess, params.neck)
     if params.neck and start is not None and isinstance(start.neck, BNNeck):

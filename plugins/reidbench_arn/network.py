@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.training import stream
+from reidbench.training import identity_heads, seeded, stream
 
 from .embedder import ArnEmbedder, Codes
 from .losses import contrastive, cosine_difference, frobenius_difference, reconstruction
@@ -92,11 +92,8 @@ class ArnNetwork(nn.Module):
         length = codes.map.shape[1]
         self.private: nn.ModuleDict | None = None
         self.decoder: Decoder | None = None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(seed, "new networks").initial_seed())
-            self.classifier = nn.Linear(codes.vector.shape[1], classes)
-            nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)
-            nn.init.zeros_(self.classifier.bias)
+        with seeded(seed, "new networks"):
+            (self.classifier,) = identity_heads([codes.vector.shape[1]], classes, bias=True)
             if "reconstruction" in params.losses:
                 height, width = embedder.preprocess.size
                 wanted = codes.features.shape[1:] if params.target == "feature" else (3, height, width)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from reidbench import Params
+from reidbench.training import params as shared
 
 Loss = Literal["class", "contrast", "reconstruction", "difference"]
-Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 Group = Literal["image", "shared", "private", "decoder", "classifier"]
 SUPERVISED: frozenset[Loss] = frozenset({"class", "contrast"})
 PAPER_DIM = 2048  # length of the codes for which the paper gives its weight of the difference loss
@@ -75,18 +75,18 @@ class ArnParams(Params):
     lr_image: float = Field(1e-7, gt=0, description="SGD's rate of E_I; the paper's 1e-7 is nearly frozen")
     lr_code: float = Field(1e-3, gt=0, description="of E_C, E_S, E_T and the decoder")
     lr_classifier: float = Field(2e-3, gt=0, description="of the classifier")
-    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
-    weight_decay: float = Field(5e-4, ge=0, description="SGD's weight decay")
-    milestones: tuple[Fraction, ...] = Field((), description="fractions of the epochs at which all rates fall")
-    gamma: float = Field(0.1, gt=0, le=1, description="factor at each milestone")
+    momentum: shared.Momentum = 0.9
+    weight_decay: shared.SgdDecay = 5e-4
+    milestones: tuple[shared.Fraction, ...] = Field((), description="fractions of the epochs at which all rates fall")
+    gamma: shared.Gamma = 0.1
     warmup_epochs: int = Field(0, ge=0, description="first epochs, in which only the warm-up groups are trained")
     warmup_groups: tuple[Group, ...] = Field(
         ("image",), min_length=1, description="image is the paper's; classifier and decoder are what starts untrained"
     )
 
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    flip: shared.Flip = 0.5
     pad: int = Field(0, ge=0, description="pixels of padding before the crop")
-    erase: float = Field(0.0, ge=0, le=1, description="probability of random erasing")
+    erase: shared.Erase = 0.0
 
     @model_validator(mode="after")
     def _possible(self) -> ArnParams:

@@ -53,7 +53,7 @@ def reidbench_backbones() -> Iterator[Component]:
         TinyParams,
         version=2,
         summary="residual network of 0.26 million parameters for 64x32 on a CPU",
-        provides=STAGES,
+        capabilities=STAGES,
     )
     for depth in (18, 50):
         yield Component(
@@ -61,8 +61,8 @@ def reidbench_backbones() -> Iterator[Component]:
             f"reidbench_baseline.resnet:resnet{depth}",
             ResNetParams,
             summary=f"torchvision's ResNet-{depth} with last stride 1",
-            provides=STAGES,
-            uses=ResNetParams.supervision,
+            capabilities=STAGES,
+            protocol=ResNetParams.supervision,
             paper=Paper(
                 title="Deep Residual Learning for Image Recognition",
                 venue="CVPR 2016",
@@ -81,8 +81,8 @@ def reidbench_backbones() -> Iterator[Component]:
             f"reidbench_baseline.{target}",
             ResNetParams,
             summary=summary,
-            provides=STAGES,
-            uses=ResNetParams.supervision,
+            capabilities=STAGES,
+            protocol=ResNetParams.supervision,
             paper=paper,
         )
     yield from transformers.backbones()
@@ -96,21 +96,21 @@ def reidbench_finetuners() -> Iterator[Component]:
         "reidbench_baseline.frozen:keep_backbone",
         NoneParams,
         summary="the backbone's features as they are",
-        provides=frozenset({"label-free"}),
+        traits=frozenset({"label-free"}),
     )
     yield Component(
         "colour-histogram",
         "reidbench_baseline.frozen:colour_histogram",
         HistogramParams,
         summary="colour histograms of horizontal stripes: the floor to beat",
-        provides=frozenset({"label-free", "backbone-free"}),
+        traits=frozenset({"label-free", "backbone-free"}),
     )
     yield Component(
         "bot",
         "reidbench_baseline.bot:finetune",
         BotParams,
         summary="Bag of Tricks: BNNeck, label smoothing, batch-hard triplet, warm-up, random erasing",
-        provides=PARALLEL,
+        traits=PARALLEL,
         paper=BOT,
     )
     yield Component(
@@ -139,7 +139,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_baseline.moco:pretrain",
         MocoParams,
         summary="MoCo v2 with shuffle-BN on one device or several; presets of MoCo and of LUPerson",
-        provides=PARALLEL,
+        traits=PARALLEL,
         requires=frozenset({"bn"}),
         paper=MOCO,
     )
@@ -148,8 +148,8 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_baseline.supervised:pretrain",
         SupervisedParams,
         summary="BoT on the labels of the task's auxiliary data",
-        provides=frozenset({"pool-free"}) | PARALLEL,
-        uses=frozenset({"auxiliary"}),
+        traits=frozenset({"pool-free"}) | PARALLEL,
+        protocol=frozenset({"auxiliary"}),
     )
     yield Component(
         "weights",
@@ -157,8 +157,8 @@ def reidbench_pretrainers() -> Iterator[Component]:
         WeightsParams,
         version=2,
         summary="a user's own weights: torchvision, MoCo, LUPerson, fast-reid, torchreid, BoT, BDB, MGN, SpCL names",
-        provides=frozenset({"pool-free"}),
-        uses=WeightsParams.supervision,
+        traits=frozenset({"pool-free"}),
+        protocol=WeightsParams.supervision,
     )
 
 
@@ -180,7 +180,7 @@ def reidbench_evaluators() -> Iterator[Component]:
             params,
             version=2,
             summary=summary,
-            provides=params.protocol,
+            protocol=params.protocol,
             metrics=RANKED,
             paper=PAPERS.get(name),
         )

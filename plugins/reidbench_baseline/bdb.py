@@ -9,11 +9,24 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from reidbench.components import FinetuneContext
-from reidbench.training import Augment, Backbone, BatchDrop, Embedder, Preprocess, Reduction
+from reidbench import FinetuneContext
+from reidbench.training import (
+    Augment,
+    Backbone,
+    BatchDrop,
+    Batches,
+    Embedder,
+    IdentityLosses,
+    IdentitySampler,
+    Loop,
+    Preprocess,
+    Reduction,
+    fit,
+    labelled_source,
+    trained,
+)
 
 from .params import BdbParams
-from .parts import PartLosses, fit, labelled
 
 
 class _Bottleneck(nn.Module):
@@ -115,13 +128,13 @@ def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> La
     return LambdaLR(optimiser, factor)
 
 
-def finetune(ctx: FinetuneContext) -> BdbEmbedder:
+def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     """Train both branches by label-smoothed cross-entropy and soft-margin batch-hard triplet on the source.
 
     Raises DataError when the source has fewer than two identities.
     """
-    params: BdbParams = ctx.params
-    source = labelled(ctx, "bdb")
+    params = ctx.params
+    source = labelled_source(ctx, "bdb")
     generator = torch.Generator().manual_seed(ctx.seed)
     backbone: Backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
@@ -130,15 +143,19 @@ def finetune(ctx: FinetuneContext) -> BdbEmbedder:
     )
     embedder.drop.generator = generator
     dims = [params.global_dim, params.drop_dim]
-    losses = PartLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin)
-
-    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        return losses.cross_entropies(vectors, labels).sum() + losses.triplets(vectors, labels).sum()
-
-    trained = (*embedder.parameters(), *losses.parameters())
-    optimiser = torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
-    augment = Cutout(params.flip, params.cutout, params.cutout_size)
+    losses = IdentityLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin, bias=True)
+    optimiser = torch.optim.Adam(trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay)
     schedule = stairs_then_steps(optimiser, params)
-    fit(ctx, source, embedder, losses, embedder.branches, loss, optimiser, schedule, augment, generator)
+    augment = Cutout(params.flip, params.cutout, params.cutout_size)
+
+    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        cross_entropy = losses.cross_entropies(losses.logits(vectors), labels).sum()
+        return {"loss": cross_entropy + losses.triplets(vectors, labels).sum()}
+
+    sampler = IdentitySampler(source.labels(), params.identities, params.images, generator)
+    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers)
+    networks = {"embedder": embedder, "losses": losses}
+    loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
+    fit(loop, batches, source.labels(), lambda images, _: embedder.branches(images), loss)
     embedder.drop.generator = None
     return embedder

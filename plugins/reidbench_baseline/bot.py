@@ -3,63 +3,58 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from reidbench.components import FinetuneContext
-from reidbench.errors import DataError
+from reidbench import FinetuneContext
 from reidbench.training import (
-    Augment,
     BackboneEmbedder,
     Batches,
-    BatchHardTriplet,
     CenterLoss,
+    IdentityLosses,
     IdentitySampler,
-    LabelSmoothingCrossEntropy,
+    Loop,
     Preprocess,
-    Update,
+    fit,
+    labelled_source,
+    trained,
     warmup_multistep,
 )
-from reidbench.training.devices import gather
+from reidbench.training.batches.augment import bot_augment
 from reidbench.training.networks.splitnorm import join_batch_norm, part_batch_norm
 
 from .params import BotParams
 
-CLASSIFIER_STD = 0.001  # small, so that the first cross-entropy is log C
-# The official code erases with ImageNet's mean after normalising, which is a light grey, not the mean.
-ERASE_VALUE = (0.485, 0.456, 0.406)
 
-
-class _Losses(nn.Module):
+class _Losses(IdentityLosses):
     """Classifier on the feature after the BNNeck; triplet and centre loss on the one before (Luo et al., fig. 5)."""
 
     def __init__(self, params: BotParams, classes: int, dim: int) -> None:
-        super().__init__()
+        super().__init__([dim], classes, smoothing=params.label_smoothing, margin=params.margin)
         self.params = params
-        self.classifier = nn.Linear(dim, classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)
-        self.cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)
-        self.triplet = BatchHardTriplet(params.margin)
         self.center = CenterLoss(classes, dim) if params.center_weight > 0 else None
 
     def forward(self, before: torch.Tensor, after: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        loss = self.cross_entropy(self.classifier(after), labels)
+        """Features [B, D] before and after the neck, labels [B]: a scalar."""
+        loss = self.cross_entropies(self.logits([after]), labels).sum()
         loss = loss + self.params.triplet_weight * self.triplet(before, labels)
         if self.center is not None:
             loss = loss + self.params.center_weight * self.center(before, labels)
         return loss  # type: ignore[no-any-return]
 
+    def scale_centres(self) -> None:
+        """The centres learn at their own rate, whatever the weight of their loss (official code)."""
+        if self.center is not None and self.center.centers.grad is not None:
+            self.center.centers.grad.mul_(1 / self.params.center_weight)
 
-def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
+
+def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
     """Train on the labelled source and return the embedder whose feature is the one after the BNNeck.
 
     On several devices P x K is the batch of all together: each runs the backbone, with joined batch norm, on its share,
     and all compute neck and losses of the gathered features. Raises DataError when the source has fewer than two
     identities, ReidbenchError when P x K cannot be divided among the devices.
     """
-    params: BotParams = ctx.params
-    source = ctx.source
-    if source is None or source.num_pids < 2:
-        raise DataError("bot needs a source of two or more identities")
+    params = ctx.params
+    source = labelled_source(ctx, "bot")
     labels = source.labels()
     generator = torch.Generator().manual_seed(ctx.seed)
     backbone = ctx.backbone()
@@ -75,62 +70,28 @@ def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
         milestones=params.milestones,
         gamma=params.gamma,
     )
-    batches = Batches(
-        source,
-        preprocess,
-        IdentitySampler(labels, params.identities, params.images, generator),
-        _augment(params, ctx.image_size[0]),
-        generator,
-        ctx.workers,
-        fast=params.fast,
-    )
-    targets = torch.from_numpy(labels).to(ctx.device)
+    augment = bot_augment(params.flip, params.pad, params.erase, ctx.image_size[0])
+    sampler = IdentitySampler(labels, params.identities, params.images, generator)
+    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, fast=params.fast)
+    networks = {"embedder": embedder, "losses": losses}
+    loop = Loop(ctx, params.epochs, networks, optimisers, schedule, generator=generator)
+
+    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        (before,) = vectors
+        return {"loss": losses(before, embedder.neck(before), labels)}
+
     join_batch_norm(embedder.backbone)
-    embedder.to(ctx.device).train()
-    losses.to(ctx.device)
-    update = Update(ctx.fabric, *optimisers.values())
-    state = {"embedder": embedder, "losses": losses, "schedule": schedule, "generator": generator, **optimisers}
-    for _ in ctx.checkpoint.epochs(params.epochs, **state):
-        total, steps = 0.0, 0
-        for images, indices in batches:
-            total += _step(embedder, losses, update, images.to(ctx.device), targets[indices])
-            steps += 1
-        ctx.log({"loss": total / steps, "lr": schedule.get_last_lr()[0], "steps": steps})
-        schedule.step()
+    fit(loop, batches, labels, lambda images, _: [backbone(images).vector], loss, before_step=losses.scale_centres)
     part_batch_norm(embedder.backbone)
     return embedder
 
 
-def _step(
-    embedder: BackboneEmbedder,
-    losses: _Losses,
-    update: Update,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-) -> float:
-    with update.precision():
-        before = embedder.backbone(images).vector
-    before = gather(before.float())
-    loss = losses(before, embedder.neck(before), gather(labels))
-    update.backward(loss)
-    if losses.center is not None:
-        # The centres learn at their own rate, whatever the weight of their loss (official code).
-        losses.center.centers.grad.mul_(1 / losses.params.center_weight)
-    update.step()
-    return float(loss.detach())
-
-
-def _optimisers(embedder: nn.Module, losses: _Losses, params: BotParams) -> dict[str, torch.optim.Optimizer]:
+def _optimisers(embedder: BackboneEmbedder, losses: _Losses, params: BotParams) -> dict[str, torch.optim.Optimizer]:
     """Adam for the network and its classifier, SGD for the centres."""
-    trained = [p for p in (*embedder.parameters(), *losses.classifier.parameters()) if p.requires_grad]
+    network = trained(embedder, losses.classifiers)
     optimisers: dict[str, torch.optim.Optimizer] = {
-        "optimiser": torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
+        "optimiser": torch.optim.Adam(network, lr=params.lr, weight_decay=params.weight_decay)
     }
     if losses.center is not None:
         optimisers["center_optimiser"] = torch.optim.SGD(losses.center.parameters(), lr=params.center_lr)
     return optimisers
-
-
-def _augment(params: BotParams, height: int) -> Augment:
-    pad = params.pad if params.pad is not None else max(1, round(10 * height / 256))
-    return Augment(flip=params.flip, pad=pad, erase=params.erase, erase_value=ERASE_VALUE)

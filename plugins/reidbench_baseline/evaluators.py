@@ -7,26 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from reidbench import Metrics
-from reidbench.components import EvaluateContext, Features
+from reidbench import Embedded, EvaluateContext, Metrics
 from reidbench.metrics import Ranking, Reranking, Rules, rank, rank_blocks, rerank_blocks, search
 
-from .params import RankingParams
+from .params import ExpansionParams, RankingParams, ReciprocalParams
 
 JUNK = -1
 
 
-def cosine(ctx: EvaluateContext) -> Metrics:
+def cosine(ctx: EvaluateContext[RankingParams]) -> Metrics:
     """Rank the gallery by cosine distance; rules as in `params`. MetricError for zero vectors."""
     return _answer(ctx, _rank(ctx.query, ctx.gallery, _rules(ctx.params, "cosine")))
 
 
-def euclidean(ctx: EvaluateContext) -> Metrics:
+def euclidean(ctx: EvaluateContext[RankingParams]) -> Metrics:
     """Rank the gallery by Euclidean distance of the features as they are."""
     return _answer(ctx, _rank(ctx.query, ctx.gallery, _rules(ctx.params, "euclidean")))
 
 
-def k_reciprocal(ctx: EvaluateContext) -> Metrics:
+def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
     """Re-rank with k-reciprocal neighbours (Zhong et al., CVPR 2017) and rank by the final distances.
 
     Junk is left out before, as every implementation does that drops it when the files are read: it must not be
@@ -37,11 +36,12 @@ def k_reciprocal(ctx: EvaluateContext) -> Metrics:
     how = Reranking(params.variant, params.k1, params.k2, params.lambda_)
     blocks: Iterable[np.ndarray] = rerank_blocks(query.features, gallery.features, how, "cosine")
     labels = query.pids, query.camids, gallery.pids, gallery.camids
-    images = {"query_images": query.images, "gallery_images": gallery.images}
-    return _answer(ctx, rank_blocks(blocks, *labels, _rules(params, "cosine"), **images))
+    rules = _rules(params, "cosine")
+    ranking = rank_blocks(blocks, *labels, rules, query_images=query.images, gallery_images=gallery.images)
+    return _answer(ctx, ranking)
 
 
-def query_expansion(ctx: EvaluateContext) -> Metrics:
+def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
     """Add to each query its nearest gallery features, weighted by similarity^alpha, and rank by cosine distance.
 
     Alpha query expansion (Radenovic et al., TPAMI 2019); with `gallery_too` the gallery is expanded as well. A query's
@@ -92,7 +92,7 @@ def _neighbours(
     return np.take_along_axis(indices, others_first, 1), ~np.take_along_axis(mine, others_first, 1)
 
 
-def _own_pictures(query: Features, gallery: Features) -> tuple[np.ndarray, np.ndarray] | None:
+def _own_pictures(query: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray] | None:
     if query.images is None or gallery.images is None:
         return None
     return query.images, gallery.images
@@ -100,13 +100,14 @@ def _own_pictures(query: Features, gallery: Features) -> tuple[np.ndarray, np.nd
 
 def _unit(features: np.ndarray) -> np.ndarray:
     features = np.asarray(features, dtype=np.float32)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
-def _without_junk(gallery: Features) -> Features:
+def _without_junk(gallery: Embedded) -> Embedded:
     keep = gallery.pids != JUNK
     images = None if gallery.images is None else gallery.images[keep]
-    return Features(gallery.features[keep], gallery.pids[keep], gallery.camids[keep], images)
+    return Embedded(gallery.features[keep], gallery.pids[keep], gallery.camids[keep], images)
 
 
 def _rules(params: RankingParams, distance: str) -> Rules:
@@ -122,12 +123,12 @@ def _rules(params: RankingParams, distance: str) -> Rules:
     )
 
 
-def _rank(query: Features, gallery: Features, rules: Rules) -> Ranking:
+def _rank(query: Embedded, gallery: Embedded, rules: Rules) -> Ranking:
     labels = query.pids, query.camids, gallery.features, gallery.pids, gallery.camids
     return rank(query.features, *labels, rules, query_images=query.images, gallery_images=gallery.images)
 
 
-def _answer(ctx: EvaluateContext, ranking: Ranking) -> Metrics:
+def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
     """The numbers, with notes on what was left out or does not depend on the features."""
     if own := ranking.filtered.get("same_image", 0):
         ctx.note(f"left out: {own} {'pair' if own == 1 else 'pairs'} of a query and its own picture in the gallery")

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.training import BackboneEmbedder, Embedder, Preprocess
 
+from .params import HistogramParams, NoneParams
 
-def keep_backbone(ctx: FinetuneContext) -> Embedder:
+
+def keep_backbone(ctx: FinetuneContext[NoneParams]) -> Embedder:
     """The pooled vector of the backbone with the weights that it has: random ones, or those of a pre-training."""
     backbone = ctx.backbone()
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
@@ -38,7 +40,7 @@ class ColourHistogram(Embedder):
         return counts.scatter_add_(1, colours, torch.ones_like(colours, dtype=counts.dtype)) / colours.shape[1]
 
 
-def colour_histogram(ctx: FinetuneContext) -> Embedder:
+def colour_histogram(ctx: FinetuneContext[HistogramParams]) -> Embedder:
     """Nothing is trained; the network of the recipe is not used."""
     params = ctx.params
     return ColourHistogram(Preprocess(ctx.image_size, (0, 0, 0), (1, 1, 1)), params.stripes, params.bins, params.middle)

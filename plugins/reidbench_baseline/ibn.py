@@ -19,7 +19,7 @@ from .transformer_params import IbnParams
 _resnet = torchvision_models().resnet
 
 
-class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc]
+class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc, name-defined]
     """torchvision's, with room for IBN-b's norm between the addition and the last ReLU."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -30,7 +30,8 @@ class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc]
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return self.relu(self.IN(y + (x if self.downsample is None else self.downsample(x))))
+        y = y + (x if self.downsample is None else self.downsample(x))
+        return self.relu(self.IN(y))  # type: ignore[no-any-return]
 
 
 def resnet50_ibn(params: IbnParams, image_size: tuple[int, int]) -> TorchvisionResNet:

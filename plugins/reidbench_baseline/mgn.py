@@ -9,20 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.training import (
     Augment,
     Backbone,
+    Batches,
     Embedder,
+    IdentityLosses,
+    IdentitySampler,
+    Loop,
     Preprocess,
     Reduction,
     divide,
+    fit,
+    labelled_source,
     set_stride,
+    trained,
     warmup_multistep,
 )
 
 from .params import MgnParams
-from .parts import PartLosses, fit, labelled
 
 STRIPES = (1, 2, 3)  # horizontal parts of the three branches; those of 2 and 3 also have a global vector
 VECTORS = 8
@@ -50,9 +56,10 @@ class MgnEmbedder(Embedder):
         )
         shared, last = divide(backbone)
         self.shared = shared
-        self.branches = nn.ModuleList(copy.deepcopy(last) for _ in STRIPES)
-        for branch, stripes in zip(self.branches, STRIPES, strict=True):
+        branches = [copy.deepcopy(last) for _ in STRIPES]
+        for branch, stripes in zip(branches, STRIPES, strict=True):
             set_stride(branch[-1], 2 if stripes == 1 else 1)
+        self.branches = nn.ModuleList(branches)
         self.norms = nn.ModuleList(nn.BatchNorm2d(backbone.dim) if extra_norm else nn.Identity() for _ in STRIPES)
         self.reductions = nn.ModuleList(Reduction(backbone.dim, dim, bias=False) for _ in range(VECTORS))
         self.pool = F.adaptive_max_pool2d if pool == "max" else F.adaptive_avg_pool2d
@@ -69,12 +76,13 @@ class MgnEmbedder(Embedder):
     def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
         common = self.shared(images)
-        wholes, parts = [], []
+        wholes: list[torch.Tensor] = []
+        parts: list[torch.Tensor] = []
         for branch, norm, stripes in zip(self.branches, self.norms, STRIPES, strict=True):
             maps = norm(branch(common))
             wholes.append(self.pool(maps, (1, 1)))
             if stripes > 1:
-                parts += self.pool(maps, (stripes, 1)).split(1, 2)
+                parts += torch.split(self.pool(maps, (stripes, 1)), 1, 2)
         return [reduce(pooled) for reduce, pooled in zip(self.reductions, [*wholes, *parts], strict=True)]
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
@@ -85,31 +93,33 @@ class MgnEmbedder(Embedder):
         return F.normalize(features, dim=1)
 
 
-def finetune(ctx: FinetuneContext) -> MgnEmbedder:
+def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     """Train by the mean of eight cross-entropies and the weighted mean of three global triplets on the source.
 
     Raises DataError when the source has fewer than two identities.
     """
-    params: MgnParams = ctx.params
-    source = labelled(ctx, "mgn")
+    params = ctx.params
+    source = labelled_source(ctx, "mgn")
     generator = torch.Generator().manual_seed(ctx.seed)
     backbone: Backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     embedder = MgnEmbedder(backbone, preprocess, params.dim, params.pool, params.extra_norm, params.flip_test)
     dims = [params.dim] * VECTORS
-    losses = PartLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin)
-
-    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        triplet = losses.triplets(vectors[: len(STRIPES)], labels).mean()
-        return losses.cross_entropies(vectors, labels).mean() + params.triplet_weight * triplet
-
+    losses = IdentityLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin, bias=True)
     optimiser = torch.optim.Adam(
-        [*embedder.parameters(), *losses.parameters()],
-        lr=params.lr,
-        weight_decay=params.weight_decay,
-        amsgrad=True,
+        trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay, amsgrad=True
     )
     schedule = warmup_multistep(optimiser, params.epochs, warmup=0, milestones=params.milestones, gamma=params.gamma)
     augment = Augment(flip=params.flip, pad=0, erase=params.erase)
-    fit(ctx, source, embedder, losses, embedder.vectors, loss, optimiser, schedule, augment, generator)
+
+    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        triplet = losses.triplets(vectors[: len(STRIPES)], labels).mean()
+        cross_entropy = losses.cross_entropies(losses.logits(vectors), labels).mean()
+        return {"loss": cross_entropy + params.triplet_weight * triplet}
+
+    sampler = IdentitySampler(source.labels(), params.identities, params.images, generator)
+    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers)
+    networks = {"embedder": embedder, "losses": losses}
+    loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
+    fit(loop, batches, source.labels(), lambda images, _: embedder.vectors(images), loss)
     return embedder

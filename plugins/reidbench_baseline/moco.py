@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from reidbench.components import PretrainContext
+from reidbench import PretrainContext
 from reidbench.training import Backbone, MocoStep, MomentumEncoders
 from reidbench.training.contrastive.params import ContrastiveParams
 from reidbench.training.contrastive.pretraining import pretrain as run
 
+from .params import MocoParams
 
-def pretrain(ctx: PretrainContext) -> Backbone:
+
+def pretrain(ctx: PretrainContext[MocoParams]) -> Backbone:
     """Train on the pool by MoCo v2 and return the query encoder's backbone."""
     return run(ctx, _step)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
 from reidbench.files.names import shown
-from reidbench.supervision import DESCRIPTION, IMAGENET, Labels, behind, require_file
+from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
-
-Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
+from reidbench.words import DESCRIPTION, IMAGENET, Labels, behind, require_file
 
 
 class TinyParams(Params):
@@ -63,23 +62,23 @@ class HistogramParams(Params):
 class BotParams(Params):
     """bot; the defaults are the paper's, for 256x128 and a ResNet-50."""
 
-    epochs: int = Field(120, ge=1, description="passes of the identity sampler over the source")
-    identities: int = Field(16, ge=2, description="identities in a batch (P)")
-    images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
-    lr: float = Field(3.5e-4, gt=0, description="Adam's learning rate after warm-up")
-    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
-    warmup: float = Field(1 / 12, ge=0, lt=1, description="fraction of the epochs with a linear warm-up")
+    epochs: shared.SamplerEpochs = 120
+    identities: shared.Identities = 16
+    images: shared.Images = 4
+    lr: shared.AdamRate = 3.5e-4
+    weight_decay: shared.AdamDecay = 5e-4
+    warmup: shared.Warmup = 1 / 12
     warmup_factor: float = Field(0.01, gt=0, le=1, description="where the warm-up starts, times lr")
-    milestones: tuple[Fraction, ...] = Field((1 / 3, 7 / 12), description="fractions of the epochs at which lr falls")
-    gamma: float = Field(0.1, gt=0, le=1, description="factor at each milestone")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
-    margin: float | None = Field(0.3, description="margin of the batch-hard triplet; null: the soft margin")
-    triplet_weight: float = Field(1.0, ge=0, description="weight of the triplet loss")
+    milestones: shared.Milestones = (1 / 3, 7 / 12)
+    gamma: shared.Gamma = 0.1
+    label_smoothing: shared.LabelSmoothing = 0.1
+    margin: shared.Margin = 0.3
+    triplet_weight: shared.TripletWeight = 1.0
     center_weight: float = Field(0.0, ge=0, description="weight of the centre loss; the paper's best row has 5e-4")
     center_lr: float = Field(0.5, gt=0, description="SGD learning rate of the centres")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-    pad: int | None = Field(None, ge=0, description="pixels of padding before the crop; default: 10 at a height of 256")
-    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
+    flip: shared.Flip = 0.5
+    pad: shared.Pad = None
+    erase: shared.Erase = 0.5
     fast: bool = Field(False, description="decode and augment with the extra `fast`: other pixels, hence another key")
 
 
@@ -185,20 +184,20 @@ class BdbParams(Params):
     """bdb; the defaults are the official recipe's (`--adjust_lr`), for 384x128 and a ResNet-50."""
 
     epochs: int = Field(100, ge=1, description="passes of the sampler; about the steps of the official 400")
-    identities: int = Field(32, ge=2, description="identities in a batch (P)")
-    images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
-    lr: float = Field(1e-3, gt=0, description="Adam's learning rate after warm-up")
-    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
+    identities: shared.Identities = 32
+    images: shared.Images = 4
+    lr: shared.AdamRate = 1e-3
+    weight_decay: shared.AdamDecay = 5e-4
     warmup: float = Field(1 / 8, ge=0, lt=1, description="fraction of the epochs in which lr climbs in ten stairs")
-    milestones: tuple[Fraction, ...] = Field((1 / 2, 3 / 4), description="fractions of the epochs at which lr falls")
+    milestones: shared.Milestones = (1 / 2, 3 / 4)
     gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
-    margin: float | None = Field(None, description="margin of the batch-hard triplet; null: the soft margin")
+    label_smoothing: shared.LabelSmoothing = 0.1
+    margin: shared.Margin = None
     global_dim: int = Field(512, ge=1, description="length of the global feature")
     drop_dim: int = Field(1024, ge=1, description="length of the feature with the dropped block")
     drop_height: float = Field(0.33, gt=0, le=1, description="share of the map's rows that are dropped")
     drop_width: float = Field(1.0, gt=0, le=1, description="share of the map's columns that are dropped")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    flip: shared.Flip = 0.5
     cutout: float = Field(0.5, ge=0, le=1, description="probability of one square of the mean colour")
     cutout_size: float = Field(1 / 6, gt=0, le=1, description="its side as a share of the height: 64 of 384")
 
@@ -206,19 +205,19 @@ class BdbParams(Params):
 class MgnParams(Params):
     """mgn; the defaults are the best script of the reproduction by seathiefwang, for 384x128 and a ResNet-50."""
 
-    epochs: int = Field(400, ge=1, description="passes of the identity sampler over the source")
-    identities: int = Field(16, ge=2, description="identities in a batch (P)")
-    images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
+    epochs: shared.SamplerEpochs = 400
+    identities: shared.Identities = 16
+    images: shared.Images = 4
     lr: float = Field(2e-4, gt=0, description="learning rate of Adam with amsgrad")
-    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay, biases included")
-    milestones: tuple[Fraction, ...] = Field((0.8, 0.95), description="fractions of the epochs at which lr falls")
+    weight_decay: shared.AdamDecay = 5e-4
+    milestones: shared.Milestones = (0.8, 0.95)
     gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="eps of the cross-entropy")
-    margin: float | None = Field(1.2, description="margin of the batch-hard triplet; null: the soft margin")
+    label_smoothing: shared.LabelSmoothing = 0.0
+    margin: shared.Margin = 1.2
     triplet_weight: float = Field(2.0, ge=0, description="weight of the triplet loss, the mean over three vectors")
     dim: int = Field(256, ge=1, description="length of each of the eight vectors")
     pool: Literal["max", "avg"] = Field("max", description="pooling of the branches and of their stripes")
     extra_norm: bool = Field(False, description="batch norm on each branch's map, as LUPerson's fork adds it")
     flip_test: bool = Field(True, description="add the feature of the flipped image at test time")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing with the mean colour")
+    flip: shared.Flip = 0.5
+    erase: shared.EraseMean = 0.5

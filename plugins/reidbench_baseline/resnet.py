@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,8 @@ class TinyResNet(Backbone):
             for before, after, stride in zip(widths, widths[1:], (1, 2, 2, 1), strict=False)
         )
         self.dim = widths[-1]
-        self.to(memory_format=torch.channels_last)  # 20 to 40 % faster on CPUs
+        # 20 to 40 % faster on CPUs.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> Features:
         """images [B, 3, H, W] to Features with C = 7 x width and a map of H/8 x W/8."""
@@ -63,6 +65,15 @@ class TinyResNet(Backbone):
 class TorchvisionResNet(Backbone):
     """torchvision's ResNet without its classifier; state-dict names are torchvision's."""
 
+    conv1: nn.Module
+    bn1: nn.Module
+    relu: nn.Module
+    maxpool: nn.Module
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(self, network: nn.Module, dim: int, last_stride: int) -> None:
         super().__init__()
         for name, module in network.named_children():
@@ -70,7 +81,7 @@ class TorchvisionResNet(Backbone):
                 self.add_module(name, module)
         self.dim = dim
         if last_stride == 1:
-            first = self.layer4[0]
+            first: Any = self.layer4[0]
             strided = first.conv2 if hasattr(first, "conv3") else first.conv1
             strided.stride = first.downsample[0].stride = (1, 1)
 

@@ -17,6 +17,8 @@ import timm  # noqa: E402 - it imports torchvision, which may need the line abov
 class SeResNet(TorchvisionResNet):
     """timm's network without its classifier; its stages are named as torchvision's, its first activation is not."""
 
+    act1: nn.Module
+
     @property
     def stem(self) -> nn.Module:
         """Everything before the first stage."""

@@ -27,13 +27,13 @@ class IBN(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
-        self.IN = nn.InstanceNorm2d(self.half, affine=True)
-        self.BN = nn.BatchNorm2d(channels - self.half)
+        self.sizes = [channels // 2, channels - channels // 2]
+        self.IN = nn.InstanceNorm2d(self.sizes[0], affine=True)
+        self.BN = nn.BatchNorm2d(self.sizes[1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, C, h, w] to the same shape."""
-        first, second = x.split([self.half, x.shape[1] - self.half], dim=1)
+        first, second = torch.split(x, self.sizes, dim=1)
         return torch.cat((self.IN(first), self.BN(second)), dim=1)
 
 
@@ -66,6 +66,8 @@ class StemEmbed(PatchEmbed):  # type: ignore[misc]
     `conv.*` (0 to 8, none for patchify) and `proj.*`. Image sizes: see `grid_of`.
     """
 
+    proj: nn.Conv2d
+
     def __init__(self, *args: Any, stem: str, stem_width: int, stride: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "strict_img_size": False})
         patch, dim, bias = self.patch_size[0], self.proj.out_channels, self.proj.bias is not None
@@ -73,7 +75,7 @@ class StemEmbed(PatchEmbed):  # type: ignore[misc]
         self.multiple = patch if self.stride == patch else 1 if stem == "patchify" else 2
         self.grid_size = self.grid_of(self.img_size)
         self.num_patches = self.grid_size[0] * self.grid_size[1]
-        where = {"device": self.proj.weight.device, "dtype": self.proj.weight.dtype}
+        where: dict[str, Any] = {"device": self.proj.weight.device, "dtype": self.proj.weight.dtype}
         if stem == "patchify":
             self.proj = nn.Conv2d(3, dim, patch, self.stride, bias=bias, **where)
         else:
@@ -94,7 +96,7 @@ class StemEmbed(PatchEmbed):  # type: ignore[misc]
                 f"patches of {patch} pixels do not fit an image of {size}: "
                 f"height and width must be at least {patch} and multiples of {self.multiple}"
             )
-        return tuple((side - patch) // self.stride + 1 for side in image_size)  # type: ignore[return-value]
+        return tuple((side - patch) // self.stride + 1 for side in image_size)
 
     def dynamic_feat_size(self, img_size: tuple[int, int]) -> tuple[int, int]:
         """timm's name for `grid_of`."""
@@ -104,4 +106,4 @@ class StemEmbed(PatchEmbed):  # type: ignore[misc]
         """images [B, 3, H, W] to patches [B, h, w, dim]. Raises as `grid_of`."""
         self.grid_of((images.shape[-2], images.shape[-1]))
         x = self.conv(images) if hasattr(self, "conv") else images
-        return self.norm(self.proj(x).permute(0, 2, 3, 1))
+        return self.norm(self.proj(x).permute(0, 2, 3, 1))  # type: ignore[no-any-return]

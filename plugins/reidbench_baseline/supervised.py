@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from reidbench.components import Context, FinetuneContext, PretrainContext
+from reidbench import Context, FinetuneContext, PretrainContext
 from reidbench.training import Backbone
 
 from . import bot
+from .params import SupervisedParams
 
 
-def pretrain(ctx: PretrainContext) -> Backbone:
+def pretrain(ctx: PretrainContext[SupervisedParams]) -> Backbone:
     """Train on the auxiliary labels as BoT does and return the backbone without its neck.
 
     Raises DataError when the auxiliary data have fewer than two identities.
     """
     shared = {field.name: getattr(ctx, field.name) for field in fields(Context)}
-    embedder = bot.finetune(FinetuneContext(source=ctx.auxiliary, backbone=ctx.backbone, **shared))
+    embedder = bot.finetune(FinetuneContext[SupervisedParams](source=ctx.auxiliary, backbone=ctx.backbone, **shared))
     return embedder.backbone

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import nn
 
 from reidbench.training import Backbone, Features
 from reidbench.training.networks.droppath import set_drop_path
@@ -24,7 +23,7 @@ class Swin(Backbone):
     not shifted along a side that one window covers at the image size that the network was built for.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: SwinTransformer) -> None:
         super().__init__()
         self.patch_embed, self.layers, self.norm = network.patch_embed, network.layers, network.norm
         self.dim = network.num_features

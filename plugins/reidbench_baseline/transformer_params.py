@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
-from reidbench.supervision import DESCRIPTION, Labels, behind, require_file
+from reidbench.words import DESCRIPTION, Labels, behind, require_file
 
 Stem = Literal["patchify", "ics", "conv"]
 
@@ -23,7 +23,7 @@ class StemParams(Params):
     stem_width: int = Field(64, ge=2, multiple_of=2, description="channels of the stems ics and conv")
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth of the last block, linear from 0; training")
 
-    def provided(self) -> frozenset[str]:
+    def capabilities(self) -> frozenset[str]:
         """Batch norm is there only in the convolution stems."""
         return frozenset({"bn"}) if self.stem != "patchify" else frozenset()
 
@@ -44,9 +44,9 @@ class ViTParams(StemParams):
             raise ValueError(f"stem {self.stem} halves the image first: patch and stride must be even")
         return self
 
-    def provided(self) -> frozenset[str]:
+    def capabilities(self) -> frozenset[str]:
         """Tokens always."""
-        return super().provided() | {"tokens"}
+        return super().capabilities() | {"tokens"}
 
 
 class ViTTinyParams(ViTParams):

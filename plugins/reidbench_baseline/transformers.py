@@ -51,7 +51,7 @@ def backbones() -> Iterator[Component]:
             f"reidbench_baseline.vit:vit_{size}",
             params,
             summary=summary,
-            provides=params.provided,
+            capabilities=params.capabilities,
             paper=VIT,
         )
     yield Component(
@@ -59,7 +59,7 @@ def backbones() -> Iterator[Component]:
         "reidbench_baseline.swin:swin_tiny",
         SwinParams,
         summary="Swin-T: 768 dimensions, windows of 7 patches",
-        provides=SwinParams.provided,
+        capabilities=SwinParams.capabilities,
         paper=SWIN,
     )
     yield Component(
@@ -67,7 +67,7 @@ def backbones() -> Iterator[Component]:
         "reidbench_baseline.ibn:resnet50_ibn",
         IbnParams,
         summary="ResNet-50 with instance norm on half of the channels of stages 1 to 3 (IBN-a), or IBN-b",
-        provides=frozenset({"stages", "bn"}),
-        uses=IbnParams.supervision,
+        capabilities=frozenset({"stages", "bn"}),
+        protocol=IbnParams.supervision,
         paper=IBN_NET,
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reidbench.components import PretrainContext
+from reidbench import PretrainContext
 from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
 from reidbench.training import Backbone, LoadReport, load_weights
@@ -16,14 +16,14 @@ from reidbench.training.weights.transformers import load_transformer
 from .params import WeightsParams
 
 
-def pretrain(ctx: PretrainContext) -> Backbone:
+def pretrain(ctx: PretrainContext[WeightsParams]) -> Backbone:
     """The recipe's backbone with the weights of `file`; `weights-report.json` tells what matched.
 
     What was loaded in part, or left aside, is noted. Raises ReidbenchError when the file is not the backbone's: less
     than 90 % of its tensors, no first layer or a whole block missing (of a transformer: not exactly all); when the
     file is not safe, or an option does not belong to this kind of backbone.
     """
-    params: WeightsParams = ctx.params
+    params = ctx.params
     backbone: Backbone = ctx.backbone()
     content = read_checkpoint(params.file)
     report = _load(backbone, content, params)

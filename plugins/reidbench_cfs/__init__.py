@@ -68,5 +68,5 @@ def reidbench_selectors() -> Iterator[Component]:
         OracleParams,
         summary="a control: the images that truly show a person come first; rendered pools only",
         requires=frozenset({"truth"}),
-        uses=frozenset({"truth"}),
+        protocol=frozenset({"truth"}),
     )

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench import Selection
-from reidbench.components import SelectContext
+from reidbench import SelectContext, Selection
 from reidbench.errors import ReidbenchError
 
 from . import ranking
@@ -18,15 +17,15 @@ from .params import CfsParams
 from .scoring import Extractor, cosine, measure_pool
 
 
-def select(ctx: SelectContext) -> Selection:
+def select(ctx: SelectContext[CfsParams]) -> Selection:
     """Score every pool image by the cosine between its features before and after a fine-tuning on the target.
 
     c(x) = <f_s(x), f_t(x)> / (|f_s(x)| |f_t(x)|) in [-1, 1]. The source proxy f_s was trained on the whole pool; the
     target proxy f_t started from f_s and learnt the target. Little forgetting means near to the target, so the highest
     scores are kept. Leaves `list.csv`, `list.parquet` (if pyarrow is there) and `facts.json`.
     """
-    params: CfsParams = ctx.params
-    device = torch.device(ctx.fabric.device)
+    params = ctx.params
+    device = ctx.fabric.device
     source = Extractor("proxy", ctx.network("proxy"), ctx.image_size, device)
     target = Extractor("target_proxy", ctx.network("target_proxy"), ctx.image_size, device)
     if source.backbone.dim != target.backbone.dim:

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench import Selection
-from reidbench.components import SelectContext
+from reidbench import SelectContext, Selection
 from reidbench.errors import DataError
 from reidbench.metrics.pseudo_labels import k_means
 from reidbench.training import image_source, stream
@@ -17,14 +16,14 @@ from .params import ClusterParams
 from .scoring import BATCH, Extractor, measure_pool
 
 
-def select(ctx: SelectContext) -> Selection:
+def select(ctx: SelectContext[ClusterParams]) -> Selection:
     """Cluster unit features of the proxy by k-means and keep images in turns, those nearest to the centres first.
 
     By falling score (see `turns`) come the nearest image of each cluster, then the second nearest of each, ... A
     cluster that is used up leaves its turns to the others, and a smaller share is a part of a larger one.
     """
-    params: ClusterParams = ctx.params
-    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, torch.device(ctx.fabric.device))
+    params = ctx.params
+    proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, ctx.fabric.device)
     centres = torch.from_numpy(_centres(ctx, proxy)).to(proxy.device)
 
     def measure(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -68,9 +67,9 @@ def turns(
     return scores
 
 
-def _centres(ctx: SelectContext, proxy: Extractor) -> NDArray[np.float32]:
+def _centres(ctx: SelectContext[ClusterParams], proxy: Extractor) -> NDArray[np.float32]:
     """Unit centres [k, D] of k-means on unit features of at most `sample` images, drawn with the seed."""
-    params: ClusterParams = ctx.params
+    params = ctx.params
     generator = stream(ctx.seed, "cluster sample")
     chosen = np.sort(torch.randperm(len(ctx.pool), generator=generator)[: params.sample].numpy())
     fetch = image_source(ctx.pool, ctx.image_size, limit=0, workers=ctx.workers)
@@ -82,7 +81,8 @@ def _centres(ctx: SelectContext, proxy: Extractor) -> NDArray[np.float32]:
         raise DataError(f"{params.clusters} clusters leave each of {len(features)} images alone: ask for fewer")
     sums = np.zeros((count, features.shape[1]))
     np.add.at(sums, labels[labels >= 0], features[labels >= 0])
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    centres: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return centres.astype(np.float32)
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reidbench import Selection
-from reidbench.components import SelectContext
+from reidbench import SelectContext, Selection
 from reidbench.errors import DataError
 from reidbench.training import stream
 
 from . import ranking
-from .params import OracleParams, RandomParams
+from .params import NoParams, OracleParams, RandomParams
 
 
-def random(ctx: SelectContext) -> Selection:
+def random(ctx: SelectContext[RandomParams]) -> Selection:
     """One permutation of the seed, cut at `keep`: shares of one seed are nested. Scores fall from 1 along it."""
-    params: RandomParams = ctx.params
+    params = ctx.params
     count = len(ctx.pool)
     order = torch.randperm(count, generator=stream(ctx.seed, "random selection")).numpy()
     scores = np.empty(count)
@@ -24,17 +23,17 @@ def random(ctx: SelectContext) -> Selection:
     return ranking.select(scores, params.keep)
 
 
-def everything(ctx: SelectContext) -> Selection:
+def everything(ctx: SelectContext[NoParams]) -> Selection:
     """All images; each scores 1. What is trained then equals training without a selector."""
     return ranking.select(np.ones(len(ctx.pool)), 1.0)
 
 
-def oracle(ctx: SelectContext) -> Selection:
+def oracle(ctx: SelectContext[OracleParams]) -> Selection:
     """Relevant images (score 1) before irrelevant ones (score 0), in either group by a permutation of the seed.
 
     `keep: null` keeps one group whole. Raises DataError when that group is empty.
     """
-    params: OracleParams = ctx.params
+    params = ctx.params
     count, lowest = len(ctx.pool), params.order == "lowest"
     scores = np.array([float(ctx.truth.relevance(index)) for index in range(count)])
     if params.keep is not None:

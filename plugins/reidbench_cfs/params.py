@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -11,8 +11,12 @@ from reidbench.components import Nested
 
 Join = Literal["name", "stem", "path", "id"]
 Order = Literal["highest", "lowest"]
-SourceProxy = Uses["pretrainer", "pool"]
-TargetProxy = Uses[("finetuner", "pretrainer"), "target", "proxy"]
+if TYPE_CHECKING:
+    SourceProxy = Nested
+    TargetProxy = Nested
+else:
+    SourceProxy = Uses["pretrainer", "pool"]
+    TargetProxy = Uses[("finetuner", "pretrainer"), "target", "proxy"]
 
 
 class NoParams(Params):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from reidbench import Selection
-from reidbench.components import SelectContext
+from reidbench import SelectContext, Selection
 from reidbench.data import HiddenSplit
 from reidbench.errors import DataError
 from reidbench.files.names import shown
@@ -19,13 +18,13 @@ from .params import ListParams
 NAMED = 5  # missing entries that are told by name
 
 
-def select(ctx: SelectContext) -> Selection:
+def select(ctx: SelectContext[ListParams]) -> Selection:
     """Keep the pool images that the head of the list names. The list's first scores 1, images that it leaves out 0.
 
     Names are joined to the pool by the harness, since a method sees none. Missing entries are counted; raises DataError
     when they are more than `tolerance` of the head, or none is left. Leaves `facts.json`.
     """
-    params: ListParams = ctx.params
+    params = ctx.params
     entries = read_list(params.file, params.by)
     wanted = params.count if params.count is not None else ranking.keep_count(params.keep, len(entries))
     if wanted > len(entries):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reidbench.components import SelectContext
+from reidbench import Params, SelectContext
 from reidbench.errors import ReidbenchError
 from reidbench.training import Backbone, Embedder, Preprocess, image_source
 
@@ -41,7 +41,8 @@ class Extractor:
     @torch.no_grad()
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 [B, H, W, 3] to features [B, D], float32."""
-        return self.backbone(self.preprocess.normalise(pixels).to(self.device)).vector.float()
+        vector: torch.Tensor = self.backbone(self.preprocess.normalise(pixels).to(self.device)).vector
+        return vector.float()
 
     def pixel_statistics(self) -> dict[str, list[float]]:
         """Mean and standard deviation of the channels that the network's input is normalised with."""
@@ -77,7 +78,9 @@ class Columns:
         self.content[:] = state["content"].numpy().view(np.uint64)
 
 
-def measure_pool(ctx: SelectContext, measure: Measure, batch: int = BATCH, chunk: int = CHUNK, **kinds: Any) -> Columns:
+def measure_pool(
+    ctx: SelectContext[Params], measure: Measure, batch: int = BATCH, chunk: int = CHUNK, **kinds: Any
+) -> Columns:
     """Columns of all pool images: `measure(pixels uint8 [B, H, W, 3])` gives one tensor [B] for each of `kinds`.
 
     The pool is never held: pictures are decoded batch by batch. A killed pass goes on at its last chunk.

@@ -36,7 +36,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "adabn",
         "reidbench_cluster.adabn:adapt",
         AdaBNParams,
-        provides=SOURCE_FREE,
+        traits=SOURCE_FREE,
         summary="batch-norm statistics re-estimated on the target; nothing is trained",
         requires=frozenset({"bn"}),
         paper=Paper(
@@ -49,14 +49,14 @@ def reidbench_adapters() -> Iterator[Component]:
         "pseudo-label",
         "reidbench_cluster.pseudo_label:adapt",
         PseudoLabelParams,
-        provides=SOURCE_FREE,
+        traits=SOURCE_FREE,
         summary="the plain loop: cluster, relabel, fine-tune, repeat",
     )
     yield Component(
         "cluster-contrast",
         "reidbench_cluster.cluster_contrast:adapt",
         ClusterContrastParams,
-        provides=SOURCE_FREE,
+        traits=SOURCE_FREE,
         summary="one memory row per cluster, updated by the mean or the hardest of its images in the batch",
         paper=Paper(
             title="Cluster Contrast for Unsupervised Person Re-Identification",
@@ -80,7 +80,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "spcl",
         "reidbench_cluster.spcl:adapt",
         SpCLParams,
-        provides=SpCLParams.source_free,
+        traits=SpCLParams.source_free,
         summary="hybrid memory of source classes, clusters and un-clustered instances; self-paced reliability",
         requires=frozenset({"bn"}),
         paper=Paper(

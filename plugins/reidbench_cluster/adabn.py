@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import HiddenSplit
 from reidbench.errors import ReidbenchError
-from reidbench.training import BackboneEmbedder, Embedder, Preprocess, image_source
+from reidbench.training import BackboneEmbedder, Batches, Embedder, Preprocess, ShuffledSampler
 
 from .params import AdaBNParams
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def adapt(ctx: AdaptContext) -> Embedder:
+def adapt(ctx: AdaptContext[AdaBNParams]) -> Embedder:
     """Re-estimate all running statistics on the target; no weight changes.
 
     Every method that forwards target images in train mode does this on the way, so it is a row of every adaptation
@@ -25,8 +25,8 @@ def adapt(ctx: AdaptContext) -> Embedder:
     if embedder is None:
         backbone = ctx.backbone()
         embedder = BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
-    params: AdaBNParams = ctx.params
-    estimate(embedder, ctx.target, params, torch.Generator().manual_seed(ctx.seed), ctx.device, ctx.workers)
+    params = ctx.params
+    estimate(embedder, ctx.target, params, torch.Generator().manual_seed(ctx.seed), ctx.fabric.device, ctx.workers)
     return embedder  # type: ignore[no-any-return]
 
 
@@ -36,7 +36,7 @@ def estimate(
     images: HiddenSplit,
     params: AdaBNParams,
     generator: torch.Generator,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     workers: int = 0,
 ) -> None:
     """Set the running statistics of `embedder` to the mean of those of all full batches of `images`."""
@@ -49,15 +49,12 @@ def estimate(
         norm.reset_running_stats()
         norm.momentum = None  # torch's word for a plain mean over batches
         norm.train()
-    height, width = embedder.preprocess.size
-    fetch = image_source(images, (height, width), workers=workers)
-    size = min(params.batch, len(images))
+    # A last, small batch would weigh as much as a full one: the sampler leaves it out.
+    sampler = ShuffledSampler(len(images), params.batch, generator)
+    batches, camids = Batches(images, embedder.preprocess, sampler, workers=workers), torch.as_tensor(images.camids)
     for _ in range(params.passes):
-        order = torch.randperm(len(images), generator=generator).numpy()
-        for start in range(0, len(images) - size + 1, size):  # a last, small batch would weigh as much as a full one
-            indices = order[start : start + size]
-            cameras = torch.as_tensor(images.camids[indices]).to(device)
-            embedder(embedder.preprocess.normalise(fetch(indices)).to(device), cameras)
+        for pictures, indices in batches:
+            embedder(pictures.to(device), camids[indices].to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     embedder.eval()

@@ -6,46 +6,38 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, Update
+from reidbench.training import BackboneEmbedder, Means, Update
 
-from .loop import (
-    PseudoLabelBatches,
-    describe,
-    make_optimiser,
-    set_rate,
-    skip,
-    starting_embedder,
-    target_features,
-    too_few,
-)
+from .loop import PseudoLabelBatches, make_optimiser, starting_embedder, target_features, train_rounds
 from .memory import ClusterMemory
 from .params import ClusterContrastParams
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     """Contrast images of the target with a memory of its clusters, rebuilt in each round.
 
     Unsupervised when the recipe starts from a backbone, adaptation when it starts from a fine-tuned embedder; source
     images are not used. The feature, for clustering and for the test, is the one after the neck.
     """
-    params: ClusterContrastParams = ctx.params
-    embedder = starting_embedder(ctx, params.keep_neck).to(ctx.device)
+    params = ctx.params
+    embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.keep_neck))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
-    for round_ in ctx.checkpoint.epochs(params.rounds, **state):
-        set_rate(optimiser, params, round_)
+    features = np.empty((0, 0), np.float32)  # of the round
+
+    def cluster() -> np.ndarray:
+        nonlocal features
         features = target_features(embedder, ctx.target, ctx)
-        labels = pseudo_labels.cluster(features, params.eps, params.min_samples, params.k1, params.k2)
-        ctx.record_clusters(round_, labels)
-        if too_few(labels):
-            skip(ctx, labels, round_)
-        else:
-            loss = _train(embedder, optimiser, batches, features, labels, generator, ctx)
-            ctx.log({"round": round_, "loss": loss, **describe(labels)})
+        return pseudo_labels.cluster(features, params.eps, params.min_samples, params.k1, params.k2)
+
+    def train(labels: np.ndarray) -> float:
+        return _train(embedder, optimiser, batches, features, labels, generator, ctx)
+
+    train_rounds(ctx, state, cluster, train)
     return embedder
 
 
@@ -56,22 +48,24 @@ def _train(
     features: np.ndarray,
     labels: np.ndarray,
     generator: torch.Generator,
-    ctx: AdaptContext,
+    ctx: AdaptContext[ClusterContrastParams],
 ) -> float:
-    params: ClusterContrastParams = ctx.params
-    targets = torch.from_numpy(labels)
+    params = ctx.params
     memory = ClusterMemory(
         torch.from_numpy(features),
-        targets,
+        torch.from_numpy(labels),
         temperature=params.temperature,
         momentum=params.momentum,
         update=params.update,
-    ).to(ctx.device)
+    )
+    targets = ctx.fabric.to_device(torch.from_numpy(labels))
+    ctx.fabric.to_device(memory)
     embedder.train()
     update = Update(ctx.fabric, optimiser)
-    total = 0.0
+    means = Means()
     for images, indices in batches.batches(labels, generator):
         with update.precision():
-            found = embedder(images.to(ctx.device))
-        total += update(memory(F.normalize(found.float(), dim=1), targets[indices].to(ctx.device)))
-    return total / params.iterations
+            found = embedder(ctx.fabric.to_device(images))
+        loss = memory(F.normalize(found.float(), dim=1), targets[indices])
+        means.add({"loss": update(loss)})
+    return means.values()["loss"]

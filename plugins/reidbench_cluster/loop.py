@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
-from reidbench.training import Augment, BackboneEmbedder, Embedder, IdentitySampler, Preprocess, embed, image_source
+from reidbench.training import BackboneEmbedder, Embedder, Endless, IdentitySampler, Preprocess, embed, image_source
+from reidbench.training.batches.augment import bot_augment
 
 from .params import LoopParams
 
-ERASE_VALUE = (0.485, 0.456, 0.406)
 
-
-def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbedder:
+def starting_embedder(ctx: AdaptContext[Params], keep_neck: bool = True) -> BackboneEmbedder:
     """The recipe's embedder if it is a backbone with a neck that is to be kept; else its backbone under a fresh neck.
 
     The source's classifier is gone in any case.
@@ -28,10 +29,11 @@ def starting_embedder(ctx: AdaptContext, keep_neck: bool = True) -> BackboneEmbe
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std), neck=True)
 
 
-def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext) -> np.ndarray:
+def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext[Params]) -> np.ndarray:
     """Features [N, D] of the images in eval mode, of unit length."""
-    features = embed(embedder, images, images.camids, device=ctx.device, workers=ctx.workers)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    features = embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers)
+    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 class PseudoLabelBatches:
@@ -42,8 +44,7 @@ class PseudoLabelBatches:
         self.fetch = image_source(images, (height, width), workers=workers)
         self.preprocess = preprocess
         self.params = params
-        pad = params.pad if params.pad is not None else max(1, round(10 * height / 256))
-        self.augment = Augment(flip=params.flip, pad=pad, erase=params.erase, erase_value=ERASE_VALUE)
+        self.augment = bot_augment(params.flip, params.pad, params.erase, height)
 
     def batches(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """`iterations` times (images [P * K, 3, H, W], their indices); images labelled -1 never come.
@@ -52,13 +53,8 @@ class PseudoLabelBatches:
         """
         inside = np.flatnonzero(labels >= 0)
         sampler = IdentitySampler(labels[inside], self.params.identities, self.params.images, generator)
-        left = self.params.iterations
-        while left > 0:
-            for chosen in sampler:
-                yield self.images(inside[chosen], generator), inside[chosen]
-                left -= 1
-                if left == 0:
-                    return
+        for chosen in islice(Endless(sampler), self.params.iterations):
+            yield self.images(inside[chosen], generator), inside[chosen]
 
     def images(self, indices: np.ndarray, generator: torch.Generator) -> torch.Tensor:
         """Augmented, normalised images of the given indices."""
@@ -88,9 +84,25 @@ def too_few(labels: np.ndarray) -> bool:
     return int(labels.max(initial=-1)) < 1
 
 
-def skip(ctx: AdaptContext, labels: np.ndarray, round_: int) -> None:
-    """Log a round without training; the harness notes how many there were."""
-    found = describe(labels)
-    ctx.log({"round": round_, "skipped": 1.0, **found})
-    counts = f"{found['clusters']:.0f} clusters, {found['outliers']:.0f} outliers"
-    print(f"round {round_}: {counts}: nothing to tell apart, skipped")
+def train_rounds(
+    ctx: AdaptContext[LoopParams],
+    state: Mapping[str, Any],
+    cluster: Callable[[], np.ndarray],
+    train: Callable[[np.ndarray], float],
+    too_few: Callable[[np.ndarray], bool] = too_few,
+) -> None:
+    """All rounds that are still to run: set the rate, `cluster` to labels [N], `train` on them to a mean loss, log.
+
+    A round that has too few classes is logged and skipped; the harness notes how many there were.
+    """
+    for round_ in ctx.checkpoint.epochs(ctx.params.rounds, **state):
+        set_rate(state["optimiser"], ctx.params, round_)
+        labels = cluster()
+        ctx.record_clusters(round_, labels)
+        found = describe(labels)
+        if too_few(labels):
+            ctx.log({"round": round_, "skipped": 1.0, **found})
+            counts = f"{found['clusters']:.0f} clusters, {found['outliers']:.0f} outliers"
+            print(f"round {round_}: {counts}: nothing to tell apart, skipped")
+        else:
+            ctx.log({"round": round_, "loss": train(labels), **found})

@@ -36,7 +36,7 @@ def update_clusters(
 
     ``mean``: the mean of the cluster's features; ``hard``: the one with the lowest cosine to the row.
     """
-    for label in labels.unique():
+    for label in torch.unique(labels):
         members = features[labels == label]
         chosen = members.mean(0) if update == "mean" else members[(members @ rows[label]).argmin()]
         rows[label] = F.normalize(momentum * rows[label] + (1 - momentum) * chosen, dim=0)
@@ -63,7 +63,8 @@ class ClusterMemory(nn.Module):
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Unit features [B, D] and their clusters [B] to a scalar loss; rows move in backward."""
-        products = _ClusterProducts.apply(features, labels, self.rows, self.momentum, self.update)
+        apply: Any = _ClusterProducts.apply
+        products = apply(features, labels, self.rows, self.momentum, self.update)
         return F.cross_entropy(products / self.temperature, labels)
 
 
@@ -114,7 +115,8 @@ class HybridMemory(nn.Module):
 
     def forward(self, features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Unit features [B, D] and the memory rows that they belong to [B] to a scalar loss."""
-        products = _InstanceProducts.apply(features.float(), places, self.rows, self.momentum) / self.temperature
+        apply: Any = _InstanceProducts.apply
+        products: torch.Tensor = apply(features.float(), places, self.rows, self.momentum) / self.temperature
         classes = int(self.labels.max()) + 1
         sums = torch.zeros(classes, len(features), device=features.device).index_add(0, self.labels, products.t())
         sizes = torch.bincount(self.labels, minlength=classes)[:, None]

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from reidbench import Params
+from reidbench.training import params as shared
 
 
 class AdaBNParams(Params):
@@ -30,9 +31,9 @@ class LoopParams(Params):
     min_samples: int = Field(4, ge=2, description="DBSCAN: neighbours that make a core")
     k1: int = Field(30, ge=1, description="Jaccard distance: neighbours of the reciprocal sets")
     k2: int = Field(6, ge=1, description="Jaccard distance: neighbours of the query expansion")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-    pad: int | None = Field(None, ge=0, description="pixels of padding before the crop; default: 10 at a height of 256")
-    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing")
+    flip: shared.Flip = 0.5
+    pad: shared.Pad = None
+    erase: shared.Erase = 0.5
 
 
 class PseudoLabelParams(LoopParams):
@@ -47,8 +48,8 @@ class PseudoLabelParams(LoopParams):
     mutual: Literal["keep", "drop"] = Field("keep", description="circular: two that name each other")
     self_match: Literal["never", "allowed"] = Field("never", description="circular: whether an image may find itself")
     ties: Literal["first", "last"] = Field("first", description="circular: which of equally near images counts")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="eps of the cross-entropy")
-    margin: float | None = Field(0.3, description="margin of the batch-hard triplet; null: the soft margin")
+    label_smoothing: shared.LabelSmoothing = 0.1
+    margin: shared.Margin = 0.3
 
 
 class ClusterContrastParams(LoopParams):

@@ -17,7 +17,8 @@ def distance_to(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
     """[N] of 1 - IoU between each image's class and its class in another clustering; both without outliers."""
     pairs, inverse, both = np.unique(np.stack([labels, others]), axis=1, return_inverse=True, return_counts=True)
     union = np.bincount(labels)[pairs[0]] + np.bincount(others)[pairs[1]] - both
-    return (1 - both / union)[inverse.reshape(-1)]
+    apart: np.ndarray = 1 - both / union
+    return apart[inverse.reshape(-1)]
 
 
 def reliable_labels(

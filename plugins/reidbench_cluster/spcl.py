@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, IdentitySampler, Update
+from reidbench.training import BackboneEmbedder, Endless, IdentitySampler, Means, Update
 
 from .domain_norm import keep_target_norms, split_norms
-from .loop import PseudoLabelBatches, describe, make_optimiser, set_rate, skip, starting_embedder, target_features
+from .loop import PseudoLabelBatches, make_optimiser, starting_embedder, target_features, train_rounds
 from .memory import HybridMemory, class_means
 from .params import SpCLParams
 from .reliability import reliable_labels, singled
@@ -39,10 +40,10 @@ class _Threshold(nn.Module):
 class _Training:
     """The parts of one run: target alone, or target and source with domain-specific batch norm."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[SpCLParams]) -> None:
         self.ctx = ctx
-        self.params: SpCLParams = ctx.params
-        self.embedder = starting_embedder(ctx).to(ctx.device)
+        self.params = ctx.params
+        self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
         self.source = ctx.source if self.params.use_source else None
         self.generator = torch.Generator().manual_seed(ctx.seed)
         self.batches = PseudoLabelBatches(ctx.target, self.embedder.preprocess, self.params, ctx.workers)
@@ -55,9 +56,8 @@ class _Training:
             rows.insert(0, class_means(features, torch.from_numpy(self.source_labels)))
             split_norms(self.embedder)
         self.classes = len(rows[0]) if self.source is not None else 0
-        self.memory = HybridMemory(
-            torch.cat(rows), temperature=self.params.temperature, momentum=self.params.momentum
-        ).to(ctx.device)
+        memory = HybridMemory(torch.cat(rows), temperature=self.params.temperature, momentum=self.params.momentum)
+        self.memory: HybridMemory = ctx.fabric.to_device(memory)
         self.threshold = _Threshold()
         self.optimiser = make_optimiser(self.embedder, self.params)
         self.update = Update(ctx.fabric, self.optimiser)
@@ -80,16 +80,16 @@ class _Training:
         # Reliability may leave gaps in the numbers; the memory wants classes 0, 1, ...
         self.memory.labels.copy_(torch.from_numpy(np.unique(places, return_inverse=True)[1]))
         self.embedder.train()
-        total = 0.0
+        means = Means()
         for images, rows in self._steps(classes):
             with self.update.precision():
-                found = self.embedder(images.to(self.ctx.device))
+                found = self.embedder(self.ctx.fabric.to_device(images))
             features = F.normalize(found.float(), dim=1)
-            loss = self.memory(features, torch.as_tensor(rows).to(self.ctx.device))
+            loss = self.memory(features, self.ctx.fabric.to_device(torch.as_tensor(rows)))
             if self.source is not None:  # two means over halves, as in the paper, not one over all
                 loss = 2 * loss
-            total += self.update(loss)
-        return total / self.params.iterations
+            means.add({"loss": self.update(loss)})
+        return means.values()["loss"]
 
     def _steps(self, classes: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """Images of a step (source before target) and their memory rows."""
@@ -106,17 +106,13 @@ class _Training:
 
     def _target_indices(self, classes: np.ndarray) -> Iterator[np.ndarray]:
         """`iterations` batches of target indices; an un-clustered image comes once, others K of their cluster."""
-        left = self.params.iterations
-        while left > 0:
-            for chosen in IdentitySampler(classes, self.params.identities, self.params.images, self.generator):
-                # A lone image is drawn K times by the sampler; it says nothing more the second time.
-                yield np.array(list(dict.fromkeys(chosen.tolist())))
-                left -= 1
-                if left == 0:
-                    return
+        sampler = IdentitySampler(classes, self.params.identities, self.params.images, self.generator)
+        for chosen in islice(Endless(sampler), self.params.iterations):
+            # A lone image is drawn K times by the sampler; it says nothing more the second time.
+            yield np.array(list(dict.fromkeys(chosen.tolist())))
 
 
-def adapt(ctx: AdaptContext) -> BackboneEmbedder:
+def adapt(ctx: AdaptContext[SpCLParams]) -> BackboneEmbedder:
     """Learn on target and source together (UDA), or on the target alone (USL) where the task names no source."""
     run = _Training(ctx)
     state = {
@@ -126,13 +122,6 @@ def adapt(ctx: AdaptContext) -> BackboneEmbedder:
         "optimiser": run.optimiser,
         "generator": run.generator,
     }
-    for round_ in ctx.checkpoint.epochs(run.params.rounds, **state):
-        set_rate(run.optimiser, run.params, round_)
-        labels = run.cluster()
-        ctx.record_clusters(round_, labels)
-        if len(np.unique(singled(labels))) < 2:
-            skip(ctx, labels, round_)
-        else:
-            ctx.log({"round": round_, "loss": run.train(labels), **describe(labels)})
+    train_rounds(ctx, state, run.cluster, run.train, lambda labels: len(np.unique(singled(labels))) < 2)
     keep_target_norms(run.embedder)
     return run.embedder

@@ -51,6 +51,7 @@ class CompetitionEmbedder(Embedder):
         self._template: tuple[Backbone, nn.Sequential | None] = (backbone, None)  # its weights are not counted twice
         if branches == "global":
             self.whole = backbone
+            self.dims = [backbone.dim]
             self.necks = nn.ModuleList([BNNeck(backbone.dim)])
             return
         self.shared, last = divide(backbone)
@@ -59,6 +60,7 @@ class CompetitionEmbedder(Embedder):
             _branch(last, rows, columns, apart and branches == "rmgl") for rows, columns in self.parts
         )
         self.reductions = nn.ModuleList(Reduction(backbone.dim, dim, bias=False) for _ in range(vectors))
+        self.dims = [dim] * vectors
         self.necks = nn.ModuleList(BNNeck(dim) for _ in range(vectors))
 
     @property
@@ -66,7 +68,7 @@ class CompetitionEmbedder(Embedder):
         """The backbone as one network again, its last stages those of the branch with halves."""
         backbone, last = self._template
         if last is not None:
-            trained = [stage.inner if isinstance(stage, Apart) else stage for stage in self.branches[1]]
+            trained = [stage.inner if isinstance(stage, Apart) else stage for stage in self.branches[1].children()]
             last.load_state_dict(nn.Sequential(*trained).state_dict())
         return backbone.to(next(self.parameters()).device)
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
+from reidbench.data import Split
 from reidbench.errors import DataError
 from reidbench.training import (
     Augment,
     BackboneEmbedder,
-    BatchHardTriplet,
     Embedder,
+    IdentityLosses,
     IdentitySampler,
-    LabelSmoothingCrossEntropy,
+    Loop,
     Preprocess,
-    Update,
+    fit,
     image_source,
     stream,
+    trained,
     warmup_multistep,
 )
+from reidbench.training.batches.augment import padding
 from reidbench.training.batches.colour import colour_jitter
 from reidbench.training.batches.patching import RandomAffine, RandomPatch, RandomShift
 from reidbench.training.batches.resampling import consecutive, doubled_small, without_singles
@@ -31,31 +34,23 @@ from reidbench.training.optim.losses import cosine_distances, euclidean_distance
 from .embedder import CompetitionEmbedder
 from .params import CompetitionParams
 
-CLASSIFIER_STD = 0.001
 GREY = 127 / 255  # the canvas of RSA
-FULL_HEIGHT = 256  # at which 10 pixels are padded
 
 
-class Losses(nn.Module):
+class Losses(IdentityLosses):
     """Cross-entropy on every vector behind its neck; triplet on the branches' global vectors, before it or behind."""
 
     def __init__(self, params: CompetitionParams, classes: int, dims: list[int], wholes: int) -> None:
-        super().__init__()
+        distances = cosine_distances if params.distance == "cosine" else euclidean_distances
+        super().__init__(dims, classes, smoothing=params.label_smoothing, margin=params.margin(0), distances=distances)
         self.params = params
         self.wholes = wholes
-        self.classifiers = nn.ModuleList(nn.Linear(dim, classes, bias=False) for dim in dims)
-        for classifier in self.classifiers:
-            nn.init.normal_(classifier.weight, std=CLASSIFIER_STD)
-        self.cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)
-        distances = cosine_distances if params.distance == "cosine" else euclidean_distances
-        self.triplet = BatchHardTriplet(params.margin(0), distances)
 
     def forward(self, before: list[torch.Tensor], after: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """Vectors [B, D] before and after their necks, labels [B]: a scalar."""
-        logits = [classifier(vector) for classifier, vector in zip(self.classifiers, after, strict=True)]
-        identity = torch.stack([self.cross_entropy(one, labels) for one in logits]).mean()
+        identity = self.cross_entropies(self.logits(after), labels).mean()
         compared = after if self.params.triplet_on == "after" else before
-        triplet = torch.stack([self.triplet(vector, labels) for vector in compared[: self.wholes]]).mean()
+        triplet = self.triplets(compared[: self.wholes], labels).mean()
         return self.params.id_weight * identity + self.params.triplet_weight * triplet
 
 
@@ -70,9 +65,7 @@ class Pictures:
         generator: torch.Generator,
     ) -> None:
         self.params, self.fetch, self.preprocess, self.generator = params, fetch, preprocess, generator
-        height = preprocess.size[0]
-        pad = params.pad if params.pad is not None else max(1, round(10 * height / FULL_HEIGHT))
-        black = self.units(0.0)
+        pad, black = padding(params.pad, preprocess.size[0]), self.units(0.0)
         self.flip = Augment(flip=params.flip, pad=pad, pad_value=black, erase=0.0)
         self.affine = RandomAffine(params.affine, value=black)
         self.patch = RandomPatch(
@@ -109,20 +102,34 @@ class Pictures:
         return self.erase(images, generator)
 
 
+@dataclass(frozen=True)
+class _Batches:
+    """Pictures of `rows` and their places in it, for each index array of `sampler`."""
+
+    pictures: Pictures
+    rows: np.ndarray
+    sampler: IdentitySampler
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for chosen in self.sampler:
+            yield self.pictures.batch(self.rows[chosen]), torch.from_numpy(chosen)
+
+
 def training_images(labels: np.ndarray, params: CompetitionParams, seed: int) -> np.ndarray:
     """Indices of the images that train: no identity of one image, small identities perhaps twice."""
     kept = without_singles(labels) if params.drop_singles else np.arange(len(labels))
     doubled = doubled_small(labels[kept], below=params.double_below, probability=params.double_probability, seed=seed)
-    return kept[doubled]
+    rows: np.ndarray = kept[doubled]
+    return rows
 
 
-def finetune(ctx: FinetuneContext) -> Embedder:
+def finetune(ctx: FinetuneContext[CompetitionParams]) -> Embedder:
     """Train on the labelled source; the feature is that behind the necks.
 
     Without branches it is an ordinary backbone under its neck, which adapters go on from.
     Raises DataError when fewer than two identities (with two images, where single ones are dropped) are left.
     """
-    params: CompetitionParams = ctx.params
+    params = ctx.params
     if ctx.source is None:
         raise DataError("competition needs a source")
     labels = ctx.source.labels()
@@ -130,58 +137,49 @@ def finetune(ctx: FinetuneContext) -> Embedder:
     classes = consecutive(labels[rows])
     if len(np.unique(classes)) < 2:
         raise DataError("competition needs a source of two or more identities with two images each")
+    embedder = _train(ctx, ctx.source, rows, classes)
+    return embedder if params.branches != "global" else _plain(embedder)
+
+
+def _plain(embedder: CompetitionEmbedder) -> BackboneEmbedder:
+    plain = BackboneEmbedder(embedder.backbone, embedder.preprocess, neck=True)
+    (plain.neck,) = embedder.necks
+    return plain
+
+
+def _train(
+    ctx: FinetuneContext[CompetitionParams], source: Split, rows: np.ndarray, classes: np.ndarray
+) -> CompetitionEmbedder:
+    params = ctx.params
     generator = stream(ctx.seed, "batches")
     backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     embedder = CompetitionEmbedder(
         backbone, preprocess, params.branches, params.dim, params.pool, params.apart, params.balanced
     )
-    dims = [neck.norm.num_features for neck in embedder.necks]
-    losses = Losses(params, int(classes.max()) + 1, dims, embedder.globals)
-    _train(ctx, embedder, losses, rows, classes, generator)
-    return embedder if params.branches != "global" else _plain(embedder)
-
-
-def _plain(embedder: CompetitionEmbedder) -> BackboneEmbedder:
-    plain = BackboneEmbedder(embedder.backbone, embedder.preprocess, neck=True)
-    plain.neck = embedder.necks[0]
-    return plain
-
-
-def _train(
-    ctx: FinetuneContext,
-    embedder: CompetitionEmbedder,
-    losses: Losses,
-    rows: np.ndarray,
-    classes: np.ndarray,
-    generator: torch.Generator,
-) -> None:
-    params: CompetitionParams = ctx.params
-    assert ctx.source is not None
-    device = ctx.fabric.device
-    fetch = image_source(ctx.source, ctx.image_size, workers=ctx.workers)
-    pictures = Pictures(params, fetch, embedder.preprocess, generator)
+    losses = Losses(params, int(classes.max()) + 1, embedder.dims, embedder.globals)
+    pictures = Pictures(params, image_source(source, ctx.image_size, workers=ctx.workers), preprocess, generator)
     sampler = IdentitySampler(classes, params.identities, params.images, generator)
-    embedder.to(device).train()
-    losses.to(device)
-    trained = [p for p in (*embedder.parameters(), *losses.parameters()) if p.requires_grad]
-    optimiser = torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
+    optimiser = torch.optim.Adam(trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay)
     schedule = warmup_multistep(
         optimiser, params.epochs, warmup=params.warmup, milestones=params.milestones, gamma=params.gamma
     )
-    update = Update(ctx.fabric, optimiser)
-    targets = torch.from_numpy(classes).to(device)
-    state = {"embedder": embedder, "losses": losses, "optimiser": optimiser, "schedule": schedule}
-    for epoch in ctx.checkpoint.epochs(params.epochs, **state, generator=generator, patches=pictures.patch):
-        losses.triplet.margin = params.margin(epoch)
-        total, steps = 0.0, 0
-        for chosen in sampler:
-            images = pictures.batch(rows[chosen]).to(device)
-            with update.precision():
-                before = embedder.vectors(images)
-            before = [vector.float() for vector in before]
-            total += update(losses(before, embedder.after_necks(before), targets[chosen]))
-            steps += 1
-        rate = schedule.get_last_lr()[0]
-        ctx.log({"loss": total / steps, "lr": rate, "margin": params.margin(epoch), "steps": steps})
-        schedule.step()
+    networks = {"embedder": embedder, "losses": losses}
+    optimisers, patches = {"optimiser": optimiser}, pictures.patch
+    loop = Loop(ctx, params.epochs, networks, optimisers, schedule, generator=generator, patches=patches)
+
+    def loss(before: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": losses(before, embedder.after_necks(before), labels)}
+
+    def widen(epoch: int) -> None:
+        losses.triplet.margin = loop.facts["margin"] = params.margin(epoch)
+
+    fit(
+        loop,
+        _Batches(pictures, rows, sampler),
+        classes,
+        lambda images, _: embedder.vectors(images),
+        loss,
+        before_epoch=widen,
+    )
+    return embedder

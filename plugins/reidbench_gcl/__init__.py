@@ -56,13 +56,13 @@ START = frozenset({"start"})
 TRUTH = frozenset({"truth"})
 # How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
 CHECK = {
-    "gcl": "reidbench_gcl.trial:gcl",
+    "gcl": "reidbench_gcl.examples:gcl",
     "gcl-oracle": {"rho": 0.05},
     "gcl-contrast": {"rho": 0.05},
-    "hmr": "reidbench_gcl.trial:hmr",
+    "hmr": "reidbench_gcl.examples:hmr",
     "hmr-training": {"backbone": "small"},
-    "hmr-weights": "reidbench_gcl.trial:weights",
-    "anny": "reidbench_gcl.trial:anny",
+    "hmr-weights": "reidbench_gcl.examples:weights",
+    "anny": "reidbench_gcl.examples:anny",
 }
 
 
@@ -74,7 +74,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_gcl.adapt:adapt",
         GCLParams,
         summary="GCL: a generator turns every person, and images and their new views are contrasted with a memory",
-        provides=SOURCE_FREE,
+        traits=SOURCE_FREE,
         requires=START,
         paper=GCL,
     )
@@ -83,9 +83,9 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_gcl.adapt:oracle",
         OracleParams,
         summary="GCL's contrast with the renderer's true views in place of generated ones: an upper bound",
-        provides=SOURCE_FREE,
+        traits=SOURCE_FREE,
         requires=START | TRUTH,
-        uses=TRUTH,
+        protocol=TRUTH,
         paper=ARM,
     )
     yield Component(
@@ -93,7 +93,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_gcl.adapt:contrast",
         RealParams,
         summary="GCL's contrast of the real images alone, without any second view: the control",
-        provides=SOURCE_FREE,
+        traits=SOURCE_FREE,
         requires=START,
         paper=ARM,
     )
@@ -108,7 +108,7 @@ def reidbench_preparers() -> Iterator[Component]:
         SyntheticStructureParams,
         summary="body structure as the renderer of the images knows it: no error",
         requires=TRUTH,
-        uses=TRUTH,
+        protocol=TRUTH,
     )
     yield Component(
         "gcl-release",
@@ -141,7 +141,7 @@ def reidbench_preparers() -> Iterator[Component]:
         version=2,
         summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
         requires=TRUTH,
-        uses=HMRTrainingParams.uses,
+        protocol=HMRTrainingParams.protocol,
         paper=HMR,
     )
     yield Component(
@@ -156,6 +156,6 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.hmr.structures:prepare_with_weights",
         HMRWeightsParams,
         summary="structure maps of bodies that a user's own weights of the regressor see in the pictures",
-        uses=HMRWeightsParams.uses,
+        protocol=HMRWeightsParams.protocol,
         paper=HMR,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.training import Embedder
 
 from .contrast.contrast import RealArm
 from .contrast.oracle import OracleArm
 from .joint import JointArm
+from .params import GCLParams, OracleParams, RealParams
 
 
-def adapt(ctx: AdaptContext) -> Embedder:
+def adapt(ctx: AdaptContext[GCLParams]) -> Embedder:
     """Joint generative and contrastive learning; the answer is the identity encoder alone, the start's own class.
 
     Raises ReidbenchError without a start, and DataError for structure that does not belong to the target.
@@ -21,7 +22,7 @@ def adapt(ctx: AdaptContext) -> Embedder:
     return arm.embedder
 
 
-def oracle(ctx: AdaptContext) -> Embedder:
+def oracle(ctx: AdaptContext[OracleParams]) -> Embedder:
     """The same contrast with the renderer's true views: what a perfect generator would give. Needs `ctx.truth`."""
     arm = OracleArm(ctx)
     arm.train()
@@ -29,7 +30,7 @@ def oracle(ctx: AdaptContext) -> Embedder:
     return arm.embedder
 
 
-def contrast(ctx: AdaptContext) -> Embedder:
+def contrast(ctx: AdaptContext[RealParams]) -> Embedder:
     """The contrast of the images alone, with as many steps of the encoder."""
     arm = RealArm(ctx)
     arm.train()

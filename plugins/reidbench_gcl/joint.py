@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
-from reidbench.training import Update, stream
+from reidbench import AdaptContext
+from reidbench.training import Means, Update, seeded
 
-from .contrast.contrast import DRAWS, Arm, Facts, add, shuffled, total, values
+from .contrast.contrast import DRAWS, Arm, Facts, shuffled, total, values
 from .contrast.oracle import cosine
 from .generator.discriminator import Discriminator
 from .generator.losses import discriminator_loss, generator_losses
@@ -19,7 +19,7 @@ from .generator.pictures import Described, write_sheet
 from .generator.synthesis import Generator, Views, synthesise
 from .generator.view_angles import Structures
 from .params import GCLParams
-from .structure.structure_maps import Rings
+from .structure.structure_maps import StructureMaps
 
 
 class JointArm(Arm):
@@ -27,19 +27,18 @@ class JointArm(Arm):
 
     draws = (*DRAWS, "warm-up order", "warm-up angles", "angles", "strangers")
 
-    def __init__(self, ctx: AdaptContext) -> None:
-        rings = Rings.load(ctx.prepared["structure"], len(ctx.target))
-        super().__init__(ctx, rings.missing)
+    def __init__(self, ctx: AdaptContext[GCLParams]) -> None:
+        structure_maps = StructureMaps.load(ctx.prepared["structure"], len(ctx.target))
+        super().__init__(ctx, structure_maps.missing)
         self.options: GCLParams = ctx.params
         self.warmup = self.options.warmup_epochs
-        self.structures = Structures(rings, self.kept, self.options.views, self.options.angles)
+        self.structures = Structures(structure_maps, self.kept, self.options.views, self.options.angles)
         self._generator()
         self.at_start = self.measure()  # before any state is restored, so that a resumed run knows it too
 
     def _generator(self) -> None:
         params, ctx = self.options, self.ctx
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(ctx.seed, "gcl generator").initial_seed())
+        with seeded(ctx.seed, "gcl generator"):
             self.generator = Generator(params, self.feat_dim, ctx.image_size).to(self.device)
             self.critic = Discriminator(params).to(self.device)
         self.adam, self.critic_adam = (
@@ -60,16 +59,14 @@ class JointArm(Arm):
         """Generator and discriminator alone. The encoder is in eval mode and is never stepped."""
         self.set_modes(joint=False)
         params, everyone = self.options, np.arange(len(self.images))
-        steps = 0
-        sums: Facts = {}
+        means = Means()
         for indices in shuffled(everyone, params.batch, params.warmup_iterations, self.streams["warm-up order"]):
-            steps += 1
             views = self.views(indices, warmup=True)
             critic = self.step_critic(views)
             losses = self.generator_losses(views)
             self.update_generator(total(losses))
-            add(sums, {**critic, **values(losses)})
-        return {"stage": 2.0, "steps": float(steps), **{name: value / steps for name, value in sums.items()}}
+            means.add({**critic, **losses})
+        return {"stage": 2.0, "steps": float(means.steps), **means.values()}
 
     def set_modes(self, joint: bool) -> None:
         """The encoder trains in the joint stage alone; before it, gradients only flow through it."""
@@ -155,7 +152,7 @@ class JointArm(Arm):
     def write_pictures(self) -> None:
         """views.png, and the generator as files."""
         shown = np.arange(min(self.options.sheet, len(self.images)))
-        angles = self.structures.rings.angles
+        angles = self.structures.structure_maps.angles
         turns = {angle: self.at_angle(shown, angle) for angle in angles}
         first = turns[angles[0]]
         columns = {"image": first.x, "rebuilt": first.x_ori}
@@ -166,7 +163,7 @@ class JointArm(Arm):
             params=self.options.model_dump(mode="json", include=set(GeneratorParams.model_fields)),
             feat_dim=self.feat_dim,
             image_size=self.ctx.image_size,
-            provider=self.structures.rings.provider,
+            provider=self.structures.structure_maps.provider,
             angles=self.structures.angles,
             views=self.options.views,
             at_start=self.at_start,

@@ -82,7 +82,7 @@ def reidbench_preparers() -> Iterator[Component]:
         StarGanParams,
         summary="camera styles by a StarGAN trained on the images and camera labels",
         requires=CAMERAS,
-        uses=CAMERAS,
+        protocol=CAMERAS,
         paper=STARGAN,
     )
     yield Component(
@@ -91,7 +91,7 @@ def reidbench_preparers() -> Iterator[Component]:
         CamStyleFolderParams,
         summary="camera styles from a folder that somebody released",
         requires=CAMERAS,
-        uses=CAMERAS,
+        protocol=CAMERAS,
     )
     yield Component(
         "oracle-style",
@@ -99,7 +99,7 @@ def reidbench_preparers() -> Iterator[Component]:
         OracleStyleParams,
         summary="camera styles as the renderer of the images makes them, from the truth",
         requires=CAMERAS | {"truth"},
-        uses=CAMERAS | {"truth"},
+        protocol=CAMERAS | {"truth"},
     )
     yield Component(
         "self-style",
@@ -107,7 +107,7 @@ def reidbench_preparers() -> Iterator[Component]:
         SelfStyleParams,
         summary="copies of the image itself in place of camera styles: the control",
         requires=SelfStyleParams.required,
-        uses=CAMERAS,
+        protocol=CAMERAS,
     )
 
 

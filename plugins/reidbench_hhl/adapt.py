@@ -7,10 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
-from reidbench.errors import DataError
+from reidbench import AdaptContext
 from reidbench.metrics import pseudo_labels
-from reidbench.training import Backbone, BackboneEmbedder, Preprocess, embed, image_source, stream
+from reidbench.training import (
+    Backbone,
+    BackboneEmbedder,
+    Means,
+    Preprocess,
+    Update,
+    embed,
+    image_source,
+    labelled_source,
+    seeded,
+    stream,
+)
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 
 from .batches import Composition, IdentityPasses, Passes, one_of_each
@@ -67,7 +77,7 @@ class Network(nn.Module):
         }
 
 
-def adapt(ctx: AdaptContext) -> UnitEmbedder:
+def adapt(ctx: AdaptContext[HHLParams]) -> UnitEmbedder:
     """Train on the labelled source and the target's camera styles; the backbone's vector is the feature.
 
     Raises DataError without a source of two or more identities, or when a batch asks for more than there is.
@@ -80,17 +90,16 @@ def adapt(ctx: AdaptContext) -> UnitEmbedder:
 class HHL:
     """One training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[HHLParams]) -> None:
         self.ctx = ctx
-        self.params: HHLParams = ctx.params
-        if ctx.source is None or ctx.source.num_pids < 2:
-            raise DataError("hhl needs a source of two or more identities")
-        self.labels = torch.from_numpy(ctx.source.labels())
-        self.classes = ctx.source.num_pids
+        self.params = ctx.params
+        source = labelled_source(ctx, "hhl")
+        self.labels = torch.from_numpy(source.labels())
+        self.classes = source.num_pids
         self._networks()
         self.fakes = Fakes(ctx.prepared["style"], ctx.target, ctx.image_size, ctx.workers)
         self.composition = Composition.of(self.params, self.fakes.styles)
-        self.fetch_source = image_source(ctx.source, ctx.image_size, workers=ctx.workers)
+        self.fetch_source = image_source(source, ctx.image_size, workers=ctx.workers)
         self.fetch_target = image_source(ctx.target, ctx.image_size, workers=ctx.workers)
         self._samplers()
 
@@ -100,9 +109,8 @@ class HHL:
         self.draws = stream(ctx.seed, "augment")
         backbone = ctx.backbone()
         self.preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(ctx.seed, "heads").initial_seed())
-            self.network = Network(backbone, self.classes, params, self.drops)
+        with seeded(ctx.seed, "heads"):
+            self.network: Network = ctx.fabric.to_device(Network(backbone, self.classes, params, self.drops))
         self.embedder = UnitEmbedder(backbone, self.preprocess)
         self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
             [{"params": group, "name": name} for name, group in self.network.groups(params).items()],
@@ -111,7 +119,7 @@ class HHL:
             weight_decay=params.weight_decay,
             nesterov=params.momentum > 0,
         )
-        self.module, self.fabric_optimiser = ctx.fabric.setup(self.network, self.optimiser)
+        self.update = Update(ctx.fabric, self.optimiser)
 
     def _samplers(self) -> None:
         params, composition, seed = self.params, self.composition, self.ctx.seed
@@ -131,12 +139,10 @@ class HHL:
             self.set_rate(epoch)
             self._cluster()
             self.network.train()
-            sums: dict[str, float] = {}
+            means = Means()
             for step in range(epoch * len(self.classified), (epoch + 1) * len(self.classified)):
-                for name, value in self.step(step).items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
-            line = {name: total / len(self.classified) for name, total in sums.items()}
-            line |= {"lr": self.optimiser.param_groups[1]["lr"], "steps": len(self.classified)}
+                means.add(self.step(step))
+            line = means.values() | {"lr": self.optimiser.param_groups[1]["lr"], "steps": len(self.classified)}
             if epoch + 1 == self.params.epochs:
                 line |= self._probe("at_end")
             self.ctx.log({**start, **line})
@@ -151,24 +157,22 @@ class HHL:
     def step(self, step: int) -> dict[str, torch.Tensor]:
         """One step: up to three forwards, of which the target's is the last, and one backward."""
         loss, facts = self.loss(step)
-        self.fabric_optimiser.zero_grad()
-        self.ctx.fabric.backward(loss)
-        self.fabric_optimiser.step()
+        self.update(loss)
         return {"loss": loss.detach(), **facts}
 
     def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """L_cross + beta L_triplet; each kind of image goes through batch norm by itself."""
-        device = self.ctx.fabric.device
+        to_device = self.ctx.fabric.to_device
         rows = self.classified.at(step)
-        logits = self.module(self.augment(self.fetch_source(rows)).to(device), "classes")
-        cross = F.cross_entropy(logits.float(), self.labels[rows].to(device))
+        logits = self.forward(self.fetch_source(rows), "classes")
+        cross = F.cross_entropy(logits, to_device(self.labels[rows]))
         facts = {"cross": cross.detach()}
         source, target = self.source_embeddings(step), self.target_embeddings(step)
         if self.params.loss in ("none", "forward"):
             return cross, facts
         members, embeddings = source
         features = torch.cat([embeddings, target])
-        wanted = triplet_rows(self.params.loss, self.composition, members.to(device), self.classes)
+        wanted = triplet_rows(self.params.loss, self.composition, to_device(members), self.classes)
         triplet, crossed = batch_hard(features, wanted, self.params.margin)
         facts |= {"triplet": triplet.detach(), "negatives_across_domains": crossed}
         return cross + self.params.beta * triplet, facts
@@ -178,15 +182,13 @@ class HHL:
         if not self.composition.identities:
             return self.labels[:0], self._nothing()
         rows = self.triplets.at(step)
-        images = self.augment(self.fetch_source(rows)).to(self.ctx.fabric.device)
-        return self.labels[rows], self.module(images, "embedding").float()
+        return self.labels[rows], self.forward(self.fetch_source(rows), "embedding")
 
     def target_embeddings(self, step: int) -> torch.Tensor:
         """Embeddings [n_t x (1 + C), D] of target images, each next to its fakes; none where n_t is 0."""
         if not self.composition.real:
             return self._nothing()
-        images = self.augment(self.target_pixels(step)).to(self.ctx.fabric.device)
-        return self.module(images, "embedding").float()  # type: ignore[no-any-return]
+        return self.forward(self.target_pixels(step), "embedding")
 
     def target_pixels(self, step: int) -> torch.Tensor:
         """uint8 [n_t x (1 + C), H, W, 3]; real image and fakes are then augmented each by itself."""
@@ -198,6 +200,12 @@ class HHL:
         if self.composition.fakes:
             pixels = torch.cat([pixels, self.fakes.fetch(rows, self.draws)], 1)
         return pixels.flatten(0, 1)
+
+    def forward(self, pixels: torch.Tensor, branch: str) -> torch.Tensor:
+        """uint8 [B, H, W, 3], augmented, to what the branch gives, in float32."""
+        images = self.ctx.fabric.to_device(self.augment(pixels))
+        with self.update.precision():
+            return self.network(images, branch).float()  # type: ignore[no-any-return]
 
     def augment(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 [B, H, W, 3] to cropped, flipped, normalised images [B, 3, H, W]; each draws its own numbers."""

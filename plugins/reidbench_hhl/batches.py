@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from reidbench.errors import DataError
-from reidbench.training import stream
+from reidbench.training import ShuffledSampler, stream
 
 from .params import HHLParams
 
@@ -63,7 +63,7 @@ class Passes:
         self.batch = batch
         self.seed = seed
         self.name = name
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+        self._pass: tuple[int, list[np.ndarray]] = (-1, [])
 
     def __len__(self) -> int:
         """Batches of a pass."""
@@ -72,10 +72,10 @@ class Passes:
     def at(self, step: int) -> np.ndarray:
         """The indices [batch] of a step, counted from 0."""
         number, place = divmod(step, len(self))
-        if self._order[0] != number:
-            order = torch.randperm(self.count, generator=stream(self.seed, f"{self.name}, pass {number}"))
-            self._order = (number, order.numpy())
-        return self._order[1][place * self.batch : (place + 1) * self.batch]
+        if self._pass[0] != number:
+            generator = stream(self.seed, f"{self.name}, pass {number}")
+            self._pass = (number, list(ShuffledSampler(self.count, self.batch, generator)))
+        return self._pass[1][place]
 
 
 class IdentityPasses:

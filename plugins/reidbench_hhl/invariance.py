@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import UNKNOWN_CAMERA
 from reidbench.training import Embedder, stream
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 
+from .params import HHLParams
 from .styles import Fakes
 
 CHUNK = 32  # images, each with its fakes, at a time
@@ -19,7 +20,11 @@ CHUNK = 32  # images, each with its fakes, at a time
 
 @torch.no_grad()
 def distances(
-    embedder: Embedder, fetch: Callable[[np.ndarray], torch.Tensor], fakes: Fakes, count: int, ctx: AdaptContext
+    embedder: Embedder,
+    fetch: Callable[[np.ndarray], torch.Tensor],
+    fakes: Fakes,
+    count: int,
+    ctx: AdaptContext[HHLParams],
 ) -> dict[str, float]:
     """Mean Euclidean distance between f(x) and f(T x) over `count` target images, in eval mode.
 
@@ -33,7 +38,7 @@ def distances(
     moved: dict[str, list[torch.Tensor]] = {"crop": [], "flip": [], "style": []}
 
     def features(images: torch.Tensor) -> torch.Tensor:
-        return embedder(images.to(ctx.fabric.device))  # type: ignore[no-any-return]
+        return embedder(ctx.fabric.to_device(images))  # type: ignore[no-any-return]
 
     for rows in np.split(chosen, range(CHUNK, count, CHUNK)):
         images = embedder.preprocess.normalise(fetch(rows))
@@ -48,8 +53,9 @@ def distances(
     return {name: float(torch.cat(values).mean()) for name, values in moved.items()}
 
 
-def _others(ctx: AdaptContext, fakes: Fakes, rows: np.ndarray) -> torch.Tensor:
+def _others(ctx: AdaptContext[HHLParams], fakes: Fakes, rows: np.ndarray) -> torch.Tensor:
     """[n, C]: where a style is not that of the image's own camera."""
     own = ctx.target.camids[rows]
     styles = np.array(fakes.set.styles) - 1
-    return torch.from_numpy((own[:, None] != styles[None]) | (own[:, None] == UNKNOWN_CAMERA)).to(ctx.fabric.device)
+    others = torch.from_numpy((own[:, None] != styles[None]) | (own[:, None] == UNKNOWN_CAMERA))
+    return ctx.fabric.to_device(others)  # type: ignore[no-any-return]

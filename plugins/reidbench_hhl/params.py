@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from reidbench import FolderParam, Params, Uses
 from reidbench.components import Nested
+from reidbench.training import params as shared
 
 if TYPE_CHECKING:
     Style = Nested
@@ -107,7 +108,7 @@ class HHLParams(Params):
         description="rows of the triplet loss: source (L_T), source and real target (L_D), target with fakes (L_C), "
         "all (L_CD); none: source classification alone; forward: and target images forwarded without any loss",
     )
-    beta: float = Field(0.5, ge=0, description="weight of the triplet loss")
+    beta: shared.TripletWeight = 0.5
     margin: float = Field(0.3, gt=0, description="margin of the batch-hard triplet")
     epochs: int = Field(60, ge=1, description="passes of the classification batches over the source")
     id_batch: int = Field(128, ge=2, description="source images of a classification batch")
@@ -124,7 +125,7 @@ class HHLParams(Params):
         2 / 3, gt=0, description="fraction of the epochs after which lr falls to a tenth, repeatedly"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD's Nesterov momentum")
-    weight_decay: float = Field(5e-4, ge=0, description="SGD's weight decay")
+    weight_decay: shared.SgdDecay = 5e-4
     width: int = Field(1024, ge=1, description="outputs of the layer that both branches share")
     embedding: int = Field(128, ge=1, description="outputs of the triplet branch")
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
@@ -132,7 +133,7 @@ class HHLParams(Params):
         True, description="train the shared layer and the triplet branch; the official code leaves them as drawn"
     )
     crop: Literal["rect", "none"] = Field("rect", description="crops of 0.64 to 1 of the area, twice to thrice as high")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    flip: shared.Flip = 0.5
     probe: int = Field(200, ge=0, description="target images on which invariance is measured before and after; 0: none")
 
     @model_validator(mode="after")

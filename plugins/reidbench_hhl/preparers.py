@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA, HiddenSplit
 from reidbench.data.pictures.images import HasImages, resize
 from reidbench.errors import DataError
@@ -18,12 +18,12 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 # ---------------------------------------------------------------------- a released folder
-def camstyle_folder(ctx: PrepareContext) -> None:
+def camstyle_folder(ctx: PrepareContext[CamStyleFolderParams]) -> None:
     """Copy a folder's pictures to the opaque names, at the benchmark's size and without further loss (PNG).
 
     Raises DataError when files are missing, or when the pattern asks for own cameras that nobody knows.
     """
-    params: CamStyleFolderParams = ctx.params
+    params = ctx.params
     count = params.cameras or known_cameras(ctx.split)[-1] + 1
     released = _Released(ctx.split, params, count)
     released.check()
@@ -79,12 +79,12 @@ class _Released:
 
 
 # ---------------------------------------------------------------------- the truth
-def oracle_style(ctx: PrepareContext) -> None:
+def oracle_style(ctx: PrepareContext[OracleStyleParams]) -> None:
     """What each camera would have recorded of the same moment, `draws` times with other noise.
 
     Scene, pose and light stay those of the image: only a camera's colours, blur and noise are exchanged.
     """
-    params: OracleStyleParams = ctx.params
+    params = ctx.params
     cameras = known_cameras(ctx.split)
 
     def make(indices: np.ndarray) -> np.ndarray:
@@ -99,9 +99,9 @@ def oracle_style(ctx: PrepareContext) -> None:
 
 
 # ---------------------------------------------------------------------- the control
-def self_style(ctx: PrepareContext) -> None:
+def self_style(ctx: PrepareContext[SelfStyleParams]) -> None:
     """The image itself for every style, with brightness, contrast and saturation changed by chance if asked for."""
-    params: SelfStyleParams = ctx.params
+    params = ctx.params
     styles = list(range(1, params.copies + 1)) if params.copies else [c + 1 for c in known_cameras(ctx.split)]
     fetch = image_source(ctx.split, ctx.image_size, limit=0, workers=ctx.workers)
     generator = stream(ctx.seed, "jitter")

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import image_source, stream
+from reidbench.training import Means, Update, image_source, seeded, stream
 
 from .batches import Passes
 from .networks import Discriminator, Generator
@@ -22,7 +22,7 @@ from .styles import known_cameras, write_styles
 Realness = Callable[[torch.Tensor], torch.Tensor]
 
 
-def prepare(ctx: PrepareContext) -> None:
+def prepare(ctx: PrepareContext[StarGanParams]) -> None:
     """Train, then write `<id>_fake_<k>.jpg` for every image and every camera, the image's own among them.
 
     Also written: `generator.safetensors` and the contact sheet. Raises DataError for images that are too few, of
@@ -38,12 +38,11 @@ def prepare(ctx: PrepareContext) -> None:
 class StarGan:
     """One training. `cameras` are the split's, and the networks' labels are their ranks."""
 
-    def __init__(self, ctx: PrepareContext) -> None:
+    def __init__(self, ctx: PrepareContext[StarGanParams]) -> None:
         if ctx.fabric.world_size != 1:
             raise ReidbenchError("stargan trains on one device: set `devices: 1`")
         self.ctx = ctx
-        self.params: StarGanParams = ctx.params
-        self.device = ctx.fabric.device
+        self.params = ctx.params
         self.size = self._working_size()
         self.cameras = known_cameras(ctx.split)
         if len(self.cameras) < 2:
@@ -65,20 +64,18 @@ class StarGan:
 
     def _build(self) -> None:
         params, cameras = self.params, len(self.cameras)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(self.ctx.seed, "networks").initial_seed())
+        with seeded(self.ctx.seed, "networks"):
             self.generator = Generator(cameras, params.channels, params.blocks)
             self.critic = Discriminator(self.size, cameras, params.critic_channels, params.critic_layers)
         for network in (self.generator, self.critic):
             # A tenth to a fifth faster on CPUs.
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.ctx.fabric.to_device(network)
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), lr=params.lr, betas=params.betas)
             for name, network in (("generator", self.generator), ("critic", self.critic))
         }
-        setup = self.ctx.fabric.setup
-        self.generate, self.generator_step = setup(self.generator, self.optimisers["generator"])
-        self.judge, self.critic_step = setup(self.critic, self.optimisers["critic"])
+        self.updates = {name: Update(self.ctx.fabric, one) for name, one in self.optimisers.items()}
 
     # ------------------------------------------------------------------ training
     def train(self) -> None:
@@ -92,13 +89,11 @@ class StarGan:
             **self.streams,
         }
         for part in self.ctx.checkpoint.epochs(-(-self.total // every), **state):
-            sums: dict[str, list[float]] = {}
+            means = Means()
             for step in range(part * every, min((part + 1) * every, self.total)):
-                for name, value in self.step(step).items():
-                    sums.setdefault(name, []).append(float(value))
-            means = {name: sum(values) / len(values) for name, values in sums.items()}
-            updates = len(sums.get("cycle", ()))
-            self.ctx.log({"steps": min((part + 1) * every, self.total), "generator_updates": updates, **means})
+                means.add(self.step(step))
+            steps, updates = min((part + 1) * every, self.total), means.counts.get("cycle", 0)
+            self.ctx.log({"steps": steps, "generator_updates": updates, **means.values()})
 
     def step(self, step: int) -> dict[str, torch.Tensor | float]:
         """Step `step` of the discriminator, and at every `critic_steps`-th one of the generator: what the log shows."""
@@ -108,11 +103,11 @@ class StarGan:
                 group["lr"] = rate
         images, cameras, wanted = self.batch(step)
         loss, facts = self.critic_loss(images, cameras, wanted)
-        self._update(self.critic_step, loss)
+        self.updates["critic"](loss)
         if (step + 1) % self.params.critic_steps == 0:
             self.critic.requires_grad_(False)  # its gradients of this step would be thrown away
             loss, more = self.generator_loss(images, cameras, wanted)
-            self._update(self.generator_step, loss)
+            self.updates["generator"](loss)
             self.critic.requires_grad_(True)
             facts |= more
         return {**facts, "lr": rate}
@@ -124,7 +119,20 @@ class StarGan:
         images = crop_and_flip(pixels, self.size, self.params.flip, self.streams["augment"])
         cameras = self.labels[rows]
         wanted = cameras[torch.randperm(len(cameras), generator=self.streams["cameras"])]
-        return to_signed(images).to(self.device), cameras.to(self.device), wanted.to(self.device)
+        placed: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+        placed = self.ctx.fabric.to_device((to_signed(images), cameras, wanted))
+        return placed
+
+    def generate(self, images: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
+        """Images [B, 3, H, W] as the cameras [B] would show them, in float32."""
+        with self.ctx.fabric.autocast():
+            return self.generator(images, cameras).float()  # type: ignore[no-any-return]
+
+    def judge(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The critic's map of realness and camera logits of images [B, 3, H, W], in float32."""
+        with self.ctx.fabric.autocast():
+            realness, logits = self.critic(images)
+        return realness.float(), logits.float()
 
     def critic_loss(
         self, images: torch.Tensor, cameras: torch.Tensor, wanted: torch.Tensor
@@ -137,9 +145,9 @@ class StarGan:
         alpha = torch.rand(len(images), 1, 1, 1, generator=self.streams["interpolates"]).to(images)
         penalty = gradient_penalty(lambda points: self.critic(points)[0], images, fakes, alpha)
         facts = {
-            "real": realness.float().mean(),
-            "fake": fake_realness.float().mean(),
-            "camera": F.cross_entropy(logits.float(), cameras),
+            "real": realness.mean(),
+            "fake": fake_realness.mean(),
+            "camera": F.cross_entropy(logits, cameras),
             "penalty": penalty,
         }
         loss = facts["fake"] - facts["real"] + self.params.camera_weight * facts["camera"]
@@ -153,22 +161,17 @@ class StarGan:
         fakes = self.generate(images, wanted)
         realness, logits = self.judge(fakes)
         facts = {
-            "generated": realness.float().mean(),
-            "generated_camera": F.cross_entropy(logits.float(), wanted),
-            "cycle": (self.generate(fakes, cameras) - images).float().abs().mean(),
+            "generated": realness.mean(),
+            "generated_camera": F.cross_entropy(logits, wanted),
+            "cycle": (self.generate(fakes, cameras) - images).abs().mean(),
         }
         params = self.params
         loss = params.camera_weight * facts["generated_camera"] - facts["generated"]
         loss = loss + params.cycle_weight * facts["cycle"]
         if params.identity_weight > 0:
-            facts["identity"] = (self.generate(images, cameras) - images).float().abs().mean()
+            facts["identity"] = (self.generate(images, cameras) - images).abs().mean()
             loss = loss + params.identity_weight * facts["identity"]
         return loss, {"generator_loss": loss.detach(), **_detached(facts)}
-
-    def _update(self, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-        optimiser.zero_grad()
-        self.ctx.fabric.backward(loss)
-        optimiser.step()
 
     # ------------------------------------------------------------------ fakes
     @torch.no_grad()
@@ -176,7 +179,7 @@ class StarGan:
         """Images [n] of the split, not augmented, in the style of all C cameras: uint8 [n, C, 1, H, W, 3]."""
         fetch = image_source(self.ctx.split, self.size, limit=0, workers=self.ctx.workers)
         pixels = fetch(indices).permute(0, 3, 1, 2)
-        return render(self.generate, to_signed(pixels).to(self.device), len(self.cameras))
+        return render(self.generate, self.ctx.fabric.to_device(to_signed(pixels)), len(self.cameras))
 
 
 def _detached(facts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -19,6 +19,6 @@ def reidbench_datasets() -> Iterator[Component]:
         version=1,
         summary="Rendered pedestrians: the worlds plaza, station, arcade, the pools crowd and mixed, in four sizes.",
         fingerprint="reidbench_synthetic.dataset:fingerprint",
-        provides=frozenset({"truth"}),
+        capabilities=frozenset({"truth"}),
         lacks=SyntheticParams.lacking,
     )

@@ -19,7 +19,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_transreid_ssl.dino:pretrain",
         DinoParams,
         summary="self-distillation between crops, with the multi-crop of upright persons; any backbone",
-        provides=frozenset({"data-parallel"}),
+        traits=frozenset({"data-parallel"}),
         paper=TRANSREID_SSL,
     )
 
@@ -41,6 +41,6 @@ def reidbench_finetuners() -> Iterator[Component]:
         TransReidSieParams,
         summary="transreid with a learned vector for each camera of the source",
         requires=frozenset({"tokens", "cameras"}),
-        uses=frozenset({"cameras"}),
+        protocol=frozenset({"cameras"}),
         paper=TRANSREID_SIE,
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from reidbench.components import PretrainContext
-from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Backbone, Update, image_source, read_ahead, stream
-from reidbench.training.contrastive.heldout import hold_out
+from reidbench import PretrainContext
+from reidbench.errors import ReidbenchError
+from reidbench.training import Backbone, Means, Update, seeded, stream
+from reidbench.training.contrastive.pool import Pool, monitored_epochs
 from reidbench.training.devices import average, this_share
 from reidbench.training.networks.splitnorm import join_batch_norm
 
@@ -24,11 +24,11 @@ from .dino_networks import Networks, clip_each, decay_groups, drawing_from, free
 from .multicrop import MultiCrop
 from .params import DinoParams
 
-STREAMS = ("order", "whole views", "local views", "drop path")
+STREAMS = ("whole views", "local views", "drop path")
 CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools"
 
 
-def pretrain(ctx: PretrainContext) -> Backbone:
+def pretrain(ctx: PretrainContext[DinoParams]) -> Backbone:
     """Train on the pool by DINO and return the teacher's backbone.
 
     On several devices `batch` is that of all together; centre, batch norm and the checks for collapse are of all
@@ -65,60 +65,44 @@ def setting(params: DinoParams, step: int, steps: int) -> Setting:
 class Run:
     """One pre-training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PretrainContext) -> None:
-        if ctx.pool is None:
-            raise DataError("dino needs a pool")
+    def __init__(self, ctx: PretrainContext[DinoParams]) -> None:
         self.ctx = ctx
-        self.params: DinoParams = ctx.params
+        self.params = ctx.params
         self.share = this_share()
-        self.own = self.share.part(self.params.batch)
-        self.device: torch.device = ctx.fabric.device
         self.augment = MultiCrop(self.params, ctx.image_size)
-        self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
-        self.seen, held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
-        batch = self.params.batch
-        if len(self.seen) < batch:
-            raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {batch}")
-        self.steps = len(self.seen) // batch
-        self.streams = {name: stream(ctx.seed, name) for name in STREAMS}
-        self.monitor = Monitor(self.augment, self.pixels, held_out, self.seen, batch)
-        self.networks = join_batch_norm(_networks(ctx).to(self.device).train())
-        self.loss = DinoLoss(
+        self.pool = Pool(ctx, "dino")
+        self.steps = len(self.pool.seen) // self.params.batch
+        self.streams = {"order": self.pool.order, **{name: stream(ctx.seed, name) for name in STREAMS}}
+        self.monitor = Monitor(self.augment, self.pool)
+        self.networks = join_batch_norm(ctx.fabric.to_device(_networks(ctx)).train())
+        loss = DinoLoss(
             self.params.out_dim,
             student_temperature=self.params.student_temperature,
             centre_momentum=self.params.centre_momentum,
-        ).to(self.device)
+        )
+        self.loss: DinoLoss = ctx.fabric.to_device(loss)
         self.optimiser = torch.optim.AdamW(decay_groups(self.networks.student))
         self.update = Update(ctx.fabric, self.optimiser)
 
     def train(self) -> None:
         """All epochs that are still to run; logs loss, entropies, settings and the monitor's numbers."""
-        params = self.params
         state = {"networks": self.networks, "loss": self.loss, "optimiser": self.optimiser, **self.streams}
-        collapsed = Collapse(params.collapse_grace)
-        for epoch in self.ctx.checkpoint.epochs(params.epochs, collapsed=collapsed, **state):
-            start = self.monitor(self.networks.teacher, self.ctx.seed) if epoch == 0 else {}
-            line = {f"{name}_at_start": value for name, value in start.items()}
-            line |= self.epoch(epoch)
-            if (epoch + 1) % params.monitor_every == 0 or epoch + 1 == params.epochs:
-                line |= self.monitor(self.networks.teacher, self.ctx.seed)
-            self.ctx.log(line)
-            collapsed.check(collapse(line["teacher_entropy"], line["mean_entropy"], params.out_dim), epoch)
+        collapsed = Collapse(self.params.collapse_grace)
+        monitor = partial(self.monitor, self.networks.teacher, self.ctx.seed)
+        for epoch, line in monitored_epochs(self.ctx, {"collapsed": collapsed, **state}, self.epoch, monitor):
+            collapsed.check(collapse(line["teacher_entropy"], line["mean_entropy"], self.params.out_dim), epoch)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train on all whole batches once; the means of loss and entropies, and the settings of the last step."""
-        sums = np.zeros(3)
+        means = Means()
         now = setting(self.params, 0, self.steps)
         for number, (whole, local) in enumerate(self.views()):
             now = setting(self.params, epoch * self.steps + number, self.steps)
             output = self.step(whole, local, now, frozen=epoch < self.params.freeze_last_layer)
-            values = [float(value) for value in output]
-            if not math.isfinite(values[0]):
-                raise ReidbenchError(f"the loss is {values[0]} at epoch {epoch + 1}, step {number + 1}; lower base_lr")
-            sums += values
-        loss, entropy, mean_entropy = (float(value) for value in sums / self.steps)
-        facts = {"loss": loss, "teacher_entropy": entropy, "mean_entropy": mean_entropy, "steps": float(self.steps)}
-        return {**facts, **now._asdict()}
+            if not math.isfinite(loss := float(output.loss)):
+                raise ReidbenchError(f"the loss is {loss} at epoch {epoch + 1}, step {number + 1}; lower base_lr")
+            means.add({"loss": loss, "teacher_entropy": output.entropy, "mean_entropy": output.mean_entropy})
+        return {**means.values(), "steps": float(self.steps), **now._asdict()}
 
     def step(self, whole: torch.Tensor, local: torch.Tensor | None, now: Setting, *, frozen: bool) -> LossOutput:
         """One batch: the teacher sees the whole views [2 B, ...], the student the local ones [L B, ...] as well."""
@@ -127,7 +111,7 @@ class Run:
         self.optimiser.param_groups[0]["weight_decay"] = now.weight_decay
         networks = self.networks
         views = [whole] if local is None else [whole, local]
-        with self.update.precision(), drawing_from(self.streams["drop path"], self.device, self.share.rank):
+        with self.update.precision(), drawing_from(self.streams["drop path"], self.ctx.fabric.device, self.share.rank):
             with torch.no_grad():
                 targets = networks.teacher(whole)
             outputs = networks.student(*views)
@@ -146,31 +130,17 @@ class Run:
         if self.params.clip == 0:
             return
         # Clips nothing, but divides float16's gradients by the scale that they carry, once and before the norms.
-        self.ctx.fabric.clip_gradients(
-            self.networks.student, self.update.optimisers[0], max_norm=math.inf, error_if_nonfinite=False
-        )
+        self.update.clip(self.networks.student, math.inf)
         clip_each(self.networks.student.parameters(), self.params.clip)
 
     def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """Whole and local views of this device's share of each batch, in a new order; an incomplete last is dropped."""
-        batch = self.params.batch
-        order = self.seen[torch.randperm(len(self.seen), generator=self.streams["order"]).numpy()]
-        parts = [order[start : start + batch][self.own] for start in range(0, self.steps * batch, batch)]
-        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
-            images = self.unit(pixels)
+        for images in self.pool.batches():
             whole = self.augment.whole(images, self.streams["whole views"], self.share).images
             local = None
             if self.params.local_crops:
                 local = self.augment.local(images, self.streams["local views"], self.share).images
             yield whole, local
-
-    def pixels(self, indices: np.ndarray) -> torch.Tensor:
-        """Pool images [B, 3, H, W] in 0..1, on the device."""
-        return self.unit(self.fetch(indices))
-
-    def unit(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, H, W, 3] as [B, 3, H, W] in 0..1, on the device."""
-        return pixels.to(self.device).permute(0, 3, 1, 2).float().div_(255)
 
     def result(self) -> Backbone:
         """A fresh backbone with the teacher's weights and buffers."""
@@ -181,7 +151,7 @@ class Run:
         backbone: Backbone = self.ctx.backbone()
         backbone.load_state_dict(self.networks.teacher.backbone.state_dict())
         backbone.mean, backbone.std = self.params.mean, self.params.std
-        return backbone.to(self.device)
+        return self.ctx.fabric.to_device(backbone)  # type: ignore[no-any-return]
 
 
 class Collapse:
@@ -206,11 +176,10 @@ class Collapse:
         self.epochs = state["epochs"]
 
 
-def _networks(ctx: PretrainContext) -> Networks:
-    params: DinoParams = ctx.params
+def _networks(ctx: PretrainContext[DinoParams]) -> Networks:
+    params = ctx.params
     backbone: Backbone = ctx.backbone()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(ctx.seed, "head").initial_seed())
+    with seeded(ctx.seed, "head"):
         head = DinoHead(
             backbone.dim,
             params.out_dim,

@@ -9,15 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import UNKNOWN_CAMERA, Split
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import (
     Batches,
-    BatchHardTriplet,
+    IdentityLosses,
     IdentitySampler,
-    LabelSmoothingCrossEntropy,
+    Loop,
     Preprocess,
+    fit,
+    labelled_source,
+    seeded,
     stream,
 )
 from reidbench.training.networks.droppath import set_drop_path
@@ -26,8 +29,6 @@ from reidbench.training.optim.cosine import warmup_cosine
 from .embedder import TransReidEmbedder
 from .transreid_augment import Bicubic, TrainAugment
 from .transreid_params import TransReidParams, TransReidSieParams
-
-CLASSIFIER_STD = 0.001  # small, so that the first cross-entropy is log C
 
 
 class Loss(NamedTuple):
@@ -39,45 +40,34 @@ class Loss(NamedTuple):
     accuracy: torch.Tensor
 
 
-class Recipe(nn.Module):
-    """The embedder with a classifier on each of its vectors: images and labels to the loss.
+class Recipe(IdentityLosses):
+    """The embedder with a classifier on each of its vectors.
 
     With local branches a loss is half the global one and half the mean of the local ones, as in TransReID's code.
     """
 
     def __init__(self, embedder: TransReidEmbedder, classes: int, params: TransReidParams) -> None:
-        super().__init__()
+        dims = [embedder.backbone.dim] * len(embedder.necks)
+        super().__init__(dims, classes, smoothing=params.label_smoothing, margin=params.margin)
         self.embedder = embedder
-        dim = embedder.backbone.dim
-        self.classifiers = nn.ModuleList(nn.Linear(dim, classes, bias=False) for _ in embedder.necks)
-        for weight in self.classifiers.parameters():
-            nn.init.normal_(weight, std=CLASSIFIER_STD)
-        self.cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)
-        self.triplet = BatchHardTriplet(params.margin)
         self.triplet_weight = params.triplet_weight
 
-    def forward(self, images: torch.Tensor, camids: torch.Tensor, labels: torch.Tensor) -> Loss:
-        """images [B, 3, H, W], camids [B], labels [B] from 0; the accuracy is that of the global classifier."""
-        vectors = self.embedder.vectors(images, camids)
-        with torch.autocast(images.device.type, enabled=False):  # distances and logarithms want float32
-            return self.losses([vector.float() for vector in vectors], labels)
-
     def losses(self, vectors: Sequence[torch.Tensor], labels: torch.Tensor) -> Loss:
-        """Vectors [B, D], the global one first, to the loss: triplet on them, cross-entropy after their necks."""
-        after = self.embedder.after_necks(vectors)
-        logits = [classifier(vector) for classifier, vector in zip(self.classifiers, after, strict=True)]
-        cross_entropy = _join([self.cross_entropy(one, labels) for one in logits])
-        triplet = _join([self.triplet(vector, labels) for vector in vectors])
+        """Vectors [B, D], the global one first, to the loss: triplet on them, cross-entropy after their necks.
+
+        Labels [B] count from 0; the accuracy is that of the global classifier.
+        """
+        logits = self.logits(self.embedder.after_necks(vectors))
+        cross_entropy, triplet = _join(self.cross_entropies(logits, labels)), _join(self.triplets(vectors, labels))
         accuracy = (logits[0].detach().argmax(1) == labels).float().mean()
         return Loss(cross_entropy + self.triplet_weight * triplet, cross_entropy, triplet, accuracy)
 
 
-def _join(losses: Sequence[torch.Tensor]) -> torch.Tensor:
-    whole, *parts = losses
-    return whole if not parts else 0.5 * whole + 0.5 * torch.stack(parts).mean()
+def _join(losses: torch.Tensor) -> torch.Tensor:
+    return losses[0] if len(losses) == 1 else 0.5 * losses[0] + 0.5 * losses[1:].mean()
 
 
-def finetune(ctx: FinetuneContext) -> TransReidEmbedder:
+def finetune(ctx: FinetuneContext[TransReidParams]) -> TransReidEmbedder:
     """transreid: train on the labelled source; camera ids are not read.
 
     Raises DataError when the source has fewer than two identities, ReidbenchError for jpm on a backbone without
@@ -86,12 +76,12 @@ def finetune(ctx: FinetuneContext) -> TransReidEmbedder:
     return _train(ctx, _source(ctx, "transreid"), {})
 
 
-def finetune_sie(ctx: FinetuneContext) -> TransReidEmbedder:
+def finetune_sie(ctx: FinetuneContext[TransReidSieParams]) -> TransReidEmbedder:
     """transreid-sie: the same with a vector for each camera of the source (side information embedding).
 
     Raises as `finetune` does, and DataError when no camera of the source is known.
     """
-    params: TransReidSieParams = ctx.params
+    params = ctx.params
     source = _source(ctx, "transreid-sie")
     cameras = np.unique(source.camids[source.camids != UNKNOWN_CAMERA]).tolist()
     if not cameras:
@@ -101,16 +91,15 @@ def finetune_sie(ctx: FinetuneContext) -> TransReidEmbedder:
     return _train(ctx, source, side)
 
 
-def _source(ctx: FinetuneContext, name: str) -> Split:
-    if ctx.source is None or ctx.source.num_pids < 2:
-        raise DataError(f"{name} needs a source of two or more identities")
+def _source(ctx: FinetuneContext[TransReidParams], name: str) -> Split:
+    source = labelled_source(ctx, name)
     if ctx.fabric.world_size != 1:
         raise ReidbenchError(f"{name} runs on one device: set `devices: 1`")
-    return ctx.source
+    return source
 
 
-def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransReidEmbedder:
-    params: TransReidParams = ctx.params
+def _train(ctx: FinetuneContext[TransReidParams], source: Split, side: dict[str, Any]) -> TransReidEmbedder:
+    params = ctx.params
     labels = source.labels()
     recipe = _recipe(ctx, source.num_pids, side)
     optimiser = make_optimiser(recipe, params)
@@ -124,36 +113,29 @@ def _train(ctx: FinetuneContext, source: Split, side: dict[str, Any]) -> TransRe
     )
     streams = {name: stream(ctx.seed, name) for name in ("order", "augmentation")}
     batches = _batches(ctx, source, labels, recipe.embedder.preprocess, streams)
-    module, fabric_optimiser = ctx.fabric.setup(recipe, optimiser)
-    device = ctx.fabric.device
-    targets, cameras = torch.from_numpy(labels).to(device), torch.from_numpy(source.camids).to(device)
+    networks, optimisers = {"recipe": recipe}, {"optimiser": optimiser}
+    # The log's means are in single precision, as they always were.
+    loop = Loop(ctx, params.epochs, networks, optimisers, schedule, number=np.float32, **streams)
+    cameras = ctx.fabric.to_device(torch.from_numpy(source.camids))
     # Drop path draws from the global generator, which the checkpoint holds; here it gets a stream of its own.
     torch.manual_seed(stream(ctx.seed, "drop path").initial_seed())
-    recipe.train()
-    state = {"recipe": recipe, "optimiser": optimiser, "schedule": schedule, **streams}
-    for _ in ctx.checkpoint.epochs(params.epochs, **state):
-        sums, steps = torch.zeros(len(Loss._fields)), 0
-        for images, indices in batches:
-            loss = module(images.to(device), cameras[indices], targets[indices])
-            fabric_optimiser.zero_grad()
-            ctx.fabric.backward(loss.loss)
-            fabric_optimiser.step()
-            sums += torch.stack(loss).detach().float().cpu()
-            steps += 1
-        means = dict(zip(Loss._fields, (sums / steps).tolist(), strict=True))
-        ctx.log({**means, "lr": float(schedule.get_last_lr()[0]), "steps": steps})
-        schedule.step()
+    fit(
+        loop,
+        batches,
+        labels,
+        lambda images, indices: recipe.embedder.vectors(images, cameras[indices]),
+        lambda vectors, labels: recipe.losses(vectors, labels)._asdict(),
+    )
     return recipe.embedder
 
 
-def _recipe(ctx: FinetuneContext, classes: int, side: dict[str, Any]) -> Recipe:
+def _recipe(ctx: FinetuneContext[TransReidParams], classes: int, side: dict[str, Any]) -> Recipe:
     """The backbone with new heads, whose weights come from a stream of their own."""
-    params: TransReidParams = ctx.params
+    params = ctx.params
     backbone = ctx.backbone()
     set_drop_path(backbone, params.drop_path)  # before jpm copies the last block
     preprocess = Preprocess(ctx.image_size, params.mean or backbone.mean, params.std or backbone.std)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(ctx.seed, "heads").initial_seed())
+    with seeded(ctx.seed, "heads"):
         embedder = TransReidEmbedder(
             backbone,
             preprocess,
@@ -167,9 +149,13 @@ def _recipe(ctx: FinetuneContext, classes: int, side: dict[str, Any]) -> Recipe:
 
 
 def _batches(
-    ctx: FinetuneContext, source: Split, labels: np.ndarray, preprocess: Preprocess, streams: dict[str, torch.Generator]
+    ctx: FinetuneContext[TransReidParams],
+    source: Split,
+    labels: np.ndarray,
+    preprocess: Preprocess,
+    streams: dict[str, torch.Generator],
 ) -> Batches:
-    params: TransReidParams = ctx.params
+    params = ctx.params
     sampler = IdentitySampler(labels, params.identities, params.images, streams["order"])
     augment = TrainAugment(params, ctx.image_size[0], preprocess.mean, preprocess.std)
     return Batches(Bicubic(source, ctx.image_size), preprocess, sampler, augment, streams["augmentation"], ctx.workers)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reidbench import Params
+from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD
 
 Pair = tuple[float, float]
@@ -16,7 +17,7 @@ class DinoParams(Params):
     """dino; the defaults are TransReID-SSL's, for 256x128, a pool of millions and batches of 512."""
 
     epochs: int = Field(100, ge=1, description="passes over the pool")
-    batch: int = Field(512, ge=2, description="images in a batch; an incomplete last one is dropped")
+    batch: shared.PoolBatch = 512
     base_lr: float = Field(5e-4, gt=0, description="AdamW's highest rate for a batch of 256; used is x batch / 256")
     final_lr: float = Field(1e-6, ge=0, description="rate at the end of the cosine")
     warmup_epochs: int = Field(10, ge=0, description="epochs in which the rate climbs from 0, step by step")
@@ -43,7 +44,7 @@ class DinoParams(Params):
     crop_ratio: Literal["imagenet", "person"] = Field(
         "imagenet", description="width / height of crops: 3/4 to 4/3, which stretches persons, or that x the image's"
     )
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    flip: shared.Flip = 0.5
     jitter: tuple[float, float, float, float] = Field(
         (0.4, 0.4, 0.2, 0.1), description="strength of brightness, contrast, saturation and hue"
     )

@@ -12,6 +12,7 @@ from PIL import Image
 
 from reidbench.data.pictures.images import HasImages
 from reidbench.training import Augment
+from reidbench.training.batches.augment import padding
 
 from .transreid_params import TransReidParams
 
@@ -74,7 +75,7 @@ class TrainAugment:
     """Flip, pad with black, crop, then erase with noise: on normalised images, as the rectangles' N(0, 1) wants it."""
 
     def __init__(self, params: TransReidParams, height: int, mean: Sequence[float], std: Sequence[float]) -> None:
-        pad = params.pad if params.pad is not None else max(1, round(10 * height / 256))
+        pad = padding(params.pad, height)
         black = [-m / s for m, s in zip(mean, std, strict=True)]
         self.place = Augment(flip=params.flip, pad=pad, pad_value=black, erase=0)
         self.erase = NoiseErase(params.erase, params.erase_area)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reidbench import Params
+from reidbench.training import params as shared
 
 Triple = tuple[float, float, float]
 
@@ -14,9 +15,9 @@ Triple = tuple[float, float, float]
 class TransReidParams(Params):
     """transreid; the defaults are TransReID-SSL's for a pre-trained ViT-S at 256x128."""
 
-    epochs: int = Field(120, ge=1, description="passes of the identity sampler over the source")
-    identities: int = Field(16, ge=2, description="identities in a batch (P)")
-    images: int = Field(4, ge=2, description="images of each identity in a batch (K)")
+    epochs: shared.SamplerEpochs = 120
+    identities: shared.Identities = 16
+    images: shared.Images = 4
     optimiser: Literal["sgd", "adamw"] = Field(
         "sgd", description="sgd is the paper's; adamw, an addition, for networks that start from random weights"
     )
@@ -30,11 +31,11 @@ class TransReidParams(Params):
     drop_path: float = Field(
         0.1, ge=0, lt=1, description="stochastic depth of the last block, rising linearly from 0; nothing in a CNN"
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="eps of the cross-entropy")
-    margin: float | None = Field(None, description="margin of the batch-hard triplet; null: the soft margin")
-    triplet_weight: float = Field(1.0, ge=0, description="weight of the triplet loss")
+    label_smoothing: shared.LabelSmoothing = 0.0
+    margin: shared.Margin = None
+    triplet_weight: shared.TripletWeight = 1.0
     feature: Literal["before", "after"] = Field("before", description="test feature, before or after the BNNeck")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    flip: shared.Flip = 0.5
     pad: int | None = Field(None, ge=0, description="black pixels around before the crop; null: 10 at a height of 256")
     erase: float = Field(0.5, ge=0, le=1, description="probability that a rectangle becomes Gaussian noise")
     erase_area: tuple[float, float] = Field((0.02, 1 / 3), description="its share of the image, smallest and largest")

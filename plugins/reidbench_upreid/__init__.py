@@ -42,7 +42,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_upreid.pretrain:pretrain",
         UpReidParams,
         summary="UP-ReID: MoCo v2 with consistency to the plain image and contrast of body patches",
-        provides=frozenset({"data-parallel"}),
+        traits=frozenset({"data-parallel"}),
         requires=frozenset({"bn"}),
         paper=PAPER,
     )

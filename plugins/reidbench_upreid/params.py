@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from reidbench.training import params as shared
 from reidbench.training.contrastive.params import ContrastiveParams
 
 Position = Literal["same", "symmetric"]
@@ -15,7 +16,7 @@ MOST_FLAT = 32  # the flat MMD compares (2 B^2)^2 pairs of numbers: at 32 a matr
 class UpReidParams(ContrastiveParams):
     """up-reid; the defaults are the paper's where it says something, LUPerson's MoCo v2 elsewhere."""
 
-    batch: int = Field(800, ge=2, description="images in a batch; an incomplete last one is dropped")
+    batch: shared.PoolBatch = 800
     lr: float | None = Field(0.1, gt=0, description="SGD's rate at the start; null: 0.03 * batch / 256")
     global_weight: float = Field(0.8, ge=0, description="lambda_g, weight of the loss of whole images")
     patch_weight: float = Field(0.2, ge=0, description="lambda_p, weight of the mean loss of patches; 0: no patches")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from reidbench.components import PretrainContext
+from reidbench import PretrainContext
 from reidbench.training import (
     Backbone,
     ContrastiveStep,
@@ -25,7 +25,7 @@ from .params import UpReidParams
 from .patches import mirror, mixed_banks, split_patches
 
 
-def pretrain(ctx: PretrainContext) -> Backbone:
+def pretrain(ctx: PretrainContext[UpReidParams]) -> Backbone:
     """Train on the pool by UP-ReID and return the online backbone."""
     return run(ctx, UpReidStep)
 

@@ -19,7 +19,7 @@ class Dataset:
 
     `notes` are sentences about strays and oddities. `truth` is what only rendered data know (the synthetic
     persons offer `restyle`, `view`, `structure`, `mask`, `relevance`); it is given only to components that say
-    `uses={"truth"}`. `published` are the counts that the set should have. `strays` are files that were left out
+    `protocol={"truth"}`. `published` are the counts that the set should have. `strays` are files that were left out
     because they do not belong, and `absent` are images that a list of the set names and that are not there, both
     by split. `faults` are the notes on labels that contradict themselves: notes in a run, problems in a check.
     `one_numbering` says that equal pids in train and test are one person; some sets number their test persons from 1

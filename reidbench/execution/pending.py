@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from reidbench.declared import Metric, stored_fault
-from reidbench.matrix.plan import Plan, Stage
+from reidbench.components import Metric
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
+from reidbench.registry.metrics import stored_fault
 from reidbench.stages.inputs import images_root
 from reidbench.store.artifacts import DamagedArtifact, Store
 

@@ -6,7 +6,6 @@ import difflib
 import importlib
 import inspect
 import os
-import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +17,12 @@ from typing import Any
 import pluggy
 
 from reidbench import hookspecs
-from reidbench.components import Component, Params
-from reidbench.declared import metrics_fault
+from reidbench.components import Component
 from reidbench.errors import PluginError, UnknownComponent
 from reidbench.hookspecs import HOOKS
 
-from . import published
-from .words import refused_word, unknown_requirements
+from .declarations import faults
+from .migration import OutdatedPlugin, refuse_outdated, unexpected_field
 
 GROUP = "reidbench"
 BUILTIN = (
@@ -40,7 +38,6 @@ BUILTIN = (
     "reidbench_gcl",
     "reidbench_competition",
 )
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,6 @@ class Registry:
             mine[key] = component
         self.components |= mine
         self.source |= dict.fromkeys(mine, plugin)
-
-    def drop(self, plugin: str, why: str) -> None:
-        """Forget a plugin, which is then one that could not be loaded."""
-        for key in [key for key, owner in self.source.items() if owner == plugin]:
-            del self.components[key], self.source[key]
-        del self.plugins[plugin]
-        self.broken[plugin] = why
 
     def names(self, kind: str) -> list[str]:
         """The known names of one kind, sorted."""
@@ -147,13 +137,10 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
         except (Exception, SystemExit) as error:
             if strict or name in builtin:
                 raise PluginError(f"plugin {name} failed to load: {error}") from error
-            registry.broken[name] = traceback.format_exc()
+            cure = str(error) if isinstance(error, OutdatedPlugin) else unexpected_field(error)
+            registry.broken[name] = cure or traceback.format_exc()
             if manager.has_plugin(name):  # pluggy 1.6 keeps a plugin that failed its checks
                 manager.unregister(name=name)
-    for name, sentence in unknown_requirements(registry.components, registry.source).items():
-        if strict or name in builtin:
-            raise PluginError(f"plugin {name} failed to load: {sentence}")
-        registry.drop(name, f"PluginError: {sentence}")
     return registry
 
 
@@ -167,7 +154,12 @@ def _found(builtin: tuple[str, ...]) -> Iterator[tuple[str, str, Callable[[], An
     wanted = os.environ.get("REIDBENCH_PLUGINS")
     for name, version, entry in sorted(_entry_points(), key=lambda found: found[0]):
         if wanted is None or {name, name.partition(":")[0]} & set(wanted.split(",")):
-            yield name, version, entry.load
+            yield name, version, partial(_load, entry)
+
+
+def _load(entry: EntryPoint) -> Any:
+    refuse_outdated(entry.module)
+    return entry.load()
 
 
 def _entry_points() -> Iterator[tuple[str, str, EntryPoint]]:
@@ -188,35 +180,17 @@ def _offered_by(manager: pluggy.PluginManager, name: str) -> list[tuple[str, Com
     for kind, hook in HOOKS.items():
         for given in manager.subset_hook_caller(hook, others)():
             try:
-                offered += [(kind, component) for component in given]
+                components = iter(given)
             except TypeError as error:
                 raise PluginError(f"{hook} must return an iterable of Component: {error}") from error
+            offered += [(kind, component) for component in components]
     return offered
 
 
 def _check(kind: str, component: object) -> None:
     if not isinstance(component, Component):
         raise PluginError(f"{HOOKS[kind]} must give Component, got {component!r}")
-    problems = {
-        f"name {component.name!r} must be words of a-z and 0-9 joined by '-'": not (
-            isinstance(component.name, str) and NAME.fullmatch(component.name)
-        ),
-        f"target {component.target!r} must be 'module:attribute'": not re.fullmatch(
-            r"[\w.]+:\w+", str(component.target)
-        ),
-        "params must be a subclass of reidbench.Params": not (
-            isinstance(component.params, type) and issubclass(component.params, Params)
-        ),
-        f"version {component.version!r} must be a whole number from 1": not (
-            isinstance(component.version, int) and component.version >= 1
-        ),
-    }
-    sentences = [sentence for sentence, wrong in problems.items() if wrong]
-    sentences += filter(
-        None,
-        (published.complaint(component.paper), metrics_fault(kind, component.metrics), refused_word(kind, component)),
-    )
-    for sentence in sentences:
+    for sentence in filter(None, faults(kind, component)):
         raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
 
 

@@ -1,4 +1,7 @@
-"""A plugin package to start from: the files beside this one, with a name put in."""
+"""A plugin package to start from: the files beside this one, with a name put in.
+
+Imports registry and errors. Begin with `method.py.tmpl`, which is what a plugin author sees.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from reidbench.errors import ReidbenchError
-from reidbench.registry.plugins import NAME
+from reidbench.registry.declarations import NAME
 
 FILES = {
     "pyproject.toml": "pyproject.toml.tmpl",

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.components import Features, Metric, Metrics, Selection
+from reidbench.components import Metric
+from reidbench.contexts import Embedded, Metrics, Selection
 from reidbench.data import HiddenSplit
-from reidbench.declared import COLUMNS, NAME, range_fault
 from reidbench.errors import DataError
 from reidbench.files.names import shown, shown_value
+from reidbench.registry.metrics import COLUMNS, NAME, range_fault
 from reidbench.store.manifests import LARGEST_METRIC
 
 RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
@@ -139,7 +140,7 @@ def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:
             lines.writerow((pool._files[row], repr(float(scores[row])), kept[row]))
 
 
-def joined_features(files: list[Path]) -> tuple[Features, Features]:
+def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
     """Query and gallery of one method, or of several as an ensemble; picture numbers are those of the first.
 
     The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
@@ -154,7 +155,7 @@ def joined_features(files: list[Path]) -> tuple[Features, Features]:
             parts = [_unit(part, f"member {i} of the ensemble: {side}_features") for i, part in enumerate(parts, 1)]
         first = loaded[0]
         labels = first[f"{side}_pids"], first[f"{side}_camids"], first.get(f"{side}_images")
-        sides.append(Features(np.concatenate(parts, 1), *labels))
+        sides.append(Embedded(np.concatenate(parts, 1), *labels))
     return sides[0], sides[1]
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .batches.loading import embed as embed
     from .batches.loading import image_source as image_source
     from .batches.loading import read_ahead as read_ahead
+    from .batches.samplers import Endless as Endless
     from .batches.samplers import IdentitySampler as IdentitySampler
+    from .batches.samplers import ShuffledSampler as ShuffledSampler
     from .checkpoint import TrainingCheckpoint as TrainingCheckpoint
     from .contrastive.moco import ContrastiveStep as ContrastiveStep
     from .contrastive.moco import KeyQueue as KeyQueue
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from .contrastive.moco import Views as Views
     from .contrastive.moco import cosine_per_epoch as cosine_per_epoch
     from .contrastive.moco import info_nce as info_nce
-    from .contrastive.moco import stream as stream
     from .contrastive.views import ViewAugment as ViewAugment
     from .networks.backbone import Backbone as Backbone
     from .networks.backbone import Features as Features
@@ -41,86 +42,54 @@ if TYPE_CHECKING:
     from .networks.heads import Encoder as Encoder
     from .networks.heads import ProjectionHead as ProjectionHead
     from .networks.heads import Reduction as Reduction
+    from .networks.heads import identity_heads as identity_heads
     from .networks.pointwise import StridedPointwise as StridedPointwise
     from .networks.splitnorm import reestimate_batch_norm as reestimate_batch_norm
     from .networks.splitnorm import split_batch_norm as split_batch_norm
+    from .optim.loop import Loop as Loop
+    from .optim.loop import Means as Means
     from .optim.losses import BatchHardTriplet as BatchHardTriplet
     from .optim.losses import CenterLoss as CenterLoss
     from .optim.losses import LabelSmoothingCrossEntropy as LabelSmoothingCrossEntropy
     from .optim.losses import cosine_distances as cosine_distances
     from .optim.schedules import warmup_multistep as warmup_multistep
     from .optim.update import Update as Update
+    from .optim.update import trained as trained
+    from .random import seeded as seeded
+    from .random import stream as stream
+    from .supervised.fit import fit as fit
+    from .supervised.fit import labelled_source as labelled_source
+    from .supervised.losses import IdentityLosses as IdentityLosses
     from .weights.resnets import LoadReport as LoadReport
     from .weights.resnets import load_weights as load_weights
     from .weights.resnets import read_state as read_state
     from .weights.resnets import to_layout as to_layout
     from .weights.resnets import write_weights as write_weights
 
-_PLACES = {
-    "batches.augment": ("Augment",),
-    "batches.crops": ("row_overlap",),
-    "batches.loading": (
-        "Batches",
-        "embed",
-        "image_source",
-        "read_ahead",
-    ),
-    "batches.samplers": ("IdentitySampler",),
-    "checkpoint": ("TrainingCheckpoint",),
-    "contrastive.moco": (
-        "ContrastiveStep",
-        "KeyQueue",
-        "MocoStep",
-        "MomentumEncoders",
-        "StepOutput",
-        "Views",
-        "cosine_per_epoch",
-        "info_nce",
-        "stream",
-    ),
-    "contrastive.views": ("ViewAugment",),
-    "networks.backbone": (
-        "Backbone",
-        "Features",
-    ),
-    "networks.branching": (
-        "divide",
-        "set_stride",
-    ),
-    "networks.embedder": (
-        "BackboneEmbedder",
-        "BNNeck",
-        "Embedder",
-        "Preprocess",
-    ),
-    "networks.heads": (
-        "BatchDrop",
-        "Encoder",
-        "ProjectionHead",
-        "Reduction",
-    ),
-    "networks.pointwise": ("StridedPointwise",),
-    "networks.splitnorm": (
-        "reestimate_batch_norm",
-        "split_batch_norm",
-    ),
-    "optim.losses": (
-        "BatchHardTriplet",
-        "CenterLoss",
-        "LabelSmoothingCrossEntropy",
-        "cosine_distances",
-    ),
-    "optim.schedules": ("warmup_multistep",),
-    "optim.update": ("Update",),
-    "weights.resnets": (
-        "LoadReport",
-        "load_weights",
-        "read_state",
-        "to_layout",
-        "write_weights",
-    ),
+_PLACES = {  # module -> its public names
+    "batches.augment": "Augment",
+    "batches.crops": "row_overlap",
+    "batches.loading": "Batches embed image_source read_ahead",
+    "batches.samplers": "Endless IdentitySampler ShuffledSampler",
+    "checkpoint": "TrainingCheckpoint",
+    "contrastive.moco": "ContrastiveStep KeyQueue MocoStep MomentumEncoders StepOutput Views cosine_per_epoch info_nce",
+    "contrastive.views": "ViewAugment",
+    "networks.backbone": "Backbone Features",
+    "networks.branching": "divide set_stride",
+    "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess",
+    "networks.heads": "BatchDrop Encoder ProjectionHead Reduction identity_heads",
+    "networks.pointwise": "StridedPointwise",
+    "networks.splitnorm": "reestimate_batch_norm split_batch_norm",
+    "optim.loop": "Loop Means",
+    "optim.losses": "BatchHardTriplet CenterLoss LabelSmoothingCrossEntropy cosine_distances",
+    "optim.schedules": "warmup_multistep",
+    "optim.update": "Update trained",
+    "random": "seeded stream",
+    "supervised.fit": "fit labelled_source",
+    "supervised.losses": "IdentityLosses",
+    "weights.resnets": "LoadReport load_weights read_state to_layout write_weights",
 }
-_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names.split()}
 
 __all__ = sorted(_PLACE_OF)
 

@@ -45,15 +45,17 @@ class Required(Params):
 @hookimpl
 def reidbench_finetuners():
     for name in TRAINED:
-        yield Component(name, "broken.code:" + name.replace("-", "_"), Epochs, summary="x", provides={{"label-free"}})
-    yield Component("mute", "broken.code:sound", Mute, provides={{"label-free"}})
-    yield Component("needy", "broken.code:sound", Required, summary="x", provides={{"label-free"}})
-    yield Component("wrong-example", "broken.code:sound", Epochs, summary="x", provides={{"label-free"}})
+        yield Component(name, "broken.code:" + name.replace("-", "_"), Epochs, summary="x", traits={{"label-free"}})
+    yield Component("mute", "broken.code:sound", Mute, traits={{"label-free"}})
+    yield Component("needy", "broken.code:sound", Required, summary="x", traits={{"label-free"}})
+    yield Component("wrong-example", "broken.code:sound", Epochs, summary="x", traits={{"label-free"}})
 
 
 @hookimpl
 def reidbench_selectors():
     yield Component("twice", "broken.code:twice", summary="x")
+    yield Component("by-seed", "broken.code:by_seed", summary="x", traits={{"seedless"}})
+    yield Component("no-seed", "broken.code:no_seed", summary="x", traits={{"seedless"}})
 
 
 @hookimpl
@@ -66,7 +68,7 @@ def reidbench_evaluators():
 def reidbench_datasets():
     yield Component("strange-pids", "broken.code:strange_pids", summary="x")
     yield Component("rootless", "broken.code:strange_pids", summary="x", requires={{"root"}})
-    yield Component("no-truth", "broken.code:people", summary="x", provides={{"truth"}})
+    yield Component("no-truth", "broken.code:people", summary="x", capabilities={{"truth"}})
     yield Component("quiet", "broken.code:knowing", summary="x", lacks={{"test", "cameras"}})
     yield Component("wrong-lack", "broken.code:people", summary="x", lacks={{"train"}})
     yield Component("people", "broken.code:people", summary="x")
@@ -153,6 +155,8 @@ def spoiler(ctx):
 
 
 def twice(ctx): return Selection(np.array([1, 1]), np.zeros(len(ctx.pool)))
+def by_seed(ctx): return Selection(np.array([ctx.seed % len(ctx.pool)]), np.zeros(len(ctx.pool)))
+def no_seed(ctx): return Selection(np.arange(2), np.zeros(len(ctx.pool)))
 def rolling(ctx): return Metrics({"mAP": float(np.random.rand())})
 def too_few(ctx): return Metrics({"mAP": 0.5}, {"ap": np.zeros(1)})
 
@@ -193,12 +197,14 @@ BROKEN = {
     "needy": ("skipped", "needs file; give it in the plugin's CHECK = {'needy': ...}"),
     "wrong-example": ("failed", "run: finetuner.epochs: input should be greater than or equal to 1"),
     "twice": ("failed", "run: selector twice must return indices that are different and from 0 to 31"),
+    "by-seed": ("failed", "determinism: it declares 'seedless', and another seed gives another result ("),
+    "no-seed": ("ok", ""),
     "rolling": ("failed", "determinism: the same seed twice gives two results (metrics differs)"),
     "too-few": ("failed", "run: evaluator too-few gave per_query 'ap' of shape (1,); it must have one entry for each"),
     "strange-pids": ("failed", "shapes: a pid below -1 in train"),
     "rootless": ("skipped", "needs a root"),
-    "no-truth": ("failed", "offers: it provides 'truth', and its Dataset.truth is None"),
-    "quiet": ("failed", "offers: its Dataset.truth is given to nobody; declare provides={'truth'}"),
+    "no-truth": ("failed", "offers: it has the capability 'truth', and its Dataset.truth is None"),
+    "quiet": ("failed", "offers: its Dataset.truth is given to nobody; declare capabilities={'truth'}"),
     "wrong-lack": ("failed", "offers: it says that it lacks train, and has them"),
     "people": ("ok", "this one has no cameras, test; where none of them has, declare lacks"),
 }
@@ -216,18 +222,18 @@ def write(folder: Path, head: str, code: str = CODE) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> check.Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> check.Findings:
     """All broken components, checked in one go, so that one could spoil the next."""
     return check_plugin(write(tmp_path_factory.mktemp("plugin"), HEAD.format(names=TRAINED)))
 
 
-def line(report: check.Report, name: str) -> check.Line:
+def line(report: check.Findings, name: str) -> check.Line:
     (found,) = (line for line in report.lines if line.name == name)
     return found
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_each_broken_contract_is_one_clear_line(report: check.Report, name: str) -> None:
+def test_each_broken_contract_is_one_clear_line(report: check.Findings, name: str) -> None:
     status, text = BROKEN[name]
     found = line(report, name)
     assert (found.status, found.text[: len(text)]) == (status, text)
@@ -235,7 +241,7 @@ def test_each_broken_contract_is_one_clear_line(report: check.Report, name: str)
 
 
 def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
-    report: check.Report, tmp_path_factory: pytest.TempPathFactory
+    report: check.Findings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     import torch
 
@@ -247,7 +253,7 @@ def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
 
 
 def test_a_method_that_spoils_its_data_is_found(tmp_path: Path, fixed_declaration: None) -> None:
-    head = HEAD.format(names=["spoiler"]).replace('provides={"label-free"}', "provides=frozenset()")
+    head = HEAD.format(names=["spoiler"]).replace('traits={"label-free"}', "traits=frozenset()")
     found = check_plugin(write(tmp_path, head), only="spoiler")
     assert line(found, "spoiler").text.startswith("files: it ")
 
@@ -333,13 +339,13 @@ def reidbench_adapters():
 
 @hookimpl
 def reidbench_finetuners():
-    yield Component("seen", "broken.code:seen", summary="x", uses={"cameras"})
+    yield Component("seen", "broken.code:seen", summary="x", protocol={"cameras"})
 
 
 @hookimpl
 def reidbench_selectors():
-    yield Component("knows", "broken.code:knows", summary="x", uses={"truth"})
-    yield Component("told", "broken.code:knows", summary="x", uses={"truth"}, requires={"truth"})
+    yield Component("knows", "broken.code:knows", summary="x", protocol={"truth"})
+    yield Component("told", "broken.code:knows", summary="x", protocol={"truth"}, requires={"truth"})
 """
 PROMISES = """
 def source(ctx):

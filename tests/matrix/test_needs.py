@@ -11,8 +11,8 @@ from reidbench.components import Component, Params
 from reidbench.errors import PluginError
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
+from reidbench.registry.declarations import refused_word
 from reidbench.registry.plugins import Registry
-from reidbench.registry.words import refused_word
 from reidbench.testing import make_plugin, run_matrix
 
 TABLE = """
@@ -145,17 +145,24 @@ class Sized(Params):
 @pytest.mark.parametrize(
     ("kind", "fields", "words"),
     [
-        ("adapter", {"provides": {"source-fre"}}, "provides 'source-fre' is not a word that is known here; did"),
-        ("finetuner", {"provides": {"labelfree"}}, "did you mean 'label-free'?"),
+        ("adapter", {"traits": {"source-fre"}}, "traits 'source-fre' is not a word that is known here; did"),
+        ("finetuner", {"traits": {"labelfree"}}, "did you mean 'label-free'?"),
         ("dataset", {"requires": {"rot"}}, "did you mean 'root'?"),
         ("dataset", {"lacks": {"camera"}}, "lacks 'camera' is not a word that is known here; did you mean 'cameras'?"),
-        ("dataset", {"provides": {"truht"}}, "did you mean 'truth'?"),
+        ("dataset", {"capabilities": {"truht"}}, "did you mean 'truth'?"),
         ("preparer", {"requires": {"source"}}, "requires 'source' is not a word that is known here"),
-        ("adapter", {"uses": {"camera"}}, "uses 'camera' is not a word that is known here; did you mean 'cameras'?"),
-        ("adapter", {"lacks": {"cameras"}}, "lacks 'cameras' is not a word that is known here (known: none)"),
+        ("adapter", {"protocol": {"camera"}}, "protocol 'camera' is not a word that is known here; did you mean 'came"),
+        ("adapter", {"requires": {"stagse"}}, "requires 'stagse' is not a word that is known here; did you mean 'stag"),
+        ("preparer", {"requires": {"stages"}}, "requires 'stages' is not a word that is known here"),
+        ("backbone", {"capabilities": {"stage"}}, "did you mean 'stages'?"),
+        ("backbone", {"capabilities": {"wavelets"}}, "(known: bn, stages, tokens; one of your own has a colon"),
+        ("evaluator", {"protocol": {"AP stepp"}}, "did you mean 'AP step'?"),
+        ("finetuner", {"traits": {"source-free"}}, "traits 'source-free' is not a word that is known here"),
+        ("dataset", {"traits": {"truth"}}, "; it is one of `capabilities` (known: none)"),
+        ("adapter", {"lacks": {"cameras"}}, "; it is one of `requires` (known: none)"),
         ("adapter", {"requires": "source"}, "requires 'source' must be a set of words"),
-        ("adapter", {"requires": {"source"}, "provides": {"source-free"}}, "is given none"),
-        ("dataset", {"provides": lambda params: frozenset({"truht"})}, "did you mean 'truth'?"),
+        ("adapter", {"requires": {"source"}, "traits": {"source-free"}}, "is given none"),
+        ("dataset", {"capabilities": lambda params: frozenset({"truht"})}, "did you mean 'truth'?"),
         ("dataset", {"lacks": lambda params, root: frozenset({"camera"})}, "did you mean 'cameras'?"),
     ],
 )  # fmt: skip
@@ -181,21 +188,29 @@ def reidbench_adapters():
 NETWORK = """
 @hookimpl
 def reidbench_backbones():
-    yield Component("net", "m:f", Sized, provides=frozenset({"wavelets"}))
+    yield Component("net", "m:f", Sized, capabilities=frozenset({"acme:wavelets"}))
 """
 
 
-def test_words_of_another_plugins_network_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_word_with_a_colon_is_a_plugins_own(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loads whether or not another plugin's network offers it; without such a network its row is not applicable."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv("REIDBENCH_PLUGINS")
-    make_plugin(tmp_path, "a_first", PLUGIN.format(name="uses-wavelets", word="wavelets"))
+    make_plugin(tmp_path, "a_first", PLUGIN.format(name="uses-wavelets", word="acme:wavelets"))
     make_plugin(tmp_path, "b_wrong", PLUGIN.format(name="uses-sorce", word="sorce"))
-    registry = plugins.load()
-    assert set(registry.broken) == {"reidbench-a-first:a_first", "reidbench-b-wrong:b_wrong"}
-    assert ("adapter", "uses-wavelets") not in registry.components
-    (line,) = (line for line in registry.complaints() if "b_wrong" in line)
-    assert "adapter uses-sorce: requires 'sorce' is not a word that is known here; did you mean 'source'?" in line
     make_plugin(tmp_path, "z_network", PLUGIN.format(name="other", word="bn") + NETWORK)
     registry = plugins.load()
     assert set(registry.broken) == {"reidbench-b-wrong:b_wrong"}
-    assert ("adapter", "uses-wavelets") in registry.components
+    (line,) = registry.complaints()
+    assert "adapter uses-sorce: requires 'sorce' is not a word that is known here; did you mean 'source'?" in line
+    file = tmp_path / "matrix.yaml"
+    file.write_text(
+        f"""
+data: {{m: {{use: market-folder, root: {market}}}}}
+tasks: {{t: {{source: m, target: m}}}}
+backbone: net
+methods: {{with: {{adapt: uses-wavelets}}, without: {{backbone: resnet-tiny, adapt: uses-wavelets}}}}
+"""
+    )
+    rows = {row.method: row.reason for row in plan.expand(reader.read(file, registry), registry).rows}
+    assert rows == {"with": "", "without": "uses-wavelets needs acme:wavelets, which resnet-tiny does not provide"}

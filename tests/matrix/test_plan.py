@@ -49,20 +49,20 @@ class FolderParams(Params):
 def components() -> list[tuple[str, Component]]:
     return [
         ("selector", Component("half", "m:f")),
-        ("selector", Component("peeking", "m:f", uses=frozenset({"target-labels"}))),
+        ("selector", Component("peeking", "m:f", protocol=frozenset({"target-labels"}))),
         ("selector", Component("proxied", "m:f", ProxyParams)),
         ("pretrainer", Component("moco", "m:f")),
-        ("pretrainer", Component("from-file", "m:f", FileParams, provides=frozenset({"pool-free"}))),
-        ("pretrainer", Component("elsewhere", "m:f", uses=frozenset({"auxiliary"}))),
-        ("preparer", Component("toy-style", "m:f", StrengthParams, uses=frozenset({"cameras"}))),
+        ("pretrainer", Component("from-file", "m:f", FileParams, traits=frozenset({"pool-free"}))),
+        ("pretrainer", Component("elsewhere", "m:f", protocol=frozenset({"auxiliary"}))),
+        ("preparer", Component("toy-style", "m:f", StrengthParams, protocol=frozenset({"cameras"}))),
         ("preparer", Component("perhaps-given", "m:f", PerhapsParams)),
         ("preparer", Component("fitted", "m:f", BodyParams)),
-        ("preparer", Component("regressor", "m:f", uses=frozenset({"truth"}))),
+        ("preparer", Component("regressor", "m:f", protocol=frozenset({"truth"}))),
         ("preparer", Component("given-styles", "m:f", FolderParams)),
         ("finetuner", Component("needs-tokens", "m:f", requires=frozenset({"tokens"}))),
         ("adapter", Component("toy-hhl", "m:f", StyleParams)),
         ("adapter", Component("usl", "m:f")),
-        ("adapter", Component("free", "m:f", provides=frozenset({"source-free"}))),
+        ("adapter", Component("free", "m:f", traits=frozenset({"source-free"}))),
     ]
 
 

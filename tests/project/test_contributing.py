@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench import scaffold, testing
-from reidbench.components import EvaluateContext, Features
+from reidbench import Embedded, EvaluateContext, scaffold, testing
 from reidbench.report.formats.tables import table
 from reidbench.testing import check_plugin, installed, run_matrix
 
@@ -53,7 +52,9 @@ def test_helpers_for_tests_are_listed() -> None:
     public = {
         name
         for name, one in vars(testing).items()
-        if inspect.isfunction(inspect.unwrap(one)) and one.__module__ == testing.__name__ and not name.startswith("_")
+        if inspect.isfunction(inspect.unwrap(one))
+        and one.__module__.startswith(testing.__name__)
+        and not name.startswith("_")
     }
     assert public <= set(testing.__all__)
 
@@ -93,14 +94,14 @@ def test_precision_by_hand() -> None:
 
         angles = np.radians([0, 1, 5, 10, 20])
         gallery = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
-        query = Features(np.array([[2, 0]], np.float32), np.array([7]), np.array([0]))
+        query = Embedded(np.array([[2, 0]], np.float32), np.array([7]), np.array([0]))
         pids, camids = np.array([7, -1, 7, 8, 7]), np.array([0, 1, 1, 0, 1])
         values = []
         for k in (1, 2, 3):
             context = object.__new__(EvaluateContext)
             object.__setattr__(context, "params", PrecisionParams(k=k))
             object.__setattr__(context, "query", query)
-            object.__setattr__(context, "gallery", Features(gallery, pids, camids))
+            object.__setattr__(context, "gallery", Embedded(gallery, pids, camids))
             values.append(precision_at(context).values["precision"])
     assert values == [1, 1 / 2, pytest.approx(2 / 3)]
 

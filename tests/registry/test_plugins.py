@@ -144,7 +144,7 @@ def test_a_broken_builtin_is_our_bug(site: Path) -> None:
     [
         ({"params": dict}, "subclass"),
         ({"version": 0}, "version"),
-        ({"uses": frozenset({"luck"})}, "uses"),
+        ({"protocol": frozenset({"luck"})}, "protocol"),
         ({"name": "a_b"}, "words of a-z"),
     ],
 )

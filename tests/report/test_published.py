@@ -187,7 +187,7 @@ def reidbench_finetuners():
         *Published.line("market1501(distractors=True)", "500,000 more", "README", "step", mAP=0.555),
     ]
     yield Component("evil", "reidbench_baseline.frozen:colour_histogram", HistogramParams,
-                    provides=frozenset({{"label-free"}}), paper=Paper("T", published=numbers))
+                    traits=frozenset({{"label-free"}}), paper=Paper("T", published=numbers))
 
 @hookimpl
 def reidbench_adapters():
@@ -195,7 +195,7 @@ def reidbench_adapters():
         *Published.line("market1501", "no source", "README", "step", mAP=0.666),
         *Published.line("market-folder->market1501", "from elsewhere", "README", "step", mAP=0.777),
     ]
-    yield Component("same", "reidbench_cluster.adabn:adapt", AdaBNParams, provides=frozenset({{"source-free"}}),
+    yield Component("same", "reidbench_cluster.adabn:adapt", AdaBNParams, traits=frozenset({{"source-free"}}),
                     paper=Paper("T", published=numbers))
 
 @hookimpl

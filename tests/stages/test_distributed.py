@@ -215,7 +215,7 @@ def test_devices_of_each_kind(matrix: Callable[..., Path], registry: plugins.Reg
         ("4", 4),
     ):
         assert reader.read(matrix(devices=given, tasks=tasks, methods=methods), registry).devices == expected
-    trains = Component("x", "m:f", provides=frozenset({"data-parallel"}))
+    trains = Component("x", "m:f", traits=frozenset({"data-parallel"}))
     assert devices.devices_for("pretrain", trains, None, 4) == 4
     assert devices.devices_for("finetune", trains, None, {"pretrain": 4}) == 1
     assert devices.devices_for("adapt", trains, None, 4) == 1
@@ -225,7 +225,7 @@ def test_devices_of_each_kind(matrix: Callable[..., Path], registry: plugins.Reg
     assert devices.devices_for("pretrain", weights, weights.params.model_validate({"file": "a.pth"}), 4) == 1
     with pytest.raises(devices.OneDevice, match="lone trains on one device, not on 4"):
         devices.devices_for("pretrain", Component("lone", "m:f"), None, 4)
-    labelled = Component("aux", "m:f", provides=frozenset({"pool-free"}), uses=frozenset({"auxiliary"}))
+    labelled = Component("aux", "m:f", traits=frozenset({"pool-free"}), protocol=frozenset({"auxiliary"}))
     with pytest.raises(devices.OneDevice, match="aux trains on one device"):
         devices.devices_for("pretrain", labelled, None, 2)
 

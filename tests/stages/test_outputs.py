@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidbench.components import Selection
+from reidbench import Selection
 from reidbench.errors import DataError
 from reidbench.stages.outputs import joined_features, metric_values, save_arrays, selection_fault
 

@@ -46,16 +46,16 @@ class ProxyParams(Params):
 @hookimpl
 def reidbench_selectors():
     yield Component("first-half", "toy_plugin:select")
-    yield Component("peeking", "toy_plugin:select", uses=frozenset({"target-labels"}))
-    yield Component("knower", "toy_plugin:oracle", uses=frozenset({"truth"}))
+    yield Component("peeking", "toy_plugin:select", protocol=frozenset({"target-labels"}))
+    yield Component("knower", "toy_plugin:oracle", protocol=frozenset({"truth"}))
     yield Component("proxied", "toy_plugin:proxied", ProxyParams)
 
 
 @hookimpl
 def reidbench_pretrainers():
     yield Component("ones", "toy_plugin:pretrain")
-    yield Component("aux", "toy_plugin:pretrain", uses=frozenset({"auxiliary"}))
-    yield Component("together", "toy_plugin:together", SharedParams, provides=PARALLEL)
+    yield Component("aux", "toy_plugin:pretrain", protocol=frozenset({"auxiliary"}))
+    yield Component("together", "toy_plugin:together", SharedParams, traits=PARALLEL)
     yield Component("alone", "toy_plugin:alone", SharedParams)
 
 
@@ -67,7 +67,7 @@ def reidbench_preparers():
 @hookimpl
 def reidbench_finetuners():
     yield Component("toy", "toy_plugin:finetune", ToyParams)
-    yield Component("tuned", "reidbench_baseline.bot:finetune", BotParams, provides=PARALLEL)
+    yield Component("tuned", "reidbench_baseline.bot:finetune", BotParams, traits=PARALLEL)
 
 
 @hookimpl

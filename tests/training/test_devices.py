@@ -19,11 +19,11 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench.components import FinetuneContext, PretrainContext
+from reidbench import FinetuneContext, PretrainContext
 from reidbench.data import read_market_folder
 from reidbench.errors import ReidbenchError
 from reidbench.stages import distributed
-from reidbench.stages.run import _seed_torch
+from reidbench.stages.worker import seed_torch
 from reidbench.testing import write_market_folder
 from reidbench.training import (
     Augment,
@@ -44,6 +44,7 @@ from reidbench.training.contrastive.pretraining import _Run
 from reidbench.training.devices import Share, average_batch_norm, gather, this_share
 from reidbench.training.networks.backbone import Features
 from reidbench.training.networks.splitnorm import batch_norm_in_parts, join_batch_norm, part_batch_norm
+from reidbench.training.optim import loop
 from reidbench_baseline import bot, moco
 from reidbench_baseline.params import BotParams, MocoParams, TinyParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -90,7 +91,7 @@ def vit() -> Backbone:
 
 def context(kind: type, folder: Path, params: Any, backbone: Callable[[], Backbone], **more: Any) -> tuple[Any, list]:
     """The context of a stage on as many devices as there are processes here, and what it logs."""
-    _seed_torch(3)
+    seed_torch(3)
     return make_context(
         kind, folder / f"rank-{this_share().rank}", params, image_size=SIZE, seed=3, backbone=backbone,
         checkpoint=TrainingCheckpoint(folder / "checkpoint"),
@@ -125,8 +126,8 @@ def contrastive(folder: Path, name: str, **changes: Any) -> Found:
     for generator in run.streams.values():
         generator.manual_seed(11)
     views, overlap = next(iter(run._batches()))
-    output = run.module(views)
-    ctx.fabric.backward(output.loss)
+    output = run.step(views)
+    run.update.backward(output.loss)
     found = {"gradients": gradients(run.step.encoders.online), "loss": output.loss.detach(), "overlap": overlap}
     run.step.queue.enqueue(output.keys)
     found |= {"queue": run.step.queue.keys.clone(), "pointer": run.step.queue.pointer.clone()}
@@ -172,11 +173,11 @@ def supervised(folder: Path) -> Found:
                 }  # fmt: skip
             super().step()
 
-    bot.Update = Watched  # type: ignore[misc]
+    loop.Update = Watched  # type: ignore[misc]
     try:
         embedder = bot.finetune(ctx)
     finally:
-        bot.Update = Update  # type: ignore[misc]
+        loop.Update = Update  # type: ignore[misc]
     norms = {type(module).__name__ for module in embedder.modules() if "BatchNorm" in type(module).__name__}
     return {**found, "lines": lines, "norms": sorted(norms), "buffers": dict(embedder.backbone.named_buffers())}
 
@@ -537,11 +538,11 @@ def test_bot_trains_in_bfloat16_with_float32_losses(tmp_path: Path) -> None:
             seen.append(loss.dtype)
             super().backward(loss)
 
-    bot.Update = Watched  # type: ignore[misc]
+    loop.Update = Watched  # type: ignore[misc]
     try:
         embedder = bot.finetune(replace(ctx, make_fabric=lambda: distributed.fabric(1, "bf16-mixed", "cpu")))
     finally:
-        bot.Update = Update  # type: ignore[misc]
+        loop.Update = Update  # type: ignore[misc]
     assert set(seen) == {torch.float32}
     assert np.isfinite(lines[0]["loss"])
     assert {tensor.dtype for tensor in embedder.state_dict().values() if tensor.is_floating_point()} == {torch.float32}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.errors import DataError
-from reidbench.training import Augment, Embedder, Update, embed, image_source, stream
+from reidbench.training import Augment, Embedder, Endless, Means, ShuffledSampler, Update, embed, image_source, stream
 
-from ..params import ContrastParams
+from ..params import ContrastParams, RealParams
 from .identity import starting_encoder
 from .memory import OUTLIER, MemoryBank, Pairs, draw_pairs
 from .view_losses import contrast_terms
@@ -26,15 +27,11 @@ def shuffled(rows: np.ndarray, batch: int, steps: int | None, generator: torch.G
 
     Of fewer rows than a batch all come; of fewer than two none, since batch norm needs two.
     """
-    size = min(batch, len(rows))
-    if size < 2:
+    if min(batch, len(rows)) < 2:
         return
-    left = steps if steps is not None else len(rows) // size
-    while left > 0:
-        order = rows[torch.randperm(len(rows), generator=generator).numpy()]
-        for number in range(min(left, len(rows) // size)):
-            yield order[number * size : (number + 1) * size]
-            left -= 1
+    sampler = ShuffledSampler(len(rows), batch, generator)
+    for chosen in islice(Endless(sampler), steps if steps is not None else len(sampler)):
+        yield rows[chosen]
 
 
 class Arm:
@@ -47,9 +44,9 @@ class Arm:
     warmup = 0  # epochs before the memory is filled
     draws: tuple[str, ...] = DRAWS
 
-    def __init__(self, ctx: AdaptContext, missing: tuple[int, ...] = ()) -> None:
+    def __init__(self, ctx: AdaptContext[ContrastParams], missing: tuple[int, ...] = ()) -> None:
         self.ctx = ctx
-        self.params: ContrastParams = ctx.params
+        self.params = ctx.params
         self.kept = np.setdiff1d(np.arange(len(ctx.target)), np.array(missing, dtype=np.int64))
         self.images = ctx.target.subset(self.kept)
         if len(self.images) < 2:
@@ -114,13 +111,11 @@ class Arm:
         line = {"stage": 3.0, "lr": self.optimiser.param_groups[0]["lr"], "eps": eps, **describe(labels)}
         self.set_modes(joint=True)
         clustered = np.flatnonzero(labels != OUTLIER)
-        steps = 0
-        sums: Facts = {}
+        means = Means()
         for indices in shuffled(clustered, params.batch, params.iterations, self.streams["order"]):
-            steps += 1
-            add(sums, self.step(indices))
-        untrained = {} if steps else {"skipped": 1.0}  # which the harness notes
-        return {**line, **untrained, "steps": float(steps), **{name: total / steps for name, total in sums.items()}}
+            means.add(self.step(indices))
+        untrained = {} if means.steps else {"skipped": 1.0}  # which the harness notes
+        return {**line, **untrained, "steps": float(means.steps), **means.values()}
 
     def set_rate(self, number: int) -> None:
         """A tenth of the encoder's rate after each milestone, whether or not an epoch takes steps."""
@@ -178,12 +173,13 @@ class Arm:
 class RealArm(Arm):
     """gcl-contrast: images alone, augmented if asked for."""
 
+    params: RealParams
     draws = (*DRAWS, "augmentation")
 
     def pictures(self, indices: np.ndarray) -> torch.Tensor:
         """Normalised images [B, 3, H, W], flipped, cropped and erased under `augment: classic`."""
         images = self.embedder.preprocess.normalise(self.fetch(indices))
-        if self.ctx.params.augment == "classic":
+        if self.params.augment == "classic":
             augment = Augment(pad=max(1, round(10 * self.ctx.image_size[0] / 256)))
             images = augment(images, self.streams["augmentation"])
         return images.to(self.device)
@@ -203,9 +199,3 @@ def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
 def values(losses: dict[str, torch.Tensor]) -> Facts:
     """Losses as numbers."""
     return {name: float(loss.detach()) for name, loss in losses.items()}
-
-
-def add(sums: Facts, line: Facts) -> None:
-    """Add a step's numbers to an epoch's."""
-    for name, value in line.items():
-        sums[name] = sums.get(name, 0.0) + value

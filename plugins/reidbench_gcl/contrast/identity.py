@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.errors import ReidbenchError
 from reidbench.training import Backbone, Embedder, Features
+
+from ..params import ContrastParams
 
 ROWS = 4  # the map is pooled to this many rows; the decoder's four blocks read a slice each
 
@@ -67,7 +69,7 @@ class IdentityEncoder(nn.Module):
         return feat.shape[1], f.shape[1]
 
 
-def starting_encoder(ctx: AdaptContext) -> IdentityEncoder:
+def starting_encoder(ctx: AdaptContext[ContrastParams]) -> IdentityEncoder:
     """Around the embedder that the stage before left. Raises ReidbenchError where there is none."""
     if ctx.start is None:
         raise ReidbenchError(

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import torch
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import resize
 
 from ..generator.pictures import write_sheet
@@ -25,7 +25,7 @@ class OracleArm(Arm):
 
     draws = (*DRAWS, "angles")
 
-    def __init__(self, ctx: AdaptContext) -> None:
+    def __init__(self, ctx: AdaptContext[OracleParams]) -> None:
         super().__init__(ctx)
         self.views: OracleParams = ctx.params
         self.angles = allowed_angles(ANGLES, self.views.angles)

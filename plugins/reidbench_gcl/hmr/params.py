@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from reidbench import FileParam, Params, Uses
 from reidbench.components import Nested
-from reidbench.supervision import DESCRIPTION, Labels, behind, require_file
+from reidbench.words import DESCRIPTION, Labels, behind, require_file
 
 from ..structure.params import StructureParams
 
@@ -80,7 +80,7 @@ class HMRTrainingParams(Params):
         require_file(self.encoder_weights, self.labels, "encoder_weights")
         return self
 
-    def uses(self) -> frozenset[str]:
+    def protocol(self) -> frozenset[str]:
         """Words for the protocol column: the pool's truth, and the labels behind the encoder that it starts from."""
         return behind(self.encoder_weights, self.labels) | {"truth"}
 
@@ -108,6 +108,6 @@ class HMRWeightsParams(FittingParams):
     )
     labels: Labels = Field(None, description=DESCRIPTION)
 
-    def uses(self) -> frozenset[str]:
+    def protocol(self) -> frozenset[str]:
         """Words for the protocol column."""
         return behind(self.weights, self.labels)

@@ -8,12 +8,21 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Preprocess, cosine_per_epoch, image_source, stream
+from reidbench.rendering import humanoid
+from reidbench.training import (
+    Means,
+    Preprocess,
+    ShuffledSampler,
+    Update,
+    cosine_per_epoch,
+    image_source,
+    seeded,
+    stream,
+)
 from reidbench.training.contrastive.heldout import hold_out
 
-from ..structure import humanoid
 from .bodies import Bodies, BodyAugment, errors_of_the_mean, joint_errors, shown_persons, yaw_errors
 from .fitting import fit, fitted_sheet
 from .network import Fitted, NetworkSpec, Regressor, load_encoder, mean_theta, save_regressor, split_theta
@@ -23,7 +32,7 @@ SHEET = "fitted.png"
 FACTS = "training.json"
 
 
-def prepare(ctx: PrepareContext) -> None:
+def prepare(ctx: PrepareContext[HMRTrainingParams]) -> None:
     """Train on the pool's images that show somebody and write the regressor.
 
     Left behind: `regressor.safetensors` (with its description, also as `regressor.json`), `training.json` (opaque ids
@@ -38,11 +47,11 @@ def prepare(ctx: PrepareContext) -> None:
 class Training:
     """One training: what stays the same over its epochs."""
 
-    def __init__(self, ctx: PrepareContext) -> None:
+    def __init__(self, ctx: PrepareContext[HMRTrainingParams]) -> None:
         if ctx.fabric.world_size != 1:
             raise ReidbenchError("hmr-training trains on one device: set `devices: 1`")
         self.ctx = ctx
-        self.params: HMRTrainingParams = ctx.params
+        self.params = ctx.params
         self.aspect = ctx.image_size[0] / ctx.image_size[1]
         self.persons = np.array(shown_persons(ctx.truth, len(ctx.split)), dtype=np.int64)
         self.seen, self.held_out = hold_out(len(self.persons), self.params.held_out, ctx.seed)
@@ -61,15 +70,14 @@ class Training:
         params = self.params
         names = ("backbone", "width", "grid", "hidden", "dropout", "iterations")
         spec = NetworkSpec(self.preprocess, **{name: getattr(params, name) for name in names})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(self.ctx.seed, "hmr network").initial_seed())
-            self.regressor = Regressor(spec)
+        with seeded(self.ctx.seed, "hmr network"):
+            self.regressor: Regressor = self.ctx.fabric.to_device(Regressor(spec))
         if params.encoder_weights is not None:
             load_encoder(self.regressor, params.encoder_weights)
         self.regressor.mean.copy_(self._mean())
         self.optimiser = torch.optim.AdamW(self.regressor.parameters(), lr=params.lr, weight_decay=params.weight_decay)
         self.schedule = cosine_per_epoch(self.optimiser, params.epochs)
-        self.module, self.fabric_optimiser = self.ctx.fabric.setup(self.regressor, self.optimiser)
+        self.update = Update(self.ctx.fabric, self.optimiser)
 
     def _mean(self) -> torch.Tensor:
         """theta of the mean person that is learnt from: camera and the root's columns are means over the images."""
@@ -95,36 +103,26 @@ class Training:
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         self.regressor.train()
-        sums: dict[str, float] = {}
-        steps = 0
-        with torch.random.fork_rng(devices=self._devices()):
-            torch.manual_seed(stream(self.ctx.seed, f"hmr dropout {epoch}").initial_seed())
+        means = Means()
+        with seeded(self.ctx.seed, f"hmr dropout {epoch}", self.ctx.fabric.device):
             for images, bodies in self._batches():
-                parts = self.losses(split_theta(self.module(images)), bodies)
+                with self.update.precision():
+                    theta = self.regressor(images).float()
+                parts = self.losses(split_theta(theta), bodies)
                 loss = torch.stack(list(parts.values())).sum()
-                self.fabric_optimiser.zero_grad()
-                self.ctx.fabric.backward(loss)
+                self.update.backward(loss)
                 # Where a root's first column is nearly 0, as in the mean, normalising it makes gradients of any length.
-                self.ctx.fabric.clip_gradients(
-                    self.module, self.fabric_optimiser, max_norm=self.params.clip, error_if_nonfinite=False
-                )
-                self.fabric_optimiser.step()
-                for name, value in {"loss": loss, **parts}.items():
-                    sums[name] = sums.get(name, 0.0) + float(value.detach())
-                steps += 1
-        return {name: total / steps for name, total in sums.items()}
-
-    def _devices(self) -> list[torch.device]:
-        device = self.ctx.fabric.device
-        return [device] if device.type == "cuda" else []
+                self.update.clip(self.regressor, self.params.clip)
+                self.update.step()
+                means.add({"loss": loss, **parts})
+        return means.values()
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, Bodies]]:
-        batch, device = self.params.batch, self.ctx.fabric.device
-        order = torch.from_numpy(self.seen)[torch.randperm(len(self.seen), generator=self.streams["order"])]
-        for start in range(0, len(order) - batch + 1, batch):
-            rows = order[start : start + batch]
-            pixels = self.fetch(self.persons[rows.numpy()])
-            images, bodies = self.augment(pixels, self.bodies.rows(rows), self.streams["augment"])
+        device = self.ctx.fabric.device
+        for chosen in ShuffledSampler(len(self.seen), self.params.batch, self.streams["order"]):
+            rows = self.seen[chosen]
+            pixels, found = self.fetch(self.persons[rows]), self.bodies.rows(torch.from_numpy(rows))
+            images, bodies = self.augment(pixels, found, self.streams["augment"])
             yield images.to(device), bodies.to(device)
 
     def losses(self, found: Fitted, wanted: Bodies) -> dict[str, torch.Tensor]:

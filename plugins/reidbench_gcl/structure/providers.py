@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data.hidden import Sidecar
 from reidbench.errors import DataError
 
 from .anny_body import AnnyBody
 from .meshes import MESH_SUFFIXES, ImageArrays, checked_cam, files_of_images, read_mesh
-from .params import AnnyParams, BodyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
-from .renderer import Camera, in_view, render_ring
+from .params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
+from .renderer import Camera, in_view, render_turned
 from .smpl import SmplModel
-from .structure_maps import WHITE, refuse_missing, to_grey, write_rings
+from .structure_maps import WHITE, refuse_missing, to_grey, write_structure_maps
 
 BY_STEM = "; what is called like an image, endings apart, belongs to it"
 
@@ -33,12 +33,12 @@ class Body:
 
 
 # ---------------------------------------------------------------------- known or released
-def synthetic_structure(ctx: PrepareContext) -> None:
+def synthetic_structure(ctx: PrepareContext[SyntheticStructureParams]) -> None:
     """The data set's own structure maps, turned as its `view` turns persons; pictures of nobody are missing.
 
     Raises DataError for data that do not know their structure.
     """
-    params: SyntheticStructureParams = ctx.params
+    params = ctx.params
     if not hasattr(ctx.truth, "structure"):
         raise DataError("synthetic-structure: these data do not know their persons' structure; rendered ones do")
     turns = np.radians([0, *params.angles]).tolist()
@@ -48,16 +48,16 @@ def synthetic_structure(ctx: PrepareContext) -> None:
             return None
         return np.stack([to_grey(ctx.truth.structure(index, yaw), ctx.image_size) for yaw in turns])
 
-    write_rings(ctx, "synthetic-structure", params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, "synthetic-structure", params.angles, make, params.tolerance, sheet=params.sheet)
 
 
-def gcl_release(ctx: PrepareContext) -> None:
+def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
     """The authors' renders: `<folder>/<part>/render/<file name>` as seen, `render_45`, ... turned, as luma.
 
     An image without every one of its files is missing. Nothing but the size is changed, so the background is what
     the files have. The sense of their turns is the authors'. Raises DataError as `refuse_missing` does.
     """
-    params: ReleaseParams = ctx.params
+    params = ctx.params
     columns = _released(ctx, params)
     gaps = {name: sidecar.missing() for name, sidecar in columns.items()}
     missing = sorted(set().union(*gaps.values()))
@@ -70,10 +70,10 @@ def gcl_release(ctx: PrepareContext) -> None:
             return None
         return np.stack([to_grey(sidecar.image(index), ctx.image_size) for sidecar in columns.values()])
 
-    write_rings(ctx, "gcl-release", params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, "gcl-release", params.angles, make, params.tolerance, sheet=params.sheet)
 
 
-def _released(ctx: PrepareContext, params: ReleaseParams) -> dict[str, Sidecar]:
+def _released(ctx: PrepareContext[ReleaseParams], params: ReleaseParams) -> dict[str, Sidecar]:
     """The files of each rendered folder, the one as seen first. Raises DataError when it is no such release."""
     place = params.folder / params.part
     if not (place / "render").is_dir():
@@ -88,9 +88,9 @@ def _released(ctx: PrepareContext, params: ReleaseParams) -> dict[str, Sidecar]:
 
 
 # ---------------------------------------------------------------------- rendered by us
-def mesh(ctx: PrepareContext) -> None:
+def mesh(ctx: PrepareContext[MeshParams]) -> None:
     """Bodies from one mesh file per image, joined by stem, turned and rendered by us."""
-    params: MeshParams = ctx.params
+    params = ctx.params
     files = files_of_images(ctx.split, params.folder, MESH_SUFFIXES)
     missing = [index for index in range(len(ctx.split)) if index not in files]
 
@@ -101,9 +101,9 @@ def mesh(ctx: PrepareContext) -> None:
     _render_all(ctx, "mesh", missing, body)
 
 
-def smpl(ctx: PrepareContext) -> None:
+def smpl(ctx: PrepareContext[SmplParams]) -> None:
     """Bodies from the user's SMPL model file and each image's parameters, by our own skinning."""
-    params: SmplParams = ctx.params
+    params = ctx.params
     model = SmplModel.load(params.model)
     wanted = ("theta", "beta", "cam") if params.camera == "given" else ("theta", "beta")
     arrays = ImageArrays(ctx.split, params.folder, params.file, wanted)
@@ -119,13 +119,13 @@ def smpl(ctx: PrepareContext) -> None:
     _render_all(ctx, "smpl", arrays.missing(len(ctx.split)), body)
 
 
-def anny(ctx: PrepareContext) -> None:
+def anny(ctx: PrepareContext[AnnyParams]) -> None:
     """Bodies of the open model Anny, posed by each image's parameters.
 
     Without parameters every image has the same standing body, facing the viewer: a control that knows nothing of
     the image.
     """
-    params: AnnyParams = ctx.params
+    params = ctx.params
     given = params.folder is not None or params.file is not None
     arrays = ImageArrays(ctx.split, params.folder, params.file, (), None)
     missing = arrays.missing(len(ctx.split)) if given else []
@@ -143,19 +143,24 @@ def anny(ctx: PrepareContext) -> None:
     _render_all(ctx, "anny", missing, body)
 
 
-def _render_all(ctx: PrepareContext, provider: str, missing: list[int], body: Callable[[int], Body]) -> None:
-    """The rings of all images that have a body; raises DataError for missing ones before anything is rendered."""
-    params: BodyParams = ctx.params
+def _render_all(
+    ctx: PrepareContext[MeshParams | SmplParams | AnnyParams],
+    provider: str,
+    missing: list[int],
+    body: Callable[[int], Body],
+) -> None:
+    """Structure maps of all images that have a body; raises DataError for missing ones before anything is rendered."""
+    params = ctx.params
     refuse_missing(ctx, provider, missing, params.tolerance, BY_STEM)
     absent = set(missing)
 
     def make(index: int) -> np.ndarray | None:
-        return None if index in absent else _ring(ctx, body(index), index)
+        return None if index in absent else _views(ctx, body(index), index)
 
-    write_rings(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
 
 
-def _ring(ctx: PrepareContext, body: Body, index: int) -> np.ndarray:
+def _views(ctx: PrepareContext[MeshParams | SmplParams | AnnyParams], body: Body, index: int) -> np.ndarray:
     params: MeshParams | SmplParams | AnnyParams = ctx.params
     height, width = ctx.split.image(index).shape[:2]
     try:
@@ -167,7 +172,7 @@ def _ring(ctx: PrepareContext, body: Body, index: int) -> np.ndarray:
             camera = Camera.weak_perspective(checked_cam(body.file, body.cam), ctx.image_size, (height, width))
     except ValueError as error:
         raise DataError(f"{body.file}: {error}") from None
-    ring = render_ring(body.vertices, body.faces, camera, ctx.image_size, params.angles)
-    if (ring[0] == WHITE).all():
+    views = render_turned(body.vertices, body.faces, camera, ctx.image_size, params.angles)
+    if (views[0] == WHITE).all():
         raise DataError(f"{body.file}: nothing of the body lies inside the picture")
-    return ring
+    return views

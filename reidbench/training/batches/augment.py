@@ -15,6 +15,20 @@ from reidbench.training.devices import WHOLE, Share
 TRIES = 10  # rectangles that are tried for an erasure; most draws fit at the first
 
 
+# BoT's official code erases with ImageNet's mean after normalising, which is a light grey, not the mean.
+GREY = (0.485, 0.456, 0.406)
+
+
+def padding(pad: int | None, height: int) -> int:
+    """`pad`; where it is None as much as 10 pixels are of a height of 256, and at least one."""
+    return pad if pad is not None else max(1, round(10 * height / 256))
+
+
+def bot_augment(flip: float, pad: int | None, erase: float, height: int) -> Augment:
+    """BoT's augmentation of images of `height` pixels."""
+    return Augment(flip=flip, pad=padding(pad, height), erase=erase, erase_value=GREY)
+
+
 @dataclass(frozen=True)
 class Draws:
     """What happens to each of B pictures: flip [B], window's top and left [B] in the padded picture, box [B, 4].

@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+
+
+class ShuffledSampler:
+    """Batches of `size` indices below `count`, each index at most once in a pass; what is left of a pass is not used.
+
+    Of fewer than `size` one batch has all.
+    """
+
+    def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
+        self.count = count
+        self.size = max(1, min(size, count))
+        self.generator = generator
+
+    def __len__(self) -> int:
+        """Batches of a pass."""
+        return self.count // self.size
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """One pass, in a new order: index arrays [size]."""
+        order = torch.randperm(self.count, generator=self.generator).numpy()
+        yield from order[: len(self) * self.size].reshape(-1, self.size)
+
+
+class Endless:
+    """Pass after pass of a sampler; each new iteration, as in each epoch, begins a new pass.
+
+    So where an epoch was in its pass need not be in the checkpoint.
+    """
+
+    def __init__(self, sampler: Iterable[np.ndarray]) -> None:
+        self.sampler = sampler
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Index arrays [B] without end. Raises ValueError when a pass has no batch, which would go on for ever."""
+        while True:
+            batch = None
+            for batch in self.sampler:
+                yield batch
+            if batch is None:
+                raise ValueError("a sampler without a batch cannot be repeated")
 
 
 class IdentitySampler:

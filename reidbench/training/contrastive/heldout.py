@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .moco import stream
+from reidbench.training.random import stream
 
 MOST = 1000  # held-out images: rank 1 among a thousand is known to about 3 points
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,12 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from reidbench.training.devices import gather, this_share
 from reidbench.training.networks.heads import Encoder
 from reidbench.training.networks.splitnorm import batch_norm_in_parts
-
-
-def stream(seed: int, name: str) -> torch.Generator:
-    """A generator for one purpose: what is drawn from it disturbs no other stream of the same seed."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+from reidbench.training.random import stream
 
 
 def cosine_per_epoch(optimiser: torch.optim.Optimizer, epochs: int) -> LambdaLR:

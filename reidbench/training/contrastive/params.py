@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from reidbench.components import Params
+from reidbench.training import params as shared
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LUP_MEAN, LUP_STD = (0.3525, 0.3106, 0.3140), (0.2660, 0.2522, 0.2505)
@@ -49,10 +50,10 @@ class ContrastiveParams(Params):
         "lup", description="whose augmentation, temperature and pixel statistics fill what is not given"
     )
     epochs: int = Field(200, ge=1, description="passes over the pool; each image gives two views")
-    batch: int = Field(256, ge=2, description="images in a batch; an incomplete last one is dropped")
+    batch: shared.PoolBatch = 256
     lr: float | None = Field(None, gt=0, description="SGD's rate at the start; default: 0.03 * batch / 256")
-    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
-    weight_decay: float = Field(1e-4, ge=0, description="SGD's weight decay")
+    momentum: shared.Momentum = 0.9
+    weight_decay: shared.SgdDecay = 1e-4
     temperature: float = Field(0.1, gt=0, description="of the global InfoNCE; presets: imagenet 0.2, lup 0.1")
     queue: int = Field(65536, ge=1, description="keys in the queue; on small pools fewer than the pool has images")
     key_momentum: float = Field(
@@ -74,7 +75,7 @@ class ContrastiveParams(Params):
     grayscale: float = Field(0.2, ge=0, le=1, description="probability of losing all colour")
     blur: float = Field(0.5, ge=0, le=1, description="probability of a Gaussian blur")
     blur_sigma: tuple[float, float] = Field((0.1, 2.0), description="its sigma, in pixels at a height of 256")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    flip: shared.Flip = 0.5
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing; presets: imagenet 0, lup 0.5")
     erase_area: tuple[float, float] = Field((0.02, 0.6), description="share of the image that is erased")
     mean: tuple[float, float, float] = Field(LUP_MEAN, description="pixel mean, kept with the weights")

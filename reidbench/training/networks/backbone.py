@@ -16,7 +16,7 @@ class Features(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """Base of backbones. `dim` is C; with "stages" among what it provides, also `stem` and `stages`.
+    """Base of backbones. `dim` is C; with the capability "stages" also `stem` and `stages`.
 
     `spec` (component name, params and image size) is set by the harness and lets a saved network be rebuilt.
     `mean` and `std` [3] are the pixel statistics that its weights were trained with.

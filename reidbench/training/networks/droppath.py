@@ -1,35 +1,16 @@
-"""Stochastic depth (Huang et al., ECCV 2016) on networks that were built with it or without it."""
+"""Stochastic depth (Huang et al., ECCV 2016) on networks that were built with it or without it; the layer is timm's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import nn
 
 from reidbench.errors import ReidbenchError
 
+from .torchvision_compat import prepare
+
 _SLOTS = ("drop_path", "drop_path1", "drop_path2")  # timm's names for a block's stochastic depth
-
-
-class DropPath(nn.Module):
-    """Leaves a residual branch out for a random share of the images, and scales the others up by as much.
-
-    `drop_prob` is that share. The draws come from torch's generator, which checkpoints hold, as dropout's do.
-    It has no tensors, so that putting it into a network changes no state dict.
-    """
-
-    def __init__(self, drop_prob: float = 0.0) -> None:
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [B, ...] with whole images set to zero while training; the same tensor otherwise."""
-        if self.drop_prob == 0.0 or not self.training:
-            return x
-        keep = 1.0 - self.drop_prob
-        kept = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * kept.div_(keep)
 
 
 def set_drop_path(network: nn.Module, rate: float) -> list[float]:
@@ -47,10 +28,18 @@ def set_drop_path(network: nn.Module, rate: float) -> list[float]:
     for (block, slots), block_rate in zip(blocks, rates, strict=True):
         for slot, current in slots.items():
             if isinstance(current, nn.Identity):
-                setattr(block, slot, DropPath(block_rate).train(current.training))
+                setattr(block, slot, _drop_path(block_rate).train(current.training))
             else:
                 current.drop_prob = block_rate  # type: ignore[assignment]  # a number on all DropPaths
     return rates
+
+
+def _drop_path(rate: float) -> nn.Module:
+    """timm's layer: whole images of a residual branch become 0, the others are scaled up by as much."""
+    prepare()  # timm imports torchvision
+    from timm.layers import DropPath
+
+    return DropPath(rate)  # type: ignore[no-any-return]
 
 
 def drop_path_rates(network: nn.Module) -> list[float]:

@@ -73,7 +73,7 @@ class BackboneEmbedder(Embedder):
     def __init__(self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], neck: bool = False) -> None:
         super().__init__(backbone=backbone, preprocess=preprocess, neck=neck)
         self.backbone = backbone
-        self.neck = BNNeck(backbone.dim) if neck else nn.Identity()
+        self.neck: nn.Module = BNNeck(backbone.dim) if neck else nn.Identity()
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
         """Normalised images to features [B, dim]."""

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .backbone import Backbone
+
+CLASSIFIER_STD = 0.001  # small, so that the first cross-entropy is log C
+
+
+def identity_heads(
+    dims: Sequence[int], classes: int, *, bias: bool = False, generator: torch.Generator | None = None
+) -> list[nn.Linear]:
+    """A classifier for vectors [B, D] of each length D: weights of N(0, 0.001), from `generator` if given, bias 0."""
+    heads = [nn.Linear(dim, classes, bias=bias) for dim in dims]
+    for head in heads:
+        nn.init.normal_(head.weight, std=CLASSIFIER_STD, generator=generator)
+        if bias:
+            nn.init.zeros_(head.bias)
+    return heads
 
 
 class ProjectionHead(nn.Sequential):

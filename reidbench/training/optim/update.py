@@ -6,8 +6,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from torch import nn
 
 from reidbench.training.devices import average_gradients
+
+
+def trained(*networks: nn.Module) -> list[nn.Parameter]:
+    """The parameters that ask for a gradient, for an optimiser."""
+    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
 
 
 class Update:
@@ -35,6 +41,10 @@ class Update:
         average_gradients(
             weight for optimiser in self.optimisers for group in optimiser.param_groups for weight in group["params"]
         )
+
+    def clip(self, network: nn.Module, norm: float) -> None:
+        """Scale the gradients of `network` together down to `norm`; float16's are divided by their scale first."""
+        self.fabric.clip_gradients(network, self.optimisers[0], max_norm=norm, error_if_nonfinite=False)
 
     def step(self) -> None:
         """Each optimiser steps once."""

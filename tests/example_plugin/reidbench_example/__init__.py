@@ -57,6 +57,6 @@ def reidbench_evaluators() -> Iterator[Component]:
         "reidbench_example.precision:precision_at",
         PrecisionParams,
         summary="share of the query's person among its k nearest gallery images",
-        provides=frozenset({"cosine"}),  # words for the protocol column
+        protocol=frozenset({"cosine"}),  # words for the protocol column
         metrics=(Metric("precision", better="higher", unit="%", range=(0, 1)),),
     )

@@ -6,9 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reidbench.components import FinetuneContext
-from reidbench.errors import DataError
-from reidbench.training import Augment, BackboneEmbedder, Batches, IdentitySampler, Preprocess, stream
+from reidbench import FinetuneContext
+from reidbench.training import (
+    Augment,
+    BackboneEmbedder,
+    Batches,
+    IdentitySampler,
+    Loop,
+    Preprocess,
+    labelled_source,
+    stream,
+)
+
+from . import MethodParams
 
 
 class Classifier(nn.Module):
@@ -24,31 +34,23 @@ class Classifier(nn.Module):
         return self.logits(self.embedder(images))
 
 
-def finetune(ctx: FinetuneContext) -> BackboneEmbedder:
+def finetune(ctx: FinetuneContext[MethodParams]) -> BackboneEmbedder:
     """Minimise the cross-entropy of the identities. Raises DataError for fewer than two of them."""
-    params, source = ctx.params, ctx.source
-    if source is None or source.num_pids < 2:
-        raise DataError("example needs a source of two or more identities")
-    labels = source.labels()
+    params, source = ctx.params, labelled_source(ctx, "example")
     backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     network = Classifier(BackboneEmbedder(backbone, preprocess, neck=True), source.num_pids)
     optimiser = torch.optim.Adam(network.parameters(), lr=params.lr)
-    module, fabric_optimiser = ctx.fabric.setup(network, optimiser)
     order, augmentation = stream(ctx.seed, "order"), stream(ctx.seed, "augmentation")
-    sampler = IdentitySampler(labels, params.identities, params.images, order)
+    sampler = IdentitySampler(source.labels(), params.identities, params.images, order)
     batches = Batches(source, preprocess, sampler, Augment(pad=2), augmentation, ctx.workers)
-    targets = torch.from_numpy(labels).to(ctx.fabric.device)
-    # All that a killed run needs in order to go on: networks, optimisers, schedules and every generator.
-    state = {"network": network, "optimiser": optimiser, "order": order, "augmentation": augmentation}
-    for _ in ctx.checkpoint.epochs(params.epochs, **state):
-        module.train()
-        losses = []
+    targets = ctx.fabric.to_device(torch.from_numpy(source.labels()))
+    # All that a killed run needs in order to go on: networks, optimisers, the schedule if any, and every generator.
+    networks, optimisers = {"network": network}, {"optimiser": optimiser}
+    loop = Loop(ctx, params.epochs, networks, optimisers, order=order, augmentation=augmentation)
+    for _ in loop.epochs():
         for images, indices in batches:
-            loss = F.cross_entropy(module(images.to(ctx.fabric.device)), targets[indices])
-            fabric_optimiser.zero_grad()
-            ctx.fabric.backward(loss)
-            fabric_optimiser.step()
-            losses.append(float(loss.detach()))
-        ctx.log({"loss": sum(losses) / len(losses)})
+            with loop.precision():
+                logits = network(ctx.fabric.to_device(images))
+            loop.step({"loss": F.cross_entropy(logits.float(), targets[indices])})
     return network.embedder

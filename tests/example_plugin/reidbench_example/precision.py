@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from reidbench import Metrics
-from reidbench.components import EvaluateContext
+from reidbench import EvaluateContext, Metrics
+
+from . import PrecisionParams
 
 
-def precision_at(ctx: EvaluateContext) -> Metrics:
+def precision_at(ctx: EvaluateContext[PrecisionParams]) -> Metrics:
     """Precision among the first k by cosine; junk and the query's own person seen by its own camera are left out."""
     query, gallery = ctx.query, ctx.gallery
     similarity = _unit(query.features) @ _unit(gallery.features).T

@@ -102,7 +102,7 @@ class LeavesParams(Params):
 
 @hookimpl
 def reidbench_finetuners():
-    yield Component("leaves", "leaves_plugin:fit", LeavesParams, provides=frozenset({"label-free"}))
+    yield Component("leaves", "leaves_plugin:fit", LeavesParams, traits=frozenset({"label-free"}))
 
 
 def fit(ctx):

@@ -14,14 +14,14 @@ from pydantic import ValidationError
 from torch import nn
 
 import reidbench_arn
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.registry.plugins import load
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, embed, stream
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
-from reidbench_arn.adapt import ShuffledSampler, _Run, adapt
+from reidbench_arn.adapt import _Run, adapt
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder, starting_embedder
 from reidbench_arn.losses import contrastive, cosine_difference, frobenius_difference, reconstruction
 from reidbench_arn.network import ArnNetwork, Decoder
@@ -495,15 +495,6 @@ def test_every_step_has_positives_and_whole_batches(worlds: Any, tmp_path: Path)
     adapt(context(worlds, tmp_path / "again", identities=4, images=3, epochs=1, iterations=7)[0])
     run.train()
     assert lines[0]["positives"] == 12
-
-
-def test_target_images_come_once_in_a_pass() -> None:
-    sampler = ShuffledSampler(10, 4, stream(0, "order"))
-    first, second = list(sampler), list(sampler)
-    assert [len(batch) for batch in first] == [4, 4]
-    assert len(set(np.concatenate(first).tolist())) == 8
-    assert np.concatenate(first).tolist() != np.concatenate(second).tolist()
-    assert [len(batch) for batch in ShuffledSampler(3, 4, stream(0, "order"))] == [3]
 
 
 def test_the_rows_of_an_ablation_see_the_same_batches(worlds: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 from reidbench.training import BackboneEmbedder, Preprocess, Update
+from reidbench.training.batches.augment import bot_augment
 from reidbench_baseline import bot, resnet
 from reidbench_baseline.params import BotParams, TinyParams
 
@@ -32,16 +33,16 @@ def test_first_cross_entropy_is_log_c() -> None:
     before = embedder.backbone(torch.randn(64, 3, 32, 16)).vector
     loss = both(before, embedder.neck(before), torch.arange(64))
     assert loss.item() == pytest.approx(math.log(751), abs=0.05)
-    assert both.classifier.bias is None
-    assert both.classifier.weight.std().item() == pytest.approx(0.001, rel=0.05)
+    assert both.classifiers[0].bias is None
+    assert both.classifiers[0].weight.std().item() == pytest.approx(0.001, rel=0.05)
 
 
 def test_triplet_reads_before_and_cross_entropy_after_the_neck() -> None:
     _, both = losses()
     labels = torch.tensor([0, 0, 1, 1])
-    before, after = torch.randn(4, both.classifier.in_features), torch.randn(4, both.classifier.in_features)
+    before, after = torch.randn(4, both.classifiers[0].in_features), torch.randn(4, both.classifiers[0].in_features)
     with torch.no_grad():
-        expected = both.cross_entropy(both.classifier(after), labels) + both.triplet(before, labels)
+        expected = both.cross_entropy(both.classifiers[0](after), labels) + both.triplet(before, labels)
         assert both(before, after, labels).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
@@ -51,9 +52,13 @@ def test_one_step_moves_centres_by_their_own_rate_and_never_the_neck_bias() -> N
         embedder, both = losses(center_weight=weight)
         optimisers = bot._optimisers(embedder, both, both.params)
         update = Update(Fabric(accelerator="cpu", devices=1), *optimisers.values())
+        labels = torch.arange(8) // 4
         before = both.center.centers.detach().clone()
         torch.manual_seed(1)
-        bot._step(embedder, both, update, torch.randn(8, 3, 32, 16), torch.arange(8) // 4)
+        vector = embedder.backbone(torch.randn(8, 3, 32, 16)).vector
+        update.backward(both(vector, embedder.neck(vector), labels))
+        both.scale_centres()
+        update.step()
         moved[weight] = both.center.centers.detach() - before
         assert embedder.neck.norm.bias.abs().max() == 0  # type: ignore[union-attr]
         assert embedder.neck.norm.bias.requires_grad is False  # type: ignore[union-attr]
@@ -65,9 +70,9 @@ def test_defaults_are_the_papers() -> None:
     params = BotParams()
     assert (params.epochs, params.identities, params.images) == (120, 16, 4)
     assert (params.lr, params.weight_decay, params.margin, params.label_smoothing) == (3.5e-4, 5e-4, 0.3, 0.1)
-    augment = bot._augment(params, 256)
+    augment = bot_augment(params.flip, params.pad, params.erase, 256)
     assert (augment.flip, augment.pad, augment.erase, augment.erase_area) == (0.5, 10, 0.5, (0.02, 0.4))
-    assert bot._augment(params, 64).pad == 2
+    assert bot_augment(params.flip, params.pad, params.erase, 64).pad == 2
 
 
 def test_bot_learns_stripes(tmp_path: Path, market: Path) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidbench import report
-from reidbench.components import Features
+from reidbench import Embedded, report
 from reidbench.metrics import MetricError, Reranking, rank_distances, rerank
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
@@ -29,11 +28,11 @@ def context(params: Any, *, junk: int = 0, seed: int = 0) -> Any:
     features = centres[pids] + 1.2 * random.normal(size=(len(pids), 16))
     is_query = np.zeros(len(pids), dtype=bool)
     is_query[:200:5] = True
-    sides = [Features(features[rows].astype(np.float32), pids[rows], camids[rows]) for rows in (is_query, ~is_query)]
+    sides = [Embedded(features[rows].astype(np.float32), pids[rows], camids[rows]) for rows in (is_query, ~is_query)]
     return with_sides(params, *sides)
 
 
-def with_sides(params: Any, query: Features, gallery: Features) -> Any:
+def with_sides(params: Any, query: Embedded, gallery: Embedded) -> Any:
     notes: list[str] = []
     return SimpleNamespace(params=params, query=query, gallery=gallery, note=notes.append, notes=notes)
 
@@ -76,7 +75,7 @@ def test_junk_is_nobodys_neighbour(evaluate: Any, params: Any) -> None:
     clean, dirty = context(params), context(params, junk=30)
     rows = clean.gallery.features.shape[0]
     dirty.query = clean.query
-    dirty.gallery = Features(
+    dirty.gallery = Embedded(
         np.concatenate([clean.gallery.features, clean.query.features[:30]]),
         np.concatenate([clean.gallery.pids, np.full(30, -1)]),
         np.concatenate([clean.gallery.camids, np.zeros(30, dtype=int)]),
@@ -129,7 +128,7 @@ def test_no_query_finds_its_own_picture(evaluate: Any, params: Any) -> None:
     """Query 0 is put into the gallery, under a camera of its own and beside junk: nothing is gained."""
     ctx = context(params, junk=3)
     query, gallery = ctx.query, ctx.gallery
-    more = Features(
+    more = Embedded(
         np.concatenate([query.features[:1], gallery.features]),
         np.concatenate([query.pids[:1], gallery.pids]),
         np.concatenate([query.camids[:1] + 1, gallery.camids]),
@@ -195,8 +194,8 @@ def test_ties_are_noted_where_a_table_can_show_them() -> None:
 
 def test_a_gallery_of_one_person_is_noted() -> None:
     features = np.eye(3, dtype=np.float32)
-    gallery = Features(features, np.full(3, 7), np.arange(3))
-    ctx = with_sides(RankingParams(), Features(features[:1] + features[1:2], np.array([7]), np.array([9])), gallery)
+    gallery = Embedded(features, np.full(3, 7), np.arange(3))
+    ctx = with_sides(RankingParams(), Embedded(features[:1] + features[1:2], np.array([7]), np.array([9])), gallery)
     assert evaluators.cosine(ctx).values["mAP"] == 1
     assert ctx.notes == [
         "without another person in their gallery: 1 of 1 valid queries, which score 100 % whatever the features"
@@ -207,8 +206,8 @@ def test_a_gallery_of_one_person_is_noted() -> None:
 def test_queries_without_a_true_match_are_noted(rule: Any, words: str) -> None:
     """Of four queries the second is not in the gallery, the third only from its own camera, the fourth is junk."""
     features = np.eye(4, dtype=np.float32)
-    query = Features(features, np.array([1, 2, 3, -1]), np.zeros(4, dtype=np.int64))
-    gallery = Features(features + 0.1, np.array([1, 4, 3, 5]), np.array([1, 1, 0, 1]))
+    query = Embedded(features, np.array([1, 2, 3, -1]), np.zeros(4, dtype=np.int64))
+    gallery = Embedded(features + 0.1, np.array([1, 4, 3, 5]), np.array([1, 1, 0, 1]))
     ctx = with_sides(RankingParams(invalid=rule), query, gallery)
     found = evaluators.cosine(ctx)
     assert found.values["mAP"] == (1 if rule == "drop" else 1 / 4)

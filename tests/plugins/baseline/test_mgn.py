@@ -13,12 +13,11 @@ from reidbench.components import FinetuneContext
 from reidbench.data import read_market_folder
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix
-from reidbench.training import Backbone, Preprocess
+from reidbench.training import Backbone, IdentityLosses, Preprocess
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_baseline.bdb import BdbEmbedder
 from reidbench_baseline.mgn import MgnEmbedder
 from reidbench_baseline.params import MgnParams, ResNetParams, TinyParams
-from reidbench_baseline.parts import PartLosses
 from reidbench_baseline.resnet import resnet50, resnet_tiny
 from tests.support.contexts import check_resumes, make_context
 
@@ -96,10 +95,10 @@ def test_stripes_are_where_they_should_be() -> None:
 
 def test_eight_cross_entropies_and_three_triplets() -> None:
     """The mean over 8 starts at log C; the triplets read the first three vectors."""
-    losses = PartLosses([16] * 8, 10, smoothing=0.0, margin=1.2)
+    losses = IdentityLosses([16] * 8, 10, smoothing=0.0, margin=1.2, bias=True)
     vectors = [torch.randn(8, 16) for _ in range(8)]
     labels = torch.arange(8) // 2
-    each = losses.cross_entropies(vectors, labels)
+    each = losses.cross_entropies(losses.logits(vectors), labels)
     assert each.shape == (8,)
     assert each.mean().item() == pytest.approx(math.log(10), abs=0.05)
     assert losses.triplets(vectors[:3], labels).shape == (3,)

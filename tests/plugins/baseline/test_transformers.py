@@ -14,7 +14,7 @@ from torch import nn
 
 from reidbench.errors import ReidbenchError
 from reidbench.registry import plugins
-from reidbench.training.networks.droppath import DropPath, drop_path_rates, set_drop_path
+from reidbench.training.networks.droppath import drop_path_rates, set_drop_path
 from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline.ibn import resnet50_ibn
 from reidbench_baseline.stems import IBN, convolution_stem
@@ -50,10 +50,10 @@ def test_the_components_provide_what_methods_ask_for() -> None:
     assert list(COMPONENTS) == ["vit-tiny", "vit-small", "vit-base", "swin-tiny", "resnet50-ibn"]
     for name, plain in (("vit-tiny", {"tokens"}), ("vit-base", {"tokens"}), ("swin-tiny", set())):
         component = COMPONENTS[name]
-        assert component.provided(component.params()) == plain
+        assert component.capabilities_with(component.params()) == plain
         for stem in ("ics", "conv"):
-            assert component.provided(component.params.model_validate({"stem": stem})) == plain | {"bn"}
-    assert COMPONENTS["resnet50-ibn"].provided(IbnParams()) == {"stages", "bn"}
+            assert component.capabilities_with(component.params.model_validate({"stem": stem})) == plain | {"bn"}
+    assert COMPONENTS["resnet50-ibn"].capabilities_with(IbnParams()) == {"stages", "bn"}
 
 
 def test_declaring_them_imports_no_torch() -> None:
@@ -89,7 +89,7 @@ def test_every_backbone_answers_with_a_map_and_a_vector(name: str, stem: str) ->
     unused = [name for name, weight in network.named_parameters() if weight.grad is None]
     assert unused == []
     assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == (
-        "bn" in component.provided(component.params.model_validate(given))
+        "bn" in component.capabilities_with(component.params.model_validate(given))
     )
 
 
@@ -353,6 +353,8 @@ def test_batch_norm_of_the_stem_moves_in_training_and_is_saved() -> None:
 
 def test_drop_path_is_linear_over_the_depth() -> None:
     """linspace(0, 0.1, 12) for the student, all zero for the teacher, whose answer has no chance in it."""
+    from timm.layers import DropPath
+
     student = meta(vit_small, ViTParams(drop_path=0.1))
     assert np.allclose(drop_path_rates(student), np.linspace(0, 0.1, 12))
     assert np.allclose(
@@ -389,6 +391,8 @@ def test_drop_path_is_set_on_networks_that_were_built_without() -> None:
 
 
 def test_drop_path_drops_whole_images_and_keeps_the_mean() -> None:
+    from timm.layers import DropPath
+
     torch.manual_seed(0)
     layer = DropPath(0.25).train()
     y = layer(torch.ones(4000, 3, 2))

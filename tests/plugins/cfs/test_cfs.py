@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reidbench.components import SelectContext, Selection
+from reidbench import SelectContext, Selection
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.store.artifacts import Store

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import Sample, Split
 from reidbench.errors import DataError
 from reidbench.testing import run_matrix

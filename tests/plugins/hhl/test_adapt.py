@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.store.artifacts import Store

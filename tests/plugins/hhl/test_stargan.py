@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from reidbench.components import PrepareContext
+from reidbench import PrepareContext
 from reidbench.data import HiddenSplit, Sample, Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.testing import write_market_folder

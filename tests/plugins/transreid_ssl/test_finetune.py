@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import Dataset, Sample, Split, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import rank
@@ -116,7 +116,7 @@ def test_classifier_has_no_bias_and_starts_at_log_c() -> None:
     one = recipe(751)
     assert one.classifiers[0].bias is None
     assert one.classifiers[0].weight.std().item() == pytest.approx(0.001, rel=0.05)
-    loss = one(images(8), torch.zeros(8, dtype=torch.long), torch.arange(8) // 2)
+    loss = one.losses(one.embedder.vectors(images(8), torch.zeros(8, dtype=torch.long)), torch.arange(8) // 2)
     assert loss.cross_entropy.item() == pytest.approx(math.log(751), abs=0.05)
     assert loss.loss.item() == pytest.approx(loss.cross_entropy.item() + loss.triplet.item(), abs=1e-6)
 
@@ -336,7 +336,7 @@ def test_jigsaw_losses_are_half_global_and_half_the_mean_of_the_locals() -> None
     found = one.losses(vectors, labels)
     assert found.triplet.item() == pytest.approx(0.5 * triplets[0] + 0.25 * (triplets[1] + triplets[2]), abs=1e-6)
     assert len(one.classifiers) == len(one.embedder.necks) == 3
-    one(images(), torch.zeros(4, dtype=torch.long), labels).loss.backward()
+    one.losses(one.embedder.vectors(images(), torch.zeros(4, dtype=torch.long)), labels).loss.backward()
     assert [name for name, tensor in one.named_parameters() if tensor.requires_grad and tensor.grad is None] == []
 
 

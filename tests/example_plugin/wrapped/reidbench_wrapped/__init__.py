@@ -9,5 +9,5 @@ class TheirParams(Params):
 
 @hookimpl
 def reidbench_finetuners():
-    words = {"provides": {"label-free"}, "uses": {"unknown pre-training"}}  # uses: or what they learnt, "MSMT17 labels"
+    words = {"traits": {"label-free"}, "protocol": {"unknown pre-training"}}  # or what they learnt: "MSMT17 labels"
     yield Component("theirs", "reidbench_wrapped.model:load", TheirParams, summary="theirs", **words)

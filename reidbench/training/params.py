@@ -1,0 +1,37 @@
+"""Fields that the parameters of several methods share: type, range and description; each method has its own default.
+
+Free of torch. `lr: AdamRate = 3.5e-4` in a Params is a field with that description, at that place in its order.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
+
+Identities = Annotated[int, Field(ge=2, description="identities in a batch (P)")]
+Images = Annotated[int, Field(ge=2, description="images of each identity in a batch (K)")]
+SamplerEpochs = Annotated[int, Field(ge=1, description="passes of the identity sampler over the source")]
+PoolBatch = Annotated[int, Field(ge=2, description="images in a batch; an incomplete last one is dropped")]
+
+AdamRate = Annotated[float, Field(gt=0, description="Adam's learning rate after warm-up")]
+AdamDecay = Annotated[float, Field(ge=0, description="Adam's weight decay, biases included")]
+Momentum = Annotated[float, Field(ge=0, lt=1, description="SGD's momentum")]
+SgdDecay = Annotated[float, Field(ge=0, description="SGD's weight decay")]
+
+Warmup = Annotated[float, Field(ge=0, lt=1, description="fraction of the epochs with a linear warm-up")]
+Milestones = Annotated[tuple[Fraction, ...], Field(description="fractions of the epochs at which lr falls")]
+Gamma = Annotated[float, Field(gt=0, le=1, description="factor at each milestone")]
+
+LabelSmoothing = Annotated[float, Field(ge=0, lt=1, description="eps of the cross-entropy")]
+Margin = Annotated[float | None, Field(description="margin of the batch-hard triplet; null: the soft margin")]
+TripletWeight = Annotated[float, Field(ge=0, description="weight of the triplet loss")]
+
+Flip = Annotated[float, Field(ge=0, le=1, description="probability of a horizontal flip")]
+Pad = Annotated[
+    int | None, Field(ge=0, description="pixels of padding before the crop; default: 10 at a height of 256")
+]
+Erase = Annotated[float, Field(ge=0, le=1, description="probability of random erasing")]
+EraseMean = Annotated[float, Field(ge=0, le=1, description="probability of random erasing with the mean colour")]

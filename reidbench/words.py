@@ -1,0 +1,140 @@
+"""The words that components say of themselves: closed lists, so that a misspelt word is found and not silence.
+
+`capabilities` is what a network or a data set offers, `traits` how a method behaves, `requires` what must be there,
+`protocol` what is shown in the protocol column, `lacks` what a data set is without. A capability or a rule of ranking
+that only one plugin knows has a colon in it: "acme:wavelets". At the end: on which labels the weights of a file were
+trained, which only their user can know.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+FIELDS = ("capabilities", "traits", "requires", "protocol", "lacks")
+METHODS = ("selector", "pretrainer", "preparer", "finetuner", "adapter")  # the kinds whose stages have a seed
+SEEDLESS = "seedless"  # whatever its seed, the same inputs give the same bytes
+CAPABILITIES: Mapping[str, frozenset[str]] = {
+    "backbone": frozenset({"stages", "bn", "tokens"}),
+    "dataset": frozenset({"truth"}),
+}
+TRAITS: Mapping[str, frozenset[str]] = {
+    "selector": frozenset({SEEDLESS}),
+    "pretrainer": frozenset({"pool-free", "data-parallel", SEEDLESS}),
+    "preparer": frozenset({SEEDLESS}),
+    "finetuner": frozenset({"label-free", "backbone-free", "data-parallel", SEEDLESS}),
+    "adapter": frozenset({"source-free", SEEDLESS}),
+}
+# What a component may require of its task, its data and the steps before it. All else that selectors, pretrainers,
+# fine-tuners and adapters require is a capability of the backbone.
+NEEDS: Mapping[str, frozenset[str]] = {
+    "dataset": frozenset({"root"}),
+    "selector": frozenset({"truth", "cameras"}),
+    "pretrainer": frozenset({"truth", "cameras"}),
+    "preparer": frozenset({"truth", "cameras"}),
+    "finetuner": frozenset({"cameras"}),
+    "adapter": frozenset({"source", "truth", "cameras", "start"}),
+}
+TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
+LACKS = frozenset({"cameras", "labels", "train", "test"})
+# What is used beside the ordinary inputs; beside these, the labels behind pre-trained weights: "ImageNet labels".
+USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
+RULES = frozenset(
+    {"AP step", "AP trapezoid", "no camera rule", "invalid queries count 0", "ties best", "ties worst"}
+    | {"cosine", "euclidean", "query expansion", "re-ranked"}
+)  # of an evaluator; beside these "re-ranked (VARIANT)" and "single gallery shot xN"
+RULE_OF = re.compile(r"re-ranked \([\w .-]+\)|single gallery shot x[1-9][0-9]*")
+OWN = re.compile(r"[a-z][a-z0-9-]*: ?\w[\w .-]*")  # a plugin's own word
+
+UNKNOWN = "unknown pre-training"  # what a row says that starts from a file of which nothing was declared
+IMAGENET = "ImageNet labels"
+DATA_SET_LABELS = re.compile(r"(?!(?:no|source|target|unknown) )[A-Za-z0-9][\w .+/&()-]{0,60} labels")
+DESCRIPTION = (
+    "labels that the file was trained on, for the protocol column: none, or as in 'ImageNet labels' (a list for "
+    "several); default: the row says 'unknown pre-training'"
+)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Marks a parameter that only declares something: no result depends on it, and it is not part of the key."""
+
+
+def is_supervision(word: str) -> bool:
+    """Whether a protocol word is one for the labels behind pre-trained weights: "DATA SET labels", or unknown ones."""
+    return word == UNKNOWN or DATA_SET_LABELS.fullmatch(word) is not None
+
+
+def known_words(field: str, kind: str) -> frozenset[str]:
+    """The words that a component of this kind may say in a field of its declaration."""
+    backbones = CAPABILITIES["backbone"] if kind in METHODS and kind != "preparer" else frozenset()
+    lists: Mapping[str, Mapping[str, frozenset[str]]] = {
+        "capabilities": CAPABILITIES,
+        "traits": TRAITS,
+        "requires": {kind: NEEDS.get(kind, frozenset()) | backbones},
+        "protocol": {kind: RULES if kind == "evaluator" else USED},
+        "lacks": {"dataset": LACKS},
+    }
+    return lists[field].get(kind, frozenset())
+
+
+def complaint(field: str, words: object, kind: str) -> str:
+    """What is wrong with the words of a field, with the nearest one that is known; "" when nothing is."""
+    if isinstance(words, str) or not isinstance(words, Iterable) or not all(isinstance(word, str) for word in words):
+        return f"{field} {words!r} must be a set of words, like frozenset({{'word'}})"
+    known = known_words(field, kind)
+    wrong = sorted(word for word in words if word not in known and not _fits(field, word, kind))
+    if not wrong:
+        return ""
+    return f"{field} {wrong[0]!r} is not a word that is known here{_hint(field, wrong[0], kind)}"
+
+
+def _hint(field: str, word: str, kind: str) -> str:
+    """The nearest known word, or the field that the word belongs to, and all words that are known."""
+    known = sorted(known_words(field, kind))
+    near = difflib.get_close_matches(word, known, n=1)
+    right = [other for other in FIELDS if word in known_words(other, kind)]
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it is one of `{right[0]}`" if right else ""
+    own = "; one of your own has a colon, like acme:wavelets" if _fits(field, "acme:wavelets", kind) else ""
+    return f"{hint} (known: {', '.join(known) or 'none'}{own})"
+
+
+def _fits(field: str, word: str, kind: str) -> bool:
+    """Whether a word belongs to a family that no list can hold."""
+    if field == "protocol":
+        return bool(OWN.fullmatch(word) or RULE_OF.fullmatch(word)) if kind == "evaluator" else is_supervision(word)
+    own = kind == "backbone" if field == "capabilities" else field == "requires" and kind in METHODS
+    return own and OWN.fullmatch(word) is not None
+
+
+def _labels(given: Any) -> Any:
+    """`none` as an empty tuple, one word as a tuple of one."""
+    if given is None:
+        return None
+    words = given if isinstance(given, list | tuple) else [given]
+    if words == ["none"]:
+        return ()
+    if not all(isinstance(word, str) and DATA_SET_LABELS.fullmatch(word) for word in words):
+        raise ValueError("must be none, or name a data set, as in 'ImageNet labels', or be a list of such")
+    return tuple(dict.fromkeys(words))
+
+
+Labels = Annotated[tuple[str, ...] | None, BeforeValidator(_labels), Declared()]
+
+
+def behind(file: object, labels: Iterable[str] | None) -> frozenset[str]:
+    """Protocol words of a component that starts from `file`, or from no file (None), with its parameter `labels`."""
+    if file is None:
+        return frozenset()
+    return frozenset({UNKNOWN} if labels is None else labels)
+
+
+def require_file(file: object, labels: object, name: str) -> None:
+    """Raise ValueError for labels that are declared of no file; `name` is the file's parameter."""
+    if labels is not None and file is None:
+        raise ValueError(f"labels declares what {name} was trained on, and no {name} is given")
