@@ -279,25 +279,18 @@ def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> N
 
 
 def test_a_changed_result_needs_another_version(tmp_path: Path, fixed_declaration: None) -> None:
-    head = HEAD.format(names=["sound"])
-    package = write(tmp_path, head)
+    package = write(tmp_path, HEAD.format(names=["sound"]))
 
     def tell(**options: bool) -> check.Line:
         return line(check_plugin(package, only="sound", **options), "sound")
 
     assert tell(keep_record=True).text == ""
-    recorded = package / "reidbench-check.json"
-    entry = json.loads(recorded.read_text())["finetuner sound"]
-    assert entry["version"] == 1
+    assert json.loads((package / "reidbench-check.json").read_text())["finetuner sound"]["version"] == 1
     assert tell().text == "same result as recorded"
     (package / "code.py").write_text(CODE.replace('"steps")', '"other")'))
     changed = tell()
     assert changed.status == "failed"
     assert "bump the component's version" in changed.text
-    (package / "__init__.py").write_text(head.replace("Epochs, summary", "Epochs, version=2, summary", 1))
-    assert tell().text.startswith("version 2, recorded was 1")
-    recorded.write_text(json.dumps({"finetuner sound": {**entry, "version": 2, "environment": "another machine"}}))
-    assert tell().text.startswith("not compared with the record, which is of another machine")
 
 
 def test_defaults_become_small_as_far_as_their_rules_allow(registry: plugins.Registry) -> None:
