@@ -28,15 +28,16 @@ from tabulate import tabulate
 
 from reidbench.data import HiddenSplit, resize
 from reidbench.data.split import BoundTruth
-from reidbench.execution.runner import cache_folder
+from reidbench.files.cache import cache_folder
 from reidbench.registry import plugins
-from reidbench.stages.inputs import Inputs, images_root
+from reidbench.stages.inputs import images_root
+from reidbench.stages.networks import saved_embedder
 from reidbench.store.artifacts import Store
 from reidbench.training import image_source
 from reidbench_gcl.contrast.identity import IdentityEncoder
 from reidbench_gcl.generator.pictures import DESCRIPTION, Described, load_generator, to_pixels
 from reidbench_gcl.generator.synthesis import Generator
-from reidbench_gcl.structure.structure_maps import Rings, to_tensor
+from reidbench_gcl.structure.structure_maps import StructureMaps, to_tensor
 
 IMAGES = 200
 WINDOW = 7
@@ -54,7 +55,7 @@ class Judged:
     generator: Generator
     described: Described
     images: HiddenSplit
-    rings: Rings
+    structure_maps: StructureMaps
     truth: Any
 
 
@@ -87,7 +88,7 @@ def made_views(given: Judged, indices: np.ndarray) -> np.ndarray:
     pixels = image_source(given.images, given.described.image_size)(indices)
     with torch.no_grad():
         feat, _ = given.identity.eval()(preprocess.normalise(pixels))
-        columns = [given.rings.maps[indices, 1 + place] for place in range(len(given.rings.angles))]
+        columns = [given.structure_maps.maps[indices, 1 + place] for place in range(len(given.structure_maps.angles))]
         views = [to_pixels(given.generator(to_tensor(column), feat), preprocess) for column in columns]
     return np.stack(views, axis=1)
 
@@ -100,14 +101,14 @@ def person_of(structure: np.ndarray) -> np.ndarray:
 
 def judge(given: Judged, most: int = IMAGES) -> dict[str, float]:
     """The readings of one generator, means over images and angles."""
-    missing = set(given.rings.missing)
+    missing = set(given.structure_maps.missing)
     indices = np.array([index for index in range(len(given.images)) if index not in missing][:most])
     photographs = image_source(given.images, given.described.image_size)(indices).numpy()
     views = made_views(given, indices)
     sums: dict[str, float] = {}
     count = 0
     for place, index in enumerate(indices.tolist()):
-        for number, angle in enumerate(given.rings.angles):
+        for number, angle in enumerate(given.structure_maps.angles):
             true, person = true_view(given, index, angle)
             if not person.any():
                 continue
@@ -157,11 +158,13 @@ def generators(store: Store) -> Iterator[Judged]:
         if truth is None:
             continue
         (structure,) = [parent for role, parent in stage["parents"] if role == "prepared.structure"]
-        embedder = Inputs({"stage": stage}, store, registry, lambda event: None).embedder(folder)
+        embedder = saved_embedder(registry, folder)
         generator, described = load_generator(folder)
-        rings = Rings.load(store.path(structure), len(images))
+        structure_maps = StructureMaps.load(store.path(structure), len(images))
         bound = BoundTruth(truth, images)
-        yield Judged(_name(stage), stage["seed"], IdentityEncoder(embedder), generator, described, images, rings, bound)
+        yield Judged(
+            _name(stage), stage["seed"], IdentityEncoder(embedder), generator, described, images, structure_maps, bound
+        )
 
 
 def _name(stage: dict[str, Any]) -> str:

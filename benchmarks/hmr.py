@@ -22,15 +22,15 @@ from tabulate import tabulate
 from reidbench.data import HiddenSplit
 from reidbench.data.pictures.images import HasImages
 from reidbench.data.split import BoundTruth
-from reidbench.execution.runner import cache_folder
+from reidbench.files.cache import cache_folder
 from reidbench.registry import plugins
+from reidbench.rendering import humanoid
 from reidbench.stages.inputs import images_root
 from reidbench.store.artifacts import Store
 from reidbench_gcl.hmr.bodies import Bodies, errors_of_the_mean, joint_errors, shown_persons, yaw_errors
 from reidbench_gcl.hmr.fitting import fit
 from reidbench_gcl.hmr.network import WEIGHTS, Regressor, load_regressor
 from reidbench_gcl.hmr.training import FACTS
-from reidbench_gcl.structure import humanoid
 
 
 def judge(regressor: Regressor, images: HasImages, truth: Any, indices: Sequence[int]) -> dict[str, float]:

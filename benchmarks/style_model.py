@@ -28,7 +28,7 @@ from torch import nn
 
 from reidbench.data import HiddenSplit, Split
 from reidbench.data.split import BoundTruth, hidden_order
-from reidbench.execution.runner import cache_folder
+from reidbench.files.cache import cache_folder
 from reidbench.registry import plugins
 from reidbench.stages.inputs import images_root
 from reidbench.store.artifacts import Store

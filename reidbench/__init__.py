@@ -1,6 +1,7 @@
 """reidbench: cross person re-identification methods, data sets and seeds into leaderboards that can be defended.
 
-What a plugin needs stands here, and nothing of it imports torch.
+All that a plugin needs is here, and nothing of it imports torch. Imports the modules at this folder's top and data;
+nothing below imports it. Begin with `hookspecs.py`, then `components.py`.
 """
 
 from __future__ import annotations

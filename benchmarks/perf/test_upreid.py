@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.training import Encoder, MomentumEncoders, ProjectionHead, Views
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny

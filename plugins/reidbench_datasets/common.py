@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reidbench import Params
-from reidbench.data import Dataset, fingerprint_file, fingerprint_folder, is_archive, judge, unpack
+from reidbench.data import Dataset, Split, fingerprint_file, fingerprint_folder, is_archive, judge, unpack
 from reidbench.data.archives import inner_folder
 from reidbench.errors import DataError
 
@@ -54,3 +54,11 @@ def params_mark(params: Params) -> str:
         changed.pop("check", None)
     changed.pop("accept_withdrawal", None)
     return f" {json.dumps(changed, sort_keys=True)}" if changed else ""
+
+
+def sorted_split(root: Path, rows: list[tuple[str, int, int]]) -> Split:
+    """A split of (path, pid, camid), ordered by path. Raises DataError where there is none."""
+    if not rows:
+        raise DataError(f"{root}: a split without a picture")
+    paths, pids, camids = zip(*sorted(rows), strict=True)
+    return Split.of_columns(root, paths, pids, camids)

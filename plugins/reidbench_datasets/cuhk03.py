@@ -21,7 +21,7 @@ from reidbench.files.numbers import whole_number
 from reidbench.files.text import read_lines, read_text
 from reidbench.scoring import matfile
 
-from .common import fingerprint_parts, finish, place
+from .common import fingerprint_parts, finish, place, sorted_split
 from .params import CuhkClassicParams, CuhkParams
 
 CONFIG = "cuhk03_new_protocol_config_{}.mat"
@@ -62,7 +62,7 @@ def _read_config(root: Path, boxes: str) -> Dataset:
     absent: dict[str, list[str]] = {}
     for part, chosen in index.items():
         found = [(f"{folder}/{files[i]}", int(labels[i]), _view(config, names[i])) for i in chosen if files[i]]
-        parts[part] = _split(root, found)
+        parts[part] = sorted_split(root, found)
         absent[part] = [f"{folder}/{names[i]}" for i in chosen if not files[i]]
     strays = sorted(f"{folder}/{name}" for name in there.names.difference(filter(None, files)))
     notes = [f"{part}: {len(gone)} images of the list are not there: {first_names(gone)}"
@@ -107,8 +107,8 @@ def open_classic(params: CuhkClassicParams, root: Path, cache: Path) -> Dataset:
     unknown = sorted(tested - {pid for _, pid, _ in rows})
     if unknown:
         raise DataError(f"{root / folder}: no picture of {len(unknown)} test persons of split {params.split}")
-    test = _split(root, [row for row in rows if row[1] in tested])
-    train = _split(root, [row for row in rows if row[1] not in tested])
+    test = sorted_split(root, [row for row in rows if row[1] in tested])
+    train = sorted_split(root, [row for row in rows if row[1] not in tested])
     more = {"train": strays} if strays else {}
     notes = stray_notes("train", strays, RULE.why_not) + hidden_notes("train", root / folder)
     dataset = Dataset("cuhk03-classic", root, train, test, test, (CLASSIC_NOTE, *notes), strays=more)
@@ -170,13 +170,6 @@ def _pictures(root: Path, folder: str) -> list[str]:
         packed = " (cuhk-03.mat has to be unpacked into it first)" if list(root.rglob("cuhk-03.mat")) else ""
         raise DataError(f"{root / folder}: no such folder{packed}")
     return list_names(root / folder)
-
-
-def _split(root: Path, rows: list[tuple[str, int, int]]) -> Split:
-    if not rows:
-        raise DataError(f"{root}: a split without a picture")
-    paths, pids, camids = zip(*sorted(rows), strict=True)
-    return Split.of_columns(root, paths, pids, camids)
 
 
 def fingerprint_np(params: CuhkParams, root: Path) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS
 from reidbench.errors import DataError
 
-from .common import fingerprint_parts, finish, place
+from .common import finish, place
 from .params import WithdrawnParams
 
 RULE = FileNameRule(r"(?P<pid>[0-9]{4})_c(?P<cam>[1-8])_f[0-9]{7}")
@@ -37,8 +36,3 @@ def _open(name: str, params: WithdrawnParams, root: Path, cache: Path) -> Datase
         raise DataError(f"{name}: {NOTICE}. To use a copy of yours, say accept_withdrawal: true")
     dataset = read_market_folder(place(root, cache), name=name, rule=RULE).with_notes(f"{name}: {NOTICE}")
     return finish(dataset, params, name)
-
-
-def fingerprint(params: WithdrawnParams, root: Path) -> str:
-    """Names and contents of the three folders."""
-    return fingerprint_parts(params, root, *MARKET_FOLDERS.values())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, Split, look_through, read_market_folder
-from reidbench.data.folders import LARGEST, MARKET_FOLDERS, UNMATCHED
+from reidbench.data.folders import LARGEST, UNMATCHED
 from reidbench.data.walk import hidden_notes, is_picture, list_names, stray_notes, why_no_picture
 from reidbench.errors import DataError
 
@@ -116,11 +116,6 @@ def _dataset(
 
 def _why_not(name: str) -> str:
     return UNMATCHED if is_picture(name) else why_no_picture(name)
-
-
-def fingerprint_personx(params: CheckedParams, root: Path) -> str:
-    """Names and contents of the three folders."""
-    return fingerprint_parts(params, root, *MARKET_FOLDERS.values())
 
 
 def fingerprint_randperson(params: CheckedParams, root: Path) -> str:

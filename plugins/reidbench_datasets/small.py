@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from reidbench.data import Dataset, FileNameRule, Split, read_folder
+from reidbench.data import Dataset, FileNameRule, read_folder
 from reidbench.data.walk import hidden_notes, stray_notes, twin_notes
 from reidbench.errors import DataError
 from reidbench.scoring import matfile
 
-from .common import fingerprint_parts, finish, place
+from .common import fingerprint_parts, finish, place, sorted_split
 from .params import GridParams, SplitParams, ViperParams
 from .splits import training_persons
 
@@ -46,7 +46,7 @@ class _Reader:
         return [(s.path, s.pid, s.camid if camera is None else camera) for s in split.samples]
 
     def dataset(self, name: str, parts: Mapping[str, list[Row]]) -> Dataset:
-        splits = {part: _split(self.root, rows) for part, rows in parts.items()}
+        splits = {part: sorted_split(self.root, rows) for part, rows in parts.items()}
         train, query, gallery = (splits[part] for part in ("train", "query", "gallery"))
         return Dataset(name, self.root, train, query, gallery, tuple(self.notes), strays=self.strays)
 
@@ -131,13 +131,6 @@ def _of(rows: list[Row], persons: set[int]) -> list[Row]:
 
 def _but(rows: list[Row], persons: set[int]) -> list[Row]:
     return [row for row in rows if row[1] not in persons]
-
-
-def _split(root: Path, rows: list[Row]) -> Split:
-    if not rows:
-        raise DataError(f"{root}: a split without a picture")
-    paths, pids, camids = zip(*sorted(rows), strict=True)
-    return Split.of_columns(root, paths, pids, camids)
 
 
 def fingerprint_viper(params: ViperParams, root: Path) -> str:

@@ -56,13 +56,13 @@ START = frozenset({"start"})
 TRUTH = frozenset({"truth"})
 # How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
 CHECK = {
-    "gcl": "reidbench_gcl.trial:gcl",
+    "gcl": "reidbench_gcl.examples:gcl",
     "gcl-oracle": {"rho": 0.05},
     "gcl-contrast": {"rho": 0.05},
-    "hmr": "reidbench_gcl.trial:hmr",
+    "hmr": "reidbench_gcl.examples:hmr",
     "hmr-training": {"backbone": "small"},
-    "hmr-weights": "reidbench_gcl.trial:weights",
-    "anny": "reidbench_gcl.trial:anny",
+    "hmr-weights": "reidbench_gcl.examples:weights",
+    "anny": "reidbench_gcl.examples:anny",
 }
 
 

@@ -19,7 +19,7 @@ from .generator.pictures import Described, write_sheet
 from .generator.synthesis import Generator, Views, synthesise
 from .generator.view_angles import Structures
 from .params import GCLParams
-from .structure.structure_maps import Rings
+from .structure.structure_maps import StructureMaps
 
 
 class JointArm(Arm):
@@ -28,11 +28,11 @@ class JointArm(Arm):
     draws = (*DRAWS, "warm-up order", "warm-up angles", "angles", "strangers")
 
     def __init__(self, ctx: AdaptContext[GCLParams]) -> None:
-        rings = Rings.load(ctx.prepared["structure"], len(ctx.target))
-        super().__init__(ctx, rings.missing)
+        structure_maps = StructureMaps.load(ctx.prepared["structure"], len(ctx.target))
+        super().__init__(ctx, structure_maps.missing)
         self.options: GCLParams = ctx.params
         self.warmup = self.options.warmup_epochs
-        self.structures = Structures(rings, self.kept, self.options.views, self.options.angles)
+        self.structures = Structures(structure_maps, self.kept, self.options.views, self.options.angles)
         self._generator()
         self.at_start = self.measure()  # before any state is restored, so that a resumed run knows it too
 
@@ -152,7 +152,7 @@ class JointArm(Arm):
     def write_pictures(self) -> None:
         """views.png, and the generator as files."""
         shown = np.arange(min(self.options.sheet, len(self.images)))
-        angles = self.structures.rings.angles
+        angles = self.structures.structure_maps.angles
         turns = {angle: self.at_angle(shown, angle) for angle in angles}
         first = turns[angles[0]]
         columns = {"image": first.x, "rebuilt": first.x_ori}
@@ -163,7 +163,7 @@ class JointArm(Arm):
             params=self.options.model_dump(mode="json", include=set(GeneratorParams.model_fields)),
             feat_dim=self.feat_dim,
             image_size=self.ctx.image_size,
-            provider=self.structures.rings.provider,
+            provider=self.structures.structure_maps.provider,
             angles=self.structures.angles,
             views=self.options.views,
             at_start=self.at_start,

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from reidbench import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA, HiddenSplit
 from reidbench.data.pictures.images import read_image, resize
 from reidbench.errors import DataError
+from reidbench.rendering.sheets import contact_sheet
 from reidbench.training import image_source
 
 from .params import StyleParams
 
 DESCRIPTION = "styles.json"
 SHEET = "contact-sheet.png"
-MARGIN = 12  # pixels above the sheet, for the columns' names
 CHUNK = 64  # images whose fakes are made at a time
 
 # (indices [n]) -> pixels uint8 [n, styles, variants, H, W, 3]
@@ -105,19 +105,6 @@ def _write_sheet(ctx: PrepareContext[StyleParams], described: StyleSet) -> None:
         pictures = [read_image(file) for file in files]
         rows.append([resize(ctx.split.image(index), pictures[0].shape[:2]), *pictures])
     contact_sheet(rows, ["real", *map(str, described.styles)]).save(ctx.out / SHEET)
-
-
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> Image.Image:
-    """One picture of many of one size [H, W, 3], enlarged to 128 rows of pixels or more, under the columns' names."""
-    scale = max(1, -(-128 // rows[0][0].shape[0]))
-    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
-    grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)
-    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + MARGIN), "white")
-    sheet.paste(Image.fromarray(grid), (0, MARGIN))
-    width = grid.shape[1] // len(names)
-    for column, name in enumerate(names):
-        ImageDraw.Draw(sheet).text((column * width + 2, 0), name, fill="black")
-    return sheet
 
 
 class Fakes:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.errors import DataError
+from reidbench.files.atomic import is_empty, whole_folder
 
 from .params import SyntheticParams
-from .publish import fresh_folder, is_empty
 from .render import RENDERER_VERSION
 from .shots import Kind, Part, list_shots
 from .workers import Job, Progress, render_files
@@ -33,7 +33,7 @@ def write_folder(
     """
     if not holds_set(params, destination):
         jobs = [Job(shot.path, shot) for shot in list_shots(params.world, params.size)]
-        with fresh_folder(destination) as folder:
+        with whole_folder(destination) as folder:
             render_files(params, jobs, folder, processes, progress)
             text = json.dumps(_description(params), indent=2) + "\n"
             (folder / DESCRIPTION).write_text(text, encoding="utf-8")
@@ -56,7 +56,7 @@ def write_structure(
         if shot.part in _STRUCTURE_SIDES and shot.kind is not Kind.IRRELEVANT:
             side = _STRUCTURE_SIDES[shot.part]
             jobs += [Job(f"{side}/render{_suffix(angle)}/{shot.name}", shot, angle) for angle in ANGLES]
-    with fresh_folder(destination / STRUCTURE) as folder:
+    with whole_folder(destination / STRUCTURE) as folder:
         render_files(params, jobs, folder, processes, progress)
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from .arrays import Floats
+from reidbench.rendering.arrays import Floats
 
 T = TypeVar("T")
 _MANTISSA = 2.0**-53
@@ -27,7 +27,7 @@ class Tag(IntEnum):
     STRANGER = 102
     CAMERA = 202
     SCENERY = 203
-    MOMENT = 303
+    SIGHTING = 303
     TRACK = 304
     NOISE = 404
     IRRELEVANT = 505

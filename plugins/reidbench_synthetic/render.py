@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Bytes, Ints, Light, Mask
-from .body import build_body
-from .camera import Camera, draw_camera, expose
-from .figure import NOTHING, draw_figure, draw_structure
-from .identity import Identity, draw_identity
-from .mesh import Mesh
-from .moment import Moment, contact_shadow, draw_moment
+from reidbench.rendering.arrays import Bytes, Ints, Light, Mask
+from reidbench.rendering.mesh import Mesh
+
 from .params import SyntheticParams
+from .persons.body import build_body
+from .persons.identity import Identity, draw_identity
+from .pictures.camera import Camera, draw_camera, expose
+from .pictures.figure import NOTHING, draw_figure, draw_structure
+from .pictures.scenery import crop_scene, paint_irrelevant, paint_scene
+from .pictures.sighting import Sighting, contact_shadow, draw_sighting
 from .randomness import Stream, Tag
-from .scenery import crop_scene, paint_irrelevant, paint_scene
 from .shots import Kind, Shot
 from .worlds import WORLDS, size_of
 
@@ -73,17 +74,17 @@ class Studio:
         """The clean picture and its layers, the person turned by `turn` radians."""
         if shot.kind is Kind.IRRELEVANT:
             return self._empty(shot)
-        camera, moment = self.camera(shot.camera), self._turned(shot, turn)
+        camera, sighting = self.camera(shot.camera), self._turned(shot, turn)
         person, mesh = self.person(shot.person)
         height, width = self.shape
-        layer = draw_figure(person, mesh, moment, camera.pitch, camera.light, camera.ambient, self.shape)
-        scene = crop_scene(self._scenery(shot.camera), moment.scene_down, moment.scene_right, height, width)
-        background = scene * contact_shadow(moment.framing, height, width)
-        clean = background * (1 - layer.cover[:, :, None]) + layer.colour * np.float32(moment.brightness)
+        layer = draw_figure(person, mesh, sighting, camera.pitch, camera.light, camera.ambient, self.shape)
+        scene = crop_scene(self._scenery(shot.camera), sighting.scene_down, sighting.scene_right, height, width)
+        background = scene * contact_shadow(sighting.framing, height, width)
+        clean = background * (1 - layer.cover[:, :, None]) + layer.colour * np.float32(sighting.brightness)
         cover, parts = layer.cover, layer.parts
-        if moment.occluder:
-            hidden = moment.occluder.covers(height, width)
-            clean[hidden] = background[hidden] = moment.occluder.colour
+        if sighting.occluder:
+            hidden = sighting.occluder.covers(height, width)
+            clean[hidden] = background[hidden] = sighting.occluder.colour
             cover, parts = np.where(hidden, np.float32(0), cover), np.where(hidden, NOTHING, parts)
         return Rendering(np.clip(clean, 0, 1), np.clip(background, 0, 1), cover, parts)
 
@@ -92,16 +93,16 @@ class Studio:
         person, mesh = self.person(shot.person)
         return draw_structure(person, mesh, self._turned(shot, turn), self.camera(shot.camera).pitch, self.shape)
 
-    def moment(self, shot: Shot) -> Moment:
+    def sighting(self, shot: Shot) -> Sighting:
         """Pose, direction and framing of a shot that shows somebody."""
         person, _ = self.person(shot.person)
-        stream = self._stream(Tag.MOMENT, *shot.key)
+        stream = self._stream(Tag.SIGHTING, *shot.key)
         track = self._stream(Tag.TRACK, *shot.track)
-        return draw_moment(stream, track, person.gait, self.camera(shot.camera), shot.kind is Kind.JUNK)
+        return draw_sighting(stream, track, person.gait, self.camera(shot.camera), shot.kind is Kind.JUNK)
 
-    def _turned(self, shot: Shot, turn: float) -> Moment:
-        moment = self.moment(shot)
-        return dataclasses.replace(moment, yaw=moment.yaw + turn)
+    def _turned(self, shot: Shot, turn: float) -> Sighting:
+        sighting = self.sighting(shot)
+        return dataclasses.replace(sighting, yaw=sighting.yaw + turn)
 
     def _empty(self, shot: Shot) -> Rendering:
         height, width = self.shape

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 
 from reidbench.errors import DataError
+from reidbench.rendering.arrays import Bytes, Light, Mask
 
-from .arrays import Bytes, Light, Mask
-from .joints import Body, find_body
 from .params import SyntheticParams
+from .pictures.joints import Body, find_body
 from .render import Studio
 from .shots import Kind, Shot, list_shots
 from .worlds import size_of
@@ -59,14 +59,14 @@ class Truth:
 
     def yaw(self, name: str) -> float:
         """From where the person is seen: 0 is the front, pi the back."""
-        return self._studio.moment(self._person_shot(name)).yaw
+        return self._studio.sighting(self._person_shot(name)).yaw
 
     def body(self, name: str) -> Body:
         """Joints, direction and girths of the person in a picture, without rendering it."""
         shot = self._person_shot(name)
         person, mesh = self._studio.person(shot.person)
         pitch = self._studio.camera(shot.camera).pitch
-        return find_body(person, mesh, self._studio.moment(shot), pitch, self._studio.shape)
+        return find_body(person, mesh, self._studio.sighting(shot), pitch, self._studio.shape)
 
     def _shot(self, name: str) -> Shot:
         if name not in self._shots:

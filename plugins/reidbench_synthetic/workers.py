@@ -75,7 +75,12 @@ def _end_with_parent() -> None:
     """In a process of the pool: leave when the one that started it is gone, even killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _count(processes: int | None, files: int) -> int:

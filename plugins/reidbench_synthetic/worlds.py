@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .palettes import AUTUMN, SUMMER, WINTER, Colour, Season
+from .persons.palettes import AUTUMN, SUMMER, WINTER, Colour, Season
 
 WorldName = Literal["plaza", "station", "arcade", "crowd", "mixed"]
 SizeName = Literal["tiny", "small", "medium", "full"]

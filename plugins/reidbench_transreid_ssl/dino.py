@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from reidbench import PretrainContext
-from reidbench.errors import DataError, ReidbenchError
-from reidbench.training import Backbone, Means, ShuffledSampler, Update, image_source, read_ahead, seeded, stream
-from reidbench.training.contrastive.heldout import hold_out
+from reidbench.errors import ReidbenchError
+from reidbench.training import Backbone, Means, Update, seeded, stream
+from reidbench.training.contrastive.pool import Pool, monitored_epochs
 from reidbench.training.devices import average, this_share
 from reidbench.training.networks.splitnorm import join_batch_norm
+from reidbench.training.random import drawing_from
 
 from .dino_head import DinoHead
 from .dino_loss import DinoLoss, LossOutput, collapse, cosine_schedule, warmed_up
 from .dino_monitor import Monitor
-from .dino_networks import Networks, clip_each, decay_groups, drawing_from, freeze_last_layer, network_state
+from .dino_networks import Networks, clip_each, decay_groups, freeze_last_layer, network_state
 from .multicrop import MultiCrop
 from .params import DinoParams
 
-STREAMS = ("order", "whole views", "local views", "drop path")
+STREAMS = ("whole views", "local views", "drop path")
 CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools"
 
 
@@ -66,21 +67,14 @@ class Run:
     """One pre-training: what stays the same over its epochs."""
 
     def __init__(self, ctx: PretrainContext[DinoParams]) -> None:
-        if ctx.pool is None:
-            raise DataError("dino needs a pool")
         self.ctx = ctx
         self.params = ctx.params
         self.share = this_share()
-        self.own = self.share.part(self.params.batch)
         self.augment = MultiCrop(self.params, ctx.image_size)
-        self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
-        self.seen, held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
-        batch = self.params.batch
-        if len(self.seen) < batch:
-            raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {batch}")
-        self.steps = len(self.seen) // batch
-        self.streams = {name: stream(ctx.seed, name) for name in STREAMS}
-        self.monitor = Monitor(self.augment, self.pixels, held_out, self.seen, batch)
+        self.pool = Pool(ctx, "dino")
+        self.steps = len(self.pool.seen) // self.params.batch
+        self.streams = {"order": self.pool.order, **{name: stream(ctx.seed, name) for name in STREAMS}}
+        self.monitor = Monitor(self.augment, self.pool)
         self.networks = join_batch_norm(ctx.fabric.to_device(_networks(ctx)).train())
         loss = DinoLoss(
             self.params.out_dim,
@@ -93,17 +87,11 @@ class Run:
 
     def train(self) -> None:
         """All epochs that are still to run; logs loss, entropies, settings and the monitor's numbers."""
-        params = self.params
         state = {"networks": self.networks, "loss": self.loss, "optimiser": self.optimiser, **self.streams}
-        collapsed = Collapse(params.collapse_grace)
-        for epoch in self.ctx.checkpoint.epochs(params.epochs, collapsed=collapsed, **state):
-            start = self.monitor(self.networks.teacher, self.ctx.seed) if epoch == 0 else {}
-            line = {f"{name}_at_start": value for name, value in start.items()}
-            line |= self.epoch(epoch)
-            if (epoch + 1) % params.monitor_every == 0 or epoch + 1 == params.epochs:
-                line |= self.monitor(self.networks.teacher, self.ctx.seed)
-            self.ctx.log(line)
-            collapsed.check(collapse(line["teacher_entropy"], line["mean_entropy"], params.out_dim), epoch)
+        collapsed = Collapse(self.params.collapse_grace)
+        monitor = partial(self.monitor, self.networks.teacher, self.ctx.seed)
+        for epoch, line in monitored_epochs(self.ctx, {"collapsed": collapsed, **state}, self.epoch, monitor):
+            collapsed.check(collapse(line["teacher_entropy"], line["mean_entropy"], self.params.out_dim), epoch)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train on all whole batches once; the means of loss and entropies, and the settings of the last step."""
@@ -148,23 +136,12 @@ class Run:
 
     def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """Whole and local views of this device's share of each batch, in a new order; an incomplete last is dropped."""
-        order = ShuffledSampler(len(self.seen), self.params.batch, self.streams["order"])
-        parts = [self.seen[chosen][self.own] for chosen in order]
-        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
-            images = self.unit(pixels)
+        for images in self.pool.batches():
             whole = self.augment.whole(images, self.streams["whole views"], self.share).images
             local = None
             if self.params.local_crops:
                 local = self.augment.local(images, self.streams["local views"], self.share).images
             yield whole, local
-
-    def pixels(self, indices: np.ndarray) -> torch.Tensor:
-        """Pool images [B, 3, H, W] in 0..1, on the device."""
-        return self.unit(self.fetch(indices))
-
-    def unit(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, H, W, 3] as [B, 3, H, W] in 0..1, on the device."""
-        return self.ctx.fabric.to_device(pixels).permute(0, 3, 1, 2).float().div_(255)  # type: ignore[no-any-return]
 
     def result(self) -> Backbone:
         """A fresh backbone with the teacher's weights and buffers."""

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from reidbench.training import reestimate_batch_norm, stream
 from reidbench.training.contrastive.heldout import rank_1
+from reidbench.training.contrastive.pool import Pool
 from reidbench.training.devices import this_share
 from reidbench.training.networks.splitnorm import part_batch_norm
 
 from .dino_networks import Network
 from .multicrop import MultiCrop
 
-Fetch = Callable[[np.ndarray], torch.Tensor]
-
 
 class Monitor:
     """Rank 1 of finding the second whole view of a held-out image, by its first, among those of all of them."""
 
-    def __init__(self, augment: MultiCrop, fetch: Fetch, held_out: np.ndarray, seen: np.ndarray, batch: int) -> None:
+    def __init__(self, augment: MultiCrop, pool: Pool) -> None:
         self.augment = augment
-        self.fetch = fetch
-        self.held_out = held_out
-        self.seen = seen[: 10 * batch]
-        self.batch = batch
+        self.pool = pool
 
     @torch.no_grad()
     def __call__(self, network: Network, seed: int) -> dict[str, float]:
@@ -36,26 +32,22 @@ class Monitor:
         The same views every time, and batch norm fitted to views; {} with fewer than two images. Chance is
         1 / `held_out_images`. On several devices the first measures for all.
         """
-        if len(self.held_out) < 2 or this_share().rank > 0:
+        held_out = self.pool.held_out
+        if len(held_out) < 2 or this_share().rank > 0:
             return {}
         network = part_batch_norm(copy.deepcopy(network))
         views = stream(seed, "monitor")
         if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules()):
-            reestimate_batch_norm(network.backbone, self._views(self.seen, views))
+            reestimate_batch_norm(network.backbone, self._views(self.pool.seen[: 10 * self.pool.batch], views))
         network.eval()
-        vectors = [network.backbone(images).vector for images in self._views(self.held_out, stream(seed, "monitored"))]
+        vectors = [network.backbone(images).vector for images in self._views(held_out, stream(seed, "monitored"))]
         firsts, seconds = (torch.cat(parts) for parts in zip(*(rows.chunk(2) for rows in vectors), strict=True))
         return {
             "retrieval": rank_1(network.head.project(firsts), network.head.project(seconds)),
             "retrieval_backbone": rank_1(firsts, seconds),
-            "held_out_images": float(len(self.held_out)),
+            "held_out_images": float(len(held_out)),
         }
 
     def _views(self, indices: np.ndarray, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for part in batches(indices, self.batch):
-            yield self.augment.whole(self.fetch(part), generator).images
-
-
-def batches(indices: np.ndarray, size: int) -> Iterable[np.ndarray]:
-    """The indices in order, `size` at a time, the last of them fewer."""
-    return (indices[start : start + size] for start in range(0, len(indices), size))
+        for images in self.pool.plain(indices):
+            yield self.augment.whole(images, generator).images

@@ -1,5 +1,6 @@
 """The contract suite: what every component of a plugin must keep, tried on tiny data.
 
+Imports stages, execution and what is below; only the command line and testing import it. Begin with `suite.py`.
 `check_plugin` is `reidbench check` as a function. What is tried, by the word that a failing line begins with:
 
 - `import`: the plugin declares itself without torch. `readme`: it has one, which names every component and says what
@@ -19,7 +20,7 @@
 from __future__ import annotations
 
 from .examples import Example
-from .report import Line, Report
+from .report import Findings, Line
 from .suite import check_plugin
 
-__all__ = ["Example", "Line", "Report", "check_plugin"]
+__all__ = ["Example", "Findings", "Line", "check_plugin"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reidbench.components import Component
+from reidbench.matrix.plan import Expansion
+from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import Registry
-from reidbench.stages.run import _seed_torch
+from reidbench.stages.networks import build_backbone, saved_backbone
+from reidbench.stages.worker import seed_torch
 from reidbench.words import SEEDLESS
 
 from . import kinds
@@ -46,16 +50,16 @@ class Attempt:
     def _stage(self) -> dict[str, str]:
         stage, expansion = self.world.plan(self.kind, self.component)
         self.world.make_parents(stage, expansion)
-        self.spec = self.world.spec(stage, expansion)
+        self.inputs = self.world.inputs(stage, expansion)
         data = listing(self.folder / "data") if (self.folder / "data").is_dir() else {}
         first = self._trial()
         digests = first.watched()
-        kinds.answer(self.kind, first, stage, self.component)
+        kinds.answer(self.kind, first)
         self._undeclared(digests)
         self.drops = kinds.has_dropout(first)
         self._again(digests)
         self._resumed(first, digests)
-        self._seedless(digests)
+        self._seedless(digests, stage, expansion)
         if data:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
         self.notes += keep_promises(self.world, self.kind, self.component)
@@ -69,7 +73,7 @@ class Attempt:
             self.notes.append(f"not declared in `metrics`, so never ranked: {', '.join(strange)}")
 
     def _trial(self) -> Trial:
-        return Trial(self.spec, self.world.store, self.registry, self.world.new_folder())
+        return Trial(self.inputs, self.world.new_folder())
 
     def _again(self, digests: dict[str, str]) -> None:
         """Run once more beside disturbed generators; where that differs, once more without, to tell which it is."""
@@ -93,13 +97,14 @@ class Attempt:
         trial.warm, trial.disturbed = True, disturbed
         return first_difference(digests, trial.watched())
 
-    def _seedless(self, digests: dict[str, str]) -> None:
+    def _seedless(self, digests: dict[str, str], stage: Stage, expansion: Expansion) -> None:
         """Where a component declares that its seed does not matter, try another one."""
         if SEEDLESS not in self.component.traits_with(self.world.params_of(self.kind, self.component)):
             return
-        self.spec["stage"]["seed"] += 1
-        differs = self._difference(digests, "")
-        self.spec["stage"]["seed"] -= 1
+        inputs = self.world.inputs(replace(stage, seed=stage.seed + 1), expansion)
+        other = Trial(inputs, self.world.new_folder())
+        other.warm = True
+        differs = first_difference(digests, other.watched())
         need(not differs, f"determinism: it declares 'seedless', and another seed gives another result ({differs})")
 
     def _resumed(self, first: Trial, digests: dict[str, str]) -> None:
@@ -150,20 +155,19 @@ class Attempt:
         return {**found[0], "fingerprint": known if root is None else ""}
 
     def _backbone(self) -> dict[str, str]:
-        from reidbench.training.weights.artifacts import load_backbone, save_backbone
+        from reidbench.training.weights.artifacts import save_backbone
 
-        trial = Trial({"stage": {}}, self.world.store, self.registry, self.folder)
         params = self.component.params(**self.example.params)
         described: dict[str, Any] = {"use": self.component.name, "params": params.model_dump(mode="json")}
         described["image_size"] = list(self.example.image_size)
         states: list[dict[str, str]] = []
         for number in range(2):
-            _seed_torch(SEED)
+            seed_torch(SEED)
             if number:
                 disturb(torch_too=False)
             before = settings(bool(number))
             with written_files([]) as strays:
-                network = trial.build_backbone(described)
+                network = build_backbone(self.registry, described)
                 kinds.backbone(network, self.example.image_size)
             alien = changed(before, settings(bool(number)))
             need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
@@ -173,6 +177,6 @@ class Attempt:
         kinds.capabilities(network, self.component.capabilities_with(params))
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             save_backbone(Path(temporary), network)
-            again: Any = load_backbone(Path(temporary), trial.build_backbone)
+            again: Any = saved_backbone(self.registry, Path(temporary))
         need(kinds.state_digest(again.state_dict()) == states[0], "shapes: its weights do not survive a file")
         return states[0]

@@ -15,6 +15,8 @@ from reidbench.errors import PluginError
 from reidbench.matrix.benchmark import marker
 from reidbench.registry.plugins import Registry
 
+from .own import UNTRAINED
+
 # Sizes by which the field's parameters usually go: two epochs, so that there is something to resume, and few images.
 SMALL: Mapping[str, int] = {
     "epochs": 2, "rounds": 2, "passes": 1, "iterations": 2, "steps": 2, "splits": 2, "batch": 8, "batch_size": 8,
@@ -34,7 +36,7 @@ class Example:
     params: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     backbone: str | Mapping[str, Any] | None = None
-    before: tuple[Mapping[str, Any], ...] = ({"finetune": "none"},)
+    before: tuple[Mapping[str, Any], ...] = ({"finetune": UNTRAINED},)
     image_size: tuple[int, int] = (64, 32)
     skip: str = ""
 

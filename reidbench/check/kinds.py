@@ -11,8 +11,7 @@ import numpy as np
 
 from reidbench.components import Component, Params
 from reidbench.data import Dataset
-from reidbench.matrix.plan import Stage
-from reidbench.registry import plugins
+from reidbench.stages.networks import saved_backbone, saved_embedder
 
 from .report import need
 from .trial import Trial
@@ -20,7 +19,7 @@ from .trial import Trial
 CLOSE = 1e-4  # of the largest feature: how near the same image's features must be in batches of other sizes
 
 
-def answer(kind: str, trial: Trial, stage: Stage, component: Component) -> None:
+def answer(kind: str, trial: Trial) -> None:
     """Look at what a stage left, where the stage itself did not: a selection is checked in every run."""
     looks = {
         "pretrainer": _pretrained,
@@ -30,49 +29,43 @@ def answer(kind: str, trial: Trial, stage: Stage, component: Component) -> None:
         "evaluator": _metrics,
     }
     if kind in looks:
-        looks[kind](trial, stage, component)
+        looks[kind](trial)
 
 
 def has_dropout(trial: Trial) -> bool:
     """Whether the network that it left drops activations or paths: such layers know one generator only."""
-    from reidbench.training.weights.artifacts import load_backbone
-
-    network = trial.returned
+    network = trial.embedder
     if network is None and (trial.folder / "backbone.json").is_file():
-        network = load_backbone(trial.folder, trial.build_backbone)
+        network = saved_backbone(trial.inputs.registry, trial.folder)
     return network is not None and any("drop" in type(module).__name__.lower() for module in network.modules())
 
 
-def _prepared(trial: Trial, stage: Stage, component: Component) -> None:
+def _prepared(trial: Trial) -> None:
     need(any(path.is_file() for path in trial.folder.rglob("*")), "shapes: a preparer must leave files in ctx.out")
 
 
-def _metrics(trial: Trial, stage: Stage, component: Component) -> None:
-    (features,) = (trial.artifact(key).path / "features.npz" for _, key in trial.stage["parents"])
-    with np.load(features) as arrays:
+def _metrics(trial: Trial) -> None:
+    ((_, key),) = trial.stage.parents
+    with np.load(trial.inputs.artifact(key).path / "features.npz") as arrays:
         queries = len(arrays["query_pids"])
     with np.load(trial.folder / "per_query.npz") as arrays:
         wrong = [name for name in arrays.files if len(arrays[name]) != queries]
     need(not wrong, f"shapes: per_query {', '.join(wrong)} must have one entry for each of {queries} queries")
 
 
-def _pretrained(trial: Trial, stage: Stage, component: Component) -> None:
-    from reidbench.training.weights.artifacts import load_backbone
-
-    backbone(load_backbone(trial.folder, trial.build_backbone), tuple(trial.spec["image_size"]))
+def _pretrained(trial: Trial) -> None:
+    backbone(saved_backbone(trial.inputs.registry, trial.folder), trial.spec.image_size)
 
 
-def _embedder(trial: Trial, stage: Stage, component: Component) -> None:
+def _embedder(trial: Trial) -> None:
     """Features [B, D], the same alone as in a batch, and the same from the file as from the answer."""
     import torch
 
-    from reidbench.training.weights.artifacts import load_embedder
-
-    rebuilt = load_embedder(trial.folder, trial.build_backbone, plugins.packages(trial.registry)).eval()
-    images = _images(tuple(trial.returned.preprocess.size))
+    rebuilt = saved_embedder(trial.inputs.registry, trial.folder).eval()
+    images = _images(tuple(trial.embedder.preprocess.size))
     cameras = torch.arange(len(images)) % 2
     with torch.no_grad():
-        live = trial.returned.cpu().eval()(images, cameras)
+        live = trial.embedder.cpu().eval()(images, cameras)
         features = rebuilt(images, cameras)
         shape = list(features.shape)
         need(len(shape) == 2 and shape[0] == len(images), f"shapes: features are {shape}, not [{len(images)}, D]")
@@ -81,7 +74,7 @@ def _embedder(trial: Trial, stage: Stage, component: Component) -> None:
         need(near, "shapes: the embedder rebuilt from its spec and weights gives other features than the one returned")
         alone = torch.cat([rebuilt(images[i : i + 1], cameras[i : i + 1]) for i in range(len(images))])
         need(_near(alone, features), "shapes: in eval mode an image's features depend on the others of its batch")
-        if "cameras" not in component.protocol_with(trial.params):
+        if "cameras" not in trial.inputs.component.protocol_with(trial.inputs.params):
             need(_near(rebuilt(images), features), "shapes: features depend on camids, but `protocol` lacks 'cameras'")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from reidbench.components import Component, Params
 from reidbench.data import UNKNOWN_CAMERA, Dataset
 from reidbench.data.split import DISTRACTOR, JUNK
-from reidbench.matrix.protocol import SOURCE_FREE
-from reidbench.stages.run import describe
+from reidbench.matrix.kinds import OF_COMPONENT
+from reidbench.stages.worker import describe
 
 from .report import need
 from .trial import Interrupted, Trial
@@ -47,9 +47,9 @@ def _words(world: World, kind: str, component: Component) -> set[str]:
         return set()
     words = {"truth"} if world.truth else {"cameras"}  # rendered persons always have cameras
     if kind == "adapter":
-        words |= (
-            {"start"} if SOURCE_FREE in component.traits_with(world.params_of(kind, component)) else {"start", "source"}
-        )
+        source = next(images for images in OF_COMPONENT[kind].given if images.role == "source")
+        given = source.goes_to(component, world.params_of(kind, component))
+        words |= {"start", "source"} if given else {"start"}
     return words
 
 
@@ -61,7 +61,7 @@ def _failure(world: World, kind: str, component: Component, words: list[str]) ->
         other.make_parents(stage, expansion)
     except Exception:  # noqa: BLE001 - a component that it is built on fails, which is not its fault
         return None
-    trial = Trial(other.spec(stage, expansion), other.store, other.registry, other.new_folder())
+    trial = Trial(other.inputs(stage, expansion), other.new_folder())
     trial.stop = True
     try:
         trial.watched()

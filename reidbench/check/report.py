@@ -21,7 +21,7 @@ class Line:
 
 
 @dataclass
-class Report:
+class Findings:
     """All lines of one plugin, and the digests of its results by `kind name`."""
 
     plugin: str

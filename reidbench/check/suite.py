@@ -11,13 +11,15 @@ from pathlib import Path
 from reidbench import scaffold
 from reidbench.components import Component
 from reidbench.errors import PluginError, ReidbenchError
-from reidbench.matrix.plan import NotApplicable
+from reidbench.matrix.needs import NotApplicable
 from reidbench.registry import plugins
+from reidbench.registry.packages import installed
 from reidbench.registry.plugins import Plugin, Registry
+from reidbench.stages.worker import describe
 
 from . import child, declared, record
 from .examples import Example, example_of, lacking
-from .report import Broken, Line, Report
+from .report import Broken, Findings, Line
 
 Examples = Mapping[str, Example]
 
@@ -29,7 +31,7 @@ def check_plugin(
     keep_record: bool = False,
     examples: Mapping[str, Example] | None = None,
     tell: Callable[[Line], None] = lambda line: None,
-) -> Report:
+) -> Findings:
     """Try every component of a plugin: a loaded one by its name, distribution or module, or one by its path.
 
     `only` names one component. `keep_record` writes the results beside the plugin's code. `examples`, by name, come
@@ -41,7 +43,7 @@ def check_plugin(
         chosen = [(kind, one) for kind, one in mine if only in (None, one.name)]
         if only is not None and not chosen:
             raise PluginError(f"{found.name} has no component {only!r} (it has {', '.join(c.name for _, c in mine)})")
-        report = Report(found.name)
+        report = Findings(found.name)
         names = [(kind, one.name) for kind, one in chosen]
         for line, digest in _lines(registry, found, [one for _, one in mine], names, examples or {}):
             report.lines.append(line)
@@ -105,8 +107,6 @@ def try_component(
 
 def _problems(trial: Callable[[], None]) -> list[str]:
     """The sentence of what a trial found broken, if anything."""
-    from reidbench.stages.run import describe
-
     try:
         trial()
     except Broken as error:
@@ -121,8 +121,6 @@ def _problems(trial: Callable[[], None]) -> list[str]:
 @contextmanager
 def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
     """The loaded plugin of that name or path; one that is only a path, or new here, is made known meanwhile."""
-    from reidbench.testing.packages import installed
-
     path = Path(plugin)
     registry = plugins.load()
     loaded = [one for one in registry.plugins.values() if _answers_to(one, str(plugin), path)]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reidbench.contexts import Context
 from reidbench.data import fingerprint_content
-from reidbench.registry.plugins import Registry
-from reidbench.stages.run import _Run, limited_threads
-from reidbench.store.artifacts import Store
+from reidbench.stages.actions import perform
+from reidbench.stages.inputs import Inputs
+from reidbench.stages.stagerun import StageRun
+from reidbench.stages.worker import limited_threads
 from reidbench.training import TrainingCheckpoint
 
 from .report import need
@@ -49,43 +52,40 @@ class TrialCheckpoint(TrainingCheckpoint):
             yield epoch
 
 
-class Trial(_Run):
+class Trial(StageRun):
     """A stage run into `folder`, with a scratch folder of its own beside it."""
 
-    def __init__(self, spec: Mapping[str, Any], store: Store, registry: Registry, folder: Path) -> None:
-        super().__init__(spec, store, registry, folder, lambda event: None)
+    def __init__(self, inputs: Inputs, folder: Path) -> None:
+        super().__init__(inputs, folder)
         self.own_scratch = folder.with_name(f"{folder.name}-scratch")
         self.disturbed = ""
         self.stop = self.warm = False
         self.checkpoint: TrialCheckpoint | None = None
-        self.returned: Any = None
+        self.embedder: Any = None  # that the component returned
         self.before: dict[str, Any] = {}
 
-    def common(self) -> dict[str, Any]:
-        """The last thing that the harness does before it calls the component."""
-        given = super().common()
+    def call(self, context: Context[Any]) -> Any:
+        """As the harness does, with a checkpoint that counts, and generators that are disturbed."""
         self.own_scratch.mkdir(exist_ok=True)
-        if given["checkpoint"] is not None:
+        if context.checkpoint is not None:
             self.checkpoint = TrialCheckpoint(self.own_scratch / "checkpoint", self.record)
             self.checkpoint.stop, self.checkpoint.disturbed = self.stop, self.disturbed
-            given["checkpoint"] = self.checkpoint
+            context = replace(context, checkpoint=self.checkpoint)
         if self.disturbed:
             # Torch's own layers draw their weights from its global generator, which the harness has seeded.
-            disturb(torch_too=self.stage["kind"] == "evaluate")
+            disturb(torch_too=not self.spec.kind.torch)
         self.before = settings(self.warm)
-        return {**given, "scratch": self.own_scratch}
-
-    def _save_embedder(self, embedder: Any) -> dict[str, Any]:
-        self.returned = embedder
-        return super()._save_embedder(embedder)
+        answer = super().call(replace(context, scratch=self.own_scratch))
+        self.embedder = answer if self.spec.kind.leaves == "embedder" else None
+        return answer
 
     def watched(self) -> dict[str, str]:
         """Run; digests of what it left, and its metrics. Raises Broken for files or settings that are not its own."""
         self.folder.mkdir()
-        harness = self.store.scratch(self.stage["key"])  # made here, so that its making is not seen as a stray
+        harness = self.inputs.store.scratch(self.stage.key)  # made here, so that its making is not seen as a stray
         with written_files([self.folder, self.own_scratch, harness]) as strays, limited_threads(1):
             try:
-                metrics = self.run({})
+                metrics = perform(self, {})
                 alien = changed(self.before, settings(self.warm))
             finally:
                 if self.before:

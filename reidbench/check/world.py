@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,23 +9,28 @@ from typing import Any
 
 from reidbench.components import Component, NestedKind, Params
 from reidbench.errors import PluginError
-from reidbench.execution.runner import Runner
 from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from reidbench.matrix.checker import Checker
 from reidbench.matrix.choices import ChoiceReader
-from reidbench.matrix.plan import NotApplicable, Stage, _Expansion
-from reidbench.matrix.reader import STEPS
+from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
+from reidbench.matrix.needs import NotApplicable
+from reidbench.matrix.plan import Expansion
+from reidbench.matrix.stage import Stage
 from reidbench.matrix.yamlfile import Tree
 from reidbench.registry.plugins import Registry
+from reidbench.stages.actions import perform
+from reidbench.stages.inputs import Inputs
 from reidbench.stages.provenance import provenance
-from reidbench.stages.run import _Run, limited_threads
+from reidbench.stages.spec import StageSpec
+from reidbench.stages.stagerun import StageRun
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.words import TASK_NEEDS
 
-from .examples import Example
+from .examples import Example, small
+from .own import COMPONENTS, FOLDER, UNTRAINED, write_market_folder
 
-FOLDERS = "market-folder"  # the reader of the folders that reidbench.testing writes
-RENDERED = "synthetic"  # for components that use the truth
-BACKBONES = ("resnet-tiny", "vit-tiny")  # tried first, for they are small
+SMALL_FIRST = "tiny"  # networks with this in their names are tried first
 SEED = 3
 
 
@@ -39,11 +42,11 @@ class World:
     ) -> None:
         self.folder = folder
         self.lacking = lacking
-        self.registry = registry
+        self.registry = replace(registry, components={**registry.components, **COMPONENTS})
         self.example = example
         self.truth = truth
         self.store = Store(folder / "store")
-        self.reader = ChoiceReader(Tree(folder / "check.yaml", {}, {}), registry)
+        self.reader = ChoiceReader(Checker(Tree(folder / "check.yaml", {}, {})), self.registry)
         self.runs = 0
 
     def without(self, kind: str, component: Component, words: frozenset[str]) -> World:
@@ -60,8 +63,8 @@ class World:
     def choice(self, kind: str, value: Any) -> Choice:
         """A component as a matrix file would choose it. Raises PluginError with every mistake."""
         found = self.reader.choice(kind, value, (kind,))
-        if found is None or self.reader.problems:
-            problems = [problem.partition(": ")[2] for problem in self.reader.problems]
+        if found is None or self.reader.check.problems:
+            problems = [problem.partition(": ")[2] for problem in self.reader.check.problems]
             raise PluginError("; ".join(problems) or f"{value!r} is no {kind}")
         return found
 
@@ -70,15 +73,31 @@ class World:
         if self.example.backbone is not None:
             return self.choice("backbone", self.example.backbone)
         wanted = chosen.component.required(chosen.params) - TASK_NEEDS
-        names = [name for name in BACKBONES if ("backbone", name) in self.registry.components]
-        others = [name for name in self.registry.names("backbone") if name not in names]
-        for name in [*names, *others]:
+        for name in self.backbones:
             known = self.registry.get("backbone", name)
             narrow = {"width": 4} if "width" in known.params.model_fields else {}
             choice = self.choice("backbone", {"use": name, **narrow})
             if wanted <= known.capabilities_with(choice.params):
                 return choice
         raise NotApplicable(f"no backbone provides {', '.join(sorted(wanted))}")
+
+    @property
+    def backbones(self) -> list[str]:
+        """The networks of all plugins, small ones first."""
+        names = [name for kind, name in self.registry.components if kind == "backbone"]
+        return sorted(names, key=lambda name: SMALL_FIRST not in name)
+
+    def rendered(self, number: int) -> dict[str, Any]:
+        """A small data set that is rendered here and knows the truth; another number gives other persons."""
+        for (kind, name), component in self.registry.components.items():
+            fields = component.params.model_fields
+            if kind != "dataset" or any(info.is_required() for info in fields.values()):
+                continue
+            values = {**small(component.params, {}), **({"seed": number} if "seed" in fields else {})}
+            params = component.params(**values)
+            if "truth" in component.capabilities_with(params) and "root" not in component.required(params):
+                return {"use": name, **values}
+        raise NotApplicable("no plugin renders a data set and knows the truth about it")
 
     # ------------------------------------------------------------------ plan
     @cached_property
@@ -99,52 +118,47 @@ class World:
     def _data(self, number: int) -> DataSource:
         name = ("source", "target")[number]
         if self.truth:
-            value = {"use": RENDERED, "world": ("plaza", "station")[number], "size": "tiny"}
-            return DataSource(name, self.choice("dataset", value), None)
-        from reidbench.testing.folders import write_market_folder
-
+            return DataSource(name, self.choice("dataset", self.rendered(number)), None)
         root = self.folder / "data" / name
         if not root.is_dir():
             write_market_folder(root, images=4, size=(48, 24), seed=number)
-        cameras = "none" if "cameras" in self.lacking else "name"
-        return DataSource(name, self.choice("dataset", {"use": FOLDERS, "cameras": cameras}), root)
+        cameras = "cameras" not in self.lacking
+        return DataSource(name, self.choice("dataset", {"use": FOLDER, "cameras": cameras}), root)
 
-    def plan(self, kind: str, component: Component) -> tuple[Stage, _Expansion]:
+    def plan(self, kind: str, component: Component) -> tuple[Stage, Expansion]:
         """The stage that runs a component with its example. Raises NotApplicable when there can be none."""
         value = {"use": component.name, **self.example.params}
         choice = self.choice(kind, value)
-        backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", BACKBONES[0])
-        expansion = _Expansion(self.benchmark, self.registry)
+        backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", self.backbones[0])
+        expansion = Expansion(self.benchmark)
         recipe = Recipe("check", backbone)
         if kind == "preparer":
             _, key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task)
         elif kind == "evaluator":
-            untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", "none")),))
+            untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", UNTRAINED)),))
             key = expansion.evaluate(choice, [expansion.embed(untrained, self.task, SEED, SEED)], recipe, self.task, 0)
         else:
             key = self._step(expansion, kind, choice, recipe)
         return expansion.result.stages[key], expansion
 
-    def _step(self, expansion: _Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
-        kinds = {value: key for key, value in STEPS.items()}
+    def _step(self, expansion: Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
         steps = [item for step in self.example.before for item in step.items()]
         steps = steps if kind == "adapter" and "start" not in self.lacking else []
+        chosen = [(OF_STAGE[name], self.choice(OF_STAGE[name].component, value)) for name, value in steps]
         parent: tuple[str, str] | None = None
-        chosen = [(name, self.choice(STEPS[name], value)) for name, value in steps]
-        for name, one in [*chosen, (kinds[kind], choice)]:
-            expansion.check(name, one, recipe, self.task, parent[0] if parent else "")
-            parent = (name, expansion.step(name, one, recipe, self.task, SEED, parent))
+        for of_kind, one in [*chosen, (OF_COMPONENT[kind], choice)]:
+            expansion.needs.check_step(of_kind, one, recipe.backbone, self.task, parent[0] if parent else "")
+            parent = (of_kind.stage, expansion.step(of_kind, one, recipe, self.task, SEED, parent))
         assert parent is not None
         return parent[1]
 
     # ------------------------------------------------------------------ runs
-    def spec(self, stage: Stage, expansion: _Expansion) -> dict[str, Any]:
-        """What a worker would be given."""
-        made = Runner(expansion.result, self.store, None, _Silent(), self.registry.disabled).spec(stage)
-        spec: dict[str, Any] = json.loads(json.dumps(made))
-        return spec
+    def inputs(self, stage: Stage, expansion: Expansion) -> Inputs:
+        """What a worker would read the stage's inputs with."""
+        spec = StageSpec.of(expansion.result, stage, self.store, self.registry.disabled)
+        return Inputs(spec, self.store, self.registry, lambda event: None)
 
-    def make_parents(self, stage: Stage, expansion: _Expansion) -> None:
+    def make_parents(self, stage: Stage, expansion: Expansion) -> None:
         """Run and publish whatever the stage needs, parents first."""
         for key in stage.needs:
             if self.store.has(key):
@@ -152,10 +166,9 @@ class World:
             parent = expansion.result.stages[key]
             self.make_parents(parent, expansion)
             with self.store.publishing(key) as (folder, manifest), limited_threads(1):
-                spec = self.spec(parent, expansion)
-                manifest.update(provenance(spec, self.registry))
-                run = _Run(spec, self.store, self.registry, folder, lambda event: None)
-                manifest["metrics"] = run.run(manifest)
+                inputs = self.inputs(parent, expansion)
+                manifest.update(provenance(inputs))
+                manifest["metrics"] = perform(StageRun(inputs, folder), manifest)
 
     def new_folder(self) -> Path:
         """A name for the folder of one more run."""
@@ -163,14 +176,3 @@ class World:
         runs = self.folder / "-".join(["runs", *sorted(self.lacking)])
         runs.mkdir(exist_ok=True)
         return runs / str(self.runs)
-
-
-class _Silent:
-    """A display that shows nothing."""
-
-    def begin(self, stages: int) -> None: ...
-    def more(self, stages: int) -> None: ...
-    def started(self, stage: Stage) -> None: ...
-    def event(self, stage: Stage, event: Mapping[str, Any]) -> None: ...
-    def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None: ...
-    def note(self, text: str) -> None: ...

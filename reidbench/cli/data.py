@@ -21,7 +21,7 @@ from reidbench.data.fingerprints.memory import recall_names, remember_names
 from reidbench.data.overlap import find_overlaps, image_numbers
 from reidbench.data.walk import first_names
 from reidbench.errors import ReidbenchError
-from reidbench.execution.runner import cache_folder
+from reidbench.files.cache import cache_folder
 from reidbench.files.text import read_lines
 from reidbench.matrix.fieldtypes import misfits
 from reidbench.matrix.yamlfile import read_value, shown
@@ -46,10 +46,9 @@ def make(
     structure: Annotated[bool, typer.Option("--structure", help="Also write structure maps at eight angles.")] = False,
 ) -> None:
     """Render a synthetic set into a Market-1501-style folder."""
-    component = plugins.load().get("dataset", "synthetic")
-    params = _params(component, {"world": world, "size": size, "seed": seed, "structure": structure})
-    with _bar("rendering") as progress:
-        dataset: Dataset = component.load()(params, out.absolute(), cache_folder(), progress=progress)
+    values = {"world": world, "size": size, "seed": seed, "structure": structure}
+    component, params = _rendered(values)
+    dataset = _open(component, params, out.absolute(), cache_folder(), "rendering")
     for part, split in dataset.parts().items():
         print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras")
     for note in dataset.notes:
@@ -93,9 +92,22 @@ def check(
         raise typer.Exit(1)
 
 
-def _open(component: Component, params: Params, root: Path, cache: Path) -> Dataset:
+def _rendered(values: dict[str, Any]) -> tuple[Component, Params]:
+    """The first data set that takes these parameters. Raises ReidbenchError where none does."""
+    refused = []
+    for (kind, _), component in plugins.load().components.items():
+        if kind == "dataset" and values.keys() <= component.params.model_fields.keys():
+            try:
+                return component, _params(component, values)
+            except ReidbenchError as error:
+                refused.append(error)
+    missing = ReidbenchError(f"no plugin that is loaded has a data set with the parameters {', '.join(values)}")
+    raise next(iter(refused), missing)
+
+
+def _open(component: Component, params: Params, root: Path, cache: Path, words: str = "reading") -> Dataset:
     target = component.load()
-    with _bar("reading") as progress:
+    with _bar(words) as progress:
         more = {"progress": progress} if "progress" in inspect.signature(target).parameters else {}
         dataset: Dataset = target(params, root, cache, **more)
     return dataset

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one sentence on standard error where something was wrong."""
+"""End a command: an exit code, and one sentence on standard error where something was wrong."""
 
 from __future__ import annotations
 

@@ -14,14 +14,29 @@ from rich.console import Console
 
 from reidbench import __version__, report
 from reidbench.errors import ReidbenchError
-from reidbench.execution import executors, progress, runner
+from reidbench.execution import executors, preview, progress, runner
 from reidbench.hookspecs import Kind
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.metrics.ranking.rules import AveragePrecision, Invalid, Ties
+from reidbench.metrics.reranking import Variant
 from reidbench.registry import plugins, presets, published
-from reidbench.store.artifacts import Store
+from reidbench.report.options import Format, Pictures
 
 from . import data, end, streams
-from .options import decimal, positive, store_at, whole
+from .options import (
+    FileArgument,
+    JsonOption,
+    SetOption,
+    StoreOption,
+    StrictOption,
+    WithoutOption,
+    decimal,
+    load_plugins,
+    positive,
+    read_plan,
+    store_at,
+    whole,
+)
 from .plugin import app as plugin_commands
 from .store import app as store_commands
 
@@ -39,24 +54,6 @@ app.add_typer(plugin_commands)
 app.add_typer(store_commands)
 # Spelled out for the command line; a test holds them to what is really there.
 ExecutorName = Literal["inline", "process", "ray"]
-FormatName = Literal["md", "csv", "json", "latex", "html"]
-PicturesName = Literal["rendered", "all", "none"]
-
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
-StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
-]
-WithoutOption = Annotated[
-    list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the file, like seeds=[0]. May be repeated."),
-]
-StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
@@ -77,22 +74,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the program itself."""
-
-
-def _load(without: list[str] | None) -> plugins.Registry:
-    registry = plugins.load(frozenset(without or ()))
-    for complaint in registry.complaints():
-        print(f"reidbench: {complaint}", file=sys.stderr)
-    return registry
-
-
-def _store(given: Path | None) -> Store:
-    return store_at(given)
-
-
-def _plan(file: Path, without: list[str] | None, overrides: list[str] | None) -> tuple[plan.Plan, plugins.Registry]:
-    registry = _load(without)
-    return plan.expand(reader.read(file, registry, overrides or ()), registry), registry
 
 
 @app.command("plugins")
@@ -119,7 +100,7 @@ def show(
     without: WithoutOption = None,
 ) -> None:
     """A component's params with types and defaults, its paper, deviations and published numbers."""
-    registry = _load(without)
+    registry = load_plugins(without)
     component = registry.get(kind, name)
     print(f"{kind} {name} (version {component.version}, from {registry.source[kind, name]})")
     if component.summary:
@@ -171,8 +152,9 @@ def show_plan(
     as_json: JsonOption = False,
 ) -> None:
     """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
-    the_plan, registry = _plan(file, without, overrides)
-    found = runner.preview(the_plan, _store(store), registry)
+    registry = load_plugins(without)
+    the_plan = read_plan(file, registry, overrides)
+    found = preview.preview(the_plan, store_at(store), registry)
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -215,13 +197,14 @@ def run(
     strict: StrictOption = False,
 ) -> None:
     """Run what is missing, then print the leaderboard."""
-    the_plan, registry = _plan(file, without, overrides)
+    registry = load_plugins(without)
+    the_plan = read_plan(file, registry, overrides)
     if only:
         rows = [row for row in the_plan.rows if _matches(row, only)]
         if not rows:
             raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
         the_plan = the_plan.only(rows)
-    the_store = _store(store)
+    the_store = store_at(store)
     console = Console(stderr=True)
     where = executors.make(executor, jobs, address, time_limit, memory_limit)
     try:
@@ -250,7 +233,7 @@ def _matches(row: plan.Row, pattern: str) -> bool:
 
 
 def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:
-    for warning in runner.changed(board.sources, registry):
+    for warning in preview.changed_code(board.sources, registry):
         print(f"warning: {plugins.printable(warning)}", file=sys.stderr)
 
 
@@ -262,7 +245,7 @@ def _again() -> str:
 def table(
     file: FileArgument,
     store: StoreOption = None,
-    form: Annotated[FormatName, typer.Option("--format", help="How to write it.")] = "md",
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "md",
     metric: Annotated[
         str | None,
         typer.Option(
@@ -277,7 +260,7 @@ def table(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
     pictures: Annotated[
-        PicturesName, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
+        Pictures, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
     ] = "rendered",
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG and SVG into a folder.")
@@ -287,8 +270,9 @@ def table(
     strict: StrictOption = False,
 ) -> None:
     """The leaderboard, from what lies in the store."""
-    the_plan, registry = _plan(file, without, overrides)
-    the_store = _store(store)
+    registry = load_plugins(without)
+    the_plan = read_plan(file, registry, overrides)
+    the_store = store_at(store)
     given = [
         word
         for key, values in (("--set", overrides), ("--without", without))
@@ -321,9 +305,9 @@ def score_files(
         ),
     ],
     as_json: JsonOption = False,
-    ap: Annotated[Literal["step", "trapezoid"], typer.Option(help="Area under precision and recall.")] = "step",
-    invalid: Annotated[Literal["drop", "zero"], typer.Option(help="Queries without a true match.")] = "drop",
-    ties: Annotated[Literal["stable", "best", "worst"], typer.Option(help="Order of equal distances.")] = "stable",
+    ap: Annotated[AveragePrecision, typer.Option(help="Area under precision and recall.")] = "step",
+    invalid: Annotated[Invalid, typer.Option(help="Queries without a true match.")] = "drop",
+    ties: Annotated[Ties, typer.Option(help="Order of equal distances.")] = "stable",
     distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
     no_camera: Annotated[
         bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
@@ -338,7 +322,7 @@ def score_files(
         ),
     ] = None,
     rerank: Annotated[
-        Literal["zhong", "torchreid", "fastreid"] | None,
+        Variant | None,
         typer.Option(help="k-reciprocal re-ranking, whose definition."),
     ] = None,
     k1: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the reciprocal sets.")] = 20,

@@ -1,17 +1,50 @@
-"""Numbers on the command line, as strict as those of a matrix file, for `typer.Option(parser=...)`; and the store."""
+"""Options that several commands share, the plan that they lead to, and numbers as strict as a matrix file's."""
 
 from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from reidbench.errors import ReidbenchError
+from reidbench.matrix import plan, reader
 from reidbench.matrix.yamlfile import DECIMAL, LARGEST, LONGEST_NUMBER, WHOLE, shown
+from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
+]
+WithoutOption = Annotated[
+    list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the file, like seeds=[0]. May be repeated."),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def load_plugins(without: list[str] | None) -> plugins.Registry:
+    """The plugins that load; standard error names the others."""
+    registry = plugins.load(frozenset(without or ()))
+    for complaint in registry.complaints():
+        print(f"reidbench: {complaint}", file=sys.stderr)
+    return registry
+
+
+def read_plan(file: Path, registry: plugins.Registry, overrides: list[str] | None) -> plan.Plan:
+    """The plan of a matrix file. Raises ConfigError with every mistake."""
+    return plan.expand(reader.read(file, registry, overrides or ()), registry)
 
 
 def store_at(given: Path | None) -> Store:

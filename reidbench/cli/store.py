@@ -1,4 +1,4 @@
-"""`reidbench embed`, `export`, `curves` and `clean`: what to do with a store once something lies in it."""
+"""`reidbench embed`, `export`, `curves` and `clean`: take networks, features and logs out of a store, and tidy it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.store import cleaning
 
-from .options import store_at, whole
+from .options import SetOption, StoreOption, WithoutOption, load_plugins, read_plan, store_at, whole
 
 app = typer.Typer()
 
-StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
-]
-WithoutOption = Annotated[
-    list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in the runs to keep. May be repeated.")
-]
 KeyArgument = Annotated[
     str,
     typer.Argument(
@@ -34,13 +24,6 @@ KeyArgument = Annotated[
     ),
 ]
 OutOption = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
-
-
-def _registry(without: list[str] | None) -> plugins.Registry:
-    registry = plugins.load(frozenset(without or ()))
-    for complaint in registry.complaints():
-        print(f"reidbench: {complaint}", file=sys.stderr)
-    return registry
 
 
 @app.command()
@@ -57,12 +40,12 @@ def embed(
     from reidbench.export import networks
 
     networks.writer_of(out)  # refuses an ending that cannot be written before anything is computed
-    networks.pictures(images)  # a name that is not there is told before a network is built
+    networks.pictures(images)  # a name that is not there is reported before a network is built
     for note in networks.left_out(images):
         print(f"note: {note}", file=sys.stderr)
     the_store = store_at(store)
     artifact = networks.network_of(the_store, key)
-    embedder = networks.load(the_store, artifact, _registry(None))
+    embedder = networks.load(the_store, artifact, load_plugins(None))
     count, dim = networks.embed_pictures(embedder, images, out, workers)
     made = f"{out}: {count} pictures, {dim} numbers each, by {artifact.label} ({artifact.key})"
     print(plugins.printable(made))
@@ -82,14 +65,8 @@ def export(
 
     the_store = store_at(store)
     artifact = networks.network_of(the_store, key)
-    for line in networks.export(networks.load(the_store, artifact, _registry(None)), artifact, form, out):
+    for line in networks.export(networks.load(the_store, artifact, load_plugins(None)), artifact, form, out):
         print(line)
-
-
-def _needed(files: list[Path], overrides: list[str] | None, without: list[str] | None) -> set[str]:
-    registry = _registry(without)
-    plans = [plan.expand(reader.read(file, registry, overrides or ()), registry) for file in files]
-    return {key for one in plans for key in one.stages}
 
 
 @app.command()
@@ -108,7 +85,7 @@ def curves(
     the_store = store_at(store)
     keys = the_store.keys()
     if file is not None:
-        keys &= _needed([file], overrides, without)
+        keys &= set(read_plan(file, load_plugins(without), overrides).stages)
     written, left_out = write_curves(the_store, keys, out)
     for sentence in left_out:
         print(plugins.printable(f"note: {sentence}"), file=sys.stderr)
@@ -122,12 +99,16 @@ def clean(
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
     store: StoreOption = None,
-    overrides: SetOption = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in the runs to keep. May be repeated.")
+    ] = None,
     without: WithoutOption = None,
 ) -> None:
     """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
     the_store = store_at(store)
-    found = cleaning.leftovers(the_store, _needed(files, overrides, without), _note)
+    registry = load_plugins(without)
+    needed = {key for file in files for key in read_plan(file, registry, overrides).stages}
+    found = cleaning.leftovers(the_store, needed, _note)
     gone = [one for one in found if dry_run or cleaning.remove(the_store, one)]
     for one in gone:
         print(

@@ -1,4 +1,4 @@
-"""Standard streams as whoever starts the program left them: closed, full, or of an encoding that lacks characters."""
+"""Standard streams as the caller left them: closed, full, or of an encoding that lacks characters."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def prepare() -> None:
 
 
 def _beside(stream: io.TextIOWrapper) -> io.BufferedWriter:
-    """Another writer on the descriptor of a stream, which stays as it is for whoever holds it."""
+    """Another writer on the descriptor of a stream, which stays as it is for its other users."""
     return open(stream.fileno(), "wb", closefd=False)
 
 

@@ -1,4 +1,7 @@
-"""Images and labels on disk: samples, splits with and without labels, folder layouts, fingerprints, checks."""
+"""Images and labels on disk: samples, splits with and without labels, folder layouts, fingerprints, checks.
+
+Imports files and errors. Begin with `split.py` and `dataset.py`; labels are hidden in `hidden.py`.
+"""
 
 from __future__ import annotations
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import os
-import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from reidbench.errors import DataError
+from reidbench.files.atomic import whole_folder
 from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
 
@@ -57,17 +55,13 @@ def unpack(archive: Path, cache: Path, *, limit: int = LIMIT, progress: Progress
     if target.is_dir():
         return target
     limit = min(limit, RATIO * archive.stat().st_size + SLACK)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target.parent))
     try:
-        with _members(archive) as members:
+        with whole_folder(target, mode=0o700) as work, _members(archive) as members:
+            # As private as the archive may be.
             _write(archive, work, members, limit, progress)
-        _publish(work, target)
     except DAMAGED as error:
         why = shown(str(error) or type(error).__name__)
         raise DataError(f"{shown(archive)}: cannot be unpacked: {why}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return target
 
 
@@ -78,14 +72,6 @@ def inner_folder(folder: Path) -> Path:
         if len(inside) != 1 or not inside[0].is_dir():
             return folder
         folder = inside[0]
-
-
-def _publish(work: Path, target: Path) -> None:
-    try:
-        os.replace(work, target)
-    except OSError:
-        if not target.is_dir():  # else another process was first with the same files
-            raise
 
 
 def _write(archive: Path, work: Path, members: Iterator[Member], limit: int, progress: Progress | None) -> None:

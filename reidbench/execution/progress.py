@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from reidbench.matrix.plan import Stage
+from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import printable
 
 MOST = 1e15  # of what progress counts: beyond it no bar can be drawn

@@ -1,43 +1,32 @@
-"""Run what is missing, parents first; a failure costs its own cells and nothing else."""
+"""Run what is pending, parents first; a failure costs its own cells and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reidbench.errors import StoreError
-from reidbench.files.cache import cache_folder as cache_folder
-from reidbench.matrix.plan import Plan, Stage
-from reidbench.registry.plugins import Registry, source_hash
-from reidbench.stages.inputs import KINDS
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
+from reidbench.stages.spec import StageSpec
 from reidbench.store import locks
 from reidbench.store.artifacts import GONE, BadArtifact, Store
 
-from .pending import missing
+from .executor import Executor, OneResult
+from .pending import pending
 from .silence import Silence
 
 RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
 
 PATIENCE = 5.0  # seconds of nothing but waiting for other drivers, after which that is said
 REMAKES = 2  # times that an artifact which was found damaged or gone is made again in one run
-
-
-class OneResult(Protocol):
-    """How a stage ended, as executors tell it."""
-
-    key: str
-    status: str
-    error: str
-    traceback: str
-    damaged: str
 
 
 class Display(Protocol):
@@ -75,7 +64,7 @@ class Runner:
     """One run of a plan."""
 
     def __init__(
-        self, plan: Plan, store: Store, executor: Any, display: Display, without: frozenset[str], workers: int = 0
+        self, plan: Plan, store: Store, executor: Executor, display: Display, without: frozenset[str], workers: int = 0
     ) -> None:
         self.plan = plan
         self.store = store
@@ -97,14 +86,14 @@ class Runner:
         """Run until every stage is made, failed or blocked.
 
         On Ctrl-C no stage is started any more, and those that run go on to their end or their next checkpoint where
-        the executor can do that (`wind_down`); on the second the workers are ended. Either way raises
+        the executor `winds_down`; on the second the workers are ended. Either way raises
         KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written. Until it ends,
         no `clean` takes what the plan needs; what vanishes all the same is made again.
         """
         self.store.root = self.store.root.absolute()  # a stage in this process may go to another folder
         with contextlib.ExitStack() as held:
             refusal = self._prepare(held)
-            self.waiting = missing(self.plan, self.store, self.display.note)
+            self.waiting = pending(self.plan, self.store, self.display.note)
             if refusal and self.waiting:  # else a finished store may well be read-only
                 raise refusal
             self._notes_of_before()
@@ -174,7 +163,7 @@ class Runner:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _on_interrupt(self, *_: object) -> None:
-        if self.interrupted or not hasattr(self.executor, "wind_down"):
+        if self.interrupted or not self.executor.winds_down:
             raise KeyboardInterrupt
         self.interrupted = True  # seen by the loop, which is here in a moment
 
@@ -240,7 +229,8 @@ class Runner:
             self.running[key] = time.monotonic()
             self.silence.started(key, stage.label, self.store.log_file(key))
             self.display.started(stage)
-            self.executor.submit(self.spec(stage), self._on_event)
+            spec = StageSpec.of(self.plan, stage, self.store, self.without, self.workers)
+            self.executor.submit(spec, self._on_event)
 
     def _on_event(self, key: str, event: dict[str, Any]) -> None:
         self.silence.heard(key)
@@ -281,101 +271,9 @@ class Runner:
         self._wait_again()
 
     def _wait_again(self) -> None:
-        """Look anew at what is missing: a damaged artifact and whatever it was made from may be missing now."""
+        """Look again at what is pending: a damaged artifact and whatever it was made from may be missing now."""
         settled = self.running.keys() | self.outcome.failed.keys() | self.outcome.blocked.keys()
         before = len(self.waiting)
-        found = missing(self.plan, self.store, self.display.note)
+        found = pending(self.plan, self.store, self.display.note)
         self.waiting = {key: stage for key, stage in found.items() if key not in settled}
         self.display.more(len(self.waiting) - before)
-
-    def spec(self, stage: Stage) -> dict[str, Any]:
-        """The JSON that a worker needs."""
-        benchmark = self.plan.benchmark
-        data_stages = {given.key: self.plan.stages[given.key] for given in stage.data}
-        return {
-            "stage": dataclasses.asdict(stage),
-            "trained_on": [dataclasses.asdict(given) for given in self.plan.trained_on(stage.key)],
-            "store": str(self.store.root.absolute()),
-            "cache": str(cache_folder()),
-            "without": sorted(self.without),
-            "workers": self.workers,
-            "roots": {key: data.root for key, data in data_stages.items()},
-            "data_stages": {
-                key: {"use": data.use, "params": data.params, "root": data.root, "content": data.content}
-                for key, data in data_stages.items()
-            },
-            "image_size": benchmark.image_size,
-            "threads": benchmark.threads,
-            "precision": benchmark.precision,
-            "devices": benchmark.devices,
-        }
-
-
-SAMPLE = 20  # manifests read per component for its usual time: enough for a mean, few enough for a large plan
-
-
-def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
-    """What a run would do, as JSON values: counts by component, expected seconds, warnings. Changes nothing."""
-    published = store.keys()
-    needed: set[str] = set()
-    waiting = [row.key for row in plan.rows if row.key and row.key not in published]
-    while waiting:
-        key = waiting.pop()
-        if key not in needed:
-            needed.add(key)
-            waiting += [parent for parent in plan.stages[key].needs if parent not in published]
-    groups: dict[tuple[str, str], list[str]] = {}
-    for key, stage in plan.stages.items():
-        groups.setdefault((stage.kind, stage.use), []).append(key)
-    kinds, warnings, seconds, unknown = [], [], 0.0, 0
-    for (kind, use), keys in groups.items():
-        to_run = sum(key in needed for key in keys)
-        past = _manifests(store, [key for key in keys if key in published][:SAMPLE])
-        timed = [manifest["seconds"] for manifest in past if "seconds" in manifest]
-        usual = sum(timed) / len(timed) if timed else None
-        if usual is None:
-            unknown += to_run
-        else:
-            seconds += usual * to_run
-        warnings += changed({(kind, use): {manifest.get("source", "") for manifest in past}}, registry)
-        time_text = "" if usual is None else f", {usual:.1f} s each"
-        kinds.append({"kind": kind, "use": use, "stages": len(keys), "to_run": to_run, "time": time_text})
-    reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in plan.rows if row.key is None}
-    expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages never timed here" if unknown else "")
-    return {
-        "title": plan.benchmark.title,
-        "rows": len(plan.rows),
-        "not_applicable": sum(row.key is None for row in plan.rows),
-        "stages": len(plan.stages),
-        "to_run": len(needed),
-        "kinds": kinds,
-        "expected": expected,
-        "reasons": list(reasons),
-        "warnings": warnings,
-    }
-
-
-def changed(sources: Mapping[tuple[str, str], Collection[str]], registry: Registry) -> list[str]:
-    """A sentence for each component whose plugin is not what cached results were made with; `sources` are its hashes.
-
-    By kind of stage and component. A result of another `version` has another key, and is not among these.
-    """
-    found = []
-    for (kind, use), hashes in sources.items():
-        source = source_hash(registry, KINDS.get(kind, ""), use)
-        if source and any(one not in ("", source) for one in hashes):
-            found.append(
-                f"the code of {kind} {use} has changed since cached results, but its version has not: where the change "
-                "can alter results, raise `version` of the component, and they are made again"
-            )
-    return found
-
-
-def _manifests(store: Store, keys: list[str]) -> list[Mapping[str, Any]]:
-    found = []
-    for key in keys:
-        try:
-            found.append(store.manifest(key).manifest)
-        except (BadArtifact, KeyError):
-            continue  # a run would set it aside and make it again
-    return found

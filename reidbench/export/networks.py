@@ -19,15 +19,16 @@ import numpy as np
 from reidbench import __version__
 from reidbench.data import Split, look_through, walk_images
 from reidbench.errors import ReidbenchError, StoreError
+from reidbench.files.atomic import written_whole
 from reidbench.files.names import shown
-from reidbench.registry.plugins import Registry, one_line, packages
-from reidbench.stages.inputs import Inputs
+from reidbench.matrix.kinds import OF_STAGE, TRAINED
+from reidbench.registry.plugins import Registry, one_line
+from reidbench.stages.networks import saved_backbone, saved_embedder
 from reidbench.store.artifacts import Artifact, Store
 
 if TYPE_CHECKING:
     from reidbench.training import Embedder
 
-NETWORKS = ("pretrain", "finetune", "adapt")
 MOST_OF_MAT = 2**31  # bytes of one matrix, as MATLAB reads files of level 5
 TOLERANCE = 1e-4  # of the largest feature: how far an exported network may be from torch's
 
@@ -48,7 +49,7 @@ def network_of(store: Store, key: str) -> Artifact:
     """
     artifact = find(store, key)
     passed = set()
-    while (kind := artifact.need("stage", "kind")) not in NETWORKS:
+    while (kind := artifact.need("stage", "kind")) not in TRAINED:
         passed.add(artifact.key)
         parents = [parent for _, parent in artifact.need("stage", "parents")]
         if passed.intersection(parents):
@@ -71,14 +72,13 @@ def _parent(store: Store, key: str) -> Artifact:
 def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
     """The network of an artifact, ready for use; a pre-trained backbone gives its pooled vector."""
     from reidbench.training import BackboneEmbedder, Preprocess
-    from reidbench.training.weights.artifacts import load_backbone, load_embedder
 
-    build = Inputs({"stage": artifact.need("stage")}, store, registry, lambda event: None).build_backbone
-    if artifact.need("stage", "kind") == "pretrain":
-        backbone = load_backbone(artifact.path, build)
+    if OF_STAGE[artifact.need("stage", "kind")].leaves == "backbone":
+        backbone = saved_backbone(registry, artifact.path)
         size = backbone.spec["image_size"]
         return BackboneEmbedder(backbone, Preprocess(size, backbone.mean, backbone.std)).eval()
-    return load_embedder(artifact.path, build, packages(registry)).eval()
+    embedder: Embedder = saved_embedder(registry, artifact.path)
+    return embedder.eval()
 
 
 # ---------------------------------------------------------------------- features
@@ -109,7 +109,7 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
     `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
     ReidbenchError for another ending, before anything is computed.
     """
-    from reidbench.stages.run import default_device
+    from reidbench.stages.worker import default_device
     from reidbench.training import embed
 
     write = writer_of(out)
@@ -117,13 +117,13 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
     unknown = np.full(len(files), -1)
     split = Split.of_columns(Path(), files, unknown, unknown)
     features = embed(embedder, split, split.camids, device=default_device(), workers=workers)
-    with _written_whole(out) as beside, beside.open("wb") as stream:
+    with _written(out) as beside, beside.open("wb") as stream:
         write(stream, features, list(_names(given)))
     return features.shape[0], features.shape[1]
 
 
 def writer_of(out: Path) -> Callable[[IO[bytes], np.ndarray, list[str]], None]:
-    """What writes features and names into a file of this name. Raises ReidbenchError where nothing can."""
+    """Writer of features and names for a file of this name. Raises ReidbenchError where nothing can."""
     writers = {".npz": _write_npz, ".mat": _write_mat}
     writer = writers.get(out.suffix.lower())
     if writer is None:
@@ -207,7 +207,7 @@ def _onnx(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
     for name, value in {**facts, "preprocess": json.dumps(_preprocess(embedder))}.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = f"reidbench.{name}", str(value)
-    with _written_whole(out) as beside:
+    with _written(out) as beside:
         onnx.save(model, str(beside))
     return [
         f"{out}: images [batch, 3, {size[0]}, {size[1]}] to features; preprocessing stands in its metadata",
@@ -249,7 +249,7 @@ def _silence() -> Iterator[None]:
 
 
 def _preprocess(embedder: Embedder) -> dict[str, Any]:
-    """How pixels become the network's input, for whoever reads the metadata."""
+    """Steps from pixels to the network's input, for readers of the metadata."""
     given = embedder.preprocess
     return {
         "size": list(given.size),
@@ -280,21 +280,15 @@ def check_place(file: Path) -> None:
         )
 
 
-class _written_whole:  # noqa: N801 - a context manager that reads as words
-    """Give a name beside a file to write to; it becomes the file when the block ends well."""
+@contextmanager
+def _written(file: Path) -> Iterator[Path]:
+    """Give a name beside a file to write to; it becomes the file when the block ends well.
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.beside = file.with_name(f".{file.name}.{os.getpid()}")
-
-    def __enter__(self) -> Path:
-        check_place(self.file)
-        return self.beside
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None:
-            os.replace(self.beside, self.file)
-        else:
-            self.beside.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise ReidbenchError(f"{self.file}: cannot be written: {error.strerror}") from None
+    Raises ReidbenchError when its folder is not there or the system refuses to write it.
+    """
+    check_place(file)
+    try:
+        with written_whole(file) as beside:
+            yield beside
+    except OSError as error:
+        raise ReidbenchError(f"{file}: cannot be written: {error.strerror}") from None

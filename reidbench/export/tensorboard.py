@@ -1,16 +1,16 @@
-"""What stages logged, as TensorBoard's event files: read from the store, so that no method knows of it."""
+"""Write logs of stages as TensorBoard's event files: read from the store, so that no method knows of it."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.files.atomic import written_whole
 from reidbench.store.artifacts import Artifact, BadArtifact, DamagedArtifact, Store
 
 LOG = "log.jsonl"
@@ -38,12 +38,10 @@ def write_curves(store: Store, keys: Iterable[str], folder: Path) -> tuple[int, 
         run = folder / f"{_slug(artifact.label) if artifact else ''}-{key[:8]}"
         if artifact is None or run.exists():
             continue
-        beside = run.with_name(f".{run.name}.{os.getpid()}")
         try:
-            with SummaryWriter(str(beside)) as writer:
+            with written_whole(run) as beside, SummaryWriter(str(beside)) as writer:
                 for name, value, step in points:
                     writer.add_scalar(name, value, step)
-            os.replace(beside, run)
         except OSError as error:
             raise ReidbenchError(f"{folder}: cannot be written: {error.strerror}") from None
         written += 1

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from reidbench.errors import DataError
 
 
 def cache_folder() -> Path:
-    """`$REIDBENCH_CACHE`, or `reidbench` in the user's cache folder. Raises DataError where no home folder is known."""
+    """`$REIDBENCH_CACHE`, or `reidbench` where the system keeps caches (Linux: $XDG_CACHE_HOME or ~/.cache).
+
+    Raises DataError where no home folder is known.
+    """
     given = os.environ.get("REIDBENCH_CACHE")
     try:
-        if given:
-            return Path(given).expanduser().absolute()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "reidbench"
+        return (Path(given) if given else user_cache_path("reidbench")).expanduser().absolute()
     except RuntimeError:
         raise DataError("no home folder is known for the cache: set REIDBENCH_CACHE to a folder, or HOME") from None

@@ -1,4 +1,4 @@
 """Turn a YAML matrix file into a plan: stages with keys, and the rows that they end in.
 
-Imports registry, components and data; it runs nothing. Begin with `reader.py`, then `plan.py`.
+Imports registry, components and data; it runs nothing. Begin with `kinds.py`, then `reader.py` and `plan.py`.
 """

@@ -15,7 +15,7 @@ from reidbench.components import Component, ContentHashed, NestedKind, Params
 from reidbench.data import fingerprint_file, fingerprint_folder
 from reidbench.words import Declared
 
-from .devices import Devices
+Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ class Task:
     pool: tuple[DataRef, ...] = ()
     auxiliary: tuple[DataRef, ...] = ()
     adapt_on: str = "train"
+
+    def refs(self, role: str) -> tuple[DataRef, ...]:
+        """The data sets that it names for a role."""
+        named = {"source": self.source, "target": (self.target,), "pool": self.pool, "auxiliary": self.auxiliary}
+        return named.get(role, ())
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,14 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from reidbench.components import Component, ContentHashed, NestedKind, Params
-from reidbench.errors import ConfigError, UnknownComponent
+from reidbench.errors import UnknownComponent
 from reidbench.registry.declarations import refused_with
-from reidbench.registry.plugins import Registry, printable
+from reidbench.registry.plugins import Registry
 
 from .benchmark import Choice, marker
+from .checker import Checker, guess, there
 from .fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
-from .yamlfile import LONGEST_KEY, Path_, Tree, is_number, shown
-
-MOST_PROBLEMS = 100  # told of one file; whoever has more has mistaken the file
+from .yamlfile import LONGEST_KEY, Path_, is_number, shown
 
 # What pydantic finds of another kind, by the type of its problem, in the words of a matrix file.
 MUST_BE = {
@@ -33,81 +31,27 @@ MUST_BE = {
 
 
 class ChoiceReader:
-    """Reads the small things of a tree; collects problems instead of stopping at the first."""
+    """Reads components with their parameters, and those that are nested in them."""
 
-    def __init__(self, tree: Tree, registry: Registry) -> None:
-        self.tree = tree
+    def __init__(self, checker: Checker, registry: Registry) -> None:
+        self.check = checker
         self.registry = registry
-        self.problems: dict[str, None] = {}  # an ordered set
 
-    # ------------------------------------------------------------------ small tools
-    def wrong(self, path: Path_, sentence: str) -> None:
-        """A problem, told with its line. Raises ConfigError when there are too many to go on."""
-        where = ".".join(map(str, path))
-        text = f"{self.tree.place(path)}: {where + ': ' if where else ''}{sentence}"
-        self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
-        if len(self.problems) >= MOST_PROBLEMS:
-            raise ConfigError([*self.problems, f"{printable(str(self.tree.file))}: and more; these are the first"])
-
-    def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
-        """`value` if it is a map of known keys, else {} and a problem."""
-        if not isinstance(value, dict):
-            self.wrong(path, f"must be a map (key: value), not {kind_word(value)}")
-            return {}
-        for key in value:
-            if known and key not in known:
-                self.wrong((*path, key), f"unknown key{guess(key, known)} (known: {', '.join(known)})")
-        return value
-
-    def named(self, value: Any, path: Path_, what: str, known: Sequence[str] = ()) -> dict[str, Any]:
-        """`value` if it is a map, where a name may stand as well; else {} and a problem."""
-        if isinstance(value, dict):
-            return self.map(value, path, known)
-        given = kind_word(value) if value is None or isinstance(value, list) else self.tree.text(path, value)
-        quotes = self.quotes(value)
-        self.wrong(path, f"must be the name of a {what}, or a map with `use: NAME`, not {given}{quotes}")
-        return {}
-
-    @staticmethod
-    def quotes(value: Any) -> str:
-        """The cure where text is meant and YAML reads something else."""
-        return "; put it in quotes if it is text" if isinstance(value, bool | int | float) else ""
-
-    def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
-        """`value` if it is one, else `default` and a problem."""
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.wrong(path, f"must be a whole number from {least}, not {self.tree.text(path, value)}")
-            return default
-        return value
-
-    def seeds(self, value: Any, path: Path_) -> tuple[int, ...]:
-        """A list of different whole numbers."""
-        if not isinstance(value, list) or not value:
-            given = "an empty list" if value == [] else kind_word(value)
-            self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {given}")
-            return (0,)
-        before = len(self.problems)
-        seeds = tuple(self.whole_number(seed, (*path, index), 0, 0) for index, seed in enumerate(value))
-        if len(set(seeds)) < len(seeds) and len(self.problems) == before:
-            self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
-        return seeds
-
-    # ------------------------------------------------------------------ components
     def choice(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = ()) -> Choice | None:
         """`name` or `{use: name, param: value}`; `extra` keys are not the component's and are left out."""
-        given = {"use": value} if isinstance(value, str) else self.named(value, path, kind)
+        given = {"use": value} if isinstance(value, str) else self.check.named(value, path, kind)
         name = given.get("use")
         if not isinstance(name, str):
             if isinstance(value, dict):
-                self.wrong(path, f"needs `use:` with the name of {'an' if kind[0] in 'ae' else 'a'} {kind}")
+                self.check.wrong(path, f"needs `use:` with the name of {'an' if kind[0] in 'ae' else 'a'} {kind}")
             return None
         if len(name) > LONGEST_KEY:
-            self.wrong(path, f"no {kind} has a name of {len(name)} characters")
+            self.check.wrong(path, f"no {kind} has a name of {len(name)} characters")
             return None
         try:
             component = self.registry.get(kind, name)
         except UnknownComponent as error:
-            self.wrong((*path, "use") if isinstance(value, dict) else path, str(error))
+            self.check.wrong((*path, "use") if isinstance(value, dict) else path, str(error))
             return None
         options = {key: option for key, option in given.items() if key != "use" and key not in extra}
         filled = self.with_preset(kind, component, options, path)
@@ -121,10 +65,10 @@ class ChoiceReader:
             return options
         name, known = options["preset"], list(component.presets)
         if not isinstance(name, str) or name not in known:
-            given = self.tree.text((*path, "preset"), name)
+            given = self.check.text((*path, "preset"), name)
             near = guess(name, known) if isinstance(name, str) else ""
             sentence = f"{kind} {component.name} has no preset {given}{near} (known: {', '.join(known)})"
-            self.wrong((*path, "preset"), sentence)
+            self.check.wrong((*path, "preset"), sentence)
             return None
         return {**component.presets[name], **{key: value for key, value in options.items() if key != "preset"}}
 
@@ -144,7 +88,7 @@ class ChoiceReader:
         wrong = misfits(component.params, options)
         for place, sentence, value in wrong:
             quotes = "; write it without quotes" if isinstance(value, str) and is_number(value) else ""
-            self.wrong((*path, *place), f"{sentence}, not {self.tree.text((*path, *place), value)}{quotes}")
+            self.check.wrong((*path, *place), f"{sentence}, not {self.check.text((*path, *place), value)}{quotes}")
         if wrong:
             return None
         try:
@@ -154,7 +98,7 @@ class ChoiceReader:
                 self.param_problem(kind, component, problem, path)
             return None
         if refused := refused_with(kind, component, params):
-            self.wrong(path, f"{kind} {component.name}: {refused}")
+            self.check.wrong(path, f"{kind} {component.name}: {refused}")
             return None
         return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
 
@@ -166,14 +110,7 @@ class ChoiceReader:
     def located(self, component: Component, key: str, value: Any) -> Any:
         """Paths in a matrix file are relative to the file."""
         info = component.params.model_fields.get(key)
-        return self.place(value) if info and marker(info, ContentHashed) and isinstance(value, str) else value
-
-    def place(self, value: str) -> Path:
-        """Where a path leads; one that can lead nowhere (a user that is not here, a loop of links) stays as it is."""
-        try:
-            return (Path(self.tree.file).parent / Path(value).expanduser()).resolve()
-        except (OSError, ValueError, RuntimeError):
-            return Path(value)
+        return self.check.place(value) if info and marker(info, ContentHashed) and isinstance(value, str) else value
 
     def paths_exist(self, params: Params, path: Path_) -> bool:
         """Whether every file and folder among the parameters is there."""
@@ -181,7 +118,7 @@ class ChoiceReader:
         for name, info in type(params).model_fields.items():
             hashed, value = marker(info, ContentHashed), getattr(params, name)
             if hashed and value is not None and not there(value, Path.is_dir if hashed.folder else Path.is_file):
-                self.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {shown(str(value))}")
+                self.check.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {shown(str(value))}")
                 fine = False
         return fine
 
@@ -191,43 +128,20 @@ class ChoiceReader:
         known = list(component.params.model_fields)
         if problem["type"] == "extra_forbidden":
             near = guess(str(problem["loc"][-1]), known)
-            self.wrong(
+            self.check.wrong(
                 where, f"{kind} {component.name} has no such parameter{near} (known: {', '.join(known) or 'none'})"
             )
         elif problem["type"] == "missing":
-            self.wrong(where, f"{kind} {component.name} needs this parameter")
+            self.check.wrong(where, f"{kind} {component.name} needs this parameter")
         else:
             message = MUST_BE.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-            given = self.tree.text(where, problem["input"])
-            quotes = self.quotes(problem["input"]) if problem["type"] == "string_type" else ""
+            given = self.check.text(where, problem["input"])
+            quotes = self.check.quotes(problem["input"]) if problem["type"] == "string_type" else ""
             sentence = f"{message[:1].lower()}{message[1:]}"
             # What is wrong with all parameters together names the values itself.
-            self.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
-
-
-def guess(word: str, known: Sequence[str]) -> str:
-    """`; did you mean ...?` where a known word is near, else nothing."""
-    near = difflib.get_close_matches(word[:100], known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def there(place: Path, test: Callable[[Path], bool]) -> bool:
-    """Whether it is there; a name that no file can have (too long, a null character) is not."""
-    try:
-        return test(place)
-    except (OSError, ValueError):
-        return False
+            self.check.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
 
 
 def _default(info: FieldInfo) -> Any:
     default = info.get_default(call_default_factory=True)
     return default.model_dump() if hasattr(default, "model_dump") else default
-
-
-def kind_word(value: Any) -> str:
-    """What a YAML value is, in words."""
-    if value is None:
-        return "nothing"
-    if value == []:
-        return "an empty list"
-    return {dict: "a map", list: "a list", str: "text", bool: "true or false"}.get(type(value), "a number")

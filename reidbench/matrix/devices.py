@@ -5,22 +5,16 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reidbench.components import Component
 from reidbench.errors import ReidbenchError
 
-if TYPE_CHECKING:
-    from .benchmark import Choice, Recipe
+from .benchmark import Choice, Devices, Recipe
+from .kinds import OF_COMPONENT, OF_STAGE, SEVERAL_DEVICES
 
 DATA_PARALLEL = "data-parallel"  # a component with this trait trains on several devices as it does on one
 MOST = 64  # devices of one machine
-# Kinds of stage that may take several devices, and the word of their components that train on nothing.
-TRAINS_NOTHING = {"pretrain": "pool-free", "finetune": "label-free"}
-KINDS = tuple(TRAINS_NOTHING)
-STAGES = {"pretrainer": "pretrain", "finetuner": "finetune"}  # kind of component -> kind of its stage
-
-Devices = int | Mapping[str, int]
 
 
 class OneDevice(ReidbenchError):
@@ -32,7 +26,7 @@ def asked_for(kind: str, devices: Devices) -> int:
 
     All other kinds run on one: adapters cluster the whole target between epochs, and the rest is short.
     """
-    if kind not in KINDS:
+    if not OF_STAGE[kind].several_devices:
         return 1
     return devices.get(kind, 1) if isinstance(devices, Mapping) else devices
 
@@ -44,10 +38,10 @@ def devices_for(kind: str, component: Component, params: Any, devices: Devices) 
     for one that trains without the trait "data-parallel".
     """
     asked = asked_for(kind, devices)
-    if asked == 1 or _trains_nothing(kind, component, params):
+    if asked == 1 or OF_STAGE[kind].trains_nothing(component, params):
         return 1
     if DATA_PARALLEL not in component.traits_with(params):
-        other = next(word for word in KINDS if word != kind)
+        other = next(word for word in SEVERAL_DEVICES if word != kind)
         cure = f"give `{kind}` one, as in `devices: {{{other}: {asked}}}`"
         raise OneDevice(f"{component.name} trains on one device, not on {asked}: {cure}")
     return asked
@@ -73,7 +67,7 @@ def refusals(recipes: Sequence[Recipe], devices: Devices) -> Iterator[str]:
     for recipe in recipes:
         for choice in _with_nested([choice for _, choice in recipe.steps]):
             try:
-                devices_for(STAGES.get(choice.kind, choice.kind), choice.component, choice.params, devices)
+                devices_for(OF_COMPONENT[choice.kind].stage, choice.component, choice.params, devices)
             except OneDevice as error:
                 yield f"method {recipe.name}: {error}"
 
@@ -82,8 +76,3 @@ def _with_nested(choices: Sequence[Choice]) -> Iterator[Choice]:
     for choice in choices:
         yield choice
         yield from _with_nested([inner for inner, _ in choice.nested.values()])
-
-
-def _trains_nothing(kind: str, component: Component, params: Any) -> bool:
-    """Whether it keeps what it is given: the fine-tuner `none`, or weights that are read from a file."""
-    return TRAINS_NOTHING[kind] in component.traits_with(params) and "auxiliary" not in component.protocol_with(params)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .benchmark import Choice
+from .stage import DataInput, Stage
 from .yamlfile import shown
-
-if TYPE_CHECKING:
-    from .plan import DataInput, Stage
 
 SHORT = 8  # characters of a key, where nothing else sets two stages apart
 LONGEST = 40  # characters of a value in a label

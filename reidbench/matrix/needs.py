@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reidbench.errors import PluginError
-from reidbench.words import complaint
+from reidbench.words import TASK_NEEDS, complaint
 
-from .benchmark import Choice, DataRef, DataSource
+from .benchmark import Choice, DataRef, DataSource, Task
+from .kinds import EMBEDDERS, Given, Kind
 
-# The data whose truth and cameras a stage of that kind learns from: a field of the task.
-ROLES = {"select": "pool", "pretrain": "pool", "finetune": "source", "adapt": "target"}
+A_ROLE = {"pool": "a pool", "auxiliary": "auxiliary data", "source": "a source"}
 
 
 class NotApplicable(Exception):
@@ -18,7 +18,7 @@ class NotApplicable(Exception):
 
 
 class Needs:
-    """Holds what components require against what the data sets of a benchmark offer and lack."""
+    """Compares what components require with what tasks, networks and data offer; every check raises NotApplicable."""
 
     def __init__(self, data: Mapping[str, DataSource]) -> None:
         self.data = data
@@ -35,7 +35,7 @@ class Needs:
         return self._lacks[name]
 
     def check_parts(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> None:
-        """Raise NotApplicable where a data set is given for a role and has no such images, or no labels."""
+        """Whether the data sets that are given for a role have such images, and labels."""
         for ref in refs:
             lacks = self.lacks(ref.name)
             if part == "test" and "test" in lacks:
@@ -45,8 +45,40 @@ class Needs:
             if not hidden and "labels" in lacks:
                 raise NotApplicable(f"{ref.name} has no labels: it can be a pool, not the {role}")
 
-    def check(self, choice: Choice, role: str, refs: Sequence[DataRef]) -> None:
-        """Raise NotApplicable where the data of a role do not know what a component requires of them."""
+    def check_step(self, kind: Kind, choice: Choice, backbone: Choice, task: Task, before: str = "") -> None:
+        """What a step needs of its task, its backbone and the step before, of kind `before`."""
+        self.check_given(kind.given, choice, task)
+        self._check_adapter(choice, task, before)
+        self.check_data(choice, kind.learns_from, task.refs(kind.learns_from))
+        self.check_backbone(choice, backbone)
+
+    def check_given(self, images: Sequence[Given], choice: Choice, task: Task) -> None:
+        """Whether a task names the images that a component is given."""
+        for one in images:
+            there = one.optional or task.refs(one.role)
+            if not there and one.goes_to(choice.component, choice.params):
+                raise NotApplicable(f"{choice.name} needs {A_ROLE[one.role]}, and the task names none")
+
+    def _check_adapter(self, choice: Choice, task: Task, before: str) -> None:
+        required = choice.component.required(choice.params)
+        if "source" in required and not task.source:
+            raise NotApplicable(f"{choice.name} needs a source, and the task names none")
+        if "start" in required and before not in EMBEDDERS:
+            raise NotApplicable(
+                f"{choice.name} goes on from a trained embedder: name `finetune:` or another adapter before it"
+            )
+
+    def check_backbone(self, choice: Choice, backbone: Choice) -> None:
+        """Whether a backbone provides what a component requires of it."""
+        wanted = choice.component.required(choice.params) - TASK_NEEDS
+        missing = wanted - backbone.component.capabilities_with(backbone.params)
+        if missing:
+            raise NotApplicable(
+                f"{choice.name} needs {', '.join(sorted(missing))}, which {backbone.name} does not provide"
+            )
+
+    def check_data(self, choice: Choice, role: str, refs: Sequence[DataRef]) -> None:
+        """Whether the data of a role have the truth and the cameras that a component requires of them."""
         required = choice.component.required(choice.params)
         if "truth" in required:
             self._check_truth(choice.name, role, refs)

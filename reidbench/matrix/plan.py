@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from reidbench.components import NestedKind
+from reidbench.errors import PluginError
 from reidbench.registry.plugins import Registry
-from reidbench.words import TASK_NEEDS
 
-from .benchmark import Benchmark, Choice, DataRef, Recipe, Task, canonical
-from .devices import devices_for
-from .diskcontent import content_of, short
+from .benchmark import Benchmark, Choice, DataRef, Recipe, Task
+from .keys import Keys, content_of, data_key, short
+from .kinds import OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
-from .needs import ROLES, Needs
-from .needs import NotApplicable as NotApplicable
-from .protocol import LABEL_FREE, POOL_FREE, SOURCE_FREE, protocol_words
-
-KEY_VERSION = 2  # bump when the way keys are computed changes
-# For the kinds that a `Uses` field may name: kind of stage, role of its images there, whether labels are hidden.
-NESTED = {
-    "preparer": ("prepare", "split", True),
-    "pretrainer": ("pretrain", "pool", True),
-    "finetuner": ("finetune", "source", False),
-}
-
-
-@dataclass(frozen=True)
-class DataInput:
-    """A split that a stage is given: which data set, which part, with labels or without."""
-
-    role: str
-    data: str  # name in the matrix file
-    key: str  # of the data stage
-    part: str  # train | test (query and gallery)
-    hidden: bool
-    identities: int | float | None = None
-    subset_seed: int = 0
-
-    @property
-    def identity(self) -> list[Any]:
-        """What of it enters a key."""
-        return [self.role, self.key, self.part, self.hidden, self.identities, self.subset_seed]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One piece of work. Its key names everything that can change its result."""
-
-    key: str
-    kind: str
-    use: str
-    params: dict[str, Any]
-    parents: tuple[tuple[str, str], ...] = ()  # role -> key
-    data: tuple[DataInput, ...] = ()
-    backbone: dict[str, Any] | None = None
-    seed: int = 0
-    root: str | None = None  # data stages only; where data lie is no part of a key
-    label: str = ""
-    content: str = ""  # data stages only: what their files contained when the plan was made
-
-    @property
-    def needs(self) -> Iterator[str]:
-        """Keys of the stages that must be there first."""
-        yield from (key for _, key in self.parents)
-        yield from (given.key for given in self.data)
+from .needs import Needs, NotApplicable
+from .protocol import protocol_words
+from .stage import DataInput, Parents, Stage
 
 
 @dataclass(frozen=True)
@@ -128,20 +77,24 @@ def expand(benchmark: Benchmark, registry: Registry) -> Plan:
 
     Raises DataError when a data set's files cannot be listed.
     """
-    return _Expansion(benchmark, registry).plan()
+    return Expansion(benchmark).plan()
 
 
-class _Expansion:
-    def __init__(self, benchmark: Benchmark, registry: Registry) -> None:
+class Expansion:
+    """Makes the plan of a benchmark: a cell asks for its steps, parents first, and each step adds itself and its data.
+
+    `result` is the plan so far.
+    """
+
+    def __init__(self, benchmark: Benchmark) -> None:
         self.benchmark = benchmark
-        self.registry = registry
         self.result = Plan(benchmark)
         self.needs = Needs(benchmark.data)
         self.data_keys: dict[str, str] = {}
-        self.choice_texts: dict[int, str] = {}
-        self.commons: dict[int, str] = {}  # by devices
+        self.keys = Keys(benchmark)
 
     def plan(self) -> Plan:
+        """All cells, with stages that are told apart by their labels."""
         evaluators = list(zip(self.benchmark.evaluate, evaluator_labels(self.benchmark.evaluate), strict=True))
         recipes = {recipe.name: recipe for recipe in self.benchmark.methods}
         for recipe in self.benchmark.methods:
@@ -169,6 +122,7 @@ class _Expansion:
         pretrain_seed: int | None,
         evaluators: list[tuple[Choice, str]],
     ) -> None:
+        """Add the stages and the rows of one method on one task, or rows that say why there are none."""
         parts = [recipes[name] for name in recipe.ensemble] or [recipe]
         words = protocol_words(parts, task, self.benchmark.data)
         try:
@@ -185,25 +139,23 @@ class _Expansion:
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> str:
         """The embed stage of a method on a task: target query and gallery to features."""
         parent: tuple[str, str] | None = None
-        for kind, choice in recipe.steps:
-            self.check(kind, choice, recipe, task, parent[0] if parent else "")
-            stage_seed = pretrain_seed if kind in ("select", "pretrain") else seed
-            key = self.step(kind, choice, recipe, task, stage_seed, parent)
-            parent = (kind, key)
-        assert parent is not None
+        for step, choice in recipe.steps:
+            kind = OF_STAGE[step]
+            self.needs.check_step(kind, choice, recipe.backbone, task, parent[0] if parent else "")
+            parent = (step, self.step(kind, choice, recipe, task, pretrain_seed if kind.pretrains else seed, parent))
+        assert parent is not None  # the reader refuses a recipe without steps
         label = f"embed {recipe.name} -> {task.target.name} [seed {seed}]"
         return self.add("embed", None, (parent,), self.inputs("target", (task.target,), "test", True), None, 0, label)
 
     def step(
-        self, kind: str, choice: Choice, recipe: Recipe, task: Task, seed: int, parent: tuple[str, str] | None
+        self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, seed: int, parent: tuple[str, str] | None
     ) -> str:
+        """The stage of one step of a recipe; `parent` is kind and key of the step before."""
         parents = [*([parent] if parent else []), *self.nested(choice, recipe, task)]
-        label = f"{kind} {choice.name} [{self.place(kind, task)}seed {seed}]"
-        data = tuple(self.step_inputs(kind, choice, task))
-        return self.add(kind, choice, tuple(parents), data, recipe.backbone, seed, label)
-
-    def place(self, kind: str, task: Task) -> str:
-        return "".join(f"{ref.name}, " for ref in role_refs(ROLES[kind], task))
+        place = "".join(f"{ref.name}, " for ref in task.refs(kind.learns_from))
+        label = f"{kind.stage} {choice.name} [{place}seed {seed}]"
+        data = tuple(self.given(kind.given, choice, task))
+        return self.add(kind.stage, choice, tuple(parents), data, recipe.backbone, seed, label)
 
     def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[tuple[str, str]]:
         """The stages that the `Uses` fields of a choice stand for; a field may start from an earlier one."""
@@ -216,80 +168,42 @@ class _Expansion:
         self, choice: Choice, mark: NestedKind, start: tuple[str, str] | None, recipe: Recipe, task: Task
     ) -> tuple[str, str]:
         """Kind and key of one such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
-        refs = role_refs(mark.role, task)
+        kind = OF_COMPONENT[choice.kind]
+        if not kind.nested:
+            raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
+        refs = task.refs(mark.role)
         if not refs:
             raise NotApplicable(f"{choice.name} needs a {mark.role}, and the task names none")
-        self.needs.check(choice, mark.role, refs)
-        kind, given, hidden = NESTED[choice.kind]
-        part = task.adapt_on if kind == "prepare" and mark.role == "target" else "train"  # training never on a test
-        data = self.inputs(given, refs, part, hidden)
-        backbone = None
-        if kind != "prepare":
-            self.check_backbone(choice, recipe)
-            self.check_auxiliary(kind, choice, task)
-            data += tuple(given for given in self.step_inputs(kind, choice, task) if given.role == "auxiliary")
-            backbone = recipe.backbone
+        self.needs.check_data(choice, mark.role, refs)
+        own, *more = kind.given
+        part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # training never on a test
+        data = self.inputs(own.role, refs, part, own.hidden)
+        if kind.step:
+            self.needs.check_backbone(choice, recipe.backbone)
+            self.needs.check_given(more, choice, task)
+            data += tuple(self.given(more, choice, task))
         seed = self.benchmark.prepare_seed
         parents = (*([start] if start else []), *self.nested(choice, recipe, task))
-        label = f"{kind} {choice.name} [{refs[0].name}, seed {seed}]"
-        return kind, self.add(kind, choice, parents, data, backbone, seed, label)
+        label = f"{kind.stage} {choice.name} [{refs[0].name}, seed {seed}]"
+        backbone = recipe.backbone if kind.step else None
+        return kind.stage, self.add(kind.stage, choice, parents, data, backbone, seed, label)
 
-    def step_inputs(self, kind: str, choice: Choice, task: Task) -> Iterator[DataInput]:
-        uses = choice.component.protocol_with(choice.params)
-        if kind == "select" or (kind == "pretrain" and POOL_FREE not in choice.component.traits_with(choice.params)):
-            yield from self.inputs("pool", task.pool, "train", True)
-        if kind == "select" and "target-labels" in uses:
-            yield from self.inputs("target", (task.target,), "train", False)
-        if kind == "pretrain" and "auxiliary" in uses:
-            yield from self.inputs("auxiliary", task.auxiliary, "train", False)
-        if kind == "finetune" and LABEL_FREE not in choice.component.traits_with(choice.params):
-            yield from self.inputs("source", task.source, "train", False)
-        if kind == "adapt":
-            yield from self.inputs("target", (task.target,), task.adapt_on, True)
-            if SOURCE_FREE not in choice.component.traits_with(choice.params):
-                yield from self.inputs("source", task.source, "train", False)
-
-    def check(self, kind: str, choice: Choice, recipe: Recipe, task: Task, before: str = "") -> None:
-        """Raise NotApplicable where a task, or the step before, lacks what a step needs."""
-        provided = choice.component.traits_with(choice.params)
-        if kind in ("select", "pretrain") and not task.pool and POOL_FREE not in provided:
-            raise NotApplicable(f"{choice.name} needs a pool, and the task names none")
-        self.check_auxiliary(kind, choice, task)
-        if kind == "finetune" and not task.source and LABEL_FREE not in provided:
-            raise NotApplicable(f"{choice.name} needs a source, and the task names none")
-        self.check_adapter(choice, task, before)
-        self.needs.check(choice, ROLES[kind], role_refs(ROLES[kind], task))
-        self.check_backbone(choice, recipe)
-
-    def check_adapter(self, choice: Choice, task: Task, before: str) -> None:
-        required = choice.component.required(choice.params)
-        if "source" in required and not task.source:
-            raise NotApplicable(f"{choice.name} needs a source, and the task names none")
-        if "start" in required and before not in ("finetune", "adapt"):
-            raise NotApplicable(
-                f"{choice.name} goes on from a trained embedder: name `finetune:` or another adapter before it"
-            )
-
-    def check_auxiliary(self, kind: str, choice: Choice, task: Task) -> None:
-        if kind == "pretrain" and "auxiliary" in choice.component.protocol_with(choice.params) and not task.auxiliary:
-            raise NotApplicable(f"{choice.name} needs auxiliary data, and the task names none")
-
-    def check_backbone(self, choice: Choice, recipe: Recipe) -> None:
-        backbone = recipe.backbone
-        wanted = choice.component.required(choice.params) - TASK_NEEDS
-        missing = wanted - backbone.component.capabilities_with(backbone.params)
-        if missing:
-            raise NotApplicable(
-                f"{choice.name} needs {', '.join(sorted(missing))}, which {backbone.name} does not provide"
-            )
+    def given(self, images: Sequence[Given], choice: Choice, task: Task) -> Iterator[DataInput]:
+        """Of the images of a kind, those that a component is given."""
+        for one in images:
+            if one.goes_to(choice.component, choice.params):
+                part = task.adapt_on if one.role == "target" and one.hidden else "train"
+                yield from self.inputs(one.role, task.refs(one.role), part, one.hidden)
 
     def evaluate(self, choice: Choice, embedded: list[str], recipe: Recipe, task: Task, seed: int) -> str:
+        """The stage that evaluates the features of a method, or of several as an ensemble."""
         parents = tuple((f"features.{number}", key) for number, key in enumerate(embedded))
         label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [seed {seed}]"
         return self.add("evaluate", choice, parents, (), None, 0, label)
 
     # ------------------------------------------------------------------ data
     def inputs(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> tuple[DataInput, ...]:
+        """The data sets of a role as inputs. Raises NotApplicable where one has no such images, or no labels."""
         self.needs.check_parts(role, refs, part, hidden)
         return tuple(
             DataInput(role, ref.name, self.data_key(ref.name), part, hidden, ref.identities, ref.subset_seed)
@@ -304,81 +218,27 @@ class _Expansion:
             source = self.benchmark.data[name]
             choice, root = source.choice, str(source.root) if source.root else None
             content = content_of(choice.component, choice.params, source.root)
-            key = self.data_keys[name] = _digest(canonical([KEY_VERSION, "data", *data_identity(choice, content)]))
+            key = self.data_keys[name] = data_key(choice, content)
             self.result.stages[key] = Stage(
                 key, "data", choice.name, choice.resolved, root=root, label=f"data {name}", content=short(content)
             )
         return self.data_keys[name]
 
-    # ------------------------------------------------------------------ keys
+    # ------------------------------------------------------------------ the plan
     def add(
         self,
         kind: str,
         choice: Choice | None,
-        parents: tuple[tuple[str, str], ...],
+        parents: Parents,
         data: tuple[DataInput, ...],
         backbone: Choice | None,
         seed: int,
         label: str,
     ) -> str:
-        text = "|".join(
-            (
-                self.common(
-                    devices_for(kind, choice.component, choice.params, self.benchmark.devices) if choice else 1
-                ),
-                kind,
-                self.text(choice),
-                self.text(backbone),
-                canonical([parents, [given.identity for given in data], seed]),
-            )
-        )
-        key = _digest(text)
+        """The key of a stage, which is added when no equal one is there."""
+        key = self.keys.of_stage(kind, choice, parents, data, backbone, seed)
         if key not in self.result.stages:
-            self.result.stages[key] = Stage(
-                key,
-                kind,
-                choice.name if choice else kind,
-                choice.resolved if choice else {},
-                parents,
-                data,
-                {"use": backbone.name, "params": backbone.resolved} if backbone else None,
-                seed,
-                label=label,
-            )
+            network = {"use": backbone.name, "params": backbone.resolved} if backbone else None
+            use, params = (choice.name, choice.resolved) if choice else (kind, {})
+            self.result.stages[key] = Stage(key, kind, use, params, parents, data, network, seed, label=label)
         return key
-
-    def common(self, devices: int) -> str:
-        """Canonical JSON of the settings that every stage depends on; the devices are those that this one takes."""
-        if devices not in self.commons:
-            given = self.benchmark
-            self.commons[devices] = canonical([KEY_VERSION, given.image_size, given.threads, given.precision, devices])
-        return self.commons[devices]
-
-    def text(self, choice: Choice | None) -> str:
-        """Canonical JSON of a choice; each is asked for thousands of times."""
-        if choice is None:
-            return ""
-        if id(choice) not in self.choice_texts:
-            self.choice_texts[id(choice)] = canonical(choice.identity)
-        return self.choice_texts[id(choice)]
-
-
-def role_refs(role: str, task: Task) -> tuple[DataRef, ...]:
-    """The data sets that a task names for a role."""
-    refs = {"source": task.source, "target": (task.target,), "pool": task.pool, "auxiliary": task.auxiliary}
-    return refs.get(role, ())
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def data_identity(choice: Choice, content: str) -> list[Any]:
-    """What names the content of a data set.
-
-    A component with a fingerprint function of its own says which params matter; else all of them count, and the
-    names and contents of the files under the root.
-    """
-    if choice.component.fingerprint:
-        return [choice.name, choice.component.version, content]
-    return [choice.identity, content] if content else [choice.identity]

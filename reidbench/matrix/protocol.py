@@ -8,17 +8,15 @@ from typing import Any
 from reidbench.components import SameContent
 
 from .benchmark import Choice, DataSource, Recipe, Task, marker
+from .kinds import OF_COMPONENT
 
-LABEL_FREE = "label-free"  # a fine-tuner with this trait trains on nothing and needs no source
-SOURCE_FREE = "source-free"  # an adapter with this trait is given no source images
-BACKBONE_FREE = "backbone-free"  # a fine-tuner with this trait computes features without the backbone
-POOL_FREE = "pool-free"  # a pretrainer with this trait reads weights from elsewhere and needs no pool
+BACKBONE_FREE = "backbone-free"  # a fine-tuner that provides this computes features without the backbone
 
 
-def _takes_source(kind: str, choice: Choice) -> bool:
-    """Whether a step is given the labelled source."""
-    free = {"finetune": LABEL_FREE, "adapt": SOURCE_FREE}.get(kind)
-    return free is not None and free not in choice.component.traits_with(choice.params)
+def _takes(choice: Choice, role: str) -> bool:
+    """Whether a component is given the images of a role."""
+    images = (images for images in OF_COMPONENT[choice.kind].given if images.role == role)
+    return any(given.goes_to(choice.component, choice.params) for given in images)
 
 
 def _used(choice: Choice) -> set[str]:
@@ -29,16 +27,15 @@ def _used(choice: Choice) -> set[str]:
         if mark.role == "pool":  # rendered persons whose making is known tell nothing of the target
             said = {"truth of the pool" if word == "truth" else word for word in said}
         words |= said
-        if inner.kind == "finetuner" and LABEL_FREE not in inner.component.traits_with(inner.params):
-            words |= {"target-labels"} if mark.role == "target" else set()
+        if mark.role == "target" and _takes(inner, "source"):  # fine-tuned with the labels of that role
+            words |= {"target-labels"}
     return words
 
 
-def _learns_source(kind: str, choice: Choice) -> bool:
-    """Whether a step, or a training nested in it, is given labels of the source."""
-    return _takes_source(kind, choice) or any(
-        _learns_source("finetune" if inner.kind == "finetuner" and mark.role == "source" else "", inner)
-        for inner, mark in choice.nested.values()
+def _learns_source(choice: Choice, role: str = "source") -> bool:
+    """Whether a component on the data of a role, or a training nested in it, is given labels of the source."""
+    return (role == "source" and _takes(choice, "source")) or any(
+        _learns_source(inner, mark.role) for inner, mark in choice.nested.values()
     )
 
 
@@ -48,7 +45,7 @@ def _target_is_source(parts: Sequence[Recipe], task: Task, data: Mapping[str, Da
     Two names for the same files, read in the same way, are one data set.
     """
     adapted = [part for part in parts if any(kind == "adapt" for kind, _ in part.steps)]
-    return any(_learns_source(*step) for part in adapted for step in part.steps) and any(
+    return any(_learns_source(choice) for part in adapted for _, choice in part.steps) and any(
         ref.name == task.target.name or _content(data[ref.name]) == _content(data[task.target.name])
         for ref in task.source
     )
@@ -67,9 +64,8 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
     words: dict[str, None] = {}
     for part in parts:
         kinds = {kind for kind, _ in part.steps}
-        trained = [choice for kind, choice in part.steps if kind == "pretrain"]
-        pooled = any(POOL_FREE not in choice.component.traits_with(choice.params) for choice in trained)
-        if task.source and any(_takes_source(kind, choice) for kind, choice in part.steps):
+        pooled = any(kind == "pretrain" and _takes(choice, "pool") for kind, choice in part.steps)
+        if task.source and any(_takes(choice, "source") for _, choice in part.steps):
             words["source labels"] = None
         if pooled and task.pool:
             words["pool"] = None

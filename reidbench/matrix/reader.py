@@ -11,11 +11,12 @@ from typing import Any
 from reidbench.errors import ConfigError
 from reidbench.registry.plugins import Registry, printable
 
-from .benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
-from .choices import ChoiceReader, guess, kind_word, there
-from .devices import KINDS as DEVICE_KINDS
+from .benchmark import Benchmark, Choice, DataRef, DataSource, Devices, Recipe, Task
+from .checker import Checker, guess, kind_word, there
+from .choices import ChoiceReader
 from .devices import MOST as MOST_DEVICES
-from .devices import Devices, refusals
+from .devices import refusals
+from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
@@ -23,9 +24,7 @@ TOP = (
     "data", "tasks", "backbone", "evaluate", "methods", "matrix",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
-RECIPE = ("backbone", "select", "pretrain", "finetune", "adapt", "ensemble")
-STEPS = {"select": "selector", "pretrain": "pretrainer", "finetune": "finetuner", "adapt": "adapter"}
-SEVERAL = ("pretrain", "adapt")  # steps of which a recipe may have several in a row
+RECIPE = ("backbone", *STEPS, "ensemble")
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -39,7 +38,7 @@ def read(file: Path, registry: Registry, overrides: Sequence[str] = ()) -> Bench
     tree = read_tree(Path(file))
     for override in overrides:
         _override(tree, override)
-    return _Reader(tree, registry).benchmark()
+    return MatrixReader(tree, registry).benchmark()
 
 
 def _override(tree: Tree, override: str) -> None:
@@ -60,25 +59,32 @@ def _override(tree: Tree, override: str) -> None:
     tree.give(tuple(path), written, override)
 
 
-class _Reader(ChoiceReader):
-    """Walks the tree once, from its top."""
+class MatrixReader:
+    """Walks a tree once, from its top."""
+
+    def __init__(self, tree: Tree, registry: Registry) -> None:
+        self.check = Checker(tree)
+        self.choices = ChoiceReader(self.check, registry)
 
     def benchmark(self) -> Benchmark:
-        top = self.map(self.tree.value, (), TOP)
+        """The whole file. Raises ConfigError with all problems."""
+        whole = self.check.tree.value
+        top = self.check.map(whole, (), TOP)
         for key in ("data", "tasks", "methods"):
-            if key not in top and isinstance(self.tree.value, dict) and not (key == "methods" and "matrix" in top):
-                self.wrong((), f"the key `{key}` is missing")
-        data = {name: self.data_source(name, value) for name, value in self.map(top.get("data", {}), ("data",)).items()}
-        known = list(data)
-        tasks = [self.task(name, value, known) for name, value in self.map(top.get("tasks", {}), ("tasks",)).items()]
+            if key not in top and isinstance(whole, dict) and not (key == "methods" and "matrix" in top):
+                self.check.wrong((), f"the key `{key}` is missing")
+        given = self.check.map(top.get("data", {}), ("data",))
+        data = {name: self.data_source(name, value) for name, value in given.items()}
+        given = self.check.map(top.get("tasks", {}), ("tasks",))
+        tasks = [self.task(name, value, list(data)) for name, value in given.items()]
         evaluate = self.evaluate(top.get("evaluate", "cosine"))
         methods = self.methods(top)
         settings = self.settings(top, methods)
         self.count_rows(methods, len(tasks), len(evaluate), settings)
-        if self.problems:
-            raise ConfigError(list(self.problems))
+        if self.check.problems:
+            raise ConfigError(list(self.check.problems))
         return Benchmark(
-            file=Path(self.tree.file),
+            file=Path(self.check.tree.file),
             data={name: source for name, source in data.items() if source},
             tasks=tuple(task for task in tasks if task),
             evaluate=evaluate,
@@ -91,87 +97,85 @@ class _Reader(ChoiceReader):
         runs = len(methods) - pretrained + pretrained * len(settings["pretrain_seeds"])
         rows = runs * len(settings["seeds"]) * tasks * evaluators
         if rows > MOST_ROWS:
-            self.wrong((), f"stands for {rows} rows; more than {MOST_ROWS} are for several files")
+            self.check.wrong((), f"stands for {rows} rows; more than {MOST_ROWS} are for several files")
 
     def settings(self, top: dict[str, Any], methods: Sequence[Recipe]) -> dict[str, Any]:
         size = top.get("image_size", [256, 128])
         if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and 8 <= n <= 4096 for n in size)):
-            self.wrong(
+            self.check.wrong(
                 ("image_size",),
-                f"must be [height, width] in pixels from 8 to 4096, not {self.tree.text(('image_size',), size)}",
+                f"must be [height, width] in pixels from 8 to 4096, not {self.check.text(('image_size',), size)}",
             )
             size = [256, 128]
         precision = top.get("precision", PRECISIONS[0])
         if precision not in PRECISIONS:
-            self.wrong(
+            self.check.wrong(
                 ("precision",),
-                f"must be one of {', '.join(PRECISIONS)}, not {self.tree.text(('precision',), precision)}",
+                f"must be one of {', '.join(PRECISIONS)}, not {self.check.text(('precision',), precision)}",
             )
-        title = top.get("title", Path(self.tree.file).stem)
+        title = top.get("title", Path(self.check.tree.file).stem)
         if not isinstance(title, str):
-            self.wrong(("title",), f"must be text, not {kind_word(title)}{self.quotes(title)}")
+            self.check.wrong(("title",), f"must be text, not {kind_word(title)}{self.check.quotes(title)}")
         return {
             "title": printable(str(title)),
             "image_size": (size[0], size[1]),
             "precision": precision,
-            "threads": self.whole_number(top.get("threads", 1), ("threads",), 1, 1),
+            "threads": self.check.whole_number(top.get("threads", 1), ("threads",), 1, 1),
             "devices": self.devices(top.get("devices", 1), methods),
-            "prepare_seed": self.whole_number(top.get("prepare_seed", 0), ("prepare_seed",), 0, 0),
-            "seeds": self.seeds(top.get("seeds", [0]), ("seeds",)),
-            "pretrain_seeds": self.seeds(top.get("pretrain_seeds", [0]), ("pretrain_seeds",)),
+            "prepare_seed": self.check.whole_number(top.get("prepare_seed", 0), ("prepare_seed",), 0, 0),
+            "seeds": self.check.seeds(top.get("seeds", [0]), ("seeds",)),
+            "pretrain_seeds": self.check.seeds(top.get("pretrain_seeds", [0]), ("pretrain_seeds",)),
         }
 
     def devices(self, value: Any, methods: Sequence[Recipe]) -> Devices:
         """`devices: N`, or `devices: {pretrain: N, finetune: M}`; a method that trains on one device is a problem."""
         path: Path_ = ("devices",)
         if isinstance(value, dict):
-            kinds = self.map(value, path, DEVICE_KINDS)
-            given = {kind: self.device_count(kinds.get(kind, 1), (*path, kind)) for kind in DEVICE_KINDS}
+            kinds = self.check.map(value, path, SEVERAL_DEVICES)
+            given = {kind: self.device_count(kinds.get(kind, 1), (*path, kind)) for kind in SEVERAL_DEVICES}
             devices: Devices = given if max(given.values()) > 1 else 1
         else:
             devices = self.device_count(value, path)
         for sentence in refusals(methods, devices):
-            self.wrong(path, sentence)
+            self.check.wrong(path, sentence)
         return devices
 
     def device_count(self, value: Any, path: Path_) -> int:
-        count = self.whole_number(value, path, 1, 1)
+        count = self.check.whole_number(value, path, 1, 1)
         if count > MOST_DEVICES:
-            self.wrong(path, f"{shown(value)} devices in one machine? {MOST_DEVICES} at most")
+            self.check.wrong(path, f"{shown(value)} devices in one machine? {MOST_DEVICES} at most")
         return min(count, MOST_DEVICES)
 
     def data_source(self, name: str, value: Any) -> DataSource | None:
         path: Path_ = ("data", name)
-        choice = self.choice("dataset", value, path, extra=("root",))
+        choice = self.choices.choice("dataset", value, path, extra=("root",))
         root = value.get("root") if isinstance(value, dict) else None
         if root is not None and not isinstance(root, str):
-            self.wrong((*path, "root"), f"must be a path, not {kind_word(root)}{self.quotes(root)}")
+            self.check.wrong((*path, "root"), f"must be a path, not {kind_word(root)}{self.check.quotes(root)}")
             return None
         rooted = choice is not None and "root" in choice.component.required(choice.params)
         if choice and root is None and rooted:
-            self.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
-        place = self.place(root) if root is not None else None
+            self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
+        place = self.check.place(root) if root is not None else None
         if place and rooted and not there(place, Path.exists):
-            self.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
+            self.check.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
         return DataSource(name, choice, place) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
-        entries = value if isinstance(value, list) else [value]
-        where = [(*path, index) if isinstance(value, list) else path for index in range(len(entries))]
-        refs = [self.data_ref(entry, at, known) for entry, at in zip(entries, where, strict=True)]
+        refs = [self.data_ref(entry, at, known) for entry, at in _entries(value, path)]
         names = [ref.name for ref in refs if ref]
         if len(set(names)) < len(names):
-            self.wrong(path, "a data set appears twice")
+            self.check.wrong(path, "a data set appears twice")
         return tuple(ref for ref in refs if ref)
 
     def data_ref(self, value: Any, path: Path_, known: list[str]) -> DataRef | None:
         given: dict[str, Any] = {"use": value}
         if not isinstance(value, str):
-            given = self.named(value, path, "data set", ("use", "identities", "subset_seed"))
+            given = self.check.named(value, path, "data set", ("use", "identities", "subset_seed"))
         name = given.get("use")
         if not isinstance(name, str) or name not in known:
             if isinstance(value, str | dict):
-                self.wrong(
+                self.check.wrong(
                     path,
                     f"no data set named {shown(name)} under `data`{guess(str(name), known)} "
                     f"(known: {', '.join(known)})",
@@ -180,21 +184,21 @@ class _Reader(ChoiceReader):
         identities = given.get("identities")
         fine = (type(identities) is int and identities >= 2) or (type(identities) is float and 0 < identities <= 1)
         if identities is not None and not fine:
-            self.wrong(
+            self.check.wrong(
                 (*path, "identities"),
                 "must be a fraction up to 1.0 or a whole number from 2, not "
-                + self.tree.text((*path, "identities"), identities),
+                + self.check.text((*path, "identities"), identities),
             )
             return None
-        seed = self.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
+        seed = self.check.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
         return DataRef(name, identities, seed)
 
     def task(self, name: str, value: Any, known: list[str]) -> Task | None:
         path: Path_ = ("tasks", name)
-        given = self.map(value, path, TASK)
+        given = self.check.map(value, path, TASK)
         if "target" not in given:
             if isinstance(value, dict):
-                self.wrong(path, "needs `target:`, the data set whose query and gallery are ranked")
+                self.check.wrong(path, "needs `target:`, the data set whose query and gallery are ranked")
             return None
         roles = {
             role: self.data_refs(given[role], (*path, role), known) if role in given else ()
@@ -203,62 +207,64 @@ class _Reader(ChoiceReader):
         for role in ("target", "pool"):
             for ref in roles[role]:
                 if ref.identities is not None:
-                    self.wrong((*path, role), "`identities` chooses by labels: it is for source and auxiliary only")
+                    self.check.wrong(
+                        (*path, role), "`identities` chooses by labels: it is for source and auxiliary only"
+                    )
         adapt_on = given.get("adapt_on", "train")
         if adapt_on not in ("train", "test"):
-            self.wrong(
-                (*path, "adapt_on"), f"must be train or test, not {self.tree.text((*path, 'adapt_on'), adapt_on)}"
+            self.check.wrong(
+                (*path, "adapt_on"), f"must be train or test, not {self.check.text((*path, 'adapt_on'), adapt_on)}"
             )
         if len(roles["target"]) != 1:
             if isinstance(given["target"], list):
-                self.wrong((*path, "target"), "must be one data set")
+                self.check.wrong((*path, "target"), "must be one data set")
             return None
         return Task(name, roles["target"][0], roles["source"], roles["pool"], roles["auxiliary"], adapt_on)
 
     def evaluate(self, value: Any) -> tuple[Choice, ...]:
-        entries = value if isinstance(value, list) else [value]
         choices: list[Choice] = []
-        if not entries:
-            self.wrong(("evaluate",), "is empty, so that no row would have a number; leave it out for cosine")
-        for index, entry in enumerate(entries):
-            path: Path_ = ("evaluate", index) if isinstance(value, list) else ("evaluate",)
-            choice = self.choice("evaluator", entry, path)
+        if value == []:
+            self.check.wrong(("evaluate",), "is empty, so that no row would have a number; leave it out for cosine")
+        for entry, path in _entries(value, ("evaluate",)):
+            choice = self.choices.choice("evaluator", entry, path)
             if choice and any(choice.identity == other.identity for other in choices):
-                self.wrong(path, f"evaluator {choice.name} appears twice")
+                self.check.wrong(path, f"evaluator {choice.name} appears twice")
             choices += [choice] if choice else []
         return tuple(choices)
 
     def methods(self, top: dict[str, Any]) -> tuple[Recipe, ...]:
-        default = self.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
+        default = self.choices.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
         recipes: dict[str, Recipe | None] = {}
-        given = self.map(top.get("methods", {}), ("methods",))
+        given = self.check.map(top.get("methods", {}), ("methods",))
         for name, value in given.items():
             recipes[name] = self.recipe(name, value, ("methods", name), top, default)
         for name, value, path in self.combinations(top.get("matrix", [])):
             if name in recipes:
-                self.wrong(path, f"the combination {shown(name)} is there already; give it a name under `methods`")
+                self.check.wrong(
+                    path, f"the combination {shown(name)} is there already; give it a name under `methods`"
+                )
             else:
                 recipes[name] = self.recipe(name, value, path, top, default)
         for name, recipe in recipes.items():
             for other in recipe.ensemble if recipe else ():
                 part = recipes.get(other)
                 if other not in recipes or (part and part.ensemble):
-                    self.wrong(
+                    self.check.wrong(
                         ("methods", name, "ensemble"), f"{shown(other)} is no other method with stages of its own"
                     )
         return tuple(recipe for recipe in recipes.values() if recipe)
 
     def combinations(self, value: Any) -> list[tuple[str, dict[str, Any], Path_]]:
         if not isinstance(value, list):
-            self.wrong(("matrix",), f"must be a list of maps, not {kind_word(value)}")
+            self.check.wrong(("matrix",), f"must be a list of maps, not {kind_word(value)}")
             return []
         found: list[tuple[str, dict[str, Any], Path_]] = []
         for index, entry in enumerate(value):
             path: Path_ = ("matrix", index)
-            steps = self.map(entry, path, RECIPE[:-1])
+            steps = self.check.map(entry, path, RECIPE[:-1])
             lists = [options if isinstance(options, list) else [options] for options in steps.values()]
             if len(found) + math.prod(map(len, lists)) > MOST_COMBINATIONS:
-                self.wrong(path, f"stands for more than {MOST_COMBINATIONS} combinations")
+                self.check.wrong(path, f"stands for more than {MOST_COMBINATIONS} combinations")
                 return []
             for options in itertools.product(*lists):
                 names = [option.get("use") if isinstance(option, dict) else option for option in options]
@@ -266,10 +272,11 @@ class _Reader(ChoiceReader):
         return found
 
     def recipe(self, name: str, value: Any, path: Path_, top: dict[str, Any], default: Choice | None) -> Recipe | None:
-        given = self.map(value, path, RECIPE)
-        backbone = self.choice("backbone", given["backbone"], (*path, "backbone")) if "backbone" in given else default
+        given = self.check.map(value, path, RECIPE)
+        own = (*path, "backbone")
+        backbone = self.choices.choice("backbone", given["backbone"], own) if "backbone" in given else default
         if "backbone" not in given and "backbone" not in top:
-            self.wrong(path, "no backbone: name one here or for all methods with `backbone:` at the top")
+            self.check.wrong(path, "no backbone: name one here or for all methods with `backbone:` at the top")
         if "ensemble" in given:
             parts = given["ensemble"]
             if (
@@ -278,24 +285,29 @@ class _Reader(ChoiceReader):
                 or len(parts) < 2
                 or not all(isinstance(p, str) for p in parts)
             ):
-                self.wrong((*path, "ensemble"), "must be the only key, with a list of two or more methods")
+                self.check.wrong((*path, "ensemble"), "must be the only key, with a list of two or more methods")
                 return None
             return Recipe(name, backbone, ensemble=tuple(parts)) if backbone else None
         steps = [step for key in STEPS if key in given for step in self.step(key, given[key], (*path, key))]
-        if isinstance(value, dict) and not {"finetune", "adapt"} & set(given):
-            self.wrong(
+        if isinstance(value, dict) and not given.keys() & set(EMBEDDERS):
+            self.check.wrong(
                 path,
                 "needs `finetune` or `adapt`: something must give features (`finetune: none` keeps the backbone's)",
             )
         if "select" in given and "pretrain" not in given:
-            self.wrong((*path, "select"), "chooses images for pre-training, but there is no `pretrain`")
+            self.check.wrong((*path, "select"), "chooses images for pre-training, but there is no `pretrain`")
         return Recipe(name, backbone, tuple(steps)) if backbone and steps else None
 
     def step(self, key: str, value: Any, path: Path_) -> list[tuple[str, Choice]]:
-        if isinstance(value, list) and key not in SEVERAL:
-            self.wrong(path, "takes one component, not a list")
+        if isinstance(value, list) and not STEPS[key].repeats:
+            self.check.wrong(path, "takes one component, not a list")
             return []
-        entries = value if isinstance(value, list) else [value]
-        paths = [(*path, index) if isinstance(value, list) else path for index in range(len(entries))]
-        choices = [self.choice(STEPS[key], entry, at) for entry, at in zip(entries, paths, strict=True)]
+        choices = [self.choices.choice(STEPS[key].component, entry, at) for entry, at in _entries(value, path)]
         return [(key, choice) for choice in choices if choice]
+
+
+def _entries(value: Any, path: Path_) -> list[tuple[Any, Path_]]:
+    """The values of a list with their paths, or the one value that stands for a list."""
+    if not isinstance(value, list):
+        return [(value, path)]
+    return [(entry, (*path, index)) for index, entry in enumerate(value)]

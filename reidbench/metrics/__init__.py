@@ -1,4 +1,7 @@
-"""The definitions: ranking, re-ranking, neighbours, pseudo labels and statistics on plain numpy arrays."""
+"""The definitions: ranking, re-ranking, neighbours, pseudo labels and statistics on plain numpy arrays.
+
+Imports numpy, scipy, scikit-learn and faiss, nothing of reidbench. Begin with `ranking/ranking.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How sure a number is: bootstrap over queries, t-intervals over seeds, and paired differences of two methods."""
+"""How sure a number is: bootstrap over queries, t-intervals over seeds, and paired differences of two methods.
+
+The percentile bootstrap is written out: `scipy.stats.bootstrap` gives the same intervals but for their last binary
+digit, which tables have printed, in the same time, and neither shares of samples nor many rows over the same draws.
+"""
 
 from __future__ import annotations
 

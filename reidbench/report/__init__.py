@@ -1,12 +1,16 @@
-"""From the store to a leaderboard: results, summaries, and the formats they are written in."""
+"""From the store to a leaderboard: results, summaries, and the formats they are written in.
+
+Imports matrix, store and metrics. Begin with `results.py`, then `standings.py`; `output.py` writes.
+"""
 
 from __future__ import annotations
 
 from .differences import Paired, differences
-from .formats.tables import NAMES, write
-from .options import FORMATS, Options, refuse_mixed, table, write_board
+from .options import Options
+from .output import FORMATS, refuse_mixed, table, write, write_board
 from .results import METRICS, SCORE, Leaderboard, Result, Summary, collect
 from .standings import Place, leaders, places
+from .units import NAMES
 
 __all__ = [
     "FORMATS",

@@ -1,4 +1,4 @@
-"""What numbers were made with (versions, plugin sources, processors, precision), and where one mean is over several."""
+"""Compare what numbers were made with: versions, plugin sources, processors, precision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Made = Mapping[Slot, tuple[str, Conditions]]  # the stages behind one result: ke
 
 
 @dataclass(frozen=True)
-class Difference:
+class Mixture:
     """One condition that differs among the results of one mean: a word for the protocol, and a sentence."""
 
     word: str
@@ -24,7 +24,7 @@ class Difference:
 
 
 def conditions(manifest: Mapping[str, Any]) -> Conditions:
-    """What can change a stage's numbers and is no part of its key, as its manifest says."""
+    """Conditions, from its manifest, that can change a stage's numbers and are no part of its key."""
     versions = [(f"{name} versions", version) for name, version in sorted(manifest.get("versions", {}).items())]
     platform = manifest.get("platform", "")
     found = ARCHITECTURE.search(platform)
@@ -38,15 +38,15 @@ def conditions(manifest: Mapping[str, Any]) -> Conditions:
     )
 
 
-def differences(members: Sequence[tuple[str, Made]]) -> list[Difference]:
-    """Where the results of one mean were made with different things; `members` are seeds in words, and their stages."""
+def mixtures(members: Sequence[tuple[str, Made]]) -> list[Mixture]:
+    """Conditions that differ among the results of one mean; `members` are seeds in words, and their stages."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
     slots = dict.fromkeys(slot for _, made in members for slot in made)
     for slot in slots:
         for what, values in _differing([(label, made.get(slot)) for label, made in members]):
             found.setdefault((what, values), []).append(" ".join(dict.fromkeys(slot[:2])))
     return [
-        Difference(f"several {what}", f"one mean is over different {what}: {_said(values)} (in {', '.join(stages)})")
+        Mixture(f"several {what}", f"one mean is over different {what}: {_said(values)} (in {', '.join(stages)})")
         for (what, values), stages in found.items()
     ]
 

@@ -1,4 +1,4 @@
-"""What charts are drawn from: CMC curves, and accuracy against training time. Numbers only, no drawing."""
+"""Collect the points of charts: CMC curves, and accuracy against training time. Nothing is drawn here."""
 
 from __future__ import annotations
 

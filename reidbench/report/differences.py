@@ -15,7 +15,7 @@ from .standings import apart
 
 @dataclass(frozen=True)
 class Paired:
-    """How much better one method is than another on a task, over seeds, and in how many of them it is better.
+    """Paired difference of two methods on a task over seeds, and in how many of them the first is better.
 
     Where less is better, the difference is the other minus the method, so that positive is always better. By a metric
     that the evaluator does not declare nobody knows: the difference is the method minus the other, and `better` None.

@@ -1,4 +1,4 @@
-"""Where a number comes from: its recipe, versions, seeds, data, the command that makes it again, what is published."""
+"""Trace a number: recipe, versions, seeds, data, the command that makes it again, published numbers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from typing import Any
 
 from reidbench.components import Component
 from reidbench.matrix.benchmark import Choice, Recipe, Task
+from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan, Stage
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
 from reidbench.store.artifacts import BadArtifact, Store
 
 from .published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result
 from .units import is_percent
-
-STEP_KINDS = {"finetune": "finetuner", "adapt": "adapter", "pretrain": "pretrainer", "select": "selector"}
-TRAINING = ("select", "pretrain", "prepare", "finetune", "adapt")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class Evidence:
         """
         total = 0.0
         for stage in self.behind(key):
-            if stage.kind in TRAINING:
+            if OF_STAGE[stage.kind].given:  # it learns from images
                 manifest = self.manifest(stage.key)
                 if manifest is None:
                     return None
@@ -128,7 +127,7 @@ class Evidence:
 
     # ------------------------------------------------------------------ one cell
     def provenance(self, board: Leaderboard, method: str, task: str, evaluator: str) -> Provenance:
-        """What stands behind a cell; stages and versions are those of its first result that has a number."""
+        """Evidence for a cell; stages and versions are those of its first result that has a number."""
         results = board.cell(method, task, evaluator)
         key = next((r.row.key for r in results if r.status == "ok"), results[0].row.key)
         stages = self.behind(key) if key else []
@@ -148,7 +147,7 @@ class Evidence:
             _told_apart([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
             tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
             (f"{recipe.backbone.name}, {self.settings()}", *circumstances(recipe), *map(_counted, data)),
-            (STEP_KINDS[own[0]], own[1].component) if own else None,
+            (OF_STAGE[own[0]].component, own[1].component) if own else None,
         )
 
     @cached_property
@@ -181,7 +180,7 @@ class Evidence:
         yield Step("evaluate", judge.component, _params(judge))
 
     def settings(self) -> str:
-        """What holds for the whole matrix."""
+        """Facts about the whole matrix."""
         benchmark = self.plan.benchmark
         height, width = benchmark.image_size
         threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
@@ -212,7 +211,7 @@ class Evidence:
 
 
 def _counted(data: Data) -> str:
-    """How a data set was read and how much was in it: a copy may be smaller than the published set."""
+    """Settings and sizes of a data set: a copy may be smaller than the published set."""
     return f"data {data.name} ({data.use}: {data.params}): {data.counts or 'counts unknown'}"
 
 

@@ -1,4 +1,4 @@
-"""Which published numbers may stand beside a measured cell, and what is known to differ between the two.
+"""Choose the published numbers that may stand beside a measured cell, and name what differs between the two.
 
 A published number belongs to one method on one data set. It stands beside a row only where the row's last training step
 is that method, learning from and tested on the same data sets, whole; its AP rule stands with it.
@@ -54,7 +54,7 @@ def _transductive(recipe: Recipe, task: Task) -> Iterator[str]:
 
 
 def _rules(line: Line, with_map: bool, judge: Choice) -> Iterator[str]:
-    """What about the evaluation is other than published, or not known."""
+    """Parts of the evaluation that are other than published, or not known."""
     words = judge.component.protocol_with(judge.params)
     rules = sorted(word.removeprefix("AP ") for word in words if word.startswith("AP "))
     if with_map and not rules:
@@ -103,7 +103,7 @@ def changed_params(choice: Choice, *, same_content: bool = True) -> dict[str, ob
 
 
 def circumstances(recipe: Recipe) -> Iterator[str]:
-    """How the measured row was made, as far as the published one may have been made otherwise."""
+    """Circumstances of the measured row in which the published one may differ."""
     own = own_method(recipe)
     if own is None:
         return

@@ -7,15 +7,12 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reidbench.metrics.statistics import beyond_noise
 from reidbench.store.artifacts import Artifact, BadArtifact, Store
-
-if TYPE_CHECKING:
-    from .results import Result
 
 Arrays = Mapping[str, Any]
 Reader = Callable[[str], Arrays]  # key of an evaluation -> its arrays
@@ -25,7 +22,7 @@ CLOSE = 1e-6  # how near the mean over queries must be to the metric
 
 
 def no_arrays(key: str) -> Arrays:
-    """What is known of queries where there is no store."""
+    """No arrays: there is no store."""
     return {}
 
 
@@ -39,18 +36,6 @@ def reader(store: Store) -> Reader:
             return {}
 
     return read
-
-
-def per_query(results: Sequence[Result], metric: str, read: Reader) -> np.ndarray | None:
-    """[Q]: a metric of each query, the mean over results; NaN where a query is not valid. None where nobody kept it."""
-    each = [
-        _of_result(metric, result.metrics[metric], read(result.row.key or ""))
-        for result in results
-        if metric in result.metrics
-    ]
-    known = [values for values in each if values is not None]
-    alike = {(values.shape, np.isnan(values).tobytes()) for values in known}
-    return np.mean(known, axis=0) if len(known) == len(each) and len(alike) == 1 else None
 
 
 def better_by_queries(rows: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +54,7 @@ def better_by_queries(rows: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np
     return better, told
 
 
-def _of_result(metric: str, value: float, arrays: Arrays) -> np.ndarray | None:
+def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | None:
     """One result's queries, if their mean is the metric: without the invalid ones, or with these as zero."""
     raw = _raw(metric, arrays)
     if raw is None or raw.ndim != 1 or raw.dtype.kind not in "fiub" or not len(raw):
@@ -110,7 +95,7 @@ def read_arrays(artifact: Artifact, name: str) -> dict[str, Any]:
 
 
 def read_notes(artifact: Artifact) -> Mapping[str, Any]:
-    """What an evaluator noted beside its numbers."""
+    """Notes that an evaluator kept beside its numbers."""
     file = artifact.path / "notes.json"
     try:
         notes = json.loads(file.read_text()) if file.is_file() else {}

@@ -7,20 +7,18 @@ import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from reidbench.components import Metric, fractions
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan, Row, Stage
-from reidbench.metrics.statistics import UNBOUNDED, over_seeds, tied_with_best
+from reidbench.matrix.plan import Plan, Row
+from reidbench.matrix.stage import Stage
+from reidbench.metrics.statistics import UNBOUNDED, over_seeds
 from reidbench.registry.metrics import range_fault
 from reidbench.store.artifacts import BadArtifact, DamagedArtifact, Store, UnreadableArtifact
 
-from .conditions import Conditions, Difference, Made, Slot, conditions
-from .conditions import differences as differing
+from .conditions import Conditions, Made, Mixture, Slot, conditions, mixtures
 from .queries import Reader, no_arrays, reader
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
@@ -107,11 +105,11 @@ class Leaderboard:
         return [name for name in METRICS if name in given] + sorted(given - set(METRICS))
 
     def metric(self, evaluator: str, name: str) -> Metric | None:
-        """What an evaluator declares of a metric, or None."""
+        """An evaluator's declaration of a metric, or None."""
         return self.declarations(evaluator).get(name)
 
     def declarations(self, evaluator: str) -> Mapping[str, Metric]:
-        """What an evaluator declares, by name."""
+        """An evaluator's declarations by name."""
         return USUAL if self.declared is None else self.declared.get(evaluator, {})
 
     def giving(self, name: str) -> list[str]:
@@ -168,31 +166,31 @@ def collect(plan: Plan, store: Store, *, score: bool = False) -> Leaderboard:
     if score:
         results = tuple(_scored(result) for result in results)
     rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
-    results, mixed = _with_differences(results, behind)
+    results, mixed = _with_mixtures(results, behind)
     summary = tuple(summarise(results, declared))
     title, sources = plan.benchmark.title, behind.sources
     return Leaderboard(title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
 
 
-def _with_differences(results: tuple[Result, ...], behind: _Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+def _with_mixtures(results: tuple[Result, ...], behind: _Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:
     """The results, each with what differs among those of its mean as protocol words and notes; and all sentences."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         if result.status == "ok":
             cells.setdefault((result.row.method, result.row.task, result.row.evaluator), []).append(result)
-    found: dict[tuple[str, str, str], list[Difference]] = {}
+    found: dict[tuple[str, str, str], list[Mixture]] = {}
     for cell, members in cells.items():
         if len(members) > 1:
-            found[cell] = differing([(_seed(one.row), behind.made(one.row.key or "")) for one in members])
+            found[cell] = mixtures([(_seed(one.row), behind.made(one.row.key or "")) for one in members])
     mixed = (f"{m} on {t} by {e}: {one.sentence}" for (m, t, e), several in found.items() for one in several)
-    return tuple(_differing(result, found) for result in results), tuple(mixed)
+    return tuple(_mixed(result, found) for result in results), tuple(mixed)
 
 
 def _seed(row: Row) -> str:
     return str(row.seed) if row.pretrain_seed is None else f"{row.seed} of pre-training {row.pretrain_seed}"
 
 
-def _differing(result: Result, found: Mapping[tuple[str, str, str], list[Difference]]) -> Result:
+def _mixed(result: Result, found: Mapping[tuple[str, str, str], list[Mixture]]) -> Result:
     row = result.row
     several = found.get((row.method, row.task, row.evaluator), []) if result.status == "ok" else []
     if not several:
@@ -221,11 +219,11 @@ def _scored(result: Result) -> Result:
 
 
 class _Behind:
-    """What the stages behind a row have noted and were made with, and the protocol words that their data gave."""
+    """Notes, conditions and protocol words of the stages behind a row."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
-        self.told: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+        self.found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
         self.own: dict[str, tuple[str, ...]] = {}
         self.conditions: dict[str, Conditions] = {}
         self.sources: dict[tuple[str, str], frozenset[str]] = {}
@@ -238,7 +236,7 @@ class _Behind:
 
     def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
         """Protocol words and notes of a stage and of all that it was made from, without repetition."""
-        if key not in self.told:
+        if key not in self.found:
             words: dict[str, None] = {}
             notes: dict[str, None] = {}
             for parent in dict.fromkeys(self.plan.stages[key].needs):
@@ -251,8 +249,8 @@ class _Behind:
                 self._keep(self.plan.stages[key], artifact.manifest)
                 words |= dict.fromkeys(self.own[key])
                 notes |= dict.fromkeys(f"{self.plan.stages[key].label}: {text}" for text in artifact.notes)
-            self.told[key] = words, notes
-        return self.told[key]
+            self.found[key] = words, notes
+        return self.found[key]
 
     def _keep(self, stage: Stage, manifest: Mapping[str, Any]) -> None:
         self.own[stage.key] = tuple(manifest.get("protocol", ()))
@@ -349,31 +347,3 @@ def mean_interval(
     if interval.n < 2:
         return interval.value, None, None
     return interval.value, statistics.stdev(values), (interval.low, interval.high)
-
-
-def _beaten(rows: list[list[float]]) -> np.ndarray:
-    """[M, M] bool: whether row i is better than row j beyond noise, by the rule of `tied_with_best`.
-
-    Rows over equally many seeds, as all are where nothing failed, are compared at once: a pair of its own costs a
-    tenth of a millisecond, and there are M x M.
-    """
-    found = np.zeros((len(rows), len(rows)), dtype=bool)
-    counts = np.array([len(row) for row in rows])
-    for count in np.unique(counts[counts > 1]).tolist():
-        alike = np.flatnonzero(counts == count)
-        values = np.array([rows[i] for i in alike])
-        quantile = _quantile(count - 1) / math.sqrt(count)
-        for i, row in zip(alike.tolist(), values, strict=True):
-            ahead = row - values
-            found[i, alike] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > 0
-    for i, j in np.argwhere(counts[:, None] != counts).tolist():
-        found[i, j] = tied_with_best([rows[i], rows[j]]) == [True, False]
-    return found
-
-
-@cache
-def _quantile(freedom: int) -> float:
-    """Of Student's t, for 95 % on both sides."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, freedom))

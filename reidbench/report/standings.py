@@ -1,17 +1,20 @@
-"""Who leads, and the rank of every method in a column: what noise cannot explain, and nothing else."""
+"""Rank the methods of a column: only what noise cannot explain sets two of them apart."""
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
-from reidbench.metrics.statistics import welch
+from reidbench.metrics.statistics import tied_with_best, welch
 
-from .queries import better_by_queries, per_query
-from .results import Leaderboard, _beaten, by_seed
+from .queries import Reader, better_by_queries, metric_per_query
+from .results import Leaderboard, Result, by_seed
 
 NOT_COMPARABLE = (
     "transductive",
@@ -23,7 +26,7 @@ NOT_COMPARABLE = (
 
 @dataclass(frozen=True)
 class Place:
-    """Where a method stands in one column.
+    """Place of a method in one column.
 
     `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
     the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
@@ -117,7 +120,7 @@ class _Entry:
 
 def _better(rows: list[_Entry]) -> np.ndarray:
     """[M, M] bool: whether row i is better than row j beyond noise."""
-    found = _beaten([row.values for row in rows])
+    found = better_by_seeds([row.values for row in rows])
     counts = np.array([len(row.seeds) for row in rows])
     if len({row.seeds for row in rows}) > len(set(counts.tolist())):  # equally many seeds and others: nothing to pair
         for i, j in itertools.permutations(range(len(rows)), 2):
@@ -127,6 +130,46 @@ def _better(rows: list[_Entry]) -> np.ndarray:
         by_queries, told = better_by_queries([row.queries for row in rows])
         found = np.where(np.minimum.outer(counts, counts) == 2, by_queries & told, found)  # else two seeds would decide
     return found
+
+
+def per_query(results: Sequence[Result], metric: str, read: Reader) -> np.ndarray | None:
+    """[Q]: a metric of each query, the mean over results; NaN where a query is not valid. None where nobody kept it."""
+    each = [
+        metric_per_query(metric, result.metrics[metric], read(result.row.key or ""))
+        for result in results
+        if metric in result.metrics
+    ]
+    known = [values for values in each if values is not None]
+    alike = {(values.shape, np.isnan(values).tobytes()) for values in known}
+    return np.mean(known, axis=0) if len(known) == len(each) and len(alike) == 1 else None
+
+
+def better_by_seeds(rows: list[list[float]]) -> np.ndarray:
+    """[M, M] bool: whether row i is better than row j beyond noise, by the rule of `tied_with_best`.
+
+    Rows over equally many seeds, as all are where nothing failed, are compared at once: a pair of its own costs a
+    tenth of a millisecond, and there are M x M.
+    """
+    found = np.zeros((len(rows), len(rows)), dtype=bool)
+    counts = np.array([len(row) for row in rows])
+    for count in np.unique(counts[counts > 1]).tolist():
+        alike = np.flatnonzero(counts == count)
+        values = np.array([rows[i] for i in alike])
+        quantile = _quantile(count - 1) / math.sqrt(count)
+        for i, row in zip(alike.tolist(), values, strict=True):
+            ahead = row - values
+            found[i, alike] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > 0
+    for i, j in np.argwhere(counts[:, None] != counts).tolist():
+        found[i, j] = tied_with_best([rows[i], rows[j]]) == [True, False]
+    return found
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Of Student's t, for 95 % on both sides."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, freedom))
 
 
 def apart(protocol: str) -> tuple[str, ...]:

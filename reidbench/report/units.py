@@ -1,4 +1,4 @@
-"""How the numbers of a metric are printed, coloured and named: as its evaluator declares it, or plainly."""
+"""Print, colour and name the numbers of a metric: as its evaluator declares it, or plainly."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def lower_is_better(board: Leaderboard, names: Iterable[str]) -> list[str]:
 
 # ---------------------------------------------------------------------- bars and colours
 def nearness(values: Mapping[str, float], metric: Metric | None) -> dict[str, float]:
-    """How near each value of a column is to the best one, from 0 to 1: the colour of a heat map.
+    """Nearness of each value of a column to the best one, from 0 to 1: the colour of a heat map.
 
     0 is the worse end of the metric's range or, where that is open, the worst value. All 0 for an undeclared metric.
     """
@@ -121,7 +121,7 @@ class Scale:
     high: float
 
     def part(self, value: float) -> float:
-        """How far along the bar a value is, from 0 to 1."""
+        """Share of the bar that a value fills, from 0 to 1."""
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
 

@@ -1,1 +1,4 @@
-"""What people save beside their features: names of keys, labels as text, tables, lists of image names."""
+"""Score features that were computed elsewhere: files of many layouts, read without running anything, then ranked.
+
+Imports metrics, data and files. Begin with `score.py`, then `featurefile.py`.
+"""

@@ -1,4 +1,4 @@
-"""What looks wrong in a feature file although it can be scored; each doubt is a sentence for a warning."""
+"""Doubts about a feature file that can be scored; each is a sentence for a warning."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _matches(
 
 
 def _tops(block: NDArray[np.float64], match: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many queries have a true match, have one at their largest value, and at their smallest."""
+    """Numbers of queries that have a true match, have one at their largest value, and at their smallest."""
     rows = np.arange(len(block))
     largest = match[rows, np.where(kept, block, -np.inf).argmax(1)]
     smallest = match[rows, np.where(kept, block, np.inf).argmin(1)]

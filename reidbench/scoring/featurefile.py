@@ -15,8 +15,8 @@ from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
 
 from .doubts import camera_doubts, label_doubts
-from .embedded import Embedded, pair_by_manifest, pair_by_name
 from .labels import Ints, array_of, mapped
+from .namedfeatures import NamedFeatures, pair_by_manifest, pair_by_name
 from .names import Keys
 from .rows import Rows
 from .sources import Source, open_source
@@ -32,15 +32,15 @@ Use = Literal["features", "distances"]
 
 
 @dataclass(frozen=True)
-class Labels:
-    """Labels as numbers by their keys in the file, and what Features says about them."""
+class MappedLabels:
+    """Labels as numbers by their keys in the file, and what FeatureFile says about them."""
 
     values: Mapping[str, Ints]
     about: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureFile:
     """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
 
     Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
@@ -77,7 +77,7 @@ class Features:
 
 def read_features(
     path: Path | str, *, camera: bool = True, use: Use | None = None, manifest: Path | None = None
-) -> Features:
+) -> FeatureFile:
     """Read a file or folder of any form that score takes; nothing in it is executed.
 
     Without `camera` the keys of cameras may be missing. `use` chooses where a file has both features and distances.
@@ -121,7 +121,7 @@ def _check_name(path: Path) -> None:
 
 
 # ------------------------------------------------------------------ one array for queries, one for the gallery
-def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Features:
+def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> FeatureFile:
     what = _what(source.path, keys, use)
     wanted = [*PIDS, *(CAMIDS if camera else ()), *what]
     if missing := [role for role in wanted if role not in keys]:
@@ -144,7 +144,7 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
     images: dict[str, Any] = dict(_images(source, keys, labels))
     theirs = {role: keys.first(role) for role in what}
-    return Features(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
+    return FeatureFile(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
 
 
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
@@ -173,7 +173,7 @@ def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:
 
 
 def _missing(keys: Keys, roles: list[str]) -> str:
-    """What the file lacks, what it has, and how to go on."""
+    """Sentence: what the file lacks, what it has, and how to go on."""
     text = keys.missing(*roles)
     if set(roles) & set(FEATURES) and "distances" not in keys:
         text += "; a matrix of distances [queries, gallery] may stand for features, as 'distances' or 'distmat'"
@@ -192,7 +192,7 @@ def _missing(keys: Keys, roles: list[str]) -> str:
 
 
 def _value(source: Source, keys: Keys, role: str) -> Any:
-    """What the file has for a role. Raises DataError where two of its keys mean the role and differ."""
+    """Value of a role in the file. Raises DataError where two of its keys mean the role and differ."""
     first, *others = keys.by_role[role]
     value = source.read(first)
     for other in others:
@@ -251,7 +251,9 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
         )
 
 
-def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool) -> Labels:
+def _labels(
+    path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool
+) -> MappedLabels:
     """pids and camids as numbers, by the same keys, and what is to be said about them; with `camera` of cameras too."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
@@ -264,11 +266,11 @@ def _labels(path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dic
     warnings += label_doubts(query, trained, named=bool(persons.texts))
     warnings += camera_doubts(cameras.values) if camera else ()
     values = {**persons.values, **cameras.values}
-    return Labels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
+    return MappedLabels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
 
 
 # ------------------------------------------------------------------ one row an image
-def _embedded(source: Source, keys: Keys) -> Embedded:
+def _embedded(source: Source, keys: Keys) -> NamedFeatures:
     if missing := [role for role in ("features", "names") if role not in keys]:
         raise DataError(
             f"{shown(source.path)}: {keys.missing(*missing)}; --manifest labels files of features and image names, "
@@ -283,7 +285,7 @@ def _embedded(source: Source, keys: Keys) -> Embedded:
             f"{shown(source.path)}: {shown(keys.first('features'))} has {len(features)} rows but "
             f"{shown(keys.first('names'))} has {names.size} entries"
         )
-    return Embedded(source.path, tuple(names.ravel().tolist()), features)
+    return NamedFeatures(source.path, tuple(names.ravel().tolist()), features)
 
 
 def _said_unused(keys: Keys, rows: Rows) -> Rows:
@@ -326,7 +328,7 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
 
 
 def _num_query(source: Source, keys: Keys, rows: int) -> int:
-    """How many of the first rows are queries. Raises DataError for what is not a number of some of them."""
+    """Number of the first rows that are queries. Raises DataError for what is not a number of some of them."""
     name = keys.first("num_query")
     count = array_of(source.path, name, _value(source, keys, "num_query"))
     if count.size == 1 and count.dtype.kind in "iuf" and float(count.item()) in range(1, rows):
@@ -338,7 +340,7 @@ def _num_query(source: Source, keys: Keys, rows: int) -> int:
     )
 
 
-def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:
+def _of_rows(path: Path, rows: Rows, camera: bool = False) -> FeatureFile:
     """Query and gallery of rows; `camera` warns of unknown cameras, of which a manifest has warned by name."""
     sides = ("query", "gallery")
     found = {part: rows.of(part) for part in sides}
@@ -361,4 +363,4 @@ def _of_rows(path: Path, rows: Rows, camera: bool = False) -> Features:
         if rows.images is not None:
             arrays[f"{side}_images"] = np.asarray(rows.images, np.int64)[found[side][0]]
     about = {**labels.about, "warnings": (*rows.warnings, *labels.about["warnings"])}
-    return Features(path, **arrays, **about)
+    return FeatureFile(path, **arrays, **about)

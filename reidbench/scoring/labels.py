@@ -62,7 +62,7 @@ def mapped(path: Path, given: Mapping[str, Any]) -> Mapped:
 
 
 def array_of(path: Path, name: str, given: Any) -> NDArray[Any]:
-    """What a file has under a key, as an array in the machine's order of bytes. Raises DataError for what is none."""
+    """A key's value as an array in the machine's order of bytes. Raises DataError for what is none."""
     try:
         value: NDArray[Any] = np.asarray(given)
     except (ValueError, TypeError, OverflowError, RuntimeError):  # lists of lists of different lengths
@@ -106,7 +106,7 @@ def _number(path: Path, name: str, column: list[str], text: str) -> int | None:
 
 
 def fault(text: str) -> str:
-    """Why a text cannot be a label: it is missing, or a number gone wrong; "" for a whole number or a name."""
+    """Reason why a text cannot be a label: it is missing, or a number gone wrong; "" for a whole number or a name."""
     number = whole_number(text)
     if not text.strip():
         return "is empty: every image needs a label (-1 is junk, or an unknown camera)"

@@ -90,7 +90,7 @@ _ROLES = {plain(name): role for role, names in ACCEPTED.items() for name in name
 
 
 def role_of(name: str) -> str | None:
-    """What a key means, by our name for it, or None."""
+    """Role of a key, by our name for it, or None."""
     return _ROLES.get(plain(name))
 
 

@@ -38,7 +38,7 @@ class Rows:
     images: Sequence[int] | None = None
 
     def of(self, part: str) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any] | None]:
-        """Which rows belong to a part, their pids and camids."""
+        """Rows of a part, their pids and camids."""
         where = np.array([number for number, name in enumerate(self.parts) if name == part], np.intp)
         camids = None if self.camids is None else np.array([self.camids[row] for row in where])
         return where, np.array([self.pids[row] for row in where]), camids

@@ -29,9 +29,9 @@ from reidbench.metrics import (
 )
 
 from .doubts import copy_doubts, distance_doubts, query_doubts
-from .featurefile import Features, Use, read_features
+from .featurefile import FeatureFile, Use, read_features
 
-__all__ = ["Features", "read_features", "run", "score"]
+__all__ = ["FeatureFile", "read_features", "run", "score"]
 
 
 def score(
@@ -60,7 +60,7 @@ def score(
     return [_score(read_features(path, camera=camera, use=use, manifest=manifest), rules, how) for path in paths]
 
 
-def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
+def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> Report:
     try:
         ranking = _rank(features, rules, how)
         if features.distances is None:
@@ -82,8 +82,8 @@ def _score(features: Features, rules: Rules, how: Reranking | None) -> Report:
     )
 
 
-def _doubts(features: Features, camera: bool) -> Iterator[str]:
-    """What looks wrong in the features or distances of a file that could be scored."""
+def _doubts(features: FeatureFile, camera: bool) -> Iterator[str]:
+    """Doubts about the features or distances of a file that could be scored."""
     if features.distances is not None:
         yield from distance_doubts(features.distances, features.keys["distances"], features.labels, camera)
     if features.query_features is None or features.gallery_features is None:
@@ -93,7 +93,7 @@ def _doubts(features: Features, camera: bool) -> Iterator[str]:
         yield from copy_doubts(features.query_features, features.gallery_features, features.labels, camera)
 
 
-def _in_their_words(text: str, features: Features) -> str:
+def _in_their_words(text: str, features: FeatureFile) -> str:
     """The sentence of a ranking with the keys of the file, and with the switch of the command line."""
     for role, key in features.keys.items():
         name = rf"\b{role}\b" if role != "distances" else r"^distances(?= row )"
@@ -101,8 +101,8 @@ def _in_their_words(text: str, features: Features) -> str:
     return text.replace("use distance=euclidean", "compare them by --distance euclidean")
 
 
-def _meaning(features: Features, queries: NDArray[np.intp]) -> list[str]:
-    """What the pids and cameras of some queries are in the file, where these are texts."""
+def _meaning(features: FeatureFile, queries: NDArray[np.intp]) -> list[str]:
+    """Pids and cameras of some queries as the file has them, where these are texts."""
     sides = (("pid", features.query_pids, features.pid_texts), ("camera", features.query_camids, features.camid_texts))
     found = [
         f"{what} {number} is {shown(texts[number])!r}"
@@ -113,7 +113,7 @@ def _meaning(features: Features, queries: NDArray[np.intp]) -> list[str]:
     return [f"labels that are texts are numbered here: {', '.join(found)}"] if found else []
 
 
-def _rank(features: Features, rules: Rules, how: Reranking | None) -> Ranking:
+def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
     query, gallery = features.query_features, features.gallery_features
     if query is None or gallery is None:
         if how or features.distances is None:

@@ -54,7 +54,7 @@ def read_table(path: Path, camera: bool) -> Rows:
 
 @dataclass(frozen=True)
 class Header:
-    """Where the columns of a table are: `features` are their places in order."""
+    """Places of the columns of a table; `features` are in order."""
 
     part: int
     pid: int

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,17 +27,31 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from reidbench.errors import ReidbenchError
 from reidbench.store.artifacts import DamagedArtifact, Store
 
 from . import worker
+from .spec import StageSpec
 
 GRACE = 2.0  # seconds in which other ranks may still say why they failed, before they are ended
 DEATH_IS_OLDER = 1.0  # seconds by which a death without a word counts as earlier than it was noticed
 LAST_WORDS = ("failed", "damaged")
 LONGEST_WAIT = timedelta(hours=1)  # of a rank for the others, as while the first measures; the dead are noticed at once
 
-Work = Callable[[dict[str, Any], Path, worker.Emit], dict[str, Any]]
+
+class Place(BaseModel):
+    """Which of the processes of a stage one is, the file through which they find each other, and its folder."""
+
+    model_config = ConfigDict(frozen=True)
+    rank: int
+    ranks: int
+    meeting: Path
+    out: Path
+
+
+Work = Callable[[StageSpec, Place, worker.Emit], dict[str, Any]]
 
 
 class RankFailed(ReidbenchError):
@@ -62,27 +76,27 @@ class _Watch:
     heard: queue.Queue[tuple[_Rank, dict[str, Any] | None]] = field(default_factory=queue.Queue)
 
 
-def run(spec: Mapping[str, Any], devices: int, folder: Path, emit: worker.Emit) -> dict[str, Any]:
+def run(spec: StageSpec, devices: int, folder: Path, emit: worker.Emit) -> dict[str, Any]:
     """Run the stage of `spec` on so many devices; the artifact's files are in `folder` afterwards.
 
     Returns what `work` answered: its metrics, notes and seconds of work. Raises DamagedArtifact as the ranks do, and
     RankFailed with the first rank's reason.
     """
-    scratch = Store(Path(spec["store"])).scratch(spec["stage"]["key"])
+    scratch = Store(spec.store).scratch(spec.stage.key)
     meeting = scratch / f"meeting-{os.getpid()}-{time.time_ns()}"  # a file; what a kill leaves goes with the scratch
     watch = _Watch()
     try:
         for number in range(devices):
             out = folder if number == 0 else scratch / f"rank-{number}"
-            place = {"rank": number, "ranks": devices, "meeting": str(meeting), "out": str(out)}
-            watch.ranks.append(_start({**spec, "place": place}, watch))
+            place = Place(rank=number, ranks=devices, meeting=meeting, out=out)
+            watch.ranks.append(_start(spec, place, watch))
         return _listen(watch, emit)
     finally:
         _end(watch.ranks)
         meeting.unlink(missing_ok=True)
 
 
-def _start(spec: dict[str, Any], watch: _Watch) -> _Rank:
+def _start(spec: StageSpec, place: Place, watch: _Watch) -> _Rank:
     reading, writing = os.pipe()
     try:
         process = subprocess.Popen(
@@ -90,18 +104,18 @@ def _start(spec: dict[str, Any], watch: _Watch) -> _Rank:
             stdin=subprocess.PIPE,
             pass_fds=(writing,),
             env={
-                **worker.environment(spec["threads"], writing),
+                **worker.environment(spec.threads, writing),
                 **_loopback(),
-                **_one_node(spec["place"]["rank"]),
+                **_one_node(place.rank),
             },
         )
     finally:
         os.close(writing)
-    rank = _Rank(spec["place"]["rank"], process)
+    rank = _Rank(place.rank, process)
     threading.Thread(target=_hear, args=(rank, reading, watch), daemon=True).start()
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it is gone already, which the watch is told
-        process.stdin.write(json.dumps(spec).encode() + b"\n")
+        process.stdin.write(json.dumps([spec.dump(), place.model_dump(mode="json")]).encode() + b"\n")
         process.stdin.flush()  # and stays open: its end is the rank's
     return rank
 
@@ -196,21 +210,20 @@ def _end(ranks: Sequence[_Rank]) -> None:
 
 # ---------------------------------------------------------------------- in a rank's process
 def serve(work: Work) -> int:
-    """Be one rank: `work(spec, out, emit)` gives metrics, notes and seconds of work.
+    """Be one rank: `work(spec, place, emit)` gives metrics, notes and seconds of work.
 
-    The spec is the first line of standard input.
+    Spec and place are the first line of standard input.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the watching process, which ends this one
     emit = worker.writer(os.fdopen(int(os.environ.pop(worker.EVENTS)), "w"))
-    spec = json.loads(sys.stdin.readline())
+    given = json.loads(sys.stdin.readline())
     worker.leave_with_the_starter()
-    place = spec["place"]
-    out = Path(place["out"])
+    spec, place = StageSpec.model_validate(given[0]), Place.model_validate(given[1])
     code = 0
     try:
-        with joined(place["rank"], place["ranks"], Path(place["meeting"])):
-            out.mkdir(parents=True, exist_ok=True)
-            emit({"event": "answer", **work(spec, out, emit if place["rank"] == 0 else _say_nothing)})
+        with joined(place.rank, place.ranks, place.meeting):
+            place.out.mkdir(parents=True, exist_ok=True)
+            emit({"event": "answer", **work(spec, place, emit if place.rank == 0 else _say_nothing)})
     except DamagedArtifact as error:
         emit({"event": "damaged", "key": error.key, "error": str(error), "at": time.monotonic()})
         code = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,30 +15,17 @@ from reidbench.components import Component, Params
 from reidbench.contexts import Selection
 from reidbench.data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from reidbench.data.split import BoundTruth
-from reidbench.errors import DataError, ReidbenchError
-from reidbench.registry import plugins
+from reidbench.errors import DataError
+from reidbench.matrix.devices import devices_for
+from reidbench.matrix.kinds import EMBEDDERS, TRAINED, Given
+from reidbench.matrix.stage import DataInput
+from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import GONE, Artifact, DamagedArtifact, Store
 
+from .networks import StageError, build_backbone, saved_backbone, saved_embedder
 from .record import progressed
-
-Emit = Callable[[dict[str, Any]], None]
-KINDS = {
-    "data": "dataset",
-    "select": "selector",
-    "pretrain": "pretrainer",
-    "prepare": "preparer",
-    "finetune": "finetuner",
-    "adapt": "adapter",
-    "evaluate": "evaluator",
-}
-
-
-# The role of the data that a stage of each kind learns from.
-ROLES = {"select": "pool", "pretrain": "pool", "prepare": "split", "finetune": "source", "adapt": "target"}
-
-
-class StageError(ReidbenchError):
-    """A stage cannot give what it must."""
+from .spec import StageSpec
+from .worker import Emit
 
 
 def images_place(dataset: Dataset, root: str | None) -> dict[str, str | None]:
@@ -61,11 +48,10 @@ def images_root(artifact: Artifact, root: str | None) -> Path:
     return Path(place)
 
 
-def blame_what_is_gone(store: Store, spec: Mapping[str, Any], error: Exception) -> None:
+def blame_what_is_gone(store: Store, spec: StageSpec, error: Exception) -> None:
     """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
-    stage = spec["stage"]
-    data = [*stage["data"], *(spec["trained_on"] if stage["kind"] == "embed" else ())]
-    for key in [*(key for _, key in stage["parents"]), *(given["key"] for given in data)]:
+    data = [*spec.stage.data, *(spec.trained_on if spec.stage.kind == "embed" else ())]
+    for key in [*(key for _, key in spec.stage.parents), *(given.key for given in data)]:
         if not store.has(key):
             store.set_aside(key)  # what is left of it
             raise DamagedArtifact(key, f"{store.path(key)}: {GONE}") from error
@@ -74,40 +60,52 @@ def blame_what_is_gone(store: Store, spec: Mapping[str, Any], error: Exception) 
 class Inputs:
     """Reads what a stage's spec names, from the store and from the data."""
 
-    def __init__(self, spec: Mapping[str, Any], store: Store, registry: plugins.Registry, emit: Emit) -> None:
+    def __init__(self, spec: StageSpec, store: Store, registry: Registry, emit: Emit) -> None:
         self.spec = spec
-        self.stage = spec["stage"]
+        self.stage = spec.stage
         self.store = store
         self.registry = registry
         self.emit = emit
 
     @cached_property
     def component(self) -> Component:
-        return self.registry.get(KINDS[self.stage["kind"]], self.stage["use"])
+        """The component that the stage runs."""
+        return self.registry.get(self.spec.kind.component, self.stage.use)
 
     @cached_property
     def params(self) -> Params:
-        return self.component.params(**self.stage["params"])
+        """Its parameters."""
+        return self.component.params(**self.stage.params)
+
+    @cached_property
+    def devices(self) -> int:
+        """How many devices the stage takes. Raises OneDevice when its component does not train on several."""
+        if not self.spec.kind.several_devices:
+            return 1
+        return devices_for(self.stage.kind, self.component, self.params, self.spec.devices)
 
     def progress(self, done: int, total: int) -> None:
+        """Report how far the stage is."""
         self.emit(progressed(done, total))
 
     def artifact(self, key: str) -> Artifact:
+        """The artifact of another stage."""
         return self.store.read(key)
 
     def parent(self, *roles: str) -> Artifact | None:
         """The artifact of the last parent with one of these roles."""
-        keys = [key for role, key in self.stage["parents"] if role in roles]
+        keys = [key for role, key in self.stage.parents if role in roles]
         return self.artifact(keys[-1]) if keys else None
 
     # ------------------------------------------------------------------ data
-    def data_inputs(self, role: str) -> list[dict[str, Any]]:
-        return [given for given in self.stage["data"] if given["role"] == role]
+    def data_inputs(self, role: str) -> list[DataInput]:
+        """The data sets of a role."""
+        return [given for given in self.stage.data if given.role == role]
 
-    def folder_of(self, given: Mapping[str, Any]) -> tuple[Artifact, Path]:
+    def folder_of(self, given: DataInput) -> tuple[Artifact, Path]:
         """The published lists of a data set, and where its images lie now."""
-        artifact = self.artifact(given["key"])
-        return artifact, images_root(artifact, self.spec["roots"].get(given["key"]))
+        artifact = self.artifact(given.key)
+        return artifact, images_root(artifact, self.spec.roots.get(given.key))
 
     def labelled(self, role: str) -> Split | None:
         """The train images of a role with labels; several data sets become one."""
@@ -116,9 +114,9 @@ class Inputs:
             artifact, root = self.folder_of(given)
             split = Split.load(artifact.path / "train.json", root)
             if len(split) == 0:
-                raise DataError(f"{given['data']} has no train images: it can be a target, not a {role}")
-            if given["identities"] is not None:
-                split = split.few_identities(given["identities"], given["subset_seed"])
+                raise DataError(f"{given.data} has no train images: it can be a target, not a {role}")
+            if given.identities is not None:
+                split = split.few_identities(given.identities, given.subset_seed)
             splits.append(split)
         return Split.merge(splits) if splits else None
 
@@ -127,32 +125,32 @@ class Inputs:
         splits = []
         for given in self.data_inputs(role):
             artifact, root = self.folder_of(given)
-            file = artifact.path / f"{given['part']}-hidden.json"
+            file = artifact.path / f"{given.part}-hidden.json"
             if not file.is_file():
-                raise DataError(f"{given['data']} has no {given['part']} images")
+                raise DataError(f"{given.data} has no {given.part} images")
             splits.append(HiddenSplit.load(file, root))
             if len(splits[-1]) == 0:
-                raise DataError(f"{given['data']} has no {given['part']} images")
+                raise DataError(f"{given.data} has no {given.part} images")
         return HiddenSplit.merge(splits) if splits else None
 
     def images(self, role: str) -> HiddenSplit:
         """The images of a role that the plan promised."""
         images = self.hidden(role)
         if images is None:
-            raise StageError(f"{self.stage['use']} needs a {role}")
+            raise StageError(f"{self.stage.use} needs a {role}")
         return images
 
     def check_cameras(self) -> None:
         """Raise StageError where a component requires cameras and its images come from fewer than two."""
-        role = ROLES.get(self.stage["kind"], "")
+        role = self.spec.kind.learns_from
         if not self.data_inputs(role) or "cameras" not in self.component.required(self.params):
             return
         images = self.labelled(role) if role == "source" else self.hidden(role)
         found = {int(camid) for camid in images.camids} - {UNKNOWN_CAMERA} if images is not None else set()
         if len(found) < 2:
-            names = " and ".join(given["data"] for given in self.data_inputs(role))
+            names = " and ".join(given.data for given in self.data_inputs(role))
             count = "one camera" if found else "no known camera"
-            raise StageError(f"{self.stage['use']} needs two or more cameras, and {names} has {count}")
+            raise StageError(f"{self.stage.use} needs two or more cameras, and {names} has {count}")
 
     def truth(self, role: str) -> Any:
         """What only rendered data know, for components that say `protocol={"truth"}`."""
@@ -162,71 +160,60 @@ class Inputs:
         """The truth about a role's images. Raises StageError where the data set does not know it."""
         places = self.data_inputs(role)
         if len(places) != 1:
-            raise StageError(f"{self.stage['use']} needs the truth of one data set, and its {role} is {len(places)}")
+            raise StageError(f"{self.stage.use} needs the truth of one data set, and its {role} is {len(places)}")
         (given,) = places
-        stage = self.spec["data_stages"][given["key"]]
-        dataset = self.open_dataset(stage["use"], stage["params"], stage["root"])
+        planned = self.spec.data_stages[given.key]
+        dataset = self.open_dataset(planned.use, planned.params, planned.root)
         if dataset.truth is None:
-            raise StageError(f"{self.stage['use']} needs the truth, which {given['data']} does not know")
+            raise StageError(f"{self.stage.use} needs the truth, which {given.data} does not know")
         return BoundTruth(dataset.truth, self.images(role))
+
+    def given(self, images: Given) -> Split | HiddenSplit | None:
+        """The images of a line of the table of kinds; None where the component is given none."""
+        if not images.hidden:
+            return self.labelled(images.role)
+        if not images.unless:
+            return self.images(images.role)
+        pool, selection = self.hidden(images.role), self.parent("select")
+        if pool is None or selection is None:
+            return pool
+        return pool.subset(np.load(selection.path / "selection.npz")["indices"])
 
     def open_dataset(self, use: str, params: Mapping[str, Any], root: str | None) -> Dataset:
         component = self.registry.get("dataset", use)
         target = component.load()
         more = {"progress": self.progress} if "progress" in inspect.signature(target).parameters else {}
-        dataset = target(component.params(**params), Path(root) if root else None, Path(self.spec["cache"]), **more)
+        dataset = target(component.params(**params), Path(root) if root else None, self.spec.cache, **more)
         if not isinstance(dataset, Dataset):
             raise StageError(f"dataset {use} must return a Dataset, got {type(dataset).__name__}")
         return dataset
 
     # ------------------------------------------------------------------ networks
-    def build_backbone(self, described: Mapping[str, Any]) -> Any:
-        """A fresh network from `{use, params, image_size}`."""
-        from reidbench.training import Backbone
-
-        component = self.registry.get("backbone", described["use"])
-        size = tuple(described["image_size"])
-        network = component.load()(component.params(**described["params"]), size)
-        if not isinstance(network, Backbone):
-            raise StageError(f"backbone {described['use']} must be a reidbench.training.Backbone")
-        network.spec = {"use": described["use"], "params": dict(described["params"]), "image_size": list(size)}
-        return network
-
     def backbone(self) -> Any:
         """A fresh network with the parent stage's weights."""
-        from reidbench.training.weights.artifacts import load_backbone
-
-        parent = self.parent("pretrain", "finetune", "adapt")
+        parent = self.parent(*TRAINED)
         if parent and (parent.path / "backbone.json").is_file():
-            return load_backbone(parent.path, self.build_backbone)
+            return saved_backbone(self.registry, parent.path)
         start = self.start()
         if start is not None:
             if not hasattr(start, "backbone"):  # an untrained one would be scored as if it had been trained
                 raise StageError(f"{type(start).__name__}, from the stage before, has no backbone to go on from")
             return start.backbone
-        return self.build_backbone({**self.stage["backbone"], "image_size": self.spec["image_size"]})
+        assert self.stage.backbone is not None  # the plan gives one to each step
+        return build_backbone(self.registry, {**self.stage.backbone, "image_size": self.spec.image_size})
 
     def start(self) -> Any:
         """The parent's embedder, or None."""
-        parent = self.parent("finetune", "adapt")
-        return self.embedder(parent.path) if parent else None
+        parent = self.parent(*EMBEDDERS)
+        return saved_embedder(self.registry, parent.path) if parent else None
 
     def network(self, name: str) -> Any:
         """What the stage of a `Uses` field trained: a Backbone or an Embedder."""
-        from reidbench.training.weights.artifacts import load_backbone
-
         artifact = self.parent(f"prepared.{name}")
         if artifact is None:
-            raise StageError(f"{self.stage['use']} has no field {name!r} that names a stage")
-        if (artifact.path / "backbone.json").is_file():
-            return load_backbone(artifact.path, self.build_backbone)
-        return self.embedder(artifact.path)
-
-    def embedder(self, folder: Path) -> Any:
-        """The embedder that a stage saved."""
-        from reidbench.training.weights.artifacts import load_embedder
-
-        return load_embedder(folder, self.build_backbone, plugins.packages(self.registry))
+            raise StageError(f"{self.stage.use} has no field {name!r} that names a stage")
+        saved = saved_backbone if (artifact.path / "backbone.json").is_file() else saved_embedder
+        return saved(self.registry, artifact.path)
 
     def judge_selection(self, pool: HiddenSplit, answer: Selection) -> dict[str, float]:
         """What the truth says of a selection, after it was made; {} where nobody knows which images are relevant."""

@@ -5,43 +5,28 @@ from __future__ import annotations
 import platform
 import socket
 import time
-from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from reidbench.matrix.devices import KINDS as DEVICE_KINDS
-from reidbench.matrix.devices import devices_for, processor
+from reidbench.matrix.devices import processor
 from reidbench.registry import plugins
 
-from .inputs import KINDS
-
-TORCH_FREE = ("data", "evaluate")
+from .inputs import Inputs
 
 
-def stage_devices(spec: Mapping[str, Any], registry: plugins.Registry) -> int:
-    """How many devices this stage takes. Raises OneDevice when its component does not train on several."""
-    stage = spec["stage"]
-    if stage["kind"] not in DEVICE_KINDS:
-        return 1
-    component = registry.get(KINDS[stage["kind"]], stage["use"])
-    return devices_for(stage["kind"], component, component.params(**stage["params"]), spec["devices"])
-
-
-def provenance(spec: Mapping[str, Any], registry: plugins.Registry) -> dict[str, Any]:
+def provenance(inputs: Inputs) -> dict[str, Any]:
     """What a reader of the artifact may want to know, and no key depends on."""
-    stage = spec["stage"]
-    kind = KINDS.get(stage["kind"], "")
+    spec, component = inputs.spec.dump(), (inputs.spec.kind.component, inputs.stage.use)
     versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
     return {
-        "stage": stage,
-        "settings": {name: spec[name] for name in ("image_size", "threads", "precision")}
-        | {"devices": stage_devices(spec, registry)},
+        "stage": spec["stage"],
+        "settings": {name: spec[name] for name in ("image_size", "threads", "precision")} | {"devices": inputs.devices},
         "versions": {"python": platform.python_version(), **versions},
-        "plugin": registry.source.get((kind, stage["use"]), "reidbench"),
-        "source": plugins.source_hash(registry, kind, stage["use"]),
+        "plugin": inputs.registry.source.get(component, "reidbench"),
+        "source": plugins.source_hash(inputs.registry, *component),
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "processor": processor(stage["kind"] not in TORCH_FREE),
+        "processor": processor(inputs.spec.kind.torch),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

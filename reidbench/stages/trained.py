@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from reidbench.data import Split
 from reidbench.data.overlap import PERSONS_IN_TRAIN, QUERY_IN_GALLERY, TEST_IN_TRAIN, persons_in_train, shared
 from reidbench.files.names import shown
+from reidbench.matrix.stage import DataInput
 from reidbench.store.artifacts import Artifact
 
 from .inputs import Inputs
@@ -39,18 +39,18 @@ def picture_numbers(artifact: Artifact) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def look_back(inputs: Inputs, target: Mapping[str, Any], parts: Mapping[str, Split]) -> Seen:
+def look_back(inputs: Inputs, target: DataInput, parts: Mapping[str, Split]) -> Seen:
     """Compare query and gallery of the target with each other, and with all that the stages before trained on."""
     seen = Seen()
-    numbers = picture_numbers(inputs.artifact(target["key"]))
+    numbers = picture_numbers(inputs.artifact(target.key))
     if not numbers:
         return seen
     if len(shared(numbers["query"], numbers["gallery"])):
         seen.words[QUERY_IN_GALLERY] = None
         seen.columns = {f"{part}_images": numbers[part] for part in ("query", "gallery")}
     looked = set()
-    for given in inputs.spec["trained_on"]:
-        use = given["key"], given["identities"], given["subset_seed"]
+    for given in inputs.spec.trained_on:
+        use = given.key, given.identities, given.subset_seed
         if use not in looked:
             looked.add(use)
             _compare(inputs, target, parts, numbers, given, seen)
@@ -59,18 +59,18 @@ def look_back(inputs: Inputs, target: Mapping[str, Any], parts: Mapping[str, Spl
 
 def _compare(
     inputs: Inputs,
-    target: Mapping[str, Any],
+    target: DataInput,
     parts: Mapping[str, Split],
     numbers: Mapping[str, np.ndarray],
-    given: Mapping[str, Any],
+    given: DataInput,
     seen: Seen,
 ) -> None:
-    trained = picture_numbers(inputs.artifact(given["key"])).get("train")
+    trained = picture_numbers(inputs.artifact(given.key)).get("train")
     if trained is None:
         return
-    train = Split.load(inputs.artifact(given["key"]).path / "train.json", parts["query"].root)
-    if given["identities"] is not None:
-        chosen = train.few_identities(given["identities"], given["subset_seed"]).pids
+    train = Split.load(inputs.artifact(given.key).path / "train.json", parts["query"].root)
+    if given.identities is not None:
+        chosen = train.few_identities(given.identities, given.subset_seed).pids
         rows = np.isin(train.pids, chosen)
         trained, train = trained[rows], train.subset(np.flatnonzero(rows))
     for part, split in parts.items():
@@ -78,8 +78,8 @@ def _compare(
         if len(found):
             seen.words[TEST_IN_TRAIN] = None
             first = shown(split.paths[int(found[0])])
-            where = f"{len(found)} of {len(split)} {part} images of {target['data']}"
-            seen.notes.append(f"trained on {given['data']}, which contains {where} (equal files), first {first}")
+            where = f"{len(found)} of {len(split)} {part} images of {target.data}"
+            seen.notes.append(f"trained on {given.data}, which contains {where} (equal files), first {first}")
     both = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
-    if given["key"] == target["key"] and len(both) and inputs.artifact(target["key"]).need("one_numbering"):
+    if given.key == target.key and len(both) and inputs.artifact(target.key).need("one_numbering"):
         seen.words[PERSONS_IN_TRAIN] = None

@@ -12,10 +12,12 @@ from reidbench.data import Split
 from reidbench.data.overlap import part_numbers
 from reidbench.errors import DataError
 from reidbench.files.names import shown
-from reidbench.matrix.diskcontent import content_of, short
+from reidbench.matrix.keys import content_of, short
+from reidbench.matrix.stage import Stage
 from reidbench.store.artifacts import Artifact
 
 from .inputs import Inputs, images_root
+from .spec import PlannedData
 from .trained import picture_numbers
 
 PARTS = ("train", "query", "gallery")
@@ -28,13 +30,13 @@ def refuse_changed(inputs: Inputs, folder: Path, manifest: Mapping[str, Any]) ->
     Contents are hashed only where the index does not prove a file unchanged.
     """
     stage = inputs.stage
-    if stage["kind"] == "data":
+    if stage.kind == "data":
         if _differs(inputs, stage):
-            raise _refusal(stage["label"], _last(Artifact(stage["key"], folder, manifest), stage["root"]))
+            raise _refusal(stage.label, _last(Artifact(stage.key, folder, manifest), stage.root))
         return
-    names = {given["key"]: given["data"] for given in stage["data"]}
-    for key, planned in inputs.spec.get("data_stages", {}).items():
-        changed = _changed_pictures(inputs, inputs.artifact(key), planned["root"])
+    names = {given.key: given.data for given in stage.data}
+    for key, planned in inputs.spec.data_stages.items():
+        changed = _changed_pictures(inputs, inputs.artifact(key), planned.root)
         if changed or _differs(inputs, planned):
             raise _refusal(f"data {names.get(key, key)}", _first(changed))
 
@@ -46,18 +48,18 @@ def _refusal(name: str, which: str) -> DataError:
     )
 
 
-def _differs(inputs: Inputs, planned: Mapping[str, Any]) -> bool:
+def _differs(inputs: Inputs, planned: Stage | PlannedData) -> bool:
     """Whether the files of a data set as a whole differ from what the plan saw.
 
     Sets without a root are made, not read; below a root that has the store in it files always change.
     """
-    if not planned["root"] or not planned.get("content"):
+    if not planned.root or not planned.content:
         return False
-    if Path(inputs.spec["store"]).is_relative_to(planned["root"]):
+    if inputs.spec.store.is_relative_to(planned.root):
         return False
-    component = inputs.registry.get("dataset", planned["use"])
-    now = content_of(component, component.params(**planned["params"]), Path(planned["root"]))
-    return short(now) != str(planned["content"])
+    component = inputs.registry.get("dataset", planned.use)
+    now = content_of(component, component.params(**planned.params), Path(planned.root))
+    return short(now) != planned.content
 
 
 def _changed_pictures(inputs: Inputs, artifact: Artifact, root: str | None) -> list[Path]:
@@ -66,7 +68,7 @@ def _changed_pictures(inputs: Inputs, artifact: Artifact, root: str | None) -> l
     changed = []
     for part, split in _splits(artifact, root):
         if part in listed:
-            places = np.flatnonzero(part_numbers(split, Path(inputs.spec["cache"])) != listed[part])
+            places = np.flatnonzero(part_numbers(split, inputs.spec.cache) != listed[part])
             changed += [split.root / split.paths[place] for place in places.tolist()]
     return changed
 

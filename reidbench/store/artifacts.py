@@ -18,11 +18,12 @@ from typing import Any
 
 from reidbench.data.fingerprints.fingerprint import fingerprint_content
 from reidbench.errors import StoreError
+from reidbench.files.atomic import flush, rename_whole, write_whole
 
-from .filesystem import flush, in_the_way, is_foreign, regular_bytes, unreadable
+from .filesystem import in_the_way, is_foreign, regular_bytes, unreadable
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
-from .locks import HEARTBEAT, Watch, beating, owner_of, write_whole
+from .locks import HEARTBEAT, Watch, beating, owner_of
 from .locks import identity as _identity
 from .locks import process_start as process_start
 from .manifests import fault, names_files
@@ -202,11 +203,7 @@ class Store:
                 check_leavings(folder, owner, frozenset({MANIFEST}))
                 self._seal(folder, key, manifest)
                 final = self._place("objects", key)
-                try:
-                    folder.rename(final)
-                except OSError:
-                    if not self.has(key):  # no race with an equal artifact: a real error
-                        raise
+                rename_whole(folder, final, lambda: self.has(key))
             # It is published: what follows only tidies up.
             shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
             with contextlib.suppress(OSError):
@@ -251,7 +248,7 @@ class Store:
         """Keep why a stage failed, for the table; a later success removes it."""
         self._place("failures", key)
         with self.writing():
-            write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}))
+            write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}).encode())
 
     def forget_failure(self, key: str) -> None:
         """The stage is to be tried again."""
@@ -288,7 +285,7 @@ class Store:
         file = self._place("runs", f"{secrets.token_hex(16)}.json")
         text = json.dumps({**_identity(), "since": time.time_ns(), "keys": sorted(keys)})
         with self.writing(), self.exclusively():
-            write_whole(file, text)
+            write_whole(file, text.encode())
         with beating(file, text, HEARTBEAT):
             yield
 
@@ -324,7 +321,7 @@ class Store:
         with self.exclusively():  # two drivers may both find a dead owner's claim
             if self.watch.gone(file) is not True:
                 return False
-            write_whole(file, claim)
+            write_whole(file, claim.encode())
             return True
 
     @contextlib.contextmanager

@@ -40,12 +40,3 @@ def unreadable(file: Path, error: OSError) -> str:
         f"{file}: cannot be read: {error.strerror or error}; if another user made it, let that user run "
         "`chmod -R a+rX` on the store, or use a store of your own (--store)"
     )
-
-
-def flush(path: Path) -> None:
-    """Have the disk take what was written to a file."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import threading
 import time
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from reidbench.files.atomic import is_alive
 
 HEARTBEAT = 10.0  # seconds between signs of life of a claim
 DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over
@@ -158,17 +159,6 @@ class Watch:
         return unmoved > DEAD_AFTER
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Replace a small file in one step, so that no reader sees half of it."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        beside.write_text(text)
-        os.replace(beside, file)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-
-
 def process_start(pid: int) -> str | None:
     """When a process of this host started, in the kernel's own words, or None when it is gone.
 
@@ -179,19 +169,9 @@ def process_start(pid: int) -> str | None:
         # Fields after the command name, which may hold blanks and brackets: state is the 1st, start time the 20th.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return UNKNOWN if _exists(pid) else None
+        return UNKNOWN if is_alive(pid) else None
     except ProcessLookupError:
         return None
     except PermissionError:
         return UNKNOWN
     return None if fields[0] in "ZX" else fields[19]
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import random
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from reidbench.files.atomic import flush, written_whole
 
 from .devices import draw_apart, states_of_all, this_share
 
@@ -72,12 +73,9 @@ class TrainingCheckpoint:
         }
         torch.save(content, buffer)
         payload = buffer.getvalue()
-        beside = self.file.with_suffix(".new")
-        with beside.open("wb") as stream:
-            stream.write(hashlib.sha256(payload).digest() + payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, self.file)
+        with written_whole(self.file, beside=self.file.with_suffix(".new")) as beside:
+            beside.write_bytes(hashlib.sha256(payload).digest() + payload)
+            flush(beside)
 
     def _restore(self, total: int, state: dict[str, Any]) -> int:
         content = self._read()

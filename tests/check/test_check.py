@@ -222,18 +222,18 @@ def write(folder: Path, head: str, code: str = CODE) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> check.Report:
+def report(tmp_path_factory: pytest.TempPathFactory) -> check.Findings:
     """All broken components, checked in one go, so that one could spoil the next."""
     return check_plugin(write(tmp_path_factory.mktemp("plugin"), HEAD.format(names=TRAINED)))
 
 
-def line(report: check.Report, name: str) -> check.Line:
+def line(report: check.Findings, name: str) -> check.Line:
     (found,) = (line for line in report.lines if line.name == name)
     return found
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_each_broken_contract_is_one_clear_line(report: check.Report, name: str) -> None:
+def test_each_broken_contract_is_one_clear_line(report: check.Findings, name: str) -> None:
     status, text = BROKEN[name]
     found = line(report, name)
     assert (found.status, found.text[: len(text)]) == (status, text)
@@ -241,7 +241,7 @@ def test_each_broken_contract_is_one_clear_line(report: check.Report, name: str)
 
 
 def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
-    report: check.Report, tmp_path_factory: pytest.TempPathFactory
+    report: check.Findings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     import torch
 
@@ -269,7 +269,8 @@ def test_torch_in_a_declaration_is_told(tmp_path: Path) -> None:
 def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> None:
     package = write(tmp_path, HEAD.format(names=["sound"]))
     (package / "README.md").write_text(
-        "# broken: `sound`, mute, needy, wrong-example, twice, rolling, rootless, no-truth, quiet, wrong-lack, people\n"
+        "# broken: `sound`, mute, needy, by-seed, no-seed, wrong-example, twice, rolling, rootless, no-truth, quiet, "
+        "wrong-lack, people\n"
     )
     assert "does not name strange-pids, too-few" in check_plugin(package, only="needy").lines[0].text
     (package / "README.md").unlink()

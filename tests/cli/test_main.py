@@ -20,6 +20,7 @@ from reidbench import report
 from reidbench.cli import main
 from reidbench.execution import executors
 from reidbench.registry import plugins
+from reidbench.report import options
 from reidbench.testing import make_plugin, write_market_folder
 
 
@@ -78,7 +79,7 @@ def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], t
 def test_choices_on_the_command_line_are_those_that_are_there() -> None:
     assert typing.get_args(main.Kind) == tuple(plugins.HOOKS)
     assert typing.get_args(main.ExecutorName) == executors.NAMES
-    assert typing.get_args(main.FormatName) == tuple(report.FORMATS)
+    assert typing.get_args(options.Format) == report.FORMATS
 
 
 def test_run_table_and_plan(matrix: Callable[..., Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from reidbench.execution import progress
-from reidbench.matrix.plan import Stage
+from reidbench.matrix.stage import Stage
 
 STAGE = Stage("k", "finetune", "bot", {}, label="finetune bot [plaza, seed 0]")
 HOSTILE = Stage("h", "finetune", "x", {}, label="finetune [red]x\x1b[31m")

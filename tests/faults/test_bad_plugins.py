@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from reidbench import report
@@ -229,7 +230,7 @@ def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: 
     for given in ({"time_limit": 0}, {"memory_limit": -1}, {"time_limit": float("nan")}):
         with pytest.raises(ReidbenchError, match="must be more than 0"):
             executors.Processes(1, **given)
-    monkeypatch.setattr(limits, "PROC", tmp_path)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
     with pytest.raises(ReidbenchError, match="a memory limit needs /proc, which this system does not have"):
         executors.Processes(1, memory_limit=1)
     executors.Processes(1, time_limit=1)

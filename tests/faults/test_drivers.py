@@ -29,7 +29,7 @@ def test_a_claimed_stage_starts_no_worker(bench: Any, monkeypatch: pytest.Monkey
     submit, claimed = executor.submit, Store.claimed
 
     def counted(spec: Any, on_event: Any) -> None:
-        submitted.append(spec["stage"]["key"])
+        submitted.append(spec.stage.key)
         submit(spec, on_event)
 
     with contextlib.ExitStack() as other:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reidbench.execution import executors
-from reidbench.execution.executors import OnEvent
-from reidbench.matrix.plan import Stage
+from reidbench.execution.executor import OnEvent
+from reidbench.matrix.stage import Stage
+from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import MANIFEST, Store
 from reidbench.testing import write_market_folder
 
@@ -33,8 +34,8 @@ class Thief:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
-        key = self.take(spec["stage"])
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
+        key = self.take(spec.stage)
         if key is not None and len(self.stolen) < self.times:
             self.stolen.append(key)
             self.steal(key)
@@ -45,11 +46,9 @@ def input_of(kind: str, parent: str) -> Callable[[Any], str | None]:
     """The key of a parent, or of the data, of stages of that kind."""
 
     def take(stage: Any) -> str | None:
-        if stage["kind"] != kind:
+        if stage.kind != kind:
             return None
-        keys = (
-            [key for role, key in stage["parents"]] if parent != "data" else [given["key"] for given in stage["data"]]
-        )
+        keys = [key for role, key in stage.parents] if parent != "data" else [given.key for given in stage.data]
         return str(keys[0]) if keys else None
 
     return take
@@ -92,7 +91,7 @@ def test_lists_that_only_an_earlier_stage_was_given_are_made_again(bench: Any, t
     bench.run(bench.folder / "whole")
     root = bench.folder / "store"
     (data,) = [s.key for s in bench.plan()[0].stages.values() if s.kind == "data" and s.root == str(other)]
-    take = lambda stage: data if stage["label"].startswith("embed toy") else None  # noqa: E731
+    take = lambda stage: data if stage.label.startswith("embed toy") else None  # noqa: E731
     check(bench, Thief(executors.Inline(), take, lambda key: shutil.rmtree(Store(root).path(key)), 1), root)
 
 
@@ -103,7 +102,7 @@ def test_what_no_stage_reads_any_more_is_not_missed(bench: Any) -> None:
     bench.file.write_text(bench.file.read_text().replace("target: tiny}", "target: tiny, pool: tiny}"))
     root = bench.folder / "store"
     (key,) = [key for key, stage in bench.plan()[0].stages.items() if stage.kind == "pretrain"]
-    take = lambda stage: key if stage["kind"] == "embed" else None  # noqa: E731
+    take = lambda stage: key if stage.kind == "embed" else None  # noqa: E731
     executor = Thief(executors.Inline(), take, lambda key: shutil.rmtree(Store(root).path(key)), 1)
     listener = bench.run(root, executor)
     assert executor.stolen == [key]
@@ -127,7 +126,7 @@ def test_a_result_that_vanishes_after_it_was_made_is_made_again(bench: Any) -> N
 
     def take(stage: Any) -> str | None:
         """The first row's result, as the second row's is made."""
-        return rows[0] if stage["kind"] == "evaluate" and Store(root).has(rows[0]) else None
+        return rows[0] if stage.kind == "evaluate" and Store(root).has(rows[0]) else None
 
     check(bench, Thief(executors.Inline(), take, lambda key: shutil.rmtree(Store(root).path(key)), 1), root)
 

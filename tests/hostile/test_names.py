@@ -21,11 +21,12 @@ from reidbench.cli import main
 from reidbench.errors import ReidbenchError
 from reidbench.execution import progress
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan, Row, Stage
+from reidbench.matrix.plan import Plan, Row
+from reidbench.matrix.stage import Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from reidbench.report import Leaderboard, Options, Result
-from reidbench.report.figures import draw
+from reidbench.report.formats.figures import draw
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import summarise
 from reidbench.scoring import score

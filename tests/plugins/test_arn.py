@@ -19,7 +19,7 @@ from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
 from reidbench.registry.plugins import load
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
 from reidbench.training.weights.artifacts import load_embedder, save_embedder

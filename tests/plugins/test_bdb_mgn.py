@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import run_matrix
 from reidbench.training import (
     Backbone,

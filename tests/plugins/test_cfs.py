@@ -20,7 +20,7 @@ from PIL import Image
 from reidbench import SelectContext, Selection
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, BackboneEmbedder, Features, Preprocess, TrainingCheckpoint, embed

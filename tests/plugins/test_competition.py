@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from reidbench import FinetuneContext
 from reidbench.data import Sample, Split
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import run_matrix
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
 from reidbench.training.batches.patching import RandomPatch

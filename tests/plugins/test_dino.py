@@ -18,7 +18,7 @@ from torch import nn
 from reidbench import PretrainContext
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, stream
 from reidbench.training.contrastive.heldout import hold_out, rank_1
@@ -568,11 +568,11 @@ def test_held_out_images_are_never_learnt_from(pool: HiddenSplit, tmp_path: Path
     assert len(hold_out(100_000, 0.05, 0)[1]) == 1000
     run = started(pool, tmp_path)
     read: list[int] = []
-    fetch = run.fetch
-    run.fetch = lambda indices: (read.extend(indices.tolist()), fetch(indices))[1]  # type: ignore[func-returns-value]
+    fetch = run.pool.fetch
+    run.pool.fetch = lambda indices: (read.extend(indices.tolist()), fetch(indices))[1]  # type: ignore[func-returns-value]
     run.epoch(0)
     assert len(read) == len(set(read)) == 24
-    assert not set(read) & set(run.monitor.held_out.tolist())
+    assert not set(read) & set(run.pool.held_out.tolist())
     vectors = torch.eye(4)
     assert rank_1(vectors, vectors) == 1.0
     assert rank_1(vectors, vectors[[1, 0, 2, 3]]) == 0.5
@@ -589,7 +589,7 @@ def test_what_cannot_be_trained_says_so(pool: HiddenSplit, tmp_path: Path, monke
         started(pool, tmp_path, batch=64)
     with pytest.raises(DataError, match="needs a pool"):
         Run(context(None, tmp_path)[0])
-    monkeypatch.setattr("reidbench_transreid_ssl.dino.this_share", lambda: Share(1, 3))
+    monkeypatch.setattr("reidbench.training.contrastive.pool.this_share", lambda: Share(1, 3))
     with pytest.raises(ReidbenchError, match="a batch of 8 cannot be divided among 3 devices"):
         started(pool, tmp_path)
 

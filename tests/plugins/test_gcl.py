@@ -21,7 +21,7 @@ from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import BackboneEmbedder, Embedder, Preprocess, TrainingCheckpoint, embed, stream
 from reidbench_baseline.params import TinyParams
@@ -34,7 +34,7 @@ from reidbench_gcl.generator.pictures import load_generator, to_pixels
 from reidbench_gcl.generator.view_angles import Structures, allowed_angles, draw_angles
 from reidbench_gcl.joint import JointArm
 from reidbench_gcl.params import ContrastParams, GCLParams, OracleParams, RealParams
-from reidbench_gcl.structure.structure_maps import DESCRIPTION, STRUCTURE, Rings
+from reidbench_gcl.structure.structure_maps import DESCRIPTION, STRUCTURE, StructureMaps
 
 SIZE = (32, 16)
 ANGLES = (45, 90, 135, 180, 225, 270, 315)
@@ -225,16 +225,16 @@ def test_six_angles_as_released_and_all_seven() -> None:
 
 
 def body(structure: torch.Tensor) -> tuple[list[int], list[int]]:
-    """(images, columns of the ring) that were drawn as by `write_structure`."""
+    """(images, columns of its structure maps) that were drawn as by `write_structure`."""
     dark = structure[:, 0] < 1
     return (dark.any(2).sum(1) - 2).tolist(), (dark.any(1).sum(1) - 3).tolist()
 
 
 def test_second_structure_is_the_same_images_body(world: tuple[Split, Path]) -> None:
     """Row 5: s_new belongs to the batch's own images, also where some images have no structure."""
-    rings = Rings.load(world[1], 24)
+    found = StructureMaps.load(world[1], 24)
     kept = np.setdiff1d(np.arange(24), [0, 7])
-    structures = Structures(rings, kept, "generated", "code")
+    structures = Structures(found, kept, "generated", "code")
     indices = np.array([3, 0, 21, 6, 6])
     generators = {"angles": stream(0, "angles"), "strangers": stream(0, "strangers")}
     seen = structures.seen(indices)
@@ -244,11 +244,11 @@ def test_second_structure_is_the_same_images_body(world: tuple[Split, Path]) -> 
     for _ in range(20):
         turned, angles = structures.draw(indices, generators)
         assert body(turned) == (kept[indices].tolist(), [angle // 45 for angle in angles.tolist()])
-    assert torch.equal(Structures(rings, kept, "identity", "code").draw(indices, generators)[0], seen)
+    assert torch.equal(Structures(found, kept, "identity", "code").draw(indices, generators)[0], seen)
 
 
 def test_random_structure_is_never_the_images_own(world: tuple[Split, Path]) -> None:
-    structures = Structures(Rings.load(world[1], 24), np.arange(24), "random", "all7")
+    structures = Structures(StructureMaps.load(world[1], 24), np.arange(24), "random", "all7")
     generators = {"angles": stream(0, "angles"), "strangers": stream(0, "strangers")}
     met = set()
     for _ in range(60):
@@ -614,7 +614,7 @@ def test_views_are_judged_against_truth_and_photograph(world: tuple[Split, Path]
 
     class Known(Truth):
         def structure(self, index: int, yaw: float) -> np.ndarray:
-            drawn: np.ndarray = Rings.load(world[1], 24).maps[index, 1]
+            drawn: np.ndarray = StructureMaps.load(world[1], 24).maps[index, 1]
             return drawn
 
     ctx, _, _ = context(world, tmp_path, epochs=1, warmup_epochs=1)
@@ -623,7 +623,7 @@ def test_views_are_judged_against_truth_and_photograph(world: tuple[Split, Path]
     one.write_pictures()
     generator, described = load_generator(tmp_path)
     given = judged.Judged(
-        "drawn", 5, one.identity, generator, described, ctx.target, one.structures.rings, Known(ctx.target)
+        "drawn", 5, one.identity, generator, described, ctx.target, one.structures.structure_maps, Known(ctx.target)
     )
     line = judged.judge(given, most=4)
     assert line["images"] == 4

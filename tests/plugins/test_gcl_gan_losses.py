@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import reidbench_gcl.generator.synthesis
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench_gcl.generator.losses import discriminator_loss, generator_losses, gradient_penalty
 from reidbench_gcl.generator.params import GeneratorParams
 from reidbench_gcl.generator.synthesis import Discriminator, Generator, Views, synthesise

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench_gcl.generator.decoder import AdaIN, Decoder, StyledResidual, deal
 from reidbench_gcl.generator.discriminator import Discriminator
 from reidbench_gcl.generator.layers import Residual, SampleNorm, convolution

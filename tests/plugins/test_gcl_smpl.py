@@ -240,7 +240,7 @@ def stems(split: Split) -> list[str]:
 
 @pytest.mark.parametrize("camera", ["given", "fit"])
 def test_parameters_of_each_image_are_rendered(split: Split, tmp_path: Path, camera: Any) -> None:
-    """One file for each or one for all is the same; every image has the ring of its own body, upright."""
+    """One file for each or one for all is the same; every image has the views of its own body, upright."""
     model = saved(tmp_path / "model.npz", arrays())
     table = parameters(COUNT)
     folder = tmp_path / "people"
@@ -251,7 +251,7 @@ def test_parameters_of_each_image_are_rendered(split: Split, tmp_path: Path, cam
     for out, where in (("many", {"folder": folder}), ("one", {"file": file})):
         params = SmplParams(model=model, camera=camera, angles=(90, 180), **where)  # type: ignore[arg-type]
         providers.smpl(context(split, tmp_path / out, params))
-    many, one = (structure_maps.Rings.load(tmp_path / out, COUNT) for out in ("many", "one"))
+    many, one = (structure_maps.StructureMaps.load(tmp_path / out, COUNT) for out in ("many", "one"))
     assert np.array_equal(many.maps, one.maps)
     assert (many.provider, many.angles) == ("smpl", (90, 180))
     for index, place in list(enumerate(hidden_order(COUNT).tolist()))[:4]:
@@ -260,7 +260,7 @@ def test_parameters_of_each_image_are_rendered(split: Split, tmp_path: Path, cam
             view = renderer.Camera.weak_perspective(table["cam"][place], SIZE)
         else:
             view = renderer.Camera.fit(body, SIZE)
-        wanted = renderer.render_ring(body, arrays()["f"], view, SIZE, (90, 180))
+        wanted = renderer.render_turned(body, arrays()["f"], view, SIZE, (90, 180))
         assert np.abs(many.maps[index].astype(int) - wanted).max() <= 1
 
 
@@ -282,7 +282,7 @@ def test_parameters_missing_doubled_or_odd(split: Split, tmp_path: Path) -> None
         )
     )
     left = np.flatnonzero(hidden_order(COUNT) >= 13)
-    assert list(structure_maps.Rings.load(tmp_path / "left", COUNT).missing) == left.tolist()
+    assert list(structure_maps.StructureMaps.load(tmp_path / "left", COUNT).missing) == left.tolist()
     twice = {**table, "names": np.array([stems(split)[0], *stems(split)[:-1]])}
     assert "twice.npz: rows 0 and 1 are for the same image" in message("twice", twice)
     assert "theta has 69 numbers, and 24 joints take 72" in message("short", {**table, "theta": table["theta"][:, :69]})
@@ -364,16 +364,16 @@ def test_anny_provides_structure(body: AnnyBody, split: Split, tmp_path: Path) -
     few = split.subset(range(4))
     file = saved(tmp_path / "yaws.npz", {"names": np.array(stems(few)), "yaw": 90.0 * np.arange(4)})
     providers.anny(context(few, tmp_path / "out", AnnyParams(file=file, angles=(90, 180))))
-    found = structure_maps.Rings.load(tmp_path / "out", 4)
+    found = structure_maps.StructureMaps.load(tmp_path / "out", 4)
     by_place = found.maps[np.argsort(hidden_order(4))]
     for place in range(4):
         turned = renderer.turned_body(body.of_arrays({}, 30), 90 * place)
         camera = renderer.Camera.fit(turned, SIZE)
-        wanted = renderer.render_ring(turned, body.faces, camera, SIZE, (90, 180))
+        wanted = renderer.render_turned(turned, body.faces, camera, SIZE, (90, 180))
         assert np.abs(by_place[place].astype(int) - wanted).max() <= 1
     assert len(np.unique(found.maps[:, 0].reshape(4, -1), axis=0)) == 4
     providers.anny(context(few, tmp_path / "same", AnnyParams(angles=(90,))))
-    same = structure_maps.Rings.load(tmp_path / "same", 4).maps
+    same = structure_maps.StructureMaps.load(tmp_path / "same", 4).maps
     assert (same == same[:1]).all()
     for content, message in (
         ({"yaw": np.zeros((4, 2))}, "yaw must be one number"),

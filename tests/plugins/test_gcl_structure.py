@@ -1,4 +1,4 @@
-"""GCL's structure: rings on disk, the renderer, and providers without a body model (rows 2, 3, 5 of the notes)."""
+"""GCL's structure: maps on disk, the renderer, and providers without a body model (rows 2, 3, 5 of the notes)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from reidbench import PrepareContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.split import BoundTruth, hidden_order
 from reidbench.errors import DataError
+from reidbench.rendering.raster import rasterise
+from reidbench.rendering.sheets import MARGIN
 from reidbench.testing import write_market_folder
 from reidbench.training import TrainingCheckpoint
 from reidbench_gcl.structure import meshes, providers, renderer, structure_maps
 from reidbench_gcl.structure.angles import ANGLES
 from reidbench_gcl.structure.params import MeshParams, ReleaseParams, SyntheticStructureParams
 from reidbench_synthetic.dataset import open_synthetic
-from reidbench_synthetic.moment import Moment
 from reidbench_synthetic.params import SyntheticParams
-from reidbench_synthetic.pose import skeleton
+from reidbench_synthetic.persons.pose import skeleton
+from reidbench_synthetic.pictures.sighting import Sighting
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import list_shots
 
@@ -74,62 +76,11 @@ def figure(arm: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([corners for corners, _ in parts]), np.concatenate(faces)
 
 
-def ring_of(vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int] = (64, 32)) -> np.ndarray:
-    return renderer.render_ring(vertices, faces, renderer.Camera.fit(vertices, size), size, ANGLES)
+def views_of(vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int] = (64, 32)) -> np.ndarray:
+    return renderer.render_turned(vertices, faces, renderer.Camera.fit(vertices, size), size, ANGLES)
 
 
 # ---------------------------------------------------------------------- the renderer
-def nearest(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pixel by pixel, by areas: the face in front or -1; -2 where some edge is too near to say."""
-    shown = np.full(shape, -1)
-    for row in range(shape[0]):
-        for column in range(shape[1]):
-            middle, best = np.array([column + 0.5, row + 0.5]), -np.inf
-            for number, corners in enumerate(points[faces]):
-                areas = np.array([
-                    np.linalg.det([corners[(k + 1) % 3] - middle, corners[(k + 2) % 3] - middle]) for k in range(3)
-                ])  # fmt: skip
-                share = areas / areas.sum()
-                if abs(share).min() < 1e-9:
-                    shown[row, column] = -2
-                    break
-                z = share @ depth[faces[number]]
-                if (share > 0).all() and z > best:
-                    best, shown[row, column] = z, number
-    return shown
-
-
-def test_the_nearest_face_is_seen_as_areas_tell() -> None:
-    """Overlapping, crossing triangles, some partly or wholly outside, of either winding."""
-    random = np.random.default_rng(3)
-    points, depth = random.uniform(-5, 21, (60, 2)), random.normal(size=60)
-    faces = np.arange(60).reshape(20, 3)
-    values = np.repeat(np.arange(20.0), 3)
-    found = renderer.rasterise(points, depth, values, faces, (12, 16))
-    wanted = nearest(points, depth, faces, (12, 16))
-    sure = wanted >= -1
-    assert sure.mean() > 0.99
-    assert len(np.unique(wanted)) > 10
-    assert np.array_equal(np.nan_to_num(found, nan=-1)[sure], wanted[sure])
-
-
-def test_faces_that_share_edges_leave_no_hole_and_do_not_grow() -> None:
-    """A square of 8x8 pixels in triangles around a corner of the grid: 64 pixels, by whichever triangles."""
-    points = np.array([[2, 1], [10, 1], [10, 9], [2, 9], [6, 5]], dtype=float)
-    faces = np.array([[0, 1, 4], [2, 1, 4], [2, 3, 4], [0, 3, 4]])
-    shown = renderer.rasterise(points, np.zeros(5), np.ones(5), faces, (12, 12))
-    assert (shown[1:9, 2:10] == 1).all()
-    assert np.isfinite(shown).sum() == 64
-
-
-def test_values_are_interpolated_linearly() -> None:
-    """A plane over the picture is met again at every pixel's middle."""
-    points = np.array([[-20, -20], [60, -20], [0, 60]], dtype=float)
-    shown = renderer.rasterise(points, np.zeros(3), points @ [2.0, -3.0] + 5, np.array([[0, 1, 2]]), (6, 9))
-    rows, columns = np.mgrid[:6, :9] + 0.5
-    assert np.allclose(shown, 2 * columns - 3 * rows + 5)
-
-
 @pytest.mark.parametrize(("tilt", "grey"), [(0, 195), (60, 157), (180, 195)])
 def test_grey_is_that_of_a_light_at_the_camera(tilt: float, grey: int) -> None:
     """255 * .85 * (.55 + .35 n_z): 195.1 facing us, 157.1 tilted by 60 degrees; a back is lit like a front."""
@@ -146,7 +97,7 @@ def test_background_is_exactly_one_and_body_is_less() -> None:
     """Row 2: body is each pixel of which one of four samples is covered, and nothing else."""
     vertices, faces = figure()
     camera = renderer.Camera.fit(vertices, (64, 32))
-    for angle, picture in zip(EIGHT, ring_of(vertices, faces), strict=True):
+    for angle, picture in zip(EIGHT, views_of(vertices, faces), strict=True):
         tensor = structure_maps.to_tensor(picture[None])
         assert tensor.shape == (1, 1, 64, 32)
         assert tensor.max() == 1.0
@@ -154,8 +105,9 @@ def test_background_is_exactly_one_and_body_is_less() -> None:
         points = np.stack(
             [camera.scale[0] * body[:, 0] + camera.origin[0], camera.origin[1] - camera.scale[1] * body[:, 1]], 1
         )
-        samples = renderer.rasterise(2 * points, body[:, 2], body[:, 2], faces, (128, 64))
-        covered = np.isfinite(samples).reshape(64, 2, 32, 2).any((1, 3))
+        samples = np.zeros(128 * 64, dtype=bool)
+        samples[rasterise(2 * points, body[:, 2], body, faces, (128, 64), "scanline").pixels] = True
+        covered = samples.reshape(64, 2, 32, 2).any((1, 3))
         assert np.array_equal(tensor[0, 0].numpy() < 1, covered)
         assert 0.1 < covered.mean() < 0.5
     speck = np.array([[4.1, -4.1, 0], [4.45, -4.1, 0], [4.1, -4.45, 0]])  # around the sample at (4.25, 4.25) alone
@@ -167,21 +119,21 @@ def test_background_is_exactly_one_and_body_is_less() -> None:
 def test_rotation_really_rotates() -> None:
     """Row 3: every angle differs by more than .01, 360 is 0 bit for bit, and from behind the outline is mirrored."""
     vertices, faces = figure()
-    ring = ring_of(vertices, faces)
-    for view in ring[1:]:
-        assert np.abs(view / 255 - ring[0] / 255).mean() > 0.01
+    views = views_of(vertices, faces)
+    for view in views[1:]:
+        assert np.abs(view / 255 - views[0] / 255).mean() > 0.01
     camera = renderer.Camera.fit(vertices, (64, 32))
-    whole = renderer.render_ring(vertices, faces, camera, (64, 32), (360, 720, -90))
+    whole = renderer.render_turned(vertices, faces, camera, (64, 32), (360, 720, -90))
     assert np.array_equal(whole[0], whole[1])
     assert np.array_equal(whole[0], whole[2])
-    assert np.array_equal(whole[3], ring[EIGHT.index(270)])
+    assert np.array_equal(whole[3], views[EIGHT.index(270)])
     small = renderer.Camera.fit(vertices, (64, 32), 0.7)  # so that the arm stays inside on the other side too
-    area = (renderer.render_ring(vertices, faces, small, (64, 32), ANGLES) < 255).sum((1, 2))
+    area = (renderer.render_turned(vertices, faces, small, (64, 32), ANGLES) < 255).sum((1, 2))
     assert area[EIGHT.index(180)] == pytest.approx(area[0], rel=0.05)
     # The vertical axis goes through the mean: placed there, the view from behind is the mirror image of the front.
     middle = vertices - vertices.mean(0)
     front, back = (
-        renderer.render_ring(middle, faces, renderer.Camera((19.7, 19.7), (16, 32)), (64, 32), (180,)) < 255
+        renderer.render_turned(middle, faces, renderer.Camera((19.7, 19.7), (16, 32)), (64, 32), (180,)) < 255
     )  # fmt: skip
     assert (front ^ back[:, ::-1]).sum() <= 0.02 * front.sum()
 
@@ -195,18 +147,18 @@ def test_body_turns_about_its_middle_and_nothing_else_moves() -> None:
     assert np.array_equal(turned[:, 1], renderer.turned_body(moved, 0)[:, 1])
     radius = [np.linalg.norm((body - moved.mean(0))[:, [0, 2]], axis=1) for body in (moved, turned)]
     assert np.allclose(*radius)
-    rows = [np.flatnonzero((view < 255).any(1))[[0, -1]].tolist() for view in ring_of(vertices, faces)]
+    rows = [np.flatnonzero((view < 255).any(1))[[0, -1]].tolist() for view in views_of(vertices, faces)]
     assert all(ends == rows[0] for ends in rows)
 
 
 def test_a_positive_angle_turns_the_front_to_the_right() -> None:
     """The nose of a body that faces us points right at 90 and left at 270; the arm at +x goes behind at 90."""
     vertices, faces = figure(arm=0.0)
-    ring = ring_of(vertices, faces, (128, 64))
+    views = views_of(vertices, faces, (128, 64))
     head = slice(6, 26)  # rows of the nose
     for angle, side in ((90, 1), (270, -1)):
-        columns = np.flatnonzero((ring[EIGHT.index(angle), head] < 255).any(0))
-        trunk = np.flatnonzero((ring[EIGHT.index(angle), 60:] < 255).any(0))
+        columns = np.flatnonzero((views[EIGHT.index(angle), head] < 255).any(0))
+        trunk = np.flatnonzero((views[EIGHT.index(angle), 60:] < 255).any(0))
         reach = {1: columns[-1] - trunk[-1], -1: trunk[0] - columns[0]}
         assert reach[side] > 5
         assert reach[-side] <= 1
@@ -270,7 +222,7 @@ def test_synthetic_structure_is_the_truths(station: Any, tmp_path: Path) -> None
         few, tmp_path, SyntheticStructureParams(angles=(90, 180), sheet=3), truth=station.truth, size=(48, 24)
     )
     providers.synthetic_structure(ctx)
-    found = structure_maps.Rings.load(tmp_path, 5)
+    found = structure_maps.StructureMaps.load(tmp_path, 5)
     assert (found.provider, found.angles, found.missing) == ("synthetic-structure", (90, 180), ())
     assert isinstance(found.maps, np.memmap)
     names = [Path(few.paths[place]).name for place in hidden_order(5)]
@@ -280,12 +232,12 @@ def test_synthetic_structure_is_the_truths(station: Any, tmp_path: Path) -> None
     with Image.open(
         tmp_path / structure_maps.SHEET
     ) as sheet:  # 3 persons; image, seen and two angles, at three times the size
-        assert sheet.size == (4 * 24 * 3, 3 * 48 * 3 + structure_maps.MARGIN)
+        assert sheet.size == (4 * 24 * 3, 3 * 48 * 3 + MARGIN)
     large = context(
         few, tmp_path / "large", SyntheticStructureParams(angles=(180,)), truth=station.truth, size=(64, 32)
     )
     providers.synthetic_structure(large)
-    maps = structure_maps.Rings.load(tmp_path / "large", 5).maps
+    maps = structure_maps.StructureMaps.load(tmp_path / "large", 5).maps
     tensor = structure_maps.to_tensor(maps[:, 0])
     assert tensor.shape == (5, 1, 64, 32)
     assert tensor.max() == 1.0
@@ -304,7 +256,7 @@ def test_pictures_of_nobody_have_no_structure(tmp_path: Path) -> None:
         providers.synthetic_structure(ctx)
     params = SyntheticStructureParams(angles=(180,), tolerance=0.25)
     providers.synthetic_structure(context(few, tmp_path / "out", params, truth=pool.truth, size=(48, 24)))
-    found = structure_maps.Rings.load(tmp_path / "out", 8)
+    found = structure_maps.StructureMaps.load(tmp_path / "out", 8)
     assert list(found.missing) == absent
     white = (found.maps == 255).all((1, 2, 3))
     assert np.flatnonzero(white).tolist() == absent
@@ -337,10 +289,10 @@ def test_our_angles_turn_like_the_truths(station: Any) -> None:
     same, mirrored = [], []
     for shot in shots[:6]:
         person, mesh = studio.person(shot.person)
-        moment: Moment = studio.moment(shot)
-        body = renderer.turned(mesh.posed(skeleton(person, moment.pose))[0], math.degrees(moment.yaw))
-        ring = ring_of(body, mesh.faces, (192, 96))
-        for angle, view in zip(EIGHT, ring, strict=True):
+        sighting: Sighting = studio.sighting(shot)
+        body = renderer.turned(mesh.posed(skeleton(person, sighting.pose))[0], math.degrees(sighting.yaw))
+        views = views_of(body, mesh.faces, (192, 96))
+        for angle, view in zip(EIGHT, views, strict=True):
             truth = station.truth.structure(shot.name, math.radians(angle))
             same.append(overlap(view, np.asarray(Image.fromarray(truth).resize((96, 192)))))
             if angle % 180:
@@ -369,7 +321,7 @@ def test_a_release_is_joined_by_file_name(split: Split, tmp_path: Path, folders:
     layout: Any = "identity-folders" if folders else "flat"
     ctx = context(split, tmp_path / "out", ReleaseParams(folder=folder, layout=layout))
     providers.gcl_release(ctx)
-    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     assert (found.provider, found.angles, found.maps.shape) == ("gcl-release", ANGLES, (COUNT, 8, *SIZE))
     greys = 10 * hidden_order(COUNT)[:, None] + np.arange(8)
     assert (found.maps == greys[:, :, None, None]).all()
@@ -380,7 +332,7 @@ def test_some_angles_of_a_release(split: Split, tmp_path: Path) -> None:
     folder = release(tmp_path / "market", split)
     shutil.rmtree(folder / "train" / "render_315")
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, angles=(270, 45))))
-    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     assert (found.maps[:, :, 0, 0] - 10 * hidden_order(COUNT)[:, None] == [0, 6, 1]).all()
     assert (found.column(270), found.column(405), found.column(360)) == (1, 2, 0)
     with pytest.raises(DataError, match=r"has angles \[270, 45\] and not 90"):
@@ -403,7 +355,7 @@ def test_odd_members_missing_are_counted_by_image(split: Split, tmp_path: Path) 
         "; missing files: render 1, render_90 1, render_225 1"
     )
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, tolerance=0.125)))
-    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     assert list(found.missing) == absent
     assert (found.maps[absent] == 255).all()
     assert (found.maps[[i for i in range(COUNT) if i not in absent]] < 255).all()
@@ -454,13 +406,13 @@ def folder_of_bodies(folder: Path, split: Split, write: Any = write_npz, suffix:
 
 
 def test_meshes_are_joined_by_stem_and_rendered(split: Split, tmp_path: Path) -> None:
-    """Row 5: every image has its own body's ring, as the renderer makes it of that body."""
+    """Row 5: every image has the views of its own body, as the renderer makes it of that body."""
     folder = folder_of_bodies(tmp_path / "bodies", split)
     ctx = context(split, tmp_path / "out", MeshParams(folder=folder))
     providers.mesh(ctx)
-    found = structure_maps.Rings.load(tmp_path / "out", COUNT)
+    found = structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     for index, number in enumerate(hidden_order(COUNT).tolist()):
-        assert np.array_equal(found.maps[index], ring_of(*figure(arm=number / 32), size=SIZE))
+        assert np.array_equal(found.maps[index], views_of(*figure(arm=number / 32), size=SIZE))
     assert len(np.unique(found.maps.reshape(COUNT, -1), axis=0)) == COUNT
 
 
@@ -473,7 +425,7 @@ def test_a_body_is_the_same_from_every_format(split: Split, tmp_path: Path, suff
     for name, ending, writer in (("npz", ".npz", write_npz), ("other", suffix, write)):
         folder = folder_of_bodies(tmp_path / name / "deep", few, writer, ending).parent
         providers.mesh(context(few, tmp_path / f"{name}_out", MeshParams(folder=folder)))
-        made[name] = structure_maps.Rings.load(tmp_path / f"{name}_out", 3).maps
+        made[name] = structure_maps.StructureMaps.load(tmp_path / f"{name}_out", 3).maps
     difference = np.abs(made["npz"].astype(int) - made["other"])
     if suffix == ".glb":
         assert (difference > 2).mean() < 0.01
@@ -499,7 +451,7 @@ def test_a_given_camera_places_the_body(split: Split, tmp_path: Path) -> None:
         write_npz(folder / f"{stem}.npz", body, faces, cam=np.array([1.0, 0, 0]))
         params = MeshParams(folder=folder, camera="given", up=up, angles=(90,))  # type: ignore[arg-type]
         providers.mesh(context(one, tmp_path / up, params))
-        assert np.array_equal(structure_maps.Rings.load(tmp_path / up, 1).maps[0, 0] < 255, wanted < 255)
+        assert np.array_equal(structure_maps.StructureMaps.load(tmp_path / up, 1).maps[0, 0] < 255, wanted < 255)
 
 
 def bodies_error(split: Split, place: Path, **params: Any) -> str:
@@ -603,17 +555,6 @@ def test_a_lying_header_is_refused(tmp_path: Path) -> None:
         meshes.read_mesh(tmp_path / "lie.npz")
 
 
-def test_many_large_faces_take_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the faces are portioned, the picture is the same."""
-    random = np.random.default_rng(0)
-    points, depth = random.uniform(0, 32, (90, 2)), random.normal(size=90)
-    faces = np.arange(90).reshape(30, 3)
-    whole = renderer.rasterise(points, depth, depth, faces, (32, 32))
-    monkeypatch.setattr(renderer, "_CHUNK", 500)
-    assert len(list(renderer._portions(points, faces, (32, 32)))) > 5
-    assert np.array_equal(whole, renderer.rasterise(points, depth, depth, faces, (32, 32)), equal_nan=True)
-
-
 def test_without_trimesh_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_obj(tmp_path / "body.obj", *figure())
     monkeypatch.setitem(__import__("sys").modules, "trimesh", None)
@@ -621,24 +562,24 @@ def test_without_trimesh_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
         meshes.read_mesh(tmp_path / "body.obj")
 
 
-# ---------------------------------------------------------------------- rings on disk
+# ---------------------------------------------------------------------- structure maps on disk
 def test_other_folders_are_refused(split: Split, tmp_path: Path) -> None:
     """No description, another number of images, arrays of another shape, damage."""
     folder = release(tmp_path / "market", split, (90,))
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, angles=(90,))))
     with pytest.raises(DataError, match=r"market: no structure\.json with structure\.npy"):
-        structure_maps.Rings.load(folder, COUNT)
+        structure_maps.StructureMaps.load(folder, COUNT)
     with pytest.raises(DataError, match="structure of 16 images, and the target has 15"):
-        structure_maps.Rings.load(tmp_path / "out", 15)
+        structure_maps.StructureMaps.load(tmp_path / "out", 15)
     np.save(tmp_path / "out" / structure_maps.STRUCTURE, np.zeros((COUNT, 3, *SIZE), dtype=np.uint8))
     with pytest.raises(DataError, match=r"is uint8 \[16, 3, 32, 16\], not 16 images"):
-        structure_maps.Rings.load(tmp_path / "out", COUNT)
+        structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     (tmp_path / "out" / structure_maps.STRUCTURE).write_bytes(b"nothing")
     with pytest.raises(DataError, match="no structure folder that can be read"):
-        structure_maps.Rings.load(tmp_path / "out", COUNT)
+        structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     np.save(tmp_path / "out" / structure_maps.STRUCTURE, np.array([None]), allow_pickle=True)
     with pytest.raises(DataError, match="no structure folder that can be read"):
-        structure_maps.Rings.load(tmp_path / "out", COUNT)
+        structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
 
 
 @pytest.mark.parametrize("angles", [(), (0, 45), (45, 45), (360,), (-45,)])

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, BatchHardTriplet, Features, TrainingCheckpoint, stream

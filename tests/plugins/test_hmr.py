@@ -1,4 +1,4 @@
-"""The body regressor: error feedback, cameras and targets by hand, training on rendered persons, rings it makes."""
+"""The body regressor: error feedback, cameras and targets by hand, training on rendered persons, its structure maps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from reidbench import PrepareContext
 from reidbench.data import Dataset, HiddenSplit
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.rendering import humanoid
+from reidbench.rendering.skeleton import Joint
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 from reidbench.training import Preprocess, TrainingCheckpoint, stream
@@ -49,8 +51,7 @@ from reidbench_gcl.hmr.network import (
     split_theta,
 )
 from reidbench_gcl.hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
-from reidbench_gcl.structure import humanoid
-from reidbench_gcl.structure.structure_maps import Rings
+from reidbench_gcl.structure.structure_maps import StructureMaps
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
 
@@ -225,7 +226,7 @@ def test_a_mirrored_body_walks_the_other_way(pool: Dataset) -> None:
     mirrored = bodies.mirrored(where)
     assert torch.equal(mirrored.joints[1::2], bodies.joints[1::2])
     assert float(yaw_errors(humanoid.yaw(mirrored.root[::2]), -humanoid.yaw(bodies.root[::2])).max()) < 0.01
-    left, right = humanoid.JOINTS.index("left knee"), humanoid.JOINTS.index("right knee")
+    left, right = Joint.LEFT_KNEE, Joint.RIGHT_KNEE
     torch.testing.assert_close(mirrored.joints2d[0, left, 0], 1 - bodies.joints2d[0, right, 0])
     torch.testing.assert_close(mirrored.joints[0, left], bodies.joints[0, right] * torch.tensor([-1.0, 1, 1]))
     torch.testing.assert_close(torch.linalg.det(mirrored.root), torch.ones(len(bodies)))
@@ -383,7 +384,7 @@ def test_training_learns_directions_and_joints(pool: Dataset, learnt: Path) -> N
 def overlap(ours: np.ndarray, true: np.ndarray) -> float:
     """Mean intersection over union of bodies [N, H, W] on white, ours moved sideways to the true one's middle.
 
-    The renderer fits its frame anew to a turned body, whereas a ring keeps its camera.
+    The renderer fits its frame anew to a turned body, whereas the views of one image keep their camera.
     """
     shares = []
     for mine, theirs in zip(ours < 250, true < 250, strict=True):
@@ -393,26 +394,26 @@ def overlap(ours: np.ndarray, true: np.ndarray) -> float:
     return float(np.mean(shares))
 
 
-def test_rings_show_the_persons_as_they_stand_and_turned(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
+def test_maps_show_the_persons_as_they_stand_and_turned(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     """A fitted body covers what the true one covers, at each angle more than when it is turned otherwise."""
     split = pool.train.hide()
     truth = BoundTruth(pool.truth, split)
     persons = shown_persons(truth, len(split))[:36]
     part = split.subset(persons)
     params = HMRParams(persons=5, angles=(90, 180, 270))
-    ctx, _ = context(part, tmp_path / "rings", params, prepared={"regressor": learnt})
+    ctx, _ = context(part, tmp_path / "maps", params, prepared={"regressor": learnt})
     assert ctx.truth is None
     structures.prepare(ctx)
-    rings = Rings.load(ctx.out, len(part))
-    assert (rings.provider, rings.angles, rings.missing) == ("hmr", (90, 180, 270), ())
-    assert rings.maps.shape == (36, 4, *SIZE)
-    assert (rings.maps[:, :, 0, 0] == 255).mean() > 0.9  # white around a body
+    made = StructureMaps.load(ctx.out, len(part))
+    assert (made.provider, made.angles, made.missing) == ("hmr", (90, 180, 270), ())
+    assert made.maps.shape == (36, 4, *SIZE)
+    assert (made.maps[:, :, 0, 0] == 255).mean() > 0.9  # white around a body
     true = [np.stack([truth.structure(index, math.radians(angle)) for index in persons]) for angle in (0, 90, 180)]
-    assert overlap(rings.maps[:, 0], true[0]) > 0.7
-    found = [overlap(rings.maps[:, column], true[1]) for column in range(4)]
+    assert overlap(made.maps[:, 0], true[0]) > 0.7
+    found = [overlap(made.maps[:, column], true[1]) for column in range(4)]
     assert max(found) == found[1] > 0.55
     assert found[1] > found[3] + 0.05  # 90 degrees are not taken the other way round
-    found = [overlap(rings.maps[:, column], true[2]) for column in range(4)]
+    found = [overlap(made.maps[:, column], true[2]) for column in range(4)]
     assert max(found) == found[2] > 0.6
     with Image.open(ctx.out / "fitted.png") as sheet:
         assert sheet.size == (4 * (3 * 24 + 4) * 3, 2 * 48 * 3)
@@ -428,22 +429,22 @@ def test_a_person_is_shown_beside_the_body_and_under_it() -> None:
     assert (shown[:, 6:] == 255).all()
 
 
-def test_own_weights_make_the_same_rings(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
+def test_own_weights_make_the_same_maps(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     part = pool.train.hide().subset(range(4))
     weights = learnt / "regressor.safetensors"
     ctx, _ = context(part, tmp_path / "hmr", HMRParams(angles=(45,)), prepared={"regressor": learnt})
     structures.prepare(ctx)
     other, _ = context(part, tmp_path / "weights", HMRWeightsParams(angles=(45,), weights=weights))
     structures.prepare_with_weights(other)
-    assert np.array_equal(Rings.load(ctx.out, 4).maps, Rings.load(other.out, 4).maps)
-    assert Rings.load(other.out, 4).provider == "hmr-weights"
+    assert np.array_equal(StructureMaps.load(ctx.out, 4).maps, StructureMaps.load(other.out, 4).maps)
+    assert StructureMaps.load(other.out, 4).provider == "hmr-weights"
     bare = tmp_path / "bare.safetensors"
     save_file(load_file(weights), bare)
     again, _ = context(
         part, tmp_path / "bare", HMRWeightsParams(angles=(45,), weights=bare, spec=learnt / "regressor.json")
     )
     structures.prepare_with_weights(again)
-    assert np.array_equal(Rings.load(again.out, 4).maps, Rings.load(other.out, 4).maps)
+    assert np.array_equal(StructureMaps.load(again.out, 4).maps, StructureMaps.load(other.out, 4).maps)
 
 
 def test_weights_of_something_else_are_refused(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
@@ -486,10 +487,10 @@ class LookParams(Params):
 
 
 def adapt(ctx):
-    from reidbench_gcl.structure.structure_maps import Rings
+    from reidbench_gcl.structure.structure_maps import StructureMaps
 
-    rings = Rings.load(ctx.prepared["structure"], len(ctx.target))
-    ctx.log({"angles": float(len(rings.angles)), "white": float((rings.maps == 255).mean())})
+    made = StructureMaps.load(ctx.prepared["structure"], len(ctx.target))
+    ctx.log({"angles": float(len(made.angles)), "white": float((made.maps == 255).mean())})
     return ctx.start
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn.functional import interpolate
 
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.training import stream
 from reidbench.training.batches.crops import CropShape, draw_boxes
 from reidbench.training.devices import WHOLE

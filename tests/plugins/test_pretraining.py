@@ -18,7 +18,7 @@ from reidbench import PretrainContext
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.registry import plugins
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, TrainingCheckpoint, write_weights
@@ -297,7 +297,7 @@ def test_a_batch_for_other_devices_is_refused(
     pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx, _ = context(pool, MocoParams(**SMALL), tmp_path / "a")
-    monkeypatch.setattr("reidbench.training.contrastive.pretraining.this_share", lambda: Share(1, 3))
+    monkeypatch.setattr("reidbench.training.contrastive.pool.this_share", lambda: Share(1, 3))
     with pytest.raises(ReidbenchError, match="a batch of 8 cannot be divided among 3 devices"):
         moco.pretrain(ctx)
 

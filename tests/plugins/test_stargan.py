@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from reidbench import PrepareContext
 from reidbench.data import HiddenSplit, Sample, Split, read_market_folder
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import TrainingCheckpoint, stream
 from reidbench_hhl import stargan

@@ -18,7 +18,8 @@ from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.images import read_image
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
-from reidbench.stages.run import limited_threads
+from reidbench.rendering.sheets import MARGIN
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import TrainingCheckpoint, stream
 from reidbench_hhl import preparers, stargan, styles
@@ -179,8 +180,8 @@ def test_the_sheet_has_a_row_for_each_person_and_a_column_for_each_camera(split:
     preparers.self_style(ctx)
     sheet = read_image(tmp_path / "contact-sheet.png")
     scale = 128 // 32
-    assert sheet.shape == (3 * 32 * scale + styles.MARGIN, 5 * 16 * scale, 3)
-    cell = sheet[styles.MARGIN + 32 * scale : styles.MARGIN + 64 * scale : scale, : 16 * scale : scale]
+    assert sheet.shape == (3 * 32 * scale + MARGIN, 5 * 16 * scale, 3)
+    cell = sheet[MARGIN + 32 * scale : MARGIN + 64 * scale : scale, : 16 * scale : scale]
     assert np.array_equal(cell, ctx.split.image(1))  # second row, first column: the real image
 
 

@@ -18,16 +18,15 @@ import numpy as np
 import pytest
 
 from reidbench.errors import DataError
+from reidbench.rendering.mesh import Part
 from reidbench_synthetic import reidbench_datasets
-from reidbench_synthetic.body import build_body
-from reidbench_synthetic.clothing import albedo
-from reidbench_synthetic.figure import draw_structure
-from reidbench_synthetic.filters import blur, resize
-from reidbench_synthetic.mesh import Part
 from reidbench_synthetic.params import SyntheticParams
-from reidbench_synthetic.pose import skeleton
+from reidbench_synthetic.persons.body import build_body
+from reidbench_synthetic.persons.clothing import albedo
+from reidbench_synthetic.persons.pose import skeleton
+from reidbench_synthetic.pictures.figure import draw_structure
+from reidbench_synthetic.pictures.filters import blur, resize
 from reidbench_synthetic.randomness import Stream, Tag
-from reidbench_synthetic.raster import rasterise
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import Kind, Shot, list_shots
 from reidbench_synthetic.truth import Truth
@@ -86,13 +85,13 @@ FIRST_WORLDS: tuple[WorldName, ...] = ("arcade", "crowd", "plaza", "station")
 
 
 def parameters_digest(worlds: Sequence[WorldName] = FIRST_WORLDS) -> str:
-    """Nine digits of all parameters of a few persons, cameras and moments."""
+    """Nine digits of all parameters of a few persons, cameras and sightings."""
     texts = []
     for world in worlds:
         studio = Studio(SyntheticParams(world=world, size="small", seed=3))
         for pid, camera in ((1, 0), (57, 4)):
             shot = first_shot(pid, camera, 1)
-            for item in (studio.person(shot.person)[0], studio.camera(camera), studio.moment(shot)):
+            for item in (studio.person(shot.person)[0], studio.camera(camera), studio.sighting(shot)):
                 texts.append(_text(dataclasses.asdict(item)))
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
@@ -134,44 +133,6 @@ def test_two_processes_render_the_same() -> None:
 # --- geometry
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_rasteriser_finds_what_a_loop_over_pixels_finds(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    height, width = 11, 9
-    points, depth = rng.uniform(-3, 13, (30, 2)), rng.uniform(-1, 1, 30)
-    faces = rng.integers(0, 30, (14, 3))
-    found = rasterise(points, depth, faces, height, width)
-    image = np.full(height * width, -1)
-    image[found.pixels] = found.faces
-    expected = [
-        _nearest_face(points, depth, faces, column + 0.5, row + 0.5) for row in range(height) for column in range(width)
-    ]
-    assert image.tolist() == expected
-    assert len(set(expected)) > 3
-    np.testing.assert_allclose(found.weights.sum(1), 1)
-    middles = (points[faces[found.faces]] * found.weights[:, :, None]).sum(1)
-    np.testing.assert_allclose(middles[:, 0], found.pixels % width + 0.5)
-    np.testing.assert_allclose(middles[:, 1], found.pixels // width + 0.5)
-
-
-def _nearest_face(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, x: float, y: float) -> int:
-    """The front face that covers (x, y) and is nearest, by the signs of cross products."""
-    best, best_z = -1, -np.inf
-    for index, face in enumerate(faces):
-        (ax, ay), (bx, by), (cx, cy) = points[face]
-        # y points down, so counter-clockwise on the screen is negative
-        whole = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if whole >= 0:
-            continue
-        wa = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / whole
-        wb = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / whole
-        wc = ((ax - x) * (by - y) - (ay - y) * (bx - x)) / whole
-        z = wa * depth[face[0]] + wb * depth[face[1]] + wc * depth[face[2]]
-        if min(wa, wb, wc) >= 0 and z > best_z:
-            best, best_z = index, z
-    return best
-
-
 def test_faces_look_outward() -> None:
     """A closed skin that looks outward encloses a positive volume, piece by piece and as a whole."""
     studio = Studio(SyntheticParams(world="plaza", size="small"))
@@ -197,8 +158,8 @@ def test_bones_move_without_deforming() -> None:
     studio = Studio(TINY)
     for pid in range(1, 6):
         person, mesh = studio.person((pid,))
-        moment = studio.moment(first_shot(pid))
-        bones = skeleton(person, moment.pose)
+        sighting = studio.sighting(first_shot(pid))
+        bones = skeleton(person, sighting.pose)
         identity = bones.rotations @ bones.rotations.transpose(0, 2, 1)
         np.testing.assert_allclose(identity, np.broadcast_to(np.eye(3), identity.shape), atol=1e-12)
         np.testing.assert_allclose(np.linalg.det(bones.rotations), 1)
@@ -360,10 +321,10 @@ def test_structure_mirrors_from_behind() -> None:
     """Seen from straight ahead and from behind without tilt, an outline is its own mirror image."""
     studio = Studio(SyntheticParams(size="full"))
     person, mesh = studio.person((2,))
-    moment = studio.moment(first_shot(2))
-    framing = dataclasses.replace(moment.framing, right=0.0, down=0.0)
+    sighting = studio.sighting(first_shot(2))
+    framing = dataclasses.replace(sighting.framing, right=0.0, down=0.0)
     ahead, behind = (
-        draw_structure(person, mesh, dataclasses.replace(moment, yaw=yaw, framing=framing), 0.0, (128, 64)) < 250
+        draw_structure(person, mesh, dataclasses.replace(sighting, yaw=yaw, framing=framing), 0.0, (128, 64)) < 250
         for yaw in (0.0, math.pi)
     )
     both, either = (ahead & behind[:, ::-1]).sum(), (ahead | behind[:, ::-1]).sum()

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from reidbench.errors import DataError
-from reidbench_synthetic.joints import Body, Joint, find_body
-from reidbench_synthetic.mesh import Part
-from reidbench_synthetic.moment import Framing
+from reidbench.rendering.mesh import Part
+from reidbench.rendering.skeleton import Joint
 from reidbench_synthetic.params import SyntheticParams
+from reidbench_synthetic.pictures.joints import Body, find_body
+from reidbench_synthetic.pictures.sighting import Framing
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import Kind, Shot, list_shots
 from reidbench_synthetic.truth import Truth
@@ -31,7 +32,7 @@ def seen(studio: Studio, yaw: float, pitch: float = 0.0, shape: tuple[int, int] 
     """Person 3 at a moment of their walk, from a chosen side."""
     shot = Shot("train", Kind.PERSON, 3, 1, 0)
     person, mesh = studio.person(shot.person)
-    return find_body(person, mesh, dataclasses.replace(studio.moment(shot), yaw=yaw, framing=STRAIGHT), pitch, shape)
+    return find_body(person, mesh, dataclasses.replace(studio.sighting(shot), yaw=yaw, framing=STRAIGHT), pitch, shape)
 
 
 def test_bones_have_their_lengths_from_every_side(studio: Studio) -> None:
@@ -76,7 +77,7 @@ def test_joints_lie_on_the_pixels_of_their_parts() -> None:
     head: list[bool] = []
     covered: list[bool] = []
     for shot in list_shots("crowd", "small")[:1200:40]:
-        if studio.moment(shot).occluder:
+        if studio.sighting(shot).occluder:
             continue
         parts = studio.rendering(shot).parts
         points = (truth.body(shot.name).joints2d * parts.shape[::-1]).astype(int)

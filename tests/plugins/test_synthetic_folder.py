@@ -20,7 +20,6 @@ from reidbench.store.locks import process_start
 from reidbench_synthetic import dataset as synthetic
 from reidbench_synthetic.folder import ANGLES, write_folder, write_structure
 from reidbench_synthetic.params import SyntheticParams
-from reidbench_synthetic.publish import fresh_folder
 from reidbench_synthetic.render import Studio
 from reidbench_synthetic.shots import list_shots
 
@@ -97,16 +96,6 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_folder(TINY, tmp_path / "set", processes=1, progress=stop)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_slower_of_two_writers_uses_the_folder_of_the_faster(tmp_path: Path) -> None:
-    place = tmp_path / "set"
-    with fresh_folder(place) as slow:
-        (slow / "by").write_text("slow", encoding="utf-8")
-        with fresh_folder(place) as fast:
-            (fast / "by").write_text("fast", encoding="utf-8")
-    assert (place / "by").read_text(encoding="utf-8") == "fast"
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 SCRIPT = """

@@ -18,7 +18,7 @@ from reidbench import FinetuneContext
 from reidbench.data import Dataset, Sample, Split, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import rank
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone, Preprocess, TrainingCheckpoint, embed, stream
 from reidbench.training.networks.droppath import drop_path_rates

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.training import Encoder, MocoStep, MomentumEncoders, ProjectionHead, Views, info_nce, stream
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny

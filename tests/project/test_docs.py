@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -58,6 +59,15 @@ def test_code_blocks_and_links(document: Path) -> None:
         assert (document.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_and_modules_that_are_named_exist(document: Path) -> None:
+    for name in re.findall(r"`((?:plugins/)?reidbench\w*(?:[./]\w+)+/?)`", document.read_text()):
+        if "/" in name:
+            assert (ROOT / name).exists() or (ROOT / "plugins" / name).exists(), name
+        else:
+            pkgutil.resolve_name(name)
+
+
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     file = tmp_path / "matrix.yaml"
@@ -67,13 +77,13 @@ def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Reg
 
 def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:
     blocks = re.findall(r"```python\n# mean_colour/.*?\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    tested = (ROOT / "tests" / "test_packaging.py").read_text()
+    tested = (ROOT / "tests" / "project" / "test_packaging.py").read_text()
     for block in blocks:
         for line in filter(str.strip, block.splitlines()):
             assert line.rstrip() in tested, line
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").rglob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_matrices_are_valid(file: Path, registry: plugins.Registry) -> None:
     assert reader.read(file, registry).methods
 
@@ -130,7 +140,9 @@ def test_result_tables_have_the_rows_and_columns_of_their_matrix(name: str, regi
 def test_every_matrix_is_in_the_list_of_matrices() -> None:
     text = (ROOT / "benchmarks" / "README.md").read_text()
     listed = re.findall(r"^\| `(\S+\.yaml)` ", text, re.MULTILINE)
-    assert sorted(listed) == sorted(file.name for file in (ROOT / "benchmarks").glob("*.yaml"))
+    assert sorted(listed) == sorted(
+        file.relative_to(ROOT / "benchmarks").as_posix() for file in (ROOT / "benchmarks").rglob("*.yaml")
+    )
     unrun = re.findall(r"^\| `(\S+\.yaml)` .*not run in full yet", text, re.MULTILINE)
     assert sorted([*unrun, *TABLES]) == sorted(listed)  # a table, or the word that there is none
 

@@ -11,22 +11,32 @@ from pathlib import Path
 
 import pytest
 
+from reidbench.registry import plugins
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+WHEEL = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
-def test_packages_are_the_plugins_that_are_there() -> None:
-    listed = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    there = sorted(f"plugins/{path.name}" for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
-    assert sorted(listed) == sorted(["reidbench", *there])
+def plugins_of_the_contracts() -> list[str]:
+    """The packages that the import contracts keep apart."""
+    (kept,) = (one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["name"].startswith("Plugins"))
+    apart, core = kept["layers"]
+    assert core == "reidbench"
+    return [name.strip() for name in apart.split("|")]
 
 
-def test_builtins_are_the_packaged_plugins() -> None:
-    from reidbench.registry.plugins import BUILTIN
+LISTS = {
+    "folders": lambda: [path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()],
+    "wheel": lambda: [path.removeprefix("plugins/") for path in WHEEL if path != "reidbench"],
+    "roots": lambda: [name for name in PROJECT["tool"]["importlinter"]["root_packages"] if name != "reidbench"],
+    "contracts": plugins_of_the_contracts,
+}
 
-    assert sorted(f"plugins/{name}" for name in BUILTIN) == sorted(
-        name for name in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] if name != "reidbench"
-    )
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_list_of_plugins_is_that_of_the_registry(name: str) -> None:
+    assert sorted(LISTS[name]()) == sorted(plugins.BUILTIN)
 
 
 def test_no_package_marker_where_none_belongs() -> None:
@@ -47,8 +57,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert {top for top in tops if not top.endswith(".dist-info")} == {name.rpartition("/")[2] for name in packages}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"reidbench", *plugins.BUILTIN}
     assert "reidbench/py.typed" in names  # type checkers see that it is typed
 
 

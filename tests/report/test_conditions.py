@@ -13,11 +13,11 @@ import pytest
 from reidbench import report
 from reidbench.cli import main
 from reidbench.errors import ReidbenchError
-from reidbench.execution import runner
+from reidbench.execution.preview import changed_code
 from reidbench.matrix import plan, reader
 from reidbench.matrix.plan import Plan
 from reidbench.registry.plugins import Registry
-from reidbench.report.conditions import conditions, differences
+from reidbench.report.conditions import conditions, mixtures
 from reidbench.store.artifacts import Store
 
 MADE = {
@@ -100,7 +100,7 @@ def test_versions_that_change_places_are_seen() -> None:
     """Seed 0 trained by torch 1 and was scored by torch 2, seed 1 the other way round: both have seen both."""
     old, new = (conditions({"versions": {"torch": version}}) for version in ("1", "2"))
     train, score = ("finetune", "bot", 0), ("evaluate", "cosine", 0)
-    found = differences([("0", {train: ("a", old), score: ("b", new)}), ("1", {train: ("c", new), score: ("d", old)})])
+    found = mixtures([("0", {train: ("a", old), score: ("b", new)}), ("1", {train: ("c", new), score: ("d", old)})])
     assert [one.sentence for one in found] == [
         "one mean is over different torch versions: 1 with seed 0; 2 with seed 1 (in finetune bot)",
         "one mean is over different torch versions: 2 with seed 0; 1 with seed 1 (in evaluate cosine)",
@@ -109,7 +109,7 @@ def test_versions_that_change_places_are_seen() -> None:
 
 def test_what_is_not_known_is_said() -> None:
     slot = ("finetune", "bot", 0)
-    found = differences([("0", {slot: ("a", conditions(MADE))}), ("1", {slot: ("b", ())})])
+    found = mixtures([("0", {slot: ("a", conditions(MADE))}), ("1", {slot: ("b", ())})])
     said = "one mean is over different origins: known with seed 0; unknown with seed 1 (in finetune bot)"
     assert [one.sentence for one in found] == [said]
 
@@ -117,7 +117,7 @@ def test_what_is_not_known_is_said() -> None:
 def test_a_field_that_is_missing_is_unknown() -> None:
     slot = ("finetune", "bot", 0)
     older = conditions({name: value for name, value in MADE.items() if name != "settings"})
-    found = differences([("0", {slot: ("a", conditions(MADE))}), ("1", {slot: ("b", older)})])
+    found = mixtures([("0", {slot: ("a", conditions(MADE))}), ("1", {slot: ("b", older)})])
     said = "one mean is over different precisions: 32-true with seed 0; unknown with seed 1 (in finetune bot)"
     assert [one.sentence for one in found] == [said]
 
@@ -142,8 +142,8 @@ def test_an_unchanged_plugin_does_not_warn(registry: Registry) -> None:
     from reidbench.registry.plugins import source_hash
 
     now = source_hash(registry, "finetuner", "colour-histogram")
-    assert runner.changed({("finetune", "colour-histogram"): {now, ""}}, registry) == []
-    assert len(runner.changed({("finetune", "colour-histogram"): {now, "0" * 32}}, registry)) == 1
+    assert changed_code({("finetune", "colour-histogram"): {now, ""}}, registry) == []
+    assert len(changed_code({("finetune", "colour-histogram"): {now, "0" * 32}}, registry)) == 1
 
 
 def test_strict_refuses_on_the_command_line(

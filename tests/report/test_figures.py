@@ -17,8 +17,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan, reader
 from reidbench.matrix.plan import Plan
 from reidbench.registry.plugins import Registry
-from reidbench.report import extras, figures
 from reidbench.report.curves import costs, curves
+from reidbench.report.formats import extras, figures
 from reidbench.report.provenance import Evidence
 from reidbench.store.artifacts import Store
 

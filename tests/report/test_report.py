@@ -18,8 +18,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan, reader
 from reidbench.matrix.plan import Row
 from reidbench.registry.plugins import Registry
+from reidbench.report.formats.notes import notes
 from reidbench.report.formats.tables import one_line, table
-from reidbench.report.notes import notes
 from reidbench.report.results import USUAL, Leaderboard, Result, Summary, mean_interval, summarise
 from reidbench.report.units import Scale, nearness, number, scale
 from reidbench.store.artifacts import Store

@@ -9,8 +9,8 @@ from reidbench import report
 from reidbench.components import Metric
 from reidbench.matrix.plan import Row
 from reidbench.report import Leaderboard, Place, Result, leaders, places
-from reidbench.report.queries import per_query
 from reidbench.report.results import Declared, summarise
+from reidbench.report.standings import per_query
 
 PROTOCOL = "source labels, AP step"
 QUERIES = 40

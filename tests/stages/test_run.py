@@ -13,6 +13,7 @@ import pytest
 
 from reidbench.report import Leaderboard
 from reidbench.stages.record import Record, cluster_purity, clustering_fault
+from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
@@ -342,9 +343,6 @@ def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -
 
 
 def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Path) -> None:
-    from rich.console import Console
-
-    from reidbench.execution import progress, runner
     from reidbench.matrix import plan, reader
     from reidbench.registry import plugins
 
@@ -352,10 +350,9 @@ def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Pat
     registry = plugins.load()
     the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry)
     store = Store(tmp_path / "another")
-    a_runner = runner.Runner(the_plan, store, None, progress.Lines(Console()), frozenset())
     stage = next(stage for stage in the_plan.stages.values() if stage.kind == "data")
     file = tmp_path / "stage.json"
-    file.write_text(json.dumps(a_runner.spec(stage)))
+    file.write_text(json.dumps(StageSpec.of(the_plan, stage, store).dump()))
     done = subprocess.run(
         [sys.executable, "-m", "reidbench.stages.run", str(file)],
         stdin=subprocess.DEVNULL,

@@ -18,9 +18,11 @@ from reidbench.errors import DataError
 from reidbench.execution import executors, progress, runner
 from reidbench.matrix import plan
 from reidbench.matrix import reader as config
-from reidbench.matrix.diskcontent import content_of, short
+from reidbench.matrix.keys import content_of, short
+from reidbench.matrix.stage import Stage
 from reidbench.registry import plugins
 from reidbench.stages.inputs import Inputs
+from reidbench.stages.spec import StageSpec
 from reidbench.stages.unchanged import refuse_changed
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix, write_market_folder
@@ -211,8 +213,8 @@ def test_a_pool_that_has_the_store_in_it_may_change(store: str, refused: bool, t
     (pool / "a.png").write_bytes(b"a")
     component = registry.get("dataset", "image-folder")
     seen = short(content_of(component, component.params(), pool))
-    stage = {"kind": "data", "use": "image-folder", "params": {}, "root": str(pool), "label": "data p", "data": []}
-    spec = {"store": str(tmp_path / store), "stage": {**stage, "key": "k", "content": seen}}
+    stage = Stage("k", "data", "image-folder", {}, root=str(pool), label="data p", content=seen)
+    spec = StageSpec.model_construct(stage=stage, store=tmp_path / store)
     inputs = Inputs(spec, Store(tmp_path / store), registry, lambda event: None)
     refuse_changed(inputs, tmp_path, {})
     (pool / "b.png").write_bytes(b"b")

@@ -23,7 +23,7 @@ from reidbench import FinetuneContext, PretrainContext
 from reidbench.data import read_market_folder
 from reidbench.errors import ReidbenchError
 from reidbench.stages import distributed
-from reidbench.stages.run import _seed_torch, limited_threads
+from reidbench.stages.worker import limited_threads, seed_torch
 from reidbench.testing import write_market_folder
 from reidbench.training import (
     Augment,
@@ -95,7 +95,7 @@ def vit() -> Backbone:
 
 def context(kind: type, folder: Path, params: Any, backbone: Callable[[], Backbone], **more: Any) -> tuple[Any, list]:
     """The context of a stage on as many devices as there are processes here, and what it logs."""
-    _seed_torch(3)
+    seed_torch(3)
     lines: list[dict[str, float]] = []
     out = folder / f"rank-{this_share().rank}"
     out.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.training import ViewAugment, row_overlap, stream
 from reidbench.training.batches.colour import _hue, luminance
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes

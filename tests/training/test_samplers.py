@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from reidbench.training import Endless, ShuffledSampler, stream
@@ -28,3 +29,5 @@ def test_each_iteration_of_endless_begins_a_pass() -> None:
     orders = [torch.randperm(4, generator=expected).tolist() for _ in range(3)]
     assert first[2].tolist() == orders[1][:2]
     assert next(iter(batches)).tolist() == orders[2][:2]
+    with pytest.raises(ValueError, match="without a batch"):
+        next(iter(Endless(ShuffledSampler(0, 2, stream(0, "order")))))

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.training.weights import transformers as tw
 from reidbench_baseline.transformer_params import ViTTinyParams
 from reidbench_baseline.vit import ViT, vit_tiny

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reidbench.errors import ReidbenchError
-from reidbench.stages.run import limited_threads
+from reidbench.stages.worker import limited_threads
 from reidbench.training import Backbone, Features, load_weights, read_state, to_layout, write_weights
 from reidbench.training.networks.torchvision_compat import torchvision_models
 from reidbench.training.weights.files import innermost

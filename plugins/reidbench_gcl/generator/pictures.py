@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from reidbench.errors import DataError
+from reidbench.rendering.sheets import contact_sheet
 from reidbench.training import Preprocess
 
 from .params import GeneratorParams
@@ -22,8 +22,6 @@ from .synthesis import Generator
 SHEET = "views.png"
 DESCRIPTION = "generator.json"
 WEIGHTS = "generator.safetensors"
-MARGIN = 12  # pixels above the sheet, for the columns' names
-TALL = 128  # rows of pixels that a picture has at least on the sheet
 
 
 def to_pixels(images: torch.Tensor, preprocess: Preprocess) -> np.ndarray:
@@ -37,15 +35,7 @@ def to_pixels(images: torch.Tensor, preprocess: Preprocess) -> np.ndarray:
 def write_sheet(folder: Path, columns: Mapping[str, torch.Tensor], preprocess: Preprocess) -> None:
     """Write views.png: rows are persons, columns the named batches [B, 3, H, W] of normalised images."""
     pixels = [to_pixels(batch, preprocess) for batch in columns.values()]
-    grid = np.concatenate([np.concatenate(list(batch), axis=0) for batch in pixels], axis=1)
-    scale = max(1, -(-TALL // pixels[0].shape[1]))
-    grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)
-    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + MARGIN), "white")
-    sheet.paste(Image.fromarray(grid), (0, MARGIN))
-    width = grid.shape[1] // len(columns)
-    for place, name in enumerate(columns):
-        ImageDraw.Draw(sheet).text((place * width + 2, 0), name, fill="black")
-    sheet.save(folder / SHEET)
+    contact_sheet(list(zip(*pixels, strict=True)), list(columns)).save(folder / SHEET)
 
 
 @dataclass(frozen=True)

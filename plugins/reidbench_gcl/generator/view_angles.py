@@ -1,4 +1,4 @@
-"""Second views: which turn each image gets, and the body's form at that turn."""
+"""Second views: which angle each image gets, and the body's form at that angle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from reidbench.errors import DataError
 
-from ..structure.structure_maps import Rings, to_tensor
+from ..structure.structure_maps import StructureMaps, to_tensor
 
 LAST_OF_THE_CODE = 270  # the released code draws randint(1, 7) x 45: 315 is rendered, and never drawn
 
@@ -38,12 +38,12 @@ class Structures:
     `views`: "generated" turns the image's own body, "identity" leaves it as it is, "random" turns another image's.
     """
 
-    def __init__(self, rings: Rings, rows: np.ndarray, views: str, angles: str) -> None:
-        """rows [N]: where the training images lie in the rings. Raises DataError for angles that are not there."""
-        self.rings = rings
+    def __init__(self, structure_maps: StructureMaps, rows: np.ndarray, views: str, angles: str) -> None:
+        """rows [N]: of the training images in `structure_maps`. Raises DataError for angles that are not there."""
+        self.structure_maps = structure_maps
         self.rows = rows
         self.views = views
-        self.angles = allowed_angles(rings.angles, angles)
+        self.angles = allowed_angles(structure_maps.angles, angles)
 
     def seen(self, indices: np.ndarray) -> torch.Tensor:
         """s_ori [B, 1, H, W] of training images [B]."""
@@ -51,8 +51,8 @@ class Structures:
 
     def at(self, indices: np.ndarray, angles: np.ndarray) -> torch.Tensor:
         """[B, 1, H, W]: the bodies of training images [B], each turned by its angle [B] in degrees."""
-        columns = [self.rings.column(int(angle)) for angle in angles]
-        return to_tensor(self.rings.maps[self.rows[indices], columns])
+        columns = [self.structure_maps.column(int(angle)) for angle in angles]
+        return to_tensor(self.structure_maps.maps[self.rows[indices], columns])
 
     def draw(self, indices: np.ndarray, streams: dict[str, torch.Generator]) -> tuple[torch.Tensor, np.ndarray]:
         """(s_new [B, 1, H, W], angles [B]) of a batch; `streams` holds "angles" and "strangers"."""

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from reidbench.errors import DataError
+from reidbench.rendering import humanoid
+from reidbench.rendering.skeleton import MIRRORED_JOINTS
 from reidbench.training import Augment, Preprocess
 from reidbench.training.batches.colour import colour_jitter, luminance
 
-from ..structure import humanoid
 from .params import HMRTrainingParams
 
 Progress = Callable[[int, int], None]
@@ -68,7 +69,7 @@ class Bodies:
 
     def mirrored(self, where: torch.Tensor) -> Bodies:
         """Bodies as a mirror shows them where `where` [N] is true: left becomes right, yaw becomes -yaw."""
-        order = list(humanoid.MIRRORED_JOINTS)
+        order = list(MIRRORED_JOINTS)
         other = torch.tensor([-1.0, 1.0, 1.0])
         flat = self.joints2d[:, order]
         flat = torch.stack([1 - flat[..., 0], flat[..., 1]], -1)
@@ -135,7 +136,8 @@ def yaw_errors(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 def joint_errors(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Mean distance of joints [N, 15, 3] from theirs, the pelvis at 0 in both: [N] in body heights (MPJPE)."""
-    return (found - wanted).norm(dim=2).mean(1)
+    distances: torch.Tensor = (found - wanted).norm(dim=2)
+    return distances.mean(1)
 
 
 def errors_of_the_mean(bodies: Bodies) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""From pictures to bodies with a trained regressor, and from bodies to rings of structure maps and sheets."""
+"""From pictures to bodies with a trained regressor, and from bodies to structure maps and sheets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from reidbench.data.pictures.images import HasImages, resize
+from reidbench.rendering import humanoid
+from reidbench.rendering.sheets import contact_sheet
 from reidbench.training import image_source
 
-from ..structure import humanoid
 from ..structure.renderer import Camera, render, turned
 from .network import Fitted, Regressor, split_theta
 
@@ -35,7 +36,7 @@ def fit(regressor: Regressor, images: HasImages, indices: np.ndarray, workers: i
     return split_theta(torch.cat(rows))
 
 
-def ring(fitted: Fitted, row: int, aspect: float, size: tuple[int, int], angles: Sequence[int]) -> np.ndarray:
+def body_views(fitted: Fitted, row: int, aspect: float, size: tuple[int, int], angles: Sequence[int]) -> np.ndarray:
     """A body as it is seen, then turned: uint8 [1 + A, H, W]. `aspect` is that of the regressor's own pictures.
 
     It turns about its own vertical axis through the middle of its skin, camera and scale fixed. HMR's `rotated` turns
@@ -64,14 +65,12 @@ def fitted_sheet(regressor: Regressor, images: HasImages, indices: np.ndarray, s
     """Persons, each as the picture, the fitted body beside it, and the body laid over the picture; 4 persons a row."""
     fitted = fit(regressor, images, indices)
     triples = [
-        _triple(resize(images.image(int(index)), size), ring(fitted, row, aspect_of(regressor), size, ())[0])
+        _triple(resize(images.image(int(index)), size), body_views(fitted, row, aspect_of(regressor), size, ())[0])
         for row, index in enumerate(indices)
     ]
     triples += [np.full_like(triples[0], 255)] * (-len(triples) % min(4, len(triples)))
     columns = min(4, len(triples))
-    rows = [np.concatenate(triples[start : start + columns], axis=1) for start in range(0, len(triples), columns)]
-    scale = max(1, -(-128 // size[0]))
-    return Image.fromarray(np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1))
+    return contact_sheet([triples[start : start + columns] for start in range(0, len(triples), columns)])
 
 
 def aspect_of(regressor: Regressor) -> float:

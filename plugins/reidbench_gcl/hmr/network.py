@@ -20,13 +20,13 @@ from torch import nn
 
 from reidbench.errors import DataError
 from reidbench.files.names import shown
+from reidbench.rendering import humanoid
+from reidbench.rendering.skeleton import BONES
 from reidbench.training import Preprocess, StridedPointwise, load_weights, read_state
 from reidbench.training.networks.torchvision_compat import torchvision_models
 
-from ..structure import humanoid
-
 CAMERA = 4  # log of the scale, place of the pelvis to the right and down, log of the stretch
-POSE = humanoid.BONES * 6
+POSE = BONES * 6
 THETA = CAMERA + POSE + len(humanoid.SHAPES)
 REST = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # two columns of the identity
 WEIGHTS = "regressor.safetensors"
@@ -72,8 +72,8 @@ class Fitted:
 
 def split_theta(theta: torch.Tensor) -> Fitted:
     """theta [B, 90] as what it stands for."""
-    camera, six, shape = theta.split((CAMERA, POSE, len(humanoid.SHAPES)), 1)
-    return Fitted(camera, humanoid.rotations(six.view(-1, humanoid.BONES, 6)), shape)
+    camera, six, shape = torch.split(theta, [CAMERA, POSE, len(humanoid.SHAPES)], 1)
+    return Fitted(camera, humanoid.rotations(six.view(-1, BONES, 6)), shape)
 
 
 class _Block(nn.Module):
@@ -98,10 +98,13 @@ class _SmallEncoder(nn.Sequential):
             _Block(width, width, 1), _Block(width, 2 * width, 2), _Block(2 * width, 4 * width, 2),
             _Block(4 * width, 8 * width, 2),
         )  # fmt: skip
-        self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return super().forward(images.contiguous(memory_format=torch.channels_last))
+        images = images.contiguous(memory_format=torch.channels_last)
+        for layer in self:
+            images = layer(images)
+        return images
 
 
 def _encoder(spec: NetworkSpec) -> tuple[nn.Module, int]:
@@ -156,7 +159,7 @@ class Regressor(nn.Module):
 
 def mean_theta(camera: Sequence[float] = (-0.1, 0.0, 0.0, 0.3), root: Sequence[float] = REST) -> torch.Tensor:
     """theta [90] of the mean: a camera, a root's two columns, all other bones at rest, the mean shape."""
-    rest = list(REST) * (humanoid.BONES - 1)
+    rest = list(REST) * (BONES - 1)
     return torch.tensor([*camera, *root, *rest, *[0.0] * len(humanoid.SHAPES)])
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from reidbench import PrepareContext
 from reidbench.errors import DataError
 
-from ..structure.structure_maps import write_rings
-from .fitting import aspect_of, fit, fitted_sheet, ring
+from ..structure.structure_maps import write_structure_maps
+from .fitting import aspect_of, body_views, fit, fitted_sheet
 from .network import WEIGHTS, Regressor, load_regressor
 from .params import FittingParams, HMRParams, HMRWeightsParams
 
@@ -18,7 +18,7 @@ SHEET = "fitted.png"
 
 
 def prepare(ctx: PrepareContext[HMRParams]) -> None:
-    """Rings of the bodies that the regressor of the field `regressor` sees: no truth of these images is used.
+    """Structure maps of the bodies that the regressor of the field `regressor` sees: no truth of these images is used.
 
     Raises DataError when that component left no regressor.
     """
@@ -47,8 +47,8 @@ def _write(ctx: PrepareContext[FittingParams], regressor: Regressor, provider: s
         # A picture without numbers in it makes no body.
         if not bool(fitted.camera[index].isfinite().all() and fitted.pose[index].isfinite().all()):
             return None
-        return ring(fitted, index, aspect, ctx.image_size, params.angles)
+        return body_views(fitted, index, aspect, ctx.image_size, params.angles)
 
-    write_rings(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
     first = np.arange(min(params.persons, len(ctx.split)))
     fitted_sheet(regressor, ctx.split, first, ctx.image_size).save(ctx.out / SHEET)

@@ -10,6 +10,7 @@ import torch
 
 from reidbench import PrepareContext
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.rendering import humanoid
 from reidbench.training import (
     Means,
     Preprocess,
@@ -22,7 +23,6 @@ from reidbench.training import (
 )
 from reidbench.training.contrastive.heldout import hold_out
 
-from ..structure import humanoid
 from .bodies import Bodies, BodyAugment, errors_of_the_mean, joint_errors, shown_persons, yaw_errors
 from .fitting import fit, fitted_sheet
 from .network import Fitted, NetworkSpec, Regressor, load_encoder, mean_theta, save_regressor, split_theta

@@ -19,7 +19,7 @@ CameraChoice = Literal["fit", "given"]
 Up = Literal["y", "-y", "z"]
 
 
-def _ring(angles: tuple[int, ...]) -> tuple[int, ...]:
+def _view_angles(angles: tuple[int, ...]) -> tuple[int, ...]:
     if not angles or any(not 0 < angle < 360 for angle in angles) or len(set(angles)) < len(angles):
         raise ValueError("angles are different whole degrees from 1 to 359; the view as seen is always there")
     return angles
@@ -39,7 +39,7 @@ def _npz(file: Path) -> Path:
 class StructureParams(Params):
     """What all structure providers share."""
 
-    angles: Annotated[tuple[int, ...], AfterValidator(_ring)] = Field(
+    angles: Annotated[tuple[int, ...], AfterValidator(_view_angles)] = Field(
         ANGLES, description="degrees by which the body is turned about the vertical axis, beside the view as seen"
     )
     tolerance: float = Field(

@@ -15,9 +15,9 @@ from reidbench.errors import DataError
 from .anny_body import AnnyBody
 from .meshes import MESH_SUFFIXES, ImageArrays, checked_cam, files_of_images, read_mesh
 from .params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
-from .renderer import Camera, in_view, render_ring
+from .renderer import Camera, in_view, render_turned
 from .smpl import SmplModel
-from .structure_maps import WHITE, refuse_missing, to_grey, write_rings
+from .structure_maps import WHITE, refuse_missing, to_grey, write_structure_maps
 
 BY_STEM = "; what is called like an image, endings apart, belongs to it"
 
@@ -48,7 +48,7 @@ def synthetic_structure(ctx: PrepareContext[SyntheticStructureParams]) -> None:
             return None
         return np.stack([to_grey(ctx.truth.structure(index, yaw), ctx.image_size) for yaw in turns])
 
-    write_rings(ctx, "synthetic-structure", params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, "synthetic-structure", params.angles, make, params.tolerance, sheet=params.sheet)
 
 
 def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
@@ -70,7 +70,7 @@ def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
             return None
         return np.stack([to_grey(sidecar.image(index), ctx.image_size) for sidecar in columns.values()])
 
-    write_rings(ctx, "gcl-release", params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, "gcl-release", params.angles, make, params.tolerance, sheet=params.sheet)
 
 
 def _released(ctx: PrepareContext[ReleaseParams], params: ReleaseParams) -> dict[str, Sidecar]:
@@ -149,18 +149,18 @@ def _render_all(
     missing: list[int],
     body: Callable[[int], Body],
 ) -> None:
-    """The rings of all images that have a body; raises DataError for missing ones before anything is rendered."""
+    """Structure maps of all images that have a body; raises DataError for missing ones before anything is rendered."""
     params = ctx.params
     refuse_missing(ctx, provider, missing, params.tolerance, BY_STEM)
     absent = set(missing)
 
     def make(index: int) -> np.ndarray | None:
-        return None if index in absent else _ring(ctx, body(index), index)
+        return None if index in absent else _views(ctx, body(index), index)
 
-    write_rings(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
 
 
-def _ring(ctx: PrepareContext[MeshParams | SmplParams | AnnyParams], body: Body, index: int) -> np.ndarray:
+def _views(ctx: PrepareContext[MeshParams | SmplParams | AnnyParams], body: Body, index: int) -> np.ndarray:
     params: MeshParams | SmplParams | AnnyParams = ctx.params
     height, width = ctx.split.image(index).shape[:2]
     try:
@@ -172,7 +172,7 @@ def _ring(ctx: PrepareContext[MeshParams | SmplParams | AnnyParams], body: Body,
             camera = Camera.weak_perspective(checked_cam(body.file, body.cam), ctx.image_size, (height, width))
     except ValueError as error:
         raise DataError(f"{body.file}: {error}") from None
-    ring = render_ring(body.vertices, body.faces, camera, ctx.image_size, params.angles)
-    if (ring[0] == WHITE).all():
+    views = render_turned(body.vertices, body.faces, camera, ctx.image_size, params.angles)
+    if (views[0] == WHITE).all():
         raise DataError(f"{body.file}: nothing of the body lies inside the picture")
-    return ring
+    return views

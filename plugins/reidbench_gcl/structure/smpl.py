@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.errors import DataError
+from reidbench.rendering.arrays import Floats, Ints
 
 from .meshes import checked_mesh, read_arrays
 
@@ -23,13 +24,13 @@ ARRAYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kint
 class SmplModel:
     """A skinned body of V vertices and K joints; `parents` [K] has -1 for the root and parents before children."""
 
-    template: np.ndarray
-    shape_directions: np.ndarray
-    pose_directions: np.ndarray
-    regressor: np.ndarray
-    weights: np.ndarray
-    parents: np.ndarray
-    faces: np.ndarray
+    template: Floats
+    shape_directions: Floats
+    pose_directions: Floats
+    regressor: Floats
+    weights: Floats
+    parents: Ints
+    faces: Ints
 
     @classmethod
     def load(cls, file: Path) -> SmplModel:
@@ -64,7 +65,7 @@ class SmplModel:
         """K, 24 for SMPL; a pose has 3 K numbers."""
         return len(self.parents)
 
-    def vertices(self, theta: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    def vertices(self, theta: Floats, beta: Floats) -> Floats:
         """The posed body [V, 3]: `theta` [3 K] holds a rotation vector (radians) of each joint, `beta` up to S.
 
         Eq. 2 to 10 of the paper. Raises ValueError for another number of parameters.
@@ -78,9 +79,10 @@ class SmplModel:
         posed = shaped + self.pose_directions @ (rotations[1:] - np.eye(3)).ravel()
         turns, shifts = self._skinning(rotations, self.regressor @ shaped)
         by_joint = np.einsum("kij,vj->vki", turns, posed) + shifts
-        return np.einsum("vk,vki->vi", self.weights, by_joint)
+        skin: Floats = np.einsum("vk,vki->vi", self.weights, by_joint)
+        return skin
 
-    def _skinning(self, rotations: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _skinning(self, rotations: Floats, rest: Floats) -> tuple[Floats, Floats]:
         """Where each joint takes a point of the rest pose: [K, 3, 3] and [K, 3]; `rest` [K, 3] are the joints."""
         turns, places = rotations.copy(), rest.copy()
         for joint, parent in enumerate(self.parents):
@@ -90,7 +92,7 @@ class SmplModel:
         return turns, places - np.einsum("kij,kj->ki", turns, rest)
 
 
-def rodrigues(vectors: np.ndarray) -> np.ndarray:
+def rodrigues(vectors: Floats) -> Floats:
     """Rotation matrices [K, 3, 3] of rotation vectors [K, 3], in radians; exact at and around 0."""
     angle = np.linalg.norm(vectors, axis=1)[:, None, None]
     cross = np.zeros((len(vectors), 3, 3))
@@ -98,10 +100,12 @@ def rodrigues(vectors: np.ndarray) -> np.ndarray:
     cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -z, y, -x
     cross[:, 1, 0], cross[:, 2, 0], cross[:, 2, 1] = z, -y, x
     # sin(a) / a and (1 - cos a) / a^2 as sinc, which knows the limit
-    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
+    square = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
+    rotations: Floats = np.eye(3) + np.sinc(angle / np.pi) * cross + square
+    return rotations
 
 
-def _parents(file: Path, tree: np.ndarray) -> np.ndarray:
+def _parents(file: Path, tree: Ints) -> Ints:
     """Of each joint its parent's place, from the ids of a kintree_table [2, K], whose first column is the root."""
     place = {int(joint): column for column, joint in enumerate(tree[1])}
     parents = np.array([-1, *(place.get(int(joint), len(place)) for joint in tree[0, 1:])], dtype=np.int64)

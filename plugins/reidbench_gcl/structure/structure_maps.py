@@ -1,4 +1,4 @@
-"""Structure artifacts: of every image a ring of grey bodies on white, one array, a description, a sheet to look at."""
+"""Structure artifacts: every image's body at all angles, grey on white, in one array; a description; a sheet."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from reidbench import Params, PrepareContext
 from reidbench.data.pictures.images import resize
 from reidbench.errors import DataError
+from reidbench.rendering.sheets import contact_sheet
 
 STRUCTURE = "structure.npy"
 DESCRIPTION = "structure.json"
@@ -21,14 +22,13 @@ SHEET = "contact-sheet.png"
 WHITE = 255
 
 LISTED = 10  # missing images that a message names
-MARGIN = 12  # pixels above the sheet, for the columns' names
 
 # index -> uint8 [1 + angles, H, W], or None for an image without structure
 Make = Callable[[int], np.ndarray | None]
 
 
 @dataclass(frozen=True)
-class Rings:
+class StructureMaps:
     """What a structure folder holds.
 
     `maps` is uint8 [N, 1 + A, H, W], memory-mapped, in the order of the hidden split's `ids`: first the view as
@@ -41,8 +41,8 @@ class Rings:
     missing: tuple[int, ...]
 
     @classmethod
-    def load(cls, folder: Path, images: int) -> Rings:
-        """Read what `write_rings` wrote for a split of `images`.
+    def load(cls, folder: Path, images: int) -> StructureMaps:
+        """Read what `write_structure_maps` wrote for a split of `images`.
 
         Raises DataError when it is no structure folder, is damaged, or belongs to another number of images.
         """
@@ -74,7 +74,7 @@ class Rings:
         return 1 + self.angles.index(turn)
 
 
-def write_rings(
+def write_structure_maps(
     ctx: PrepareContext[Params], provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
 ) -> None:
     """Write `make(index)` for every image of the split into `ctx.out`, with a sheet of the first `sheet` persons.
@@ -87,14 +87,14 @@ def write_rings(
     maps = np.lib.format.open_memmap(ctx.out / STRUCTURE, mode="w+", dtype=np.uint8, shape=shape)
     missing = []
     for index in range(len(split)):
-        ring = make(index)
-        if ring is None:
+        views = make(index)
+        if views is None:
             missing.append(index)
             maps[index] = WHITE
         else:
-            assert ring.dtype == np.uint8, f"{ring.dtype} structure"
-            assert ring.shape == shape[1:], f"{ring.shape} instead of {shape[1:]}"
-            maps[index] = ring
+            assert views.dtype == np.uint8, f"{views.dtype} structure"
+            assert views.shape == shape[1:], f"{views.shape} instead of {shape[1:]}"
+            maps[index] = views
         if index % 64 == 63 or index + 1 == len(split):
             ctx.progress(index + 1, len(split))
     maps.flush()
@@ -108,7 +108,8 @@ def write_rings(
     (ctx.out / DESCRIPTION).write_text(json.dumps(facts))
     shown = [index for index in range(len(split)) if index not in set(missing)][:sheet]
     if shown:
-        _sheet(ctx, maps, angles, shown).save(ctx.out / SHEET)
+        rows = [_row(ctx, maps, index) for index in shown]
+        contact_sheet(rows, ["image", "seen", *map(str, angles)]).save(ctx.out / SHEET)
 
 
 def refuse_missing(
@@ -143,17 +144,7 @@ def to_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _sheet(ctx: PrepareContext[Params], maps: np.ndarray, angles: Sequence[int], shown: Sequence[int]) -> Image.Image:
-    """Rows: persons; columns: the image, the view as seen, then every angle; 128 rows of pixels or more for each."""
-    height, width = ctx.image_size
-    scale = max(1, -(-128 // height))
-    rows = []
-    for index in shown:
-        bodies = np.repeat(np.concatenate(list(maps[index]), axis=1)[:, :, None], 3, axis=2)
-        rows.append(np.concatenate([resize(ctx.split.image(index), ctx.image_size), bodies], axis=1))
-    grid = np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)
-    sheet = Image.new("RGB", (grid.shape[1], grid.shape[0] + MARGIN), "white")
-    sheet.paste(Image.fromarray(grid), (0, MARGIN))
-    for column, name in enumerate(["image", "seen", *map(str, angles)]):
-        ImageDraw.Draw(sheet).text((column * width * scale + 2, 0), name, fill="black")
-    return sheet
+def _row(ctx: PrepareContext[Params], maps: np.ndarray, index: int) -> list[np.ndarray]:
+    """A person on the contact sheet: the image, the view as seen, then every angle."""
+    bodies = np.repeat(maps[index][..., None], 3, axis=3)
+    return [resize(ctx.split.image(index), ctx.image_size), *bodies]

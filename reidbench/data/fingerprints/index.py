@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from reidbench.files.atomic import write_whole
+
 SECOND = 10**9
 RACY = 2 * SECOND
 APART = 60 * SECOND
@@ -145,15 +147,7 @@ def _write(file: Path, numbers: np.ndarray, digests: np.ndarray) -> None:
     """In one rename: a checksum, then the numbers [N, 7] and the hashes [N, 32]."""
     payload = numbers.astype("<u8").tobytes() + digests.tobytes()
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(MAGIC + hashlib.sha256(payload).digest())
-            stream.write(payload)
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(file, MAGIC + hashlib.sha256(payload).digest() + payload)
 
 
 def _load(file: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import os
-import tempfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+
+from reidbench.files.atomic import write_whole
 
 
 def recall_names(cache: Path, name: str) -> list[str] | None:
@@ -21,15 +21,6 @@ def recall_names(cache: Path, name: str) -> list[str] | None:
 
 def remember_names(cache: Path, name: str, paths: Iterable[str]) -> None:
     """Keep the paths of a whole copy, so that a later check can name what is gone."""
-    _write(
-        cache / "checks" / f"{name}.names.gz",
-        gzip.compress("\n".join(sorted(paths)).encode(errors="surrogateescape"), mtime=0),
-    )
-
-
-def _write(file: Path, data: bytes) -> None:
+    file = cache / "checks" / f"{name}.names.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-    os.replace(temporary, file)
+    write_whole(file, gzip.compress("\n".join(sorted(paths)).encode(errors="surrogateescape"), mtime=0))

@@ -1,16 +1,17 @@
-"""Where stages run. Every executor takes the same specs and gives the same results."""
+"""Where stages run. Every executor takes the same specs and gives the same results.
+
+Imports stages and store, and what an executor is. Begin with `inline.py`, then `process.py`.
+"""
 
 from __future__ import annotations
 
 from reidbench.errors import ReidbenchError
+from reidbench.execution.executor import Executor
 
-from .base import Executor, OnEvent, Result
 from .inline import Inline
 from .process import Processes
 
 NAMES = ("inline", "process", "ray")
-
-__all__ = ["NAMES", "Executor", "Inline", "OnEvent", "Processes", "Result", "make"]
 
 
 def make(

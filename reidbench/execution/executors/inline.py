@@ -6,14 +6,15 @@ import importlib
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any
 
-from reidbench.stages.run import TORCH_FREE, Busy, describe, run_stage
+from reidbench.execution.executor import OneResult, OnEvent
+from reidbench.stages.run import Busy, run_stage
+from reidbench.stages.spec import StageSpec
+from reidbench.stages.worker import describe
 from reidbench.store.artifacts import DamagedArtifact
 
-from .base import OnEvent, Result
 from .surroundings import restored
 
 
@@ -21,40 +22,44 @@ class Inline:
     """One stage at a time, in this process, which is as before after each of them (see `surroundings`)."""
 
     slots = 1
+    winds_down = False  # the stage that runs is a call of this process, and Ctrl-C ends it
 
     def __init__(self) -> None:
-        self._ended: list[Result] = []
+        self._ended: list[OneResult] = []
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Run the stage now. Raises KeyboardInterrupt for Ctrl-C; one that a plugin raises is its stage's failure."""
-        if spec["stage"]["kind"] not in TORCH_FREE:
+        if spec.kind.torch:
             importlib.import_module("torch")  # before its threads are limited and its settings noted
         with restored():
             self._ended.append(_run(spec, on_event))
 
-    def wait(self) -> Iterable[Result]:
+    def wait(self) -> Iterable[OneResult]:
         """The stages that ended since the last call."""
         ended, self._ended = self._ended, []
         return ended
+
+    def wind_down(self) -> None:
+        """Nothing runs between calls."""
 
     def stop(self) -> None:
         """Nothing runs between calls."""
 
 
-def _run(spec: Mapping[str, Any], on_event: OnEvent) -> Result:
-    key = spec["stage"]["key"]
+def _run(spec: StageSpec, on_event: OnEvent) -> OneResult:
+    key = spec.stage.key
     interrupted = _watch_interrupts()
     try:
         run_stage(spec, lambda event: on_event(key, event))
     except Busy:
-        return Result(key, "busy")
+        return OneResult(key, "busy")
     except DamagedArtifact as error:
-        return Result(key, "damaged", str(error), damaged=error.key)
+        return OneResult(key, "damaged", str(error), damaged=error.key)
     except BaseException as error:  # whatever a plugin raises costs one cell
         if isinstance(error, KeyboardInterrupt) and interrupted():
             raise
-        return Result(key, "failed", describe(error), traceback.format_exc())
-    return Result(key, "done")
+        return OneResult(key, "failed", describe(error), traceback.format_exc())
+    return OneResult(key, "done")
 
 
 def _watch_interrupts() -> Callable[[], bool]:

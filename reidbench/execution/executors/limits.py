@@ -10,12 +10,12 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
+
+import psutil
 
 from reidbench.errors import ReidbenchError
 
 GIB = 1 << 30
-PROC = Path("/proc")
 ROUNDS = 20  # scans for what a worker's children start while they are being killed
 
 
@@ -31,7 +31,7 @@ class Limits:
         for name, value in (("time limit", self.seconds), ("memory limit", self.gib)):
             if value is not None and not value > 0:
                 raise ReidbenchError(f"a {name} must be more than 0, got {value:g}")
-        if self.gib is not None and not (PROC / "self" / "stat").exists():
+        if self.gib is not None and not family(os.getsid(0)):
             raise ReidbenchError("a memory limit needs /proc, which this system does not have; leave it out")
 
     def broken(self, pid: int, began: float) -> str:
@@ -46,32 +46,33 @@ class Limits:
 def family(pid: int) -> dict[int, int]:
     """Resident bytes by pid of all that lives in a worker's session or descends from it.
 
-    `pid` leads the session. Pages that two processes share count twice. Empty where there is no /proc.
+    `pid` leads the session. Pages that two processes share count twice. Empty where the system shows no processes, as
+    Linux without /proc.
     """
-    parents: dict[int, int] = {}
-    resident: dict[int, int] = {}
-    found = set()
-    for entry in os.listdir(PROC) if PROC.is_dir() else ():
-        fields = _fields(entry) if entry.isdigit() else []
-        if not fields or fields[0] in "ZX":
-            continue
-        member = int(entry)
-        # After the name in brackets: state, parent, group, session, ...; the 22nd is the resident pages.
-        parents[member], resident[member] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-        if int(fields[3]) == pid:
-            found.add(member)
+    parents = {}
+    with contextlib.suppress(OSError, IndexError):  # psutil raises both where /proc is missing or empty
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # it ended while we looked, or is another user's
+                parents[process.pid] = process.ppid()
+    found = {member for member in parents if _session(member) == pid}
     more = found
     while more:
         more = {member for member, parent in parents.items() if parent in found} - found
         found |= more
-    return {member: resident[member] for member in found}
+    resident = {}
+    for member in found:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(member)
+            if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                resident[member] = process.memory_info().rss
+    return resident
 
 
-def _fields(pid: str) -> list[str]:
+def _session(pid: int) -> int | None:
     try:
-        return (PROC / pid / "stat").read_text(errors="replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []  # it ended while we looked
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def end(pid: int) -> None:

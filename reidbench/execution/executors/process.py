@@ -12,16 +12,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reidbench.errors import StoreError
+from reidbench.execution.executor import OneResult, OnEvent
+from reidbench.stages.spec import StageSpec
 from reidbench.stages.worker import environment
 from reidbench.store.artifacts import Store
 
-from .base import OnEvent, Result
 from .limits import Limits, end
 
 POLL = 0.2  # seconds that `wait` waits for a result, and between looks at a worker
@@ -59,29 +60,31 @@ class Processes:
     children, and has failed. Raises ReidbenchError for a memory limit where there is no /proc.
     """
 
+    winds_down = True
+
     def __init__(self, slots: int, time_limit: float | None = None, memory_limit: float | None = None) -> None:
         self.slots = slots
         self.limits = Limits(time_limit, memory_limit)
-        self._ended: queue.Queue[Result] = queue.Queue()
+        self._ended: queue.Queue[OneResult] = queue.Queue()
         self._running: dict[str, _Worker] = {}
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Start a worker. Raises StoreError when the store cannot take its spec."""
-        key = spec["stage"]["key"]
-        store = Store(Path(spec["store"]))
+        key = spec.stage.key
+        store = Store(spec.store)
         reading, writing = os.pipe()
         try:
             with store.writing():
                 file = store.spec_file(key)
-                file.write_text(json.dumps(spec))
+                file.write_text(json.dumps(spec.dump()))
                 log = store.log_file(key).open("ab")
             with log:
-                process = _start(file, log, writing, spec["threads"])
+                process = _start(file, log, writing, spec.threads)
         except (OSError, StoreError) as error:
             os.close(reading)
             if isinstance(error, StoreError):
                 raise
-            self._ended.put(Result(key, "failed", f"no worker could be started: {error.strerror}"))
+            self._ended.put(OneResult(key, "failed", f"no worker could be started: {error.strerror}"))
             return
         finally:
             os.close(writing)
@@ -92,8 +95,8 @@ class Processes:
 
     def _follow(self, worker: _Worker, on_event: OnEvent) -> None:
         """Pass a worker's events on until it ends, or has to; then say how it ended."""
-        result: Result | None = None
-        killed: Result | None = None
+        result: OneResult | None = None
+        killed: OneResult | None = None
         try:
             for event in _events(worker):
                 if event is None:
@@ -101,7 +104,7 @@ class Processes:
                 elif event["event"] in ENDINGS:
                     worker.said_at = time.monotonic()
                     said = (str(event.get(name, "")) for name in ("error", "traceback", "key"))
-                    result = Result(worker.key, event["event"], *said)
+                    result = OneResult(worker.key, event["event"], *said)
                 else:
                     on_event(worker.key, event)
         finally:
@@ -111,9 +114,9 @@ class Processes:
             if worker.process.stdin is not None:
                 worker.process.stdin.close()
             worker.spec.unlink(missing_ok=True)
-            self._ended.put(result or killed or Result(worker.key, "failed", _death(code)))
+            self._ended.put(result or killed or OneResult(worker.key, "failed", _death(code)))
 
-    def _look(self, worker: _Worker) -> Result | None:
+    def _look(self, worker: _Worker) -> OneResult | None:
         """Kill a worker that is beyond its limits, or that wrote a checkpoint after it was asked to end."""
         now = time.monotonic()
         if worker.said_at is not None:
@@ -122,7 +125,7 @@ class Processes:
             return None
         if worker.winding_from is not None and worker.saved() not in (0, worker.winding_from):
             end(worker.process.pid)
-            return Result(worker.key, "stopped")
+            return OneResult(worker.key, "stopped")
         if now < worker.look_at:
             return None
         reason = self.limits.broken(worker.process.pid, worker.began)
@@ -130,9 +133,9 @@ class Processes:
         if not reason:
             return None
         end(worker.process.pid)
-        return Result(worker.key, "failed", reason)
+        return OneResult(worker.key, "failed", reason)
 
-    def wait(self) -> Iterable[Result]:
+    def wait(self) -> Iterable[OneResult]:
         """The next stage that ends, if one does within a moment."""
         try:
             result = self._ended.get(timeout=POLL)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import collections
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.devices import KINDS as DEVICE_KINDS
+from reidbench.execution.executor import OneResult, OnEvent
 from reidbench.matrix.devices import asked_for
-from reidbench.stages.run import TORCH_FREE, describe
+from reidbench.matrix.kinds import SEVERAL_DEVICES
+from reidbench.stages.spec import StageSpec
+from reidbench.stages.worker import describe
 from reidbench.store.artifacts import Store
 
 from . import ray_cluster, ray_nodes
-from .base import OnEvent, Result
 from .limits import Limits
 from .process import POLL, Processes
 
@@ -52,6 +53,8 @@ class Ray:
     take `time_limit` seconds and `memory_limit` GiB.
     """
 
+    winds_down = True
+
     def __init__(
         self,
         jobs: int | None = None,
@@ -72,27 +75,27 @@ class Ray:
         self._room = ray_cluster.Room({})
         self._looked = 0.0
         self._running: dict[Any, _Task] = {}  # by Ray's generator
-        self._ended: list[Result] = []
+        self._ended: list[OneResult] = []
         self._lost: collections.Counter[str] = collections.Counter()
 
-    def _start(self, spec: Mapping[str, Any]) -> ray_nodes.Expected:
+    def _start(self, spec: StageSpec) -> ray_nodes.Expected:
         """Start or join Ray, and check its nodes. Raises ReidbenchError."""
-        self._threads = spec["threads"]
-        folders = {"the store": Path(spec["store"]), "the cache of rendered data": Path(spec["cache"])}
+        self._threads = spec.threads
+        folders = {"the store": spec.store, "the cache of rendered data": spec.cache}
         self._own = not self._ray.is_initialized()
         alone = self._own and self._address is None
         if alone:
-            devices = max(asked_for(kind, spec["devices"]) for kind in DEVICE_KINDS)
+            devices = max(asked_for(kind, spec.devices) for kind in SEVERAL_DEVICES)
             ray_cluster.start_local(self._ray, (self._jobs or 1) * self._threads * devices)
             folders = {}  # the one node is this very machine and environment
         elif self._own:
             ray_cluster.join(self._ray, str(self._address))
         self._look_around()
-        expected = self._expected = ray_nodes.expect(frozenset(spec["without"]), folders)
+        expected = self._expected = ray_nodes.expect(frozenset(spec.without), folders)
         if not alone:
             ray_cluster.check_nodes(self._ray, self._room, expected)
         self._checked = frozenset(self._room.names)
-        self._orders = Store(Path(spec["store"])).spec_file(f"orders{expected.marker}")
+        self._orders = Store(spec.store).spec_file(f"orders{expected.marker}")
         self._orders.unlink(missing_ok=True)  # of a driver that was killed, and had our pid
         return expected
 
@@ -103,10 +106,10 @@ class Ray:
         limit = self._jobs or (self._room.slots if self._address else 1)
         self.slots = max(1, min(self._room.slots, limit))
 
-    def submit(self, spec: Mapping[str, Any], on_event: OnEvent) -> None:
+    def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Give a stage to Ray. Raises ReidbenchError, with the first one, when Ray or a node is not fit for work."""
         expected = self._expected or self._start(spec)
-        key, label = spec["stage"]["key"], spec["stage"]["label"]
+        key, label = spec.stage.key, spec.stage.label
         cpus, gpus = needs(spec, self._room)
         task = self._ray.remote(_stage).options(
             num_cpus=cpus,
@@ -116,10 +119,10 @@ class Ray:
             scheduling_strategy="SPREAD",
             name=label,
         )
-        generator = task.remote(dict(spec), expected, self._checked, self.limits, self._orders)
+        generator = task.remote(spec, expected, self._checked, self.limits, self._orders)
         self._running[generator] = _Task(key, label, on_event)
 
-    def wait(self) -> Iterable[Result]:
+    def wait(self) -> Iterable[OneResult]:
         """The stages that ended; waits a moment when none has. Raises ReidbenchError for an unfit node that joined."""
         ended, self._ended = self._ended, []
         if not self._running:
@@ -132,7 +135,7 @@ class Ray:
             self._look_around()
         return ended
 
-    def _read(self, generator: Any) -> Result | None:
+    def _read(self, generator: Any) -> OneResult | None:
         """Take what a task has said: events to pass on, or its result."""
         task = self._running[generator]
         try:
@@ -140,11 +143,11 @@ class Ray:
         except self._ray.exceptions.RayTaskError as error:  # in our code around the worker
             if isinstance(error.cause, ReidbenchError):  # a full disk, or the like
                 raise ReidbenchError(str(error.cause)) from None
-            result = Result(task.key, "failed", describe(error.cause), str(error))
+            result = OneResult(task.key, "failed", describe(error.cause), str(error))
         except (self._ray.exceptions.RayError, StopIteration) as error:
             result = self._again(task, error)
         else:
-            if not isinstance(said, Result):
+            if not isinstance(said, OneResult):
                 self._tell(task, said)
                 return None
             result = said
@@ -160,15 +163,15 @@ class Ray:
             if event["problems"]:
                 raise ReidbenchError(f"no more is run: {ray_cluster.unfit(task.node, event['problems'])}")
 
-    def _again(self, task: _Task, error: BaseException) -> Result:
+    def _again(self, task: _Task, error: BaseException) -> OneResult:
         """A stage was lost with its node: have it submitted again, unless that has happened too often."""
         self._lost[task.key] += 1
         reason = f"lost with {f'node {task.node}' if task.node else 'its node'} ({type(error).__name__})"
         self._look_around()
         if self._lost[task.key] > RETRIES:
-            return Result(task.key, "failed", f"{reason}, the {self._lost[task.key]}th time", str(error))
+            return OneResult(task.key, "failed", f"{reason}, the {self._lost[task.key]}th time", str(error))
         task.on_event(task.key, {"event": "note", "text": f"{task.label}: {reason}; it is submitted again"})
-        return Result(task.key, "busy")
+        return OneResult(task.key, "busy")
 
     def wind_down(self) -> None:
         """Let running stages go on to their end or to their next checkpoint, whichever is first."""
@@ -197,20 +200,19 @@ class Ray:
             self._orders.unlink(missing_ok=True)
 
 
-def needs(spec: Mapping[str, Any], room: ray_cluster.Room) -> tuple[int, int]:
+def needs(spec: StageSpec, room: ray_cluster.Room) -> tuple[int, int]:
     """CPUs and GPUs of a stage: the benchmark's threads for each device, and its devices where nodes have GPUs.
 
     `data` and `evaluate` use no device. No stage asks for more than one node has, or it would wait for ever.
     """
-    kind = spec["stage"]["kind"]
-    devices = asked_for(kind, spec["devices"])
-    gpus = 0 if kind in TORCH_FREE else min(devices, room.gpus)
-    return min(spec["threads"] * devices, room.cpus), gpus
+    devices = asked_for(spec.stage.kind, spec.devices)
+    gpus = min(devices, room.gpus) if spec.kind.torch else 0
+    return min(spec.threads * devices, room.cpus), gpus
 
 
 def _stage(
-    spec: Mapping[str, Any], expected: ray_nodes.Expected, checked: frozenset[str], limits: Limits, orders: Path
-) -> Iterator[list[dict[str, Any]] | Result]:
+    spec: StageSpec, expected: ray_nodes.Expected, checked: frozenset[str], limits: Limits, orders: Path
+) -> Iterator[list[dict[str, Any]] | OneResult]:
     """On a node: run one worker; yields lists of its events, then its result. A node that joined late is checked."""
     ray_nodes.adopt(expected)
     node = ray_cluster.this_node()
@@ -222,7 +224,7 @@ def _stage(
     worker = Processes(1, limits.seconds, limits.gib)
     try:
         worker.submit(spec, lambda _, event: events.append(event))
-        results: list[Result] = []
+        results: list[OneResult] = []
         order = before = ""
         while not results and order != END:
             results = list(worker.wait())

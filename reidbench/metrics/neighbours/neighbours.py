@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.metrics.errors import MetricError
-from reidbench.metrics.products import Doubles, Floats, Products, refuse_zero
+from reidbench.metrics.products import Floats, Products, refuse_zero
+from reidbench.metrics.ties import in_order
 
 from . import faiss_search, symmetric
 from .vectors import Vectors
@@ -124,22 +125,13 @@ def settle(indices: NDArray[np.int32], keys: Floats, k: int, exact: Products) ->
     rows = np.flatnonzero(doubtful & ~crowded)
     if len(rows):
         doubles = exact.pairs(np.repeat(rows, wide), indices[rows].ravel()).reshape(-1, wide)
-        order = _order(doubles, indices[rows], exact.tolerance(rows))
+        order = in_order(doubles, indices[rows], exact.tolerance(rows))
         indices[rows], keys[rows] = (np.take_along_axis(x[rows], order, 1) for x in (indices, keys))
     rows = np.flatnonzero(crowded)
     for start in range(0, len(rows), CROWDED_ROWS):
         part = rows[start : start + CROWDED_ROWS]
         doubles = exact.rows(part)
         everything = np.broadcast_to(np.arange(size, dtype=np.int32), doubles.shape)
-        order = _order(doubles, everything, exact.tolerance(part))[:, :wide]
+        order = in_order(doubles, everything, exact.tolerance(part))[:, :wide]
         offset = 0 if exact.cosine else exact.query_norms[part, None].astype(np.float64) ** 2
         indices[part], keys[part] = order, np.take_along_axis(doubles, order, 1) + offset
-
-
-def _order(keys: Doubles, indices: NDArray[np.int32], tolerance: Doubles) -> NDArray[np.intp]:
-    """Order of each row by key; keys that float64 cannot tell apart are ordered by index."""
-    first = np.argsort(keys, axis=1)
-    steps = np.diff(np.take_along_axis(keys, first, 1), axis=1, prepend=-np.inf) > tolerance[:, None]
-    groups = np.cumsum(steps, axis=1)
-    second = np.argsort(groups << 32 | np.take_along_axis(indices, first, 1), axis=1)
-    return np.take_along_axis(first, second, 1)

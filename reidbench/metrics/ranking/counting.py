@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.metrics.products import Products
+from reidbench.metrics.ties import Counts, farther, rows_before
 
 from .matches import Pairs
 
-Counts = NDArray[np.int64]
 Keys = NDArray[Any]
 
 # A query with more near-ties than this is compared in float64 as a whole row, 16 such rows at a time.
@@ -40,9 +40,7 @@ class Before:
 
     def by(self, ties: str) -> Counts:
         """[H]: rows before each true match under a rule for ties (stable, best or worst)."""
-        if ties == "best":
-            return self.nearer
-        return self.nearer + (self.tied if ties == "worst" else self.earlier)
+        return rows_before(self.nearer, self.tied, self.earlier, ties)
 
     def put(self, which: NDArray[np.bool_], other: Before) -> None:
         """Replace some of the counts, but for the close ones."""
@@ -96,11 +94,10 @@ class NearTies:
         asked, which = np.unique(hit, return_inverse=True)
         queries = hits.rows[asked] + first_query
         own = exact.pairs(queries, hits.cols[asked])
-        ahead = own[which] - exact.pairs(queries[which], rows)
-        tolerance = exact.tolerance(queries)[which]
-        tied = np.abs(ahead) <= tolerance
+        behind = farther(exact, queries[which], rows, own[which])
+        tied = behind == 0
         size = len(before.tied)
-        before.nearer[:] += np.bincount(hit[ahead > tolerance], minlength=size)
+        before.nearer[:] += np.bincount(hit[behind < 0], minlength=size)
         before.tied[:] += np.bincount(hit[tied], minlength=size)
         before.earlier[:] += np.bincount(hit[tied & (rows < hits.cols[hit])], minlength=size)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.metrics.products import Products
+from reidbench.metrics.ties import farther, rows_before
 
 from .matches import Matches, Pairs
 from .rules import Rules, Ties
@@ -68,18 +69,18 @@ class SingleShot:
             near[:, own] = False
             draw, person = np.nonzero(near)
             again = np.full(len(draw), query)
-            doubles = self.exact.pairs(again, drawn[draw, person]) - self.exact.pairs(again, drawn[draw, own])
-            doubles[np.abs(doubles) <= self.exact.tolerance(again)] = 0
-            ahead[draw, person] = doubles
+            keys = self.exact.pairs(again, drawn[draw, own])
+            ahead[draw, person] = farther(self.exact, again, drawn[draw, person], keys)
         return ahead
 
     def _count(self, ahead: Doubles, drawn: Rows, own: int) -> None:
         """Add the places, from 1, of the drawn true matches."""
         nearer, tied = (ahead < 0).sum(1), ahead == 0
         tied[:, own] = False
-        equal = {"best": 0, "worst": tied.sum(1), "stable": (tied & (drawn < drawn[:, own, None])).sum(1)}
+        earlier = tied & (drawn < drawn[:, own, None])
         for ties, places in self.places.items():
-            places += np.bincount(nearer + equal[ties] + 1, minlength=len(places))
+            before = rows_before(nearer, tied.sum(1), earlier.sum(1), ties)
+            places += np.bincount(before + 1, minlength=len(places))
 
     def curve(self, longest: int, ties: Ties) -> Doubles:
         """[longest]: number of queries found up to each rank, each the mean of its repeats."""

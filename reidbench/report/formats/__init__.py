@@ -1,4 +1,4 @@
-"""Write a leaderboard as Markdown, CSV, JSON or LaTeX.
+"""Write a leaderboard as Markdown, CSV, JSON, LaTeX or charts, with the sentences that belong beside its numbers.
 
-Imports report's results, standings and sentences. Begin with `tables.py`.
+Imports report's results, standings and evidence. Begin with `tables.py` and `sentences.py`.
 """

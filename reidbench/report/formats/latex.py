@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from reidbench.report.notes import notes
 from reidbench.report.results import Leaderboard
-from reidbench.report.sentences import nothing_bold, ranking, rule_warnings, set_apart
 from reidbench.report.standings import Place, places
 from reidbench.report.units import NAMES, all_percent, heading, number, own_unit
 
-from .tables import status_word, visible, without_number
+from .notes import notes
+from .sentences import nothing_bold, ranking, rule_warnings, set_apart, status_word, without_number
+from .tables import visible
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -76,7 +76,7 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
 
 
 def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
-    """What the table has no room for: protocols, notes and why cells have no number."""
+    """Comments for what the table has no room for: protocols, notes, reasons for missing numbers."""
     for method in board.methods:
         words = dict.fromkeys(result.row.protocol for result in board.results if result.row.method == method)
         yield visible(f"% protocol of {method}: {' / '.join(words)}")

@@ -1,4 +1,4 @@
-"""A leaderboard as Markdown, CSV, JSON or LaTeX. The same store gives the same bytes, whenever and wherever."""
+"""A leaderboard as Markdown, CSV or JSON. The same store gives the same bytes, whenever and wherever."""
 
 from __future__ import annotations
 
@@ -14,30 +14,20 @@ from tabulate import tabulate
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.differences import Paired, differences
-from reidbench.report.notes import notes
-from reidbench.report.results import Leaderboard, Result, Summary
-from reidbench.report.sentences import bold, cut, few_seeds, rule_warnings, unmeasured, without_difference
+from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
-from reidbench.report.units import NAMES as NAMES
-from reidbench.report.units import all_percent, heading, lower_is_better, number, own_unit, unit
+from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
 
-STATUS_WORDS = {
-    "ok": "not measured",
-    "failed": "failed",
-    "blocked": "failed",
-    "not-applicable": "not applicable",
-    "missing": "missing",
-}
-
-
-def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:
-    """The leaderboard as text; Markdown also as paired differences to the methods in `against`.
-
-    `metric` None is the board's main one. Raises ReidbenchError for an unknown metric or method.
-    """
-    metric = chosen(board, metric) if form in ("md", "latex") else ""
-    text = FORMATS[form](board, metric)
-    return "\n".join([text, *(_differences(board, name, metric) for name in against)]) if form == "md" else text
+from .notes import notes
+from .sentences import (
+    bold,
+    cut,
+    few_seeds,
+    rule_warnings,
+    status_word,
+    without_difference,
+    without_number,
+)
 
 
 def chosen(board: Leaderboard, metric: str | None) -> str:
@@ -52,7 +42,8 @@ def chosen(board: Leaderboard, metric: str | None) -> str:
     return metric
 
 
-def _differences(board: Leaderboard, against: str, metric: str) -> str:
+def differences_to(board: Leaderboard, against: str, metric: str) -> str:
+    """Markdown: paired differences to a method, and what they lack. Raises ReidbenchError when there is none."""
     several = len(board.evaluators) > 1
     rows: dict[tuple[str, str], dict[str, str]] = {}
     pairs = list(differences(board, against, metric))
@@ -152,12 +143,6 @@ def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: st
     return text if good == len(results) else f"{text} ({good}/{len(results)} seeds)"
 
 
-def status_word(results: Sequence[Result]) -> str:
-    """Why a cell has no number, in a word or two; "-" for a cell that is not in the matrix."""
-    states = [result.status for result in results]
-    return STATUS_WORDS["ok" if "ok" in states else states[0]] if states else "-"
-
-
 def _interval(board: Leaderboard, summary: Summary, leads: bool) -> str:
     known = board.metric(summary.evaluator, summary.metric)
     mean = number(summary.mean, known)
@@ -193,23 +178,8 @@ def _mean(board: Leaderboard, summary: Summary | None, with_unit: bool) -> str:
 
 
 def _fewer(summary: Summary | None, seeds: int) -> str:
-    """How many seeds gave a metric, where the line's other metrics have more."""
+    """Number of seeds that gave a metric, where the line's other metrics have more."""
     return "" if summary is None or summary.n == seeds else f" ({summary.n} seed{'s' if summary.n > 1 else ''})"
-
-
-def without_number(board: Leaderboard, metric: str) -> list[str]:
-    """Which cells have no number of a metric and why, equal reasons once: text of plugins, as it came."""
-    reasons: dict[tuple[str, str, str, str], list[Result]] = {}
-    for result in board.results:
-        if result.status != "ok":
-            word = STATUS_WORDS[result.status]
-            reasons.setdefault((result.row.method, result.row.task, word, result.error), []).append(result)
-    sentences = unmeasured(board, metric)
-    for (method, task, word, error), members in reasons.items():
-        seeds = ", ".join(str(seed) for seed in dict.fromkeys(result.row.seed for result in members))
-        of_seeds = "" if word == "not applicable" else f" (seed {seeds})"
-        sentences.append(f"{method} on {task}{of_seeds}: {word}: {error}")
-    return sentences
 
 
 def table(headers: list[str], rows: list[list[Any]]) -> str:
@@ -317,13 +287,3 @@ def _declarations(board: Leaderboard) -> list[dict[str, Any]]:
                     words = {"better": known.better, "unit": known.unit, "range": list(known.range)}
                 found.append({"evaluator": evaluator, "metric": name, **words})
     return found
-
-
-def as_latex(board: Leaderboard, metric: str) -> str:
-    """A booktabs table of `metric` over tasks."""
-    from .latex import latex
-
-    return latex(board, metric)
-
-
-FORMATS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": as_latex}

@@ -20,13 +20,13 @@ from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.plan import Plan
-from reidbench.report.extras import require
-from reidbench.report.formats.tables import chosen, status_word, visible
-from reidbench.report.notes import Note, notes
+from reidbench.report.formats.extras import require
+from reidbench.report.formats.notes import Note, notes
+from reidbench.report.formats.sentences import cut, ranking, rule_warnings, status_word, unmeasured_here
+from reidbench.report.formats.tables import chosen, visible
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence, Provenance
 from reidbench.report.results import Leaderboard, Result, Summary
-from reidbench.report.sentences import cut, ranking, rule_warnings, unmeasured_here
 from reidbench.report.standings import Place, places
 from reidbench.report.units import (
     NAMES,
@@ -70,7 +70,7 @@ class Line:
 
     @property
     def reasons(self) -> list[str]:
-        """Why numbers are missing, equal ones once."""
+        """Reasons for missing numbers, equal ones once."""
         errors = dict.fromkeys(result.error for result in self.results if result.status != "ok")
         return [*filter(None, [self.unmeasured]), *errors]
 
@@ -160,7 +160,7 @@ class _Page:
 
     @cached_property
     def notes(self) -> list[Note]:
-        """What the stages behind all rows noted, which the rows name by place."""
+        """Notes of the stages behind all rows; the rows name them by place."""
         return notes(self.board.results)
 
     def noted(self, results: Sequence[Result]) -> list[int]:
@@ -192,7 +192,7 @@ class _Page:
         return sorted((m for m in self.board.methods if self.board.cell(m, task, evaluator)), key=order)
 
     def worse(self, method: str, task: str, evaluator: str) -> tuple[int, float]:
-        """What sorts cells from the best mean to the worst, and those without a number last."""
+        """Sort key: cells from the best mean to the worst, then those without a number."""
         found = self.board.summarised(method, task, evaluator).get(self.metric)
         known = self.board.metric(evaluator, self.metric)
         if found is None or known is None:

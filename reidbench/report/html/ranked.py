@@ -17,7 +17,7 @@ import numpy as np
 
 from reidbench.data import Split, read_image
 from reidbench.errors import DataError
-from reidbench.matrix.plan import Stage
+from reidbench.matrix.stage import Stage
 from reidbench.metrics import MetricError, Rules, rank
 from reidbench.report.options import Pictures
 from reidbench.report.provenance import Evidence
@@ -213,7 +213,7 @@ class _Lister:
 
 
 class _Unknown(Exception):
-    """Why there is no list."""
+    """Reason for a list that cannot be shown."""
 
 
 def _rules(noted: Any) -> Rules:

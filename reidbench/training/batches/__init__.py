@@ -1,4 +1,4 @@
 """Make batches: decode, sample, augment.
 
-Imports data and training's devices. Begin with `plugins.py`.
+Imports data and training's devices. Begin with `loading.py`.
 """

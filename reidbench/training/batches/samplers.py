@@ -39,9 +39,13 @@ class Endless:
         self.sampler = sampler
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Index arrays [B] without end."""
+        """Index arrays [B] without end. Raises ValueError when a pass has no batch, which would go on for ever."""
         while True:
-            yield from self.sampler
+            batch = None
+            for batch in self.sampler:
+                yield batch
+            if batch is None:
+                raise ValueError("a sampler without a batch cannot be repeated")
 
 
 class IdentitySampler:

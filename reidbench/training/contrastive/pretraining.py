@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from reidbench.contexts import PretrainContext
-from reidbench.errors import DataError
 from reidbench.training.batches.crops import row_overlap
-from reidbench.training.batches.loading import image_source, read_ahead
-from reidbench.training.batches.samplers import ShuffledSampler
 from reidbench.training.devices import average, average_batch_norm, this_share
 from reidbench.training.networks.backbone import Backbone
 from reidbench.training.networks.heads import Encoder, ProjectionHead
@@ -23,9 +19,10 @@ from reidbench.training.optim.loop import Means
 from reidbench.training.optim.update import Update
 from reidbench.training.random import seeded, stream
 
-from .heldout import hold_out, rank_1
+from .heldout import rank_1
 from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state
 from .params import ContrastiveParams
+from .pool import Pool, monitored_epochs
 from .views import ViewAugment
 
 MakeStep = Callable[[MomentumEncoders, Any, int], ContrastiveStep]  # with the params of its component
@@ -48,18 +45,13 @@ class _Run:
     """One pre-training: what stays the same over its epochs."""
 
     def __init__(self, ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> None:
-        if ctx.pool is None:
-            raise DataError("a contrastive pretrainer needs a pool")
         self.ctx = ctx
         self.params = ctx.params
         self.share = this_share()
-        self.own = self.share.part(self.params.batch)
         self.augment = ViewAugment(self.params)
-        self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
-        self.seen, self.held_out = hold_out(len(ctx.pool), self.params.held_out, ctx.seed)
-        self.streams = {name: stream(ctx.seed, name) for name in ("order", "first view", "second view")}
-        if len(self.seen) < self.params.batch:
-            raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {self.params.batch}")
+        self.pool = Pool(ctx, "a contrastive pretrainer")
+        self.streams = {name: stream(ctx.seed, name) for name in ("first view", "second view")}
+        self.streams["order"] = self.pool.order
         self.step = ctx.fabric.to_device(make_step(_encoders(ctx), self.params, ctx.seed))
         self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
             self.step.encoders.online.parameters(),
@@ -72,20 +64,12 @@ class _Run:
 
     def train(self) -> None:
         """All epochs that are still to run; logs loss, rate, row overlap and the monitor's numbers."""
-        params = self.params
         generators = {**self.streams, **self.step.generators}
         state = {"step": self.step, "optimiser": self.optimiser, "schedule": self.schedule, **generators}
-        for epoch in self.ctx.checkpoint.epochs(params.epochs, **state):
-            start = self.monitor() if epoch == 0 else {}
-            line = {f"{name}_at_start": value for name, value in start.items()}
-            line |= self._epoch()
-            line["lr"] = float(self.schedule.get_last_lr()[0])
-            if (epoch + 1) % params.monitor_every == 0 or epoch + 1 == params.epochs:
-                line |= self.monitor()
-            self.ctx.log(line)
+        for _ in monitored_epochs(self.ctx, state, self._epoch, self.monitor):
             self.schedule.step()
 
-    def _epoch(self) -> dict[str, float]:
+    def _epoch(self, epoch: int) -> dict[str, float]:
         self.step.train()
         means = Means()
         for views, overlap in self._batches():
@@ -100,22 +84,15 @@ class _Run:
         if self.share.ranks > 1:
             told = average(torch.tensor(list(line.values()), dtype=torch.float64, device=self.ctx.fabric.device))
             line = dict(zip(line, told.tolist(), strict=True))
-        return {**line, "steps": float(means.steps)}
+        return {**line, "lr": float(self.schedule.get_last_lr()[0]), "steps": float(means.steps)}
 
     def _batches(self) -> Iterator[tuple[Views, torch.Tensor]]:
-        """Views, and the mean overlap of equal rows; an incomplete last batch is dropped."""
-        order = ShuffledSampler(len(self.seen), self.params.batch, self.streams["order"])
-        parts = [self.seen[chosen][self.own] for chosen in order]
-        for images in self._pixels(parts):
+        """Views, and the mean overlap of equal rows."""
+        for images in self.pool.batches():
             first, first_boxes = self.augment(images, self.streams["first view"], self.share)
             second, second_boxes = self.augment(images, self.streams["second view"], self.share)
             overlap = row_overlap(first_boxes, second_boxes, OVERLAP_ROWS).mean()
             yield Views(first, second, self.augment.normalise(images)), overlap
-
-    def _pixels(self, parts: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
-        """Pool images [B, 3, H, W] in 0..1 for each index array, on the device."""
-        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
-            yield self.ctx.fabric.to_device(pixels).permute(0, 3, 1, 2).float().div_(255)
 
     # ------------------------------------------------------------------ the monitor
     @torch.no_grad()
@@ -126,31 +103,26 @@ class _Run:
         views every time and batch norm fitted to views; {} when nothing is held out. Chance is 1 / images.
         On several devices the first measures for all.
         """
-        if len(self.held_out) < 2 or self.share.rank > 0:
+        pool = self.pool
+        if len(pool.held_out) < 2 or self.share.rank > 0:
             return {}
         encoder: Encoder = copy.deepcopy(self.step.encoders.online)
         split_batch_norm(part_batch_norm(encoder), self.params.splits)  # alone, it sees whole batches
         views = stream(self.ctx.seed, "monitor")
-        reestimate_batch_norm(encoder, (self.augment(images, views)[0] for images in self._clean(self.seen, 10)))
+        reestimate_batch_norm(encoder, (self.augment(images, views)[0] for images in pool.plain(pool.seen, 10)))
         encoder.eval()
         projections, vectors = [], []
         for _ in range(2):
             vector = torch.cat([
-                encoder.backbone(self.augment(images, views)[0]).vector for images in self._clean(self.held_out)
+                encoder.backbone(self.augment(images, views)[0]).vector for images in pool.plain(pool.held_out)
             ])  # fmt: skip
             projections.append(encoder.head(vector))
             vectors.append(vector)
         return {
             "retrieval": rank_1(*projections),
             "retrieval_backbone": rank_1(*vectors),
-            "held_out_images": float(len(self.held_out)),
+            "held_out_images": float(len(pool.held_out)),
         }
-
-    def _clean(self, indices: np.ndarray, batches: int | None = None) -> Iterator[torch.Tensor]:
-        """The images as they are, in order, in 0..1: all of them, or at most `batches` whole batches."""
-        batch = self.params.batch
-        stop = len(indices) if batches is None else min(batches, len(indices) // batch) * batch
-        return self._pixels([indices[start : min(start + batch, stop)] for start in range(0, stop, batch)])
 
     # ------------------------------------------------------------------ the result
     def result(self) -> Backbone:
@@ -165,7 +137,7 @@ class _Run:
         backbone.spec["preset"] = self.params.preset
         self.ctx.fabric.to_device(backbone)
         if self.params.clean_batches:
-            images = self._clean(self.seen, self.params.clean_batches)
+            images = self.pool.plain(self.pool.seen, self.params.clean_batches)
             reestimate_batch_norm(backbone, map(self.augment.normalise, images))
         return backbone
 

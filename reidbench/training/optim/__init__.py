@@ -1,4 +1,4 @@
-"""Losses, schedules and the step of an optimiser.
+"""Losses, schedules, the step of optimisers and the loop over epochs.
 
-Imports training's devices. Begin with `update.py`.
+Imports training's devices and the contexts of components. Begin with `loop.py`.
 """

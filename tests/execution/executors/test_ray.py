@@ -22,10 +22,13 @@ import pytest
 from reidbench import report
 from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, progress, runner
+from reidbench.execution.executor import Executor
 from reidbench.execution.executors import ray as ray_executor
 from reidbench.execution.executors import ray_cluster, ray_nodes
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Stage
 from reidbench.registry import plugins
+from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
@@ -150,7 +153,7 @@ def one(first: Path) -> Iterator[Nodes]:
         yield there
 
 
-def run(text: str, folder: Path, executor: executors.Executor) -> report.Leaderboard:
+def run(text: str, folder: Path, executor: Executor) -> report.Leaderboard:
     """Run a matrix with an executor that `run_matrix` does not know."""
     from rich.console import Console
 
@@ -294,7 +297,7 @@ GPU_ROOM = ray_cluster.Room({"n": "n"}, slots=4, cpus=8, gpus=4)
 def test_what_a_stage_asks_for(
     kind: str, threads: int, devices: Any, on_cpus: tuple[int, int], on_gpus: tuple[int, int]
 ) -> None:
-    spec = {"stage": {"kind": kind}, "threads": threads, "devices": devices}
+    spec = StageSpec.model_construct(stage=Stage("k", kind, "x", {}), threads=threads, devices=devices)
     assert ray_executor.needs(spec, ROOM) == on_cpus
     assert ray_executor.needs(spec, GPU_ROOM) == on_gpus
 

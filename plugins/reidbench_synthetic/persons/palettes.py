@@ -1,0 +1,176 @@
+"""What people wear, season by season: colours by name and how often each garment is seen.
+
+Colours repeat between identities on purpose: a name stands for many garments, so no colour gives a person away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..randomness import Stream
+
+Colour = tuple[float, float, float]  # red, green, blue, 0 to 1
+Sleeves = Literal["short", "long", "none"]
+Legs = Literal["trousers", "shorts", "skirt"]
+
+_BYTES = {
+    "black": (28, 28, 30),
+    "charcoal": (58, 58, 62),
+    "grey": (125, 125, 128),
+    "lightgrey": (180, 180, 182),
+    "white": (232, 232, 230),
+    "navy": (30, 38, 72),
+    "blue": (48, 84, 160),
+    "lightblue": (130, 170, 210),
+    "denim": (66, 86, 120),
+    "teal": (30, 120, 120),
+    "green": (50, 120, 60),
+    "olive": (92, 92, 52),
+    "khaki": (170, 150, 105),
+    "beige": (205, 188, 155),
+    "brown": (96, 64, 42),
+    "red": (176, 36, 40),
+    "maroon": (100, 28, 40),
+    "orange": (220, 120, 40),
+    "yellow": (225, 195, 60),
+    "pink": (222, 140, 165),
+    "purple": (104, 60, 130),
+}
+
+
+def _unit(red: int, green: int, blue: int) -> Colour:
+    return red / 255, green / 255, blue / 255
+
+
+COLOURS: dict[str, Colour] = {name: _unit(*value) for name, value in _BYTES.items()}
+SKINS: dict[Colour, float] = {
+    _unit(235, 200, 175): 4,
+    _unit(220, 180, 145): 4,
+    _unit(190, 140, 105): 2,
+    _unit(140, 95, 65): 1.5,
+    _unit(95, 65, 45): 1,
+}
+HAIRS: dict[Colour, float] = {
+    _unit(22, 18, 16): 5,
+    _unit(50, 35, 25): 3,
+    _unit(100, 70, 40): 2,
+    _unit(180, 145, 85): 1,
+    _unit(150, 150, 150): 1,
+}
+SHOES = {"black": 4, "white": 3, "grey": 2, "brown": 2, "red": 0.7, "blue": 0.7, "yellow": 0.4}
+SOCKS = ("white", "black", "grey", "red")
+STRIPES = ("white", "red", "yellow", "black", "lightblue")
+BAGS = ("black", "navy", "red", "brown", "grey", "green", "beige", "blue", "pink")
+
+
+@dataclass(frozen=True)
+class Season:
+    """How likely each colour and garment is; weights need not sum to 1."""
+
+    uppers: dict[str, float]
+    lowers: dict[str, float]
+    sleeves: dict[Sleeves, float]
+    legs: dict[Legs, float]
+    caps: float
+    """Weight of a cap beside the hair styles (5 for short hair)."""
+    open_jacket: float
+    """Probability that the top is worn open."""
+    coat: float
+    """Probability of a coat that reaches over the hips."""
+
+
+SUMMER = Season(
+    uppers={
+        "white": 4,
+        "black": 3,
+        "grey": 2,
+        "lightgrey": 2,
+        "blue": 2,
+        "lightblue": 2,
+        "red": 2,
+        "yellow": 1,
+        "green": 1,
+        "pink": 1.5,
+        "orange": 1,
+        "navy": 1.5,
+        "purple": 1,
+        "teal": 1,
+    },
+    lowers={
+        "denim": 3,
+        "black": 3,
+        "khaki": 2,
+        "white": 1,
+        "beige": 1.5,
+        "grey": 1.5,
+        "navy": 1,
+        "lightblue": 1,
+        "red": 0.4,
+    },
+    sleeves={"short": 6, "long": 3, "none": 1},
+    legs={"trousers": 5.5, "shorts": 3, "skirt": 2},
+    caps=1,
+    open_jacket=0.15,
+    coat=0.02,
+)
+WINTER = Season(
+    uppers={
+        "black": 3,
+        "charcoal": 2.5,
+        "navy": 2.5,
+        "grey": 2,
+        "brown": 2,
+        "olive": 2,
+        "maroon": 2,
+        "beige": 1.5,
+        "khaki": 1.5,
+        "denim": 1.5,
+        "red": 1.5,
+        "white": 1.5,
+    },
+    lowers={"black": 3, "charcoal": 2, "navy": 2, "denim": 3, "grey": 2, "brown": 1.5, "olive": 1.5},
+    sleeves={"long": 1},
+    legs={"trousers": 8.7, "skirt": 1},
+    caps=1.8,
+    open_jacket=0.5,
+    coat=0.35,
+)
+AUTUMN = Season(
+    uppers={
+        "maroon": 2,
+        "orange": 1.5,
+        "olive": 2,
+        "denim": 2.5,
+        "black": 2.5,
+        "beige": 2,
+        "teal": 1.5,
+        "grey": 2,
+        "white": 2,
+        "purple": 1,
+        "khaki": 1.5,
+        "red": 1.5,
+        "navy": 1.5,
+    },
+    lowers={"denim": 3, "black": 3, "khaki": 2, "olive": 1.5, "brown": 1.5, "navy": 1, "grey": 1, "maroon": 0.5},
+    sleeves={"short": 2, "long": 6},
+    legs={"trousers": 7, "shorts": 0.5, "skirt": 2},
+    caps=1.2,
+    open_jacket=0.4,
+    coat=0.12,
+)
+
+
+def dye(stream: Stream, name: str, spread: float = 0.05) -> Colour:
+    """A garment of this colour: no two black jackets are quite the same black."""
+    brightness = 1.0 + stream.normal(0.0, spread)
+    red, green, blue = COLOURS[name]
+    return (
+        _dyeable(red * brightness + stream.normal(0.0, spread * 0.35)),
+        _dyeable(green * brightness + stream.normal(0.0, spread * 0.35)),
+        _dyeable(blue * brightness + stream.normal(0.0, spread * 0.35)),
+    )
+
+
+def _dyeable(value: float) -> float:
+    return min(max(value, 0.02), 0.98)

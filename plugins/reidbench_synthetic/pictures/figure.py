@@ -1,0 +1,124 @@
+"""Draws a posed person: geometry to an antialiased layer, in colour or as a grey structure map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from reidbench.rendering.arrays import Bytes, Floats, Ints, Light
+from reidbench.rendering.geometry import turned
+from reidbench.rendering.mesh import Mesh
+from reidbench.rendering.raster import rasterise
+
+from ..persons.clothing import albedo
+from ..persons.identity import Identity
+from ..persons.palettes import Colour
+from ..persons.pose import skeleton
+from .filters import to_bytes
+from .sighting import Framing, Sighting
+
+MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
+_FILL = 0.92  # a person of zoom 1 is this share of the picture's height
+_PERSPECTIVE = 0.12
+_SAMPLES = 2  # per pixel and axis
+_HEAD_LIGHT: Colour = (0.2, 0.35, 0.9)
+NOTHING = -1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A person alone: premultiplied `colour` [H,W,3] and `cover` [H,W] of 0 to 1, `parts` [H,W] or -1."""
+
+    colour: Light
+    cover: Light
+    parts: Ints
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """The visible points of a person on the fine grid: pixels, parts, cosines to the light, texture places; all [P]."""
+
+    pixels: Ints
+    parts: Ints
+    shade: Floats
+    u: Floats
+    v: Floats
+
+
+def draw_figure(
+    person: Identity,
+    mesh: Mesh,
+    sighting: Sighting,
+    pitch: float,
+    light: Colour,
+    ambient: float,
+    shape: tuple[int, int],
+) -> Layer:
+    """The dressed person of a sighting, `shape` = (height, width)."""
+    surface = _surface(person, mesh, sighting, pitch, light, shape)
+    lit = (ambient + (1 - ambient) * np.clip(surface.shade, 0, 1)).astype(np.float32)
+    paint = albedo(person, surface.parts, surface.u, surface.v) * lit[:, None]
+    return _layer(surface.pixels, paint, surface.parts, shape)
+
+
+def draw_structure(person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, shape: tuple[int, int]) -> Bytes:
+    """The bare form under a head light: light grey on white [H,W], 0 to 255."""
+    surface = _surface(person, mesh, sighting, pitch, _HEAD_LIGHT, shape)
+    grey = (0.25 + 0.6 * np.clip(surface.shade, 0, 1)).astype(np.float32)
+    layer = _layer(surface.pixels, np.repeat(grey[:, None], 3, axis=1), surface.parts, shape)
+    on_white = layer.colour[:, :, 0] + (1 - layer.cover)
+    return to_bytes(on_white)
+
+
+def _surface(
+    person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, light: Colour, shape: tuple[int, int]
+) -> _Surface:
+    vertices, normals = mesh.posed(skeleton(person, sighting.pose))
+    vertices[:, 1] -= MIDDLE
+    seen = look(vertices, sighting.yaw, pitch)
+    height, width = shape[0] * _SAMPLES, shape[1] * _SAMPLES
+    flat = flatten(seen)
+    points = frame(flat, (flat.min(0), flat.max(0)), sighting.framing, height, width)
+    facing = look(normals, sighting.yaw, pitch)
+    cosine = facing[:, 0] * light[0] + facing[:, 1] * light[1] + facing[:, 2] * light[2]
+    shown = np.column_stack([cosine, mesh.uv])
+    found = rasterise(points, seen[:, 2], shown, mesh.faces, (height, width), "barycentric")
+    return _Surface(found.pixels, mesh.parts[found.faces], *found.values.T)
+
+
+def look(vectors: Floats, yaw: float, pitch: float) -> Floats:
+    """Into the camera's frame: x to the right, y up, z to the viewer. The camera is above and looks down."""
+    x, y, z = turned(vectors, yaw).T
+    c, s = math.cos(pitch), math.sin(pitch)
+    return np.stack([x, c * y - s * z, s * y + c * z], axis=1)
+
+
+def flatten(seen: Floats) -> Floats:
+    """Points [V,3] in the camera's frame, seen with its weak perspective: [V,2], x to the right, y up."""
+    scale = 1.0 / (1.0 - _PERSPECTIVE * seen[:, 2])
+    return seen[:, :2] * scale[:, None]
+
+
+def frame(points: Floats, box: tuple[Floats, Floats], framing: Framing, height: int, width: int) -> Floats:
+    """Points [V,2] in a picture into which the person's `box` (lowest and highest corner) is fitted: pixels, y down."""
+    low, high = box
+    middle = 0.5 * (low + high)
+    scale = height * _FILL / (high[1] - low[1]) * framing.zoom
+    x = (points[:, 0] - middle[0]) * scale * framing.stretch + width * (0.5 + framing.right)
+    y = height * (0.5 + framing.down) - (points[:, 1] - middle[1]) * scale
+    return np.stack([x, y], axis=1)
+
+
+def _layer(pixels: Ints, paint: Light, parts: Ints, shape: tuple[int, int]) -> Layer:
+    """Average the fine grid; a pixel's part is the highest of its samples, so that one covered sample is enough."""
+    height, width = shape
+    grid = np.zeros((height * width * _SAMPLES**2, 4), dtype=np.float32)
+    grid[pixels, :3] = paint
+    grid[pixels, 3] = 1
+    mean = grid.reshape(height, _SAMPLES, width, _SAMPLES, 4).mean((1, 3))
+    labels = np.full(len(grid), NOTHING, dtype=np.int64)
+    labels[pixels] = parts
+    fine = labels.reshape(height, _SAMPLES, width, _SAMPLES)
+    return Layer(mean[:, :, :3], mean[:, :, 3], fine.max((1, 3)))

@@ -1,0 +1,130 @@
+"""What stands behind people, and the pictures of a pool that show nobody."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+from reidbench.rendering.arrays import Light
+
+from ..randomness import Stream
+from ..worlds import Conditions
+from .filters import resize, saturate
+
+HEIGHT, WIDTH = 160, 256  # of a painted scene
+CROP_HEIGHT, CROP_WIDTH = 130, 65  # of what one picture shows of it
+_WARM = np.array((1.0, 0.86, 0.68), dtype=np.float32)
+
+
+def paint_scene(stream: Stream, conditions: Conditions) -> Light:
+    """A wall with windows and poles over a paved ground: [160,256,3] of 0 to 1."""
+    horizon = int(HEIGHT * stream.uniform(0.25, 0.5))
+    scene = np.empty((HEIGHT, WIDTH, 3), dtype=np.float32)
+    scene[:horizon] = _wall(stream, conditions)
+    ground = _ground(stream, conditions)
+    scene[horizon:] = ground * np.linspace(0.85, 1.1, HEIGHT - horizon, dtype=np.float32)[:, None, None]
+    for _ in range(int(stream.uniform(6, 18))):
+        _window(scene, horizon, stream, conditions)
+    for _ in range(int(stream.uniform(0, 5))):
+        left, foot = int(stream.uniform(0, WIDTH)), int(HEIGHT * stream.uniform(0.5, 0.8))
+        scene[:foot, left : left + int(stream.uniform(2, 5))] = stream.uniform(0.1, 0.5)
+    _pave(scene, horizon, int(stream.uniform(4, 9)))
+    return _weather(saturate(scene, conditions.background_saturation), stream)
+
+
+def _wall(stream: Stream, conditions: Conditions) -> Light:
+    if conditions.place == "plaza":
+        wall = (stream.uniform(0.4, 0.85), stream.uniform(0.4, 0.85), stream.uniform(0.35, 0.8))
+        return np.array(wall, dtype=np.float32)
+    grey = stream.uniform(0.25, 0.6)
+    wall = (grey + stream.normal(0, 0.04), grey + stream.normal(0, 0.04), grey + stream.normal(0, 0.04))
+    painted = np.array(wall, dtype=np.float32)
+    return painted * _WARM if conditions.place == "arcade" else painted
+
+
+def _ground(stream: Stream, conditions: Conditions) -> Light:
+    if conditions.place == "station":
+        return np.array((1.0, 0.98, 0.93), dtype=np.float32) * np.float32(stream.uniform(0.3, 0.65))
+    if conditions.place == "arcade":
+        return np.array((0.48, 0.42, 0.36), dtype=np.float32) * np.float32(stream.uniform(0.7, 1.3))
+    if stream.chance(0.6):
+        return np.array((0.55, 0.53, 0.5), dtype=np.float32) * np.float32(stream.uniform(0.7, 1.3))
+    return np.array((0.35, 0.5, 0.25), dtype=np.float32) * np.float32(stream.uniform(0.7, 1.2))
+
+
+def _window(scene: Light, horizon: int, stream: Stream, conditions: Conditions) -> None:
+    """A window, shop front, pillar or car: a box that may stand a little below the horizon."""
+    left, top = int(stream.uniform(0, WIDTH)), int(stream.uniform(0, horizon))
+    width, height = int(stream.uniform(4, 40)), int(stream.uniform(6, 50))
+    paint = stream.uniforms((3,), 0.1, 0.9).astype(np.float32)
+    if conditions.place == "station":
+        paint = paint.mean() * np.float32(0.7) + paint * np.float32(0.3)
+    elif conditions.place == "arcade":
+        paint = (paint.mean() * np.float32(0.6) + paint * np.float32(0.4)) * _WARM * np.float32(1.15)
+    bottom = min(top + height, horizon + int(stream.uniform(0, 14)))
+    scene[top:bottom, left : left + width] = paint
+
+
+def _pave(scene: Light, horizon: int, lines: int) -> None:
+    """Dark joints across the ground, closer together far away."""
+    for line in range(lines):
+        scene[horizon + int((HEIGHT - horizon) * (line / lines) ** 1.5)] *= np.float32(0.82)
+
+
+def _weather(scene: Light, stream: Stream) -> Light:
+    """Large stains and fine grain, so that no surface is flat."""
+    stains = resize(stream.uniforms((20, 32, 1), -1, 1).astype(np.float32), HEIGHT, WIDTH)
+    grain = stream.uniforms((HEIGHT, WIDTH, 1), -1, 1).astype(np.float32)
+    weathered = scene * (1 + np.float32(0.18) * stains) * (1 + np.float32(0.05) * grain)
+    return cast(Light, np.clip(weathered, 0, 1))
+
+
+def crop_scene(scene: Light, down: float, right: float, height: int, width: int) -> Light:
+    """The part of a scene behind one picture; `down` and `right` of 0 to 1 say where it is cut out."""
+    top, left = int(down * (HEIGHT - CROP_HEIGHT)), int(right * (WIDTH - CROP_WIDTH))
+    return resize(scene[top : top + CROP_HEIGHT, left : left + CROP_WIDTH], height, width)
+
+
+def paint_irrelevant(stream: Stream, scene: Light, height: int, width: int) -> Light:
+    """A clean picture [H,W,3] that shows nobody: bare scenery, parked things before it, or a texture."""
+    kind = stream.pick(("scenery", "things", "texture"))
+    if kind == "texture":
+        return _texture(stream, height, width)
+    image = crop_scene(scene, stream.uniform(), stream.uniform(), height, width)
+    if kind == "things":
+        for _ in range(int(stream.uniform(2, 6))):
+            _thing(image, stream)
+    return image
+
+
+def _thing(image: Light, stream: Stream) -> None:
+    """A box or a disc anywhere in the picture."""
+    height, width = image.shape[:2]
+    down = (np.arange(height, dtype=np.float32)[:, None] / height - stream.uniform(0.2, 0.9)) / stream.uniform(
+        0.05, 0.3
+    )
+    across = (np.arange(width, dtype=np.float32)[None] / width - stream.uniform(0.1, 0.9)) / stream.uniform(0.1, 0.4)
+    if stream.chance(0.5):
+        inside = down * down + across * across < 1
+    else:
+        inside = (np.abs(down) < 1) & (np.abs(across) < 1)
+    image[inside] = stream.uniforms((3,), 0.15, 0.85).astype(np.float32)
+
+
+def _texture(stream: Stream, height: int, width: int) -> Light:
+    """Stripes, tiles or clouds in two colours."""
+    first, second = stream.uniforms((2, 3), 0.15, 0.85).astype(np.float32)
+    rows = np.arange(height, dtype=np.float32)[:, None] / height
+    columns = np.arange(width, dtype=np.float32)[None] / height
+    repeats, slant = stream.uniform(3, 14), stream.uniform(-1, 1)
+    kind = stream.pick(("stripes", "tiles", "clouds"))
+    if kind == "stripes":
+        share = ((rows + slant * columns) * repeats).astype(np.float32) % 1 < 0.5
+    elif kind == "tiles":
+        share = (rows * repeats % 1 < 0.5) ^ (columns * repeats % 1 < 0.5)
+    else:
+        clouds = resize(stream.uniforms((12, 6, 1)).astype(np.float32), height, width)
+        return cast(Light, first * clouds + second * (1 - clouds))
+    blend = share.astype(np.float32)[:, :, None]
+    return cast(Light, first * blend + second * (1 - blend))

@@ -1,0 +1,79 @@
+"""What a check brings along, so that it needs no plugin's data: folders of tiny pictures, and a network as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from reidbench.components import Component, Params
+from reidbench.contexts import FinetuneContext
+from reidbench.data import Dataset, FileNameRule, read_market_folder
+from reidbench.data.folders import MARKET_LIKE
+
+FOLDER = "check-folder"
+UNTRAINED = "check-untrained"
+FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+NO_CAMERA = FileNameRule(r"(?P<pid>-1|[0-9]+)(_\w+)?")
+
+
+def write_market_folder(
+    folder: Path,
+    *,
+    identities: int = 4,
+    cameras: int = 2,
+    images: int = 2,
+    size: tuple[int, int] = (32, 16),
+    seed: int = 0,
+) -> Path:
+    """Write a small Market-1501-style folder: coloured stripes that tell the identity, tinted by the camera.
+
+    `identities` are for training; as many others are for testing. The first image of each test identity and camera
+    is a query, the others are the gallery. Returns the folder.
+    """
+    random = np.random.Generator(np.random.PCG64(seed))
+    for part in FOLDERS.values():
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for pid in range(1, 2 * identities + 1):
+        stripes = random.integers(30, 226, (4, 3))
+        for camera in range(1, cameras + 1):
+            tint = random.integers(-20, 21, 3)
+            for number in range(images):
+                part = "train" if pid <= identities else "query" if number == 0 else "gallery"
+                picture = np.repeat(stripes + tint, size[0] // 4, axis=0)[:, None].repeat(size[1], axis=1)
+                noisy = np.clip(picture + random.integers(-12, 13, picture.shape), 0, 255).astype(np.uint8)
+                name = f"{pid:04d}_c{camera}s1_{number:06d}_00.png"
+                Image.fromarray(noisy).save(folder / FOLDERS[part] / name)
+    return folder
+
+
+class FolderParams(Params):
+    """Parameters of the folders."""
+
+    cameras: bool = Field(True, description="whether the names tell the cameras")
+
+    def lacking(self, root: Path | None) -> frozenset[str]:
+        """The cameras, where they are left out."""
+        return frozenset() if self.cameras else frozenset({"cameras"})
+
+
+def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
+    """Read what `write_market_folder` wrote."""
+    return read_market_folder(root, rule=MARKET_LIKE if params.cameras else NO_CAMERA)
+
+
+def untrained(ctx: FinetuneContext[Params]) -> Any:
+    """The backbone's vector as it is, for adapters to start from and evaluators to rank."""
+    from reidbench.training import BackboneEmbedder, Preprocess
+
+    backbone = ctx.backbone()
+    return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
+
+
+COMPONENTS = {
+    ("dataset", FOLDER): Component(FOLDER, f"{__name__}:open_folder", FolderParams, lacks=FolderParams.lacking),
+    ("finetuner", UNTRAINED): Component(UNTRAINED, f"{__name__}:untrained", traits=frozenset({"label-free"})),
+}

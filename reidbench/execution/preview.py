@@ -1,0 +1,80 @@
+"""What a run would do, and which cached results were made with other code: nothing is run or written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from reidbench.matrix.kinds import OF_STAGE
+from reidbench.matrix.plan import Plan
+from reidbench.registry.plugins import Registry, source_hash
+from reidbench.store.artifacts import BadArtifact, Store
+
+SAMPLE = 20  # manifests read per component for its usual time: enough for a mean, few enough for a large plan
+
+
+def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
+    """What a run would do, as JSON values: counts by component, expected seconds, warnings. Changes nothing."""
+    published = store.keys()
+    needed: set[str] = set()
+    waiting = [row.key for row in plan.rows if row.key and row.key not in published]
+    while waiting:
+        key = waiting.pop()
+        if key not in needed:
+            needed.add(key)
+            waiting += [parent for parent in plan.stages[key].needs if parent not in published]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for key, stage in plan.stages.items():
+        groups.setdefault((stage.kind, stage.use), []).append(key)
+    kinds, warnings, seconds, unknown = [], [], 0.0, 0
+    for (kind, use), keys in groups.items():
+        to_run = sum(key in needed for key in keys)
+        past = _manifests(store, [key for key in keys if key in published][:SAMPLE])
+        timed = [manifest["seconds"] for manifest in past if "seconds" in manifest]
+        usual = sum(timed) / len(timed) if timed else None
+        if usual is None:
+            unknown += to_run
+        else:
+            seconds += usual * to_run
+        warnings += changed_code({(kind, use): {manifest.get("source", "") for manifest in past}}, registry)
+        time_text = "" if usual is None else f", {usual:.1f} s each"
+        kinds.append({"kind": kind, "use": use, "stages": len(keys), "to_run": to_run, "time": time_text})
+    reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in plan.rows if row.key is None}
+    expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages never timed here" if unknown else "")
+    return {
+        "title": plan.benchmark.title,
+        "rows": len(plan.rows),
+        "not_applicable": sum(row.key is None for row in plan.rows),
+        "stages": len(plan.stages),
+        "to_run": len(needed),
+        "kinds": kinds,
+        "expected": expected,
+        "reasons": list(reasons),
+        "warnings": warnings,
+    }
+
+
+def changed_code(sources: Mapping[tuple[str, str], Collection[str]], registry: Registry) -> list[str]:
+    """A sentence for each component whose plugin is not what cached results were made with; `sources` are its hashes.
+
+    By kind of stage and component. A result of another `version` has another key, and is not among these.
+    """
+    found = []
+    for (kind, use), hashes in sources.items():
+        source = source_hash(registry, OF_STAGE[kind].component, use)
+        if source and any(one not in ("", source) for one in hashes):
+            found.append(
+                f"the code of {kind} {use} has changed since cached results, but its version has not: where the change "
+                "can alter results, raise `version` of the component, and they are made again"
+            )
+    return found
+
+
+def _manifests(store: Store, keys: list[str]) -> list[Mapping[str, Any]]:
+    found = []
+    for key in keys:
+        try:
+            found.append(store.manifest(key).manifest)
+        except (BadArtifact, KeyError):
+            continue  # a run would set it aside and make it again
+    return found

@@ -1,0 +1,108 @@
+"""Notes what is wrong with the values of a matrix file, each with file, line and cure; all at once, not the first."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from reidbench.errors import ConfigError
+from reidbench.registry.plugins import printable
+
+from .yamlfile import Path_, Tree, shown
+
+MOST_PROBLEMS = 100  # told of one file; whoever has more has mistaken the file
+
+
+class Checker:
+    """Takes values of a tree if they are what they must be, and else notes a problem and gives a plain one."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.problems: dict[str, None] = {}  # an ordered set
+
+    def text(self, path: Path_, value: Any) -> str:
+        """A value as the file says it."""
+        return self.tree.text(path, value)
+
+    def wrong(self, path: Path_, sentence: str) -> None:
+        """A problem, told with its line. Raises ConfigError when there are too many to go on."""
+        where = ".".join(map(str, path))
+        text = f"{self.tree.place(path)}: {where + ': ' if where else ''}{sentence}"
+        self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise ConfigError([*self.problems, f"{printable(str(self.tree.file))}: and more; these are the first"])
+
+    def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
+        """`value` if it is a map of known keys, else {} and a problem."""
+        if not isinstance(value, dict):
+            self.wrong(path, f"must be a map (key: value), not {kind_word(value)}")
+            return {}
+        for key in value:
+            if known and key not in known:
+                self.wrong((*path, key), f"unknown key{guess(key, known)} (known: {', '.join(known)})")
+        return value
+
+    def named(self, value: Any, path: Path_, what: str, known: Sequence[str] = ()) -> dict[str, Any]:
+        """`value` if it is a map, where a name may stand as well; else {} and a problem."""
+        if isinstance(value, dict):
+            return self.map(value, path, known)
+        given = kind_word(value) if value is None or isinstance(value, list) else self.tree.text(path, value)
+        quotes = self.quotes(value)
+        self.wrong(path, f"must be the name of a {what}, or a map with `use: NAME`, not {given}{quotes}")
+        return {}
+
+    @staticmethod
+    def quotes(value: Any) -> str:
+        """The cure where text is meant and YAML reads something else."""
+        return "; put it in quotes if it is text" if isinstance(value, bool | int | float) else ""
+
+    def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
+        """`value` if it is one, else `default` and a problem."""
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            self.wrong(path, f"must be a whole number from {least}, not {self.tree.text(path, value)}")
+            return default
+        return value
+
+    def seeds(self, value: Any, path: Path_) -> tuple[int, ...]:
+        """A list of different whole numbers."""
+        if not isinstance(value, list) or not value:
+            given = "an empty list" if value == [] else kind_word(value)
+            self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {given}")
+            return (0,)
+        before = len(self.problems)
+        seeds = tuple(self.whole_number(seed, (*path, index), 0, 0) for index, seed in enumerate(value))
+        if len(set(seeds)) < len(seeds) and len(self.problems) == before:
+            self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
+        return seeds
+
+    def place(self, value: str) -> Path:
+        """Where a path leads; one that can lead nowhere (a user that is not here, a loop of links) stays as it is."""
+        try:
+            return (Path(self.tree.file).parent / Path(value).expanduser()).resolve()
+        except (OSError, ValueError, RuntimeError):
+            return Path(value)
+
+
+def guess(word: str, known: Sequence[str]) -> str:
+    """`; did you mean ...?` where a known word is near, else nothing."""
+    near = difflib.get_close_matches(word[:100], known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def there(place: Path, test: Callable[[Path], bool]) -> bool:
+    """Whether it is there; a name that no file can have (too long, a null character) is not."""
+    try:
+        return test(place)
+    except (OSError, ValueError):
+        return False
+
+
+def kind_word(value: Any) -> str:
+    """What a YAML value is, in words."""
+    if value is None:
+        return "nothing"
+    if value == []:
+        return "an empty list"
+    return {dict: "a map", list: "a list", str: "text", bool: "true or false"}.get(type(value), "a number")

@@ -1,0 +1,87 @@
+"""The key of a stage: a hash of everything that can change its result, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from reidbench.components import Component, Params, load_attribute
+from reidbench.data import fingerprint_file, fingerprint_folder
+
+from .benchmark import Benchmark, Choice, canonical
+from .devices import devices_for
+from .stage import DataInput, Parents
+
+KEY_VERSION = 2  # bump when the way keys are computed changes
+
+
+class Keys:
+    """The keys of one benchmark's stages. The parts that thousands of stages share are written once."""
+
+    def __init__(self, benchmark: Benchmark) -> None:
+        self._benchmark = benchmark
+        self._settings: dict[int, str] = {}  # by devices
+        self._choices: dict[int, str] = {}
+
+    def of_stage(
+        self,
+        kind: str,
+        choice: Choice | None,
+        parents: Parents,
+        data: tuple[DataInput, ...],
+        backbone: Choice | None,
+        seed: int,
+    ) -> str:
+        """The key of a stage that is no data stage. Raises OneDevice where its component must not take several."""
+        devices = devices_for(kind, choice.component, choice.params, self._benchmark.devices) if choice else 1
+        given = canonical([parents, [one.identity for one in data], seed])
+        return _digest("|".join((self._setting(devices), kind, self._choice(choice), self._choice(backbone), given)))
+
+    def _setting(self, devices: int) -> str:
+        """Canonical JSON of the settings that every stage depends on; the devices are those that this one takes."""
+        if devices not in self._settings:
+            given = self._benchmark
+            whole = [KEY_VERSION, given.image_size, given.threads, given.precision, devices]
+            self._settings[devices] = canonical(whole)
+        return self._settings[devices]
+
+    def _choice(self, choice: Choice | None) -> str:
+        if choice is None:
+            return ""
+        if id(choice) not in self._choices:
+            self._choices[id(choice)] = canonical(choice.identity)
+        return self._choices[id(choice)]
+
+
+def data_key(choice: Choice, content: str) -> str:
+    """The key of a data stage; `content` is what `content_of` gave.
+
+    A component with a fingerprint function of its own says which params matter; else all of them count, and the
+    names and contents of the files under the root.
+    """
+    if choice.component.fingerprint:
+        identity = [choice.name, choice.component.version, content]
+    else:
+        identity = [choice.identity, content] if content else [choice.identity]
+    return _digest(canonical([KEY_VERSION, "data", *identity]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def content_of(component: Component, params: Params, root: Path | None) -> str:
+    """The component's own fingerprint, else the hash of all names and contents under the root; "" without a root.
+
+    Raises DataError where files cannot be read.
+    """
+    if component.fingerprint:
+        return str(load_attribute(component.fingerprint)(params, root))
+    if root is None:
+        return ""
+    return fingerprint_folder(root) if root.is_dir() else fingerprint_file(root)
+
+
+def short(content: str) -> str:
+    """32 digits that stand for what `content_of` gave."""
+    return _digest(content)

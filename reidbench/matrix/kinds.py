@@ -1,0 +1,127 @@
+"""The one table of kinds: what each stage is called, which components run in it, and what they are given.
+
+The hook of a kind of component is in `reidbench.hookspecs`; backbones have no stage of their own, and so no line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from reidbench.components import Component
+from reidbench.contexts import (
+    AdaptContext,
+    Context,
+    EvaluateContext,
+    FinetuneContext,
+    PrepareContext,
+    PretrainContext,
+    SelectContext,
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Images that the components of a kind are given: all of them, or those whose declaration says so."""
+
+    role: str  # of the task; `split` is the role that the user of a preparer asked for
+    hidden: bool = False  # without labels
+    unless: str = ""  # trait of the components that are not given them
+    only_for: str = ""  # protocol word of the components that alone are given them
+    optional: bool = False  # a task may name none
+
+    def goes_to(self, component: Component, params: Any) -> bool:
+        """Whether a component is given these images when it is used with `params`."""
+        if self.only_for:
+            return self.only_for in component.protocol_with(params)
+        return not self.unless or self.unless not in component.traits_with(params)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of stage, and the kind of component that runs in it.
+
+    The first of `given` are the images that its components learn from, whose cameras and truth they may require.
+    """
+
+    stage: str  # of a step, also its key in a matrix file
+    component: str = ""  # empty for the stage that the harness runs by itself
+    given: tuple[Given, ...] = ()
+    context: type[Context[Any]] | None = None
+    leaves: Literal["", "backbone", "embedder"] = ""  # the network that it saves
+    step: bool = False  # a recipe may name it, and its components are given the recipe's backbone
+    nested: bool = False  # a `Uses` field may name its components
+    repeats: bool = False  # a recipe may name several in a row
+    several_devices: bool = False  # it may run on several devices
+    torch: bool = True  # it computes with torch
+
+    @property
+    def learns_from(self) -> str:
+        """The role of the images that its components learn from; empty where there is none."""
+        return self.given[0].role if self.given else ""
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether its stages vary with `pretrain_seeds`; all later ones vary with `seeds`."""
+        return self.learns_from == "pool"
+
+    def trains_nothing(self, component: Component, params: Any) -> bool:
+        """Whether a component keeps the network that it is given, since it is given no images."""
+        return not any(images.goes_to(component, params) for images in self.given)
+
+
+KINDS = (
+    Kind(stage="data", component="dataset", torch=False),
+    Kind(
+        stage="select",
+        component="selector",
+        given=(Given("pool", hidden=True), Given("target", only_for="target-labels")),
+        context=SelectContext,
+        step=True,
+    ),
+    Kind(
+        stage="pretrain",
+        component="pretrainer",
+        given=(Given("pool", hidden=True, unless="pool-free"), Given("auxiliary", only_for="auxiliary")),
+        context=PretrainContext,
+        leaves="backbone",
+        step=True,
+        nested=True,
+        repeats=True,
+        several_devices=True,
+    ),
+    Kind(
+        stage="prepare",
+        component="preparer",
+        given=(Given("split", hidden=True),),
+        context=PrepareContext,
+        nested=True,
+    ),
+    Kind(
+        stage="finetune",
+        component="finetuner",
+        given=(Given("source", unless="label-free"),),
+        context=FinetuneContext,
+        leaves="embedder",
+        step=True,
+        nested=True,
+        several_devices=True,
+    ),
+    Kind(
+        stage="adapt",
+        component="adapter",
+        given=(Given("target", hidden=True), Given("source", unless="source-free", optional=True)),
+        context=AdaptContext,
+        leaves="embedder",
+        step=True,
+        repeats=True,
+    ),
+    Kind(stage="embed"),
+    Kind(stage="evaluate", component="evaluator", context=EvaluateContext, torch=False),
+)
+OF_STAGE = {kind.stage: kind for kind in KINDS}
+OF_COMPONENT = {kind.component: kind for kind in KINDS if kind.component}
+STEPS = {kind.stage: kind for kind in KINDS if kind.step}  # in the order of a recipe
+SEVERAL_DEVICES = tuple(kind.stage for kind in KINDS if kind.several_devices)
+TRAINED = tuple(kind.stage for kind in KINDS if kind.leaves)
+EMBEDDERS = tuple(kind.stage for kind in KINDS if kind.leaves == "embedder")

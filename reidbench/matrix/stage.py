@@ -1,0 +1,50 @@
+"""One piece of work of a plan, and the images that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Parents = tuple[tuple[str, str], ...]  # role -> key
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A split that a stage is given: which data set, which part, with labels or without."""
+
+    role: str
+    data: str  # name in the matrix file
+    key: str  # of the data stage
+    part: str  # train | test (query and gallery)
+    hidden: bool
+    identities: int | float | None = None
+    subset_seed: int = 0
+
+    @property
+    def identity(self) -> list[Any]:
+        """What of it enters a key."""
+        return [self.role, self.key, self.part, self.hidden, self.identities, self.subset_seed]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work. Its key names everything that can change its result."""
+
+    key: str
+    kind: str
+    use: str
+    params: dict[str, Any]
+    parents: Parents = ()
+    data: tuple[DataInput, ...] = ()
+    backbone: dict[str, Any] | None = None
+    seed: int = 0
+    root: str | None = None  # data stages only; where data lie is no part of a key
+    label: str = ""
+    content: str = ""  # data stages only: what their files contained when the plan was made
+
+    @property
+    def needs(self) -> Iterator[str]:
+        """Keys of the stages that must be there first."""
+        yield from (key for _, key in self.parents)
+        yield from (given.key for given in self.data)

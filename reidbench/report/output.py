@@ -1,0 +1,72 @@
+"""Write a leaderboard in one of the formats, and its charts as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reidbench.errors import ReidbenchError
+from reidbench.matrix.plan import Plan
+from reidbench.store.artifacts import Store
+
+from .formats.latex import latex
+from .formats.tables import as_csv, as_json, chosen, differences_to, markdown
+from .options import Options
+from .provenance import Evidence
+from .results import SCORE, Leaderboard, collect
+
+TEXTS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": latex}
+FORMATS = (*TEXTS, "html")
+
+
+def table(
+    plan: Plan, store: Store, form: str, options: Options, against: Sequence[str] = (), figures: Path | None = None
+) -> str:
+    """The leaderboard as text in one of `FORMATS`, or as "html"; charts as files into the folder `figures`.
+
+    Raises ReidbenchError for an unknown metric or method, a folder that cannot be written, or a missing extra.
+    """
+    return write_board(
+        collect(plan, store, score=options.metric == SCORE), plan, store, form, options, against, figures
+    )
+
+
+def refuse_mixed(board: Leaderboard) -> None:
+    """Raise ReidbenchError where a mean is over results of different versions, plugin sources or processors."""
+    if board.mixed:
+        more = f" (and {len(board.mixed) - 1} more)" if len(board.mixed) > 1 else ""
+        cure = "remove the older results (`reidbench clean`, or another --store) and run again, or leave --strict out"
+        raise ReidbenchError(f"{board.mixed[0]}{more}: {cure}")
+
+
+def write_board(
+    board: Leaderboard,
+    plan: Plan,
+    store: Store,
+    form: str,
+    options: Options,
+    against: Sequence[str] = (),
+    figures: Path | None = None,
+) -> str:
+    """As `table`, of a leaderboard that was collected before."""
+    if options.strict:
+        refuse_mixed(board)
+    if figures is not None:
+        from .formats.figures import draw
+
+        draw(board, Evidence(plan, store), figures, chosen(board, options.metric))
+    if form == "html":
+        from .html.page import render
+
+        return render(board, plan, store, options)
+    return write(board, form, options.metric, against)
+
+
+def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:
+    """The leaderboard as text; Markdown also as paired differences to the methods in `against`.
+
+    `metric` None is the board's main one. Raises ReidbenchError for an unknown metric or method.
+    """
+    metric = chosen(board, metric) if form in ("md", "latex") else ""
+    text = TEXTS[form](board, metric)
+    return "\n".join([text, *(differences_to(board, name, metric) for name in against)]) if form == "md" else text

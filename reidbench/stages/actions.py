@@ -1,0 +1,218 @@
+"""What is done for each kind of stage: its component is called, the answer checked and kept, and metrics returned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidbench.data import Dataset, Split
+from reidbench.data.overlap import find_overlaps, image_numbers
+from reidbench.data.split import hidden_order
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.registry.plugins import Registry
+
+from .inputs import images_place
+from .networks import StageError, saved_backbone, saved_embedder
+from .outputs import (
+    answer_fault,
+    compare_with_declared,
+    joined_features,
+    metric_values,
+    save_arrays,
+    selection_fault,
+    write_selected,
+)
+from .record import cluster_purity
+from .stagerun import StageRun
+from .trained import IMAGES, look_back
+from .worker import default_device, describe, seed_torch
+
+Manifest = dict[str, Any]
+
+
+def perform(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    """Do a stage's work in its folder; adds to the manifest and returns the metrics."""
+    if run.spec.kind.torch:
+        run.inputs.check_cameras()
+        seed_torch(run.stage.seed)
+    answer = ACTIONS[run.stage.kind](run, manifest)
+    record = run.record
+    if record.lines:
+        lines = "".join(json.dumps(line, sort_keys=True) + "\n" for line in record.lines)
+        (run.folder / "log.jsonl").write_text(lines)
+    if record.clusters:
+        answer |= _judge_clusters(run)
+    record.conclude()
+    if record.notes:
+        manifest["notes"] = record.notes
+    manifest["work_seconds"] = round(record.clock.seconds, 3)
+    return answer
+
+
+def _data(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    stage = run.stage
+    with run.record.clock.running():
+        dataset = run.inputs.open_dataset(stage.use, stage.params, stage.root)
+    manifest |= images_place(dataset, stage.root)
+    manifest["one_numbering"] = dataset.one_numbering
+    manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
+    for note in (*dataset.notes, *_number_images(run, dataset)):
+        run.record.note(note)
+    parts = dataset.parts()
+    for part, split in parts.items():
+        split.save(run.folder / f"{part}.json")
+    dataset.train.hide().save(run.folder / "train-hidden.json")
+    if "query" in parts and "gallery" in parts:
+        # Query and gallery of one set share pids and cameras, so they are joined as they are.
+        test = Split(dataset.root, [*parts["query"].samples, *parts["gallery"].samples])
+        test.hide().save(run.folder / "test-hidden.json")
+    counts = {part: (len(split), split.num_pids, split.num_cameras) for part, split in parts.items()}
+    words = ("images", "identities", "cameras")
+    return {f"{part}_{word}": n for part, row in counts.items() for word, n in zip(words, row, strict=True)}
+
+
+def _number_images(run: StageRun, dataset: Dataset) -> tuple[str, ...]:
+    """Publish a number for each picture's content; what to note about pictures that come more than once."""
+    numbers = image_numbers(dataset, run.spec.cache)
+    if numbers:
+        save_arrays(run.folder / IMAGES, numbers)
+    elif dataset.truth is None:
+        return ("its pictures, in an lmdb, are not compared with the test images of other sets",)
+    found = find_overlaps(dataset, numbers)
+    return (*found.problems, *found.notes)
+
+
+def _select(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    context: Any = run.context()
+    answer = run.call(context)
+    wrong = selection_fault(answer, len(context.pool))
+    if wrong:
+        raise StageError(f"{run.name} must return {wrong}")
+    np.savez(run.folder / "selection.npz", indices=np.asarray(answer.indices), scores=np.asarray(answer.scores))
+    write_selected(run.folder / "files.csv", context.pool, answer)
+    counts = {"selected": len(answer.indices), "pool": len(answer.scores)}
+    return counts | run.inputs.judge_selection(context.pool, answer)
+
+
+def _pretrain(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    from reidbench.training.weights.artifacts import save_backbone
+
+    _keep(run, run.call(run.context()), save_backbone, saved_backbone)
+    return {}
+
+
+def _prepare(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    run.call(run.context())
+    return {}
+
+
+def _finetune(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    return _keep_embedder(run, run.call(run.context()))
+
+
+def _adapt(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    return _keep_embedder(run, run.call(run.context(start=run.inputs.start())))
+
+
+def _keep_embedder(run: StageRun, embedder: Any) -> dict[str, Any]:
+    from reidbench.training.weights.artifacts import save_embedder
+
+    _keep(run, embedder, save_embedder, saved_embedder)
+    return {"parameters": sum(tensor.numel() for tensor in embedder.parameters())}
+
+
+def _keep(
+    run: StageRun, network: Any, save: Callable[[Path, Any], None], load: Callable[[Registry, Path], object]
+) -> None:
+    """Save a network and read it back: what cannot be rebuilt must not be published."""
+    try:
+        save(run.folder, network)
+        load(run.inputs.registry, run.folder)
+    except Exception as error:
+        why = describe(error).removeprefix(f"{shown(run.folder / run.spec.kind.leaves)}: ")
+        raise StageError(f"{run.name} returned {type(network).__name__}, which cannot be kept: {why}") from error
+
+
+def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    from reidbench.training import embed
+
+    inputs = run.inputs
+    (given,) = run.stage.data
+    artifact, root = inputs.folder_of(given)
+    embedder = inputs.start()
+    parts: dict[str, Split] = {}
+    for part in ("query", "gallery"):
+        if not (artifact.path / f"{part}.json").is_file():
+            raise DataError(f"{given.data} has no {part}: it can be a source or a pool, not a target")
+        parts[part] = Split.load(artifact.path / f"{part}.json", root)
+    seen = look_back(inputs, given, parts)
+    manifest["protocol"] = list(seen.words)
+    for note in seen.notes:
+        run.record.note(note)
+    columns = seen.columns
+    settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": inputs.progress}
+    for part, split in parts.items():
+        with run.record.clock.running():
+            features = embed(embedder, split, split.camids, **settings)
+        if not np.isfinite(features).all():
+            row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
+            raise StageError(f"features that are no numbers, first for {split.paths[row]}")
+        columns |= {f"{part}_features": features, f"{part}_pids": split.pids, f"{part}_camids": split.camids}
+    save_arrays(run.folder / "features.npz", columns)  # the layout that `reidbench score` reads
+    return {"dim": columns["query_features"].shape[1]}
+
+
+def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    from reidbench.metrics import MetricError
+
+    parents = [run.inputs.artifact(key) for _, key in run.stage.parents]
+    query, gallery = joined_features([parent.path / "features.npz" for parent in parents])
+    if (query.camids < 0).all() or (gallery.camids < 0).all():
+        manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
+    try:
+        answer = run.call(run.context(query=query, gallery=gallery))
+    except MetricError as error:  # a sentence for the table, without the name of its class
+        raise StageError(str(error)) from error
+    wrong = answer_fault(answer, len(query.pids))
+    if wrong:
+        raise StageError(f"{run.name} {wrong}")
+    values, fault = metric_values(answer.values)
+    fault, note = (fault, "") if fault else compare_with_declared(values, run.inputs.component.declared)
+    if fault:
+        raise StageError(f"{run.name} gave {fault}")
+    if note:
+        run.record.note(note)
+    save_arrays(run.folder / "per_query.npz", answer.per_query)
+    (run.folder / "notes.json").write_text(json.dumps(dict(answer.notes), sort_keys=True))
+    return values
+
+
+def _judge_clusters(run: StageRun) -> dict[str, float]:
+    """Purity of the last clustering against the labels that its method never saw."""
+    clusters = run.record.clusters[-1][1]
+    by_epoch = {str(epoch): np.array(labels) for epoch, labels in run.record.clusters}
+    save_arrays(run.folder / "clusters.npz", by_epoch)
+    (given,) = run.inputs.data_inputs("target")
+    artifact, root = run.inputs.folder_of(given)
+    if given.part != "train":
+        return {}
+    split = Split.load(artifact.path / "train.json", root)
+    pids = split.pids[hidden_order(len(split))]
+    return cluster_purity(np.array(clusters), pids)
+
+
+ACTIONS: dict[str, Callable[[StageRun, Manifest], dict[str, Any]]] = {
+    "data": _data,
+    "select": _select,
+    "pretrain": _pretrain,
+    "prepare": _prepare,
+    "finetune": _finetune,
+    "adapt": _adapt,
+    "embed": _embed,
+    "evaluate": _evaluate,
+}

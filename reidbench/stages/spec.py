@@ -1,0 +1,76 @@
+"""The spec of a stage: all that a process needs to run it, whichever executor starts that process."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from reidbench.files.cache import cache_folder
+from reidbench.matrix.benchmark import Devices
+from reidbench.matrix.kinds import OF_STAGE, Kind
+from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import DataInput, Stage
+from reidbench.store.artifacts import Store
+
+
+class PlannedData(BaseModel):
+    """A data set as the plan saw it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    use: str
+    params: dict[str, Any]
+    root: str | None
+    content: str
+
+
+class StageSpec(BaseModel):
+    """The planned stage, the benchmark's settings, where store and data are, and which plugins are disabled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    stage: Stage
+    trained_on: tuple[DataInput, ...]  # what the stages before were trained on
+    store: Path
+    cache: Path
+    without: tuple[str, ...]
+    workers: int
+    roots: dict[str, str | None]  # by key of a data stage
+    data_stages: dict[str, PlannedData]  # by key
+    image_size: tuple[int, int]
+    threads: int
+    precision: str
+    devices: Devices  # of the benchmark; `Inputs.devices` are those that the stage takes
+
+    @classmethod
+    def of(cls, plan: Plan, stage: Stage, store: Store, without: Collection[str] = (), workers: int = 0) -> StageSpec:
+        """The spec of one stage of a plan."""
+        data = {given.key: plan.stages[given.key] for given in stage.data}
+        benchmark = plan.benchmark
+        return cls(
+            stage=stage,
+            trained_on=tuple(plan.trained_on(stage.key)),
+            store=store.root.absolute(),
+            cache=cache_folder(),
+            without=tuple(sorted(without)),
+            workers=workers,
+            roots={key: one.root for key, one in data.items()},
+            data_stages={
+                key: PlannedData(use=one.use, params=one.params, root=one.root, content=one.content)
+                for key, one in data.items()
+            },
+            image_size=benchmark.image_size,
+            threads=benchmark.threads,
+            precision=benchmark.precision,
+            devices=benchmark.devices,
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """The stage's line in the table of kinds."""
+        return OF_STAGE[self.stage.kind]
+
+    def dump(self) -> dict[str, Any]:
+        """The spec as JSON values; `StageSpec.model_validate` reads them back."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,107 @@
+"""One stage being run: its component's context, the call, and what the component logs and notes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reidbench.contexts import Context
+from reidbench.store.leavings import UnfitLeavings, check_leavings
+
+from . import distributed
+from .inputs import Inputs
+from .networks import StageError
+from .record import Record
+from .worker import default_device
+
+
+class StageRun:
+    """Calls a stage's component, whose files go into `folder`. `rank` is its process among `ranks` of one stage."""
+
+    def __init__(self, inputs: Inputs, folder: Path, rank: int = 0, ranks: int = 1) -> None:
+        self.inputs = inputs
+        self.spec = inputs.spec
+        self.stage = inputs.stage
+        self.folder = folder
+        self.rank = rank
+        self.ranks = ranks
+        self.record = Record(inputs.emit)
+
+    @property
+    def name(self) -> str:
+        """The component as sentences name it: its kind and its name."""
+        return f"{self.spec.kind.component} {self.stage.use}"
+
+    def call(self, context: Context[Any]) -> Any:
+        """The answer of the component, whose own work is timed: its module is imported before."""
+        target = self.inputs.component.load()
+        owner = self.folder.stat().st_uid
+        with self.record.clock.running():
+            answer = target(context)
+        if self.rank == 0:  # the folder of any other is thrown away
+            try:
+                check_leavings(self.folder, owner)
+            except UnfitLeavings as error:
+                raise StageError(f"{self.name} left {error}") from None
+        return answer
+
+    def context(self, **own: Any) -> Context[Any]:
+        """What the component is given: the images of its kind, a backbone, the common part, and what is its own."""
+        kind = self.spec.kind
+        assert kind.context is not None  # all kinds have one whose components are called
+        own |= {images.role: self.inputs.given(images) for images in kind.given}
+        if kind.step:
+            own["backbone"] = self.aside(self.inputs.backbone)
+        if kind.given and kind.given[0].hidden:
+            own["truth"] = self.inputs.truth(kind.learns_from)
+        return kind.context(**own, **self._common())
+
+    def aside(self, given: Callable[..., Any]) -> Callable[..., Any]:
+        """What the harness does when a component asks it for something: no work of the component's own."""
+        return self.record.clock.paused()(given)
+
+    def _common(self) -> dict[str, Any]:
+        """The arguments that all contexts share."""
+        shared = scratch = self.inputs.store.scratch(self.stage.key)
+        if self.rank > 0:
+            scratch = self.folder  # of its own, and nobody's artifact
+        device = "cpu"
+        checkpoint: Any = None
+        if self.spec.kind.torch:
+            from reidbench.training import TrainingCheckpoint
+
+            device = self.device
+            checkpoint = TrainingCheckpoint(shared / "checkpoint", extra=self.record, progress=self.inputs.progress)
+        prepared = {
+            role.removeprefix("prepared."): self.inputs.artifact(key).path
+            for role, key in self.stage.parents
+            if role.startswith("prepared.")
+        }
+        return {
+            "params": self.inputs.params,
+            "image_size": self.spec.image_size,
+            "seed": self.stage.seed,
+            "device": device,
+            "workers": self.spec.workers,
+            "out": self.folder,
+            "scratch": scratch,
+            "checkpoint": checkpoint,
+            "progress": self.inputs.progress,
+            "log": self.record.log,
+            "record_clusters": self.record.record_clusters,
+            "make_fabric": self.aside(self.make_fabric),
+            "prepared": prepared,
+            "network": self.aside(self.inputs.network),
+            "note": self.record.note,
+        }
+
+    def make_fabric(self) -> Any:
+        """The Lightning Fabric of this process."""
+        return distributed.fabric(self.ranks, self.spec.precision, default_device())
+
+    @property
+    def device(self) -> str:
+        """Where this process computes: with several, each has a GPU of its own."""
+        device = default_device()
+        return f"{device}:{self.rank}" if device == "cuda" and self.ranks > 1 else device

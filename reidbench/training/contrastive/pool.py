@@ -1,0 +1,77 @@
+"""A pool in pre-training: shuffled batches to learn from, images that only a monitor sees, epochs that it watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from reidbench.contexts import PretrainContext
+from reidbench.errors import DataError
+from reidbench.training.batches.loading import image_source, read_ahead
+from reidbench.training.batches.samplers import ShuffledSampler
+from reidbench.training.devices import this_share
+from reidbench.training.random import stream
+
+from .heldout import hold_out
+
+Numbers = dict[str, float]
+
+
+class Pool:
+    """The images of `ctx.pool`: those that are `seen`, and those that are `held_out`, as indices.
+
+    `ctx.params` has `batch`, of all devices together, and `held_out`, a share. `order` is the stream of the shuffling.
+    """
+
+    def __init__(self, ctx: PretrainContext[Any], name: str) -> None:
+        """Raises DataError when the component `name` has no pool, or one with fewer images to learn from than a batch.
+
+        Raises ReidbenchError when the batch cannot be divided among the devices.
+        """
+        if ctx.pool is None:
+            raise DataError(f"{name} needs a pool")
+        self.ctx = ctx
+        self.batch: int = ctx.params.batch
+        self.own = this_share().part(self.batch)
+        self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
+        self.seen, self.held_out = hold_out(len(ctx.pool), ctx.params.held_out, ctx.seed)
+        self.order = stream(ctx.seed, "order")
+        if len(self.seen) < self.batch:
+            raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {self.batch}")
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """This device's share of each batch of a pass, in a new order; an incomplete last batch is dropped."""
+        order = ShuffledSampler(len(self.seen), self.batch, self.order)
+        return self._pixels(self.seen[chosen][self.own] for chosen in order)
+
+    def plain(self, indices: np.ndarray, batches: int | None = None) -> Iterator[torch.Tensor]:
+        """The images of `indices` in order: all of them, or at most `batches` whole batches."""
+        batch = self.batch
+        stop = len(indices) if batches is None else min(batches, len(indices) // batch) * batch
+        return self._pixels(indices[start : min(start + batch, stop)] for start in range(0, stop, batch))
+
+    def _pixels(self, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+        """Images [B, 3, H, W] in 0..1 for each index array, on the device."""
+        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
+            yield self.ctx.fabric.to_device(pixels).permute(0, 3, 1, 2).float().div_(255)
+
+
+def monitored_epochs(
+    ctx: PretrainContext[Any], state: Mapping[str, Any], train: Callable[[int], Numbers], monitor: Callable[[], Numbers]
+) -> Iterator[tuple[int, Numbers]]:
+    """Each epoch that is still to run and the line of the log that `train(epoch)` made of it.
+
+    The line also has what `monitor` measures: before the first epoch (`..._at_start`), after every `monitor_every` of
+    the parameters, and after the last one.
+    """
+    params = ctx.params
+    for epoch in ctx.checkpoint.epochs(params.epochs, **state):
+        line = {f"{name}_at_start": value for name, value in monitor().items()} if epoch == 0 else {}
+        line |= train(epoch)
+        if (epoch + 1) % params.monitor_every == 0 or epoch + 1 == params.epochs:
+            line |= monitor()
+        ctx.log(line)
+        yield epoch, line

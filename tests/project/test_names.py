@@ -1,0 +1,76 @@
+"""The core knows no method, no data set and no network: none of its code names one."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reidbench.hookspecs import HOOKS
+from reidbench.registry import plugins
+
+CORE = Path(plugins.__file__).parents[1]
+# Components that are named by a word of the language, of a format or of a definition, which the core has for itself.
+WORDS = {
+    "all", "none", "list", "random", "grid", "weights", "cluster",
+    "cosine", "euclidean", "market1501",  # distances, and the camera rule
+    "bot", "bdb", "mgn", "spcl", "dino", "transreid", "cluster-contrast",  # layouts of files of weights
+}  # fmt: skip
+PLACES = {"use", "select", "pretrain", "finetune", "adapt", *HOOKS}  # of a matrix file, where a name stands behind them
+HOOKLESS = [name for name in plugins.BUILTIN if name not in HOOKS.values()]  # a hook may be called as a package is
+PACKAGE = re.compile(rf"\b({'|'.join(HOOKLESS)})\b|\b({'|'.join(plugins.BUILTIN)})[.:]")
+
+
+def texts(tree: ast.AST) -> Iterator[str]:
+    """Every string of a file but for its docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    said = {id(node.body[0].value) for node in ast.walk(tree)
+            if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)}  # fmt: skip
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.value
+
+
+def named(source: str, components: set[tuple[str, str]]) -> list[str]:
+    """What a file names: plugins by package, components by a string that is their name, or behind their kind."""
+    tree = ast.parse(source)
+    names = {name for _, name in components}
+    found = [text for text in texts(tree) if text in names - WORDS or PACKAGE.search(text)]
+    pairs: list[tuple[Any, Any]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            pairs += itertools.pairwise(getattr(argument, "value", None) for argument in node.args)
+        elif isinstance(node, ast.Dict):
+            values = [[getattr(one, "value", None) for one in side] for side in (node.keys, node.values)]
+            pairs += zip(*values, strict=True)
+    return found + [f"{place} {name}" for place, name in pairs if place in PLACES and name in names]
+
+
+def test_no_file_of_the_core_names_a_plugin_or_a_component(registry: plugins.Registry) -> None:
+    found = {file: named(file.read_text(), set(registry.components)) for file in CORE.rglob("*.py")}
+    assert found.pop(Path(plugins.__file__)) == HOOKLESS
+    assert {file.relative_to(CORE): texts for file, texts in found.items() if texts} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'registry.get("dataset", "synthetic")',
+        'READER = "market-folder"',
+        'target = "reidbench_baseline.resnet:tiny"',
+        'choice("finetuner", "none")',
+        'steps = ({"finetune": "none"},)',
+        'value = {"use": "cosine"}',
+    ],
+)
+def test_a_file_that_names_one_is_found(line: str, registry: plugins.Registry) -> None:
+    assert named(line, set(registry.components))
+
+
+def test_documentation_may_give_examples(registry: plugins.Registry) -> None:
+    assert not named('"""market-folder"""\nhelp = "a data set, like market-folder"\n', set(registry.components))
