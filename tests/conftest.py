@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from reidbench.registry import plugins
-from reidbench.testing import write_market_folder
+from reidbench.testing import make_plugin, write_market_folder
+
+TOY = Path(__file__).parent / "support" / "toy_plugin.py"
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -38,6 +41,17 @@ def registry() -> plugins.Registry:
 
 
 @pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the toy plugin, installed for this process and its children."""
+    folder = tmp_path / "site"
+    make_plugin(folder, "toy_plugin", TOY.read_text())
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
+    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
+    return folder
+
+
+@pytest.fixture
 def matrix(tmp_path: Path, market: Path) -> Callable[..., Path]:
     """Writes a small matrix file; keyword arguments replace its parts (YAML text)."""
 
@@ -56,6 +70,18 @@ def matrix(tmp_path: Path, market: Path) -> Callable[..., Path]:
         return file
 
     return write
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks that are too small for a second thread; they start from the same weights each time."""
+    import torch
+
+    from reidbench.stages.worker import limited_threads
+
+    torch.manual_seed(0)
+    with limited_threads(1):
+        yield
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -
     assert f"{tmp_path / 'x.npz'}: 1 pictures" in told
 
 
-def test_what_has_no_network_is_told(place: Place, tmp_path: Path) -> None:
+def test_what_has_no_network_is_reported(place: Place, tmp_path: Path) -> None:
     data = next(key for key in place.store.keys() if stage_of(place.store, key)["kind"] == "data")  # noqa: SIM118
     with pytest.raises(StoreError, match="is an ensemble; name one of its members: "):
         networks.network_of(place.store, place.key("both"))

@@ -1,4 +1,4 @@
-"""CSV manifests: what they say is read, what is wrong is told by line."""
+"""CSV manifests: what they say is read, what is wrong is reported by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture that is its own match, or was trained on, is told by the check, by the run and by the protocol column."""
+"""A picture that is its own match, or was trained on, appears in the check, in the run and in the protocol column."""
 
 from __future__ import annotations
 

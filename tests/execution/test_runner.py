@@ -14,73 +14,12 @@ import pytest
 
 from reidbench import report
 from reidbench.store.artifacts import Store
-from reidbench.testing import make_plugin, run_matrix
-
-TOY = '''
-"""Components that misbehave on request."""
-import os, time
-from reidbench import Component, Params, hookimpl
-
-
-class ToyParams(Params):
-    epochs: int = 3
-    seconds: float = 0.0
-    fail: str = ""
-
-
-@hookimpl
-def reidbench_finetuners():
-    yield Component("toy", "toy_plugin:finetune", ToyParams)
-
-
-@hookimpl
-def reidbench_adapters():
-    yield Component("toy-adapt", "toy_plugin:adapt", ToyParams)
-
-
-def finetune(ctx):
-    import torch
-    from reidbench.training import BackboneEmbedder, Preprocess
-
-    if ctx.params.fail == "raise":
-        raise RuntimeError("it went wrong")
-    if ctx.params.fail == "exit":
-        os._exit(7)
-    if ctx.params.fail == "kill":
-        os.kill(os.getpid(), 9)
-    if ctx.params.fail == "none":
-        return None
-    if ctx.params.fail == "interrupt":
-        raise SystemExit("leaving")
-    backbone = ctx.backbone()
-    for epoch in ctx.checkpoint.epochs(ctx.params.epochs, backbone=backbone):
-        if os.environ.get("TOY_LOG"):
-            with open(os.environ["TOY_LOG"], "a") as log:
-                log.write(f"{ctx.seed} {epoch}\\n")
-        time.sleep(ctx.params.seconds)
-        with torch.no_grad():
-            for parameter in backbone.parameters():
-                parameter += 0.01 * torch.randn(parameter.shape)
-        ctx.log({"epoch": epoch})
-    if ctx.params.fail == "nan":
-        with torch.no_grad():
-            for parameter in backbone.parameters():
-                parameter.fill_(float("nan"))
-    return BackboneEmbedder(backbone, Preprocess(ctx.image_size))
-
-
-def adapt(ctx):
-    import numpy as np
-
-    assert not hasattr(ctx.target, "pids") and not hasattr(ctx.target, "paths")
-    ctx.record_clusters(0, np.arange(len(ctx.target)) // 4)
-    return ctx.start
-'''
+from reidbench.testing import run_matrix
 
 MATRIX = """
 title: Toys
 image_size: [32, 16]
-seeds: [0, 1]
+seeds: {seeds}
 data: {{tiny: {{use: market-folder, root: {root}}}}}
 tasks: {{tiny: {{source: tiny, target: tiny}}}}
 backbone: {{use: resnet-tiny, width: 4}}
@@ -88,23 +27,12 @@ methods: {methods}
 """
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The toy plugin, seen by this process and its children."""
-    folder = tmp_path / "site"
-    make_plugin(folder, "toy_plugin", TOY)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
-    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
-    return folder
-
-
-def text(market: Path, methods: str) -> str:
-    return MATRIX.format(root=market, methods=methods)
+def text(market: Path, methods: str, seeds: str = "[0, 1]") -> str:
+    return MATRIX.format(root=market, methods=methods, seeds=seeds)
 
 
 def test_executors_give_the_same_bytes(tmp_path: Path, market: Path, site: Path) -> None:
-    matrix = text(market, "{none: {finetune: none}, toy: {finetune: toy}}")
+    matrix = text(market, "{toy: {finetune: toy}}", "[0]")
     tables = []
     for jobs in (0, 2):
         folder = tmp_path / str(jobs)
@@ -135,36 +63,40 @@ def test_a_second_run_does_nothing(tmp_path: Path, market: Path, site: Path, mon
 
 FAILURES = {
     "raise": "RuntimeError: it went wrong",
-    "exit": "exit code 7",
-    "kill": "killed by SIGKILL",
     "none": "must return an Embedder, got NoneType",
-    "interrupt": "SystemExit: leaving",
+    "leave": "SystemExit: 0",
 }
+ENDS = {"exit": "exit code 7", "kill": "killed by SIGKILL"}  # of a process, which costs seconds to start
 
 
-def test_failures_cost_their_own_cells_and_are_told(tmp_path: Path, market: Path, site: Path) -> None:
-    methods = ", ".join(f"{name}: {{finetune: {{use: toy, fail: {name}}}}}" for name in [*FAILURES, "nan"])
-    matrix = text(market, f"{{good: {{finetune: toy}}, {methods}}}").replace("[0, 1]", "[0]")
-    board = run_matrix(matrix, tmp_path, jobs=2)
-    for name, words in FAILURES.items():
-        for result in board.cell(name, "tiny", "cosine"):
-            assert result.status == "blocked"
-            assert words in result.error
-    for result in board.cell("nan", "tiny", "cosine"):
-        assert "features that are no numbers, first for query/0005_c1s1_000000_00.png" in result.error
+@pytest.mark.parametrize(("jobs", "failures"), [(0, FAILURES), (2, ENDS)])
+def test_failures_cost_their_own_cells_and_are_reported(
+    jobs: int, failures: dict[str, str], tmp_path: Path, market: Path, site: Path
+) -> None:
+    methods = ", ".join(f"{name}: {{finetune: {{use: toy, fail: {name}}}}}" for name in failures)
+    run_matrix(text(market, "{good: {finetune: toy}}", "[0]"), tmp_path)
+    board = run_matrix(text(market, f"{{good: {{finetune: toy}}, {methods}}}", "[0]"), tmp_path, jobs=jobs)
+    for name, words in failures.items():
+        (result,) = board.cell(name, "tiny", "cosine")
+        assert result.status == "blocked"
+        assert words in result.error
+        told = f"{name} on tiny (seed 0): failed: finetune toy [tiny, seed 0, fail={name}]: "
+        assert told in report.write(board, "md")
     assert [result.status for result in board.cell("good", "tiny", "cosine")] == ["ok"]
-    table = report.write(board, "md")
-    assert (
-        "raise on tiny (seed 0): failed: finetune toy [tiny, seed 0, fail=raise]: RuntimeError: it went wrong" in table
-    )
+
+
+def test_features_that_are_no_numbers_fail_their_row(tmp_path: Path, market: Path, site: Path) -> None:
+    (result,) = run_matrix(text(market, "{nan: {finetune: {use: toy, fail: nan}}}", "[0]"), tmp_path).results
+    assert "features that are no numbers, first for query/0005_c1s1_000000_00.png" in result.error
 
 
 def test_a_failure_is_tried_again_and_forgotten(tmp_path: Path, market: Path, site: Path) -> None:
-    matrix = text(market, "{toy: {finetune: toy}}")
+    matrix = text(market, "{toy: {finetune: toy}}", "[0]")
     module = site / "toy_plugin.py"
-    module.write_text(TOY.replace("backbone = ctx.backbone()", "raise RuntimeError('for now')"))
+    whole = module.read_text()
+    module.write_text(whole.replace("def finetune(ctx):", "def finetune(ctx):\n    raise RuntimeError('for now')"))
     assert {result.status for result in run_matrix(matrix, tmp_path, jobs=1).results} == {"blocked"}
-    module.write_text(TOY)
+    module.write_text(whole)
     assert {result.status for result in run_matrix(matrix, tmp_path, jobs=1).results} == {"ok"}
 
 
@@ -274,7 +206,7 @@ methods: {{none: {{finetune: none}}}}
 
 
 def test_adaptation_sees_no_labels_and_its_clusters_are_judged(tmp_path: Path, market: Path, site: Path) -> None:
-    board = run_matrix(text(market, "{a: {finetune: none, adapt: toy-adapt}}"), tmp_path)
+    board = run_matrix(text(market, "{a: {finetune: none, adapt: grouped}}"), tmp_path)
     assert [result.status for result in board.results] == ["ok", "ok"]
     store = Store(tmp_path / "store")
     manifests = [store.manifest(key).manifest for key in store.keys()]  # noqa: SIM118
@@ -293,15 +225,27 @@ def start(matrix: Path, store: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def check_kill_and_resume(tmp_path: Path, market: Path, log: Path, moments: list[tuple[int, float]]) -> None:
-    """Kill a run when n artifacts are there and some seconds have passed; run again; compare with an unbroken run."""
+# When n artifacts are there and some seconds have passed.
+MOMENTS = [
+    (0, 0.2), (0, 1.5), (1, 0.0), (1, 2.5), (2, 0.3), (3, 0.0), (3, 1.0), (4, 0.7), (5, 0.0), (5, 1.3), (6, 0.4),
+    (7, 0.0),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_kill_and_resume_at_many_points(
+    tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, and run again, a run is like an unbroken one. A sample of this is in tests/faults/test_kills.py."""
+    log = tmp_path / "log"
+    monkeypatch.setenv("TOY_LOG", str(log))
     methods = "{none: {finetune: none}, toy: {finetune: {use: toy, epochs: 4, seconds: 0.25}}}"
     matrix = tmp_path / "matrix.yaml"
     matrix.write_text(text(market, methods))
     whole = start(matrix, tmp_path / "whole")
     table = whole.communicate()[0]
     assert whole.returncode == 0
-    for number, (artifacts, delay) in enumerate(moments):
+    for number, (artifacts, delay) in enumerate(MOMENTS):
         store = Store(tmp_path / f"killed-{number}")
         log.unlink(missing_ok=True)
         run = start(matrix, store.root)
@@ -322,33 +266,6 @@ def check_kill_and_resume(tmp_path: Path, market: Path, log: Path, moments: list
         # an epoch may run twice only if the kill fell into it: at most one for each of two jobs
         assert sorted(set(epochs)) == [f"{seed} {epoch}" for seed in (0, 1) for epoch in range(4)]
         assert len(epochs) <= 8 + 2
-
-
-def test_kill_and_resume(tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
-    check_kill_and_resume(tmp_path, market, tmp_path / "log", [(1, 0.5), (6, 1.0)])
-
-
-@pytest.mark.slow
-def test_kill_and_resume_at_many_points(
-    tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
-    moments = [
-        (0, 0.2),
-        (0, 1.5),
-        (1, 0.0),
-        (1, 2.5),
-        (2, 0.3),
-        (3, 0.0),
-        (3, 1.0),
-        (4, 0.7),
-        (5, 0.0),
-        (5, 1.3),
-        (6, 0.4),
-        (7, 0.0),
-    ]
-    check_kill_and_resume(tmp_path, market, tmp_path / "log", moments)
 
 
 def test_two_drivers_on_one_store_do_each_stage_once(

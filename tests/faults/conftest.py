@@ -35,7 +35,7 @@ methods: {methods}
 
 
 class Listener:
-    """A display that keeps what it is told."""
+    """A display that keeps what it receives."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -134,6 +134,8 @@ def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str)
     store = bench.folder / "store"
     few = ["own_base", "mute", "interrupt", "leaves_link", "leave_by_exception", "loud"]
     chosen = list(RAISED) if executor == "inline" else few
+    bench.matrix("{good: {finetune: faulty}}")
+    bench.run(store)  # so that no worker starts for it
     bench.matrix(methods(*chosen, "numpy_progress"))
     handler = signal.getsignal(signal.SIGINT)
     bench.run(store, executors.Inline() if executor == "inline" else executors.Processes(2))

@@ -1,4 +1,4 @@
-"""Several drivers on one store: each stage is made once, and whoever dies is replaced by the others."""
+"""Several drivers on one store: each stage is made once, and the others take over from one that dies."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Watch:
         return f"{name}: {sum(self.counts.values())} inputs ({counts}), {taken}"
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         self.counts.clear()
         self.seen.clear()
         self.slowest, self.began = 0.0, time.process_time()

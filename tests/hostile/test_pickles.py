@@ -145,7 +145,7 @@ def test_a_tensor_that_claims_more_than_its_file_holds(tmp_path: Path) -> None:
 
 
 def test_an_array_that_claims_more_than_the_machine_has(tmp_path: Path) -> None:
-    """The size stands in the archive's list: it is not waited for until the memory is full."""
+    """The archive's list names the size, so nothing is read until the memory is full."""
     file = tmp_path / "bomb.npz"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in complete().items():

@@ -141,7 +141,7 @@ def test_pipes_devices_folders_and_links(tmp_path: Path) -> None:
             read_image(tmp_path / f"{name}.png")
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 700
-        assert "root:" not in str(caught.value)  # nothing of what a link leads to is told
+        assert "root:" not in str(caught.value)  # nothing of a link's target is printed
 
 
 def test_the_first_bad_picture_of_many_is_named(tmp_path: Path) -> None:

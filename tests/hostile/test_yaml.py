@@ -166,7 +166,7 @@ def test_settings_of_the_command_line(
 def test_roots_that_lead_nowhere(root: str, matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     file = matrix(data=f'{{tiny: {{use: market-folder, root: "{root}"}}}}')
-    if root == "~" or set(root) <= {".", "/"}:  # these are there; that they hold no data set is told when it is read
+    if root == "~" or set(root) <= {".", "/"}:  # these are there; the reader reports that they hold no data set
         assert reader.read(file, registry).data["tiny"].root is not None
         return
     assert "no such folder or file" in refused(file, registry)[0]

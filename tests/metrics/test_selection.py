@@ -65,7 +65,7 @@ def test_interval_is_that_of_delong() -> None:
     assert relevance_auc(scores, relevant) == relevance_auc(scores, relevant)  # the seed is fixed
 
 
-def test_a_wrong_order_is_told_from_chance() -> None:
+def test_a_wrong_order_is_distinguished_from_chance() -> None:
     rng = np.random.default_rng(1)
     relevant = rng.random(2000) < 0.5
     scores = rng.normal(size=2000)
@@ -102,7 +102,7 @@ def test_a_pool_of_one_kind_has_no_auc() -> None:
         ([1.0, 2.0], [], np.array([True, False]), "different indices"),
     ],
 )
-def test_wrong_arrays_are_told(scores: list[float], indices: list[int], relevant: np.ndarray, message: str) -> None:
+def test_wrong_arrays_are_reported(scores: list[float], indices: list[int], relevant: np.ndarray, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         selection_quality(scores, indices, relevant)
     with pytest.raises(MetricError, match="level"):

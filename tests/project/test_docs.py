@@ -155,3 +155,9 @@ def test_help_names_every_command_of_the_readme() -> None:
         assert command.help, command.name
         for parameter in command.params:
             assert parameter.param_type_name == "argument" or getattr(parameter, "help", ""), (command.name, parameter)
+
+
+def test_declared_params_are_documented(registry: plugins.Registry) -> None:
+    for (kind, name), component in registry.components.items():
+        for field, info in component.params.model_fields.items():
+            assert info.description, f"{kind} {name}: {field}"

@@ -95,7 +95,7 @@ def test_costs_are_the_methods_own_work_where_that_is_known(made: tuple[Plan, St
     assert made_by[0].seconds == 4.0
 
 
-def test_stages_of_one_label_are_told_apart(made: tuple[Plan, Store]) -> None:
+def test_stages_of_one_label_are_distinguished(made: tuple[Plan, Store]) -> None:
     the_plan, store = made
     same = {key: dataclasses.replace(stage, label="the same") for key, stage in the_plan.stages.items()}
     plan_of_same = Plan(the_plan.benchmark, same, the_plan.rows)

@@ -76,7 +76,7 @@ def test_a_row_of_one_seed_is_not_ranked_beside_others() -> None:
     assert "Rows of one seed are neither ranked nor bold" in report.write(found, "md")
 
 
-def test_two_seeds_are_told_apart_by_their_queries() -> None:
+def test_two_seeds_are_distinguished_by_their_queries() -> None:
     best, close, behind = rows_of("best", [0.60, 0.62]), rows_of("close", [0.58, 0.61]), rows_of("behind", [0.50, 0.53])
     kept = queries_of([*best, *behind], HARD) | queries_of(close, HARD + NOISE)
     found = board(*best, *close, *behind, kept=kept)

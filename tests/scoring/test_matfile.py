@@ -127,7 +127,7 @@ def test_doubles_that_matlab_stores_as_smaller_integers_column_by_column(tmp_pat
     assert found.dtype == np.float64
 
 
-def test_levels_are_told_apart(tmp_path: Path) -> None:
+def test_levels_are_distinguished(tmp_path: Path) -> None:
     file(tmp_path)
     start = (tmp_path / "a.mat").read_bytes()
     assert matfile.is_level_5(start)

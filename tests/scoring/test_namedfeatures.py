@@ -12,7 +12,7 @@ import scipy.io
 
 from reidbench.errors import DataError
 from reidbench.metrics import Rules, rank
-from tests.scoring.support import OURS, arrays, expected, scored
+from tests.support.scores import OURS, arrays, expected, scored
 
 
 def market(found: dict[str, Any], root: str = "/data/m", gallery: str = "bounding_box_test") -> tuple[list[str], Any]:

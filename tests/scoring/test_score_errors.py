@@ -11,6 +11,7 @@ import pytest
 import scipy.io
 
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.metrics import Rules
 from reidbench.scoring import score
 
 
@@ -123,6 +124,15 @@ def test_an_empty_side(tmp_path: Path) -> None:
     found = {name: value[:0] if name.startswith("query") else value for name, value in arrays().items()}
     with pytest.raises(ReidbenchError, match=r"a\.npz: there is no query"):
         score.run([save(tmp_path / "a.npz", found)])
+
+
+def test_one_camera_for_all_images_names_the_switch(tmp_path: Path) -> None:
+    """Every true match is of the query's own camera, and so left out."""
+    found = arrays() | {"query_camids": np.zeros(40, int), "gallery_camids": np.zeros(300, int)}
+    path = save(tmp_path / "a.npz", found)
+    with pytest.raises(ReidbenchError, match=r"a\.npz: no query is valid.* own camera only; .*: --no-camera"):
+        score.run([path])
+    assert score.score([path], Rules(camera="none"))[0].ranking.num_valid == 40
 
 
 def test_features_are_named_as_the_file_names_them_and_cures_by_their_switch(tmp_path: Path) -> None:

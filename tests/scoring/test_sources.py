@@ -14,7 +14,7 @@ import torch
 
 from reidbench.errors import DataError
 from reidbench.metrics import Rules, rank, rank_distances
-from tests.scoring.support import OURS, arrays, expected, scored
+from tests.support.scores import OURS, arrays, expected, scored
 
 NAMES = {
     "torchreid": ("qf", "q_pids", "q_camids", "gf", "g_pids", "g_camids"),
@@ -53,6 +53,11 @@ def as_tensors(folder: Path, content: dict[str, Any]) -> Path:
     return as_pt(folder, plain)
 
 
+def as_tensors_with_arrays(folder: Path, content: dict[str, Any]) -> Path:
+    """Features as tensors, labels as numpy arrays."""
+    return as_pt(folder, {k: torch.from_numpy(v) if v.ndim == 2 else v for k, v in content.items()})
+
+
 def as_lists(folder: Path, content: dict[str, Any]) -> Path:
     return as_pt(folder, {key: value.tolist() for key, value in content.items()})
 
@@ -69,7 +74,9 @@ def as_folder(folder: Path, content: dict[str, Any]) -> Path:
     return folder
 
 
-FORMS = (as_npz, as_mat, as_old_mat, as_pt, as_tensors, as_lists, as_lists_of_tensors, as_folder)
+FORMS = (
+    as_npz, as_mat, as_old_mat, as_pt, as_tensors, as_tensors_with_arrays, as_lists, as_lists_of_tensors, as_folder,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -12,7 +12,7 @@ import pytest
 
 from reidbench.errors import DataError
 from reidbench.metrics import Rules, rank
-from tests.scoring.support import OURS, arrays, expected, scored
+from tests.support.scores import OURS, arrays, expected, scored
 
 HEAD = ("part", "pid", "camid")
 

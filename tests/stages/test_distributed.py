@@ -23,80 +23,8 @@ from reidbench.report import Leaderboard
 from reidbench.stages import distributed
 from reidbench.store.artifact import DamagedArtifact
 from reidbench.store.artifacts import Store
-from reidbench.testing import make_plugin, run_matrix
+from reidbench.testing import run_matrix
 
-TOY = '''
-"""Pretrainers that share out their work, or end in the middle of it."""
-import json
-import os
-import signal
-import time
-from pathlib import Path
-
-from reidbench import Component, FileParam, Params, hookimpl
-from reidbench.errors import DataError
-
-PARALLEL = frozenset({"data-parallel"})
-
-
-class Ends(Params):
-    how: str = "well"
-    steps: int = 1
-    pause: float = 0.0
-
-
-@hookimpl
-def reidbench_pretrainers():
-    yield Component("together", "ranked:together", Ends, traits=PARALLEL)
-    yield Component("alone", "ranked:alone", Ends)
-
-
-@hookimpl
-def reidbench_finetuners():
-    yield Component("tuned", "reidbench_baseline.bot:finetune", bot_params(), traits=PARALLEL)
-
-
-def bot_params():
-    from reidbench_baseline.params import BotParams
-    return BotParams
-
-
-def together(ctx):
-    """Counts epochs with what only the ranks' own generators know, and tells who it is."""
-    import torch
-    from reidbench.training.devices import average, this_share
-
-    share = this_share()
-    network = ctx.backbone()
-    fabric = ctx.fabric
-    facts = {"rank": share.rank, "ranks": share.ranks, "world": fabric.world_size, "device": str(fabric.device)}
-    (ctx.out / "facts.json").write_text(json.dumps(facts))
-    (ctx.scratch / f"pid-{share.rank}").write_text(str(os.getpid()))
-    for epoch in ctx.checkpoint.epochs(ctx.params.steps, network=network):
-        time.sleep(ctx.params.pause)
-        drawn = average(torch.rand(1))  # of all ranks
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight.add_(drawn, alpha=1e-3)
-        ctx.log({"epoch": epoch, "drawn": float(drawn)})
-    if share.rank == 1:
-        end(ctx.params.how)
-    average(torch.zeros(1))  # the others wait here for one that never comes
-    return network
-
-
-def end(how):
-    if how == "error":
-        raise DataError("the second of them found nothing")
-    if how == "exit":
-        os._exit(7)
-    if how == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def alone(ctx):
-    return ctx.backbone()
-'''
 MATRIX = """
 image_size: [32, 16]
 devices: {devices}
@@ -105,17 +33,6 @@ tasks: {{t: {{source: tiny, target: tiny, pool: tiny}}}}
 backbone: {{use: resnet-tiny, width: 4}}
 methods: {{{methods}}}
 """
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The toy plugin on the import path."""
-    folder = tmp_path / "site"
-    make_plugin(folder, "ranked", TOY)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "ranked", raising=False)
-    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-ranked")
-    return folder
 
 
 def run(folder: Path, market: Path, methods: str, devices: str = "{pretrain: 2}", **more: Any) -> Leaderboard:
@@ -193,7 +110,7 @@ def test_each_rank_knows_its_place_and_the_first_writes(tmp_path: Path, market: 
     assert {result.status for result in board.results} == {"ok"}
     place, _ = artifact(tmp_path / "a", "pretrain")
     facts = json.loads((place / "facts.json").read_text())
-    assert facts == {"rank": 0, "ranks": 2, "world": 2, "device": "cpu"}
+    assert facts == {"seed": 0, "rank": 0, "ranks": 2, "world": 2, "device": "cpu"}
     assert len((place / "log.jsonl").read_text().splitlines()) == 2
 
 
@@ -316,16 +233,7 @@ def test_devices_of_each_kind(matrix: Callable[..., Path], registry: plugins.Reg
 
 def test_a_nested_stage_counts_too(site: Path, matrix: Callable[..., Path]) -> None:
     """A selector's own proxy is pre-trained by a stage of the kind that gets several devices."""
-    make_plugin(site, "ranked", TOY + '''
-
-from reidbench import Uses
-class Proxy(Params):
-    proxy: Uses["pretrainer", "pool"]
-@hookimpl
-def reidbench_selectors():
-    yield Component("proxied", "ranked:alone", Proxy)
-''')  # fmt: skip
-    methods = "{m: {select: {use: proxied, proxy: {use: alone}}, pretrain: together, finetune: none}}"
+    methods = "{m: {select: {use: proxied, proxy: {use: alone}, tuned: none}, pretrain: together, finetune: none}}"
     tasks = "{tiny: {source: tiny, target: tiny, pool: tiny}}"
     with pytest.raises(ConfigError, match="method m: alone trains on one device, not on 2"):
         reader.read(matrix(devices="{pretrain: 2}", tasks=tasks, methods=methods), plugins.load())
@@ -359,7 +267,7 @@ def test_the_first_failure_is_the_reason() -> None:
     assert str(distributed._reason([broken, fine])) == "connection closed by peer"
 
 
-def test_damage_that_a_rank_finds_is_told_as_damage() -> None:
+def test_damage_that_a_rank_finds_is_reported_as_damage() -> None:
     found = rank(
         0, left=1.0, code=1, failure={"event": "damaged", "key": "abc", "error": "a file is damaged", "at": 0.9}
     )

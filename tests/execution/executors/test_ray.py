@@ -33,80 +33,6 @@ from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix
 
 QUICKSTART = Path(__file__).parents[3] / "benchmarks" / "quickstart.yaml"
-TOY = '''
-"""A finetuner that takes its time, or misbehaves."""
-import os, time
-from reidbench import Component, Params, hookimpl
-
-
-class ToyParams(Params):
-    epochs: int = 2
-    seconds: float = 0.0
-    fail: str = ""
-
-
-@hookimpl
-def reidbench_finetuners():
-    yield Component("toy", "toy_plugin:finetune", ToyParams)
-
-
-class Base(BaseException):
-    pass
-
-
-class Mute(Exception):
-    def __str__(self):
-        raise Base
-
-
-def detach():
-    """A child in a session of its own, whose parent ends."""
-    reading, writing = os.pipe()
-    middle = os.fork()
-    if middle == 0:
-        os.setsid()
-        if os.fork() == 0:
-            with open(os.environ["REIDBENCH_TOY_LOG"], "w") as log:
-                log.write(str(os.getpid()))
-            os.write(writing, b".")
-            time.sleep(3600)
-        os._exit(0)
-    os.waitpid(middle, 0)
-    os.read(reading, 1)
-
-
-def finetune(ctx):
-    import torch
-    from reidbench.training import BackboneEmbedder, Preprocess
-
-    if ctx.params.fail == "raise":
-        raise RuntimeError("it went wrong")
-    if ctx.params.fail == "base":
-        raise Base("my own words")
-    if ctx.params.fail == "mute":
-        raise Mute
-    if ctx.params.fail == "leave":
-        raise SystemExit(0)
-    if ctx.params.fail == "interrupt":
-        raise KeyboardInterrupt
-    if ctx.params.fail == "progress":
-        ctx.progress("half", float("nan"))
-    if ctx.params.fail == "detach":
-        detach()
-    if ctx.params.fail in ("kill", "detach"):
-        os.kill(os.getpid(), 9)
-    backbone = ctx.backbone()
-    for epoch in ctx.checkpoint.epochs(ctx.params.epochs, backbone=backbone):
-        for step in range(10):
-            time.sleep(ctx.params.seconds / 10)
-            ctx.progress(step + 1, 10)
-        with torch.no_grad():
-            for parameter in backbone.parameters():
-                parameter += 0.01 * torch.randn(parameter.shape)
-        ctx.log({"epoch": epoch})
-    print("the toy is done")
-    return BackboneEmbedder(backbone, Preprocess(ctx.image_size))
-'''
 MATRIX = """
 title: Toys
 image_size: [32, 16]
@@ -118,17 +44,6 @@ methods: {methods}
 """
 LIMIT = 120.0  # seconds that anything awaited here may take
 SLOW_LIMIT = 3600.0  # and what is slow
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The toy plugin, seen by this process and its children."""
-    folder = tmp_path / "site"
-    make_plugin(folder, "toy_plugin", TOY)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
-    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
-    return folder
 
 
 class Nodes:
@@ -378,7 +293,7 @@ def test_what_a_plugin_does_costs_its_own_cells_and_is_not_tried_elsewhere(
     }
     modes = raised | dict.fromkeys(["kill", "detach"], "the worker was killed by SIGKILL")
     text = misbehaving(market, *modes)
-    monkeypatch.setenv("REIDBENCH_TOY_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
     board = run(text, tmp_path, executors.make("ray", address=one.address))
     for name, words in modes.items():
         (result,) = board.cell(name, "tiny", "cosine")
@@ -434,7 +349,7 @@ def test_a_lost_stage_is_made_again(
     (note,) = [event["text"] for event in executor.said if event["event"] == "note"]
     assert note.startswith("finetune toy [tiny, seed 0]: lost with node ")
     assert note.endswith("; it is submitted again")
-    assert {event["metrics"]["epoch"] for event in executor.said if event["event"] == "log"} == {0, 1}
+    assert {event["metrics"]["epoch"] for event in executor.said if event["event"] == "log"} == {0, 1, 2}
     assert "raylet" not in capfd.readouterr().out  # where the table goes
     assert files(Store(tmp_path / "store")) == files(Store(tmp_path / "inline" / "store"))
 

@@ -1,0 +1,164 @@
+"""Clustering methods as loops: where they start, batches, whole runs, kills."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from reidbench import AdaptContext
+from reidbench.data import Split, read_market_folder
+from reidbench.registry import plugins
+from reidbench.store.artifacts import Store
+from reidbench.testing import run_matrix, write_market_folder
+from reidbench.training import BackboneEmbedder, Preprocess
+from reidbench_baseline.params import TinyParams
+from reidbench_baseline.resnet import resnet_tiny
+from reidbench_cluster import loop
+from reidbench_cluster.params import ClusterContrastParams
+from tests.support.contexts import check_resumes, make_context
+
+
+# ---------------------------------------------------------------------- batch norm
+def tiny_embedder(width: int = 4) -> BackboneEmbedder:
+    torch.manual_seed(0)
+    network = resnet_tiny(TinyParams(width=width), (32, 16))
+    network.spec = {}
+    return BackboneEmbedder(network, Preprocess((32, 16)), neck=True)
+
+
+# ---------------------------------------------------------------------- loops
+def test_the_source_neck_is_dropped_or_kept() -> None:
+    """Adaptation starts from the source's backbone; its BNNeck goes, unless it is to be kept."""
+    from types import SimpleNamespace
+
+    start = tiny_embedder()
+    with torch.no_grad():
+        start.neck.norm.weight.fill_(7)  # type: ignore[union-attr]
+    ctx: Any = SimpleNamespace(start=start, image_size=(32, 16), backbone=None)
+    fresh, kept = loop.starting_embedder(ctx, keep_neck=False), loop.starting_embedder(ctx)
+    assert fresh.neck.norm.weight.unique().tolist() == [1]  # type: ignore[union-attr]
+    assert fresh.backbone is start.backbone
+    assert kept is start
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 40])
+def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int) -> None:
+    split = read_market_folder(market).train.hide()
+    params = ClusterContrastParams(iterations=5, identities=4, images=2)
+    labels = np.arange(len(split)) % min(clusters, 8)
+    labels[0] = -1
+    batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), params, 0)
+    found = list(batches.batches(labels, torch.Generator().manual_seed(0)))
+    assert len(found) == 5
+    assert not any(0 in indices for _, indices in found)
+    assert all(len(images) == len(indices) == 2 * min(clusters, 4) for images, indices in found)
+
+
+ADAPT = "rounds: 2, iterations: 3, identities: 4, images: 2, lr: 1e-3, k1: 6, k2: 2, min_samples: 2"
+METHODS = {
+    "adabn": "{use: adabn, batch: 8}",
+    "pseudo-label": f"{{use: pseudo-label, {ADAPT}}}",
+    "circular": f"{{use: pseudo-label, clustering: circular, {ADAPT}}}",
+    "k-means": f"{{use: pseudo-label, clustering: k-means, clusters: 4, {ADAPT}}}",
+    "agglomerative": f"{{use: pseudo-label, clustering: agglomerative, threshold: 0.1, {ADAPT}}}",
+    "cluster-contrast": f"{{use: cluster-contrast, {ADAPT}}}",
+    "hard": f"{{use: cluster-contrast, update: hard, {ADAPT}}}",
+    "spcl": f"{{use: spcl, {ADAPT}}}",
+    "all noise": f"{{use: cluster-contrast, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
+    "spcl noise": f"{{use: spcl, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
+    "one cluster": "{use: pseudo-label, clustering: circular, threshold: 3.0, rounds: 1, iterations: 2}",
+}
+
+
+def matrix(roots: dict[str, Path], methods: str, task: str = "source: source, target: target") -> str:
+    data = ", ".join(f"{name}: {{use: csv-manifest, root: {root}}}" for name, root in roots.items())
+    return (
+        f"image_size: [32, 16]\ndata: {{{data}}}\ntasks: {{t: {{{task}}}}}\n"
+        f"backbone: {{use: resnet-tiny, width: 4}}\nmethods: {methods}\n"
+    )
+
+
+def manifest(folder: Path, split: dict[str, Split], name: str, *, poison: bool = False) -> Path:
+    """A CSV of a folder's images; poisoned, the train images have each other's identities."""
+    rows = ["path,pid,camid,split"]
+    for part, images in split.items():
+        pids = images.pids[::-1] if poison and part == "train" else images.pids
+        rows += [f"{p},{pid},{c},{part}" for p, pid, c in zip(images.paths, pids, images.camids, strict=True)]
+    file = folder / f"{name}.csv"
+    file.write_text("\n".join(rows) + "\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A source, a target, and the same target with poisoned train labels."""
+    roots = {}
+    for number, name in enumerate(("source", "target")):
+        folder = write_market_folder(
+            tmp_path_factory.mktemp("w") / name, identities=6, cameras=2, images=3, seed=number
+        )
+        parts = read_market_folder(folder).parts()
+        roots[name] = manifest(folder, parts, name)
+        if name == "target":
+            roots["poisoned"] = manifest(folder, parts, "poisoned", poison=True)
+    return roots
+
+
+def embedders(store: Store, use: str) -> list[bytes]:
+    keys = [key for key in store.keys() if store.manifest(key).manifest["stage"]["use"] == use]  # noqa: SIM118
+    return [(store.path(key) / "embedder.safetensors").read_bytes() for key in sorted(keys)]
+
+
+def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: dict[str, Path]) -> None:
+    """Poisoned target labels give bit-identical weights; a row whose rounds were all skipped says so."""
+    kinds = ("adabn", "pseudo-label", "cluster-contrast", "spcl")
+    boards = {}
+    for name, tried in (("target", METHODS), ("poisoned", {kind: METHODS[kind] for kind in kinds})):
+        recipes = (f"{m}: {{finetune: {{use: bot, epochs: 2, images: 2}}, adapt: {use}}}" for m, use in tried.items())
+        roots = {"source": worlds["source"], "target": worlds[name]}
+        (tmp_path / name).mkdir()
+        boards[name] = run_matrix(matrix(roots, f"{{{', '.join(recipes)}}}"), tmp_path / name)
+        assert {(r.row.method, r.status, r.error) for r in boards[name].results} == {(m, "ok", "") for m in tried}
+    notes = {result.row.method: " ".join(result.notes) for result in boards["target"].results}
+    assert "2 of 2 rounds were skipped, for lack of clusters to tell apart: nothing was trained" in notes["all noise"]
+    assert "skipped" not in notes["cluster-contrast"]
+    assert "the last clustering has no cluster and 36 outliers among 36 images" in notes["spcl noise"]
+    clean, poisoned = (Store(tmp_path / name / "store") for name in ("target", "poisoned"))
+    for use in kinds:
+        (found,) = embedders(poisoned, use)
+        assert found in embedders(clean, use)
+    for key in clean.keys():  # noqa: SIM118
+        stage = clean.manifest(key).manifest
+        if stage["stage"]["use"] == "spcl":
+            assert {"clusters", "outliers", "purity"} <= stage["metrics"].keys()
+            lines = [json.loads(line) for line in (clean.path(key) / "log.jsonl").read_text().splitlines()]
+            assert len(lines) == 2
+
+
+def test_unsupervised_from_a_backbone_alone(tmp_path: Path, worlds: dict[str, Path]) -> None:
+    recipes = ", ".join(f"{n}: {{adapt: {METHODS[n]}}}" for n in ("adabn", "pseudo-label", "cluster-contrast", "spcl"))
+    board = run_matrix(matrix({"target": worlds["target"]}, f"{{{recipes}}}", "target: target"), tmp_path)
+    assert {(result.status, result.error) for result in board.results} == {("ok", "")}
+    assert all("source labels" not in result.row.protocol for result in board.results)
+
+
+@pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl"])
+def test_a_killed_adaptation_ends_bit_identical(
+    use: str, tmp_path: Path, market: Path, registry: plugins.Registry
+) -> None:
+    component, train = registry.get("adapter", use), read_market_folder(market).train
+    params = component.params(**yaml.safe_load(f"{{{ADAPT}}}"))
+
+    def made(out: Path, die_after: int) -> Any:
+        return make_context(
+            AdaptContext, out, params, die_after=die_after, target=train.hide(), source=train, backbone=lambda: None,
+            start=tiny_embedder(),
+        )  # fmt: skip
+
+    check_resumes(tmp_path, made, component.load(), 1)

@@ -1,0 +1,72 @@
+"""Pixels from memory, from disk and read ahead are the same, in their order."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reidbench.data import load_pixels, read_market_folder
+from reidbench.errors import DataError
+from reidbench.training import (
+    image_source,
+    read_ahead,
+)
+
+
+@pytest.fixture
+def train(market: Path) -> Any:
+    return read_market_folder(market).train
+
+
+def test_pixels_are_the_same_from_memory_from_disk_and_with_threads(train: Any) -> None:
+    indices = np.array([3, 0, 3])
+    wanted = image_source(train, (16, 8))(indices)
+    assert wanted.shape == (3, 16, 8, 3)
+    assert (image_source(train, (16, 8), limit=0)(indices) == wanted).all()
+    assert (image_source(train, (16, 8), limit=0, workers=3)(indices) == wanted).all()
+    whole = load_pixels(train, (16, 8))
+    assert whole is not None
+    assert (load_pixels(train, (16, 8), workers=4) == whole).all()
+    assert load_pixels(train, (16, 8), limit=100) is None
+
+
+def test_what_is_read_ahead_comes_in_its_order_and_early() -> None:
+    parts = [np.array([start, start + 1]) for start in (0, 2, 4)]
+    begun = {int(part[0]): threading.Event() for part in parts}
+
+    def fetch(indices: np.ndarray) -> torch.Tensor:
+        begun[int(indices[0])].set()
+        return torch.from_numpy(indices * 10)
+
+    for workers in (0, 2):
+        for event in begun.values():
+            event.clear()
+        given = []
+        for pixels in read_ahead(fetch, parts, workers):
+            given.append(pixels.tolist())
+            following = begun.get(2 * len(given))
+            # With workers the next part is read before this one was used; without them, not before it is asked for.
+            assert following is None or following.wait(10 if workers else 0) == bool(workers)
+        assert given == [[0, 10], [20, 30], [40, 50]]
+        assert list(read_ahead(fetch, [], workers)) == []
+
+
+def test_what_goes_wrong_ahead_is_raised_in_its_place() -> None:
+    def fetch(indices: np.ndarray) -> torch.Tensor:
+        if indices[0] == 2:
+            raise DataError("b.jpg is damaged")
+        return torch.from_numpy(indices)
+
+    ahead = read_ahead(fetch, [np.array([1]), np.array([2]), np.array([3])], 1)
+    assert next(ahead).tolist() == [1]
+    with pytest.raises(DataError, match=r"b\.jpg is damaged"):
+        next(ahead)
+    stopped = read_ahead(fetch, [np.array([1]), np.array([3])], 1)
+    next(stopped)
+    stopped.close()  # a stage that ends early leaves no thread behind
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]

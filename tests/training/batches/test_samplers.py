@@ -1,0 +1,45 @@
+"""Batches of P identities with K images each."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from reidbench.training import (
+    IdentitySampler,
+)
+
+
+def sampler(labels: list[int], identities: int, images: int, seed: int = 0) -> IdentitySampler:
+    return IdentitySampler(np.array(labels), identities, images, torch.Generator().manual_seed(seed))
+
+
+def test_identity_batches_have_p_identities_of_k_images() -> None:
+    labels = np.repeat(np.arange(10), 12)
+    batches = list(sampler(labels.tolist(), 4, 4))
+    for batch in batches:
+        assert len(batch) == 16
+        assert np.unique(labels[batch], return_counts=True)[1].tolist() == [4, 4, 4, 4]
+    used = np.concatenate(batches)
+    assert len(np.unique(used)) == len(used)  # no image twice in an epoch
+    # 10 identities x 3 groups = 30 groups, 4 a batch; at most 3 identities may be left with up to 3 groups each
+    assert math.ceil((30 - 9) / 4) <= len(batches) <= 30 // 4
+
+
+def test_small_identities_are_drawn_with_replacement() -> None:
+    batches = list(sampler([0, 0, 1, 1, 1, 1], 2, 4))
+    assert len(batches) == 1
+    assert sorted(np.unique(batches[0]).tolist())[-4:] == [2, 3, 4, 5]
+
+
+def test_sampler_is_seeded_and_never_asks_for_more_identities_than_there_are() -> None:
+    labels = np.repeat(np.arange(3), 8).tolist()
+    first = np.concatenate(list(sampler(labels, 16, 4, seed=1)))
+    assert len(list(sampler(labels, 16, 4))[0]) == 12  # noqa: RUF015 - the whole epoch is wanted
+    assert first.tolist() == np.concatenate(list(sampler(labels, 16, 4, seed=1))).tolist()
+    assert first.tolist() != np.concatenate(list(sampler(labels, 16, 4, seed=2))).tolist()
+    with pytest.raises(ValueError, match="two or more identities"):
+        sampler([0, 0, 0], 2, 2)
