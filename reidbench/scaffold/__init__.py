@@ -1,6 +1,6 @@
 """A plugin package to start from, for any kind of component: the files beside this one, with a name put in.
 
-Imports registry, hookspecs and errors. Begin with `render`; a folder for each kind holds what differs.
+Imports registry, hookspecs and errors. Begin with `finetuner/method.py.tmpl`; each kind has a folder.
 """
 
 from __future__ import annotations
