@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from reidbench.components import FinetuneContext
+from reidbench import FinetuneContext
 from reidbench.data import read_market_folder
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from reidbench.components import AdaptContext
+from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
