@@ -8,6 +8,7 @@ iterable of :class:`reidbench.Component`; `yield` is the natural form. A compone
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from pluggy import HookimplMarker, HookspecMarker
 
@@ -16,6 +17,7 @@ from .components import Component
 hookspec = HookspecMarker("reidbench")
 hookimpl = HookimplMarker("reidbench")
 
+Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
 # kind of component -> the hook that collects it
 HOOKS = {
     "dataset": "reidbench_datasets",

@@ -77,7 +77,7 @@ def known_words(field: str, kind: str) -> frozenset[str]:
         "capabilities": CAPABILITIES,
         "traits": TRAITS,
         "requires": {kind: NEEDS.get(kind, frozenset()) | backbones},
-        "protocol": {kind: RULES if kind == "evaluator" else USED},
+        "protocol": {"evaluator": RULES, **dict.fromkeys(METHODS, USED)},
         "lacks": {"dataset": LACKS},
     }
     return lists[field].get(kind, frozenset())
@@ -101,13 +101,16 @@ def _hint(field: str, word: str, kind: str) -> str:
     right = [other for other in FIELDS if word in known_words(other, kind)]
     hint = f"; did you mean {near[0]!r}?" if near else f"; it is one of `{right[0]}`" if right else ""
     own = "; one of your own has a colon, like acme:wavelets" if _fits(field, "acme:wavelets", kind) else ""
-    return f"{hint} (known: {', '.join(known) or 'none'}{own})"
+    labels = "; or labels behind a file, like 'ImageNet labels'" if _fits(field, UNKNOWN, kind) else ""
+    return f"{hint} (known: {', '.join(known) or 'none'}{own}{labels})"
 
 
 def _fits(field: str, word: str, kind: str) -> bool:
     """Whether a word belongs to a family that no list can hold."""
     if field == "protocol":
-        return bool(OWN.fullmatch(word) or RULE_OF.fullmatch(word)) if kind == "evaluator" else is_supervision(word)
+        if kind == "evaluator":
+            return bool(OWN.fullmatch(word) or RULE_OF.fullmatch(word))
+        return kind != "dataset" and is_supervision(word)
     own = kind == "backbone" if field == "capabilities" else field == "requires" and kind in METHODS
     return own and OWN.fullmatch(word) is not None
 

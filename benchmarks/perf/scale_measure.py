@@ -80,7 +80,7 @@ def bare(root: Path) -> int:
 def measure(rows: int) -> Figures:
     """All figures of a size, and of a tenth of it."""
     from reidbench import report
-    from reidbench.execution import runner
+    from reidbench.execution.pending import pending
 
     found: Figures = {"rows": rows, "seconds": {}, "ratios": {}, "mib": {}}
     written: dict[int, dict[str, float]] = {}
@@ -100,12 +100,12 @@ def measure(rows: int) -> Figures:
         for words, (name,) in ratios.items():
             ratio = written[rows][name] / written[rows // 10][name] / 10
             found["ratios"][words.format(rows, rows // 10)] = ratio
-        found["ratios"] |= _store_ratios(store, root, the_plan, table_s, runner.missing)
+        found["ratios"] |= _store_ratios(store, root, the_plan, table_s, pending)
     return found
 
 
 def _store_ratios(
-    store: Any, root: Path, the_plan: Any, collect_s: float, missing: Callable[..., Any]
+    store: Any, root: Path, the_plan: Any, collect_s: float, pending: Callable[..., Any]
 ) -> dict[str, float]:
     names = sorted(scanned(root))
     files = [root / "objects" / name / "manifest.json" for name in names]
@@ -115,7 +115,7 @@ def _store_ratios(
         "has() against os.stat": seconds(lambda: [store.has(name) for name in names])[0]
         / seconds(lambda: [os.stat(file) for file in files])[0],  # noqa: PTH116 - the least that can be asked
         "reading results against json.loads of the files": collect_s / bare_s,
-        "the stages that miss against json.loads of the files": seconds(lambda: missing(the_plan, store))[0] / bare_s,
+        "the stages that miss against json.loads of the files": seconds(lambda: pending(the_plan, store))[0] / bare_s,
     }
 
 

@@ -16,11 +16,12 @@ from reidbench.training import Backbone, Means, Update, seeded, stream
 from reidbench.training.contrastive.pool import Pool, monitored_epochs
 from reidbench.training.devices import average, this_share
 from reidbench.training.networks.splitnorm import join_batch_norm
+from reidbench.training.random import drawing_from
 
 from .dino_head import DinoHead
 from .dino_loss import DinoLoss, LossOutput, collapse, cosine_schedule, warmed_up
 from .dino_monitor import Monitor
-from .dino_networks import Networks, clip_each, decay_groups, drawing_from, freeze_last_layer, network_state
+from .dino_networks import Networks, clip_each, decay_groups, freeze_last_layer, network_state
 from .multicrop import MultiCrop
 from .params import DinoParams
 

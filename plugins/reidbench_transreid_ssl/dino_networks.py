@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -84,16 +83,3 @@ def network_state(networks: Networks, center: torch.Tensor, epochs: int) -> dict
     """Everything by DINO's names, its dictionaries joined by dots: student., teacher., dino_loss.center, epoch."""
     state = {**networks.state_dict(), "dino_loss.center": center, "epoch": torch.tensor(epochs)}
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
-
-
-@contextmanager
-def drawing_from(generator: torch.Generator, device: torch.device, rank: int = 0) -> Iterator[None]:
-    """Networks that drop paths draw from torch's global generators: within, these are set by `generator`.
-
-    Each `rank` of several devices draws other numbers, and all leave `generator` in the same state.
-    """
-    seed = int(torch.randint(2**62, (), generator=generator)) + rank
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

@@ -15,6 +15,7 @@ from rich.console import Console
 from reidbench import __version__, report
 from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, preview, progress, runner
+from reidbench.hookspecs import Kind
 from reidbench.matrix import plan
 from reidbench.metrics.ranking.rules import AveragePrecision, Invalid, Ties
 from reidbench.metrics.reranking import Variant
@@ -53,7 +54,6 @@ app.add_typer(plugin_commands)
 app.add_typer(store_commands)
 # Spelled out for the command line; a test holds them to what is really there.
 ExecutorName = Literal["inline", "process", "ray"]
-Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
 
 
 def main() -> None:

@@ -7,24 +7,28 @@ from typing import Annotated
 
 import typer
 
+from reidbench.hookspecs import Kind
+
 app = typer.Typer()
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="What the method is called, like mean-colour.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="What the component is called, like mean-colour.", show_default=False)],
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Where to. Default: reidbench-NAME, here.")
     ] = None,
+    kind: Annotated[Kind, typer.Option(help="What kind of component it has.")] = "finetuner",
 ) -> None:
-    """Write a plugin package to start from: a fine-tuner that trains, its tests, its README."""
+    """Write a plugin package to start from: a component of any kind that works, its tests, its README."""
     from reidbench import scaffold
 
-    written = scaffold.write(name, folder)
-    words = scaffold.names(name)
-    print(f"{written}: a plugin with the fine-tuner {words['name']}")
+    written = scaffold.write(name, folder, kind)
+    words, chosen = scaffold.names(name), scaffold.KINDS[kind]
+    print(f"{written}: a plugin with the {chosen.what} {words['name']}")
     print(f"its tests pass: pip install -e '{written}[test]' && pytest {written}")
-    print(f"your method goes into {written / words['module'] / 'method.py'}; then: reidbench check {written}")
+    place = written / words["module"] / f"{chosen.code}.py"
+    print(f"your {'method' if kind == 'finetuner' else chosen.what} goes into {place}; then: reidbench check {written}")
 
 
 @app.command()

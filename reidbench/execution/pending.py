@@ -15,14 +15,14 @@ Note = Callable[[str], None]
 
 
 def _say_nothing(text: str) -> None:
-    """For callers who do not tell."""
+    """Drop a note."""
 
 
-def missing(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, Stage]:
+def pending(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, Stage]:
     """The stages that have to run so that every row has its result, parents first.
 
     A stage whose artifact is there hides its parents: they are needed only if something else misses them. Damaged
-    results, and lists of images that are gone, are set aside, and `note` is told.
+    results, and lists of images that are gone, are set aside, and `note` gets the reason.
     """
     published = store.keys()
     needed: set[str] = set()

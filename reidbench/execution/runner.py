@@ -1,4 +1,4 @@
-"""Run what is missing, parents first; a failure costs its own cells and nothing else."""
+"""Run what is pending, parents first; a failure costs its own cells and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reidbench.store import locks
 from reidbench.store.artifacts import GONE, BadArtifact, Store
 
 from .executor import Executor, OneResult
-from .pending import missing
+from .pending import pending
 from .silence import Silence
 
 RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
@@ -93,7 +93,7 @@ class Runner:
         self.store.root = self.store.root.absolute()  # a stage in this process may go to another folder
         with contextlib.ExitStack() as held:
             refusal = self._prepare(held)
-            self.waiting = missing(self.plan, self.store, self.display.note)
+            self.waiting = pending(self.plan, self.store, self.display.note)
             if refusal and self.waiting:  # else a finished store may well be read-only
                 raise refusal
             self._notes_of_before()
@@ -271,9 +271,9 @@ class Runner:
         self._wait_again()
 
     def _wait_again(self) -> None:
-        """Look anew at what is missing: a damaged artifact and whatever it was made from may be missing now."""
+        """Look again at what is pending: a damaged artifact and whatever it was made from may be missing now."""
         settled = self.running.keys() | self.outcome.failed.keys() | self.outcome.blocked.keys()
         before = len(self.waiting)
-        found = missing(self.plan, self.store, self.display.note)
+        found = pending(self.plan, self.store, self.display.note)
         self.waiting = {key: stage for key, stage in found.items() if key not in settled}
         self.display.more(len(self.waiting) - before)

@@ -130,8 +130,8 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
             continue
         try:
             module = importer()
+            _refuse_unknown_hooks(manager, module)  # a misspelt hook is an error, not silence
             manager.register(module, name)
-            manager.check_pending()  # a misspelt hook is an error, not silence
             registry.add(name, _offered_by(manager, name))
             registry.plugins[name] = Plugin(name, version, str(getattr(module, "__file__", "")), _module_name(module))
         except (Exception, SystemExit) as error:
@@ -142,6 +142,20 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
             if manager.has_plugin(name):  # pluggy 1.6 keeps a plugin that failed its checks
                 manager.unregister(name=name)
     return registry
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: Any) -> None:
+    """Raise PluginError for an implementation of no hook, and for a function of a hook's name without @hookimpl."""
+    hooks = list(HOOKS.values())
+    for name in dir(module):
+        marked = manager.parse_hookimpl_opts(module, name)
+        if marked is None:
+            if name in hooks and inspect.isfunction(getattr(module, name)):
+                raise PluginError(f"{name} is never called: put @hookimpl (from reidbench) above it")
+        elif (hook := marked.get("specname") or name) not in hooks and not marked.get("optionalhook"):
+            near = difflib.get_close_matches(hook, hooks, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise PluginError(f"there is no hook {hook!r}{hint} (known: {', '.join(hooks)})")
 
 
 def _module_name(module: Any) -> str:

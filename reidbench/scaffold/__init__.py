@@ -1,11 +1,13 @@
-"""A plugin package to start from: the files beside this one, with a name put in.
+"""A plugin package to start from, for any kind of component: the files beside this one, with a name put in.
 
-Imports registry and errors. Begin with `method.py.tmpl`, which is what a plugin author sees.
+Imports registry, hookspecs and errors. Begin with `finetuner/method.py.tmpl`; each kind has a folder.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -13,12 +15,82 @@ from string import Template
 from reidbench.errors import ReidbenchError
 from reidbench.registry.declarations import NAME
 
-FILES = {
+SHARED = {
     "pyproject.toml": "pyproject.toml.tmpl",
     "README.md": "README.md.tmpl",
-    "{module}/__init__.py": "init.py.tmpl",
-    "{module}/method.py": "method.py.tmpl",
     "tests/test_{module}.py": "test.py.tmpl",
+}
+FOLDER = "data: {tiny: {use: market-folder, root: DATA}}"
+TASK = "tasks: {t: {source: tiny, target: tiny, pool: tiny}}"
+NETWORK = "backbone: {use: resnet-tiny, width: 4}"
+NONE = "methods: {mine: {finetune: none}}"
+MOCO = "pretrain: {use: moco-v2, epochs: 1, batch: 8, splits: 2, queue: 8}"
+EXAMPLE = "from {module}.reader import example\n\n    data = example(tmp_path).root"
+
+
+@dataclass(frozen=True)
+class New:
+    """What differs between the packages: the module of the code, its use for the README, the test's matrix."""
+
+    what: str
+    code: str
+    usage: str
+    matrix: tuple[str, ...]
+    metric: str = "mAP"
+    components: int = 1
+
+
+KINDS: Mapping[str, New] = {
+    "dataset": New(
+        "data set",
+        "reader",
+        "data:\n  mine: {use: $name, root: ~/data/mine}",
+        ("data: {tiny: {use: $name, root: DATA}}", TASK, NETWORK, NONE),
+    ),
+    "backbone": New(
+        "backbone",
+        "network",
+        "backbone: {use: $name, width: 16}",
+        (FOLDER, TASK, "backbone: {use: $name, width: 4}", NONE),
+    ),
+    "selector": New(
+        "selector",
+        "selection",
+        "methods:\n  $name: {select: {use: $name, keep: 0.5}, pretrain: moco-v2, finetune: bot}",
+        (FOLDER, TASK, NETWORK, f"methods:\n  mine: {{select: $name, finetune: none, {MOCO}}}"),
+    ),
+    "pretrainer": New(
+        "pretrainer",
+        "pretraining",
+        "methods:\n  $name: {pretrain: {use: $name, epochs: 20}, finetune: bot}",
+        (FOLDER, TASK, NETWORK, "methods: {mine: {pretrain: {use: $name, epochs: 2, batch: 8}, finetune: none}}"),
+    ),
+    "preparer": New(
+        "preparer",
+        "preparation",
+        "methods:\n  $name: {finetune: bot, adapt: {use: $name-user, pixels: {use: $name}}}",
+        (FOLDER, TASK, NETWORK, "methods: {mine: {finetune: none, adapt: $name-user}}"),
+        components=2,
+    ),
+    "finetuner": New(
+        "fine-tuner",
+        "method",
+        "methods:\n  $name: {finetune: {use: $name, epochs: 20}}",
+        (FOLDER, TASK, NETWORK, "methods: {mine: {finetune: {use: $name, epochs: 3, identities: 4}}}"),
+    ),
+    "adapter": New(
+        "adapter",
+        "adaptation",
+        "methods:\n  $name: {finetune: bot, adapt: {use: $name, epochs: 10}}",
+        (FOLDER, TASK, NETWORK, "methods: {mine: {finetune: none, adapt: {use: $name, epochs: 2, batch: 8}}}"),
+    ),
+    "evaluator": New(
+        "evaluator",
+        "evaluation",
+        "evaluate: [cosine, {use: $name, k: 5}]",
+        (FOLDER, TASK, NETWORK, "evaluate: {use: $name, k: 1}", NONE),
+        metric="precision",
+    ),
 }
 
 
@@ -30,23 +102,38 @@ def names(name: str) -> dict[str, str]:
     return {"name": short, "distribution": f"reidbench-{short}", "module": f"reidbench_{short.replace('-', '_')}"}
 
 
-def render(name: str) -> dict[str, str]:
-    """The files of a new plugin: path in the project -> text."""
-    words = names(name)
+def render(name: str, kind: str = "finetuner") -> dict[str, str]:
+    """The files of a new plugin with one component of that kind: path in the project -> text."""
+    words, chosen = names(name), KINDS[kind]
+    files = SHARED | {
+        "{module}/__init__.py": f"{kind}/declaration.py.tmpl",
+        f"{{module}}/{chosen.code}.py": f"{kind}/{chosen.code}.py.tmpl",
+    }
+    own_data = kind == "dataset"  # its test reads the example that comes with it
+    values = words | {
+        "kind": kind,
+        "what": f"{'an' if chosen.what[0] in 'ae' else 'a'} {chosen.what}",
+        "usage": Template(chosen.usage).substitute(words),
+        "matrix": Template("\n".join(chosen.matrix)).substitute(words),
+        "metric": chosen.metric,
+        "lines": str(chosen.components + 1),
+        "helper": "" if own_data else ", write_market_folder",
+        "data": EXAMPLE.format(**words) if own_data else 'data = write_market_folder(tmp_path / "data", images=4)',
+    }
     here = resources.files(__package__)
     return {
-        path.format(**words): Template((here / template).read_text(encoding="utf-8")).substitute(words)
-        for path, template in FILES.items()
+        path.format(**words): Template((here / template).read_text(encoding="utf-8")).substitute(values)
+        for path, template in files.items()
     }
 
 
-def write(name: str, folder: Path | None = None) -> Path:
+def write(name: str, folder: Path | None = None, kind: str = "finetuner") -> Path:
     """Write them into a folder, by default one of the distribution's name. Raises ReidbenchError unless it is empty."""
     folder = folder or Path(names(name)["distribution"])
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ReidbenchError(f"{folder}: is there already; give another folder")
-        for path, text in render(name).items():
+        for path, text in render(name, kind).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:

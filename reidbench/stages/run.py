@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
     """
     if arguments == ["--rank"]:
         return distributed.serve(_as_rank)
-    spec = StageSpec.model_validate_json(Path(arguments[0]).read_text())
+    spec = StageSpec.model_validate(json.loads(Path(arguments[0]).read_text()))
     driven = os.environ.pop(worker.EVENTS, "")
     emit = worker.writer(os.fdopen(int(driven), "w") if driven else sys.stdout)
     if driven:

@@ -21,7 +21,22 @@ def seeded(seed: int, name: str, device: torch.device | None = None) -> Iterator
 
     For what draws from no generator of its own: new layers, dropout. `device` names a GPU whose generator is used too.
     """
-    devices = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(stream(seed, name).initial_seed())
+    with _set_for_a_while(stream(seed, name).initial_seed(), device):
+        yield
+
+
+@contextmanager
+def drawing_from(generator: torch.Generator, device: torch.device, rank: int = 0) -> Iterator[None]:
+    """Within, torch's global generators are set by a number of `generator`; afterwards they go on as before.
+
+    Each `rank` of several devices draws other numbers, and all leave `generator` in the same state.
+    """
+    with _set_for_a_while(int(torch.randint(2**62, (), generator=generator)) + rank, device):
+        yield
+
+
+@contextmanager
+def _set_for_a_while(seed: int, device: torch.device | None) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
+        torch.manual_seed(seed)
         yield

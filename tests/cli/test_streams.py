@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.errors import DataError
-from reidbench.files.cache import cache_folder
 from reidbench.store.artifacts import Store
 
 RUN = [sys.executable, "-m", "reidbench"]
@@ -56,17 +54,6 @@ def test_a_run_is_finished_whatever_its_streams_are(words: str, matrix: Callable
     assert done.returncode == 0
     assert len(Store(tmp_path / "store").keys()) == 4
     assert not list((tmp_path / "store").glob("failures/*"))
-
-
-def test_without_a_home_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "REIDBENCH_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pwd.getpwuid", lambda uid: (_ for _ in ()).throw(KeyError(uid)))
-    with pytest.raises(DataError, match="set REIDBENCH_CACHE"):
-        cache_folder()
-    monkeypatch.setenv("REIDBENCH_CACHE", "~/cache")
-    with pytest.raises(DataError, match="set REIDBENCH_CACHE"):
-        cache_folder()
 
 
 def test_the_store_may_begin_with_a_tilde(matrix: Callable[..., Path], tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -113,3 +116,17 @@ def test_damaged_archives_and_names_that_come_twice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be unpacked"):
         unpack(tmp_path / "z.tar", tmp_path / "cache")
     assert not is_archive(tmp_path)
+
+
+def test_what_a_killed_unpacking_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "m.zip", {"a.jpg": b"1", "b.jpg": b"2"})
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom reidbench.data import unpack\n"
+        "unpack(Path(sys.argv[1]), Path(sys.argv[2]), progress=lambda done, total: os.kill(os.getpid(), 9))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(archive), str(tmp_path / "cache")], check=False)
+    (left,) = (tmp_path / "cache" / "unpacked").iterdir()
+    assert (killed.returncode, left.name[0]) == (-9, ".")
+    folder = unpack(archive, tmp_path / "cache")
+    assert list((tmp_path / "cache" / "unpacked").iterdir()) == [folder]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # as private as the archive may be

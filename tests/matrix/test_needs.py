@@ -156,6 +156,8 @@ class Sized(Params):
         ("preparer", {"requires": {"stages"}}, "requires 'stages' is not a word that is known here"),
         ("backbone", {"capabilities": {"stage"}}, "did you mean 'stages'?"),
         ("backbone", {"capabilities": {"wavelets"}}, "(known: bn, stages, tokens; one of your own has a colon"),
+        ("dataset", {"protocol": {"truth"}}, "protocol 'truth' is not a word that is known here; it is one of `capab"),
+        ("backbone", {"protocol": {"ImageNet label"}}, "(known: none; or labels behind a file, like 'ImageNet lab"),
         ("evaluator", {"protocol": {"AP stepp"}}, "did you mean 'AP step'?"),
         ("finetuner", {"traits": {"source-free"}}, "traits 'source-free' is not a word that is known here"),
         ("dataset", {"traits": {"truth"}}, "; it is one of `capabilities` (known: none)"),

@@ -13,11 +13,24 @@ import pytest
 import torch
 
 from reidbench import Embedded, EvaluateContext, scaffold, testing
+from reidbench.hookspecs import HOOKS, Kind
 from reidbench.report.formats.tables import table
 from reidbench.testing import check_plugin, installed, run_matrix
+from reidbench.words import FIELDS, known_words
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example_plugin"
+PACKAGE = EXAMPLE / "reidbench_example"
+NAMES: dict[Kind, str] = {
+    "dataset": "example-people",
+    "backbone": "example-network",
+    "selector": "example-selector",
+    "pretrainer": "example-pretrainer",
+    "preparer": "example-pixels",
+    "finetuner": "example",
+    "adapter": "example-adapter",
+    "evaluator": "precision-at",
+}
 WRAPPED = EXAMPLE / "wrapped" / "reidbench_wrapped"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 THEIRS = """
@@ -73,24 +86,33 @@ def test_the_contracts_are_listed() -> None:
     assert set(words) == said
 
 
-def test_the_method_is_what_reidbench_new_writes() -> None:
-    path = "reidbench_example/method.py"
-    assert scaffold.render("example")[path] == (EXAMPLE / path).read_text()
+@pytest.mark.parametrize(("kind", "name"), NAMES.items())
+def test_each_component_is_what_reidbench_new_writes(kind: Kind, name: str) -> None:
+    code = f"{scaffold.KINDS[kind].code}.py"
+    assert scaffold.render(name, kind)[f"{scaffold.names(name)['module']}/{code}"] == (PACKAGE / code).read_text()
+
+
+def test_all_words_of_declarations_are_listed() -> None:
+    block = TEXT.split("<!-- words -->\n")[1].split("\n<!-- /words -->")[0]
+    rows = [
+        [kind, *(", ".join(f"`{word}`" for word in sorted(known_words(field, kind))) or "-" for field in FIELDS)]
+        for kind in HOOKS
+    ]
+    assert block == table(["kind", *(f"`{field}`" for field in FIELDS)], rows)
 
 
 def test_the_example_plugin_keeps_the_contracts() -> None:
     report = check_plugin(EXAMPLE)
     statuses = {line.name: line.status for line in report.lines}
-    assert statuses == dict.fromkeys(
-        ("reidbench-example:example", "example", "example-people", "precision-at"), "ok"
-    ), str(report)
+    names = ("reidbench-example:example", *NAMES.values(), "example-pixels-user")
+    assert statuses == dict.fromkeys(names, "ok"), str(report)
 
 
 def test_precision_by_hand() -> None:
     """One query along x: nearest are its own camera's image (left out), junk (left out), right, wrong, right."""
     with installed(EXAMPLE):
-        from reidbench_example import PrecisionParams
-        from reidbench_example.precision import precision_at
+        from reidbench_example import EvaluatorParams
+        from reidbench_example.evaluation import evaluate
 
         angles = np.radians([0, 1, 5, 10, 20])
         gallery = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
@@ -99,16 +121,16 @@ def test_precision_by_hand() -> None:
         values = []
         for k in (1, 2, 3):
             context = object.__new__(EvaluateContext)
-            object.__setattr__(context, "params", PrecisionParams(k=k))
+            object.__setattr__(context, "params", EvaluatorParams(k=k))
             object.__setattr__(context, "query", query)
             object.__setattr__(context, "gallery", Embedded(gallery, pids, camids))
-            values.append(precision_at(context).values["precision"])
+            values.append(evaluate(context).values["precision"])
     assert values == [1, 1 / 2, pytest.approx(2 / 3)]
 
 
 def test_method_data_and_evaluator_make_a_table(tmp_path: Path) -> None:
     with installed(EXAMPLE):
-        from reidbench_example.people import example
+        from reidbench_example.reader import example
 
         root = example(tmp_path / "data").root
         board = run_matrix(

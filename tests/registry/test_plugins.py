@@ -23,6 +23,8 @@ def reidbench_finetuners():
 BROKEN = {
     "missing_module": "import a_module_that_is_not_there\n",
     "misspelt_hook": GOOD.replace("reidbench_finetuners", "reidbench_finetunerz"),
+    "other_name": GOOD.replace("@hookimpl", "@hookimpl(specname='reidbench_adapter')"),
+    "unmarked": GOOD.replace("@hookimpl\n", ""),
     "wrong_argument": GOOD.replace("reidbench_finetuners()", "reidbench_finetuners(registry)"),
     "half_way": GOOD + "    raise RuntimeError('half-way')\n",
     "exits": "import sys\nsys.exit('go away')\n",
@@ -60,7 +62,9 @@ def test_all_broken_plugins_at_once_cost_no_other_plugin_anything(site: Path) ->
     assert all("\n" not in line for line in registry.complaints())
     reasons = {name.rpartition(":")[2]: plugins.one_line(trace) for name, trace in registry.broken.items()}
     assert "a_module_that_is_not_there" in reasons["missing_module"]
-    assert "reidbench_finetunerz" in reasons["misspelt_hook"]
+    assert "no hook 'reidbench_finetunerz'; did you mean 'reidbench_finetuners'? (known: " in reasons["misspelt_hook"]
+    assert "did you mean 'reidbench_adapters'?" in reasons["other_name"]
+    assert "reidbench_finetuners is never called: put @hookimpl" in reasons["unmarked"]
     assert "registry" in reasons["wrong_argument"]
     assert "half-way" in reasons["half_way"]
     assert "go away" in reasons["exits"]

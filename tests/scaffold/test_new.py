@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reidbench import scaffold
+from reidbench.check import Line, suite
+from reidbench.check.child import Task
 from reidbench.errors import ReidbenchError
+from reidbench.hookspecs import HOOKS
+from reidbench.registry import plugins
+from reidbench.testing import installed
 
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -29,6 +36,53 @@ def test_a_new_plugin_passes_its_own_tests(tmp_path: Path) -> None:
     assert "2 passed" in tested.stdout
     linted = run("-m", "ruff", "check", "--isolated", "--select", "E,F,W,UP,B", "--line-length=120", ".", cwd=project)
     assert linted.returncode == 0, linted.stdout
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components are tried in this process: each child would import torch for seconds."""
+
+    def lines(task: Task) -> Iterator[tuple[Line, object]]:
+        registry = plugins.load(task.disabled)
+        for kind, name in task.components:
+            yield suite.try_component(registry, registry.plugins[task.plugin], kind, name, task)
+
+    monkeypatch.setattr(suite.child, "lines", lines)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in scaffold.KINDS if kind != "finetuner"])
+def test_a_new_package_of_any_kind_passes_its_own_tests(kind: str, tmp_path: Path, one_process: None) -> None:
+    project = scaffold.write(f"new-{kind}", tmp_path / "project", kind)
+    file = project / "tests" / f"test_reidbench_new_{kind}.py"
+    own: dict[str, Any] = {"__file__": str(file)}
+    exec(compile(file.read_text(), str(file), "exec"), own)  # noqa: S102 - what we have just written
+    with installed(project) as plugin:
+        own["test_contracts"](plugin)
+        own["test_its_row_is_in_the_table"](plugin, tmp_path)
+
+
+def test_what_is_written_is_tidy_and_declares_its_kind(tmp_path: Path) -> None:
+    for kind, hook in HOOKS.items():
+        project = scaffold.write("mine", tmp_path / kind, kind)
+        with installed(project) as plugin:
+            registry = plugins.load()
+        offered = {of_kind for (of_kind, _), owner in registry.source.items() if owner == plugin}
+        assert kind in offered
+        assert f"def {hook}()" in (project / "reidbench_mine" / "__init__.py").read_text()
+        assert f"reidbench show {kind} mine" in (project / "README.md").read_text()
+    checks = ("ruff", "check", "--isolated", "--select", "E,F,W,UP,B", "--line-length=120", ".")
+    linted = run("-m", *checks, cwd=tmp_path)
+    assert linted.returncode == 0, linted.stdout
+    formatted = run("-m", "ruff", "format", "--isolated", "--check", "--line-length=120", ".", cwd=tmp_path)
+    assert formatted.returncode == 0, formatted.stdout
+
+
+def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    made = run("-m", "reidbench", "new", "mine", "--kind", "adaptor", cwd=tmp_path)
+    assert made.returncode == 2
+    assert "adaptor" in made.stderr
+    assert "adapter" in made.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_check_finds_by_its_name_what_new_has_just_written(tmp_path: Path) -> None:

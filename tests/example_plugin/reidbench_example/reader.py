@@ -13,7 +13,7 @@ from reidbench.testing import Example, write_market_folder
 NAME = re.compile(r"([1-9][0-9]*)/c([1-9][0-9]*)_[0-9]+\.\w+")  # \d would take digits of other scripts too
 
 
-def open_people(params: Params, root: Path, cache: Path) -> Dataset:
+def read(params: Params, root: Path, cache: Path) -> Dataset:
     """Read the three parts. Strays are named in the notes; raises DataError when there is no picture at all."""
     parts, strays = {}, []
     for part in ("train", "query", "gallery"):
