@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from reidbench import report
@@ -254,7 +253,7 @@ def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: 
     for given in ({"time_limit": 0}, {"memory_limit": -1}, {"time_limit": float("nan")}):
         with pytest.raises(ReidbenchError, match="must be more than 0"):
             executors.Processes(1, **given)
-    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    monkeypatch.setattr(limits, "PROC", tmp_path)
     with pytest.raises(ReidbenchError, match="a memory limit needs /proc, which this system does not have"):
         executors.Processes(1, memory_limit=1)
     executors.Processes(1, time_limit=1)
@@ -263,12 +262,12 @@ def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: 
 
 def test_a_proc_of_another_pid_namespace_is_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after `unshare --pid` without a /proc of its own: its numbers are those of other processes."""
-    assert limits.guarded("stages", "x")[:3] == [sys.executable, "-I", "-S"]
+    assert limits.guarded("stages.run", "x")[:3] == [sys.executable, "-I", "-S"]
     (tmp_path / "self").symlink_to(str(os.getpid() + 1))
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "stat").write_text(Path("/proc/self/stat").read_text().replace(str(os.getpid()), "7"))
     monkeypatch.setattr(limits, "PROC", tmp_path)
     assert family(7) == {}
-    assert limits.guarded("stages", "x") == [sys.executable, "-m", "reidbench.stages.run", "x"]
+    assert limits.guarded("stages.run", "x") == [sys.executable, "-m", "reidbench.stages.run", "x"]
     with pytest.raises(ReidbenchError, match="a memory limit needs /proc"):
         Limits(gib=1)
