@@ -21,6 +21,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the core
 os.environ["REIDBENCH_PLUGINS"] = ""  # a developer's own plugins must not leak into the tests
 
 
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For fixtures that modules and sessions share, which `private_places` comes too late for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REIDBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache or store."""

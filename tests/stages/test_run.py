@@ -128,20 +128,20 @@ def test_a_nested_network_starts_from_the_one_before(tmp_path: Path, market: Pat
     assert "fewer than one batch" in result.error  # of the four images that were selected
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "{finetune: {use: bot, epochs: 1, identities: 2, images: 2}}",
-        "{finetune: {use: bdb, epochs: 1, identities: 2, images: 2}}",
-        "{finetune: {use: mgn, epochs: 1, identities: 2, images: 2}}",
-        "{adapt: {use: pseudo-label, clustering: k-means, clusters: 3, rounds: 1, iterations: 1}}",
-        "{adapt: {use: cluster-contrast, eps: 0.7, min_samples: 2, k1: 5, k2: 1, rounds: 1, iterations: 1}}",
-        "{adapt: {use: spcl, eps: 0.7, k1: 5, k2: 1, rounds: 1, iterations: 1}}",
-    ],
-)
-def test_every_method_computes_in_the_precision_that_is_asked_for(method: str, tmp_path: Path, market: Path) -> None:
+METHODS = {
+    "bot": "{finetune: {use: bot, epochs: 1, identities: 2, images: 2}}",
+    "bdb": "{finetune: {use: bdb, epochs: 1, identities: 2, images: 2}}",
+    "mgn": "{finetune: {use: mgn, epochs: 1, identities: 2, images: 2}}",
+    "pseudo-label": "{adapt: {use: pseudo-label, clustering: k-means, clusters: 3, rounds: 1, iterations: 1}}",
+    "contrast": "{adapt: {use: cluster-contrast, eps: 0.7, min_samples: 2, k1: 5, k2: 1, rounds: 1, iterations: 1}}",
+    "spcl": "{adapt: {use: spcl, eps: 0.7, k1: 5, k2: 1, rounds: 1, iterations: 1}}",
+}
+
+
+def test_every_method_computes_in_the_precision_that_is_asked_for(tmp_path: Path, market: Path) -> None:
     """bfloat16 gives other features than float32, though not very other ones, and they are float32 on disk."""
-    features = []
+    methods = "{" + ", ".join(f"{name}: {method}" for name, method in METHODS.items()) + "}"
+    found: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
     for precision in ("32-true", "bf16-mixed"):
         text = f"""
 image_size: [32, 16]
@@ -149,16 +149,19 @@ precision: {precision}
 data: {{tiny: {{use: market-folder, root: {market}}}}}
 tasks: {{t: {{source: tiny, target: tiny}}}}
 backbone: {{use: resnet-tiny, width: 4}}
-methods: {{m: {method}}}
+methods: {methods}
 """
         (tmp_path / precision).mkdir()
         board = run_matrix(text, tmp_path / precision)
         assert statuses(board) == {("ok", "")}
-        (file,) = (tmp_path / precision / "store").rglob("features.npz")
-        features.append(np.load(file)["query_features"])
-    assert features[0].dtype == features[1].dtype == np.float32
-    assert not np.array_equal(*features)
-    np.testing.assert_allclose(*features, atol=0.3 * np.abs(features[0]).max())
+        store = Store(tmp_path / precision / "store")
+        for result in board.results:
+            ((_, embedded),) = store.manifest(result.row.key or "").manifest["stage"]["parents"]
+            found[result.row.method].append(np.load(store.path(embedded) / "features.npz")["query_features"])
+    for name, (full, half) in found.items():
+        assert full.dtype == half.dtype == np.float32, name
+        assert not np.array_equal(full, half), name
+        np.testing.assert_allclose(full, half, atol=0.3 * np.abs(full).max(), err_msg=name)
 
 
 def test_transductive_adaptation_sees_query_and_gallery_without_labels(

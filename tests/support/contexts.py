@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from reidbench.contexts import Context
+from reidbench import Context
 from reidbench.training import TrainingCheckpoint
 
-Kind = TypeVar("Kind", bound=Context)
+Kind = TypeVar("Kind", bound="Context[Any]")
 Lines = list[dict[str, float]]
 NEVER = 10**9
 
@@ -66,7 +66,7 @@ def same(first: nn.Module | Mapping[str, torch.Tensor], second: nn.Module | Mapp
 
 
 def check_resumes(
-    folder: Path, made: Callable[..., tuple[Context, Lines]], run: Callable[[Any], Any], after: int
+    folder: Path, made: Callable[..., tuple[Context[Any], Lines]], run: Callable[[Any], Any], after: int
 ) -> tuple[Any, Lines]:
     """Kill a stage once it has logged `after` lines, run it again, and hold it against one that was left alone.
 

@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench.training import (
-    TrainingCheckpoint,
-)
+from reidbench.training import TrainingCheckpoint
 
 
 def train_toy(file: Path, *, stop_after: int | None = None) -> dict[str, torch.Tensor]:

@@ -35,10 +35,6 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Killed(Exception):
-    """What the log raises in place of a kill."""
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Split:
     """Six identities of three noisy one-coloured pictures, and one of a single picture."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reidbench.training import (
-    Augment,
-)
+from reidbench.training import Augment
 
 
 def test_flip_is_half_and_exact() -> None:

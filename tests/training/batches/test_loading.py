@@ -12,10 +12,7 @@ import torch
 
 from reidbench.data import load_pixels, read_market_folder
 from reidbench.errors import DataError
-from reidbench.training import (
-    image_source,
-    read_ahead,
-)
+from reidbench.training import image_source, read_ahead
 
 
 @pytest.fixture

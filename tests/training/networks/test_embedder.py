@@ -11,15 +11,7 @@ import torch
 from torch import nn
 
 from reidbench.data import read_market_folder
-from reidbench.training import (
-    Backbone,
-    BackboneEmbedder,
-    BNNeck,
-    Embedder,
-    Features,
-    Preprocess,
-    embed,
-)
+from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Features, Preprocess, embed
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 
 

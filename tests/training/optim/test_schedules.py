@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench.training import (
-    warmup_multistep,
-)
+from reidbench.training import warmup_multistep
 
 
 def test_bot_learning_rates() -> None:

@@ -13,11 +13,9 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from reidbench.training import Loop, Means, TrainingCheckpoint, stream
-
-
-class Killed(Exception):
-    """What a test stops a run with."""
+from reidbench import Context
+from reidbench.training import Loop, Means, stream
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context
 
 
 def test_means_are_over_the_steps_that_gave_a_number() -> None:
@@ -38,20 +36,16 @@ def test_means_are_summed_in_the_type_that_is_asked_for() -> None:
         assert means.values() == {"x": expected}
 
 
-def train(
-    folder: Path, *, kill_at: int | None = None, number: Callable[[float], Any] = float
-) -> tuple[nn.Linear, list]:
+def made(out: Path, die_after: int = NEVER) -> tuple[Context[Any], Lines]:
+    return make_context(Context, out, None, die_after=die_after)
+
+
+def train(ctx: Any) -> nn.Linear:
     """Three epochs of two steps of SGD by (w - x)^2 with x from a stream; the rate halves after each epoch."""
-    lines: list[dict[str, float]] = []
     network = nn.Linear(1, 1, bias=False)
     nn.init.ones_(network.weight)
     network.eval()
     optimiser = torch.optim.SGD(network.parameters(), lr=0.25)
-    ctx: Any = SimpleNamespace(
-        fabric=Fabric(accelerator="cpu", devices=1),
-        checkpoint=TrainingCheckpoint(folder / "checkpoint"),
-        log=lambda line: lines.append(dict(line)),
-    )
     numbers = stream(0, "numbers")
     schedule = LambdaLR(optimiser, lambda epoch: 0.5**epoch)
     loop = Loop(ctx, 3, {"network": network}, {"optimiser": optimiser}, schedule, numbers=numbers)
@@ -59,16 +53,15 @@ def train(
         assert network.training
         loop.facts["epoch"] = epoch
         for _ in range(2):
-            if epoch == kill_at:
-                raise Killed
             with loop.precision():
                 found = network(torch.ones(1))
             loop.step({"loss": (found - torch.rand(1, generator=numbers)).square().sum()})
-    return network, lines
+    return network
 
 
 def test_a_loop_steps_and_logs(tmp_path: Path) -> None:
-    network, lines = train(tmp_path)
+    ctx, lines = made(tmp_path)
+    network = train(ctx)
     numbers, weight, losses = stream(0, "numbers"), 1.0, []
     for rate in (0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625):  # w <- w - rate 2 (w - x)
         wanted = torch.rand(1, generator=numbers).item()
@@ -84,14 +77,7 @@ def test_a_loop_steps_and_logs(tmp_path: Path) -> None:
 
 
 def test_a_killed_loop_goes_on(tmp_path: Path) -> None:
-    whole, lines = train(tmp_path)
-    cut = tmp_path / "cut"
-    cut.mkdir()
-    with pytest.raises(Killed):
-        train(cut, kill_at=2)
-    again, last = train(cut)
-    assert torch.equal(again.weight, whole.weight)
-    assert last == lines[2:]
+    check_resumes(tmp_path, made, train, 2)
 
 
 def test_something_happens_between_gradients_and_step(tmp_path: Path) -> None:
