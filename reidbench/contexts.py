@@ -15,6 +15,8 @@ from .errors import ReidbenchError
 
 if TYPE_CHECKING:
     from .data import HiddenSplit, Split
+    from .training.networks.backbone import Backbone
+    from .training.networks.embedder import Embedder
 
 P_co = TypeVar("P_co", bound=Params, covariant=True)
 
@@ -110,7 +112,7 @@ class SelectContext(Context[P_co]):
     """For selectors: the pool without labels; the target's train part only for `protocol={"target-labels"}`."""
 
     pool: HiddenSplit
-    backbone: Callable[[], Any]
+    backbone: Callable[[], Backbone]
     target: Split | None = None
 
 
@@ -119,7 +121,7 @@ class PretrainContext(Context[P_co]):
     """For pretrainers: the (selected) pool without labels, a fresh backbone at each call of `backbone()`."""
 
     pool: HiddenSplit | None
-    backbone: Callable[[], Any]
+    backbone: Callable[[], Backbone]
     auxiliary: Split | None = None
 
 
@@ -138,7 +140,7 @@ class FinetuneContext(Context[P_co]):
     """
 
     source: Split | None
-    backbone: Callable[[], Any]
+    backbone: Callable[[], Backbone]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +152,8 @@ class AdaptContext(Context[P_co]):
 
     target: HiddenSplit
     source: Split | None
-    backbone: Callable[[], Any]
-    start: Any = None
+    backbone: Callable[[], Backbone]
+    start: Embedder | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ def adapt(ctx: AdaptContext[AdaBNParams]) -> Embedder:
         embedder = BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
     params = ctx.params
     estimate(embedder, ctx.target, params, torch.Generator().manual_seed(ctx.seed), ctx.fabric.device, ctx.workers)
-    return embedder  # type: ignore[no-any-return]
+    return embedder
 
 
 @torch.no_grad()

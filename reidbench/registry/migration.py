@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def refuse_outdated(module: str) -> None:
     top = file.parent.parent if package else file.parent
     found = [f"{path.relative_to(top).as_posix()}:{line}: {cure}" for path in files for line, cure in _outdated(path)]
     if found:
-        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-        raise OutdatedPlugin(f"written for an older reidbench: {'; '.join(found[:3])}{more}")
+        more = f" (and {len(found) - 1} more)" if found[1:] else ""
+        raise OutdatedPlugin("\n".join([*found[1:], f"written for an older reidbench: {found[0]}{more}"]))
 
 
 def unexpected_field(error: BaseException) -> str:
@@ -61,15 +62,15 @@ def unexpected_field(error: BaseException) -> str:
 
 def _outdated(file: Path) -> Iterator[tuple[int, str]]:
     """Line and cure of what one file names, outside of `try` and `if`, where it may be meant for several versions."""
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     if "reidbench" not in text:
         return
     try:
-        waiting: list[ast.AST] = [ast.parse(text)]
+        waiting: deque[ast.AST] = deque([ast.parse(text)])
     except (SyntaxError, ValueError):  # importing it says what is wrong
         return
     while waiting:
-        node = waiting.pop(0)
+        node = waiting.popleft()
         if isinstance(node, ast.Try | ast.If):
             continue
         for cure in _cures(node):

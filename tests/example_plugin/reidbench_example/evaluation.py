@@ -23,4 +23,5 @@ def evaluate(ctx: EvaluateContext[EvaluatorParams]) -> Metrics:
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit

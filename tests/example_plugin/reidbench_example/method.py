@@ -31,7 +31,8 @@ class Classifier(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images [B, 3, H, W] to logits [B, classes]."""
-        return self.logits(self.embedder(images))
+        logits: torch.Tensor = self.logits(self.embedder(images))
+        return logits
 
 
 def finetune(ctx: FinetuneContext[MethodParams]) -> BackboneEmbedder:

@@ -28,7 +28,7 @@ def read(params: Params, root: Path, cache: Path) -> Dataset:
     if not any(len(split) for split in parts.values()):
         raise DataError(f"{root}: no picture like train/12/c2_7.png")
     notes = (f"{len(strays)} files do not belong, first {strays[0]}",) if strays else ()
-    return Dataset("example-people", root, **parts, notes=notes)
+    return Dataset("example-people", root, parts["train"], parts["query"], parts["gallery"], notes=notes)
 
 
 def example(folder: Path) -> Example:
