@@ -61,9 +61,12 @@ class ChoiceReader:
         self, kind: str, component: Component, options: dict[str, Any], path: Path_
     ) -> dict[str, Any] | None:
         """The options beside the values of the preset that they name; None and a problem where there is none such."""
-        if not component.presets or "preset" not in options:
+        if "preset" not in options or "preset" in component.params.model_fields:
             return options
         name, known = options["preset"], list(component.presets)
+        if not known:
+            self.check.wrong((*path, "preset"), f"{kind} {component.name} has no presets")
+            return None
         if not isinstance(name, str) or name not in known:
             given = self.check.text((*path, "preset"), name)
             near = guess(name, known) if isinstance(name, str) else ""

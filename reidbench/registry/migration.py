@@ -50,8 +50,8 @@ def refuse_outdated(module: str) -> None:
     top = file.parent.parent if package else file.parent
     found = [f"{path.relative_to(top).as_posix()}:{line}: {cure}" for path in files for line, cure in _outdated(path)]
     if found:
-        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-        raise OutdatedPlugin(f"written for an older reidbench: {'; '.join(found[:3])}{more}")
+        more = f" (and {len(found) - 1} more)" if found[1:] else ""
+        raise OutdatedPlugin("\n".join([*found[1:], f"written for an older reidbench: {found[0]}{more}"]))
 
 
 def unexpected_field(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from reidbench.files.filesystem import regular_bytes
 from .devices import draw_apart, states_of_all, this_share
 
 DIGEST = hashlib.sha256().digest_size
+LAYOUT = 2  # raised when the networks of methods change their names: a checkpoint of another layout is not used
 
 
 class TrainingCheckpoint:
@@ -45,7 +46,7 @@ class TrainingCheckpoint:
         """The epochs still to run, from 0. Restores `state` first, saves it after each epoch.
 
         `state` holds objects with `state_dict` and `load_state_dict`, or `torch.Generator`s. The same names must
-        be given after a restart. A checkpoint that is damaged or of other names is not used.
+        be given after a restart. A checkpoint that is damaged, of other names or of an older reidbench is not used.
         """
         if this_share().ranks > 1:
             states_of_all(None)  # what the first rank was writing is written before another reads it
@@ -66,6 +67,7 @@ class TrainingCheckpoint:
             return
         buffer = io.BytesIO()
         content = {
+            "layout": LAYOUT,
             "epoch": epoch,
             "total": total,
             "state": {name: _get(item) for name, item in state.items()},
@@ -82,7 +84,9 @@ class TrainingCheckpoint:
     def _restore(self, total: int, state: dict[str, Any]) -> int:
         content = self._read()
         share = this_share()
-        if content is None or content["total"] != total or set(content["state"]) != set(state):
+        if content is None or content.get("layout") != LAYOUT:
+            return 0
+        if content["total"] != total or set(content["state"]) != set(state):
             return 0
         randoms = [content["random"], *content.get("others", [])]
         if len(randoms) != share.ranks:

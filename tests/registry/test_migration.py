@@ -81,6 +81,14 @@ def test_files_that_only_a_stage_imports_are_read_too(site: Path) -> None:
     (site / "packed.py").unlink()
     (line,) = plugins.load().complaints()
     assert "written for an older reidbench: packed/method.py:2: import AdaptContext from reidbench" in line
+    (site / "packed" / "more.py").write_text("import reidbench.supervision\nimport reidbench.ranks\n")
+    registry = plugins.load()
+    (line,) = registry.complaints()
+    assert "packed/method.py:2: import AdaptContext" in line
+    assert "(and 2 more)" in line
+    (text,) = registry.broken.values()
+    assert "packed/more.py:1: import reidbench.words, not reidbench.supervision\n" in text
+    assert "packed/more.py:2: there is no module reidbench.ranks" in text
 
 
 @pytest.mark.parametrize(

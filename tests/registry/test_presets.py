@@ -93,7 +93,7 @@ def test_a_preset_may_name_one_of_a_nested_component(matrix: Matrix, registry: R
         ("{use: toy, preset: 3}", "adapter toy has no preset 3 (known: paper, "),
         ("{use: toy, preset: [paper]}", "adapter toy has no preset "),
         ("{use: toy, preset: null}", "adapter toy has no preset "),
-        ("{use: adabn, preset: paper}", "adapter adabn has no such parameter (known: "),
+        ("{use: adabn, preset: paper}", "adapter adabn has no presets"),
     ],
 )
 def test_an_unknown_preset_is_one_sentence_with_its_line(

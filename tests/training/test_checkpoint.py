@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench.training import TrainingCheckpoint
+from reidbench.training import TrainingCheckpoint, checkpoint
 
 
 def train_toy(file: Path, *, stop_after: int | None = None) -> dict[str, torch.Tensor]:
@@ -64,3 +64,15 @@ def test_a_checkpoint_of_other_names_is_not_used(tmp_path: Path) -> None:
     train_toy(file, stop_after=3)
     network = nn.Linear(1, 1)
     assert list(TrainingCheckpoint(file).epochs(5, other=network)) == [0, 1, 2, 3, 4]
+
+
+def test_a_checkpoint_of_an_older_layout_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks of that reidbench had other names: training begins at the first epoch, and ends with the same."""
+    whole = train_toy(tmp_path / "whole")
+    with monkeypatch.context() as before:
+        before.setattr(checkpoint, "LAYOUT", checkpoint.LAYOUT - 1)
+        train_toy(tmp_path / "older", stop_after=3)
+    network = nn.Linear(1, 1)
+    assert list(TrainingCheckpoint(tmp_path / "older").epochs(5, network=network)) == [0, 1, 2, 3, 4]
+    train_toy(tmp_path / "current", stop_after=3)
+    assert all(torch.equal(whole[name], tensor) for name, tensor in train_toy(tmp_path / "current").items())
