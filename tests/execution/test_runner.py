@@ -52,7 +52,7 @@ def test_executors_give_the_same_bytes(tmp_path: Path, market: Path, site: Path)
 
 def test_a_second_run_does_nothing(tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
-    monkeypatch.setenv("TOY_LOG", str(log))
+    monkeypatch.setenv("REIDBENCH_TOY_LOG", str(log))
     matrix = text(market, "{toy: {finetune: toy}}")
     first = run_matrix(matrix, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("manifest.json")}
@@ -238,7 +238,7 @@ def test_kill_and_resume_at_many_points(
 ) -> None:
     """Killed, and run again, a run is like an unbroken one. A sample of this is in tests/faults/test_kills.py."""
     log = tmp_path / "log"
-    monkeypatch.setenv("TOY_LOG", str(log))
+    monkeypatch.setenv("REIDBENCH_TOY_LOG", str(log))
     methods = "{none: {finetune: none}, toy: {finetune: {use: toy, epochs: 4, seconds: 0.25}}}"
     matrix = tmp_path / "matrix.yaml"
     matrix.write_text(text(market, methods))
@@ -271,7 +271,7 @@ def test_kill_and_resume_at_many_points(
 def test_two_drivers_on_one_store_do_each_stage_once(
     tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("REIDBENCH_TOY_LOG", str(tmp_path / "log"))
     matrix = tmp_path / "matrix.yaml"
     matrix.write_text(text(market, "{toy: {finetune: {use: toy, epochs: 4, seconds: 0.1}}}"))
     drivers = [start(matrix, tmp_path / "store") for _ in range(2)]

@@ -171,7 +171,7 @@ def detach():
     if middle == 0:
         os.setsid()
         if os.fork() == 0:
-            Path(os.environ["TOY_LOG"]).write_text(str(os.getpid()))
+            Path(os.environ["REIDBENCH_TOY_LOG"]).write_text(str(os.getpid()))
             os.write(writing, b".")
             time.sleep(3600)
         os._exit(0)
@@ -202,8 +202,8 @@ def finetune(ctx):
     end("kill" if fail == "detach" else fail)
     backbone = ctx.backbone()
     for epoch in ctx.checkpoint.epochs(ctx.params.epochs, backbone=backbone):
-        if "TOY_LOG" in os.environ:
-            with Path(os.environ["TOY_LOG"]).open("a") as log:
+        if "REIDBENCH_TOY_LOG" in os.environ:
+            with Path(os.environ["REIDBENCH_TOY_LOG"]).open("a") as log:
                 log.write(f"{ctx.seed} {epoch}\n")
         for step in range(10):
             time.sleep(ctx.params.seconds / 10)

@@ -293,7 +293,7 @@ def test_what_a_plugin_does_costs_its_own_cells_and_is_not_tried_elsewhere(
     }
     modes = raised | dict.fromkeys(["kill", "detach"], "the worker was killed by SIGKILL")
     text = misbehaving(market, *modes)
-    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("REIDBENCH_TOY_LOG", str(tmp_path / "log"))
     board = run(text, tmp_path, executors.make("ray", address=one.address))
     for name, words in modes.items():
         (result,) = board.cell(name, "tiny", "cosine")
