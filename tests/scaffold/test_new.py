@@ -45,7 +45,7 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def lines(task: Task) -> Iterator[tuple[Line, object]]:
         registry = plugins.load(task.disabled)
         for kind, name in task.components:
-            yield suite.try_component(registry, registry.plugins[task.plugin], kind, name, task)
+            yield suite.try_component(registry, registry.plugins[task.plugin], kind, name, task, lambda step: None)
 
     monkeypatch.setattr(suite.child, "lines", lines)
 
