@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_spec_survives_json(the_plan: Plan, tmp_path: Path) -> None:
         spec = StageSpec.of(the_plan, stage, Store(tmp_path / "store"), {"b", "a"}, workers=3)
         again = StageSpec.model_validate(json.loads(json.dumps(spec.dump())))
         assert again == spec
-        assert repr(again.stage) == repr(stage)  # 1 is not 1.0, which is another subset
+        assert repr(again.stage) == repr(replace(stage, changed={}))  # 1 is not 1.0, which is another subset
         assert again.kind.stage == stage.kind
         kinds.add(stage.kind)
     assert kinds == {"data", "select", "pretrain", "prepare", "finetune", "adapt", "embed", "evaluate"}
