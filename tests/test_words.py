@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def rows(file: Path, registry: Registry) -> dict[str, plan.Row]:
-    return {row.method: row for row in plan.expand(reader.read(file, registry), registry).rows}
+    return {row.method: row for row in plan.expand(reader.read(file, registry)).rows}
 
 
 @pytest.mark.parametrize(

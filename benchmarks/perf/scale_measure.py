@@ -48,7 +48,7 @@ def planned(folder: Path, rows: int) -> tuple[float, float, Any]:
     registry = plugins.load()
     folder.mkdir()
     file = write_matrix(folder, methods=rows // 500)
-    return peak(lambda: plan.expand(reader.read(file, registry), registry))
+    return peak(lambda: plan.expand(reader.read(file, registry)))
 
 
 def stored(the_plan: Any, root: Path) -> Any:

@@ -57,7 +57,7 @@ def make(folder: Path, artifacts: int) -> int:
     for file in sorted((folder / "tiny/objects").glob("*/manifest.json")):
         manifest = json.loads(file.read_bytes())
         real[manifest["stage"]["kind"]] = manifest
-    the_plan = plan.expand(reader.read(folder / "all.yaml", registry), registry)
+    the_plan = plan.expand(reader.read(folder / "all.yaml", registry))
     for number, stage in enumerate(the_plan.stages.values()):
         copy(real[stage.kind], dataclasses.asdict(stage), number, folder / "store/objects" / stage.key)
     return len(the_plan.stages)

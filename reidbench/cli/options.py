@@ -44,7 +44,7 @@ def load_plugins(without: list[str] | None) -> plugins.Registry:
 
 def read_plan(file: Path, registry: plugins.Registry, overrides: list[str] | None) -> plan.Plan:
     """The plan of a matrix file. Raises ConfigError with every mistake."""
-    return plan.expand(reader.read(file, registry, overrides or ()), registry)
+    return plan.expand(reader.read(file, registry, overrides or ()))
 
 
 def store_at(given: Path | None) -> Store:

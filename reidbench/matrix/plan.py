@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from reidbench.components import NestedKind
 from reidbench.errors import PluginError
-from reidbench.registry.plugins import Registry
 
 from .benchmark import Benchmark, Choice, DataRef, Recipe, Task
 from .keys import Keys, content_of, data_key, short
@@ -72,7 +71,7 @@ class Plan:
         return list(dict.fromkeys([*stage.needs, *(given.key for given in behind)]))
 
 
-def expand(benchmark: Benchmark, registry: Registry) -> Plan:
+def expand(benchmark: Benchmark) -> Plan:
     """Cross methods, tasks, seeds and evaluators. Renders nothing and runs nothing.
 
     Raises DataError when a data set's files cannot be listed.

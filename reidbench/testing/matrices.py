@@ -22,7 +22,7 @@ def run_matrix(text: str, folder: Path, *, store: Path | None = None, jobs: int 
     file = folder / "matrix.yaml"
     file.write_text(text)
     registry = plugins.load()
-    the_plan = plan.expand(reader.read(file, registry), registry)
+    the_plan = plan.expand(reader.read(file, registry))
     the_store = Store(store or folder / "store")
     executor = executors.make("process" if jobs else "inline", max(jobs, 1))
     runner.Runner(the_plan, the_store, executor, progress.Lines(Console(stderr=True)), registry.disabled).run()

@@ -258,7 +258,7 @@ def test_only_what_no_file_needs_goes(place: Place, own: Store, tmp_path: Path) 
 
 def planned(file: Path) -> dict[str, plan.Stage]:
     registry = plugins.load()
-    return plan.expand(reader.read(file, registry), registry).stages
+    return plan.expand(reader.read(file, registry)).stages
 
 
 def needs(file: Path) -> set[str]:

@@ -83,7 +83,7 @@ class Bench:
         text = self.file.read_text()
         if self.planned is None or self.planned[0] != text:
             registry = plugins.load()
-            self.planned = text, plan.expand(reader.read(self.file, registry), registry), registry
+            self.planned = text, plan.expand(reader.read(self.file, registry)), registry
         return self.planned[1:]
 
     def run(self, store: Path, executor: Any = None) -> Listener:

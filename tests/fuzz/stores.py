@@ -58,7 +58,7 @@ class Forger:
     def __init__(self, folder: Path, matrix: Path, other: Path) -> None:
         self.root, self.matrix, self.other = folder / "store", matrix, other
         registry = plugins.load()
-        self.plan = plan.expand(reader.read(matrix, registry), registry)
+        self.plan = plan.expand(reader.read(matrix, registry))
         self.keys = list(self.plan.stages)
         self.out = folder / "out"
 

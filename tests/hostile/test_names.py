@@ -129,7 +129,7 @@ def made(matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> tup
     methods = json.dumps({name: {"finetune": {"use": "colour-histogram", "bins": 2 + n}} for name, n in named.items()})
     tasks = json.dumps({name: {"source": "tiny", "target": "tiny"} for name in PRINTABLE[:2]})
     file = matrix(methods=methods, tasks=tasks, title=json.dumps(PRINTABLE[0]))
-    the_plan, store = plan.expand(reader.read(file, registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(file, registry)), Store(tmp_path / "store")
     for stage in the_plan.stages.values():
         if stage.kind == "evaluate" and PRINTABLE[0] in stage.label:
             with store.publishing(stage.key) as (_, manifest):
@@ -192,7 +192,7 @@ def test_manifests_that_no_stage_wrote(
     manifest: dict[str, object], matrix: Callable[..., Path], registry: Registry, tmp_path: Path
 ) -> None:
     """A whole artifact, checksums and all, from somebody else."""
-    the_plan, store = plan.expand(reader.read(matrix(), registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(matrix(), registry)), Store(tmp_path / "store")
     for stage in the_plan.stages.values():
         with store.publishing(stage.key) as (folder, made):
             made |= manifest

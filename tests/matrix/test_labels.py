@@ -23,7 +23,7 @@ METHODS = """{
 @pytest.fixture
 def labels(matrix: Callable[..., Path], registry: Registry) -> Callable[..., dict[str, list[str]]]:
     def find(**parts: str) -> dict[str, list[str]]:
-        the_plan = plan.expand(reader.read(matrix(**parts), registry), registry)
+        the_plan = plan.expand(reader.read(matrix(**parts), registry))
         found: dict[str, list[str]] = {}
         for stage in the_plan.stages.values():
             found.setdefault(stage.kind, []).append(stage.label)
@@ -73,8 +73,8 @@ def test_where_nothing_differs_the_key_does(labels: Callable[..., dict[str, list
 
 
 def test_keys_do_not_depend_on_neighbours(matrix: Callable[..., Path], registry: Registry) -> None:
-    alone = plan.expand(reader.read(matrix(methods="{a: {finetune: bot}}"), registry), registry)
-    beside = plan.expand(reader.read(matrix(methods=METHODS), registry), registry)
+    alone = plan.expand(reader.read(matrix(methods="{a: {finetune: bot}}"), registry))
+    beside = plan.expand(reader.read(matrix(methods=METHODS), registry))
     assert alone.stages.keys() < beside.stages.keys()
 
 
@@ -90,7 +90,7 @@ def test_a_failure_names_the_parameters_that_are_not_the_defaults(
         "c: {finetune: none}}",
         evaluate="{use: k-reciprocal, k1: 5}",
     )
-    the_plan = plan.expand(reader.read(file, registry), registry)
+    the_plan = plan.expand(reader.read(file, registry))
     assert sentences(the_plan, "finetune") == [
         "finetune bot (epochs=3) [tiny, seed 0, lr=0.001]",  # what the label says is not said again
         "finetune bot (epochs=3) [tiny, seed 0, lr=0.00035]",

@@ -49,7 +49,7 @@ def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., st
         manifest = listed(tmp_path / "listed.csv", columns, rows)
         file = tmp_path / "matrix.yaml"
         file.write_text(TABLE.format(market=market, manifest=manifest, task=task, method=method))
-        the_plan = plan.expand(reader.read(file, registry), registry)
+        the_plan = plan.expand(reader.read(file, registry))
         (row,) = the_plan.rows
         assert bool(the_plan.stages) == (row.key is not None) == (not row.reason)
         return row.reason
@@ -214,5 +214,5 @@ backbone: net
 methods: {{with: {{adapt: uses-wavelets}}, without: {{backbone: resnet-tiny, adapt: uses-wavelets}}}}
 """
     )
-    rows = {row.method: row.reason for row in plan.expand(reader.read(file, registry), registry).rows}
+    rows = {row.method: row.reason for row in plan.expand(reader.read(file, registry)).rows}
     assert rows == {"with": "", "without": "uses-wavelets needs acme:wavelets, which resnet-tiny does not provide"}

@@ -77,7 +77,7 @@ def toys() -> Registry:
 
 
 def expand(file: Path, registry: Registry, *overrides: str) -> plan.Plan:
-    return plan.expand(reader.read(file, registry, overrides), registry)
+    return plan.expand(reader.read(file, registry, overrides))
 
 
 def keys(the_plan: plan.Plan, kind: str) -> set[str]:

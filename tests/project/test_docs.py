@@ -128,7 +128,7 @@ def test_result_tables_have_the_rows_and_columns_of_their_matrix(name: str, regi
     assert header == ["method", *(task.name for task in benchmark.tasks), "protocol"]
     assert [row[0] for row in rows] == [recipe.name for recipe in benchmark.methods]
     protocols: dict[str, list[str]] = {}
-    for row in plan.expand(benchmark, registry).rows:
+    for row in plan.expand(benchmark).rows:
         if row.evaluator == benchmark.evaluate[0].component.name:  # of several, the table is of the first
             protocols.setdefault(row.method, []).append(row.protocol)
     assert [row[-1] for row in rows] == [" / ".join(dict.fromkeys(protocols[row[0]])) for row in rows]

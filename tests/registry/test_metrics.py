@@ -83,7 +83,7 @@ def judged(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         patch.setenv("REIDBENCH_PLUGINS", "reidbench-judges")
         run_matrix(MATRIX.format(root=market), folder)
         registry = plugins.load()
-        yield plan.expand(reader.read(folder / "matrix.yaml", registry), registry), Store(folder / "store")
+        yield plan.expand(reader.read(folder / "matrix.yaml", registry)), Store(folder / "store")
     sys.modules.pop("judges", None)
 
 
@@ -174,7 +174,7 @@ methods: {{untrained: {{finetune: none}}}}
 """
     (good,) = run_matrix(matrix, tmp_path).results
     registry = plugins.load()
-    the_plan, store = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(tmp_path / "matrix.yaml", registry)), Store(tmp_path / "store")
     key = str(good.row.key)
     metrics = {**store.manifest(key).metrics, "mAP": 45.2}
     store.set_aside(key)

@@ -61,7 +61,7 @@ def choice(matrix: Matrix, registry: Registry, text: str) -> dict[str, Any]:
 
 def key(matrix: Matrix, registry: Registry, text: str) -> str | None:
     file = matrix(methods=f"{{m: {{finetune: none, adapt: {text}}}}}")
-    (row,) = plan.expand(reader.read(file, registry), registry).rows
+    (row,) = plan.expand(reader.read(file, registry)).rows
     return row.key
 
 

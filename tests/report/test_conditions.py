@@ -41,7 +41,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
 
 def made(file: Path, registry: Registry, store: Store, other: dict[str, Any], kind: str = "finetune") -> Plan:
     """Every stage published by hand, those of `kind` of seed 1 with `other` in their manifests."""
-    the_plan = plan.expand(reader.read(file, registry), registry)
+    the_plan = plan.expand(reader.read(file, registry))
     for stage in the_plan.stages.values():
         with store.publishing(stage.key) as (_, manifest):
             changed = other if stage.kind == kind and "seed 1" in stage.label else {}

@@ -257,7 +257,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Leaderboard,
         make_plugin(folder / "site", "evil", PLUGIN)
         (folder / "matrix.yaml").write_text(MATRIX.format(root=root, other=other))
         registry = plugins.load()
-        the_plan = plan.expand(reader.read(folder / "matrix.yaml", registry), registry)
+        the_plan = plan.expand(reader.read(folder / "matrix.yaml", registry))
     results = [
         Result(row, "ok", {"mAP": 0.5, "cmc1": 0.6}) if row.key else Result(row, "not-applicable", error=row.reason)
         for row in the_plan.rows
@@ -379,7 +379,7 @@ def test_a_copy_that_is_not_the_published_set_says_so(tmp_path: Path, monkeypatc
     make_plugin(tmp_path / "site", "evil", PLUGIN)
     found = run_matrix(textwrap.dedent(matrix).format(root=market1501(tmp_path / "market")), tmp_path)
     registry = plugins.load()
-    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry)
+    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry))
     text = render(found, the_plan, Store(tmp_path / "store"), Options(ranked=0))
     made = text[text.index("How the measured row was made") :]
     assert "train images 16" in made

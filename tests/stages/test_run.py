@@ -234,7 +234,7 @@ def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Pat
 
     run(tmp_path, market, "{m: {finetune: none}}")
     registry = plugins.load()
-    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry)
+    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry))
     store = Store(tmp_path / "another")
     stage = next(stage for stage in the_plan.stages.values() if stage.kind == "data")
     file = tmp_path / "stage.json"

@@ -38,7 +38,7 @@ methods:
 def the_plan(tmp_path: Path) -> Plan:
     (tmp_path / "matrix.yaml").write_text(MATRIX)
     registry = plugins.load()
-    return plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry)
+    return plan.expand(reader.read(tmp_path / "matrix.yaml", registry))
 
 
 def test_a_spec_survives_json(the_plan: Plan, tmp_path: Path) -> None:

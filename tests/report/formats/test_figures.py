@@ -43,7 +43,7 @@ def publish(store: Store, key: str, seconds: float, metrics: dict[str, float], *
 def made(matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> tuple[Plan, Store]:
     """Two methods over two seeds with results, one without; each fine-tuning took 10, then 30 seconds."""
     file = matrix(methods=METHODS, seeds="[0, 1]")
-    the_plan, store = plan.expand(reader.read(file, registry), registry), Store(tmp_path / "store")
+    the_plan, store = plan.expand(reader.read(file, registry)), Store(tmp_path / "store")
     for row in the_plan.rows:
         if row.method == "later" or row.key is None:
             continue

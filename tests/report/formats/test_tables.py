@@ -229,7 +229,7 @@ def test_cells_cannot_break_the_table() -> None:
 def test_what_was_never_run_is_missing_and_what_failed_blocks(
     matrix: Callable[..., Path], registry: Registry, tmp_path: Path
 ) -> None:
-    the_plan = plan.expand(reader.read(matrix(), registry), registry)
+    the_plan = plan.expand(reader.read(matrix(), registry))
     store = Store(tmp_path / "store")
     (found,) = report.collect(the_plan, store).results
     assert (found.status, found.error) == ("missing", "not run yet")

@@ -68,7 +68,7 @@ def made(market: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, 
     file = folder / "matrix.yaml"
     file.write_text(text)
     registry = plugins.load()
-    the_plan, store = plan.expand(reader.read(file, registry), registry), Store(folder / "store")
+    the_plan, store = plan.expand(reader.read(file, registry)), Store(folder / "store")
     for stage in the_plan.stages.values():
         if stage.use == "bot":
             store.record_failure(stage.key, REASON)
@@ -263,7 +263,7 @@ def test_no_ranked_lists_when_none_are_asked_for(made: tuple[Plan, Store]) -> No
 def test_no_chart_and_no_heat_map_where_there_is_no_number(
     matrix: Callable[..., Path], registry: plugins.Registry, tmp_path: Path
 ) -> None:
-    the_plan, store = plan.expand(reader.read(matrix(), registry), registry), Store(tmp_path / "empty")
+    the_plan, store = plan.expand(reader.read(matrix(), registry)), Store(tmp_path / "empty")
     text = page_of((the_plan, store), Options())
     found = [attributes.get("id") for _, attributes in Elements(text).elements]
     assert "leaderboard" in found
