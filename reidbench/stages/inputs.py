@@ -153,12 +153,15 @@ class Inputs:
             count = "one camera" if found else "no known camera"
             raise StageError(f"{self.stage.use} needs two or more cameras, and {names} has {count}")
 
-    def truth(self, role: str) -> Any:
-        """What only rendered data know, for components that say `protocol={"truth"}`."""
-        return self.known_truth(role) if "truth" in self.component.protocol_with(self.params) else None
+    def truth(self, role: str, images: HiddenSplit | None) -> Any:
+        """What only rendered data know of a role's images, for components that say `protocol={"truth"}`."""
+        return self.known_truth(role, images) if "truth" in self.component.protocol_with(self.params) else None
 
-    def known_truth(self, role: str) -> Any:
-        """The truth about a role's images. Raises StageError where the data set does not know it."""
+    def known_truth(self, role: str, images: HiddenSplit | None = None) -> Any:
+        """The truth about a role's images, or those of them that are given.
+
+        Raises StageError where the data set does not know it.
+        """
         places = self.data_inputs(role)
         if len(places) != 1:
             raise StageError(f"{self.stage.use} needs the truth of one data set, and its {role} is {len(places)}")
@@ -167,7 +170,7 @@ class Inputs:
         dataset = self.open_dataset(planned.use, planned.params, planned.root)
         if dataset.truth is None:
             raise StageError(f"{self.stage.use} needs the truth, which {given.data} does not know")
-        return BoundTruth(dataset.truth, self.images(role))
+        return BoundTruth(dataset.truth, self.images(role) if images is None else images)
 
     def given(self, images: Given) -> Split | HiddenSplit | None:
         """The images of a line of the table of kinds; None where the component is given none."""

@@ -54,7 +54,7 @@ class StageRun:
         if kind.step:
             own["backbone"] = self.aside(self.inputs.backbone)
         if kind.given and kind.given[0].hidden:
-            own["truth"] = self.inputs.truth(kind.learns_from)
+            own["truth"] = self.inputs.truth(kind.learns_from, own[kind.learns_from])
         return kind.context(**own, **self._common())
 
     def aside(self, given: Callable[..., Any]) -> Callable[..., Any]:

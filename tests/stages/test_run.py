@@ -221,6 +221,23 @@ methods: {m: {select: knower, pretrain: ones, finetune: none}}
     assert "truth" in board.results[0].row.protocol
 
 
+def test_the_truth_is_that_of_the_selected_images(tmp_path: Path, site: Path) -> None:
+    """The selector keeps the images that show a person, and the pretrainer behind it sees that all of its images do."""
+    board = run_matrix(
+        """
+image_size: [48, 24]
+data: {mixed: {use: synthetic, world: mixed, size: tiny}, w: {use: synthetic, size: tiny}}
+tasks: {t: {target: w, pool: mixed}}
+backbone: {use: resnet-tiny, width: 4}
+methods: {m: {select: knower, pretrain: knowing, finetune: none}}
+""",
+        tmp_path,
+    )
+    assert statuses(board) == {("ok", "")}
+    found = facts(tmp_path)["pretrain"]
+    assert found["relevant"] == found["pool"]
+
+
 def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -> None:
     board = run(tmp_path, market, "{m: {select: knower, pretrain: ones, finetune: none}}")
     ((status, error),) = statuses(board)

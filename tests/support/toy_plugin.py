@@ -72,6 +72,7 @@ def reidbench_selectors():
 @hookimpl
 def reidbench_pretrainers():
     yield Component("ones", "toy_plugin:pretrain")
+    yield Component("knowing", "toy_plugin:pretrain", protocol=frozenset({"truth"}))
     yield Component("aux", "toy_plugin:pretrain", protocol=frozenset({"auxiliary"}))
     yield Component("together", "toy_plugin:together", SharedParams, traits=PARALLEL)
     yield Component("alone", "toy_plugin:alone", SharedParams)
@@ -124,7 +125,9 @@ def proxied(ctx):
 # ---------------------------------------------------------------------- pretrainers
 def pretrain(ctx):
     backbone = ctx.backbone()
-    tell(ctx, pool=len(ctx.pool), auxiliary=ctx.auxiliary is not None and ctx.auxiliary.num_pids)
+    relevant = ctx.truth and sum(bool(ctx.truth.relevance(index)) for index in range(len(ctx.pool)))
+    auxiliary = ctx.auxiliary is not None and ctx.auxiliary.num_pids
+    tell(ctx, pool=len(ctx.pool), auxiliary=auxiliary, relevant=relevant)
     for parameter in backbone.parameters():
         parameter.data.fill_(0.5)
     return backbone
