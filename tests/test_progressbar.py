@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from reidbench.progressbar import going_through
@@ -26,3 +33,25 @@ def test_a_terminal_sees_a_line_that_is_cleared() -> None:
 
 def test_nothing_else_sees_anything() -> None:
     assert shown(terminal=False) == (list(range(100)), "")
+
+
+@pytest.mark.parametrize("words", [["table", "{file}"], ["clean", "--dry-run", "{file}"]], ids=lambda words: words[0])
+def test_commands_show_it_on_a_terminal_and_print_the_same(
+    words: list[str], matrix: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Standard error is a terminal of its own here; standard output is a pipe, as in `reidbench table FILE > table.md`."""
+    file = matrix(methods="{mine: {finetune: colour-histogram}}")
+    command = [sys.executable, "-m", "reidbench", *(word.format(file=file) for word in words)]
+    command += ["--store", str(tmp_path / "store")]
+    alone = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "looking" not in alone.stderr
+    assert "reading" not in alone.stderr
+    screen, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, text=True, env=environment) as watched:
+        os.close(terminal)
+        output, _ = watched.communicate()
+    seen = os.read(screen, 1 << 16).decode()
+    os.close(screen)
+    assert (watched.returncode, output) == (0, alone.stdout)
+    assert {"table": "reading results", "clean": "looking"}[words[0]] in seen
