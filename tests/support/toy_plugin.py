@@ -125,9 +125,10 @@ def proxied(ctx):
 # ---------------------------------------------------------------------- pretrainers
 def pretrain(ctx):
     backbone = ctx.backbone()
-    relevant = ctx.truth and sum(bool(ctx.truth.relevance(index)) for index in range(len(ctx.pool)))
-    auxiliary = ctx.auxiliary is not None and ctx.auxiliary.num_pids
-    tell(ctx, pool=len(ctx.pool), auxiliary=auxiliary, relevant=relevant)
+    known = {}
+    if ctx.truth is not None:
+        known["relevant"] = sum(bool(ctx.truth.relevance(index)) for index in range(len(ctx.pool)))
+    tell(ctx, pool=len(ctx.pool), auxiliary=ctx.auxiliary is not None and ctx.auxiliary.num_pids, **known)
     for parameter in backbone.parameters():
         parameter.data.fill_(0.5)
     return backbone
