@@ -364,8 +364,8 @@ def test_a_stage_that_is_lost_again_and_again_has_failed(
     board = run(text, tmp_path, Unlucky(tmp_path / "store", 2, one.address))
     (result,) = board.results
     assert result.status == "blocked"
-    assert "finetune toy [tiny, seed 0]: lost with node " in result.error
-    assert "the 2th time" in result.error
+    assert "finetune toy (seconds=0.4) [tiny, seed 0]: lost with node " in result.error
+    assert "and was lost 2 times in all" in result.error
 
 
 def test_nodes_that_differ_are_named_and_nothing_is_run(
