@@ -169,7 +169,8 @@ class Ray:
         reason = f"lost with {f'node {task.node}' if task.node else 'its node'} ({type(error).__name__})"
         self._look_around()
         if self._lost[task.key] > RETRIES:
-            return OneResult(task.key, "failed", f"{reason}, and was lost {self._lost[task.key]} times in all", str(error))
+            times = f"{reason}, and was lost {self._lost[task.key]} times in all"
+            return OneResult(task.key, "failed", times, str(error))
         task.on_event(task.key, {"event": "note", "text": f"{task.label}: {reason}; it is submitted again"})
         return OneResult(task.key, "busy")
 
