@@ -37,7 +37,6 @@ class _Task:
     """A stage that was given to Ray."""
 
     key: str
-    label: str
     on_event: OnEvent
     node: str = ""
 
@@ -120,7 +119,7 @@ class Ray:
             name=label,
         )
         generator = task.remote(spec, expected, self._checked, self.limits, self._orders)
-        self._running[generator] = _Task(key, label, on_event)
+        self._running[generator] = _Task(key, on_event)
 
     def wait(self) -> Iterable[OneResult]:
         """The stages that ended; waits a moment when none has. Raises ReidbenchError for an unfit node that joined."""
@@ -171,7 +170,7 @@ class Ray:
         if self._lost[task.key] > RETRIES:
             times = f"{reason}, and was lost {self._lost[task.key]} times in all"
             return OneResult(task.key, "failed", times, str(error))
-        task.on_event(task.key, {"event": "note", "text": f"{task.label}: {reason}; it is submitted again"})
+        task.on_event(task.key, {"event": "note", "text": f"{reason}; it is submitted again"})
         return OneResult(task.key, "busy")
 
     def wind_down(self) -> None:
