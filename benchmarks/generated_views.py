@@ -138,7 +138,7 @@ def recon(given: Judged) -> dict[str, float]:
     return {"recon": now, "recon at start": then, "recon / start": now / then}
 
 
-# ---------------------------------------------------------------------- what lies in a store
+# ---------------------------------------------------------------------- what a store holds
 def generators(store: Store) -> Iterator[Judged]:
     """Every generator in a store whose images know their truth."""
     registry = plugins.load()

@@ -56,7 +56,7 @@ def persons(truth: Any, count: int, most: int) -> list[int]:
     return shown[:: -(-len(shown) // most)]
 
 
-# ---------------------------------------------------------------------- what lies in a store
+# ---------------------------------------------------------------------- what a store holds
 def regressors(store: Store) -> Iterator[tuple[str, str, Path]]:
     """Label, key of the pool and folder of every regressor that was trained in a store."""
     for key in sorted(store.keys()):

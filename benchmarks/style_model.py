@@ -154,7 +154,7 @@ def _signed(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.float() / 127.5 - 1
 
 
-# ---------------------------------------------------------------------- what lies in a store
+# ---------------------------------------------------------------------- what a store holds
 def style_folders(store: Store) -> Iterator[tuple[str, Judged]]:
     """Every folder of styles of training images in a store, with the label of its stage."""
     registry = plugins.load()

@@ -17,7 +17,7 @@ from .params import WeightsParams
 
 
 def pretrain(ctx: PretrainContext[WeightsParams]) -> Backbone:
-    """The recipe's backbone with the weights of `file`; `weights-report.json` tells what matched.
+    """The recipe's backbone with the weights of `file`; `weights-report.json` says what matched.
 
     What was loaded in part, or left aside, is noted. Raises ReidbenchError when the file is not the backbone's: less
     than 90 % of its tensors, no first layer or a whole block missing (of a transformer: not exactly all); when the

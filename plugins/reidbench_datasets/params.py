@@ -89,7 +89,7 @@ class ManifestParams(Params):
 
 
 class SplitParams(CheckedParams):
-    """A small set with ten fixed splits, which lie in this plugin."""
+    """A small set with ten fixed splits, which this plugin contains."""
 
     split: int = Field(0, ge=0, le=9, description="which of the ten splits")
 

@@ -17,7 +17,7 @@ _KEPT_BYTES = 256 * 2**20  # of clean pictures, since `restyle` is asked for the
 
 
 class Truth:
-    """Answers by rendering anew. Every first argument is a picture's file name; yaws are in radians."""
+    """Answers by rendering again. Every first argument is a picture's file name; yaws are in radians."""
 
     def __init__(self, params: SyntheticParams) -> None:
         self._params = params

@@ -63,7 +63,7 @@ class World:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is rendered; distractors and junk are pictures, and stand in the gallery."""
+    """How much is rendered; distractors and junk are pictures of the gallery."""
 
     train_identities: int
     test_identities: int

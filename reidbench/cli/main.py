@@ -288,7 +288,7 @@ def table(
     without: WithoutOption = None,
     strict: StrictOption = False,
 ) -> None:
-    """The leaderboard, from what lies in the store."""
+    """The leaderboard, from what the store holds."""
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     the_store = store_at(store)

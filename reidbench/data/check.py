@@ -190,7 +190,7 @@ class Contents:
 
 
 def read_contents(dataset: Dataset, progress: Progress = lambda done, total: None) -> Contents:
-    """Read and decode every picture once. Pictures that lie in several splits are read once."""
+    """Read and decode every picture once. Pictures of several splits are read once."""
     from hashlib import sha256
 
     rows: dict[str, str] = {}

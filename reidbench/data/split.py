@@ -88,7 +88,7 @@ class Split(Images):
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The rows, made anew at each call."""
+        """The rows, made again at each call."""
         times = self.times or (None,) * len(self)
         rows = zip(self._files, self.pids.tolist(), self.camids.tolist(), self.domains, times, strict=True)
         return tuple(map(Sample._make, rows))

@@ -1,4 +1,4 @@
-"""Networks that lie in a store: found by key, used on any pictures, written for other programs."""
+"""Networks of a store: found by key, used on any pictures, written for other programs."""
 
 from __future__ import annotations
 

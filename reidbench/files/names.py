@@ -1,4 +1,4 @@
-"""Names of files in sentences: whoever made the files chose them, and a terminal obeys some."""
+"""Names of files in sentences: strangers chose them, and a terminal obeys some."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from reidbench.registry.plugins import printable
 
 from .yamlfile import Path_, Tree, shown
 
-MOST_PROBLEMS = 100  # told of one file; whoever has more has mistaken the file
+MOST_PROBLEMS = 100  # reported for one file; with more it is probably another file
 
 
 class Checker:

@@ -93,7 +93,7 @@ class Expansion:
         self.keys = Keys(benchmark)
 
     def plan(self) -> Plan:
-        """All cells, with stages that are told apart by their labels."""
+        """All cells, with stages that their labels distinguish."""
         evaluators = list(zip(self.benchmark.evaluate, evaluator_labels(self.benchmark.evaluate), strict=True))
         recipes = {recipe.name: recipe for recipe in self.benchmark.methods}
         for recipe in self.benchmark.methods:

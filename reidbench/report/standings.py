@@ -164,6 +164,6 @@ def better_by_seeds(rows: list[list[float]]) -> np.ndarray:
 
 
 def apart(protocol: str) -> tuple[str, ...]:
-    """The words of a protocol that keep it from being ranked with those that have them not."""
+    """The words of a protocol that keep it from being ranked with protocols that lack them."""
     words = protocol.split(", ")
     return tuple(word for word in NOT_COMPARABLE if word in words)

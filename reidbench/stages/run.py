@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
         return 1
     except BaseException as error:  # whatever a plugin raises costs one cell
         emit({"event": "failed", "error": worker.describe(error), "traceback": traceback.format_exc()})
-        with suppress(OSError):  # the log lies in the store, whose disk may be what is full
+        with suppress(OSError):  # the log is in the store, whose disk may be what is full
             traceback.print_exc()
         return 1
     emit({"event": "done"})

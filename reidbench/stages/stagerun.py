@@ -65,7 +65,7 @@ class StageRun:
         """The arguments that all contexts share."""
         shared = scratch = self.inputs.store.scratch(self.stage.key)
         if self.rank > 0:
-            scratch = self.folder  # of its own, and nobody's artifact
+            scratch = self.folder  # of its own, and part of no artifact
         device = "cpu"
         checkpoint: Any = None
         if self.spec.kind.torch:

@@ -1,4 +1,4 @@
-"""What processes that run stages share: threads and seeds, events as JSON lines, an end with whoever started them."""
+"""What processes that run stages share: threads and seeds, events as JSON lines, an end with their starter."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def writer(events: TextIO) -> Emit:
 
 
 def leave_with_the_starter() -> None:
-    """End this process when its standard input ends: a pipe that nobody writes to, held by whoever started it.
+    """End this process when its standard input ends: a pipe that nobody writes to, held by its starter.
 
     On Linux the kernel ends it too, even while some C code holds the interpreter's lock and no thread can look.
     """

@@ -228,7 +228,7 @@ class Store:
         return self._place("logs", f"{key}.log")
 
     def log(self, key: str) -> BinaryIO:
-        """The log of a worker, to append to; what is no file, under its name, makes way. Raises StoreError."""
+        """The log of a worker, to append to; anything else under its name is moved away. Raises StoreError."""
         file = self.log_file(key)
         with self.writing():
             try:
@@ -313,7 +313,7 @@ class Store:
         return self._held[file]
 
     def files(self, folder: str) -> list[Path]:
-        """What lies in one of the store's folders, in order, without what file systems and desktops leave there."""
+        """The entries of one of the store's folders, in order, without what file systems and desktops leave there."""
         try:
             place = self.root / folder
             return [place / name for name in sorted(os.listdir(place)) if not is_foreign(name)]

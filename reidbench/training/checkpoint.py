@@ -107,7 +107,7 @@ class TrainingCheckpoint:
             return None
         try:
             content: dict[str, Any] = torch.load(io.BytesIO(payload[DIGEST:]), weights_only=True, map_location="cpu")
-        except pickle.UnpicklingError:  # somebody else's file: nothing of it was run, and training starts anew
+        except pickle.UnpicklingError:  # somebody else's file: nothing of it was run, and training starts again
             return None
         return content
 

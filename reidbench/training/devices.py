@@ -31,7 +31,7 @@ class Share:
         return count * self.ranks
 
     def part(self, count: int) -> slice:
-        """Where this share lies in a whole batch of `count`. Raises ReidbenchError when it cannot be divided."""
+        """Where this share is in a whole batch of `count`. Raises ReidbenchError when it cannot be divided."""
         if count % self.ranks:
             raise ReidbenchError(f"a batch of {count} cannot be divided among {self.ranks} devices: use a multiple")
         size = count // self.ranks

@@ -32,7 +32,7 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def fill(self, features: torch.Tensor) -> None:
-        """All rows anew, from features [N, D] of any length."""
+        """Replace all rows, from features [N, D] of any length."""
         self.rows.copy_(F.normalize(features.float(), dim=1))
 
     @torch.no_grad()

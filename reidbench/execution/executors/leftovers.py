@@ -74,7 +74,7 @@ def _end_all_but(before: set[int]) -> None:
             kill(pid)
         killed |= left
         for pid in killed:
-            with suppress(ChildProcessError):  # not a child of ours, or whoever started it has asked already
+            with suppress(ChildProcessError):  # not a child of ours, or its starter has waited for it already
                 os.waitpid(pid, os.WNOHANG)
         if not left:
             return

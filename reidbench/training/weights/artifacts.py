@@ -95,7 +95,7 @@ def _embedder_class(name: str, packages: Mapping[str, str]) -> type[Embedder]:
 
 
 def _rebuilt(described: dict[str, Any], pixels: Mapping[str, Any], build: BuildBackbone) -> Backbone:
-    """A backbone that goes on with the pixel statistics of its embedder, for whoever trains it further."""
+    """A backbone that goes on with the pixel statistics of its embedder, for further training."""
     backbone = build(described)
     backbone.mean, backbone.std = tuple(pixels["mean"]), tuple(pixels["std"])
     return backbone
