@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,26 @@ def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
     for result, reason in zip(results[1:], ANSWERS.values(), strict=True):
         assert f"evaluator faulty-score {reason}" in result.error
         assert "of good -> tiny" in result.error
+
+
+@pytest.mark.slow
+def test_the_same_reasons_under_ray(bench: Any, figure: Callable[[str], None]) -> None:
+    """Whatever a component raises or answers, each row's reason is the one that it has in this process."""
+    if find_spec("ray") is None:  # not imported before its executor is made
+        pytest.skip("Ray is not installed")
+    judges = ", ".join(f"{{use: faulty-score, answer: {answer}}}" for answer in ANSWERS)
+    bench.matrix(methods(*RAISED), evaluate=f"[faulty-score, {judges}]")
+    tables = []
+    for executor in (executors.Inline(), executors.make("ray", jobs=2)):
+        store = bench.folder / f"store{len(tables)}"
+        bench.run(store, executor)
+        check(bench, store, RAISED)
+        the_plan, _ = bench.plan()
+        tables.append([(one.row, one.status, one.error) for one in report.collect(the_plan, Store(store)).results])
+    assert tables[0] == tables[1]
+    good = [status for row, status, _ in tables[1] if row.method == "good"]
+    assert good == ["ok", *["failed"] * len(ANSWERS)]
+    figure(f"bad plugins under Ray: {len(RAISED)} that raise, {len(ANSWERS)} odd answers, the reasons of inline")
 
 
 def test_a_backbone_that_fails_is_named_with_its_parameters(bench: Any) -> None:
