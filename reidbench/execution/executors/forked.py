@@ -51,6 +51,7 @@ def guarded(request: dict[str, Any], given: Sequence[int], servers: Sequence[int
         log, events, status, lifeline = given
         os.setsid()
         guard.adopt_orphans()
+        titles.retitle([sys.executable, "-m", "reidbench.execution.executors.guard"])
         for descriptor, place in ((lifeline, 0), (log, 1), (log, 2)):
             os.dup2(descriptor, place)
         for descriptor in {*servers, lifeline, log}:
