@@ -114,18 +114,18 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILTIN) -> Registry:
+def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILTIN, *, others: bool = True) -> Registry:
     """Load the built-in plugins, then third parties by entry point, each on its own.
 
     `without` names plugins (or the distributions of entry points) to leave out. `REIDBENCH_PLUGINS`, when set,
-    names the third-party plugins to load; empty means none. `REIDBENCH_STRICT_PLUGINS=1` makes each failure an
-    error. Raises PluginError for a broken built-in: that is our own bug.
+    names the third-party plugins to load; empty means none, and so does `others=False`. `REIDBENCH_STRICT_PLUGINS=1`
+    makes each failure an error. Raises PluginError for a broken built-in: that is our own bug.
     """
     manager = pluggy.PluginManager("reidbench")
     manager.add_hookspecs(hookspecs)
     registry = Registry(disabled=without)
     strict = os.environ.get("REIDBENCH_STRICT_PLUGINS") == "1"
-    for name, version, importer in _found(builtin):
+    for name, version, importer in _found(builtin, others):
         if name in without or name.partition(":")[0] in without:
             continue
         try:
@@ -162,11 +162,11 @@ def _module_name(module: Any) -> str:
     return module.__name__ if inspect.ismodule(module) else type(module).__module__
 
 
-def _found(builtin: tuple[str, ...]) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+def _found(builtin: tuple[str, ...], others: bool) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     for module in builtin:
         yield module, "built in", partial(importlib.import_module, module)
     wanted = os.environ.get("REIDBENCH_PLUGINS")
-    for name, version, entry in sorted(_entry_points(), key=lambda found: found[0]):
+    for name, version, entry in sorted(_entry_points() if others else (), key=lambda found: found[0]):
         if wanted is None or {name, name.partition(":")[0]} & set(wanted.split(",")):
             yield name, version, partial(_load, entry)
 

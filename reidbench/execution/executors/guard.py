@@ -6,7 +6,8 @@ becomes a child of this process and not of init, whatever its session, and is ki
 a pipe that nobody writes to: when it ends, the driver is gone.
 
 It runs by its path and imports nothing of reidbench, so that it costs about ten milliseconds. Its command line does not
-contain "reidbench.stages.run": a user who looks for workers by that finds the workers alone.
+contain "reidbench.stages.run": a user who looks for workers by that finds the workers alone. A worker that is forked
+(see `server`) has a guard that is forked too, and calls `adopt_orphans` and `attend`.
 """
 
 from __future__ import annotations
@@ -27,19 +28,26 @@ ORDERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def main(arguments: list[str]) -> None:
     """Run a worker and end as it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     python, module, *rest = arguments
     command = [python, "-m", f"reidbench.{module}", *rest]
     # In a group of its own: what a plugin does to its process group does not hit this process.
     worker = os.posix_spawn(python, command, os.environ, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the events' pipe is the worker's
+    leave(attend(worker))
+
+
+def adopt_orphans() -> None:
+    """Have whatever is orphaned below this process become its child."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def attend(worker: int) -> int:
+    """Watch until a worker ends, and end what it leaves. Its exit code; 3 where the driver was gone first."""
     code = watch(worker)
-    if code is None:
+    if code is None or not gone_within(EASE):
         clear(KILLING)
-        os._exit(3)
-    if not gone_within(EASE):
-        clear(KILLING)
-    leave(code)
+    return 3 if code is None else code
 
 
 def watch(worker: int) -> int | None:

@@ -39,11 +39,11 @@ class Limits:
         if self.gib is not None and not sees_processes():
             raise ReidbenchError("a memory limit needs /proc, which this system does not have; leave it out")
 
-    def broken(self, pid: int, began: float) -> str:
-        """Why a worker has to end, or "": `began` is when it started, by `time.monotonic`."""
+    def broken(self, pid: int | None, began: float) -> str:
+        """Why a worker has to end, or "": `began` is when it was asked for, by `time.monotonic`."""
         if self.seconds is not None and time.monotonic() - began > self.seconds:
             return f"ran longer than its limit of {self.seconds:g} s"
-        if self.gib is not None and sum(family(pid).values()) > self.gib * GIB:
+        if self.gib is not None and pid is not None and sum(family(pid).values()) > self.gib * GIB:
             return f"used more than its limit of {self.gib:g} GiB"
         return ""
 
@@ -85,17 +85,30 @@ def processes() -> Iterator[Process]:
 
 
 def family(pid: int) -> dict[int, int]:
-    """Resident bytes by pid of all that lives in a worker's session or descends from it.
+    """Bytes of memory by pid of all that lives in a worker's session or descends from it.
 
-    `pid` leads the session. Pages that two processes share count twice. Empty where the system shows no processes.
+    `pid` leads the session. Of a page that several processes share each has its part, so that their sum counts it once
+    and what a worker shares with the server that forked it hardly counts. Empty where the system shows no processes.
     """
+    found = {}
+    for member in members(pid):
+        with contextlib.suppress(psutil.Error):
+            found[member] = _memory(psutil.Process(member))
+    return found
+
+
+def _memory(process: psutil.Process) -> int:
+    """Its part of what is resident; all of that where the system does not tell parts."""
+    with contextlib.suppress(psutil.AccessDenied, AttributeError):  # another user's; macOS
+        return int(process.memory_full_info().pss)
+    return int(process.memory_info().rss)
+
+
+def members(pid: int) -> set[int]:
+    """All that lives in the session that `pid` leads or descends from it."""
     living = list(processes())
     leading = {process.pid for process in living if process.session == pid}
-    found = {}
-    for member in leading | below(leading, living):
-        with contextlib.suppress(psutil.Error):
-            found[member] = int(psutil.Process(member).memory_info().rss)
-    return found
+    return leading | below(leading, living)
 
 
 def below(roots: set[int], living: list[Process]) -> set[int]:
@@ -113,10 +126,10 @@ def end(pid: int) -> None:
     The leader is killed last: it may be a guard, whose children the orphans become.
     """
     for _ in range(ROUNDS):
-        members = family(pid).keys()
-        if not members:
+        living = members(pid)
+        if not living:
             break
-        for member in members - {pid} or {pid}:
+        for member in living - {pid} or {pid}:
             kill(member)
         time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError, PermissionError):

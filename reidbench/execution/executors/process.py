@@ -1,14 +1,12 @@
-"""One subprocess a stage: a killed child costs one cell, and its memory goes with it."""
+"""One process a stage: a killed child costs one cell, and its memory goes with it. How it starts: see `starter`."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import queue
 import select
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,10 +17,10 @@ from typing import Any
 from reidbench.errors import StoreError
 from reidbench.execution.executor import OneResult, OnEvent
 from reidbench.stages.spec import StageSpec
-from reidbench.stages.worker import environment
 from reidbench.store.artifacts import Store
 
-from .limits import Limits, end, guarded
+from .limits import Limits
+from .starter import Fresh, Handle, Refused, Starter
 
 POLL = 0.2  # seconds that `wait` waits for a result, and between looks at a worker
 LOOK_SHARE = 20  # looks at memory take at most one part in so many of a core
@@ -34,15 +32,20 @@ ENDINGS = ("done", "busy", "failed", "damaged")
 class _Worker:
     """A stage that runs."""
 
-    key: str
-    process: subprocess.Popen[bytes]
+    spec: StageSpec
+    process: Handle
     events: int  # descriptor to read from
-    spec: Path
+    file: Path  # of the spec
     checkpoint: Path
     began: float
     look_at: float = 0.0  # when its limits are looked at next
     said_at: float | None = None  # when it said how it ended
     winding_from: int | None = None  # when its last checkpoint was written as it was asked to end; 0: it had none
+
+    @property
+    def key(self) -> str:
+        """The stage's."""
+        return self.spec.stage.key
 
     def saved(self) -> int:
         """When its last checkpoint was written, in ns; 0 without one."""
@@ -56,14 +59,25 @@ class Processes:
     """Up to `slots` stages at a time, each in a worker process that ends with its driver.
 
     `time_limit` in seconds and `memory_limit` in GiB hold for each stage: one beyond them is killed, with its
-    children, and has failed. Raises ReidbenchError for a memory limit where there is no /proc.
+    children, and has failed. Raises ReidbenchError for a memory limit where there is no /proc. A `starter` that is
+    given serves others too, and `stop` does not end it.
     """
 
     winds_down = True
 
-    def __init__(self, slots: int, time_limit: float | None = None, memory_limit: float | None = None) -> None:
+    def __init__(
+        self,
+        slots: int,
+        time_limit: float | None = None,
+        memory_limit: float | None = None,
+        starter: Starter | None = None,
+    ) -> None:
         self.slots = slots
         self.limits = Limits(time_limit, memory_limit)
+        self.starter = starter or Starter()
+        self._own_starter = starter is None
+        self._stopped = False
+        self._starting = threading.Lock()  # of a process, by a thread, while another stops all
         self._ended: queue.Queue[OneResult] = queue.Queue()
         self._running: dict[str, _Worker] = {}
 
@@ -78,17 +92,17 @@ class Processes:
                 file.write_text(json.dumps(spec.dump()))
                 log = store.log(key)
             with log:
-                process = _start(file, log, writing, spec.threads)
+                process = self.starter.start(spec, file, log, writing)
         except (OSError, StoreError) as error:
             os.close(reading)
             if isinstance(error, StoreError):
                 raise
-            self._ended.put(OneResult(key, "failed", f"no worker could be started: {error.strerror}"))
+            self._ended.put(_not_started(key, error))
             return
         finally:
             os.close(writing)
         checkpoint = store.root / "scratch" / key / "checkpoint"
-        worker = _Worker(key, process, reading, file, checkpoint, time.monotonic())
+        worker = _Worker(spec, process, reading, file, checkpoint, time.monotonic())
         self._running[key] = worker
         threading.Thread(target=self._follow, args=(worker, on_event), daemon=True).start()
 
@@ -97,6 +111,7 @@ class Processes:
         result: OneResult | None = None
         killed: OneResult | None = None
         try:
+            killed = self._await_birth(worker, on_event)
             for event in _events(worker):
                 if event is None:
                     killed = killed or self._look(worker)
@@ -107,23 +122,51 @@ class Processes:
                 else:
                     on_event(worker.key, event)
         finally:
-            end(worker.process.pid)  # its children, which may outlive it
-            code = worker.process.wait()
+            code = worker.process.bury()  # and its children, which may outlive it
             os.close(worker.events)
-            if worker.process.stdin is not None:
-                worker.process.stdin.close()
-            worker.spec.unlink(missing_ok=True)
+            worker.file.unlink(missing_ok=True)
             self._ended.put(result or killed or OneResult(worker.key, "failed", _death(code)))
+
+    def _await_birth(self, worker: _Worker, on_event: OnEvent) -> OneResult | None:
+        """Wait until a worker runs; where no server forks it, by a process of its own. Its result if it has to end."""
+        killed = None
+        try:
+            while not killed and not worker.process.born(POLL):
+                killed = self._look(worker)
+            self.starter.succeeded()
+        except Refused as refusal:
+            if note := self.starter.refused(str(refusal)):
+                on_event(worker.key, {"event": "note", "text": note})
+            killed = self._start_fresh(worker)
+        except OSError as error:
+            killed = _not_started(worker.key, error)
+        return killed
+
+    def _start_fresh(self, worker: _Worker) -> OneResult | None:
+        """Have a worker that was not forked start by itself, unless all are being stopped. Its result if it cannot."""
+        reading, writing = os.pipe()
+        try:
+            with self._starting, Store(worker.spec.store).log(worker.key) as log:
+                if not self._stopped:
+                    process = Fresh(worker.file, log, writing, worker.spec.threads)
+                    worker.process.bury()
+                    reading, worker.events, worker.process = worker.events, reading, process
+        except OSError as error:
+            return _not_started(worker.key, error)
+        finally:
+            os.close(writing)
+            os.close(reading)  # the one that no worker writes to
+        return None
 
     def _look(self, worker: _Worker) -> OneResult | None:
         """Kill a worker that is beyond its limits, or that wrote a checkpoint after it was asked to end."""
         now = time.monotonic()
         if worker.said_at is not None:
             if now - worker.said_at > LINGER:  # a thread that a plugin left behind keeps it
-                end(worker.process.pid)
+                worker.process.end()
             return None
         if worker.winding_from is not None and worker.saved() not in (0, worker.winding_from):
-            end(worker.process.pid)
+            worker.process.end()
             return OneResult(worker.key, "stopped")
         if now < worker.look_at:
             return None
@@ -131,7 +174,7 @@ class Processes:
         worker.look_at = time.monotonic() + LOOK_SHARE * (time.monotonic() - now)
         if not reason:
             return None
-        end(worker.process.pid)
+        worker.process.end()
         return OneResult(worker.key, "failed", reason)
 
     def wait(self) -> Iterable[OneResult]:
@@ -153,22 +196,14 @@ class Processes:
 
     def stop(self) -> None:
         """Kill all workers and what they started."""
+        with self._starting:
+            self._stopped = True
+        if self._own_starter:
+            self.starter.end()
         for worker in self._running.values():
-            end(worker.process.pid)
+            worker.process.end()
         for worker in self._running.values():
-            worker.process.wait()
-
-
-def _start(file: Path, log: Any, events: int, threads: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        guarded("stages.run", str(file)),
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-        pass_fds=(events,),
-        env=environment(threads, events),
-        start_new_session=True,  # Ctrl-C reaches the driver, which decides
-    )
+            worker.process.wait(LINGER)
 
 
 def _events(worker: _Worker) -> Iterator[dict[str, Any] | None]:
@@ -190,8 +225,7 @@ def _events(worker: _Worker) -> Iterator[dict[str, Any] | None]:
         elif gone:
             return
         elif block == b"":  # it said its last word
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(POLL)
+            worker.process.wait(POLL)
         yield None
 
 
@@ -201,6 +235,10 @@ def _event(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
+def _not_started(key: str, error: OSError) -> OneResult:
+    return OneResult(key, "failed", f"no worker could be started: {error.strerror}")
 
 
 def _death(code: int) -> str:

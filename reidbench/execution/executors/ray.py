@@ -1,7 +1,8 @@
 """Stages as Ray tasks, on this machine or on a cluster. A task starts the worker process that `process` would start.
 
-The Ray worker only watches that process. So whatever a plugin does costs its own stage, as everywhere; and a Ray
-worker that vanishes has vanished with its node, and its stage is worth another try elsewhere.
+The Ray worker only watches that process, and keeps the server that forks it for its next task. So whatever a plugin
+does costs its own stage, as everywhere; and a Ray worker that vanishes has vanished with its node, and its stage is
+worth another try elsewhere.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from reidbench.store.artifacts import Store
 from . import ray_cluster, ray_nodes
 from .limits import Limits
 from .process import POLL, Processes
+from .starter import Starter
 
 RETRIES = 3  # times that a stage is submitted again after it was lost with its node
 GRACE = 5.0  # seconds that tasks have to end their workers, before Ray ends both
 LOOK = 2.0  # seconds between looks at which nodes are there
 WIND_DOWN, END = "wind down", "end"  # orders from the driver to its tasks
+_STARTER = Starter()  # of this process: a Ray worker has many tasks, one after another, and what it has started stays
 
 
 @dataclass
@@ -221,7 +224,7 @@ def _stage(
     if problems:
         return
     events: collections.deque[dict[str, Any]] = collections.deque()
-    worker = Processes(1, limits.seconds, limits.gib)
+    worker = Processes(1, limits.seconds, limits.gib, _STARTER)
     try:
         worker.submit(spec, lambda _, event: events.append(event))
         results: list[OneResult] = []

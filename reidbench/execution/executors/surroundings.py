@@ -104,11 +104,10 @@ def _torch() -> Iterator[Undo]:
     threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
     yield lambda: torch.set_num_threads(threads)
     yield lambda: torch.set_float32_matmul_precision(products)
-    repeatable, warns = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    yield lambda: torch.use_deterministic_algorithms(repeatable, warn_only=warns)
+    repeatable = torch.get_deterministic_debug_mode()
+    fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    yield lambda: torch.set_deterministic_debug_mode(repeatable)
+    yield lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", fills)
     for name in ("benchmark", "deterministic", "allow_tf32"):
         value = getattr(torch.backends.cudnn, name)
         yield lambda name=name, value=value: setattr(torch.backends.cudnn, name, value)  # type: ignore[misc]
@@ -135,4 +134,5 @@ def _fresh_torch() -> None:
     torch.set_default_dtype(torch.float32)
     _set_device(torch.device("cpu"))
     torch.set_grad_enabled(True)
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]

@@ -38,6 +38,7 @@ def seen() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "products": torch.get_float32_matmul_precision(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "filling": torch.utils.deterministic.fill_uninitialized_memory,
         "benchmark": torch.backends.cudnn.benchmark,
     }
 
@@ -59,6 +60,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "grad": lambda: torch.set_grad_enabled(False),
     "threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     "products": lambda: torch.set_float32_matmul_precision("medium"),
+    "filling": lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
     "deterministic": lambda: torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled()),
     "benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", not torch.backends.cudnn.benchmark),
 }
