@@ -156,6 +156,13 @@ def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers)
     networks = {"embedder": embedder, "losses": losses}
     loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
-    fit(loop, batches, source.labels(), lambda images, _: embedder.branches(images), loss)
+    fit(
+        loop,
+        batches,
+        source.labels(),
+        lambda images, _: embedder.branches(images),
+        loss,
+        accumulate=params.accumulate,
+    )
     embedder.drop.generator = None
     return embedder
