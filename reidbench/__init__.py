@@ -7,6 +7,7 @@ nothing below imports it. Begin with `hookspecs.py`, then `components.py`.
 from __future__ import annotations
 
 from .components import (
+    AddedLater,
     Component,
     FileParam,
     FolderParam,
@@ -38,6 +39,7 @@ __version__ = "0.2.0.dev0"
 
 __all__ = [
     "AdaptContext",
+    "AddedLater",
     "Checkpoint",
     "Component",
     "Context",

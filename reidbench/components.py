@@ -74,6 +74,15 @@ class SameContent:
 
 
 @dataclass(frozen=True)
+class AddedLater:
+    """Marks a parameter that a component got after its first results: at its default it is no part of the key.
+
+    So the results that stand keep their keys. The default must compute what was computed before; where it does not, the
+    component needs a new version.
+    """
+
+
+@dataclass(frozen=True)
 class Published:
     """One number from a paper or its code, with the rule that it was computed under.
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from reidbench import AdaptContext
 from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, seeded
+from reidbench.training.networks.backbone import layout_of
 
 from .params import ArnParams
 
@@ -82,6 +83,7 @@ class WholeEmbedder(Embedder):
         super().__init__(backbone=backbone, preprocess=preprocess, dim=dim, neck=neck)
         self.backbone = backbone
         self.shared = ResidualEncoder(backbone.dim, dim)
+        self.shared.to(memory_format=layout_of(backbone))  # type: ignore[call-overload]
         self.neck = BNNeck(dim) if neck else nn.Identity()
 
     @property

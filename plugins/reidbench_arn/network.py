@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench.training import identity_heads, seeded, stream
+from reidbench.training.networks.backbone import layout_of
 
 from .embedder import ArnEmbedder, Codes
 from .losses import contrastive, cosine_difference, frobenius_difference, reconstruction
@@ -98,6 +99,7 @@ class ArnNetwork(nn.Module):
                 height, width = embedder.preprocess.size
                 wanted = codes.features.shape[1:] if params.target == "feature" else (3, height, width)
                 self.decoder = Decoder(length, codes.map.shape[2:], wanted)
+                self.decoder.to(memory_format=layout_of(embedder))  # type: ignore[call-overload]
             if "difference" in params.losses:
                 self.private = nn.ModuleDict({domain: self._private_encoder() for domain in ("source", "target")})
         self.gamma = params.gamma_of(length)

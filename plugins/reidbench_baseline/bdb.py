@@ -25,6 +25,7 @@ from reidbench.training import (
     labelled_source,
     trained,
 )
+from reidbench.training.networks.backbone import layout_of
 
 from .params import BdbParams
 
@@ -75,7 +76,7 @@ class BdbEmbedder(Embedder):
         )
         self.backbone = backbone
         self.reduction = Reduction(backbone.dim, global_dim, bias=True)
-        self.bottleneck = _Bottleneck(backbone.dim)
+        self.bottleneck = _Bottleneck(backbone.dim).to(memory_format=layout_of(backbone))  # type: ignore[call-overload]
         self.drop = BatchDrop(drop_height, drop_width)
         self.dropped = nn.Sequential(nn.Linear(backbone.dim, drop_dim), nn.BatchNorm1d(drop_dim), nn.ReLU())
 
@@ -156,6 +157,13 @@ def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers)
     networks = {"embedder": embedder, "losses": losses}
     loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
-    fit(loop, batches, source.labels(), lambda images, _: embedder.branches(images), loss)
+    fit(
+        loop,
+        batches,
+        source.labels(),
+        lambda images, _: embedder.branches(images),
+        loss,
+        accumulate=params.accumulate,
+    )
     embedder.drop.generator = None
     return embedder

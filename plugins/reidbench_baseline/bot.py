@@ -81,7 +81,15 @@ def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
         return {"loss": losses(before, embedder.neck(before), labels)}
 
     join_batch_norm(embedder.backbone)
-    fit(loop, batches, labels, lambda images, _: [backbone(images).vector], loss, before_step=losses.scale_centres)
+    fit(
+        loop,
+        batches,
+        labels,
+        lambda images, _: [backbone(images).vector],
+        loss,
+        before_step=losses.scale_centres,
+        accumulate=params.accumulate,
+    )
     part_batch_norm(embedder.backbone)
     return embedder
 

@@ -121,5 +121,12 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers)
     networks = {"embedder": embedder, "losses": losses}
     loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
-    fit(loop, batches, source.labels(), lambda images, _: embedder.vectors(images), loss)
+    fit(
+        loop,
+        batches,
+        source.labels(),
+        lambda images, _: embedder.vectors(images),
+        loss,
+        accumulate=params.accumulate,
+    )
     return embedder

@@ -80,6 +80,7 @@ class BotParams(Params):
     pad: shared.Pad = None
     erase: shared.Erase = 0.5
     fast: bool = Field(False, description="decode and augment with the extra `fast`: other pixels, hence another key")
+    accumulate: shared.Accumulate = 1
 
 
 class RankingParams(Params):
@@ -200,6 +201,7 @@ class BdbParams(Params):
     flip: shared.Flip = 0.5
     cutout: float = Field(0.5, ge=0, le=1, description="probability of one square of the mean colour")
     cutout_size: float = Field(1 / 6, gt=0, le=1, description="its side as a share of the height: 64 of 384")
+    accumulate: shared.Accumulate = 1
 
 
 class MgnParams(Params):
@@ -221,3 +223,4 @@ class MgnParams(Params):
     flip_test: bool = Field(True, description="add the feature of the flipped image at test time")
     flip: shared.Flip = 0.5
     erase: shared.EraseMean = 0.5
+    accumulate: shared.Accumulate = 1

@@ -66,6 +66,7 @@ def backbones() -> Iterator[Component]:
         "resnet50-ibn",
         "reidbench_baseline.ibn:resnet50_ibn",
         IbnParams,
+        version=2,
         summary="ResNet-50 with instance norm on half of the channels of stages 1 to 3 (IBN-a), or IBN-b",
         capabilities=frozenset({"stages", "bn"}),
         protocol=IbnParams.supervision,

@@ -181,5 +181,6 @@ def _train(
         lambda images, _: embedder.vectors(images),
         loss,
         before_epoch=widen,
+        accumulate=params.accumulate,
     )
     return embedder

@@ -58,6 +58,7 @@ class CompetitionParams(Params):
     random_shift: float = Field(0.5, ge=0, le=1, description="probability that a part is moved about a canvas (RSA)")
     shift_least: float = Field(0.7, gt=0, le=1, description="RSA: least share of height that is cut and kept")
     erase: shared.EraseMean = 0.5
+    accumulate: shared.Accumulate = 1
 
     @field_validator("margins")
     @classmethod

@@ -125,6 +125,7 @@ def _train(ctx: FinetuneContext[TransReidParams], source: Split, side: dict[str,
         labels,
         lambda images, indices: recipe.embedder.vectors(images, cameras[indices]),
         lambda vectors, labels: recipe.losses(vectors, labels)._asdict(),
+        accumulate=params.accumulate,
     )
     return recipe.embedder
 

@@ -47,6 +47,7 @@ class TransReidParams(Params):
     jpm_shuffle: int | None = Field(
         None, ge=1, description="groups of the shuffle; null: as many as branches (paper); in the code 2"
     )
+    accumulate: shared.Accumulate = 1
 
     @model_validator(mode="after")
     def _possible(self) -> TransReidParams:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from reidbench.components import Component, ContentHashed, NestedKind, Params
+from reidbench.components import AddedLater, Component, ContentHashed, NestedKind, Params
 from reidbench.data import fingerprint_file, fingerprint_folder
 from reidbench.words import Declared
 
@@ -52,7 +52,7 @@ class Choice:
         """What of this choice can change a result: name, version and params, with contents in place of paths."""
         params = dict(self.resolved)
         for name, info in type(self.params).model_fields.items():
-            if marker(info, Declared):
+            if marker(info, Declared) or (marker(info, AddedLater) and name not in self.changed):
                 del params[name]
             hashed = marker(info, ContentHashed)
             value = getattr(self.params, name)

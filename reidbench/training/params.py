@@ -7,12 +7,33 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from reidbench.components import AddedLater
 
 Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 
 Identities = Annotated[int, Field(ge=2, description="identities in a batch (P)")]
 Images = Annotated[int, Field(ge=2, description="images of each identity in a batch (K)")]
+
+
+def _divides_identities(parts: int, info: ValidationInfo) -> int:
+    identities = info.data.get("identities", 2 * parts)  # missing when it is itself wrong, which is told already
+    if identities < 2 * parts:
+        raise ValueError(f"{identities} identities cannot be computed in {parts} parts of two or more")
+    return parts
+
+
+Accumulate = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="parts of whole identities in which a batch is computed for one step, to save memory; triplets and "
+        "batch norm see one part",
+    ),
+    AfterValidator(_divides_identities),
+    AddedLater(),
+]
 SamplerEpochs = Annotated[int, Field(ge=1, description="passes of the identity sampler over the source")]
 PoolBatch = Annotated[int, Field(ge=2, description="images in a batch; an incomplete last one is dropped")]
 

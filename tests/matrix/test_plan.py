@@ -6,10 +6,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
-from reidbench.components import Component, FileParam, FolderParam, Params, Uses
+from reidbench.components import AddedLater, Component, FileParam, FolderParam, Params, Uses
 from reidbench.errors import ConfigError
 from reidbench.matrix import plan, reader
 from reidbench.registry.plugins import Registry
@@ -36,6 +37,10 @@ class BodyParams(Params):
 
 class StrengthParams(Params):
     strength: int = 1
+
+
+class StrengthAndMoreParams(StrengthParams):
+    more: Annotated[int, AddedLater()] = 0
 
 
 class PerhapsParams(Params):
@@ -121,6 +126,8 @@ def test_parents_come_first(matrix: Callable[..., Path], toys: Registry) -> None
         ("evaluate.ap=trapezoid", {"evaluate"}),
         ("title=Other", set()),
         ("methods.bot.finetune.epochs=120", set()),  # the default, spelled out
+        ("methods.bot.finetune.accumulate=2", {"finetune", "embed", "evaluate"}),
+        ("methods.bot.finetune.accumulate=1", set()),
     ],
 )
 def test_what_changes_a_key(override: str, changes: set[str], matrix: Callable[..., Path], toys: Registry) -> None:
@@ -152,6 +159,24 @@ def test_a_component_version_changes_its_key(matrix: Callable[..., Path], toys: 
     before = expand(file, toys)
     toys.components["finetuner", "bot"] = replace(toys.components["finetuner", "bot"], version=2)
     assert keys(before, "finetune").isdisjoint(keys(expand(file, toys), "finetune"))
+
+
+def test_a_parameter_that_was_added_later_leaves_keys_as_they_were(matrix: Callable[..., Path], toys: Registry) -> None:
+    """At its default only; nested, too."""
+    from dataclasses import replace
+
+    def prepared(style: str) -> set[str]:
+        file = matrix(methods=f"{{m: {{finetune: bot, adapt: {{use: toy-hhl, style: {style}}}}}}}")
+        the_plan = expand(file, toys)
+        return keys(the_plan, "prepare") | keys(the_plan, "adapt")
+
+    before = prepared("{use: toy-style, strength: 3}")
+    toys.components["preparer", "toy-style"] = replace(
+        toys.components["preparer", "toy-style"], params=StrengthAndMoreParams
+    )
+    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 0}") == before
+    assert len(before) == 2
+    assert prepared("{use: toy-style, strength: 3, more: 1}").isdisjoint(before)
 
 
 def test_content_of_a_file_not_its_name_is_in_the_key(

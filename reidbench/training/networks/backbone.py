@@ -30,3 +30,13 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor) -> Features:
         """images [B, 3, H, W], normalised, to Features."""
         raise NotImplementedError
+
+
+def layout_of(network: nn.Module) -> torch.memory_format:
+    """The memory format of a network's convolutions, and so of its maps: channels-last where one of them is.
+
+    For layers that take these maps: weights of another layout are converted at every step, to the same result.
+    """
+    weights = (weight for weight in network.parameters() if weight.ndim == 4 and not weight.is_contiguous())
+    last = any(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    return torch.channels_last if last else torch.contiguous_format

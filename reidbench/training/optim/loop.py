@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -94,3 +94,24 @@ class Loop:
         before()
         self.update.step()
         self.means.add(values)
+
+    def step_in_parts(
+        self, parts: Iterable[tuple[float, Mapping[str, torch.Tensor]]], before: Callable[[], None] = lambda: None
+    ) -> None:
+        """One step by a batch that is computed in parts, to save memory: as `step` by the mean of their values.
+
+        `parts` gives for each part its share of the batch, and its values; the shares sum to 1. A part's graph is
+        freed before the next is asked for.
+        """
+        means: dict[str, float] = {}
+
+        def losses() -> Iterator[torch.Tensor]:
+            for share, values in parts:
+                yield share * values["loss"]
+                for name, value in values.items():
+                    means[name] = means.get(name, 0.0) + share * float(value.detach())
+
+        self.update.accumulate(losses())
+        before()
+        self.update.step()
+        self.means.add(means)

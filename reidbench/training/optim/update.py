@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -35,9 +36,17 @@ class Update:
 
     def backward(self, loss: torch.Tensor) -> None:
         """Gradients of `loss` alone, averaged over devices; float16's are scaled until the step."""
+        self.accumulate([loss])
+
+    def accumulate(self, losses: Iterable[torch.Tensor]) -> None:
+        """Gradients of the sum of `losses`, as `backward` gives them of one.
+
+        Each is taken back before the next is asked for, so that no more than one graph is held.
+        """
         for optimiser in self.optimisers:
             optimiser.zero_grad()
-        self.fabric.backward(loss)
+        for loss in losses:
+            self.fabric.backward(loss)
         average_gradients(
             weight for optimiser in self.optimisers for group in optimiser.param_groups for weight in group["params"]
         )

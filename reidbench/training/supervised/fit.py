@@ -10,8 +10,8 @@ import torch
 from reidbench.components import Params
 from reidbench.contexts import AdaptContext, FinetuneContext
 from reidbench.data import Split
-from reidbench.errors import DataError
-from reidbench.training.devices import gather
+from reidbench.errors import DataError, ReidbenchError
+from reidbench.training.devices import gather, this_share
 from reidbench.training.optim.loop import Loop
 
 Vectors = list[torch.Tensor]
@@ -33,18 +33,54 @@ def fit(
     *,
     before_epoch: Callable[[int], None] = lambda epoch: None,
     before_step: Callable[[], None] = lambda: None,
+    accumulate: int = 1,
 ) -> None:
     """Train by `losses(vectors(images, indices), labels)`, of which "loss" counts and all are logged.
 
     `batches` gives (images [B, 3, H, W], indices [B]), `labels` [N] are classes from 0 by index. Networks run in the
     stage's precision, losses get float32; on several devices each gets the vectors [ranks x B, D] of the whole batch.
+
+    With `accumulate: N` a batch of images grouped by identity is computed in N parts of whole identities, one after the
+    other, and their gradients make one step, so that the memory of one part is enough. A mean over images, such as a
+    cross-entropy, has the gradient that the whole batch gives it. Triplets and all else that compares images sees those
+    of one part, and so does batch norm, whose running statistics move N times a step. Raises ReidbenchError for a batch
+    that has no two identities for each part.
     """
     to_device = loop.ctx.fabric.to_device
     targets = to_device(torch.from_numpy(labels))
+
+    def values(images: torch.Tensor, indices: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        with loop.precision():
+            found = vectors(to_device(images), indices)
+        whole = [gather(vector.float()) for vector in found]
+        return losses(whole, gather(targets[indices]))
+
     for epoch in loop.epochs():
         before_epoch(epoch)
         for images, indices in batches:
-            with loop.precision():
-                found = vectors(to_device(images), indices)
-            whole = [gather(vector.float()) for vector in found]
-            loop.step(losses(whole, gather(targets[indices])), before_step)
+            if accumulate == 1:
+                loop.step(values(images, indices), before_step)
+                continue
+            parts = identity_parts(labels[indices.numpy()], accumulate)
+            shares = [len(indices[part]) / len(indices) for part in parts]
+            of_parts = (values(images[part], indices[part]) for part in parts)
+            loop.step_in_parts(zip(shares, of_parts, strict=True), before_step)
+
+
+def identity_parts(labels: np.ndarray, parts: int) -> list[slice]:
+    """A batch's labels [B], grouped by identity, in parts of whole identities whose numbers differ by one at most.
+
+    Raises ReidbenchError where a part would have fewer than two identities; and on several devices, whose parts are
+    gathered, where this device's share of the batch has identities of different sizes.
+    """
+    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
+    sizes = np.diff(starts, append=len(labels))
+    if len(starts) < 2 * parts:
+        raise ReidbenchError(
+            f"a batch of {len(starts)} identities cannot be computed in {parts} parts of two or more: "
+            f"set `accumulate` to {max(1, len(starts) // 2)} or less"
+        )
+    if this_share().ranks > 1 and len(set(sizes.tolist())) > 1:
+        raise ReidbenchError("`accumulate` needs batches that give each device whole identities: change `identities`")
+    ends = [*(int(group[0]) for group in np.array_split(starts, parts)[1:]), len(labels)]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]

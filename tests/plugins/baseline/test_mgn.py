@@ -169,13 +169,14 @@ methods:
     assert mean["trained"] >= mean["untrained"] - 0.05
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("method", ["bot", "bdb", "mgn"])
 def test_killed_and_resumed_is_uninterrupted(
-    method: str, tmp_path: Path, market: Path, registry: plugins.Registry
+    method: str, accumulate: int, tmp_path: Path, market: Path, registry: plugins.Registry
 ) -> None:
     component = registry.get("finetuner", method)
     small = {"bot": {"center_weight": 0.0005}, "bdb": {"global_dim": 8, "drop_dim": 8}, "mgn": {"dim": 8}}[method]
-    params = component.params(epochs=3, identities=4, images=2, **small)
+    params = component.params(epochs=3, identities=4, images=2, accumulate=accumulate, **small)
     source = read_market_folder(market).train
 
     def made(out: Path, die_after: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 import torch
 
 from reidbench.errors import ReidbenchError
+from reidbench.registry.plugins import Registry
+from reidbench.training import Preprocess
+from reidbench.training.networks.backbone import layout_of
 from reidbench_baseline import resnet
+from reidbench_baseline.bdb import BdbEmbedder
 from reidbench_baseline.params import ResNetParams, TinyParams
 
 
@@ -45,8 +50,36 @@ def test_resnet_is_torchvisions_up_to_the_stride() -> None:
     ours = resnet.resnet18(ResNetParams(last_stride=2), (64, 32)).eval()
     ours.load_state_dict({n: t for n, t in reference.state_dict().items() if not n.startswith("fc.")})
     reference.fc = torch.nn.Identity()
-    images = torch.randn(2, 3, 64, 32)
-    assert torch.allclose(ours(images).vector, reference(images), atol=1e-6)
+    images = torch.randn(2, 3, 64, 32, dtype=torch.float64)  # in double, where another layout's rounding is far below
+    assert torch.allclose(ours.double()(images).vector, reference.double()(images), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50-ibn", "se-resnet50"])
+def test_numbers_are_the_same_for_images_of_any_layout(name: str, registry: Registry) -> None:
+    """Maps are channels-last, whatever comes in: an image's numbers do not depend on who made its batch."""
+    component = registry.get("backbone", name)
+    torch.manual_seed(0)
+    network = component.load()(component.params(), (64, 32)).train()
+    assert layout_of(network) == torch.channels_last
+    images = torch.randn(3, 3, 64, 32)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        network.zero_grad()
+        features = network(images.contiguous(memory_format=layout))
+        assert features.map.is_contiguous(memory_format=torch.channels_last)
+        features.vector.square().sum().backward()
+        found.append([features.vector.detach(), *(weight.grad.clone() for weight in network.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_layers_on_a_map_have_its_layout() -> None:
+    tiny = resnet.resnet_tiny(TinyParams(width=4), (64, 32))
+    tiny.spec = {}
+    for backbone in (tiny, copy.deepcopy(tiny).to(memory_format=torch.contiguous_format)):
+        embedder = BdbEmbedder(backbone, Preprocess((64, 32)), 8, 8, 0.3, 1.0)
+        assert layout_of(embedder.bottleneck) == layout_of(backbone)
+    assert layout_of(backbone) == torch.contiguous_format
+    assert layout_of(tiny) == torch.channels_last
 
 
 def test_local_weights_are_loaded_and_strangers_refused(tmp_path: Path) -> None:
