@@ -82,7 +82,9 @@ class _Run:
         augment = Augment(flip=self.params.flip, pad=self.params.pad, erase=self.params.erase)
         preprocess = self.network.embedder.preprocess
         generator = self.streams[f"{domain} augmentation"]
-        return Batches(images, preprocess, Endless(sampler), augment, generator, self.ctx.workers)
+        steps = Endless(sampler, self.params.iterations)
+        device = self.ctx.fabric.device
+        return Batches(images, preprocess, steps, augment, generator, self.ctx.workers, device=device)
 
     def train(self) -> None:
         """All epochs that are still to run; logs each loss, the signs of collapse and the rates."""

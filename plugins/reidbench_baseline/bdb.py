@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from reidbench.training import (
     labelled_source,
     trained,
 )
+from reidbench.training.batches.augment import Draws
 from reidbench.training.networks.backbone import layout_of
 
 from .params import BdbParams
@@ -100,17 +102,20 @@ class Cutout:
         self.probability = probability
         self.share = share
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A new batch; the square's side is a share of the height, and it lies inside the image."""
-        images = self.flip(images, generator)
-        batch, _, height, width = images.shape
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
+        """Flips, then squares: the side is a share of the height, and a square lies inside the image."""
+        height, width = size
+        draws = self.flip.draw(count, size, generator)
         side = min(round(self.share * height), height, width)
-        chosen, y, x = torch.rand(3, batch, generator=generator)
-        top, left = (y * (height - side + 1)).long()[:, None], (x * (width - side + 1)).long()[:, None]
-        rows, columns = torch.arange(height), torch.arange(width)
-        tall, wide = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
-        inside = (chosen < self.probability)[:, None, None] & tall[:, :, None] & wide[:, None, :]
-        return images.masked_fill(inside[:, None].to(images.device), 0.0)
+        chosen, y, x = torch.rand(3, count, generator=generator)
+        top, left = (y * (height - side + 1)).long(), (x * (width - side + 1)).long()
+        box = torch.stack([top, left, torch.full_like(top, side), torch.full_like(top, side)], 1)
+        box[chosen >= self.probability] = 0
+        return replace(draws, box=box.numpy())
+
+    def apply(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
+        """Normalised images [B, 3, H, W] to a new batch."""
+        return self.flip.apply(images, drawn)
 
 
 def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> LambdaLR:
@@ -154,7 +159,9 @@ def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
         return {"loss": cross_entropy + losses.triplets(vectors, labels).sum()}
 
     sampler = IdentitySampler(source.labels(), params.identities, params.images, generator)
-    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers)
+    # The dropped blocks are drawn from the same generator, step by step, so that no batch can be drawn before its step.
+    device = ctx.fabric.device
+    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, device=device, ahead=False)
     networks = {"embedder": embedder, "losses": losses}
     loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
     fit(

@@ -72,7 +72,8 @@ def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
     )
     augment = bot_augment(params.flip, params.pad, params.erase, ctx.image_size[0])
     sampler = IdentitySampler(labels, params.identities, params.images, generator)
-    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, fast=params.fast)
+    device = ctx.fabric.device
+    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, fast=params.fast, device=device)
     networks = {"embedder": embedder, "losses": losses}
     loop = Loop(ctx, params.epochs, networks, optimisers, schedule, generator=generator)
 

@@ -118,7 +118,7 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
         return {"loss": cross_entropy + params.triplet_weight * triplet}
 
     sampler = IdentitySampler(source.labels(), params.identities, params.images, generator)
-    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers)
+    batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, device=ctx.fabric.device)
     networks = {"embedder": embedder, "losses": losses}
     loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
     fit(

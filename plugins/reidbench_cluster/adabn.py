@@ -51,7 +51,8 @@ def estimate(
         norm.train()
     # A last, small batch would weigh as much as a full one: the sampler leaves it out.
     sampler = ShuffledSampler(len(images), params.batch, generator)
-    batches, camids = Batches(images, embedder.preprocess, sampler, workers=workers), torch.as_tensor(images.camids)
+    batches = Batches(images, embedder.preprocess, sampler, workers=workers, device=device)
+    camids = torch.as_tensor(images.camids)
     for _ in range(params.passes):
         for pictures, indices in batches:
             embedder(pictures.to(device), camids[indices].to(device))

@@ -25,7 +25,7 @@ def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.keep_neck))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
-    batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers)
+    batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
     features = np.empty((0, 0), np.float32)  # of the round
 

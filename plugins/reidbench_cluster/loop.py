@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 
 from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
-from reidbench.training import BackboneEmbedder, Embedder, Endless, IdentitySampler, Preprocess, embed, image_source
+from reidbench.training import BackboneEmbedder, Embedder, Endless, IdentitySampler, Preprocess, embed
 from reidbench.training.batches.augment import bot_augment
+from reidbench.training.batches.feed import Feed
 
 from .params import LoopParams
 
@@ -39,26 +39,31 @@ def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptC
 class PseudoLabelBatches:
     """Batches of pseudo-labelled images, as many as are asked for, however few clusters there are."""
 
-    def __init__(self, images: HiddenSplit | Split, preprocess: Preprocess, params: LoopParams, workers: int) -> None:
-        height, width = preprocess.size
-        self.fetch = image_source(images, (height, width), workers=workers)
-        self.preprocess = preprocess
+    def __init__(
+        self,
+        images: HiddenSplit | Split,
+        preprocess: Preprocess,
+        params: LoopParams,
+        workers: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        augment = bot_augment(params.flip, params.pad, params.erase, preprocess.size[0])
+        self.feed = Feed(images, preprocess, augment, workers=workers, device=device)
         self.params = params
-        self.augment = bot_augment(params.flip, params.pad, params.erase, height)
 
     def batches(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """`iterations` times (images [P * K, 3, H, W], their indices); images labelled -1 never come.
 
         With fewer clusters than P a batch holds them all.
         """
+        return self.feed.batches(self.indices(labels, generator), generator)
+
+    def indices(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[np.ndarray]:
+        """The indices [P * K] of each of these batches."""
         inside = np.flatnonzero(labels >= 0)
         sampler = IdentitySampler(labels[inside], self.params.identities, self.params.images, generator)
-        for chosen in islice(Endless(sampler), self.params.iterations):
-            yield self.images(inside[chosen], generator), inside[chosen]
-
-    def images(self, indices: np.ndarray, generator: torch.Generator) -> torch.Tensor:
-        """Augmented, normalised images of the given indices."""
-        return self.augment(self.preprocess.normalise(self.fetch(indices)), generator)
+        for chosen in Endless(sampler, self.params.iterations):
+            yield inside[chosen]
 
 
 def make_optimiser(network: torch.nn.Module, params: LoopParams) -> torch.optim.Optimizer:

@@ -39,7 +39,7 @@ def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
     embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
-    batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers)
+    batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
     train_rounds(
         ctx,

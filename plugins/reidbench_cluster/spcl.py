@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 import numpy as np
 import torch
@@ -11,8 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench import AdaptContext
+from reidbench.data import HiddenSplit, Split
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, Endless, IdentitySampler, Means, Update
+from reidbench.training import BackboneEmbedder, Endless, IdentitySampler, Means, Update, read_ahead
+from reidbench.training.batches.feed import Plan
 
 from .domain_norm import keep_target_norms, split_norms
 from .loop import PseudoLabelBatches, make_optimiser, starting_embedder, target_features, train_rounds
@@ -46,12 +47,12 @@ class _Training:
         self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
         self.source = ctx.source if self.params.use_source else None
         self.generator = torch.Generator().manual_seed(ctx.seed)
-        self.batches = PseudoLabelBatches(ctx.target, self.embedder.preprocess, self.params, ctx.workers)
+        self.batches = self._batches(ctx.target)
         self.source_labels = np.zeros(0, dtype=np.int64)
         rows = [torch.from_numpy(target_features(self.embedder, ctx.target, ctx))]
         if self.source is not None:
             self.source_labels = self.source.labels()
-            self.source_batches = PseudoLabelBatches(self.source, self.embedder.preprocess, self.params, ctx.workers)
+            self.source_batches = self._batches(self.source)
             features = torch.from_numpy(target_features(self.embedder, self.source, ctx))
             rows.insert(0, class_means(features, torch.from_numpy(self.source_labels)))
             split_norms(self.embedder)
@@ -61,6 +62,10 @@ class _Training:
         self.threshold = _Threshold()
         self.optimiser = make_optimiser(self.embedder, self.params)
         self.update = Update(ctx.fabric, self.optimiser)
+
+    def _batches(self, images: HiddenSplit | Split) -> PseudoLabelBatches:
+        ctx = self.ctx
+        return PseudoLabelBatches(images, self.embedder.preprocess, self.params, ctx.workers, ctx.fabric.device)
 
     def cluster(self) -> np.ndarray:
         """Cluster the target's memory rows; trusted clusters keep their label, all other images are -1."""
@@ -94,20 +99,30 @@ class _Training:
     def _steps(self, classes: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """Images of a step (source before target) and their memory rows."""
         if self.source is None:
-            for indices in self._target_indices(classes):
-                yield self.batches.images(indices, self.generator), self.classes + indices
+            for images, indices in self.batches.feed.batches(self._target_indices(classes), self.generator):
+                yield images, self.classes + indices
             return
-        sources = self.source_batches.batches(self.source_labels, self.generator)
-        for (images, chosen), indices in zip(sources, self._target_indices(classes), strict=False):
-            size = min(len(chosen), len(indices))  # halves of a batch are equally long
-            targets = self.batches.images(indices[:size], self.generator)
-            rows = np.concatenate([self.source_labels[chosen[:size]], self.classes + indices[:size]])
-            yield torch.cat([images[:size], targets]), rows
+
+        def made(plans: tuple[Plan, Plan]) -> tuple[torch.Tensor, np.ndarray]:
+            source, target = plans
+            rows = np.concatenate([self.source_labels[source.indices], self.classes + target.indices])
+            return torch.cat([self.source_batches.feed.make(source), self.batches.feed.make(target)]), rows
+
+        yield from read_ahead(made, self._plans(classes), self.ctx.workers)
+
+    def _plans(self, classes: np.ndarray) -> Iterator[tuple[Plan, Plan]]:
+        """Plans of a step's halves, which are equally long, for source and target; all is drawn from one generator."""
+        targets = self._target_indices(classes)
+        for chosen in self.source_batches.indices(self.source_labels, self.generator):
+            source = self.source_batches.feed.plan(chosen, self.generator)
+            indices = next(targets)
+            size = min(len(chosen), len(indices))
+            yield source.part(slice(size)), self.batches.feed.plan(indices[:size], self.generator)
 
     def _target_indices(self, classes: np.ndarray) -> Iterator[np.ndarray]:
         """`iterations` batches of target indices; an un-clustered image comes once, others K of their cluster."""
         sampler = IdentitySampler(classes, self.params.identities, self.params.images, self.generator)
-        for chosen in islice(Endless(sampler), self.params.iterations):
+        for chosen in Endless(sampler, self.params.iterations):
             # A lone image is drawn K times by the sampler; it says nothing more the second time.
             yield np.array(list(dict.fromkeys(chosen.tolist())))
 

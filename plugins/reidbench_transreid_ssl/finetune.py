@@ -159,7 +159,8 @@ def _batches(
     params = ctx.params
     sampler = IdentitySampler(labels, params.identities, params.images, streams["order"])
     augment = TrainAugment(params, ctx.image_size[0], preprocess.mean, preprocess.std)
-    return Batches(Bicubic(source, ctx.image_size), preprocess, sampler, augment, streams["augmentation"], ctx.workers)
+    images, generator = Bicubic(source, ctx.image_size), streams["augmentation"]
+    return Batches(images, preprocess, sampler, augment, generator, ctx.workers, device=ctx.fabric.device)
 
 
 def make_optimiser(network: nn.Module, params: TransReidParams) -> torch.optim.Optimizer:

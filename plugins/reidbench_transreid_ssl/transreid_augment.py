@@ -12,11 +12,12 @@ from PIL import Image
 
 from reidbench.data.pictures.images import HasImages
 from reidbench.training import Augment
-from reidbench.training.batches.augment import padding
+from reidbench.training.batches.augment import Draws, padding
 
 from .transreid_params import TransReidParams
 
 TRIES = 10
+CHANNELS = 3
 LARGEST_ASPECT = 1 / 0.3
 
 
@@ -39,6 +40,29 @@ class Bicubic:
 
 
 @dataclass(frozen=True)
+class Patches:
+    """For each image of a batch (top, left, noise [3, h, w]), or None where nothing is erased."""
+
+    noise: Sequence[tuple[int, int, torch.Tensor] | None]
+
+    def part(self, part: slice) -> Patches:
+        """Those of some of the images."""
+        return Patches(self.noise[part])
+
+
+@dataclass(frozen=True)
+class PlacedPatches:
+    """What is drawn for a batch: where pictures are shown, and the noise in them."""
+
+    draws: Draws
+    patches: Patches
+
+    def part(self, part: slice) -> PlacedPatches:
+        """That of some of the images."""
+        return PlacedPatches(self.draws.part(part), self.patches.part(part))
+
+
+@dataclass(frozen=True)
 class NoiseErase:
     """One rectangle of an image becomes N(0, 1) noise, drawn for each pixel and channel (timm's mode 'pixel').
 
@@ -51,14 +75,24 @@ class NoiseErase:
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Normalised images [B, C, H, W] to a new batch."""
+        return self.apply(images, self.draw(len(images), (images.shape[2], images.shape[3]), generator))
+
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Patches:
+        """What is drawn for `count` images of three channels and of `size`: which are chosen, then one by one noise."""
+        chosen = torch.rand(count, generator=generator) < self.probability
+        return Patches([self._patch(size, generator) if row else None for row in chosen.tolist()])
+
+    def apply(self, images: torch.Tensor, patches: Patches) -> torch.Tensor:
+        """Normalised images [B, 3, H, W] to a new batch."""
         images = images.clone()
-        chosen = torch.rand(len(images), generator=generator) < self.probability
-        for index in chosen.nonzero()[:, 0].tolist():
-            self._erase(images[index], generator)
+        for image, patch in zip(images, patches.noise, strict=True):
+            if patch is not None:
+                top, left, noise = patch
+                image[:, top : top + noise.shape[1], left : left + noise.shape[2]] = noise.to(image)
         return images
 
-    def _erase(self, image: torch.Tensor, generator: torch.Generator) -> None:
-        channels, height, width = image.shape
+    def _patch(self, size: tuple[int, int], generator: torch.Generator) -> tuple[int, int, torch.Tensor] | None:
+        height, width = size
         for _ in range(TRIES):
             share, aspect, y, x = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
             pixels = (self.area[0] + share * (self.area[1] - self.area[0])) * height * width
@@ -66,9 +100,8 @@ class NoiseErase:
             tall, wide = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
             if tall < height and wide < width:
                 top, left = int(y * (height - tall + 1)), int(x * (width - wide + 1))
-                noise = torch.randn(channels, tall, wide, generator=generator)
-                image[:, top : top + tall, left : left + wide] = noise
-                return
+                return top, left, torch.randn(CHANNELS, tall, wide, generator=generator)
+        return None
 
 
 class TrainAugment:
@@ -82,4 +115,12 @@ class TrainAugment:
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """[B, 3, H, W] to a new batch; every number comes from `generator`."""
-        return self.erase(self.place(images, generator), generator)
+        return self.apply(images, self.draw(len(images), (images.shape[2], images.shape[3]), generator))
+
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> PlacedPatches:
+        """Flips and windows of all images, then their noise."""
+        return PlacedPatches(self.place.draw(count, size, generator), self.erase.draw(count, size, generator))
+
+    def apply(self, images: torch.Tensor, drawn: PlacedPatches) -> torch.Tensor:
+        """Normalised images [B, 3, H, W] to a new batch."""
+        return self.erase.apply(self.place.apply(images, drawn.draws), drawn.patches)

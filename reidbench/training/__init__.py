@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .batches.crops import row_overlap as row_overlap
     from .batches.loading import Batches as Batches
     from .batches.loading import embed as embed
-    from .batches.loading import image_source as image_source
-    from .batches.loading import read_ahead as read_ahead
+    from .batches.reading import image_source as image_source
+    from .batches.reading import read_ahead as read_ahead
     from .batches.samplers import Endless as Endless
     from .batches.samplers import IdentitySampler as IdentitySampler
     from .batches.samplers import ShuffledSampler as ShuffledSampler
@@ -69,7 +69,8 @@ if TYPE_CHECKING:
 _PLACES = {  # module -> its public names
     "batches.augment": "Augment",
     "batches.crops": "row_overlap",
-    "batches.loading": "Batches embed image_source read_ahead",
+    "batches.loading": "Batches embed",
+    "batches.reading": "image_source read_ahead",
     "batches.samplers": "Endless IdentitySampler ShuffledSampler",
     "checkpoint": "TrainingCheckpoint",
     "contrastive.moco": "ContrastiveStep KeyQueue MocoStep MomentumEncoders StepOutput Views cosine_per_epoch info_nce",

@@ -39,7 +39,7 @@ from reidbench.training import (
     info_nce,
     stream,
 )
-from reidbench.training.batches.fast import FastBatches
+from reidbench.training.batches.feed import Feed
 from reidbench.training.contrastive.pretraining import _Run
 from reidbench.training.devices import Share, average_batch_norm, gather, this_share
 from reidbench.training.networks.backbone import Features
@@ -437,10 +437,10 @@ def test_fast_pictures_of_a_share_are_those_of_the_whole(tmp_path: Path) -> None
     pytest.importorskip("cv2")
     from reidbench.training import Preprocess
 
-    fast = FastBatches(train_split(tmp_path), Preprocess(SIZE), Augment(pad=2, erase=0.7))
+    feed = Feed(train_split(tmp_path), Preprocess(SIZE), Augment(pad=2, erase=0.7), fast=True)
     indices = np.array([3, 1, 4, 15, 9, 2, 6, 5])
-    halves = [fast.batch(indices[4 * r : 4 * r + 4], stream(1, "bot"), Share(r, 2)) for r in range(2)]
-    assert torch.equal(torch.cat(halves), fast.batch(indices, stream(1, "bot")))
+    halves = [feed.make(feed.plan(indices, stream(1, "bot"), Share(r, 2))) for r in range(2)]
+    assert torch.equal(torch.cat(halves), feed.make(feed.plan(indices, stream(1, "bot"))))
 
 
 def test_streams_are_left_in_the_same_state() -> None:

@@ -1,18 +1,23 @@
-"""Augmentation of whole batches, drawn from one generator, so that workers cannot change a result."""
+"""Augmentation of batches in two steps: numbers are drawn from one generator, then applied without randomness.
+
+Drawing is cheap and happens in the order of the batches; applying is expensive and happens anywhere: in worker threads,
+ahead of the step, on a device. So neither workers nor devices can change a result.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from reidbench.training.devices import WHOLE, Share
 
-TRIES = 10  # rectangles that are tried for an erasure; most draws fit at the first
+TRIES = 10  # rectangles that are tried for an erasure in a row of numbers; most draws fit at the first
 
 
 # BoT's official code erases with ImageNet's mean after normalising, which is a light grey, not the mean.
@@ -27,6 +32,24 @@ def padding(pad: int | None, height: int) -> int:
 def bot_augment(flip: float, pad: int | None, erase: float, height: int) -> Augment:
     """BoT's augmentation of images of `height` pixels."""
     return Augment(flip=flip, pad=padding(pad, height), erase=erase, erase_value=GREY)
+
+
+class Drawn(Protocol):
+    """What was drawn for the pictures of a batch."""
+
+    def part(self, part: slice, /) -> Drawn:
+        """That of some of the pictures."""
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """An augmentation whose batches can be made ahead of the step, by any number of workers, on any device."""
+
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Any:
+        """All numbers for `count` pictures of `size` (height, width): an object that has `Drawn.part`."""
+
+    def apply(self, images: torch.Tensor, drawn: Any) -> torch.Tensor:
+        """Normalised images [B, 3, H, W] on any device to a new batch, without drawing anything."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +90,41 @@ class Augment:
 
         `images` are a `share` of a batch; numbers are drawn for all of it.
         """
-        images = self._flip(images, generator, share)
-        images = self._pad_and_crop(images, generator, share)
-        return self._erase(images, generator, share)
+        whole = share.whole(len(images))
+        draws = self.draw(whole, (images.shape[2], images.shape[3]), generator)
+        return self.apply(images, draws.part(share.part(whole)))
 
+    # ------------------------------------------------------------------ drawing
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
-        """The same choices beforehand, for pictures that are augmented one by one.
+        """What happens to `count` pictures of `size`: all flips, then all windows, then picture by picture boxes."""
+        flip = (torch.rand(count, generator=generator) < self.flip).numpy()
+        top, left = np.zeros((2, count), np.int64)
+        if self.pad:
+            top, left = (torch.randint(2 * self.pad + 1, (count,), generator=generator).numpy() for _ in range(2))
+        box = np.zeros((count, 4), np.int64)
+        if self.erase:
+            for row in range(count):
+                box[row] = self._box(size, generator)
+        return Draws(flip, top, left, box)
+
+    def _box(self, size: tuple[int, int], generator: torch.Generator) -> tuple[int, int, int, int]:
+        height, width = size
+        if torch.rand((), generator=generator).item() >= self.erase:
+            return 0, 0, 0, 0
+        for _ in range(100):  # most draws fit at the first try
+            covered, aspect, y, x = torch.rand(4, generator=generator).tolist()
+            area = (self.erase_area[0] + covered * (self.erase_area[1] - self.erase_area[0])) * height * width
+            ratio = 0.3 + aspect * (1 / 0.3 - 0.3)
+            tall, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if tall < height and wide < width:
+                return int(y * (height - tall + 1)), int(x * (width - wide + 1)), tall, wide
+        return 0, 0, 0, 0
+
+    def draw_rows(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
+        """The same choices by other numbers, for fast pictures.
 
         Every picture has a row of random numbers of its own, of fixed length, whatever becomes of the others. The
-        distribution is that of `__call__`, the numbers are not.
+        distribution is that of `draw`, the numbers are not.
         """
         height, width = size
         chance = torch.rand((count, 4 + 4 * TRIES), generator=generator, dtype=torch.float64).numpy()
@@ -92,44 +141,102 @@ class Augment:
             chance[:, 0] < self.flip, (chance[:, 1] * span).astype(int), (chance[:, 2] * span).astype(int), box
         )
 
-    def _flip(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
-        flipped = share.rand(len(images), generator=generator) < self.flip
-        return torch.where(flipped[:, None, None, None], images.flip(3), images)
+    # ------------------------------------------------------------------ applying
+    def apply(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
+        """Normalised images [B, 3, H, W] to a new batch: picture by picture on a CPU, all at once on another device."""
+        return self.place(self.rounded(images), drawn)
 
-    def _pad_and_crop(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
-        if self.pad == 0:
+    def rounded(self, images: torch.Tensor) -> torch.Tensor:
+        """Images as padding leaves them: less the padding value and plus it, which rounds their last digit."""
+        if not self.pad:
             return images
-        batch, channels, height, width = images.shape
-        value = torch.tensor(tuple(self.pad_value)).view(1, channels, 1, 1)
-        # Padding with zeros after subtracting the value, then adding it back, pads with the value.
-        padded = F.pad(images - value, [self.pad] * 4) + value
-        top, left = (
-            share.of(torch.randint(2 * self.pad + 1, (share.whole(batch),), generator=generator)) for _ in range(2)
+        value = channels(self.pad_value, images)
+        return (images - value).add_(value)
+
+    def place(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
+        """Flipped, cropped and erased copies; no value is computed. Padding makes a batch contiguous."""
+        if images.device.type != "cpu":
+            return self._place_together(images, drawn)
+        out = self.empty_like(images)
+        for row in range(len(images)):
+            self.place_one(images[row], out[row], drawn, row)
+        return out
+
+    def empty_like(self, images: torch.Tensor) -> torch.Tensor:
+        """Where the result goes: in the order of `images` in memory, or contiguous where there is padding."""
+        return torch.empty_like(images, memory_format=torch.contiguous_format if self.pad else torch.preserve_format)
+
+    def place_one(self, image: torch.Tensor, out: torch.Tensor, drawn: Draws, row: int) -> None:
+        """Picture `row`, [3, H, W], into `out`, by slices."""
+        height, width = image.shape[1:]
+        if drawn.flip[row]:
+            image = image.flip(2)
+        (rows, from_rows), (columns, from_columns) = self.window(drawn, row, (height, width))
+        out[:, rows, columns] = image[:, from_rows, from_columns]
+        if self.pad:
+            border = channels(self.pad_value, image)[0]
+            for strip in beyond(out, rows, columns):
+                strip.copy_(border.expand_as(strip))
+        y, x, tall, wide = drawn.box[row].tolist()
+        if tall:
+            box = out[:, y : y + tall, x : x + wide]
+            box.copy_(channels(self.erase_value, image)[0].expand_as(box))
+
+    def window(self, drawn: Draws, row: int, size: tuple[int, int]) -> list[tuple[slice, slice]]:
+        """For rows, then columns: where picture `row` is in its window of the padded picture, and which part it is."""
+        return [
+            _shifted(self.pad - int(start[row]) if self.pad else 0, length)
+            for start, length in zip((drawn.top, drawn.left), size, strict=True)
+        ]
+
+    def _place_together(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
+        """The same by one gather, which suits a device to which each small copy is a launch."""
+        height, width = images.shape[2:]
+        flip, top, left, box = (
+            torch.from_numpy(part).to(images.device) for part in (drawn.flip, drawn.top, drawn.left, drawn.box)
         )
-        rows = (top[:, None] + torch.arange(height))[:, None, :, None]
-        columns = (left[:, None] + torch.arange(width))[:, None, None, :]
-        index = torch.arange(batch)[:, None, None, None]
-        return padded[index, torch.arange(channels)[None, :, None, None], rows, columns]
+        rows, columns = (torch.arange(size, device=images.device) for size in (height, width))
+        y, x = rows + top[:, None] - self.pad, columns + left[:, None] - self.pad
+        inside = _within(y, 0, height)[:, None, :, None] & _within(x, 0, width)[:, None, None, :]
+        y, x = y.clamp(0, height - 1), torch.where(flip[:, None], width - 1 - x, x).clamp(0, width - 1)
+        picture, plane = (torch.arange(count, device=images.device) for count in images.shape[:2])
+        moved = images[picture[:, None, None, None], plane[:, None, None], y[:, None, :, None], x[:, None, None, :]]
+        moved = torch.where(inside, moved, channels(self.pad_value, images))
+        (first, before), (last, end) = box.t()[:2, :, None], (box[:, :2] + box[:, 2:]).t()[:, :, None]
+        erased = _within(rows, first, last)[:, None, :, None] & _within(columns, before, end)[:, None, None, :]
+        out = torch.where(erased, channels(self.erase_value, images), moved)
+        return self.empty_like(images).copy_(out)
 
-    def _erase(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
-        if self.erase == 0:
-            return images
-        _, _, height, width = images.shape
-        images = images.clone()
-        value = torch.tensor(tuple(self.erase_value)).view(-1, 1, 1)
-        whole = share.whole(len(images))
-        own = share.part(whole)
-        for place in range(whole):
-            if torch.rand((), generator=generator).item() >= self.erase:
-                continue
-            for _ in range(100):  # most draws fit at the first try
-                covered, aspect, y, x = torch.rand(4, generator=generator).tolist()
-                area = (self.erase_area[0] + covered * (self.erase_area[1] - self.erase_area[0])) * height * width
-                ratio = 0.3 + aspect * (1 / 0.3 - 0.3)
-                tall, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-                if tall < height and wide < width:
-                    top, left = int(y * (height - tall + 1)), int(x * (width - wide + 1))
-                    if own.start <= place < own.stop:
-                        images[place - own.start, :, top : top + tall, left : left + wide] = value
-                    break
-        return images
+
+def channels(values: Sequence[float], images: torch.Tensor) -> torch.Tensor:
+    """One number a channel as [1, C, 1, 1], of the type and on the device of `images`; not to be written to."""
+    return _channels(tuple(values), images.dtype, images.device)
+
+
+@functools.lru_cache(maxsize=64)
+def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    return torch.tensor(values).view(1, -1, 1, 1).to(device, dtype)
+
+
+Picture = TypeVar("Picture", torch.Tensor, np.ndarray)
+
+
+def beyond(window: Picture, rows: slice, columns: slice) -> list[Picture]:
+    """The parts of a window [C, H, W] above, below, left and right of what a picture covers; they may be empty."""
+    return [
+        window[:, : rows.start],
+        window[:, rows.stop :],
+        window[:, :, : columns.start],
+        window[:, :, columns.stop :],
+    ]
+
+
+def _shifted(by: int, length: int) -> tuple[slice, slice]:
+    """What of `length` pixels is still in sight when they move on by `by`: where it is then, and where it was."""
+    start = min(max(0, by), length)
+    stop = max(start, min(length, length + by))
+    return slice(start, stop), slice(start - by, stop - by) if stop > start else slice(0, 0)
+
+
+def _within(places: torch.Tensor, low: torch.Tensor | int, high: torch.Tensor | int) -> torch.Tensor:
+    return (places >= low) & (places < high)

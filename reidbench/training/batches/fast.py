@@ -10,21 +10,19 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from reidbench.data.hidden import Images
-from reidbench.data.pictures.images import MOST_PIXELS, HasImages, decode_image, load_pixels
+from reidbench.data.pictures.images import MOST_PIXELS, HasImages, decode_image
 from reidbench.data.pictures.orientation import UPRIGHT, jpeg_orientation, upright
 from reidbench.errors import ReidbenchError
-from reidbench.training.devices import WHOLE, Share
 from reidbench.training.networks.embedder import Preprocess
 
-from .augment import Augment, Draws
+from .augment import Augment, Draws, beyond
 
 JPEG = b"\xff\xd8\xff"
 PLAIN = ("Gray", "YCbCr", "RGB")  # what both decoders turn into the same RGB
@@ -91,83 +89,48 @@ def picture_reader(images: HasImages, size: tuple[int, int]) -> Callable[[int], 
     return read
 
 
-class FastBatches:
-    """Batches straight from files, or from decoded pictures where all fit into `limit` bytes.
+class FastWriter:
+    """Writes pictures by tables and slices, each value once: the numbers of `Preprocess.normalise`, to the last bit.
 
-    What happens to a picture stands in its own row of random numbers, drawn before any worker starts, so that the
-    number of workers changes nothing.
+    Draws are those of `Augment.draw_rows`, and a picture that is padded is not rounded as `Augment.rounded` does.
     """
 
-    def __init__(
-        self,
-        images: HasImages,
-        preprocess: Preprocess,
-        augment: Augment | None = None,
-        *,
-        limit: int | None = None,
-        workers: int = 0,
-    ) -> None:
-        libraries()
+    def __init__(self, preprocess: Preprocess, augment: Augment | None = None) -> None:
         height, width = preprocess.size
         self.size = (height, width)
         self.augment = augment
-        self.workers = workers
         # The same numbers as Preprocess.normalise, to the last bit: there are only 256 values a channel.
         values = torch.arange(256, dtype=torch.uint8)[None, :, None, None].expand(1, 256, 1, 3)
         self.tables = np.ascontiguousarray(preprocess.normalise(values)[0, :, :, 0].numpy())
-        read = picture_reader(images, self.size)
-        held = load_pixels(images, self.size, limit=limit, workers=workers, picture=read)
-        self.picture = read if held is None else held.__getitem__
 
-    def batch(
-        self, indices: np.ndarray, generator: torch.Generator | None = None, share: Share = WHOLE
-    ) -> torch.Tensor:
-        """Normalised pictures float32 [B, 3, H, W]; augmented when there is an Augment, by numbers of `generator`.
+    def empty(self, count: int) -> torch.Tensor:
+        """A contiguous batch float32 [B, 3, H, W], to be written into."""
+        return torch.from_numpy(np.empty((count, 3, *self.size), np.float32))
 
-        `indices` are a `share` of a batch; numbers are drawn for all of it.
-        """
-        indices = np.asarray(indices)
-        out = np.empty((len(indices), 3, *self.size), np.float32)
-        draws = None
-        if self.augment is not None:
-            whole = share.whole(len(indices))
-            draws = self.augment.draw(whole, self.size, generator or torch.Generator()).part(share.part(whole))
-
-        def one(row: int) -> None:
-            picture = self.picture(int(indices[row]))
-            if draws is None:
-                self._normalise(picture, out[row])
-            else:
-                self._augmented(picture, out[row], draws, row)
-
-        if self.workers > 1:
-            with ThreadPoolExecutor(self.workers) as pool:
-                list(pool.map(one, range(len(indices))))
-        else:
-            for row in range(len(indices)):
-                one(row)
-        return torch.from_numpy(out)
-
-    def _augmented(self, picture: np.ndarray, out: np.ndarray, draws: Draws, row: int) -> None:
-        assert self.augment is not None
-        height, width = self.size
+    def write(self, pixels: np.ndarray, out: torch.Tensor, draws: Draws | None, row: int) -> None:
+        """Pixels uint8 [H, W, 3] into `out` [3, H, W], with what was drawn for picture `row`."""
+        into = out.numpy()
+        if self.augment is None or draws is None:
+            self._normalise(pixels, into)
+            return
         if draws.flip[row]:
-            picture = libraries()[0].flip(picture, 1)
-        # Padding and cropping is a shift: what the window shows beyond the picture is padding.
-        down, right = self.augment.pad - int(draws.top[row]), self.augment.pad - int(draws.left[row])
-        top, left = max(0, down), max(0, right)
-        bottom, end = min(height, height + down), min(width, width + right)
-        if down or right:
-            value = np.array(tuple(self.augment.pad_value), np.float32)[:, None, None]
-            out[:, :top], out[:, bottom:], out[:, :, :left], out[:, :, end:] = value, value, value, value
-            picture = picture[top - down : bottom - down, left - right : end - right]
-        self._normalise(picture, out[:, top:bottom, left:end])
+            pixels = libraries()[0].flip(pixels, 1)
+        (rows, from_rows), (columns, from_columns) = self.augment.window(draws, row, self.size)
+        for strip in beyond(into, rows, columns):
+            strip[:] = _column(self.augment.pad_value)
+        self._normalise(pixels[from_rows, from_columns], into[:, rows, columns])
         y, x, tall, wide = draws.box[row].tolist()
         if tall:
-            out[:, y : y + tall, x : x + wide] = np.array(tuple(self.augment.erase_value), np.float32)[:, None, None]
+            into[:, y : y + tall, x : x + wide] = _column(self.augment.erase_value)
 
     def _normalise(self, picture: np.ndarray, out: np.ndarray) -> None:
         """uint8 [h, w, 3] into float32 [3, h, w], plane by plane."""
+        if not picture.size:
+            return
         cv2 = libraries()[0]
         for channel, plane in enumerate(cv2.split(picture)):
             cv2.LUT(plane, self.tables[channel], dst=out[channel])
+
+
+def _column(values: Sequence[float]) -> np.ndarray:
+    return np.array(tuple(values), np.float32)[:, None, None]

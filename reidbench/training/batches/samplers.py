@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -30,16 +31,25 @@ class ShuffledSampler:
 
 
 class Endless:
-    """Pass after pass of a sampler; each new iteration, as in each epoch, begins a new pass.
+    """Pass after pass of a sampler, `batches` in all; each new iteration, as in each epoch, begins a new pass.
 
-    So where an epoch was in its pass need not be in the checkpoint.
+    So where an epoch was in its pass need not be in the checkpoint. Without `batches` it does not end.
     """
 
-    def __init__(self, sampler: Iterable[np.ndarray]) -> None:
+    def __init__(self, sampler: Iterable[np.ndarray], batches: int | None = None) -> None:
         self.sampler = sampler
+        self.batches = batches
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """What the sampler draws from, where it says so."""
+        return getattr(self.sampler, "generator", None)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Index arrays [B] without end. Raises ValueError when a pass has no batch, which would go on for ever."""
+        """Index arrays [B]. Raises ValueError when a pass has no batch, which would go on for ever."""
+        return islice(self._passes(), self.batches)
+
+    def _passes(self) -> Iterator[np.ndarray]:
         while True:
             batch = None
             for batch in self.sampler:

@@ -10,7 +10,7 @@ import torch
 
 from reidbench.contexts import PretrainContext
 from reidbench.errors import DataError
-from reidbench.training.batches.loading import image_source, read_ahead
+from reidbench.training.batches.reading import image_source, read_ahead
 from reidbench.training.batches.samplers import ShuffledSampler
 from reidbench.training.devices import this_share
 from reidbench.training.random import stream

@@ -87,7 +87,8 @@ def test_bdb_learning_rate_is_the_official_one() -> None:
 
 def test_cutout_is_one_square_of_zeros() -> None:
     """64x64 of 384x128, on half of the images."""
-    cut = Cutout(0.0, 0.5, 1 / 6)(torch.ones(400, 1, 384, 128), stream(0, "cut"))
+    cutout = Cutout(0.0, 0.5, 1 / 6)
+    cut = cutout.apply(torch.ones(400, 3, 384, 128), cutout.draw(400, (384, 128), stream(0, "cut")))[:, :1]
     zeros = (cut == 0).sum((1, 2, 3))
     assert set(zeros.tolist()) == {0, 64 * 64}
     assert (zeros > 0).float().mean().item() == pytest.approx(0.5, abs=0.08)

@@ -14,13 +14,14 @@ from reidbench.data.pictures import images
 from reidbench.errors import DataError
 from reidbench.training import Augment, Batches, Embedder, Preprocess, embed, image_source
 from reidbench.training.batches.augment import Draws
+from reidbench.training.batches.feed import Feed, Plan
 
 SIZE = (64, 32)
 
 
 def test_draws_follow_the_probabilities_and_stay_inside() -> None:
     augment = Augment(flip=0.25, pad=3, erase=0.5)
-    draws = augment.draw(4000, SIZE, torch.Generator().manual_seed(0))
+    draws = augment.draw_rows(4000, SIZE, torch.Generator().manual_seed(0))
     assert abs(draws.flip.mean() - 0.25) < 0.03
     assert set(draws.top) == set(draws.left) == set(range(7))
     tall, wide = draws.box[:, 2], draws.box[:, 3]
@@ -31,13 +32,13 @@ def test_draws_follow_the_probabilities_and_stay_inside() -> None:
     share = (tall * wide)[erased] / (SIZE[0] * SIZE[1])
     assert 0.015 < share.min() < 0.04
     assert 0.35 < share.max() < 0.42
-    assert not Augment(erase=0).draw(50, SIZE, torch.Generator()).box.any()
+    assert not Augment(erase=0).draw_rows(50, SIZE, torch.Generator()).box.any()
 
 
 def test_a_picture_has_its_own_row_of_numbers() -> None:
-    few, many = (Augment().draw(count, SIZE, torch.Generator().manual_seed(7)) for count in (3, 3))
+    few, many = (Augment().draw_rows(count, SIZE, torch.Generator().manual_seed(7)) for count in (3, 3))
     assert (few.box == many.box).all()
-    other = Augment(flip=0.9, pad=0).draw(3, SIZE, torch.Generator().manual_seed(7))
+    other = Augment(flip=0.9, pad=0).draw_rows(3, SIZE, torch.Generator().manual_seed(7))
     assert (other.box == few.box).all()  # what one choice does shifts no other
 
 
@@ -98,22 +99,17 @@ class TestWithTheExtra:
             assert resize(stripes, SIZE).std() < 20
 
     def test_batches_are_what_normalise_makes_of_the_pixels(self, tmp_path: Path) -> None:
-        from reidbench.training.batches.fast import FastBatches
-
         split, preprocess = split_of(tmp_path, SIZE), Preprocess(SIZE)
         wanted = preprocess.normalise(image_source(split, SIZE)(np.array([4, 0, 2])))
         for limit in (0, None):  # decoded as needed, and held in memory
-            got = FastBatches(split, preprocess, limit=limit).batch(np.array([4, 0, 2]))
+            got = Feed(split, preprocess, limit=limit, fast=True).make(Plan(np.array([4, 0, 2])))
             assert torch.equal(got, wanted)
 
-    def test_augmentation_step_by_step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from reidbench.training.batches.fast import FastBatches
-
+    def test_augmentation_step_by_step(self, tmp_path: Path) -> None:
         augment, preprocess = Augment(pad=5, erase_value=(1.0, 2.0, 3.0)), Preprocess(SIZE)
         split = split_of(tmp_path, SIZE, count=2)
         draws = Draws(np.array([True, False]), np.array([0, 7]), np.array([10, 5]), np.array([[3, 4, 5, 6], [0] * 4]))
-        monkeypatch.setattr(Augment, "draw", lambda *_: draws)
-        got = FastBatches(split, preprocess, augment).batch(np.arange(2)).numpy()
+        got = Feed(split, preprocess, augment, fast=True).make(Plan(np.arange(2), draws)).numpy()
         plain = preprocess.normalise(image_source(split, SIZE)(np.arange(2))).numpy()
         fill = np.array(augment.pad_value, np.float32)[:, None, None]
         for row in range(2):
@@ -127,16 +123,13 @@ class TestWithTheExtra:
             assert np.array_equal(got[row], wanted.astype(np.float32))
 
     def test_workers_and_memory_change_nothing(self, tmp_path: Path) -> None:
-        from reidbench.training.batches.fast import FastBatches
-
         split = split_of(tmp_path, (30, 20), count=9, ending="jpg")
-        results = [
-            FastBatches(split, Preprocess(SIZE), Augment(), limit=limit, workers=workers).batch(
-                np.arange(9), torch.Generator().manual_seed(5)
-            )
+        feeds = [
+            Feed(split, Preprocess(SIZE), Augment(), limit=limit, workers=workers, fast=True)
             for workers in (0, 3)
             for limit in (0, None)
         ]
+        results = [feed.make(feed.plan(np.arange(9), torch.Generator().manual_seed(5))) for feed in feeds]
         assert all(torch.equal(results[0], result) for result in results[1:])
 
     def test_batches_and_embed_take_the_fast_way_when_told(self, tmp_path: Path) -> None:
