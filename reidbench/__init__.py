@@ -1,39 +1,43 @@
 """reidbench: cross person re-identification methods, data sets and seeds into leaderboards that can be defended.
 
-All that a plugin needs is here, and nothing of it imports torch. Imports the modules at this folder's top and data;
-nothing below imports it. Begin with `hookspecs.py`, then `components.py`.
+All that a plugin needs is here, and nothing of it imports torch. Imports the modules at this folder's top and data,
+each at the first use of a name of it; nothing below imports it. Begin with `hookspecs.py`, then `components.py`.
 """
 
 from __future__ import annotations
 
-from .components import (
-    AddedLater,
-    Component,
-    FileParam,
-    FolderParam,
-    Metric,
-    Paper,
-    Params,
-    Preset,
-    Published,
-    SameContent,
-    Uses,
-)
-from .contexts import (
-    AdaptContext,
-    Checkpoint,
-    Context,
-    Embedded,
-    EvaluateContext,
-    FinetuneContext,
-    Metrics,
-    PrepareContext,
-    PretrainContext,
-    SelectContext,
-    Selection,
-)
-from .data import Dataset, HiddenSplit, Sample, Split
-from .hookspecs import hookimpl
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .components import (
+        AddedLater,
+        Component,
+        FileParam,
+        FolderParam,
+        Metric,
+        Paper,
+        Params,
+        Preset,
+        Published,
+        SameContent,
+        Uses,
+    )
+    from .contexts import (
+        AdaptContext,
+        Checkpoint,
+        Context,
+        Embedded,
+        EvaluateContext,
+        FinetuneContext,
+        Metrics,
+        PrepareContext,
+        PretrainContext,
+        SelectContext,
+        Selection,
+    )
+    from .data import Dataset, HiddenSplit, Sample, Split
+    from .hookspecs import hookimpl
 
 __version__ = "0.2.0.dev0"
 
@@ -66,3 +70,26 @@ __all__ = [
     "Uses",
     "hookimpl",
 ]
+
+# Each name is imported at its first use: `reidbench --help` needs none of them, nor pydantic and numpy behind them.
+_HOMES = {
+    "components": "AddedLater Component FileParam FolderParam Metric Paper Params Preset Published SameContent Uses",
+    "contexts": (
+        "AdaptContext Checkpoint Context Embedded EvaluateContext FinetuneContext Metrics PrepareContext "
+        "PretrainContext SelectContext Selection"
+    ),
+    "data": "Dataset HiddenSplit Sample Split",
+    "hookspecs": "hookimpl",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 
 from reidbench.errors import ConfigError, ReidbenchError
-from reidbench.registry import plugins
 
 from . import streams
 
@@ -49,7 +48,9 @@ def _files(error: OSError) -> str:
 
 
 def _complain(error: ReidbenchError) -> int:
+    from reidbench.registry.plugins import printable
+
     lines = error.problems if isinstance(error, ConfigError) else (f"reidbench: {error}",)
     for line in lines:
-        print(plugins.printable(line), file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     return 2

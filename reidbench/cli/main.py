@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 all done, 1 some cells failed, 2 bad input."""
+"""The command line. Exit codes: 0 all done, 1 some cells failed, 2 bad input.
+
+A command imports what it needs when it runs: `--help` needs nothing but typer.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,28 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
-from reidbench import __version__, report
+from reidbench import __version__
 from reidbench.errors import ReidbenchError
-from reidbench.execution import executors, preview, progress, runner
-from reidbench.hookspecs import Kind
-from reidbench.matrix import plan
-from reidbench.metrics.ranking.rules import AveragePrecision, Invalid, Ties
-from reidbench.metrics.reranking import Variant
-from reidbench.progressbar import going_through
-from reidbench.registry import plugins, presets, published
-from reidbench.report.options import Format, Pictures
-from reidbench.store.artifacts import Store
 
 from . import data, end, streams
 from .options import (
+    AveragePrecision,
+    ExecutorName,
     FileArgument,
+    Format,
+    Invalid,
     JsonOption,
+    Kind,
+    Pictures,
     SetOption,
     StoreOption,
     StrictOption,
+    Ties,
+    Variant,
     WithoutOption,
     decimal,
     load_plugins,
@@ -44,6 +45,14 @@ from .options import (
 )
 from .plugin import app as plugin_commands
 from .store import app as store_commands
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reidbench import report
+    from reidbench.matrix import plan
+    from reidbench.registry import plugins
+    from reidbench.store.artifacts import Store
 
 app = typer.Typer(
     name="reidbench",
@@ -57,8 +66,6 @@ app = typer.Typer(
 app.add_typer(data.app)
 app.add_typer(plugin_commands)
 app.add_typer(store_commands)
-# Spelled out for the command line; a test holds them to what is really there.
-ExecutorName = Literal["inline", "process", "ray"]
 
 
 def main() -> None:
@@ -86,6 +93,8 @@ def _options(
 @app.command("plugins")
 def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> None:
     """What plugins are there, from where; what failed to load and why."""
+    from reidbench.registry import plugins
+
     registry = plugins.load(frozenset(without or ()))
     found = plugins.report(registry)
     if as_json:
@@ -107,6 +116,8 @@ def show(
     without: WithoutOption = None,
 ) -> None:
     """A component's params with types and defaults, its paper, deviations and published numbers."""
+    from reidbench.registry import plugins, presets
+
     registry = load_plugins(without)
     component = registry.get(kind, name)
     print(f"{kind} {name} (version {component.version}, from {registry.source[kind, name]})")
@@ -139,6 +150,9 @@ def _type_text(schema: dict[str, Any], annotation: Any) -> str:
 
 
 def _show_paper(paper: Any) -> None:
+    from reidbench.registry import plugins, published
+    from reidbench.report import NAMES
+
     print(f"paper: {paper.title}. {paper.venue}. {paper.url}".rstrip(". "))
     if paper.code:
         print(f"official code: {paper.code} ({paper.code_licence or 'licence unknown'})")
@@ -146,7 +160,7 @@ def _show_paper(paper: Any) -> None:
         print(f"differs: {deviation}")
     if paper.published:
         print("published, in % (a number compares only with the same method, data, AP rule and ranking):")
-    for line in published.table(paper.published, report.NAMES):
+    for line in published.table(paper.published, NAMES):
         print(plugins.printable(line))
 
 
@@ -159,6 +173,8 @@ def show_plan(
     as_json: JsonOption = False,
 ) -> None:
     """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
+    from reidbench.execution import preview
+
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     found = preview.preview(the_plan, store_at(store), registry)
@@ -204,6 +220,10 @@ def run(
     strict: StrictOption = False,
 ) -> None:
     """Run what is missing, then print the leaderboard."""
+    from rich.console import Console
+
+    from reidbench.execution import executors, progress, runner
+
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     if only:
@@ -236,6 +256,9 @@ def _print_board(
     the_plan: plan.Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool
 ) -> None:
     """The leaderboard of a run; with `strict` raises ReidbenchError where a mean is over different origins."""
+    from reidbench import report
+    from reidbench.progressbar import going_through
+
     with going_through(console) as through:
         board = report.collect(the_plan, the_store, through=through)
     _warn(board, registry)
@@ -252,6 +275,9 @@ def _matches(row: plan.Row, pattern: str) -> bool:
 
 
 def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:
+    from reidbench.execution import preview
+    from reidbench.registry import plugins
+
     for warning in preview.changed_code(board.sources, registry):
         print(f"warning: {plugins.printable(warning)}", file=sys.stderr)
 
@@ -289,6 +315,11 @@ def table(
     strict: StrictOption = False,
 ) -> None:
     """The leaderboard, from what the store holds."""
+    from rich.console import Console
+
+    from reidbench import report
+    from reidbench.progressbar import going_through
+
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     the_store = store_at(store)

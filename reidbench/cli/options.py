@@ -7,15 +7,26 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from reidbench.errors import ReidbenchError
-from reidbench.matrix import plan, reader
-from reidbench.matrix.yamlfile import DECIMAL, LARGEST, LONGEST_NUMBER, WHOLE, shown
-from reidbench.registry import plugins
-from reidbench.store.artifacts import Store
+
+if TYPE_CHECKING:
+    from reidbench.matrix.plan import Plan
+    from reidbench.registry.plugins import Registry
+    from reidbench.store.artifacts import Store
+
+# Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
+AveragePrecision = Literal["step", "trapezoid"]
+ExecutorName = Literal["inline", "process", "ray"]
+Format = Literal["md", "csv", "json", "latex", "html"]
+Invalid = Literal["drop", "zero"]
+Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
+Pictures = Literal["rendered", "all", "none"]
+Ties = Literal["stable", "best", "worst"]
+Variant = Literal["zhong", "torchreid", "fastreid"]
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
 StoreOption = Annotated[
@@ -34,21 +45,27 @@ StrictOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load_plugins(without: list[str] | None) -> plugins.Registry:
+def load_plugins(without: list[str] | None) -> Registry:
     """The plugins that load; standard error names the others."""
+    from reidbench.registry import plugins
+
     registry = plugins.load(frozenset(without or ()))
     for complaint in registry.complaints():
         print(f"reidbench: {complaint}", file=sys.stderr)
     return registry
 
 
-def read_plan(file: Path, registry: plugins.Registry, overrides: list[str] | None) -> plan.Plan:
+def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Plan:
     """The plan of a matrix file. Raises ConfigError with every mistake."""
+    from reidbench.matrix import plan, reader
+
     return plan.expand(reader.read(file, registry, overrides or ()))
 
 
 def store_at(given: Path | None) -> Store:
     """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
+    from reidbench.store.artifacts import Store
+
     return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
 
 
@@ -64,6 +81,8 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
     """Reads a whole number from `least`, in plain digits: neither 1_000 nor digits of other scripts."""
 
     def integer(given: str | int) -> int:
+        from reidbench.matrix.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
+
         text = str(given)
         if len(text) > LONGEST_NUMBER or not WHOLE.fullmatch(text) or not least <= int(text) < LARGEST:
             raise typer.BadParameter(f"must be a whole number from {least} in plain digits, not {shown(text)}")
@@ -74,6 +93,8 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
 
 def decimal(given: str | float) -> float:
     """Reads a finite number in plain digits: neither 1_000 nor nan."""
+    from reidbench.matrix.yamlfile import DECIMAL, LONGEST_NUMBER, shown
+
     text = str(given)
     if len(text) > LONGEST_NUMBER or not DECIMAL.fullmatch(text) or not math.isfinite(float(text)):
         raise typer.BadParameter(f"must be a number like 12, 0.5 or 1e3, not {shown(text)}")
@@ -82,6 +103,8 @@ def decimal(given: str | float) -> float:
 
 def positive(given: str | float) -> float:
     """Reads a number above 0."""
+    from reidbench.matrix.yamlfile import shown
+
     if decimal(given) <= 0:
         raise typer.BadParameter(f"must be above 0, not {shown(str(given))}")
     return decimal(given)

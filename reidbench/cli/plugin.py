@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reidbench.hookspecs import Kind
-
-from .options import positive
+from .options import Kind, positive
 
 app = typer.Typer()
 

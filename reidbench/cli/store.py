@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-
-from reidbench.progressbar import going_through
-from reidbench.registry import plugins
-from reidbench.store import cleaning
-from reidbench.store.artifacts import Store
 
 from .options import SetOption, StoreOption, WithoutOption, load_plugins, read_plan, store_at, whole
+
+if TYPE_CHECKING:
+    from reidbench.store.artifacts import Store
+    from reidbench.store.cleaning import Leftover
 
 app = typer.Typer()
 
@@ -41,6 +39,7 @@ def embed(
 ) -> None:
     """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz or .mat."""
     from reidbench.export import networks
+    from reidbench.registry import plugins
 
     networks.writer_of(out)  # refuses an ending that cannot be written before anything is computed
     networks.pictures(images)  # a name that is not there is reported before a network is built
@@ -84,6 +83,7 @@ def curves(
 ) -> None:
     """What finished stages logged, as TensorBoard runs; those that are there already are left as they are."""
     from reidbench.export.tensorboard import write_curves
+    from reidbench.registry import plugins
 
     the_store = store_at(store)
     keys = the_store.keys()
@@ -108,6 +108,12 @@ def clean(
     without: WithoutOption = None,
 ) -> None:
     """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
+    from rich.console import Console
+
+    from reidbench.progressbar import going_through
+    from reidbench.registry import plugins
+    from reidbench.store import cleaning
+
     the_store = store_at(store)
     registry = load_plugins(without)
     needed = {key for file in files for key in read_plan(file, registry, overrides).stages}
@@ -123,8 +129,10 @@ def clean(
     print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; results: {the_store.root.absolute()}")
 
 
-def _removed(store: Store, one: cleaning.Leftover) -> bool:
+def _removed(store: Store, one: Leftover) -> bool:
     """Whether it is gone; what the system refuses to remove is named, and the rest goes on."""
+    from reidbench.store import cleaning
+
     try:
         return cleaning.remove(store, one)
     except OSError as error:
@@ -133,6 +141,8 @@ def _removed(store: Store, one: cleaning.Leftover) -> bool:
 
 
 def _note(text: str) -> None:
+    from reidbench.registry import plugins
+
     print(plugins.printable(f"note: {text}"), file=sys.stderr)
 
 

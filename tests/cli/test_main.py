@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from reidbench import report
+from reidbench import hookspecs, report
 from reidbench.cli import main
 from reidbench.execution import executors
+from reidbench.metrics import reranking
+from reidbench.metrics.ranking import rules
 from reidbench.registry import plugins
 from reidbench.report import options
 from reidbench.testing import make_plugin, write_market_folder
@@ -77,9 +79,13 @@ def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], t
 
 
 def test_choices_on_the_command_line_are_those_that_are_there() -> None:
-    assert typing.get_args(main.Kind) == tuple(plugins.HOOKS)
     assert typing.get_args(main.ExecutorName) == executors.NAMES
-    assert typing.get_args(options.Format) == report.FORMATS
+    assert typing.get_args(main.Format) == report.FORMATS
+    assert typing.get_args(main.Kind) == tuple(plugins.HOOKS)
+    pairs = [(main.AveragePrecision, rules.AveragePrecision), (main.Invalid, rules.Invalid), (main.Ties, rules.Ties)]
+    pairs += [(main.Variant, reranking.Variant), (main.Pictures, options.Pictures), (main.Format, options.Format)]
+    pairs.append((main.Kind, hookspecs.Kind))
+    assert [own for own, there in pairs if own != there] == []
 
 
 def test_run_table_and_plan(matrix: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml hold."""
+"""The import contracts of pyproject.toml hold, and a command imports no more packages than are listed here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,43 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+# Packages outside the standard library by the part that needs them. A command that imports another one fails here:
+# each costs every start, torch and scipy.stats about a second. HELP is for Rich's pages; what follows a package in a
+# line is imported by it, where it is installed.
+PROGRAM = "typer annotated_doc shellingham"
+HELP = "rich attr markdown_it mdurl pygments"
+PARAMS = "pydantic pydantic_core annotated_types typing_extensions typing_inspection"
+PLUGINS = f"{PROGRAM} {PARAMS} pluggy numpy PIL platformdirs"
+PLAN = f"{PLUGINS} yaml cython_runtime"
+TABLE = f"{PLAN} rich attr tabulate scipy charset_normalizer"
+PAGE = f"{TABLE} jinja2 markupsafe plotly google narwhals itables"
+MAY_IMPORT = {
+    "--version": PROGRAM,
+    "--help": f"{PROGRAM} {HELP}",
+    "table --help": f"{PROGRAM} {HELP} {PARAMS}",
+    "plugins": PLUGINS,
+    "show finetuner bot": f"{PLAN} rich attr tabulate",
+    "plan FILE --store STORE": PLAN,
+    "clean FILE --dry-run --store STORE": f"{PLAN} rich attr",
+    "table FILE --store STORE": TABLE,
+    "table FILE --store STORE --format json": TABLE,
+    "table FILE --store STORE --format html": PAGE,
+    "run FILE --store STORE": f"{TABLE} psutil",
+}
+LISTING = """
+import sys
+before = set(sys.modules)
+from reidbench.cli import main
+sys.argv = ["reidbench", *sys.argv[1:]]
+try:
+    main.main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("IMPORTED", *sorted(set(sys.modules) - before), file=sys.stderr)
+"""
 
 
 def test_import_contracts() -> None:
@@ -15,3 +51,35 @@ def test_import_contracts() -> None:
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": paths})
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def start(*command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A matrix of three seeds, so that its table has intervals, and a store that has all of its results."""
+    folder = tmp_path_factory.mktemp("imports")
+    (folder / "matrix.yaml").write_text(
+        "image_size: [32, 16]\nseeds: [0, 1, 2]\ndata: {d: {use: synthetic, world: plaza, size: tiny}}\n"
+        "tasks: {t: {source: d, target: d}}\nbackbone: {use: resnet-tiny, width: 4}\nevaluate: cosine\n"
+        "methods: {untrained: {finetune: none}}\n"
+    )
+    found = {"FILE": str(folder / "matrix.yaml"), "STORE": str(folder / "store")}
+    start("-m", "reidbench", "run", found["FILE"], "--store", found["STORE"], "--executor", "inline")
+    return found
+
+
+@pytest.mark.parametrize("command", MAY_IMPORT)
+def test_a_command_imports_no_more_than_it_may(command: str, places: dict[str, str]) -> None:
+    done = start("-c", LISTING, *(places.get(word, word) for word in command.split()))
+    imported = done.stderr.rpartition("IMPORTED ")[2].split()
+    assert "reidbench.cli.main" in imported
+    packages = {name.partition(".")[0] for name in imported}
+    own = {name for name in packages if name.startswith(("_", "reidbench"))}
+    assert packages - own - set(sys.stdlib_module_names) - set(MAY_IMPORT[command].split()) == set()
+    assert "scipy.stats" not in imported

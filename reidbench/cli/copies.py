@@ -1,0 +1,194 @@
+"""Copies of data sets on disk: render one, compare one with the published counts, and print what is found."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress
+
+from reidbench.components import Component, Params, load_attribute
+from reidbench.data import Dataset, Report, examine, read_contents, walk_images
+from reidbench.data.check import compare_names
+from reidbench.data.fingerprints.contents import hashing_everything
+from reidbench.data.fingerprints.memory import recall_names, remember_names
+from reidbench.data.overlap import find_overlaps, image_numbers
+from reidbench.data.walk import first_names
+from reidbench.errors import ReidbenchError
+from reidbench.files.cache import cache_folder
+from reidbench.files.text import read_lines
+from reidbench.matrix.fieldtypes import misfits
+from reidbench.matrix.yamlfile import read_value, shown
+from reidbench.registry import plugins
+
+from .options import at_home
+
+
+def make(values: dict[str, Any], out: Path) -> None:
+    """Render the first data set that takes these parameters into a folder. Raises ReidbenchError where none does."""
+    component, params = _rendered(values)
+    dataset = _open(component, params, out.absolute(), cache_folder(), "rendering")
+    for part, split in dataset.parts().items():
+        print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras")
+    for note in dataset.notes:
+        print(f"note: {note}")
+
+
+def check(name: str, root: Path, settings: list[str], against: Path | None, *, full: bool) -> bool:
+    """Compare a copy with the published counts and print what differs; whether nothing is certainly wrong."""
+    component = plugins.load().get("dataset", name)
+    params = _params(component, {**_defaults(component), **_settings(settings)})
+    root, cache = at_home(root).absolute(), cache_folder()
+    dataset = _open(component, params, root, cache)
+    report = examine(dataset)
+    sound = _print_report(report)
+    sound &= _print_names(report, cache, against)
+    if component.fingerprint:
+        with hashing_everything() if full else nullcontext():
+            print(f"fingerprint (names and contents): {load_attribute(component.fingerprint)(params, root)}")
+    sound &= _print_overlap(dataset, cache)
+    if full:
+        sound &= _print_contents(dataset)
+    wrong = "not the published set" if report.dataset.published else "see the problems above"
+    print(f"{name}: {'nothing wrong found' if sound else wrong}")
+    return sound
+
+
+def _rendered(values: dict[str, Any]) -> tuple[Component, Params]:
+    """The first data set that takes these parameters. Raises ReidbenchError where none does."""
+    refused = []
+    for (kind, _), component in plugins.load().components.items():
+        if kind == "dataset" and values.keys() <= component.params.model_fields.keys():
+            try:
+                return component, _params(component, values)
+            except ReidbenchError as error:
+                refused.append(error)
+    missing = ReidbenchError(f"no plugin that is loaded has a data set with the parameters {', '.join(values)}")
+    raise next(iter(refused), missing)
+
+
+def _open(component: Component, params: Params, root: Path, cache: Path, words: str = "reading") -> Dataset:
+    target = component.load()
+    with _bar(words) as progress:
+        more = {"progress": progress} if "progress" in inspect.signature(target).parameters else {}
+        dataset: Dataset = target(params, root, cache, **more)
+    return dataset
+
+
+def _print_report(report: Report) -> bool:
+    """Print counts, problems and causes; whether there is no problem."""
+    from reidbench.report.formats.tables import table
+
+    columns = ["split", "images / published", "identities / published", "cameras / published", "junk", "distractors"]
+    print(f"{report.dataset.name} in {report.dataset.root}")
+    print(table(columns, report.table()))
+    if report.dataset.published is not None:
+        print(f"published: {report.dataset.published.source}; ? = unverified")
+    else:
+        print("published: no counts that could be compared")
+    for problem in report.problems:
+        print(f"problem: {problem}")
+    if report.lacking or report.excess:
+        print(f"in all: {report.lacking} images missing, {report.excess} files too many")
+    for remark in report.remarks:
+        print(f"unverified: {remark}")
+    for note in report.dataset.notes:
+        if note not in report.problems:
+            print(f"note: {note}")
+    for cause in report.causes:
+        print(f"likely cause: {cause}")
+    return report.whole
+
+
+def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
+    """Name missing and strange files where a whole copy is known: given, or checked here before."""
+    dataset = report.dataset
+    certain = {part for part, counts in (dataset.published.parts if dataset.published else {}).items()
+               if counts.images is not None and "images" not in counts.unverified}  # fmt: skip
+    if against is not None:
+        names: list[str] | None = _names_of(against)
+    else:
+        if report.whole and certain >= set(dataset.parts()):
+            paths = (path for split in dataset.parts().values() for path in split.paths)
+            remember_names(cache, _variant(dataset), paths)
+        names = recall_names(cache, _variant(dataset)) if dataset.published else None
+    if names is None:
+        if not report.whole and dataset.published:
+            print("names of missing files are known once a whole copy was checked here, or with --against COPY")
+        return True
+    missing, strange = compare_names(dataset, names)
+    whole = "the copy given" if against is not None else "the whole copy checked before"
+    for words, files in (("missing", missing), ("strange", strange)):
+        if files:
+            print(f"problem: {len(files)} files {words}, against {whole}: {first_names(files)}")
+    return not (missing or strange)
+
+
+def _variant(dataset: Dataset) -> str:
+    return "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in dataset.name)
+
+
+def _names_of(given: Path) -> list[str]:
+    if given.is_dir():
+        return list(walk_images(given))
+    return [line.strip() for line in read_lines(given, "list of paths") if line.strip()]
+
+
+def _print_overlap(dataset: Dataset, cache: Path) -> bool:
+    """Print which pictures come more than once; whether none of them has two persons."""
+    overlap = find_overlaps(dataset, image_numbers(dataset, cache))
+    for word in ("problem", "note", "remark"):
+        for sentence in getattr(overlap, f"{word}s"):
+            print(f"{word}: {sentence}")
+    return not overlap.problems
+
+
+def _print_contents(dataset: Dataset) -> bool:
+    """Print the fingerprint of all pictures and those that cannot be decoded; whether there is none."""
+    with _bar("decoding") as progress:
+        contents = read_contents(dataset, progress)
+    print(f"fingerprint (contents): {contents.fingerprint}")
+    print(f"pictures that cannot be decoded: {len(contents.unreadable)}")
+    for line in contents.unreadable:
+        print(f"problem: {line}")
+    return not contents.unreadable
+
+
+def _defaults(component: Component) -> dict[str, Any]:
+    """The check itself compares, so that the reader must not refuse."""
+    return {"check": "off"} if "check" in component.params.model_fields else {}
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    values = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ReidbenchError(f"--set {text}: expected KEY=VALUE")
+        values[key] = read_value(value, f"--set {key}")
+    return values
+
+
+def _params(component: Component, values: dict[str, Any]) -> Params:
+    for place, sentence, value in misfits(component.params, values):
+        raise ReidbenchError(f"{'.'.join(map(str, place))}: {sentence}, not {shown(value)}")
+    try:
+        return component.params(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"]))
+        raise ReidbenchError(f"{name}: {problem['msg'].lower()}, not {problem['input']!r}") from None
+
+
+@contextmanager
+def _bar(words: str) -> Iterator[Any]:
+    """A progress bar on a terminal, silence elsewhere; gives `progress(done, total)`."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(words, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)
