@@ -19,16 +19,21 @@ from .stage import DataInput, Parents, Stage
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the results: a method on a task, by an evaluator, with its seeds."""
+    """One line of the results: a method on a task, by an evaluator, with its seeds.
+
+    `seed` is None where no stage behind the row depends on `seeds`: its one result stands for all of them. So is
+    `pretrain_seed` where nothing depends on `pretrain_seeds`; `pretrained` says whether there is a pre-training.
+    """
 
     method: str
     task: str
     evaluator: str
-    seed: int
+    seed: int | None
     pretrain_seed: int | None
     key: str | None  # None: not applicable
     reason: str = ""
     protocol: str = ""
+    pretrained: bool = False
 
 
 @dataclass
@@ -132,7 +137,9 @@ class Expansion:
         for choice, label in evaluators:
             key = self.evaluate(choice, embedded, recipe, task, seed) if embedded else None
             protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
-            self.result.rows.append(Row(recipe.name, task.name, label, seed, pretrain_seed, key, reason, protocol))
+            numbers = seed, pretrain_seed, key
+            row = Row(recipe.name, task.name, label, *numbers, reason, protocol, pretrain_seed is not None)
+            self.result.rows.append(row)
 
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> str:

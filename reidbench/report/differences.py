@@ -1,21 +1,34 @@
-"""Every method against one of them: paired differences over the seeds that both have."""
+"""Every method against one of them: paired differences over the seeds that both have, or over queries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
-from reidbench.metrics.statistics import Difference, paired_seeds, within
+from reidbench.metrics import MetricError
+from reidbench.metrics.statistics import Difference, paired_bootstrap, paired_seeds, within
 
-from .results import Leaderboard, Result, by_seed
-from .standings import apart
+from .results import Leaderboard, Result, by_seed, without_seed
+from .standings import apart, per_query
+
+Cell = Sequence[Result]
+Found = tuple[Difference, int | None]  # and in how many seeds it is for the better
 
 
 @dataclass(frozen=True)
 class Paired:
     """Paired difference of two methods on a task over seeds, and in how many of them the first is better.
+
+    The interval is about other seeds on the same queries. Of the two methods, `seedless` do not depend on `seeds`: the
+    one value of one stands for every seed of the other, whose seeds alone the interval is then about. Of two, no seed
+    is left to vary: the interval is about other queries (paired bootstrap), or there is none where the evaluator keeps
+    no results of the queries, and `better` is None.
 
     Where less is better, the difference is the other minus the method, so that positive is always better. By a metric
     that the evaluator does not declare nobody knows: the difference is the method minus the other, and `better` None.
@@ -28,6 +41,7 @@ class Paired:
     difference: Difference
     better: int | None
     apart: tuple[str, ...] = ()
+    seedless: int = 0
 
 
 def differences(board: Leaderboard, against: str, metric: str) -> Iterator[Paired]:
@@ -40,29 +54,60 @@ def differences(board: Leaderboard, against: str, metric: str) -> Iterator[Paire
     for task in board.tasks:
         for evaluator in board.evaluators:
             base = board.cell(against, task, evaluator)
-            for method in board.methods:
+            for method in (name for name in board.methods if name != against):
                 own = board.cell(method, task, evaluator)
-                pair = _pair(by_seed(own, metric), by_seed(base, metric), board.metric(evaluator, metric))
-                if method != against and pair:
-                    yield Paired(method, task, evaluator, *pair, _apart(board, own, base, metric))
+                seedless = without_seed(own) + without_seed(base)
+                compare = _over_queries if seedless == 2 else _over_seeds
+                found = compare(board, own, base, evaluator, metric)
+                if found:
+                    yield Paired(method, task, evaluator, *found, _apart(board, own, base, metric), seedless)
 
 
-def _pair(own: dict[int, float], base: dict[int, float], metric: Metric | None) -> tuple[Difference, int | None] | None:
+def _over_seeds(board: Leaderboard, own: Cell, base: Cell, evaluator: str, metric: str) -> Found | None:
     """The difference and in how many seeds it is for the better; None where they share no seed."""
-    seeds = sorted(own.keys() & base.keys())
+    mine, other = _for_all(by_seed(own, metric), by_seed(base, metric))
+    seeds = [seed for seed in mine if seed in other]
     if not seeds:
         return None
-    if metric is not None and metric.better == "lower":
+    known = board.metric(evaluator, metric)
+    if known is not None and known.better == "lower":
+        mine, other = other, mine
+    found = paired_seeds([mine[seed] for seed in seeds], [other[seed] for seed in seeds])
+    return _cut(found, known), sum(mine[seed] > other[seed] for seed in seeds) if known else None
+
+
+def _for_all(*sides: Mapping[int | None, float]) -> list[Mapping[int | None, float]]:
+    """Two sides by seed, where the one value of a side without a seed is that of every seed of the other."""
+    pairs = zip(sides, reversed(sides), strict=True)
+    return [dict.fromkeys(other, side[None]) if None in side else side for side, other in pairs]
+
+
+def _over_queries(board: Leaderboard, own: Cell, base: Cell, evaluator: str, metric: str) -> Found | None:
+    """The difference of two values without a seed, with an interval over queries where these can be compared."""
+    known = board.metric(evaluator, metric)
+    if known is not None and known.better == "lower":
         own, base = base, own
-    found = paired_seeds([own[seed] for seed in seeds], [base[seed] for seed in seeds])
+    mine, other = by_seed(own, metric), by_seed(base, metric)
+    if not mine or not other:
+        return None
+    found = Difference(mine[None] - other[None], math.nan, math.nan, 1)
+    first, second = (per_query(side, metric, board.queries) for side in (own, base))
+    if first is not None and np.count_nonzero(~np.isnan(first)) > 1:  # one query is no sample of others
+        with suppress(MetricError):  # the second has no results of the queries, or other valid ones
+            found = replace(paired_bootstrap(first, second), value=found.value)
+    return _cut(found, known), None
+
+
+def _cut(found: Difference, metric: Metric | None) -> Difference:
+    """The difference with an interval that ends where differences of a declared metric do."""
     if metric is None:
-        return found, None
+        return found
     low, high = metric.ends
     low, high = within(found.low, found.high, (low - high, high - low))
-    return replace(found, low=low, high=high), sum(own[seed] > base[seed] for seed in seeds)
+    return replace(found, low=low, high=high)
 
 
-def _apart(board: Leaderboard, own: Sequence[Result], base: Sequence[Result], metric: str) -> tuple[str, ...]:
+def _apart(board: Leaderboard, own: Cell, base: Cell, metric: str) -> tuple[str, ...]:
     words = [
         {word for result in results if metric in result.metrics for word in _words(board, result.row.protocol)}
         for results in (own, base)

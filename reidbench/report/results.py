@@ -53,7 +53,8 @@ class Summary:
 
     `mean`, `sd` (of a sample, n - 1) and `ci95` (Student's t, cut at the metric's range) are in the evaluator's own
     values, fractions where its unit is "%"; `sd` and `ci95` are None for one seed. With several pre-trainings the mean
-    is first taken over them, seed by seed: they are no further seeds.
+    is first taken over them, seed by seed: they are no further seeds. Where nothing behind the row depends on `seeds`,
+    `n` is 1 and `seedless` True: no seed is missing, since the value is that of every seed.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Summary:
     mean: float
     sd: float | None
     ci95: tuple[float, float] | None
+    seedless: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,8 @@ def _with_mixtures(results: tuple[Result, ...], behind: _Behind) -> tuple[tuple[
 
 
 def _seed(row: Row) -> str:
-    return str(row.seed) if row.pretrain_seed is None else f"{row.seed} of pre-training {row.pretrain_seed}"
+    seed = "any" if row.seed is None else str(row.seed)
+    return seed if row.pretrain_seed is None else f"{seed} of pre-training {row.pretrain_seed}"
 
 
 def _mixed(result: Result, found: Mapping[tuple[str, str, str], list[Mixture]]) -> Result:
@@ -340,20 +343,31 @@ def summarise(results: Sequence[Result], declared: Declared | None = None) -> li
     for (method, task, evaluator), members in cells.items():
         for metric in dict.fromkeys(name for member in members for name in member.metrics):
             values = list(by_seed(members, metric).values())
-            pretrainings = len({m.row.pretrain_seed for m in members if m.row.pretrain_seed is not None})
+            rows = [member.row for member in members]
+            pretrainings = len({row.pretrain_seed for row in rows if row.pretrained or row.pretrain_seed is not None})
             known = (declared or {}).get(evaluator, {}).get(metric)
             mean, sd, ci95 = mean_interval(values, known.ends if known else UNBOUNDED)
-            summaries.append(Summary(method, task, evaluator, metric, len(values), pretrainings, mean, sd, ci95))
+            numbers = len(values), pretrainings, mean, sd, ci95
+            summaries.append(Summary(method, task, evaluator, metric, *numbers, without_seed(members)))
     return summaries
 
 
-def by_seed(results: Sequence[Result], metric: str) -> dict[int, float]:
-    """A metric by seed in ascending order, the mean over pre-trainings: they are no further seeds."""
-    values: dict[int, list[float]] = {}
+def without_seed(results: Sequence[Result]) -> bool:
+    """Whether these results of one cell do not depend on `seeds`, so that their one value is that of every seed."""
+    return bool(results) and all(result.row.seed is None for result in results)
+
+
+def by_seed(results: Sequence[Result], metric: str) -> dict[int | None, float]:
+    """A metric by seed in ascending order, the mean over pre-trainings: they are no further seeds.
+
+    The one value of a cell that does not depend on `seeds` is that of the seed None.
+    """
+    values: dict[int | None, list[float]] = {}
     for result in results:
         if metric in result.metrics:
             values.setdefault(result.row.seed, []).append(result.metrics[metric])
-    return {seed: math.fsum(numbers) / len(numbers) for seed, numbers in sorted(values.items())}
+    ordered = sorted(values.items(), key=lambda item: -1 if item[0] is None else item[0])
+    return {seed: math.fsum(numbers) / len(numbers) for seed, numbers in ordered}
 
 
 def mean_interval(

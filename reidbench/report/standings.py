@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
-from reidbench.metrics.statistics import student, tied_with_best, welch
+from reidbench.metrics.statistics import over_seeds, student, tied_with_best, welch
 
 from .queries import Reader, better_by_queries, metric_per_query
 from .results import Leaderboard, Result, by_seed
@@ -42,9 +42,11 @@ class Place:
 def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
     """The best method of one column, and those that it is not better than beyond noise: none by an undeclared metric.
 
-    Paired over seeds; where one of two has only two seeds, over queries. A method of one seed, or of two without
-    results of the queries, is never among them. Rows that saw the test images or persons, or the truth, or that were
-    scored by another rule, are compared only with their like.
+    Paired over seeds; where one of two has only two seeds, over queries. The one value of a method that does not depend
+    on `seeds` stands for every seed of the other: it is better or worse where both the other's seeds and the queries
+    say so, and two such methods are compared by the queries alone, since no seed is left to vary. A method of one seed,
+    or of two or no seeds without results of the queries, is never among them. Rows that saw the test images or persons,
+    or the truth, or that were scored by another rule, are compared only with their like.
     """
     found: set[str] = set()
     for column in _columns(board, task, evaluator, metric):
@@ -78,19 +80,8 @@ def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list
     known = board.metric(evaluator, metric)
     if known is None:
         return []
-    sign = 1.0 if known.better == "higher" else -1.0
     cells = {method: board.cell(method, task, evaluator) for method in board.methods}
-    seeds = {method: by_seed(results, metric) for method, results in cells.items()}
-    few = any(len(values) == 2 for values in seeds.values())
-    groups: dict[tuple[str, ...], dict[str, _Entry]] = {}
-    for method, values in seeds.items():
-        queries = per_query(cells[method], metric, board.queries) if few and len(values) > 1 else None
-        if len(values) > 2 or queries is not None:
-            entry = _Entry(
-                tuple(values), [sign * v for v in values.values()], None if queries is None else sign * queries
-            )
-            protocol = next(result.row.protocol for result in cells[method] if metric in result.metrics)
-            groups.setdefault(_kind(board, protocol), {})[method] = entry
+    groups = _groups(board, cells, metric, 1.0 if known.better == "higher" else -1.0)
     shared = set.intersection(*map(set, groups)) if groups else set()
     shared -= set(NOT_COMPARABLE)
     return [
@@ -104,30 +95,63 @@ def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list
     ]
 
 
-def _kind(board: Leaderboard, protocol: str) -> tuple[str, ...]:
-    return (*apart(protocol), *sorted(board.rule_words(protocol)))
-
-
 @dataclass(frozen=True)
 class _Entry:
-    """A method's values by seed, and the mean over them of each query where it is known; more is better."""
+    """A method's values by seed, and the mean over them of each query where it is known; more is better.
+
+    Without seeds there is one value, which is that of every seed.
+    """
 
     seeds: tuple[int, ...]
     values: list[float]
     queries: np.ndarray | None
 
 
+def _groups(
+    board: Leaderboard, cells: Mapping[str, Sequence[Result]], metric: str, sign: float
+) -> dict[tuple[str, ...], dict[str, _Entry]]:
+    """The methods that can be ranked, by the words that keep them from being ranked with others."""
+    seeds = {method: values for method, results in cells.items() if (values := by_seed(results, metric))}
+    few = any(len(values) == 2 or None in values for values in seeds.values())
+    groups: dict[tuple[str, ...], dict[str, _Entry]] = {}
+    left_out = set()  # kinds of which a row has seeds, but too few
+    for method, values in seeds.items():
+        own = tuple(seed for seed in values if seed is not None)
+        queries = per_query(cells[method], metric, board.queries) if few and len(own) != 1 else None
+        kind = _kind(board, next(result.row.protocol for result in cells[method] if metric in result.metrics))
+        if len(own) > 2 or queries is not None:
+            entry = _Entry(own, [sign * v for v in values.values()], None if queries is None else sign * queries)
+            groups.setdefault(kind, {})[method] = entry
+        elif own:
+            left_out.add(kind)
+    # Where no row with seeds can be ranked, the best of those without one is not the best of the column.
+    ranked = {kind for kind, rows in groups.items() if any(entry.seeds for entry in rows.values())}
+    return {kind: rows for kind, rows in groups.items() if kind in ranked or kind not in left_out}
+
+
+def _kind(board: Leaderboard, protocol: str) -> tuple[str, ...]:
+    return (*apart(protocol), *sorted(board.rule_words(protocol)))
+
+
 def _better(rows: list[_Entry]) -> np.ndarray:
     """[M, M] bool: whether row i is better than row j beyond noise."""
-    found = better_by_seeds([row.values for row in rows])
     counts = np.array([len(row.seeds) for row in rows])
+    seeded = np.flatnonzero(counts)
+    found = np.zeros((len(rows), len(rows)), dtype=bool)
+    found[np.ix_(seeded, seeded)] = better_by_seeds([rows[i].values for i in seeded])
     if len({row.seeds for row in rows}) > len(set(counts.tolist())):  # equally many seeds and others: nothing to pair
         for i, j in itertools.permutations(range(len(rows)), 2):
             if counts[i] == counts[j] and rows[i].seeds != rows[j].seeds:
                 found[i, j] = welch(rows[i].values, rows[j].values).low > 0
-    if (counts == 2).any():
+    for j in np.flatnonzero(counts == 0).tolist():  # its one value is that of every seed
+        for i in seeded.tolist():
+            ahead = over_seeds(np.array(rows[i].values) - rows[j].values[0])
+            found[i, j], found[j, i] = ahead.low > 0, ahead.high < 0
+    if (counts == 2).any() or (counts == 0).any():
         by_queries, told = better_by_queries([row.queries for row in rows])
-        found = np.where(np.minimum.outer(counts, counts) == 2, by_queries & told, found)  # else two seeds would decide
+        fewer, more = np.minimum.outer(counts, counts), np.maximum.outer(counts, counts)
+        alone = (fewer == 2) | (more <= 2)  # else two seeds would decide, or none
+        found = np.where(alone, by_queries & told, found & (by_queries & told | (fewer > 0)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Who leads over one seed (nobody), over two (told apart by queries) and when rows follow different rules."""
+"""Who leads over one seed (nobody), over two or none (told apart by queries), and when rows follow different rules."""
 
 from __future__ import annotations
 
@@ -155,6 +155,83 @@ def test_evaluators_of_different_rules_are_named() -> None:
     assert "cosine: AP step; matlab: AP trapezoid" in report.write(board(*results), "md")
     alike = [r for r in results if r.row.evaluator == "cosine"]
     assert "Evaluators follow" not in report.write(board(*alike), "md")
+
+
+# ---------------------------------------------------------------------- rows that use no seed
+def unseeded(method: str, value: float, pretrain: int | None = None) -> list[Result]:
+    row = Row(method, "t", "cosine", None, pretrain, f"{method} {pretrain}", protocol=PROTOCOL)
+    return [Result(row, "ok", {"mAP": value})]
+
+
+def ranked(*groups: tuple[list[Result], np.ndarray]) -> dict[str, Place]:
+    """The places of rows with queries that are spread about their mAP."""
+    kept = {key: arrays for results, spread in groups for key, arrays in queries_of(results, spread).items()}
+    results = [result for group, _ in groups for result in group]
+    return places(board(*results, kept=kept), "t", "cosine", "mAP")
+
+
+FIRST, SECOND, TIED = Place(1, 1, 1, 2), Place(2, 1, 0, 2), Place(1, 2, 0, 2)
+
+
+def test_several_seeds_against_none_need_seeds_and_queries() -> None:
+    """Every seed and every query is .1 better: t(2, .975) x .01 / sqrt(3) = .025 for the seeds, nothing for queries."""
+    fixed = unseeded("fixed", 0.5)
+    assert ranked((rows_of("a", [0.60, 0.61, 0.59]), HARD), (fixed, HARD)) == {"a": FIRST, "fixed": SECOND}
+    assert ranked((rows_of("a", [0.40, 0.41, 0.39]), HARD), (fixed, HARD)) == {"fixed": FIRST, "a": SECOND}
+    # In all queries .1 better, but over the seeds .1 +- .25.
+    assert ranked((rows_of("a", [0.5, 0.6, 0.7]), HARD), (fixed, HARD)) == {"a": TIED, "fixed": TIED}
+    # Over the seeds .011 +- .0025, but over queries .011 +- .06, in both directions.
+    assert ranked((rows_of("a", [0.510, 0.511, 0.512]), HARD + NOISE), (fixed, HARD)) == {"a": TIED, "fixed": TIED}
+    assert ranked((rows_of("a", [0.490, 0.489, 0.488]), HARD + NOISE), (fixed, HARD)) == {"a": TIED, "fixed": TIED}
+
+
+def test_two_without_a_seed_are_compared_by_their_queries() -> None:
+    """.005 better in every query is beyond noise, .015 +- .06 is not."""
+    assert ranked((unseeded("a", 0.505), HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
+    assert ranked((unseeded("a", 0.515), HARD + NOISE), (unseeded("b", 0.5), HARD)) == {"a": TIED, "b": TIED}
+
+
+def test_two_seeds_against_none_are_compared_by_queries() -> None:
+    """Over two seeds it would be .1 +- .64."""
+    assert ranked((rows_of("a", [0.55, 0.65]), HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
+
+
+def test_several_pretrainings_are_one_value() -> None:
+    both = [*unseeded("a", 0.5, 0), *unseeded("a", 0.6, 1)]
+    assert ranked((both, HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
+
+
+def test_rows_without_a_seed_do_not_change_how_others_are_compared() -> None:
+    seeds = [*rows_of("a", [0.60, 0.62, 0.64]), *rows_of("b", [0.50, 0.52, 0.54]), *rows_of("c", [0.5, 0.6])]
+    kept = queries_of([*seeds, *unseeded("fixed", 0.1)], HARD)
+    before = places(board(*seeds, kept=kept), "t", "cosine", "mAP")
+    after = places(board(*seeds, *unseeded("fixed", 0.1), kept=kept), "t", "cosine", "mAP")
+    assert after.pop("fixed") == Place(4, 1, 0, 4)
+    assert {method: place.rank for method, place in after.items()} == {m: place.rank for m, place in before.items()}
+
+
+def test_a_row_without_a_seed_and_without_queries_is_not_ranked() -> None:
+    found = board(*rows_of("a", [0.60, 0.61, 0.59]), *unseeded("fixed", 0.9))
+    assert places(found, "t", "cosine", "mAP") == {"a": Place(1, 1, 0, 1)}
+    other = {"fixed None": {"ap": np.array([0.9, 0.9]), "valid": np.array([True, True])}}  # of other queries
+    kept = queries_of(rows_of("a", [0.60, 0.61, 0.59]), HARD) | other
+    assert ranked((rows_of("a", [0.60, 0.61, 0.59]), HARD), (unseeded("fixed", 0.9), HARD))["fixed"] == FIRST
+    tied = board(*rows_of("a", [0.60, 0.61, 0.59]), *unseeded("fixed", 0.9), kept=kept)
+    assert places(tied, "t", "cosine", "mAP") == {"a": TIED, "fixed": TIED}
+
+
+def test_beside_rows_of_one_seed_the_best_without_a_seed_is_not_bold() -> None:
+    """Else it would be the best of its column only because nobody else can be ranked."""
+    results = [*rows_of("a", [0.9]), *unseeded("fixed", 0.1)]
+    found = board(*results, kept=queries_of(results, HARD))
+    assert places(found, "t", "cosine", "mAP") == {}
+    text = report.write(found, "md")
+    assert "Nothing is bold: one seed does not separate methods." in text
+    assert "Rows marked (no seed) use none" in text
+    alone = unseeded("fixed", 0.1)
+    text = report.write(board(*alone, kept=queries_of(alone, HARD)), "md")
+    assert "| **10.0** (no seed) |" in text
+    assert "one seed does not separate" not in text
 
 
 # ---------------------------------------------------------------------- results of each query

@@ -10,7 +10,7 @@ from reidbench.report.standings import Place, places
 from reidbench.report.units import NAMES, all_percent, heading, number, own_unit
 
 from .notes import notes
-from .sentences import nothing_bold, ranking, rule_warnings, set_apart, status_word, without_number
+from .sentences import no_seed, nothing_bold, of_seeds, ranking, rule_warnings, set_apart, status_word, without_number
 from .tables import visible
 
 SPECIAL = {
@@ -72,7 +72,8 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
     if not all(nothing.values()):
         yield BOLD
     said = [sentence for name in shown for sentence in ([nothing[name]] if nothing[name] else ranking(board, name))]
-    yield from map(escape, dict.fromkeys([*said, *set_apart(board), *rule_warnings(board, metric)]))
+    seedless = [sentence for name in shown for sentence in no_seed(board, name)]
+    yield from map(escape, dict.fromkeys([*said, *seedless, *set_apart(board), *rule_warnings(board, metric)]))
 
 
 def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
@@ -129,10 +130,9 @@ def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: st
     if place is not None and place.rivals > 1 and place.beats == place.rivals - 1:
         mean = rf"\textbf{{{mean}}}"
     spread = "" if found.sd is None else rf" {{\footnotesize $\pm$ {number(found.sd, known)}}}"
-    results = board.cell(method, task, evaluator)
-    good = sum(metric in result.metrics for result in results)
-    of_seeds = "" if good == len(results) else rf" {{\footnotesize ({good}/{len(results)} seeds)}}"
-    return mean + spread + escape(own_unit(board, metric, evaluator)) + of_seeds
+    seeds = of_seeds(found, board.cell(method, task, evaluator))
+    counted = rf" {{\footnotesize ({seeds})}}" if seeds else ""
+    return mean + spread + escape(own_unit(board, metric, evaluator)) + counted
 
 
 def escape(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from reidbench.report.differences import Paired
-from reidbench.report.results import Leaderboard, Result, by_seed
+from reidbench.report.results import Leaderboard, Result, Summary, by_seed
 from reidbench.report.standings import apart
 from reidbench.report.units import NAMES
 
@@ -15,6 +15,18 @@ SOME_ONE_SEED = "Rows of one seed are neither ranked nor bold: one seed does not
 TWO_SEEDS = (
     "Two seeds separate little: ties of such rows are judged by the queries (paired bootstrap over queries, 95 %), not "
     "by seeds; where an evaluator keeps no results of the queries, they are neither ranked nor bold."
+)
+NO_SEED = (
+    "Rows marked (no seed) use none: their one result (n = 1) is that of every seed, with no interval over seeds. They "
+    "are compared by the queries (paired bootstrap over queries, 95 %), and with rows of several seeds by these seeds "
+    "too; where an evaluator keeps no results of the queries, they are neither ranked nor bold."
+)
+ONE_FOR_ALL = (
+    "The one result of a row without a seed stands for every seed of the other: the interval is over the other's seeds."
+)
+OVER_QUERIES = (
+    "(no seed): neither of the two rows uses one. The interval is over queries (paired bootstrap); there is none where "
+    "the evaluator keeps no results of the queries."
 )
 UNRANKED = "Numbers that their evaluator does not declare are neither ranked nor bold."
 UNDECLARED = "Nothing is bold: the evaluator does not declare whether more of it is better."
@@ -41,10 +53,30 @@ def bold(board: Leaderboard, metric: str) -> Iterator[str]:
 def nothing_bold(board: Leaderboard, metric: str) -> str:
     """Reason why nothing can be bold in the table of a metric; empty where something can."""
     declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
-    seeds = {s.n for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric)}
     if declared and not any(declared):
         return UNDECLARED
-    return ONE_SEED if seeds == {1} else ""
+    return ONE_SEED if _seeds(board, metric) == {1} else ""
+
+
+def _seeds(board: Leaderboard, metric: str) -> set[int]:
+    """Over how many seeds the means of a declared metric are; rows that use none are not counted."""
+    found = (s for s in board.summary if s.metric == metric and not s.seedless and board.metric(s.evaluator, metric))
+    return {summary.n for summary in found}
+
+
+def no_seed(board: Leaderboard, metric: str) -> Iterator[str]:
+    """The meaning of (no seed), in a table of a metric that has such rows."""
+    if any(summary.metric == metric and summary.seedless for summary in board.summary):
+        yield NO_SEED
+
+
+def of_seeds(summary: Summary, results: Sequence[Result]) -> str:
+    """How many of a cell's results have a number, where not all of them do; and that a cell uses no seed."""
+    good = sum(summary.metric in result.metrics for result in results)
+    counted = "" if good == len(results) else f"{good}/{len(results)}"
+    if summary.seedless:
+        return f"no seed, {counted} pre-trainings" if counted else "no seed"
+    return counted and f"{counted} seeds"
 
 
 def set_apart(board: Leaderboard) -> Iterator[str]:
@@ -61,7 +93,7 @@ def set_apart(board: Leaderboard) -> Iterator[str]:
 def ranking(board: Leaderboard, metric: str) -> Iterator[str]:
     """Rows without a rank in the table of a metric, and how those of two seeds got theirs."""
     declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
-    seeds = {s.n for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric)}
+    seeds = _seeds(board, metric)
     if None in declared:
         yield UNRANKED
     if 1 in seeds:
@@ -80,12 +112,16 @@ def cut(board: Leaderboard, metric: str) -> Iterator[str]:
 
 
 def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
-    """Warning about differences over one or two seeds, where a table has some."""
-    counts = {pair.difference.n for pair in pairs}
+    """Warnings about differences over one or two seeds, or none, where a table has some."""
+    counts = {pair.difference.n for pair in pairs if pair.seedless < 2}
     if 2 in counts:
         yield "Two seeds separate little: an interval over two of them is no more than a hint."
     if 1 in counts:
         yield "Over one seed there is no interval: such a difference may be noise."
+    if any(pair.seedless == 1 for pair in pairs):
+        yield ONE_FOR_ALL
+    if any(pair.seedless == 2 for pair in pairs):
+        yield OVER_QUERIES
 
 
 def without_difference(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> Iterator[str]:
@@ -121,9 +157,9 @@ def without_number(board: Leaderboard, metric: str) -> list[str]:
             reasons.setdefault((result.row.method, result.row.task, word, result.error), []).append(result)
     sentences = unmeasured(board, metric)
     for (method, task, word, error), members in reasons.items():
-        seeds = ", ".join(str(seed) for seed in dict.fromkeys(result.row.seed for result in members))
-        of_seeds = "" if word == "not applicable" else f" (seed {seeds})"
-        sentences.append(f"{method} on {task}{of_seeds}: {word}: {error}")
+        seeds = ", ".join(str(seed) for seed in dict.fromkeys(r.row.seed for r in members) if seed is not None)
+        which = f" (seed {seeds})" if seeds and word != "not applicable" else ""
+        sentences.append(f"{method} on {task}{which}: {word}: {error}")
     return sentences
 
 
@@ -135,7 +171,7 @@ def unmeasured(board: Leaderboard, metric: str) -> list[str]:
         if result.status == "ok" and metric not in result.metrics:
             names = tuple(name for name in board.metrics if name in result.metrics)
             given = cells.setdefault((row.evaluator, names), {})
-            partly = metric in board.summarised(row.method, row.task, row.evaluator)
+            partly = row.seed is not None and metric in board.summarised(row.method, row.task, row.evaluator)
             given[f"{row.method} on {row.task}" + (f" (seed {row.seed})" if partly else "")] = None
     giving = board.giving(metric)
     return [

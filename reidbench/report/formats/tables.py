@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from .sentences import (
     bold,
     cut,
     few_seeds,
+    no_seed,
+    of_seeds,
     rule_warnings,
     status_word,
     without_difference,
@@ -85,9 +88,10 @@ def _difference(board: Leaderboard, pair: Paired, metric: str) -> str:
     known = board.metric(pair.evaluator, metric)
     found = pair.difference
     mean, low, high = (number(value, known, "+") for value in (found.value, found.low, found.high))
-    interval = f" [{low}, {high}]" if found.n > 1 else ""
+    interval = "" if math.isnan(found.low) else f" [{low}, {high}]"
     unit_words = own_unit(board, metric, pair.evaluator).replace("%", "points")  # of two percentages
     counted = f" {pair.better}/{found.n}" if pair.better is not None else f" ({found.n} seeds)"
+    counted = " (no seed)" if pair.seedless == 2 else counted
     words = f" ({', '.join(pair.apart)})" if pair.apart else ""
     return f"{mean}{interval}{unit_words}{counted}{words}"
 
@@ -96,7 +100,8 @@ def markdown(board: Leaderboard, metric: str) -> str:
     """One table of `metric` over tasks, one of all metrics, and why cells are empty, in the units of the metrics."""
     parts = [f"# {one_line(board.title)}", ""]
     parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
-    parts += map(one_line, [*cut(board, metric), *bold(board, metric), *rule_warnings(board, metric)])
+    said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
+    parts += map(one_line, said)
     parts += ["", _matrix(board, metric), ""]
     lower = lower_is_better(board, board.metrics)
     unit_words = " in %" if all_percent(board, board.metrics) else ", each in its own unit"
@@ -138,9 +143,8 @@ def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: st
     found = board.summarised(method, task, evaluator).get(metric)
     if found is None:
         return status_word(results)
-    good = sum(metric in result.metrics for result in results)
-    text = _interval(board, found, leads)
-    return text if good == len(results) else f"{text} ({good}/{len(results)} seeds)"
+    seeds = of_seeds(found, results)
+    return _interval(board, found, leads) + (f" ({seeds})" if seeds else "")
 
 
 def _interval(board: Leaderboard, summary: Summary, leads: bool) -> str:
@@ -164,7 +168,8 @@ def _details(board: Leaderboard) -> str:
             seeds = max(summary.n for summary in found.values())
             numbers = [_mean(board, found.get(name), with_unit) + _fewer(found.get(name), seeds) for name in metrics]
             first = next(iter(found.values()))
-            rows.append([task, method, evaluator, *numbers, seeds, *([first.pretrainings] if pretrained else [])])
+            counts = ["no seed" if first.seedless else seeds, *([first.pretrainings] if pretrained else [])]
+            rows.append([task, method, evaluator, *numbers, *counts])
     names = [NAMES.get(name, name) for name in metrics]
     headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
     return table(headers, rows)
@@ -206,7 +211,7 @@ def visible(text: str) -> str:
 
 
 def as_csv(board: Leaderboard, metric: str) -> str:
-    """The rows, one a line, metrics as their evaluators gave them (fractions); no times.
+    """The rows, one a line, metrics as their evaluators gave them (fractions); no times. No seed: an empty field.
 
     Text that a spreadsheet would compute is quoted by `'`.
     """
@@ -218,8 +223,8 @@ def as_csv(board: Leaderboard, metric: str) -> str:
     for result in board.results:
         row = result.row
         numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
-        pretrain_seed = "" if row.pretrain_seed is None else row.pretrain_seed
-        place = [*map(plain, (row.method, row.task, row.evaluator)), row.seed, pretrain_seed, result.status]
+        seeds = ["" if seed is None else seed for seed in (row.seed, row.pretrain_seed)]
+        place = [*map(plain, (row.method, row.task, row.evaluator)), *seeds, result.status]
         words = [plain(text) for text in (result.error, row.protocol, "; ".join(result.notes))]
         writer.writerow([*place, *numbers, *words, row.key or ""])
     return stream.getvalue()
@@ -237,7 +242,10 @@ def plain(text: str) -> str:
 
 
 def as_json(board: Leaderboard, metric: str) -> str:
-    """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions)."""
+    """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions).
+
+    A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary.
+    """
     rows = [
         {
             "method": result.row.method,
@@ -266,6 +274,7 @@ def as_json(board: Leaderboard, metric: str) -> str:
             "mean": s.mean,
             "sd": s.sd,
             "ci95": s.ci95,
+            "seedless": s.seedless,
             "better": known.better if (known := kinds[s.evaluator, s.metric]) else None,
             "unit": known.unit if known else None,
         }

@@ -22,11 +22,11 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.plan import Plan
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.notes import Note, notes
-from reidbench.report.formats.sentences import cut, ranking, rule_warnings, status_word, unmeasured_here
+from reidbench.report.formats.sentences import cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.formats.tables import chosen, visible
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence, Provenance
-from reidbench.report.results import Leaderboard, Result, Summary
+from reidbench.report.results import Leaderboard, Result, Summary, without_seed
 from reidbench.report.standings import Place, places
 from reidbench.report.units import (
     NAMES,
@@ -69,6 +69,14 @@ class Line:
     edges: frozenset[str] = frozenset()  # of the bracket around methods that are tied: first, last
 
     @property
+    def seeds(self) -> str:
+        """How many results have a number, of how many where not all have; and that there is no seed."""
+        counted = f"{self.good}" if self.good == len(self.results) else f"{self.good}/{len(self.results)}"
+        if not without_seed(self.results):
+            return counted
+        return "no seed" if self.good == len(self.results) else f"no seed, {counted}"
+
+    @property
     def reasons(self) -> list[str]:
         """Reasons for missing numbers, equal ones once."""
         errors = dict.fromkeys(result.error for result in self.results if result.status != "ok")
@@ -102,7 +110,7 @@ class _Page:
             heading=heading(self.board, self.metric),
             all_percent=all_percent(self.board, self.board.metrics),
             lower=lower_is_better(self.board, self.board.metrics),
-            sentences=[*ranking(self.board, self.metric), *cut(self.board, self.metric)],
+            sentences=[said for say in (ranking, no_seed, cut) for said in say(self.board, self.metric)],
             warnings=rule_warnings(self.board, self.metric),
             bars=self.bars,
             notes=self.notes,

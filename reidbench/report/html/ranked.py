@@ -61,7 +61,7 @@ class RankedList:
     method: str
     task: str
     evaluator: str
-    seed: int = 0
+    seed: int | None = 0
     best: tuple[RankedQuery, ...] = ()
     worst: tuple[RankedQuery, ...] = ()
     note: str = ""

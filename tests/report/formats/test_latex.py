@@ -62,6 +62,15 @@ def test_a_rank_counts_those_that_are_better_beyond_noise() -> None:
     }
 
 
+def test_a_row_without_a_seed_says_so() -> None:
+    fixed = Result(Row("fixed", "t", "cosine", None, None, "key", protocol=PROTOCOL), "ok", {"mAP": 0.125, "cmc1": 0.5})
+    text = report.write(board(*LEADING, fixed), "latex")
+    said = r"{\footnotesize (no seed)}"
+    assert lines_of(text)["fixed"] == rf"fixed & 12.5 {said} & 50.0 {said} \\"
+    assert "their one result (n = 1) is that of every seed" in text
+    assert "(no seed)" not in report.write(board(*LEADING), "latex")
+
+
 def test_every_row_fills_every_column() -> None:
     missing = Result(Row("gone", "t", "cosine", 0, None, None, "why", PROTOCOL), "not-applicable", error="why")
     failed = Result(Row("broken", "u", "cosine", 0, None, "k", "", PROTOCOL), "failed", error="boom")

@@ -150,6 +150,63 @@ def test_seeds_without_a_metric_are_counted_and_named() -> None:
     assert "- m on t (seed 2) by cosine: not measured: it gives R1, not mAP" in text
 
 
+def unseeded(method: str, pretrain: int | None = None, **more: object) -> Result:
+    found = result(method, pretrain=pretrain, **more)  # type: ignore[arg-type]
+    return replace(found, row=replace(found.row, seed=None, pretrained=pretrain is not None))
+
+
+def test_a_row_without_a_seed_has_one_value_and_misses_no_seed() -> None:
+    results = [
+        *(result(seed=seed, metrics={"mAP": 0.4 + 0.1 * seed}) for seed in range(3)),
+        unseeded("fixed", metrics={"mAP": 0.125}),
+        *(unseeded("pretrained", p, metrics={"mAP": 0.2 * p}) for p in (1, 2)),
+        unseeded("half", 0, metrics={"mAP": 0.375}),
+        unseeded("half", 1, status="failed", error="boom"),
+        unseeded("broken", status="failed", error="bang"),
+    ]
+    summaries = {summary.method: summary for summary in board(*results).summary}
+    assert {name: (found.n, found.pretrainings, found.seedless) for name, found in summaries.items()} == {
+        "m": (3, 0, False), "fixed": (1, 0, True), "pretrained": (1, 2, True), "half": (1, 1, True),
+    }  # fmt: skip
+    assert (summaries["fixed"].mean, summaries["fixed"].sd, summaries["fixed"].ci95) == (0.125, None, None)
+    assert summaries["pretrained"].mean == pytest.approx(0.3)
+    text = report.write(board(*results), "md")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    cells = {line[0]: line[1] for line in lines}
+    assert cells["fixed"] == "12.5 (no seed)"
+    assert cells["pretrained"] == "30.0 (no seed)"
+    assert cells["half"] == "37.5 (no seed, 1/2 pre-trainings)"
+    assert cells["broken"] == "failed"
+    counts = {line[1]: line[-2:] for line in lines if line[0] == "t"}  # seeds, pre-trainings
+    assert counts == {
+        "m": ["3", "0"],
+        "fixed": ["no seed", "0"],
+        "pretrained": ["no seed", "2"],
+        "half": ["no seed", "1"],
+    }
+    assert "their one result (n = 1) is that of every seed" in text
+    assert "- broken on t: failed: bang" in text
+    assert "one seed does not separate" not in text
+    assert "(no seed)" not in report.write(board(*results[:3]), "md")
+
+
+def test_a_pretraining_without_a_seed_is_one_pretraining() -> None:
+    row = replace(unseeded("m").row, pretrained=True)
+    (summary,) = summarise([Result(row, "ok", {"mAP": 0.5})])
+    assert (summary.n, summary.pretrainings, summary.seedless) == (1, 1, True)
+
+
+def test_csv_and_json_say_that_there_is_no_seed() -> None:
+    found = board(unseeded("fixed"), result(seed=3))
+    first, second = csv.DictReader(io.StringIO(report.write(found, "csv")))
+    assert (first["seed"], first["pretrain_seed"], second["seed"]) == ("", "", "3")
+    loaded = json.loads(report.write(found, "json"))
+    assert [row["seed"] for row in loaded["rows"]] == [None, 3]
+    assert [(found["n"], found["seedless"]) for found in loaded["summary"] if found["metric"] == "mAP"] == [
+        (1, True), (1, False),
+    ]  # fmt: skip
+
+
 def test_csv_is_one_row_a_line_without_times() -> None:
     text = report.write(board(result(), result(seed=1, status="failed", error='a, "b"\nc')), "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
