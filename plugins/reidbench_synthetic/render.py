@@ -41,8 +41,7 @@ class Rendering:
     @property
     def mask(self) -> Mask:
         """Pixels [H,W] that show more person than anything else."""
-        person: Mask = self.cover > 0.5
-        return person
+        return self.cover > 0.5
 
 
 class Studio:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -72,12 +72,7 @@ class MeshBuilder:
     """Collects pieces and joins them into one mesh."""
 
     def __init__(self) -> None:
-        self._vertices: list[Floats] = []
-        self._normals: list[Floats] = []
-        self._uv: list[Floats] = []
-        self._bones: list[Ints] = []
-        self._faces: list[Ints] = []
-        self._parts: list[Ints] = []
+        self._pieces: list[Mesh] = []
         self._count = 0
 
     def loft(
@@ -101,13 +96,11 @@ class MeshBuilder:
         uv = np.empty((rings, segments + 1, 2))
         uv[:, :, 0] = u
         uv[:, :, 1] = rows[:, None]
-        self._vertices.append(points.reshape(-1, 3))
-        self._normals.append(_smooth_normals(points, faces).reshape(-1, 3))
-        self._uv.append(uv.reshape(-1, 2))
-        self._bones.append(np.full(rings * (segments + 1), int(bone), dtype=np.int64))
-        self._faces.append(faces + self._count)
-        self._parts.append(np.full(len(faces), int(part), dtype=np.int64))
-        self._count += rings * (segments + 1)
+        vertices, normals = points.reshape(-1, 3), _smooth_normals(points, faces).reshape(-1, 3)
+        bones = np.full(len(vertices), int(bone), dtype=np.int64)
+        parts = np.full(len(faces), int(part), dtype=np.int64)
+        self._pieces.append(Mesh(vertices, normals, uv.reshape(-1, 2), bones, faces + self._count, parts))
+        self._count += len(vertices)
 
     def limb(
         self,
@@ -154,14 +147,8 @@ class MeshBuilder:
 
     def build(self) -> Mesh:
         """All pieces so far as one mesh."""
-        return Mesh(
-            vertices=np.concatenate(self._vertices),
-            normals=np.concatenate(self._normals),
-            uv=np.concatenate(self._uv),
-            bones=np.concatenate(self._bones),
-            faces=np.concatenate(self._faces),
-            parts=np.concatenate(self._parts),
-        )
+        columns = ([getattr(piece, column.name) for piece in self._pieces] for column in fields(Mesh))
+        return Mesh(*map(np.concatenate, columns))
 
 
 @functools.cache

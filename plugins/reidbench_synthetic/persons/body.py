@@ -71,16 +71,9 @@ def _head(builder: MeshBuilder, person: Identity) -> None:
     builder.limb(Bone.SPINE, Part.NECK, throat, 0.027 * build.height, 0.030 * build.height, start=start)
     builder.blob(Bone.HEAD, Part.HEAD, (0.0, 0.0, 0.0), (0.78 * size, 1.15 * size, 0.92 * size), segments=14, rings=9)
     if person.head.style == "long":
-        builder.limb(
-            Bone.HEAD,
-            Part.HAIR,
-            2.4 * size,
-            0.72 * size,
-            0.6 * size,
-            start=(0.0, 0.3 * size, -0.45 * size),
-            slant=-0.3 * size,
-            flatness=0.6,
-        )
+        back = (0.0, 0.3 * size, -0.45 * size)
+        length, top, bottom = 2.4 * size, 0.72 * size, 0.6 * size
+        builder.limb(Bone.HEAD, Part.HAIR, length, top, bottom, start=back, slant=-0.3 * size, flatness=0.6)
     if person.head.style == "bun":
         knot = 0.4 * size
         builder.blob(Bone.HEAD, Part.HAIR, (0.0, 0.7 * size, -0.85 * size), (knot, knot, knot), segments=8, rings=5)
