@@ -76,7 +76,7 @@ class Studio:
         camera, sighting = self.camera(shot.camera), self._turned(shot, turn)
         person, mesh = self.person(shot.person)
         height, width = self.shape
-        layer = draw_figure(person, mesh, sighting, camera.pitch, camera.light, camera.ambient, self.shape)
+        layer = draw_figure(person, mesh, sighting, camera, self.shape)
         scene = crop_scene(self._scenery(shot.camera), sighting.scene_down, sighting.scene_right, height, width)
         background = scene * contact_shadow(sighting.framing, height, width)
         clean = background * (1 - layer.cover[:, :, None]) + layer.colour * np.float32(sighting.brightness)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 
@@ -25,6 +24,9 @@ _CAP_BELOW = np.array([0, 0, 0, 0, 0, 0, 0.55, 0.9])
 _TOP_SHARES = np.array([0.15, 0.8, 1, 0, 0, 0, 0, 0])
 _BELLY_SHARES = np.array([0, 0, 0, 1.03, 0.35, 0, 0, 0])
 _BOTTOM_SHARES = np.array([0, 0, 0, 0, 0.65, 1, 0.8, 0.15])
+
+
+Radii = tuple[Floats, Floats]  # of ellipses, in x and in z
 
 
 class Part(IntEnum):
@@ -76,23 +78,15 @@ class MeshBuilder:
         self._count = 0
 
     def loft(
-        self,
-        bone: Bone,
-        part: Part,
-        centres: Sequence[Sequence[float]] | Floats,
-        radii_x: Sequence[float] | Floats,
-        radii_z: Sequence[float] | Floats,
-        segments: int = 12,
-        v: Sequence[float] | Floats | None = None,
+        self, bone: Bone, part: Part, centres: Floats, radii: Radii, segments: int, v: Floats | None = None
     ) -> None:
-        """A skin over K ellipses from top to bottom: `centres` [K,3], radii [K], texture rows `v` [K]."""
-        middle = np.asarray(centres, dtype=np.float64)
-        rings = len(middle)
+        """A skin over K ellipses from top to bottom: `centres` [K,3], `radii` [K] each, texture rows `v` [K]."""
+        rings = len(centres)
         faces, sine, cosine, u = _grid(rings, segments)
-        points = np.repeat(middle[:, None, :], segments + 1, axis=1)
-        points[:, :, 0] += np.asarray(radii_x)[:, None] * sine
-        points[:, :, 2] += np.asarray(radii_z)[:, None] * cosine
-        rows = np.linspace(0, 1, rings) if v is None else np.asarray(v, dtype=np.float64)
+        points = np.repeat(centres[:, None, :], segments + 1, axis=1)
+        points[:, :, 0] += radii[0][:, None] * sine
+        points[:, :, 2] += radii[1][:, None] * cosine
+        rows = np.linspace(0, 1, rings) if v is None else v
         uv = np.empty((rings, segments + 1, 2))
         uv[:, :, 0] = u
         uv[:, :, 1] = rows[:, None]
@@ -124,7 +118,7 @@ class MeshBuilder:
         centres[:, 0] = start[0]
         centres[:, 1] = start[1] - along
         centres[:, 2] = start[2] + slant * along / length
-        self.loft(bone, part, centres, radii, radii * flatness, segments, np.clip(along / length, 0, 1))
+        self.loft(bone, part, centres, (radii, radii * flatness), segments, np.clip(along / length, 0, 1))
 
     def blob(
         self,
@@ -143,7 +137,7 @@ class MeshBuilder:
         height = np.sign(np.cos(polar)) * np.abs(np.cos(polar)) ** boxiness
         centres = np.repeat(np.array([centre], dtype=np.float64), rings, axis=0)
         centres[:, 1] += height * radii[1]
-        self.loft(bone, part, centres, radii[0] * width, radii[2] * width, segments)
+        self.loft(bone, part, centres, (radii[0] * width, radii[2] * width), segments)
 
     def build(self) -> Mesh:
         """All pieces so far as one mesh."""

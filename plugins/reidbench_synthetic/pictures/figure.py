@@ -16,6 +16,7 @@ from ..persons.clothing import albedo
 from ..persons.identity import Identity
 from ..persons.palettes import Colour
 from ..persons.pose import skeleton
+from .camera import Camera
 from .filters import to_bytes
 from .sighting import Framing, Sighting
 
@@ -36,18 +37,10 @@ class Layer:
     parts: Ints
 
 
-def draw_figure(
-    person: Identity,
-    mesh: Mesh,
-    sighting: Sighting,
-    pitch: float,
-    light: Colour,
-    ambient: float,
-    shape: tuple[int, int],
-) -> Layer:
-    """The dressed person of a sighting, `shape` = (height, width)."""
-    surface, (shade, u, v) = _surface(person, mesh, sighting, pitch, light, shape)
-    lit = (ambient + (1 - ambient) * np.clip(shade, 0, 1)).astype(np.float32)
+def draw_figure(person: Identity, mesh: Mesh, sighting: Sighting, camera: Camera, shape: tuple[int, int]) -> Layer:
+    """The dressed person of a sighting in the camera's light, `shape` = (height, width)."""
+    surface, (shade, u, v) = _surface(person, mesh, sighting, camera.pitch, camera.light, shape)
+    lit = (camera.ambient + (1 - camera.ambient) * np.clip(shade, 0, 1)).astype(np.float32)
     parts = mesh.parts[surface.faces]
     return _layer(surface.pixels, albedo(person, parts, u, v) * lit[:, None], parts, shape)
 
