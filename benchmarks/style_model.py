@@ -27,7 +27,8 @@ from tabulate import tabulate
 from torch import nn
 
 from reidbench.data import HiddenSplit, Split
-from reidbench.data.split import BoundTruth, hidden_order
+from reidbench.data.hidden import hidden_order
+from reidbench.data.split import BoundTruth
 from reidbench.files.cache import cache_folder
 from reidbench.registry import plugins
 from reidbench.stages.inputs import images_root

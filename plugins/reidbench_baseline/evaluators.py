@@ -9,6 +9,7 @@ import numpy as np
 
 from reidbench import Embedded, EvaluateContext, Metrics
 from reidbench.metrics import Ranking, Reranking, Rules, rank, rank_blocks, rerank_blocks, search
+from reidbench.metrics.products import unit
 
 from .params import ExpansionParams, RankingParams, ReciprocalParams
 
@@ -49,11 +50,11 @@ def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
     """
     params = ctx.params
     gallery = _without_junk(ctx.gallery)
-    unit = _unit(gallery.features)
-    own = _own_pictures(ctx.query, gallery)
-    query = _expanded(_unit(ctx.query.features), unit, params.k, params.alpha, own=own)
+    rows = unit(gallery.features)
+    own = None if ctx.query.images is None or gallery.images is None else (ctx.query.images, gallery.images)
+    query = _expanded(unit(ctx.query.features), rows, params.k, params.alpha, own=own)
     # A gallery image's nearest neighbour is itself, with similarity 1, beside which k others are added.
-    expanded = _expanded(unit, unit, params.k + 1, params.alpha, keep=0.0) if params.gallery_too else unit
+    expanded = _expanded(rows, rows, params.k + 1, params.alpha, keep=0.0) if params.gallery_too else rows
     sides = replace(ctx.query, features=query), replace(gallery, features=expanded)
     return _answer(ctx, _rank(*sides, _rules(params, "cosine")))
 
@@ -73,7 +74,7 @@ def _expanded(
     indices, counted = _neighbours(rows, gallery, k, own)
     neighbours = gallery[indices]  # [N, k, D]
     similarity = np.einsum("nd,nkd->nk", rows, neighbours).clip(0, None)
-    return _unit(keep * rows + np.einsum("nk,nkd->nd", similarity**alpha * counted, neighbours))
+    return unit(keep * rows + np.einsum("nk,nkd->nd", similarity**alpha * counted, neighbours))
 
 
 def _neighbours(
@@ -90,18 +91,6 @@ def _neighbours(
     mine = own[1][indices] == own[0][:, None]
     others_first = np.argsort(mine, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(indices, others_first, 1), ~np.take_along_axis(mine, others_first, 1)
-
-
-def _own_pictures(query: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray] | None:
-    if query.images is None or gallery.images is None:
-        return None
-    return query.images, gallery.images
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    features = np.asarray(features, dtype=np.float32)
-    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 def _without_junk(gallery: Embedded) -> Embedded:

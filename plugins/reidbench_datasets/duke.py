@@ -6,6 +6,7 @@ benchmark names them by default, and whoever uses a copy says so.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, read_market_folder
@@ -21,18 +22,13 @@ NOTICE = (
 )
 
 
-def open_duke(params: WithdrawnParams, root: Path, cache: Path) -> Dataset:
-    """Read DukeMTMC-reID. Raises DataError unless the withdrawal is accepted."""
-    return _open("dukemtmc-reid", params, root, cache)
-
-
-def open_occluded(params: WithdrawnParams, root: Path, cache: Path) -> Dataset:
-    """Read Occluded-Duke, which is made of the same pictures. Raises DataError unless the withdrawal is accepted."""
-    return _open("occluded-duke", params, root, cache)
-
-
 def _open(name: str, params: WithdrawnParams, root: Path, cache: Path) -> Dataset:
+    """Raises DataError unless the withdrawal is accepted."""
     if not params.accept_withdrawal:
         raise DataError(f"{name}: {NOTICE}. To use a copy of yours, say accept_withdrawal: true")
     dataset = read_market_folder(place(root, cache), name=name, rule=RULE).with_notes(f"{name}: {NOTICE}")
     return finish(dataset, params, name)
+
+
+open_duke = partial(_open, "dukemtmc-reid")
+open_occluded = partial(_open, "occluded-duke")  # which is made of the same pictures

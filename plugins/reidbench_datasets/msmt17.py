@@ -6,6 +6,7 @@ numbered from 0, and 0 is a person: here training persons are 1 to 1041 and test
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, Split, look_through
@@ -15,7 +16,7 @@ from reidbench.files.names import shown
 from reidbench.files.numbers import whole_number
 from reidbench.files.text import read_lines
 
-from .common import fingerprint_parts, finish, place
+from .common import fingerprint_parts, finish, place, sorted_split
 from .params import MsmtParams
 
 FOLDERS = {"msmt17-v1": ("train", "test"), "msmt17-v2": ("mask_train_v2", "mask_test_v2")}
@@ -24,16 +25,6 @@ LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 TRAIN_PERSONS = 1041
 RULE = FileNameRule(r"(?P<pid>[0-9]{4})_[0-9]{3}_(?P<cam>[0-9]{2})_\w+")  # some names end _ex
 EXAMPLE = "0000/0000_045_12_0303morning_0006_2.jpg 0"
-
-
-def open_v1(params: MsmtParams, root: Path, cache: Path) -> Dataset:
-    """Read MSMT17_V1: train/, test/ and four lists."""
-    return _open("msmt17-v1", "msmt17-v2", params, root, cache)
-
-
-def open_v2(params: MsmtParams, root: Path, cache: Path) -> Dataset:
-    """Read MSMT17_V2: mask_train_v2/, mask_test_v2/ and the same lists."""
-    return _open("msmt17-v2", "msmt17-v1", params, root, cache)
 
 
 def _open(name: str, other: str, params: MsmtParams, root: Path, cache: Path) -> Dataset:
@@ -48,6 +39,10 @@ def _open(name: str, other: str, params: MsmtParams, root: Path, cache: Path) ->
     return finish(_read(root, train, test, params), params, f"{name}:{params.train}")
 
 
+open_v1 = partial(_open, "msmt17-v1", "msmt17-v2")
+open_v2 = partial(_open, "msmt17-v2", "msmt17-v1")
+
+
 def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
     trees = {folder: look_through(root / folder) for folder in (train, test)}
     on_disk = {folder: Present(f"{folder}/{path}" for path in tree.images) for folder, tree in trees.items()}
@@ -60,21 +55,13 @@ def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
         part: sorted(on_disk[folder].names.difference(*(part_list.listed for part_list in lists.values())))
         for part, folder in (("train", train), ("gallery", test))
     }
+    absent, strays = ({part: files for part, files in found.items() if files} for found in (absent, strays))
     notes = [f"{part}: {len(files)} images of the list are not there: {first_names(files)}"
-             for part, files in absent.items() if files]  # fmt: skip
-    notes += [f"{part}: {len(files)} files that no list names: {first_names(files)}"
-              for part, files in strays.items() if files]  # fmt: skip
+             for part, files in absent.items()]  # fmt: skip
+    notes += [f"{part}: {len(files)} files that no list names: {first_names(files)}" for part, files in strays.items()]
     notes += [note for folder, tree in trees.items() for note in tree.notes(folder)]
-    return Dataset(
-        "msmt17",
-        root,
-        _split(root, *used),
-        _split(root, query),
-        _split(root, gallery),
-        tuple(notes),
-        strays={part: files for part, files in strays.items() if files},
-        absent={part: files for part, files in absent.items() if files},
-    )
+    splits = _split(root, *used), _split(root, query), _split(root, gallery)
+    return Dataset("msmt17", root, *splits, tuple(notes), strays=strays, absent=absent)
 
 
 class _List:
@@ -104,18 +91,16 @@ class _List:
 
 
 def _split(root: Path, *lists: _List) -> Split:
-    rows = sorted(row for part in lists for row in part.rows)
+    rows = [row for part in lists for row in part.rows]
     if not rows:
         raise DataError(f"{root}: none of the images that the lists name is there")
-    paths, pids, camids = zip(*rows, strict=True)
-    return Split.of_columns(root, paths, pids, camids)
+    return sorted_split(root, rows)
 
 
-def fingerprint_v1(params: MsmtParams, root: Path) -> str:
-    """Names and contents of V1's pictures, and the lists."""
-    return fingerprint_parts(params, root, *FOLDERS["msmt17-v1"], *LISTS, inside=(INSIDE["msmt17-v1"],))
+def _fingerprint(name: str, params: MsmtParams, root: Path) -> str:
+    """Names and contents of the pictures, and the lists."""
+    return fingerprint_parts(params, root, *FOLDERS[name], *LISTS, inside=(INSIDE[name],))
 
 
-def fingerprint_v2(params: MsmtParams, root: Path) -> str:
-    """Names and contents of V2's pictures, and the lists."""
-    return fingerprint_parts(params, root, *FOLDERS["msmt17-v2"], *LISTS, inside=(INSIDE["msmt17-v2"],))
+fingerprint_v1 = partial(_fingerprint, "msmt17-v1")
+fingerprint_v2 = partial(_fingerprint, "msmt17-v2")

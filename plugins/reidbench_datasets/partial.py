@@ -7,6 +7,7 @@ unknown, so that no match is lost.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from reidbench import Params
@@ -31,22 +32,7 @@ INSIDE = {
 }
 
 
-def open_partial_reid(params: Params, root: Path, cache: Path) -> Dataset:
-    """Read Partial-REID."""
-    return _open("partial-reid", root, cache)
-
-
-def open_partial_ilids(params: Params, root: Path, cache: Path) -> Dataset:
-    """Read Partial-iLIDS."""
-    return _open("partial-ilids", root, cache)
-
-
-def open_occluded_reid(params: Params, root: Path, cache: Path) -> Dataset:
-    """Read Occluded-REID."""
-    return _open("occluded-reid", root, cache)
-
-
-def _open(name: str, root: Path, cache: Path) -> Dataset:
+def _open(name: str, params: Params, root: Path, cache: Path) -> Dataset:
     root = place(root, cache, *INSIDE[name])
     layout = next((pair for pair in LAYOUTS if all((root / folder).is_dir() for folder in pair)), None)
     if layout is None:
@@ -60,6 +46,11 @@ def _open(name: str, root: Path, cache: Path) -> Dataset:
         notes += more
     strays = {part: files for part, files in strays.items() if files}
     return Dataset(name, root, Split(root, ()), splits["query"], splits["gallery"], tuple(notes), strays=strays)
+
+
+open_partial_reid = partial(_open, "partial-reid")
+open_partial_ilids = partial(_open, "partial-ilids")
+open_occluded_reid = partial(_open, "occluded-reid")
 
 
 def _read(root: Path, folder: str) -> tuple[Split, list[str], list[str]]:

@@ -23,18 +23,14 @@ INSIDE = ("LUP/images", "images", "lmdb")  # how copies of LUPerson are laid out
 
 def open_luperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
     """Read LUPerson: a tree of pictures, or an lmdb with whatever keys its maker chose."""
-    return finish(_pool("luperson", _folder(root, cache)), params, "luperson")
+    root = Path(root)
+    return finish(_pool("luperson", root if is_lmdb(root) else place(root, cache, *INSIDE)), params, "luperson")
 
 
 def open_folder(params: PoolParams, root: Path, cache: Path) -> Dataset:
     """Read all pictures under a folder, or in an lmdb."""
     root = Path(root)
     return _pool(root.name, root if is_lmdb(root) else place(root, cache))
-
-
-def _folder(root: Path, cache: Path) -> Path:
-    root = Path(root)
-    return root if is_lmdb(root) else place(root, cache, *INSIDE)
 
 
 def _pool(name: str, root: Path) -> Dataset:

@@ -15,7 +15,7 @@ from reidbench.data.folders import LARGEST, UNMATCHED
 from reidbench.data.walk import hidden_notes, is_picture, list_names, stray_notes, why_no_picture
 from reidbench.errors import DataError
 
-from .common import fingerprint_parts, finish, place
+from .common import fingerprint_parts, finish, place, sorted_split
 from .params import CheckedParams, ClonedPersonParams
 
 # The six cameras of the ViSDA-2020 subset keep the numbers that they have among PersonX's cameras.
@@ -92,17 +92,11 @@ def _labels(path: str) -> tuple[int, Place] | None:
 
 def _read(root: Path, names: list[str], numbering: Callable[[Place], int]) -> tuple[Split, list[str]]:
     """(the pictures whose names tell person and camera, the other names)."""
-    rows, strays = [], []
-    for name in names:
-        labels = _labels(name)
-        if labels is None:
-            strays.append(name)
-        else:
-            rows.append((name, labels[0], numbering(labels[1])))
+    read = {name: _labels(name) for name in names}
+    rows = [(name, labels[0], numbering(labels[1])) for name, labels in read.items() if labels is not None]
     if not rows:
         raise DataError(f"{root}: no image with a name like 000000_s00_c00_f000000.jpg among {len(names)} files")
-    paths, pids, camids = zip(*sorted(rows), strict=True)
-    return Split.of_columns(root, paths, pids, camids), strays
+    return sorted_split(root, rows), [name for name, labels in read.items() if labels is None]
 
 
 def _dataset(

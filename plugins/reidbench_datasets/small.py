@@ -105,10 +105,9 @@ def _official(root: Path, split: int) -> set[int]:
     if not file.is_file():
         raise DataError(f"{file}: no such file; it holds the official partitions")
     try:
-        persons = _persons_of(matfile.load(file)["trainIdxAll"].ravel()[split])
+        return _persons_of(matfile.load(file)["trainIdxAll"].ravel()[split])
     except (KeyError, IndexError, ValueError, NotImplementedError) as error:
         raise DataError(f"{file}: no partitions of GRID: {error}") from None
-    return persons
 
 
 def _persons_of(cell: np.ndarray) -> set[int]:

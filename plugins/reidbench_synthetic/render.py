@@ -41,8 +41,7 @@ class Rendering:
     @property
     def mask(self) -> Mask:
         """Pixels [H,W] that show more person than anything else."""
-        person: Mask = self.cover > 0.5
-        return person
+        return self.cover > 0.5
 
 
 class Studio:
@@ -77,7 +76,7 @@ class Studio:
         camera, sighting = self.camera(shot.camera), self._turned(shot, turn)
         person, mesh = self.person(shot.person)
         height, width = self.shape
-        layer = draw_figure(person, mesh, sighting, camera.pitch, camera.light, camera.ambient, self.shape)
+        layer = draw_figure(person, mesh, sighting, camera, self.shape)
         scene = crop_scene(self._scenery(shot.camera), sighting.scene_down, sighting.scene_right, height, width)
         background = scene * contact_shadow(sighting.framing, height, width)
         clean = background * (1 - layer.cover[:, :, None]) + layer.colour * np.float32(sighting.brightness)

@@ -29,18 +29,18 @@ class Conditions:
     balance: float
     gamma: float
     saturation: Range
-    blur: Range  # sigma in pixels of a picture 128 high
     shrink: Range  # the picture is shrunk by this and enlarged again
     noise: Range
     haze: Range
     ambient: Range  # share of the light that has no direction
     occlusion: float  # probability that something stands before the person
     jitter: float  # standard deviation of the framing, in picture sizes
-    yaw_spread: float  # standard deviation in radians of a walk's direction
     aspect: float  # persons are drawn this much wider
     exposure: float  # stops
     background_saturation: float
     cast: Colour = (1.0, 1.0, 1.0)
+    blur: Range = (0.0, 0.4)  # sigma in pixels of a picture 128 high
+    yaw_spread: float = 0.5  # standard deviation in radians of a walk's direction
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,12 @@ _PLAZA = Conditions(
     balance=0.08,
     gamma=0.117,
     saturation=(0.85, 1.1),
-    blur=(0.0, 0.4),
     shrink=(1.0, 1.25),
     noise=(0.004, 0.014),
     haze=(0.0, 0.05),
     ambient=(0.45, 0.65),
     occlusion=0.08,
     jitter=0.022,
-    yaw_spread=0.5,
     aspect=1.35,
     exposure=0.0,
     background_saturation=0.5,
@@ -102,14 +100,12 @@ _STATION = Conditions(
     balance=0.096,
     gamma=0.117,
     saturation=(0.75, 1.0),
-    blur=(0.0, 0.4),
     shrink=(1.0, 1.3),
     noise=(0.005, 0.016),
     haze=(0.02, 0.09),
     ambient=(0.5, 0.7),
     occlusion=0.10,
     jitter=0.026,
-    yaw_spread=0.5,
     aspect=1.45,
     exposure=-0.2,
     background_saturation=0.35,
@@ -122,14 +118,12 @@ _ARCADE = Conditions(
     balance=0.11,
     gamma=0.125,
     saturation=(0.8, 1.1),
-    blur=(0.0, 0.4),
     shrink=(1.0, 1.25),
     noise=(0.006, 0.016),
     haze=(0.0, 0.06),
     ambient=(0.4, 0.6),
     occlusion=0.10,
     jitter=0.024,
-    yaw_spread=0.5,
     aspect=1.25,
     exposure=-0.15,
     background_saturation=0.45,

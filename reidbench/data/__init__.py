@@ -16,11 +16,12 @@ from .fingerprints.fingerprint import (
     fingerprint_paths,
 )
 from .folders import FileNameRule, read_folder, read_market_folder
+from .hidden import UNKNOWN_CAMERA, HiddenSplit, Sidecar
 from .manifest import read_manifest
 from .people import find_overlap, settle_people
 from .pictures.images import load_pixels, read_image, resize
 from .published import Counts, Published
-from .split import UNKNOWN_CAMERA, HiddenSplit, Sample, Sidecar, Split
+from .split import Sample, Split
 from .walk import look_through, walk_images
 
 __all__ = [

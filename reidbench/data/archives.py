@@ -12,8 +12,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from reidbench.errors import DataError
 from reidbench.files.atomic import whole_folder
@@ -34,8 +35,7 @@ DAMAGED = (
     zlib.error, lzma.LZMAError, struct.error, ValueError, ArithmeticError, LookupError, MemoryError,
 )  # fmt: skip
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-Member = tuple[str, Callable[[], IO[bytes] | None]]  # path in the archive, and how to open it
-Progress = Callable[[int, int], None]
+Member = tuple[str, Callable[[], Any] | None]  # path in the archive, and how to open it; None for a folder
 
 
 def is_archive(path: Path) -> bool:
@@ -43,12 +43,12 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS) and path.is_file()
 
 
-def unpack(archive: Path, cache: Path, *, limit: int = LIMIT, progress: Progress | None = None) -> Path:
+def unpack(archive: Path, cache: Path, *, limit: int = LIMIT) -> Path:
     """The folder with the archive's files, unpacked now or before.
 
     Raises DataError for an archive that is damaged or empty, that unpacks to more than `limit` bytes or `RATIO` times
     its own size, or that holds a path outside the target or anything but files and folders. What was unpacked is
-    renamed into place when it is whole. `progress(bytes, 0)` is called now and then.
+    renamed into place when it is whole.
     """
     refuse_placeholder(archive)
     target = cache / "unpacked" / f"{_stem(archive)}-{fingerprint_file(archive, cache)[:16]}"
@@ -58,7 +58,7 @@ def unpack(archive: Path, cache: Path, *, limit: int = LIMIT, progress: Progress
     try:
         with whole_folder(target, mode=0o700) as work, _members(archive) as members:
             # As private as the archive may be.
-            _write(archive, work, members, limit, progress)
+            _write(archive, work, members, limit)
     except DAMAGED as error:
         why = shown(str(error) or type(error).__name__)
         raise DataError(f"{shown(archive)}: cannot be unpacked: {why}") from error
@@ -74,17 +74,16 @@ def inner_folder(folder: Path) -> Path:
         folder = inside[0]
 
 
-def _write(archive: Path, work: Path, members: Iterator[Member], limit: int, progress: Progress | None) -> None:
+def _write(archive: Path, work: Path, members: Iterator[Member], limit: int) -> None:
     done = 0
     for number, (name, opening) in enumerate(members):
         if number >= FILES:
             raise DataError(f"{shown(archive)}: more than {FILES} files")
         file = work / _safe(archive, name)
-        source = opening()
-        if source is None:
+        if opening is None:
             file.mkdir(parents=True, exist_ok=True)
             continue
-        with source:
+        with opening() as source:
             file.parent.mkdir(parents=True, exist_ok=True)
             # "x" never follows or overwrites: a name that comes twice is an error, as is a file that is a folder too.
             with file.open("xb") as out:
@@ -93,8 +92,6 @@ def _write(archive: Path, work: Path, members: Iterator[Member], limit: int, pro
                     if done > limit:
                         raise DataError(f"{shown(archive)}: unpacks to more than {limit} bytes, the limit")
                     out.write(block)
-        if progress is not None and number % 200 == 0:
-            progress(done, 0)
 
 
 def _safe(archive: Path, name: str) -> PurePosixPath:
@@ -147,26 +144,14 @@ def _zip_members(archive: Path, packed: zipfile.ZipFile) -> Iterator[Member]:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise DataError(f"{shown(archive)}: {shown(info.filename)!r} is a link or a device; nothing was unpacked")
-        yield info.filename, _nothing if info.is_dir() else _zip_opener(packed, info)
-
-
-def _zip_opener(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
-    return lambda: packed.open(info)
+        yield info.filename, None if info.is_dir() else partial(packed.open, info)
 
 
 def _tar_members(archive: Path, packed: tarfile.TarFile) -> Iterator[Member]:
     for info in packed:
         if not (info.isreg() or info.isdir()):
             raise DataError(f"{shown(archive)}: {shown(info.name)!r} is a link or a device; nothing was unpacked")
-        yield info.name, _nothing if info.isdir() else _tar_opener(packed, info)
-
-
-def _tar_opener(packed: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], Any]:
-    return lambda: packed.extractfile(info)
-
-
-def _nothing() -> None:
-    return None
+        yield info.name, None if info.isdir() else partial(packed.extractfile, info)
 
 
 def _stem(archive: Path) -> str:

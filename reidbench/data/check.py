@@ -12,7 +12,6 @@ from reidbench.errors import DataError
 
 from .dataset import Dataset
 from .fingerprints.fingerprint import fingerprint_files
-from .hidden import Images
 from .pictures.images import decode_image
 from .published import WORDS, Found, count, count_cameras
 from .split import Split
@@ -203,7 +202,7 @@ def read_contents(dataset: Dataset, progress: Progress = lambda done, total: Non
             if path in rows:
                 continue
             try:
-                data = _bytes_of(split, index)
+                data = split._encoded(index)[1]
                 rows[path] = sha256(data).hexdigest()
                 decode_image(data, path)
             except DataError as error:
@@ -213,10 +212,6 @@ def read_contents(dataset: Dataset, progress: Progress = lambda done, total: Non
                 progress(done, total)
     progress(total, total)
     return Contents(fingerprint_files(rows.items()), tuple(unreadable))
-
-
-def _bytes_of(split: Images, index: int) -> bytes:
-    return split._encoded(index)[1]
 
 
 def compare_names(dataset: Dataset, names: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,9 +59,9 @@ class FileNameRule:
         camera = whole_number(match["cam"])
         if self.cameras:
             return (pid, self.cameras.index(camera)) if camera in self.cameras else None
-        return (
-            None if camera is None or not self.first_camera <= camera <= LARGEST else (pid, camera - self.first_camera)
-        )
+        if camera is None or not self.first_camera <= camera <= LARGEST:
+            return None
+        return pid, camera - self.first_camera
 
     def why_not(self, name: str) -> str:
         """The reason why `read` gives None for a name."""
@@ -96,7 +96,6 @@ def read_market_folder(
     name: str = "",
     parts: Sequence[str] = ("train", "query", "gallery"),
     rule: FileNameRule = MARKET_LIKE,
-    folders: Mapping[str, str] = MARKET_FOLDERS,
     train_distractors: bool = False,
 ) -> Dataset:
     """Read `bounding_box_train`, `query` and `bounding_box_test` in sorted order.
@@ -106,29 +105,22 @@ def read_market_folder(
     `train_distractors` says otherwise (see settle_people). Raises DataError for a missing or empty folder.
     """
     root = Path(root)
-    splits: dict[str, Split] = {}
+    splits: dict[str, Split] = {"train": Split(root, ())}
     strays: dict[str, list[str]] = {}
     left_out: list[str] = []
     notes: list[str] = []
-    places = [root / folders[part] for part in parts]
+    places = [root / MARKET_FOLDERS[part] for part in parts]
     counted = rule.counting_cameras([file for place in places if place.is_dir() for file in list_names(place)])
-    for part in parts:
-        splits[part], strays[part] = read_folder(root, folders[part], counted)
-        left_out += stray_notes(folders[part], strays[part], counted.why_not)
-        notes += hidden_notes(folders[part], root / folders[part])
-        notes += twin_notes(folders[part], splits[part].paths)
+    for part, place in zip(parts, places, strict=True):
+        splits[part], others = read_folder(root, place.name, counted)
+        if others:
+            strays[part] = [f"{place.name}/{file}" for file in others]
+        left_out += stray_notes(place.name, others, counted.why_not)
+        notes += hidden_notes(place.name, place) + twin_notes(place.name, splits[part].paths)
     if counted is not rule:
         notes.append("cameras are numbered from 0 here (c0): each number is a camera of its own")
-    train = splits.get("train", Split(root, ()))
-    dataset = Dataset(
-        name or root.name,
-        root,
-        train,
-        splits.get("query"),
-        splits.get("gallery"),
-        (*left_out, *notes),
-        strays={part: [f"{folders[part]}/{file}" for file in files] for part, files in strays.items() if files},
-    )
+    train, query, gallery = splits["train"], splits.get("query"), splits.get("gallery")
+    dataset = Dataset(name or root.name, root, train, query, gallery, (*left_out, *notes), strays=strays)
     return settle_people(dataset, train_distractors=train_distractors)
 
 
@@ -137,25 +129,14 @@ def read_folder(
 ) -> tuple[Split, list[str]]:
     """(the images of one flat folder in sorted order, the names that do not match). Raises DataError."""
     place = root / folder
-    paths: list[str] = []
-    pids: list[int] = []
-    camids: list[int] = []
-    strays: list[str] = []
     if not place.is_dir():
         raise DataError(f"{shown(place)}: no such folder{depth_hint(place)}")
-    names = list_names(place)
     prefix = f"{folder}/" if folder else ""
-    for file in names:
-        labels = rule.read(file)
-        if labels is None:
-            strays.append(file)
-        else:
-            paths.append(prefix + file)
-            pids.append(labels[0])
-            camids.append(labels[1])
-    if not paths:
-        raise DataError(f"{shown(place)}: no image with a name like {example} among {len(names)} files")
-    return Split.of_columns(root, paths, pids, camids), strays
+    read = {file: rule.read(file) for file in list_names(place)}
+    rows = [(prefix + file, *labels) for file, labels in read.items() if labels is not None]
+    if not rows:
+        raise DataError(f"{shown(place)}: no image with a name like {example} among {len(read)} files")
+    return Split.of_columns(root, *zip(*rows, strict=True)), [file for file, labels in read.items() if labels is None]
 
 
 def depth_hint(folder: Path) -> str:

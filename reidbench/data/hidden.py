@@ -42,6 +42,12 @@ class Images:
         path = self._root / self._files[index]
         return str(path), read_encoded(path)
 
+    def _rows(self, indices: Sequence[int] | np.ndarray) -> tuple[Path, list[str], np.ndarray, list[str]]:
+        """Root, files, camids and domains of the images of the given indices, in that order."""
+        chosen = [int(index) for index in indices]
+        files, domains = ([column[index] for index in chosen] for column in (self._files, self.domains))
+        return self._root, files, self.camids[chosen], domains
+
     def sidecar(self, folder: str | os.PathLike[str], pattern: str = "{name}", **values: object) -> Sidecar:
         """Files that belong to these images by name, for instance `pattern="{stem}_fake_{k}.jpg", k=3`.
 
@@ -112,13 +118,7 @@ class HiddenSplit(Images):
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images of the given indices, in that order."""
-        chosen = [int(index) for index in indices]
-        return type(self)(
-            self._root,
-            [self._files[index] for index in chosen],
-            self.camids[chosen],
-            [self.domains[index] for index in chosen],
-        )
+        return type(self)(*self._rows(indices))
 
     @classmethod
     def merge(cls, splits: Sequence[HiddenSplit]) -> HiddenSplit:

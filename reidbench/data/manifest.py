@@ -16,13 +16,14 @@ from reidbench.files.numbers import HOW, decimal_number, whole_number
 from reidbench.files.text import read_text
 
 from .dataset import PARTS, Dataset
+from .folders import LARGEST
+from .hidden import UNKNOWN_CAMERA
 from .people import find_overlap, settle_people
-from .split import JUNK, UNKNOWN_CAMERA, Sample, Split
+from .split import JUNK, Sample, Split
 
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time")
 EXPECTED = f"{','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
-LARGEST = 2**53  # of a pid or a camera; several sets are numbered on from there
 
 
 def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Dataset:

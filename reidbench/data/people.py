@@ -29,7 +29,10 @@ def settle_people(dataset: Dataset, *, train_distractors: bool = False) -> Datas
     trained = zero.any() and not zero.all() and not train_distractors
     if trained:
         note = f"train: pid 0 ({zero.sum()} images) is trained on as a person; elsewhere {FROM_ONE}"
-        dataset = replace(dataset, train=_renumbered(train, zero, _largest_pid(dataset) + 1)).with_notes(note)
+        free = max(int(split.pids.max(initial=0)) for split in dataset.parts().values()) + 1
+        pids = np.where(zero, free, train.pids)
+        named = Split.of_columns(train.root, train.paths, pids, train.camids, train.domains, train.times)
+        dataset = replace(dataset, train=named).with_notes(note)
     sought = 0 if query is None else int((query.pids == DISTRACTOR).sum())
     if sought:
         also = " and is in train too" if trained else ""
@@ -64,12 +67,3 @@ def _without_junk(dataset: Dataset) -> Dataset:
         raise DataError(f"{dataset.root}: all {len(train)} images of train are junk (pid -1): nothing to train on")
     note = f"train: {junk.sum()} images left out, they are junk (pid -1)"
     return replace(dataset, train=train.subset(np.flatnonzero(~junk))).with_notes(note)
-
-
-def _largest_pid(dataset: Dataset) -> int:
-    return max(int(split.pids.max(initial=0)) for split in dataset.parts().values())
-
-
-def _renumbered(split: Split, rows: np.ndarray, pid: int) -> Split:
-    pids = np.where(rows, pid, split.pids)
-    return Split.of_columns(split.root, split.paths, pids, split.camids, split.domains, split.times)

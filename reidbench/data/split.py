@@ -19,25 +19,12 @@ from .hidden import (
     UNKNOWN_CAMERA,
     HiddenSplit,
     Images,
-    Sidecar,
     file_name,
     hidden_order,
     inside,
     merge_cameras,
     reading_rows,
 )
-
-__all__ = [
-    "DISTRACTOR",
-    "JUNK",
-    "UNKNOWN_CAMERA",
-    "BoundTruth",
-    "HiddenSplit",
-    "Sample",
-    "Sidecar",
-    "Split",
-    "hidden_order",
-]
 
 JUNK = -1  # pid of boxes that are neither right nor wrong: never scored
 DISTRACTOR = 0  # pid of people who are in no query
@@ -129,14 +116,9 @@ class Split(Images):
     def subset(self, indices: Sequence[int] | np.ndarray) -> Split:
         """The images of the given indices, in that order."""
         chosen = [int(index) for index in indices]
-        return Split.of_columns(
-            self._root,
-            [self._files[index] for index in chosen],
-            self.pids[chosen],
-            self.camids[chosen],
-            [self.domains[index] for index in chosen],
-            None if self.times is None else [self.times[index] for index in chosen],
-        )
+        root, files, camids, domains = self._rows(chosen)
+        times = None if self.times is None else [self.times[index] for index in chosen]
+        return Split.of_columns(root, files, self.pids[chosen], camids, domains, times)
 
     def few_identities(self, identities: int | float, seed: int = 0) -> Split:
         """All images of some identities: a number of them, or a fraction (at least two), chosen by `seed`."""
@@ -148,13 +130,7 @@ class Split(Images):
 
     def hide(self) -> HiddenSplit:
         """The same images without labels, in an order that tells nothing."""
-        order = hidden_order(len(self))
-        return HiddenSplit(
-            self._root,
-            [self._files[index] for index in order],
-            self.camids[order],
-            [self.domains[index] for index in order],
-        )
+        return HiddenSplit(*self._rows(hidden_order(len(self))))
 
     @classmethod
     def merge(cls, splits: Sequence[Split]) -> Split:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reidbench.files.names import shown
 
-from .fingerprints.fingerprint import is_clutter, reading
+from .fingerprints.fingerprint import REPEATED, is_clutter, is_residue, reading, walk_files
 from .pictures.images import ENDINGS, FOREIGN_ENDINGS
 
 SHOWN = 5  # names that a sentence holds before it says ", ..."
@@ -90,7 +90,7 @@ def hidden_notes(where: str, folder: Path) -> list[str]:
     """The sentence about hidden pictures right in a folder, if there are any."""
     with reading(folder), os.scandir(folder) as entries:
         names = (entry.name for entry in entries if entry.name.startswith("."))
-        hidden = sorted(name for name in names if is_picture(name) and not _is_residue(name))
+        hidden = sorted(name for name in names if is_picture(name) and not is_residue(name))
     return stray_notes(where, hidden, lambda _: HIDDEN)
 
 
@@ -123,41 +123,7 @@ def first_names(files: Sequence[str]) -> str:
     return ", ".join(map(shown, files[:SHOWN])) + (", ..." if len(files) > SHOWN else "")
 
 
-def _is_residue(name: str) -> bool:
-    """What is no picture whatever its name ends with: a Mac leaves a `._` file beside each file of an archive."""
-    return name.startswith("._") or name == "Thumbs.db"
-
-
 def _walk(root: Path, *, hidden: bool) -> Iterator[str]:
-    """Paths of all files under `root`, folder by folder, sorted; hidden folders last, if they are wanted at all."""
-    pending, later = [""], list[str]()
-    listed: set[tuple[int, int]] = set()
-    while pending or later:
-        prefix = pending.pop() if pending else later.pop()
-        with reading(root / prefix):
-            info = (root / prefix).stat()
-        if (info.st_dev, info.st_ino) in listed:
-            continue
-        listed.add((info.st_dev, info.st_ino))
-        folders: list[str] = []
-        for entry in _entries(root / prefix):
-            path = f"{prefix}{entry.name}"
-            if _is_residue(entry.name) or (entry.name.startswith(".") and not hidden):
-                continue
-            if _is_folder(entry):
-                (later if "/." in f"/{path}" else folders).append(f"{path}/")
-            else:
-                yield path
-        pending += reversed(folders)
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with reading(folder), os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link in circles
-        return False
+    """Paths of all files under `root`, whatever they are, as `walk_files` orders them."""
+    with reading(root):
+        yield from (path for path, kind in walk_files(root, hidden=hidden) if kind != REPEATED)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .errors import MetricError
 from .neighbours.neighbours import nearest_neighbours
+from .products import unit
 
 OUTLIER = -1
 # Agglomerative clustering needs all pairs: above this the matrix alone would take more than 3 GiB.
@@ -26,8 +27,8 @@ def agglomerative(features: NDArray[Any], threshold: float = 0.43) -> NDArray[np
         raise MetricError(f"agglomerative clustering of {len(features)} vectors needs all pairs; use DBSCAN")
     if len(features) < 2:
         return np.full(len(features), OUTLIER, dtype=np.int64)
-    unit = _unit(features)
-    distances = np.clip(1 - unit @ unit.T, 0, None)
+    rows = unit(features)
+    distances = np.clip(1 - rows @ rows.T, 0, None)
     model = AgglomerativeClustering(
         n_clusters=None, metric="precomputed", linkage="average", distance_threshold=threshold
     )
@@ -41,7 +42,7 @@ def k_means(features: NDArray[Any], clusters: int, seed: int = 0) -> NDArray[np.
     if clusters < 1:
         raise MetricError(f"clusters={clusters} must be at least 1")
     model = KMeans(n_clusters=min(clusters, len(features)), n_init=1, random_state=seed)
-    return consecutive(model.fit_predict(_unit(features).astype(np.float64)))
+    return consecutive(model.fit_predict(unit(features).astype(np.float64)))
 
 
 def circular_search(
@@ -99,8 +100,8 @@ def _parents(features: NDArray[Any], threshold: float, self_match: str, ties: st
         parent = np.where(first == rows, OUTLIER, first)
     else:  # of equal vectors another one may come before the vector itself
         parent = np.where(first == rows, second, first)
-    unit = _unit(features)
-    distance = 1 - np.einsum("nd,nd->n", unit, unit[parent])
+    directions = unit(features)
+    distance = 1 - np.einsum("nd,nd->n", directions, directions[parent])
     return np.where(distance < threshold, parent, OUTLIER)
 
 
@@ -120,10 +121,3 @@ def consecutive(labels: NDArray[Any]) -> NDArray[np.int64]:
     number = np.full(len(values), OUTLIER, dtype=np.int64)
     number[order[: kept.sum()]] = np.arange(kept.sum())
     return number[inverse]
-
-
-def _unit(features: NDArray[Any]) -> NDArray[Any]:
-    rows: NDArray[np.float32] = np.asarray(features, dtype=np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = rows / np.maximum(lengths, np.float32(1e-12))
-    return unit

@@ -130,6 +130,13 @@ def features(name: str, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
+def unit(vectors: NDArray[Any]) -> Floats:
+    """Vectors [N, D] as float32 of length 1; zero vectors stay."""
+    rows: Floats = np.asarray(vectors, dtype=np.float32)
+    found: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+    return found
+
+
 def norms(name: str, values: NDArray[Any]) -> Floats:
     """[N]: Euclidean norms; MetricError names the first row that is not finite or too large for float32."""
     lengths = np.empty(len(values), np.float32)

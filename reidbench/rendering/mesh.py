@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -25,6 +24,9 @@ _CAP_BELOW = np.array([0, 0, 0, 0, 0, 0, 0.55, 0.9])
 _TOP_SHARES = np.array([0.15, 0.8, 1, 0, 0, 0, 0, 0])
 _BELLY_SHARES = np.array([0, 0, 0, 1.03, 0.35, 0, 0, 0])
 _BOTTOM_SHARES = np.array([0, 0, 0, 0, 0.65, 1, 0.8, 0.15])
+
+
+Radii = tuple[Floats, Floats]  # of ellipses, in x and in z
 
 
 class Part(IntEnum):
@@ -72,42 +74,27 @@ class MeshBuilder:
     """Collects pieces and joins them into one mesh."""
 
     def __init__(self) -> None:
-        self._vertices: list[Floats] = []
-        self._normals: list[Floats] = []
-        self._uv: list[Floats] = []
-        self._bones: list[Ints] = []
-        self._faces: list[Ints] = []
-        self._parts: list[Ints] = []
+        self._pieces: list[Mesh] = []
         self._count = 0
 
     def loft(
-        self,
-        bone: Bone,
-        part: Part,
-        centres: Sequence[Sequence[float]] | Floats,
-        radii_x: Sequence[float] | Floats,
-        radii_z: Sequence[float] | Floats,
-        segments: int = 12,
-        v: Sequence[float] | Floats | None = None,
+        self, bone: Bone, part: Part, centres: Floats, radii: Radii, segments: int, v: Floats | None = None
     ) -> None:
-        """A skin over K ellipses from top to bottom: `centres` [K,3], radii [K], texture rows `v` [K]."""
-        middle = np.asarray(centres, dtype=np.float64)
-        rings = len(middle)
+        """A skin over K ellipses from top to bottom: `centres` [K,3], `radii` [K] each, texture rows `v` [K]."""
+        rings = len(centres)
         faces, sine, cosine, u = _grid(rings, segments)
-        points = np.repeat(middle[:, None, :], segments + 1, axis=1)
-        points[:, :, 0] += np.asarray(radii_x)[:, None] * sine
-        points[:, :, 2] += np.asarray(radii_z)[:, None] * cosine
-        rows = np.linspace(0, 1, rings) if v is None else np.asarray(v, dtype=np.float64)
+        points = np.repeat(centres[:, None, :], segments + 1, axis=1)
+        points[:, :, 0] += radii[0][:, None] * sine
+        points[:, :, 2] += radii[1][:, None] * cosine
+        rows = np.linspace(0, 1, rings) if v is None else v
         uv = np.empty((rings, segments + 1, 2))
         uv[:, :, 0] = u
         uv[:, :, 1] = rows[:, None]
-        self._vertices.append(points.reshape(-1, 3))
-        self._normals.append(_smooth_normals(points, faces).reshape(-1, 3))
-        self._uv.append(uv.reshape(-1, 2))
-        self._bones.append(np.full(rings * (segments + 1), int(bone), dtype=np.int64))
-        self._faces.append(faces + self._count)
-        self._parts.append(np.full(len(faces), int(part), dtype=np.int64))
-        self._count += rings * (segments + 1)
+        vertices, normals = points.reshape(-1, 3), _smooth_normals(points, faces).reshape(-1, 3)
+        bones = np.full(len(vertices), int(bone), dtype=np.int64)
+        parts = np.full(len(faces), int(part), dtype=np.int64)
+        self._pieces.append(Mesh(vertices, normals, uv.reshape(-1, 2), bones, faces + self._count, parts))
+        self._count += len(vertices)
 
     def limb(
         self,
@@ -131,7 +118,7 @@ class MeshBuilder:
         centres[:, 0] = start[0]
         centres[:, 1] = start[1] - along
         centres[:, 2] = start[2] + slant * along / length
-        self.loft(bone, part, centres, radii, radii * flatness, segments, np.clip(along / length, 0, 1))
+        self.loft(bone, part, centres, (radii, radii * flatness), segments, np.clip(along / length, 0, 1))
 
     def blob(
         self,
@@ -150,18 +137,12 @@ class MeshBuilder:
         height = np.sign(np.cos(polar)) * np.abs(np.cos(polar)) ** boxiness
         centres = np.repeat(np.array([centre], dtype=np.float64), rings, axis=0)
         centres[:, 1] += height * radii[1]
-        self.loft(bone, part, centres, radii[0] * width, radii[2] * width, segments)
+        self.loft(bone, part, centres, (radii[0] * width, radii[2] * width), segments)
 
     def build(self) -> Mesh:
         """All pieces so far as one mesh."""
-        return Mesh(
-            vertices=np.concatenate(self._vertices),
-            normals=np.concatenate(self._normals),
-            uv=np.concatenate(self._uv),
-            bones=np.concatenate(self._bones),
-            faces=np.concatenate(self._faces),
-            parts=np.concatenate(self._parts),
-        )
+        columns = ([getattr(piece, column.name) for piece in self._pieces] for column in fields(Mesh))
+        return Mesh(*map(np.concatenate, columns))
 
 
 @functools.cache

@@ -84,8 +84,7 @@ def _nearest_in_boxes(points: Floats, depth: Floats, values: Floats, faces: Ints
 
 def _doubled_area(a: Floats, b: Floats, c: Floats) -> Floats:
     """Twice the signed area of the triangles a, b, c: [F]."""
-    area: Floats = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
-    return area
+    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
 
 
 def _barycentric(corners: Floats, area: Floats, owner: Ints, x: Floats, y: Floats) -> Floats:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidbench.data import UNKNOWN_CAMERA
 from reidbench.data.folders import MARKET_LIKE
-from reidbench.data.split import UNKNOWN_CAMERA
 from reidbench.data.walk import first_names
 from reidbench.errors import DataError
 from reidbench.files.names import shown

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from reidbench.data import Dataset, Split
+from reidbench.data.hidden import hidden_order
 from reidbench.data.overlap import find_overlaps, image_numbers
-from reidbench.data.split import hidden_order
 from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.registry.plugins import Registry

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from reidbench.data import HiddenSplit, Sample, Split, read_market_folder
-from reidbench.data.split import BoundTruth, hidden_order
+from reidbench.data.hidden import hidden_order
+from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 
 

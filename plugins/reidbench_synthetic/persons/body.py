@@ -55,12 +55,12 @@ def _trunk(builder: MeshBuilder, person: Identity) -> None:
     ]
     centres = np.zeros((len(heights), 3))
     centres[:, 1] = heights
-    builder.loft(Bone.SPINE, Part.TORSO, centres, np.array(width) * thick, np.array(thickness) * thick, 16)
+    builder.loft(Bone.SPINE, Part.TORSO, centres, (np.array(width) * thick, np.array(thickness) * thick), 16)
     seat = np.zeros((5, 3))
     seat[:, 1] = [0.015, 0.0, -0.03, -0.055, -0.07]
     seat_width = np.array([0.98, 1.06, 1.05, 0.85, 0.1]) * hip
     seat_depth = np.array([0.98, 1.05, 1.0, 0.8, 0.1]) * depth
-    builder.loft(Bone.ROOT, Part.PELVIS, seat, seat_width, seat_depth, 14)
+    builder.loft(Bone.ROOT, Part.PELVIS, seat, (seat_width, seat_depth), 14)
 
 
 def _head(builder: MeshBuilder, person: Identity) -> None:
@@ -71,16 +71,9 @@ def _head(builder: MeshBuilder, person: Identity) -> None:
     builder.limb(Bone.SPINE, Part.NECK, throat, 0.027 * build.height, 0.030 * build.height, start=start)
     builder.blob(Bone.HEAD, Part.HEAD, (0.0, 0.0, 0.0), (0.78 * size, 1.15 * size, 0.92 * size), segments=14, rings=9)
     if person.head.style == "long":
-        builder.limb(
-            Bone.HEAD,
-            Part.HAIR,
-            2.4 * size,
-            0.72 * size,
-            0.6 * size,
-            start=(0.0, 0.3 * size, -0.45 * size),
-            slant=-0.3 * size,
-            flatness=0.6,
-        )
+        back = (0.0, 0.3 * size, -0.45 * size)
+        length, top, bottom = 2.4 * size, 0.72 * size, 0.6 * size
+        builder.limb(Bone.HEAD, Part.HAIR, length, top, bottom, start=back, slant=-0.3 * size, flatness=0.6)
     if person.head.style == "bun":
         knot = 0.4 * size
         builder.blob(Bone.HEAD, Part.HAIR, (0.0, 0.7 * size, -0.85 * size), (knot, knot, knot), segments=8, rings=5)
@@ -123,7 +116,7 @@ def _skirt(builder: MeshBuilder, person: Identity) -> None:
     centres[:, 1] = top + (bottom - top) * along
     radii_x = hip * wide * (0.6 + 0.4 * build.weight)
     radii_z = (1.05 * depth + 0.06 * person.gait.stride * along) * wide
-    builder.loft(Bone.ROOT, Part.SKIRT, centres, radii_x, radii_z, 16)
+    builder.loft(Bone.ROOT, Part.SKIRT, centres, (radii_x, radii_z), 16)
 
 
 def _bag(builder: MeshBuilder, person: Identity) -> None:

@@ -61,6 +61,7 @@ HAIRS: dict[Colour, float] = {
 SHOES = {"black": 4, "white": 3, "grey": 2, "brown": 2, "red": 0.7, "blue": 0.7, "yellow": 0.4}
 SOCKS = ("white", "black", "grey", "red")
 STRIPES = ("white", "red", "yellow", "black", "lightblue")
+_SPREAD = 0.05  # deviation of a garment's brightness
 BAGS = ("black", "navy", "red", "brown", "grey", "green", "beige", "blue", "pink")
 
 
@@ -161,16 +162,9 @@ AUTUMN = Season(
 )
 
 
-def dye(stream: Stream, name: str, spread: float = 0.05) -> Colour:
+def dye(stream: Stream, name: str) -> Colour:
     """A garment of this colour: no two black jackets are quite the same black."""
-    brightness = 1.0 + stream.normal(0.0, spread)
-    red, green, blue = COLOURS[name]
-    return (
-        _dyeable(red * brightness + stream.normal(0.0, spread * 0.35)),
-        _dyeable(green * brightness + stream.normal(0.0, spread * 0.35)),
-        _dyeable(blue * brightness + stream.normal(0.0, spread * 0.35)),
-    )
-
-
-def _dyeable(value: float) -> float:
-    return min(max(value, 0.02), 0.98)
+    brightness = 1.0 + stream.normal(0.0, _SPREAD)
+    shades = (shade * brightness + stream.normal(0.0, _SPREAD * 0.35) for shade in COLOURS[name])
+    red, green, blue = (min(max(shade, 0.02), 0.98) for shade in shades)
+    return red, green, blue

@@ -10,12 +10,13 @@ import numpy as np
 from reidbench.rendering.arrays import Bytes, Floats, Ints, Light
 from reidbench.rendering.geometry import turned
 from reidbench.rendering.mesh import Mesh
-from reidbench.rendering.raster import rasterise
+from reidbench.rendering.raster import Fragments, rasterise
 
 from ..persons.clothing import albedo
 from ..persons.identity import Identity
 from ..persons.palettes import Colour
 from ..persons.pose import skeleton
+from .camera import Camera
 from .filters import to_bytes
 from .sighting import Framing, Sighting
 
@@ -36,45 +37,26 @@ class Layer:
     parts: Ints
 
 
-@dataclass(frozen=True)
-class _Surface:
-    """The visible points of a person on the fine grid: pixels, parts, cosines to the light, texture places; all [P]."""
-
-    pixels: Ints
-    parts: Ints
-    shade: Floats
-    u: Floats
-    v: Floats
-
-
-def draw_figure(
-    person: Identity,
-    mesh: Mesh,
-    sighting: Sighting,
-    pitch: float,
-    light: Colour,
-    ambient: float,
-    shape: tuple[int, int],
-) -> Layer:
-    """The dressed person of a sighting, `shape` = (height, width)."""
-    surface = _surface(person, mesh, sighting, pitch, light, shape)
-    lit = (ambient + (1 - ambient) * np.clip(surface.shade, 0, 1)).astype(np.float32)
-    paint = albedo(person, surface.parts, surface.u, surface.v) * lit[:, None]
-    return _layer(surface.pixels, paint, surface.parts, shape)
+def draw_figure(person: Identity, mesh: Mesh, sighting: Sighting, camera: Camera, shape: tuple[int, int]) -> Layer:
+    """The dressed person of a sighting in the camera's light, `shape` = (height, width)."""
+    surface, (shade, u, v) = _surface(person, mesh, sighting, camera.pitch, camera.light, shape)
+    lit = (camera.ambient + (1 - camera.ambient) * np.clip(shade, 0, 1)).astype(np.float32)
+    parts = mesh.parts[surface.faces]
+    return _layer(surface.pixels, albedo(person, parts, u, v) * lit[:, None], parts, shape)
 
 
 def draw_structure(person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, shape: tuple[int, int]) -> Bytes:
     """The bare form under a head light: light grey on white [H,W], 0 to 255."""
-    surface = _surface(person, mesh, sighting, pitch, _HEAD_LIGHT, shape)
-    grey = (0.25 + 0.6 * np.clip(surface.shade, 0, 1)).astype(np.float32)
-    layer = _layer(surface.pixels, np.repeat(grey[:, None], 3, axis=1), surface.parts, shape)
-    on_white = layer.colour[:, :, 0] + (1 - layer.cover)
-    return to_bytes(on_white)
+    surface, (shade, _, _) = _surface(person, mesh, sighting, pitch, _HEAD_LIGHT, shape)
+    grey = (0.25 + 0.6 * np.clip(shade, 0, 1)).astype(np.float32)
+    layer = _layer(surface.pixels, np.repeat(grey[:, None], 3, axis=1), mesh.parts[surface.faces], shape)
+    return to_bytes(layer.colour[:, :, 0] + (1 - layer.cover))
 
 
 def _surface(
     person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, light: Colour, shape: tuple[int, int]
-) -> _Surface:
+) -> tuple[Fragments, Floats]:
+    """What is visible of a person on the fine grid, and cosines to the light and texture places u, v there [3, P]."""
     vertices, normals = mesh.posed(skeleton(person, sighting.pose))
     vertices[:, 1] -= MIDDLE
     seen = look(vertices, sighting.yaw, pitch)
@@ -85,7 +67,7 @@ def _surface(
     cosine = facing[:, 0] * light[0] + facing[:, 1] * light[1] + facing[:, 2] * light[2]
     shown = np.column_stack([cosine, mesh.uv])
     found = rasterise(points, seen[:, 2], shown, mesh.faces, (height, width), "barycentric")
-    return _Surface(found.pixels, mesh.parts[found.faces], *found.values.T)
+    return found, found.values.T
 
 
 def look(vectors: Floats, yaw: float, pitch: float) -> Floats:

@@ -88,30 +88,32 @@ def _walk_part(root: Path, part: str) -> Iterator[tuple[str, str]]:
     yield from ((prefix + path, mark) for path, mark in walk_files(root / part))
 
 
-def walk_files(root: Path) -> Iterator[tuple[str, str]]:
-    """(relative path, "") of every file under `root`, hidden ones and Thumbs.db apart.
+def walk_files(root: Path, *, hidden: bool = False) -> Iterator[tuple[str, str]]:
+    """(relative path, "") of every file under `root`, folder by folder, sorted, but for what a desktop leaves behind.
 
     Links are followed, as readers do, and each folder is listed once, since they may lead in circles. What is not an
-    ordinary file comes with what it is: a link to nowhere, a folder that was listed before, a pipe.
+    ordinary file comes with what it is: a link to nowhere, a folder that was listed before, a pipe. With `hidden` files
+    and folders are among them whose names begin with a dot, such folders last.
     """
-    pending = [""]
+    left_behind = is_residue if hidden else is_clutter
+    pending, later = [""], list[str]()
     listed: dict[tuple[int, int], str] = {}
-    while pending:
-        prefix = pending.pop()
+    while pending or later:
+        prefix = pending.pop() if pending else later.pop()
         info = (root / prefix).stat()
         earlier = listed.setdefault((info.st_dev, info.st_ino), prefix)
         if earlier != prefix:
             yield f"{prefix} = {earlier}", REPEATED
             continue
-        folders = []
+        folders: list[str] = []
         with os.scandir(root / prefix) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if is_clutter(entry.name):
+                if left_behind(entry.name):
                     continue
                 path = f"{prefix}{entry.name}"
                 kind = _kind(entry)
                 if kind == "folder":
-                    folders.append(f"{path}/")
+                    (later if "/." in f"/{path}" else folders).append(f"{path}/")
                 else:
                     yield path, kind
         pending += reversed(folders)
@@ -132,3 +134,8 @@ def _kind(entry: os.DirEntry[str]) -> str:
 def is_clutter(name: str) -> bool:
     """Files that a desktop leaves behind and that belong to no data set."""
     return name.startswith(".") or name == "Thumbs.db"
+
+
+def is_residue(name: str) -> bool:
+    """What is no picture whatever its name ends with: a Mac leaves a `._` file beside each file of an archive."""
+    return name.startswith("._") or name == "Thumbs.db"

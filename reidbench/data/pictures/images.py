@@ -88,8 +88,6 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
             return upright(pixels, orientation(image))
     except UnidentifiedImageError:
-        if not data:
-            raise DataError(f"{shown(name)}: cannot be decoded: it is empty (0 bytes)") from None
         kinds = ", ".join(FORMATS)
         why = f"{len(data)} bytes that are none of {kinds}" if data else "it is empty (0 bytes)"
         raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
@@ -124,7 +122,6 @@ def load_pixels(
     *,
     limit: int | None = None,
     workers: int = 0,
-    progress: Callable[[int, int], None] | None = None,
     picture: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray | None:
     """All pictures at one size, uint8 [N, height, width, 3], or None when they exceed `limit` bytes.
@@ -147,8 +144,6 @@ def load_pixels(
         return pixels
     for index in range(count):
         load(index)
-        if progress is not None and index % 1000 == 999:
-            progress(index + 1, count)
     return pixels
 
 

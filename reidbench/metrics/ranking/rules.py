@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, get_args, get_type_hints
 
 from reidbench.metrics.errors import MetricError
 
@@ -14,15 +14,6 @@ Ties = Literal["stable", "best", "worst"]
 Camera = Literal["market1501", "none"]
 Distance = Literal["cosine", "euclidean", "given"]
 GalleryShots = Literal["all", "single-shot"]
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "ap": get_args(AveragePrecision),
-    "invalid": get_args(Invalid),
-    "ties": get_args(Ties),
-    "camera": get_args(Camera),
-    "distance": get_args(Distance),
-    "gallery": get_args(GalleryShots),
-}
 
 
 @dataclass(frozen=True)
@@ -50,9 +41,9 @@ class Rules:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
+        for name, kind in get_type_hints(Rules).items():
+            value, choices = getattr(self, name), get_args(kind)
+            if choices and value not in choices:
                 raise MetricError(f"rule {name}={value!r} is unknown; choose one of {', '.join(choices)}")
         if self.repeats < 1:
             raise MetricError(f"rule repeats={self.repeats} must be at least 1")

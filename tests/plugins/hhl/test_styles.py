@@ -55,7 +55,7 @@ def release(folder: Path, split: Split, pattern: str, cameras: int) -> Path:
 
 def numbers(split: Split) -> np.ndarray:
     """Of each image of the hidden split its place in the labelled one."""
-    from reidbench.data.split import hidden_order
+    from reidbench.data.hidden import hidden_order
 
     return hidden_order(len(split))
 
@@ -241,7 +241,7 @@ def test_a_trained_stargan_does_what_it_should(tmp_path: Path, figure: Callable[
     the identity term a fake's person is nearer to the true re-render than the unmodified picture is.
     """
     from benchmarks.style_model import Judged, judge
-    from reidbench.data.split import hidden_order
+    from reidbench.data.hidden import hidden_order
 
     data = open_synthetic(SyntheticParams(world="station", size="small"), None, tmp_path / "cache")
     found = {}

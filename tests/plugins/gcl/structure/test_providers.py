@@ -16,7 +16,8 @@ from PIL import Image
 
 from reidbench import PrepareContext
 from reidbench.data import Split, read_market_folder
-from reidbench.data.split import BoundTruth, hidden_order
+from reidbench.data.hidden import hidden_order
+from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.rendering.raster import rasterise
 from reidbench.rendering.sheets import MARGIN

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from reidbench import PrepareContext
 from reidbench.components import Component
 from reidbench.data import Split, read_market_folder
-from reidbench.data.split import hidden_order
+from reidbench.data.hidden import hidden_order
 from reidbench.errors import DataError
 from reidbench.matrix.benchmark import Choice
 from reidbench.testing import write_market_folder
