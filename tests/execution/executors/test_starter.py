@@ -226,19 +226,24 @@ def test_a_stage_finds_what_it_finds_in_a_fresh_process(
     matrix: Callable[..., Path], tmp_path: Path, probe: Path, threads: int
 ) -> None:
     """Also after a stage that has spoilt all it could, and with another number of threads than the server has."""
-    file = matrix(
-        threads=str(threads),
-        methods="{before: {finetune: {use: probe, does: spoil}}, look: {finetune: {use: probe, does: look}}}",
-    )
+    methods = "{spoil: {finetune: {use: probe, does: spoil}}, look: {finetune: {use: probe, does: look}}}"
+    the_plan = plan.expand(reader.read(matrix(threads=str(threads), methods=methods), plugins.load()))
+    parts = {stage.params.get("does", stage.kind): stage for stage in the_plan.stages.values()}
     found = {}
-    for name, executor in {"forked": executors.Processes(1), "fresh": fresh()}.items():
-        listener = run(file, tmp_path / name, executor)
-        assert "exit code 9" in " ".join(error for _, error in listener.endings.values())
-        assert not listener.notes
-        (place,) = (tmp_path / name / "objects").glob("*/seen.json")
-        found[name] = json.loads(place.read_text())
+    for name, starts in {"forked": Starter(), "fresh": Starter(forks=False)}.items():
+        store = Store(tmp_path / name)
+        store.prepare()
+        endings = []
+        with processes(starter=starts) as executor:
+            for part in ("data", "spoil", "look"):
+                executor.submit(StageSpec.of(the_plan, parts[part], store), lambda key, event: None)
+                endings += ended(executor).values()
+            starts.end()
+        assert endings == [("done", ""), ("failed", "the worker ended with exit code 9 and said nothing"), ("done", "")]
+        found[name] = json.loads((store.path(parts["look"].key) / "seen.json").read_text())
     assert found["forked"]["torch"][0] == threads
-    found["forked"]["environment"].pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # lightning_fabric sets it when imported
+    for variable in ("PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR"):  # torch and Fabric set them
+        found["forked"]["environment"].pop(variable, None)
     for what in found["fresh"]:
         assert found["forked"][what] == found["fresh"][what], what
 
