@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -158,7 +159,7 @@ class Metric:
         if isinstance(self.range, list):  # as hashable as any other declaration
             object.__setattr__(self, "range", tuple(self.range))
 
-    @property
+    @cached_property
     def ends(self) -> tuple[float, float]:
         """The range with infinity where it is open."""
         low, high = self.range

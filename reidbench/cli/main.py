@@ -41,6 +41,7 @@ from .options import (
     positive,
     read_plan,
     store_at,
+    uncollected,
     whole,
 )
 from .plugin import app as plugin_commands
@@ -165,6 +166,7 @@ def _show_paper(paper: Any) -> None:
 
 
 @app.command("plan")
+@uncollected()
 def show_plan(
     file: FileArgument,
     store: StoreOption = None,
@@ -252,6 +254,7 @@ def run(
         sys.exit(1)
 
 
+@uncollected()
 def _print_board(
     the_plan: plan.Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool
 ) -> None:
@@ -287,6 +290,7 @@ def _again() -> str:
 
 
 @app.command()
+@uncollected()
 def table(
     file: FileArgument,
     store: StoreOption = None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -45,6 +47,19 @@ StrictOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector away: plans and tables are many objects and little garbage, and it looks at all."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@uncollected()
 def load_plugins(without: list[str] | None) -> Registry:
     """The plugins that load; standard error names the others."""
     from reidbench.registry import plugins
@@ -55,6 +70,7 @@ def load_plugins(without: list[str] | None) -> Registry:
     return registry
 
 
+@uncollected()
 def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Plan:
     """The plan of a matrix file. Raises ConfigError with every mistake."""
     from reidbench.matrix import plan, reader

@@ -133,6 +133,9 @@ def marker(info: FieldInfo, kind: type) -> Any:
     return next((mark for mark in (*info.metadata, *of_members) if isinstance(mark, kind)), None)
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)  # `json.dumps` makes one a call
+
+
 def canonical(value: Any) -> str:
     """The one JSON text of a value. Raises ValueError for what JSON cannot say exactly."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)

@@ -23,6 +23,7 @@ class Needs:
     def __init__(self, data: Mapping[str, DataSource]) -> None:
         self.data = data
         self._lacks: dict[str, frozenset[str]] = {}
+        self._met: dict[tuple[int, int, int, str], tuple[Choice, Choice, Task]] = {}  # steps that were checked
 
     def lacks(self, name: str) -> frozenset[str]:
         """What a data set does not have, as far as its component can say. Raises PluginError for an unknown word."""
@@ -47,10 +48,14 @@ class Needs:
 
     def check_step(self, kind: Kind, choice: Choice, backbone: Choice, task: Task, before: str = "") -> None:
         """What a step needs of its task, its backbone and the step before, of kind `before`."""
+        given = id(choice), id(backbone), id(task), before
+        if given in self._met:  # by another seed
+            return
         self.check_given(kind.given, choice, task)
         self._check_adapter(choice, task, before)
         self.check_data(choice, kind.learns_from, task.refs(kind.learns_from))
         self.check_backbone(choice, backbone)
+        self._met[given] = choice, backbone, task  # kept, so that no other object gets the identity of one
 
     def check_given(self, images: Sequence[Given], choice: Choice, task: Task) -> None:
         """Whether a task names the images that a component is given."""

@@ -96,6 +96,9 @@ class Expansion:
         self.needs = Needs(benchmark.data)
         self.data_keys: dict[str, str] = {}
         self.keys = Keys(benchmark)
+        self._words: dict[
+            tuple[str, str], list[str]
+        ] = {}  # of the protocol, by method and task: the same for all seeds
 
     def plan(self) -> Plan:
         """All cells, with stages that their labels distinguish."""
@@ -128,7 +131,7 @@ class Expansion:
     ) -> None:
         """Add the stages and the rows of one method on one task, or rows that say why there are none."""
         parts = [recipes[name] for name in recipe.ensemble] or [recipe]
-        words = protocol_words(parts, task, self.benchmark.data)
+        words = self.words(recipe, parts, task)
         try:
             embedded = [self.embed(part, task, seed, pretrain_seed or 0) for part in parts]
             reason = ""
@@ -140,6 +143,13 @@ class Expansion:
             numbers = seed, pretrain_seed, key
             row = Row(recipe.name, task.name, label, *numbers, reason, protocol, pretrain_seed is not None)
             self.result.rows.append(row)
+
+    def words(self, recipe: Recipe, parts: Sequence[Recipe], task: Task) -> list[str]:
+        """The protocol words of a method, of these parts, on a task."""
+        place = recipe.name, task.name
+        if place not in self._words:
+            self._words[place] = protocol_words(parts, task, self.benchmark.data)
+        return self._words[place]
 
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> str:

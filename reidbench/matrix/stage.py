@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 Parents = tuple[tuple[str, str], ...]  # role -> key
@@ -44,8 +44,7 @@ class Stage:
     content: str = ""  # data stages only: what their files contained when the plan was made
     changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
 
-    @property
-    def needs(self) -> Iterator[str]:
-        """Keys of the stages that must be there first."""
-        yield from (key for _, key in self.parents)
-        yield from (given.key for given in self.data)
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the stages that must be there first, each once."""
+        return tuple(dict.fromkeys([key for _, key in self.parents] + [given.key for given in self.data]))

@@ -56,6 +56,9 @@ def _differing(
     stages: Sequence[tuple[str, tuple[str, Conditions] | None]],
 ) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
     """Each condition of one stage that differs among seeds, with its value by seed."""
+    known = [stage[1] for _, stage in stages if stage]
+    if len(known) == len(stages) and all(one == known[0] for one in known):  # as nearly always
+        return
     if len({stage for _, stage in stages}) < 2:
         return
     given = [(label, dict(stage[1]) if stage else {}) for label, stage in stages]

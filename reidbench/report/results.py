@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -247,6 +246,7 @@ class _Behind:
         self.own: dict[str, tuple[str, ...]] = {}
         self.conditions: dict[str, Conditions] = {}
         self.sources: dict[tuple[str, str], frozenset[str]] = {}
+        self._read: dict[str, Mapping[str, Any]] = {}  # of rows, until they are asked for
         self._equal: dict[int, tuple[Mapping[str, Any], Conditions]] = {}  # by identity of what was read
 
     def words(self, key: str) -> tuple[str, ...]:
@@ -257,19 +257,30 @@ class _Behind:
     def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
         """Protocol words and notes of a stage and of all that it was made from, without repetition."""
         if key not in self.found:
-            found: tuple[dict[str, None], dict[str, None]] = {}, {}
             stage = self.plan.stages[key]
-            for parent in dict.fromkeys(stage.needs):
-                for mine, earlier in zip(found, self.of(parent), strict=True):
-                    mine.update(earlier)
-            self.own[key] = ()
-            with suppress(KeyError, BadArtifact):
-                manifest = self.store.facts(key, READ)
-                self._keep(stage, manifest)
-                found[0].update(dict.fromkeys(self.own[key]))
-                found[1].update(dict.fromkeys(f"{stage.label}: {text}" for text in manifest.get("notes", ())))
-            self.found[key] = found
+            earlier = [self.of(parent) for parent in stage.needs]
+            words, notes = self._own(stage)
+            self.found[key] = (
+                _joined([*(one[0] for one in earlier), words]),
+                _joined([*(one[1] for one in earlier), notes]),
+            )
         return self.found[key]
+
+    def metrics(self, key: str) -> Mapping[str, float]:
+        """The numbers of a row's stage. Raises as `Store.manifest`."""
+        artifact, self._read[key] = self.store.with_facts(key, READ)
+        return artifact.metrics
+
+    def _own(self, stage: Stage) -> tuple[dict[str, None], dict[str, None]]:
+        """Protocol words and notes of one stage alone, and its conditions kept; none where nothing is there."""
+        self.own[stage.key] = ()
+        try:
+            manifest = self._read.pop(stage.key, None) or self.store.facts(stage.key, READ)
+        except (KeyError, BadArtifact):
+            return {}, {}
+        self._keep(stage, manifest)
+        notes = dict.fromkeys(f"{stage.label}: {text}" for text in manifest.get("notes", ()))
+        return dict.fromkeys(self.own[stage.key]), notes
 
     def _keep(self, stage: Stage, manifest: Mapping[str, Any]) -> None:
         if id(manifest) not in self._equal:  # thousands of stages are made with the same, and share it
@@ -293,13 +304,20 @@ class _Behind:
         return found
 
 
+def _joined(parts: Sequence[dict[str, None]]) -> dict[str, None]:
+    """All words in order, each once. Nobody changes what this gives: stages share it with those behind them."""
+    some = [part for part in parts if part]
+    return dict.fromkeys(word for part in some for word in part) if len(some) > 1 else next(iter(some), {})
+
+
 def _result(row: Row, plan: Plan, store: Store, behind: _Behind) -> Result:
     if row.key is None:
         return Result(row, "not-applicable", error=row.reason)
     try:
-        numbers = _numbers(row.key, store.manifest(row.key).metrics)
+        numbers = _numbers(row.key, behind.metrics(row.key))
         words, notes = behind.of(row.key)
-        return Result(replace(row, protocol=", ".join([row.protocol, *words])), "ok", numbers, notes=tuple(notes))
+        shown = replace(row, protocol=", ".join([row.protocol, *words])) if words else row
+        return Result(shown, "ok", numbers, notes=tuple(notes))
     except DamagedArtifact:
         return Result(row, "missing", error="its result is damaged; run again")
     except UnreadableArtifact as error:

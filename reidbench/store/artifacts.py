@@ -28,7 +28,7 @@ from reidbench.files.filesystem import (
 )
 
 from .artifact import Artifact, DamagedArtifact, UnreadableArtifact
-from .facts import facts, glance
+from .facts import facts, glance, shared
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
 from .locks import HEARTBEAT, Watch, beating, owner_of
@@ -90,6 +90,16 @@ class Store:
 
         Raises KeyError if absent, DamagedArtifact, and UnreadableArtifact where the system does not let it be read.
         """
+        return self._read(key)[0]
+
+    def with_facts(self, key: str, names: tuple[str, ...]) -> tuple[Artifact, Mapping[str, Any]]:
+        """What `manifest` and `facts` give, of one reading of the file. Raises as `manifest`."""
+        artifact, text = self._read(key)
+        found = shared(text, names)
+        return artifact, artifact.manifest if found is None else found
+
+    def _read(self, key: str) -> tuple[Artifact, bytes]:
+        """As `manifest`, with the text of the file."""
         path = self.path(key)
         try:
             text = regular_bytes(f"{path}/{MANIFEST}")
@@ -108,7 +118,7 @@ class Store:
         wrong = fault(manifest)
         if wrong:
             raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged: {wrong}")
-        return Artifact(key, path, manifest)
+        return Artifact(key, path, manifest), text
 
     def facts(self, key: str, names: tuple[str, ...]) -> Mapping[str, Any]:
         """Some fields of the manifest, verified: quicker than `manifest`, for very many artifacts. Raises as that."""

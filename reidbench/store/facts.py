@@ -22,7 +22,13 @@ def facts(text: bytes, key: str, names: tuple[str, ...]) -> Mapping[str, Any] | 
     writes: then `Store.manifest` says what is wrong with it.
     """
     fields = _verified(text, key)
-    return None if fields is None else _decoded(names, tuple(fields.get(name.encode()) for name in names))
+    return None if fields is None else _decoded(names, tuple(map(fields.get, _in_bytes(names))))
+
+
+def shared(text: bytes, names: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """As `facts`, of a text that was verified before."""
+    fields = _fields(text)
+    return None if fields is None else _decoded(names, tuple(map(fields.get, _in_bytes(names))))
 
 
 def glance(text: bytes, key: str) -> tuple[str, int] | None:
@@ -40,29 +46,37 @@ def glance(text: bytes, key: str) -> tuple[str, int] | None:
 
 def _verified(text: bytes, key: str) -> dict[bytes, bytes] | None:
     fields = _fields(text)
-    if fields is None or fields.get(b"key") != b'"%b"' % key.encode(errors="replace"):
+    if fields is None or fields.get(b"key") != b'"%b",' % key.encode(errors="replace"):
         return None
-    return fields if is_sealed(text, fields.get(b"checksum", b"").strip(b'"')) else None
+    return fields if is_sealed(text, fields.get(b"checksum", b"")[1:-2]) else None
 
 
 def _fields(text: bytes) -> dict[bytes, bytes] | None:
-    """The JSON of each field by name. One blank and a quote begin the line of a field, and no other line."""
+    """The JSON of each field, with a comma behind it, by name. The line of a field begins with one blank and a quote.
+
+    No other line does.
+    """
     first, *rest = text.split(b'\n "')
     if first != b"{" or not rest or not rest[-1].endswith(b"\n}\n"):
         return None
     rest[-1] = rest[-1][:-3] + b","
-    found = {}
-    for field in rest:
-        name, _, value = field.partition(b'": ')
-        found[name] = value[:-1]  # without the comma
+    try:
+        found: dict[bytes, bytes] = dict(field.split(b'": ', 1) for field in rest)
+    except ValueError:  # a line without a value
+        return None
     return found if len(found) == len(rest) else None
+
+
+@functools.cache
+def _in_bytes(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(name.encode() for name in names)
 
 
 @functools.lru_cache(maxsize=1024)
 def _decoded(names: tuple[str, ...], values: Fields) -> Mapping[str, Any] | None:
     """Versions, settings and the like are the same in thousands of manifests."""
     try:
-        found = {name: json.loads(value) for name, value in zip(names, values, strict=True) if value is not None}
+        found = {name: json.loads(value[:-1]) for name, value in zip(names, values, strict=True) if value is not None}
     except (ValueError, RecursionError):
         return None
     return None if fault(found) else found

@@ -102,6 +102,50 @@ def _publish_many(root: str, number: int) -> None:
         publish(Store(Path(root)), f"k{index}", f"content {index}")
 
 
+NAMES = ("metrics", "versions", "notes")
+
+
+@pytest.mark.parametrize("form", ["as written", "on one line"])
+def test_facts_are_the_fields_of_the_manifest(tmp_path: Path, form: str) -> None:
+    """Of a text as stages write it, which is not decoded as a whole, and of another form of the same JSON."""
+    store = Store(tmp_path)
+    with store.publishing("k") as (_, manifest):
+        manifest |= {"metrics": {"mAP": 0.5}, "versions": {"numpy": "2"}, "seconds": 1.5}
+    file = store.path("k") / "manifest.json"
+    if form == "on one line":
+        file.write_text(json.dumps(json.loads(file.read_text())))
+    artifact, found = store.with_facts("k", NAMES)
+    assert artifact.manifest == store.manifest("k").manifest
+    for given in (found, store.facts("k", NAMES)):
+        assert {name: given[name] for name in NAMES if name in given} == {
+            "metrics": {"mAP": 0.5},
+            "versions": {"numpy": "2"},
+        }
+
+
+@pytest.mark.parametrize("line", [' "words without a value",', ' "more": 1,'])
+def test_facts_of_a_manifest_with_another_line_are_refused(tmp_path: Path, line: str) -> None:
+    store = Store(tmp_path)
+    publish(store, "k")
+    file = store.path("k") / "manifest.json"
+    first, _, rest = file.read_text().partition("\n")
+    file.write_text(f"{first}\n{line}\n{rest}")
+    for read in (store.facts, store.with_facts):
+        with pytest.raises(DamagedArtifact):
+            read("k", NAMES)
+
+
+def test_a_field_that_comes_twice_has_the_value_that_was_sealed(tmp_path: Path) -> None:
+    """The first of the two is no part of what JSON says, and no reader may take it."""
+    store = Store(tmp_path)
+    publish(store, "k")
+    file = store.path("k") / "manifest.json"
+    first, _, rest = file.read_text().partition("\n")
+    file.write_text(f'{first}\n "metrics": {{"mAP": 1.0}},\n{rest}')
+    assert store.facts("k", NAMES)["metrics"] == {"mAP": 0.5}
+    assert store.with_facts("k", NAMES)[1]["metrics"] == {"mAP": 0.5}
+
+
 def test_eight_writers_of_equal_keys_leave_whole_artifacts(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_publish_many, args=(str(tmp_path), number)) for number in range(8)]
