@@ -68,6 +68,7 @@ def backbones() -> Iterator[Component]:
         IbnParams,
         summary="ResNet-50 with instance norm on half of the channels of stages 1 to 3 (IBN-a), or IBN-b",
         capabilities=frozenset({"stages", "bn"}),
+        traits=IbnParams.traits,
         protocol=IbnParams.supervision,
         paper=IBN_NET,
     )
