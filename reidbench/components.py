@@ -207,8 +207,9 @@ class Component:
 
     Five fields hold words of closed lists (`reidbench.words`): sets, or functions `(params) -> set` where they depend
     on the parameters. `capabilities` is what a backbone ("stages", "tokens", "bn") or a data set ("truth") offers.
-    `traits` is how a method behaves: "label-free", "source-free", "pool-free", "backbone-free", "data-parallel",
-    "seedless".
+    `traits` is how a method behaves: "label-free", "source-free", "pool-free", "backbone-free", "data-parallel".
+    "seedless" is a method that draws nothing, and runs once for all seeds unless something before it uses them; the
+    network that it starts from is one of its inputs. A backbone is "seedless" where its fresh weights are not drawn.
     `requires` names what must be there: capabilities of the backbone, and what a task may lack: a labelled "source"
     (adapters), the "truth" about the images or two or more "cameras" (of the data that this kind of component learns
     from), and "start", an embedder from the step before (adapters). Where it is missing, the cell is "not applicable"

@@ -18,16 +18,18 @@ from pydantic import BeforeValidator
 
 FIELDS = ("capabilities", "traits", "requires", "protocol", "lacks")
 METHODS = ("selector", "pretrainer", "preparer", "finetuner", "adapter")  # the kinds whose stages have a seed
-SEEDLESS = "seedless"  # whatever its seed, the same inputs give the same bytes
+SEEDLESS = "seedless"  # whatever its seed, the same inputs (a network to start from is one) give the same bytes
+BACKBONE_FREE = "backbone-free"  # a fine-tuner that computes features without the backbone
 CAPABILITIES: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({"stages", "bn", "tokens"}),
     "dataset": frozenset({"truth"}),
 }
 TRAITS: Mapping[str, frozenset[str]] = {
+    "backbone": frozenset({SEEDLESS}),
     "selector": frozenset({SEEDLESS}),
     "pretrainer": frozenset({"pool-free", "data-parallel", SEEDLESS}),
     "preparer": frozenset({SEEDLESS}),
-    "finetuner": frozenset({"label-free", "backbone-free", "data-parallel", SEEDLESS}),
+    "finetuner": frozenset({"label-free", BACKBONE_FREE, "data-parallel", SEEDLESS}),
     "adapter": frozenset({"source-free", SEEDLESS}),
 }
 # What a component may require of its task, its data and the steps before it. All else that selectors, pretrainers,

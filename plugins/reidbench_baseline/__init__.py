@@ -63,6 +63,7 @@ def reidbench_backbones() -> Iterator[Component]:
             version=2,
             summary=f"torchvision's ResNet-{depth} with last stride 1",
             capabilities=STAGES,
+            traits=ResNetParams.traits,
             protocol=ResNetParams.supervision,
             paper=Paper(
                 title="Deep Residual Learning for Image Recognition",
@@ -84,6 +85,7 @@ def reidbench_backbones() -> Iterator[Component]:
             version=2,
             summary=summary,
             capabilities=STAGES,
+            traits=ResNetParams.traits,
             protocol=ResNetParams.supervision,
             paper=paper,
         )
@@ -98,14 +100,14 @@ def reidbench_finetuners() -> Iterator[Component]:
         "reidbench_baseline.frozen:keep_backbone",
         NoneParams,
         summary="the backbone's features as they are",
-        traits=frozenset({"label-free"}),
+        traits=frozenset({"label-free", "seedless"}),
     )
     yield Component(
         "colour-histogram",
         "reidbench_baseline.frozen:colour_histogram",
         HistogramParams,
         summary="colour histograms of horizontal stripes: the floor to beat",
-        traits=frozenset({"label-free", "backbone-free"}),
+        traits=frozenset({"label-free", "backbone-free", "seedless"}),
     )
     yield Component(
         "bot",
@@ -159,7 +161,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         WeightsParams,
         version=2,
         summary="a user's own weights: torchvision, MoCo, LUPerson, fast-reid, torchreid, BoT, BDB, MGN, SpCL names",
-        traits=frozenset({"pool-free"}),
+        traits=frozenset({"pool-free", "seedless"}),
         protocol=WeightsParams.supervision,
     )
 

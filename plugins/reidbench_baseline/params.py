@@ -41,6 +41,10 @@ class ResNetParams(Params):
         require_file(self.weights_file, self.labels, "weights_file")
         return self
 
+    def traits(self) -> frozenset[str]:
+        """Weights from elsewhere fill the whole network, so that nothing of it is drawn."""
+        return frozenset({"seedless"} if self.weights is not None or self.weights_file is not None else ())
+
     def supervision(self) -> frozenset[str]:
         """Words for the protocol column; all of torchvision's named weights of these networks are of ImageNet."""
         named = {IMAGENET} if self.weights is not None else set()

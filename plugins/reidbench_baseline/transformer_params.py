@@ -90,6 +90,10 @@ class IbnParams(Params):
         require_file(self.weights_file, self.labels, "weights_file")
         return self
 
+    def traits(self) -> frozenset[str]:
+        """A file fills the whole network, so that nothing of it is drawn."""
+        return frozenset({"seedless"} if self.weights_file is not None else ())
+
     def supervision(self) -> frozenset[str]:
         """Words for the protocol column."""
         return behind(self.weights_file, self.labels)

@@ -69,6 +69,7 @@ def backbones() -> Iterator[Component]:
         version=2,
         summary="ResNet-50 with instance norm on half of the channels of stages 1 to 3 (IBN-a), or IBN-b",
         capabilities=frozenset({"stages", "bn"}),
+        traits=IbnParams.traits,
         protocol=IbnParams.supervision,
         paper=IBN_NET,
     )

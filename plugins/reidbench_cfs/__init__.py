@@ -8,6 +8,7 @@ from reidbench import Component, Paper, Published, hookimpl
 
 from .params import CfsParams, ClusterParams, ListParams, NoParams, OracleParams, RandomParams
 
+SEEDLESS = frozenset({"seedless"})
 ROW = "ViT-S/16, 256x128, DINO on 60 % of LUPerson by CFS, supervised"
 PRINTED, REPEATED = "paper, as in the official README", "official README, the authors' reproduction"
 PAPER = Paper(
@@ -40,6 +41,7 @@ def reidbench_selectors() -> Iterator[Component]:
         "reidbench_cfs.cfs:select",
         CfsParams,
         summary="catastrophic forgetting score: keeps images whose features a fine-tuning on the target changes least",
+        traits=SEEDLESS,
         paper=PAPER,
     )
     yield Component(
@@ -48,6 +50,7 @@ def reidbench_selectors() -> Iterator[Component]:
         ListParams,
         version=2,  # lists with a byte-order mark and with any line ends
         summary="the head of a list of files that somebody published, such as CFS_list.pkl",
+        traits=SEEDLESS,
         paper=PAPER,
     )
     yield Component(
@@ -60,13 +63,18 @@ def reidbench_selectors() -> Iterator[Component]:
         "random", "reidbench_cfs.controls:random", RandomParams, summary="a control: images drawn with the seed"
     )
     yield Component(
-        "all", "reidbench_cfs.controls:everything", NoParams, summary="a control: the whole pool, in a row of its own"
+        "all",
+        "reidbench_cfs.controls:everything",
+        NoParams,
+        summary="a control: the whole pool, in a row of its own",
+        traits=SEEDLESS,
     )
     yield Component(
         "oracle",
         "reidbench_cfs.controls:oracle",
         OracleParams,
         summary="a control: the images that truly show a person come first; rendered pools only",
+        traits=OracleParams.traits,
         requires=frozenset({"truth"}),
         protocol=frozenset({"truth"}),
     )

@@ -64,6 +64,10 @@ class OracleParams(OrderParams):
         0.5, gt=0, le=1, description="share of the pool that is kept; null: exactly the relevant images"
     )
 
+    def traits(self) -> frozenset[str]:
+        """Nothing is drawn where no share cuts a group."""
+        return frozenset({"seedless"} if self.keep is None else ())
+
 
 class ListParams(Params):
     """list."""

@@ -54,6 +54,7 @@ HMR = Paper(
 SOURCE_FREE = frozenset({"source-free"})
 START = frozenset({"start"})
 TRUTH = frozenset({"truth"})
+SEEDLESS = frozenset({"seedless"})
 # How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
 CHECK = {
     "gcl": "reidbench_gcl.examples:gcl",
@@ -107,6 +108,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.structure.providers:synthetic_structure",
         SyntheticStructureParams,
         summary="body structure as the renderer of the images knows it: no error",
+        traits=SEEDLESS,
         requires=TRUTH,
         protocol=TRUTH,
     )
@@ -115,24 +117,28 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.structure.providers:gcl_release",
         ReleaseParams,
         summary="body structure from a folder of the authors' rendered meshes",
+        traits=SEEDLESS,
     )
     yield Component(
         "mesh",
         "reidbench_gcl.structure.providers:mesh",
         MeshParams,
         summary="body structure rendered from a mesh file of each image",
+        traits=SEEDLESS,
     )
     yield Component(
         "smpl",
         "reidbench_gcl.structure.providers:smpl",
         SmplParams,
         summary="body structure rendered from a SMPL model file and parameters of each image",
+        traits=SEEDLESS,
     )
     yield Component(
         "anny",
         "reidbench_gcl.structure.providers:anny",
         AnnyParams,
         summary="body structure rendered from the open body model Anny",
+        traits=SEEDLESS,
     )
     yield Component(
         "hmr-training",
@@ -149,6 +155,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.hmr.structures:prepare",
         HMRParams,
         summary="structure maps of bodies that a regressor sees in the pictures; it is trained on the task's pool",
+        traits=SEEDLESS,
         paper=HMR,
     )
     yield Component(
@@ -156,6 +163,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.hmr.structures:prepare_with_weights",
         HMRWeightsParams,
         summary="structure maps of bodies that a user's own weights of the regressor see in the pictures",
+        traits=SEEDLESS,
         protocol=HMRWeightsParams.protocol,
         paper=HMR,
     )

@@ -69,6 +69,7 @@ HHL = Paper(
     published=tuple(_published()),
 )
 CAMERAS = frozenset({"cameras"})
+SEEDLESS = frozenset({"seedless"})
 # How `reidbench check` tries them: the paper's critic of six layers halves a picture of 64x32 to nothing.
 CHECK = {"stargan": {"critic_layers": 5}, "hhl": {"id_batch": 16, "style": {"use": "stargan", "critic_layers": 5}}}
 
@@ -90,6 +91,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:camstyle_folder",
         CamStyleFolderParams,
         summary="camera styles from a folder that somebody released",
+        traits=SEEDLESS,
         requires=CAMERAS,
         protocol=CAMERAS,
     )
@@ -98,6 +100,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:oracle_style",
         OracleStyleParams,
         summary="camera styles as the renderer of the images makes them, from the truth",
+        traits=SEEDLESS,
         requires=CAMERAS | {"truth"},
         protocol=CAMERAS | {"truth"},
     )
@@ -106,6 +109,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_hhl.preparers:self_style",
         SelfStyleParams,
         summary="copies of the image itself in place of camera styles: the control",
+        traits=SelfStyleParams.traits,
         requires=SelfStyleParams.required,
         protocol=CAMERAS,
     )

@@ -92,6 +92,10 @@ class SelfStyleParams(StyleParams):
     )
     quality: int = Field(95, ge=1, le=100, description="JPEG quality of the copies")
 
+    def traits(self) -> frozenset[str]:
+        """Only the jitter is drawn."""
+        return frozenset({"seedless"} if self.jitter == 0 else ())
+
     def required(self) -> frozenset[str]:
         """As many copies as are asked for need no camera."""
         return frozenset({"cameras"}) if self.copies is None else frozenset()

@@ -71,7 +71,7 @@ class Attempt:
         self.drops = kinds.has_dropout(first)
         self._again(digests)
         self._resumed(first, digests)
-        self._seedless(digests, stage, expansion)
+        self._seedless(digests, stage.key)
         if data:
             need(listing(self.folder / "data") == data, "files: it changed files of the data set")
         self.step("a run on a task without what it does not require")
@@ -111,15 +111,22 @@ class Attempt:
         trial.warm, trial.disturbed = True, disturbed
         return first_difference(digests, trial.watched())
 
-    def _seedless(self, digests: dict[str, str], stage: Stage, expansion: Expansion) -> None:
-        """Where a component declares that its seed does not matter, try another one."""
+    def _seedless(self, digests: dict[str, str], key: str) -> None:
+        """Where a component declares that its seed does not matter, try another one with the same weights to start."""
         if SEEDLESS not in self.component.traits_with(self.world.params_of(self.kind, self.component)):
             return
-        inputs = self.world.inputs(replace(stage, seed=stage.seed + 1), expansion)
-        other = Trial(inputs, self.world.new_folder())
-        other.warm = True
-        differs = first_difference(digests, other.watched())
+        stage, expansion = self.world.plan(self.kind, self.component, with_weights=True)
+        self.world.make_parents(stage, expansion)
+        first = digests if stage.key == key else self._with_seed(stage, stage.seed, expansion)
+        differs = first_difference(first, self._with_seed(stage, stage.seed + 1, expansion))
         need(not differs, f"determinism: it declares 'seedless', and another seed gives another result ({differs})")
+
+    def _with_seed(self, stage: Stage, seed: int, expansion: Expansion) -> dict[str, str]:
+        """The digests of a run with that seed."""
+        self.step(f"the run with the seed {seed}")
+        trial = Trial(self.world.inputs(replace(stage, seed=seed), expansion), self.world.new_folder())
+        trial.warm = True
+        return trial.watched()
 
     def _resumed(self, first: Trial, digests: dict[str, str]) -> None:
         """Interrupt after the first epoch, go on in the same scratch folder, and compare."""
@@ -179,9 +186,10 @@ class Attempt:
         described: dict[str, Any] = {"use": self.component.name, "params": params.model_dump(mode="json")}
         described["image_size"] = list(self.example.image_size)
         states: list[dict[str, str]] = []
-        for number in range(2):
+        seedless = SEEDLESS in self.component.traits_with(params)
+        for number in range(2 + seedless):
             self.step("building it again" if number else "building it")
-            seed_torch(SEED)
+            seed_torch(SEED + (number == 2))
             if number:
                 disturb(torch_too=False)
             before = settings(bool(number))
@@ -193,6 +201,7 @@ class Attempt:
             need(not strays, f"files: it wrote {', '.join(strays[:3])}")
             states.append(kinds.state_digest(network.state_dict()))
         need(states[0] == states[1], "determinism: the same seed twice gives two networks")
+        need(states[0] == states[-1], "determinism: it declares 'seedless', and another seed gives another network")
         kinds.capabilities(network, self.component.capabilities_with(params))
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             save_backbone(Path(temporary), network)

@@ -10,12 +10,13 @@ from PIL import Image
 from pydantic import Field
 
 from reidbench.components import Component, Params
-from reidbench.contexts import FinetuneContext
+from reidbench.contexts import FinetuneContext, PretrainContext
 from reidbench.data import Dataset, FileNameRule, read_market_folder
 from reidbench.data.folders import MARKET_LIKE
 
 FOLDER = "check-folder"
 UNTRAINED = "check-untrained"
+WEIGHTS = "check-weights"
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 NO_CAMERA = FileNameRule(r"(?P<pid>-1|[0-9]+)(_\w+)?")
 
@@ -73,7 +74,13 @@ def untrained(ctx: FinetuneContext[Params]) -> Any:
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
 
 
+def fresh_weights(ctx: PretrainContext[Params]) -> Any:
+    """A fresh backbone, for methods to start from weights that are always the same."""
+    return ctx.backbone()
+
+
 COMPONENTS = {
     ("dataset", FOLDER): Component(FOLDER, f"{__name__}:open_folder", FolderParams, lacks=FolderParams.lacking),
     ("finetuner", UNTRAINED): Component(UNTRAINED, f"{__name__}:untrained", traits=frozenset({"label-free"})),
+    ("pretrainer", WEIGHTS): Component(WEIGHTS, f"{__name__}:fresh_weights", traits=frozenset({"pool-free"})),
 }

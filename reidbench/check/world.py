@@ -12,6 +12,7 @@ from reidbench.errors import PluginError
 from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
 from reidbench.matrix.checker import Checker
 from reidbench.matrix.choices import ChoiceReader
+from reidbench.matrix.keys import Made
 from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
 from reidbench.matrix.needs import NotApplicable
 from reidbench.matrix.plan import Expansion
@@ -28,7 +29,7 @@ from reidbench.store.artifacts import Store
 from reidbench.words import TASK_NEEDS
 
 from .examples import Example, small
-from .own import COMPONENTS, FOLDER, UNTRAINED, write_market_folder
+from .own import COMPONENTS, FOLDER, UNTRAINED, WEIGHTS, write_market_folder
 
 SMALL_FIRST = "tiny"  # networks with this in their names are tried first
 SEED = 3
@@ -125,32 +126,37 @@ class World:
         cameras = "cameras" not in self.lacking
         return DataSource(name, self.choice("dataset", {"use": FOLDER, "cameras": cameras}), root)
 
-    def plan(self, kind: str, component: Component) -> tuple[Stage, Expansion]:
-        """The stage that runs a component with its example. Raises NotApplicable when there can be none."""
+    def plan(self, kind: str, component: Component, *, with_weights: bool = False) -> tuple[Stage, Expansion]:
+        """The stage that runs a component with its example. Raises NotApplicable when there can be none.
+
+        `with_weights` lets a method that would train a fresh network start from the weights of a step before.
+        """
         value = {"use": component.name, **self.example.params}
         choice = self.choice(kind, value)
         backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", self.backbones[0])
         expansion = Expansion(self.benchmark)
         recipe = Recipe("check", backbone)
         if kind == "preparer":
-            _, key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task)
+            key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task).key
         elif kind == "evaluator":
             untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", UNTRAINED)),))
             key = expansion.evaluate(choice, [expansion.embed(untrained, self.task, SEED, SEED)], recipe, self.task, 0)
         else:
-            key = self._step(expansion, kind, choice, recipe)
+            key = self._step(expansion, kind, choice, recipe, with_weights)
         return expansion.result.stages[key], expansion
 
-    def _step(self, expansion: Expansion, kind: str, choice: Choice, recipe: Recipe) -> str:
-        steps = [item for step in self.example.before for item in step.items()]
+    def _step(self, expansion: Expansion, kind: str, choice: Choice, recipe: Recipe, with_weights: bool) -> str:
+        steps: list[tuple[str, Any]] = [item for step in self.example.before for item in step.items()]
         steps = steps if kind == "adapter" and "start" not in self.lacking else []
+        if with_weights and OF_COMPONENT[kind].leaves and not steps:
+            steps = [("pretrain", WEIGHTS)]
         chosen = [(OF_STAGE[name], self.choice(OF_STAGE[name].component, value)) for name, value in steps]
-        parent: tuple[str, str] | None = None
+        before: Made | None = None
         for of_kind, one in [*chosen, (OF_COMPONENT[kind], choice)]:
-            expansion.needs.check_step(of_kind, one, recipe.backbone, self.task, parent[0] if parent else "")
-            parent = (of_kind.stage, expansion.step(of_kind, one, recipe, self.task, SEED, parent))
-        assert parent is not None
-        return parent[1]
+            expansion.needs.check_step(of_kind, one, recipe.backbone, self.task, before.role if before else "")
+            before = expansion.step(of_kind, one, recipe, self.task, SEED, before)
+        assert before is not None
+        return before.key
 
     # ------------------------------------------------------------------ runs
     def inputs(self, stage: Stage, expansion: Expansion) -> Inputs:

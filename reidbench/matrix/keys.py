@@ -1,18 +1,24 @@
-"""The key of a stage: a hash of everything that can change its result, and of nothing else."""
+"""The key of a stage: a hash of everything that can change its result, its seed if it uses one, and of nothing else."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from reidbench.components import Component, Params, load_attribute
 from reidbench.data import fingerprint_file, fingerprint_folder
+from reidbench.words import BACKBONE_FREE, SEEDLESS
 
 from .benchmark import Benchmark, Choice, canonical
 from .devices import devices_for
+from .kinds import TRAINED, Kind
 from .stage import DataInput, Parents
 
 KEY_VERSION = 2  # bump when the way keys are computed changes
+SEEDS, PRETRAIN_SEEDS, PREPARE_SEED = "seeds", "pretrain_seeds", "prepare_seed"  # keys of a matrix file
+NO_SEED = 0  # in the key of a stage that uses none, whose results of seed 0 from older stores so stay valid
 
 
 class Keys:
@@ -85,3 +91,55 @@ def content_of(component: Component, params: Params, root: Path | None) -> str:
 def short(content: str) -> str:
     """32 digits that stand for what `content_of` gave."""
     return _digest(content)
+
+
+# ---------------------------------------------------------------------- seeds
+@dataclass(frozen=True)
+class Made:
+    """A stage of a plan as a parent of others: its role and key, and the seeds that it depends on, by name."""
+
+    role: str
+    key: str
+    seeds: frozenset[str]
+
+
+@dataclass(frozen=True)
+class StageSeed:
+    """The seed that enters a stage's key, in words for its label, and the names of all seeds that it depends on."""
+
+    number: int
+    words: str
+    names: frozenset[str]
+
+
+def behind(parents: Sequence[Made]) -> frozenset[str]:
+    """The names of the seeds that the parents depend on."""
+    return frozenset[str]().union(*(parent.seeds for parent in parents))
+
+
+def stage_seed(
+    kind: Kind, choice: Choice, backbone: Choice | None, parents: Sequence[Made], name: str, number: int
+) -> StageSeed:
+    """The seed of a component's stage, which a matrix file calls `name`.
+
+    A stage that draws nothing has none, unless a parent depends on the same seed: then there is one stage for each.
+    """
+    names = behind(parents)
+    if _draws(kind, choice, backbone, parents):
+        names |= {name}
+    own = name in names
+    return StageSeed(number if own else NO_SEED, in_words(number, names, name), names)
+
+
+def in_words(number: int, names: frozenset[str], name: str = SEEDS) -> str:
+    """A seed for a label: `seed 1`, or `no seed` where it is not among the `names` that a stage depends on."""
+    return f"seed {number}" if name in names else "no seed"
+
+
+def _draws(kind: Kind, choice: Choice, backbone: Choice | None, parents: Sequence[Made]) -> bool:
+    """Whether a stage depends on its own seed: by its component, or by the random weights of a fresh network."""
+    traits = choice.component.traits_with(choice.params)
+    if SEEDLESS not in traits:
+        return True
+    starts = kind.leaves and BACKBONE_FREE not in traits and not any(parent.role in TRAINED for parent in parents)
+    return bool(starts) and (backbone is None or SEEDLESS not in backbone.component.traits_with(backbone.params))

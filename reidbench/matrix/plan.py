@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reidbench.components import NestedKind
 from reidbench.errors import PluginError
 
 from .benchmark import Benchmark, Choice, DataRef, Recipe, Task
-from .keys import Keys, content_of, data_key, short
+from .keys import (
+    NO_SEED,
+    PREPARE_SEED,
+    PRETRAIN_SEEDS,
+    SEEDS,
+    Keys,
+    Made,
+    behind,
+    content_of,
+    data_key,
+    in_words,
+    short,
+    stage_seed,
+)
 from .kinds import OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
 from .needs import Needs, NotApplicable
 from .protocol import protocol_words
-from .stage import DataInput, Parents, Stage
+from .stage import DataInput, Stage
 
 
 @dataclass(frozen=True)
@@ -106,8 +119,12 @@ class Expansion:
         recipes = {recipe.name: recipe for recipe in self.benchmark.methods}
         for recipe in self.benchmark.methods:
             for task in self.benchmark.tasks:
-                for seed, pretrain_seed in self.seeds(recipe, recipes):
-                    self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
+                rows = (
+                    row
+                    for seed, pretrain_seed in self.seeds(recipe, recipes)
+                    for row in self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
+                )
+                self.result.rows += dict.fromkeys(rows)  # one row for all seeds that it does not depend on
         if any(row.key is None for row in self.result.rows):  # what was planned before a reason was found
             self.result = self.result.only(self.result.rows)
         self.result.stages = told_apart(self.result.stages)
@@ -128,8 +145,8 @@ class Expansion:
         seed: int,
         pretrain_seed: int | None,
         evaluators: list[tuple[Choice, str]],
-    ) -> None:
-        """Add the stages and the rows of one method on one task, or rows that say why there are none."""
+    ) -> Iterator[Row]:
+        """Add the stages of one method on one task. Yields its rows, or rows that say why there are no stages."""
         parts = [recipes[name] for name in recipe.ensemble] or [recipe]
         words = self.words(recipe, parts, task)
         try:
@@ -137,12 +154,12 @@ class Expansion:
             reason = ""
         except NotApplicable as error:
             embedded, reason = [], str(error)
+        names = behind(embedded) if embedded else {SEEDS, PRETRAIN_SEEDS}
+        seeds = seed if SEEDS in names else None, pretrain_seed if PRETRAIN_SEEDS in names else None
         for choice, label in evaluators:
             key = self.evaluate(choice, embedded, recipe, task, seed) if embedded else None
             protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
-            numbers = seed, pretrain_seed, key
-            row = Row(recipe.name, task.name, label, *numbers, reason, protocol, pretrain_seed is not None)
-            self.result.rows.append(row)
+            yield Row(recipe.name, task.name, label, *seeds, key, reason, protocol, pretrain_seed is not None)
 
     def words(self, recipe: Recipe, parts: Sequence[Recipe], task: Task) -> list[str]:
         """The protocol words of a method, of these parts, on a task."""
@@ -152,38 +169,38 @@ class Expansion:
         return self._words[place]
 
     # ------------------------------------------------------------------ stages
-    def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> str:
+    def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
         """The embed stage of a method on a task: target query and gallery to features."""
-        parent: tuple[str, str] | None = None
+        before: Made | None = None
         for step, choice in recipe.steps:
             kind = OF_STAGE[step]
-            self.needs.check_step(kind, choice, recipe.backbone, task, parent[0] if parent else "")
-            parent = (step, self.step(kind, choice, recipe, task, pretrain_seed if kind.pretrains else seed, parent))
-        assert parent is not None  # the reader refuses a recipe without steps
-        label = f"embed {recipe.name} -> {task.target.name} [seed {seed}]"
-        return self.add("embed", None, (parent,), self.inputs("target", (task.target,), "test", True), None, 0, label)
+            self.needs.check_step(kind, choice, recipe.backbone, task, before.role if before else "")
+            before = self.step(kind, choice, recipe, task, pretrain_seed if kind.pretrains else seed, before)
+        assert before is not None  # the reader refuses a recipe without steps
+        label = f"embed {recipe.name} -> {task.target.name} [{in_words(seed, before.seeds)}]"
+        data = self.inputs("target", (task.target,), "test", True)
+        return Made("features", self.add("embed", None, (before,), data, None, NO_SEED, label), before.seeds)
 
-    def step(
-        self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, seed: int, parent: tuple[str, str] | None
-    ) -> str:
-        """The stage of one step of a recipe; `parent` is kind and key of the step before."""
-        parents = [*([parent] if parent else []), *self.nested(choice, recipe, task)]
+    def step(self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, seed: int, before: Made | None) -> Made:
+        """The stage of one step of a recipe, after the step `before`."""
+        parents = [*([before] if before else []), *self.nested(choice, recipe, task)]
+        name = PRETRAIN_SEEDS if kind.pretrains else SEEDS
+        own = stage_seed(kind, choice, recipe.backbone, parents, name, seed)
         place = "".join(f"{ref.name}, " for ref in task.refs(kind.learns_from))
-        label = f"{kind.stage} {choice.name} [{place}seed {seed}]"
+        label = f"{kind.stage} {choice.name} [{place}{own.words}]"
         data = tuple(self.given(kind.given, choice, task))
-        return self.add(kind.stage, choice, tuple(parents), data, recipe.backbone, seed, label)
+        key = self.add(kind.stage, choice, parents, data, recipe.backbone, own.number, label)
+        return Made(kind.stage, key, own.names)
 
-    def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[tuple[str, str]]:
+    def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[Made]:
         """The stages that the `Uses` fields of a choice stand for; a field may start from an earlier one."""
-        made: dict[str, tuple[str, str]] = {}
+        made: dict[str, Made] = {}
         for name, (inner, mark) in choice.nested.items():
             made[name] = self.nested_stage(inner, mark, made.get(mark.start), recipe, task)
-        return [(f"prepared.{name}", key) for name, (_, key) in made.items()]
+        return [replace(stage, role=f"prepared.{name}") for name, stage in made.items()]
 
-    def nested_stage(
-        self, choice: Choice, mark: NestedKind, start: tuple[str, str] | None, recipe: Recipe, task: Task
-    ) -> tuple[str, str]:
-        """Kind and key of one such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
+    def nested_stage(self, choice: Choice, mark: NestedKind, start: Made | None, recipe: Recipe, task: Task) -> Made:
+        """One such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
         kind = OF_COMPONENT[choice.kind]
         if not kind.nested:
             raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
@@ -198,11 +215,12 @@ class Expansion:
             self.needs.check_backbone(choice, recipe.backbone)
             self.needs.check_given(more, choice, task)
             data += tuple(self.given(more, choice, task))
-        seed = self.benchmark.prepare_seed
-        parents = (*([start] if start else []), *self.nested(choice, recipe, task))
-        label = f"{kind.stage} {choice.name} [{refs[0].name}, seed {seed}]"
         backbone = recipe.backbone if kind.step else None
-        return kind.stage, self.add(kind.stage, choice, parents, data, backbone, seed, label)
+        parents = (*([start] if start else []), *self.nested(choice, recipe, task))
+        seed = stage_seed(kind, choice, backbone, parents, PREPARE_SEED, self.benchmark.prepare_seed)
+        label = f"{kind.stage} {choice.name} [{refs[0].name}, {seed.words}]"
+        key = self.add(kind.stage, choice, parents, data, backbone, seed.number, label)
+        return Made(kind.stage, key, seed.names)
 
     def given(self, images: Sequence[Given], choice: Choice, task: Task) -> Iterator[DataInput]:
         """Of the images of a kind, those that a component is given."""
@@ -211,11 +229,11 @@ class Expansion:
                 part = task.adapt_on if one.role == "target" and one.hidden else "train"
                 yield from self.inputs(one.role, task.refs(one.role), part, one.hidden)
 
-    def evaluate(self, choice: Choice, embedded: list[str], recipe: Recipe, task: Task, seed: int) -> str:
-        """The stage that evaluates the features of a method, or of several as an ensemble."""
-        parents = tuple((f"features.{number}", key) for number, key in enumerate(embedded))
-        label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [seed {seed}]"
-        return self.add("evaluate", choice, parents, (), None, 0, label)
+    def evaluate(self, choice: Choice, embedded: Sequence[Made], recipe: Recipe, task: Task, seed: int) -> str:
+        """The key of the stage that evaluates the features of a method, or of several as an ensemble."""
+        parents = [replace(made, role=f"{made.role}.{number}") for number, made in enumerate(embedded)]
+        label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [{in_words(seed, behind(parents))}]"
+        return self.add("evaluate", choice, parents, (), None, NO_SEED, label)
 
     # ------------------------------------------------------------------ data
     def inputs(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> tuple[DataInput, ...]:
@@ -252,13 +270,14 @@ class Expansion:
         self,
         kind: str,
         choice: Choice | None,
-        parents: Parents,
+        made: Sequence[Made],
         data: tuple[DataInput, ...],
         backbone: Choice | None,
         seed: int,
         label: str,
     ) -> str:
-        """The key of a stage, which is added when no equal one is there."""
+        """The key of a stage, which is added when no equal one is there; `made` are its parents."""
+        parents = tuple((parent.role, parent.key) for parent in made)
         key = self.keys.of_stage(kind, choice, parents, data, backbone, seed)
         if key not in self.result.stages:
             network = {"use": backbone.name, "params": backbone.resolved} if backbone else None

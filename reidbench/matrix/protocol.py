@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reidbench.components import SameContent
+from reidbench.words import BACKBONE_FREE
 
 from .benchmark import Choice, DataSource, Recipe, Task, marker
 from .kinds import OF_COMPONENT
-
-BACKBONE_FREE = "backbone-free"  # a fine-tuner that provides this computes features without the backbone
 
 
 def _takes(choice: Choice, role: str) -> bool:

@@ -51,6 +51,14 @@ def reidbench_finetuners():
     yield Component("mute", "broken.code:sound", Mute, traits={{"label-free"}})
     yield Component("needy", "broken.code:sound", Required, summary="x", traits={{"label-free"}})
     yield Component("wrong-example", "broken.code:sound", Epochs, summary="x", traits={{"label-free"}})
+    yield Component("kept", "broken.code:kept", summary="x", traits={{"label-free", "seedless"}})
+    yield Component("new-head", "broken.code:new_head", summary="x", traits={{"label-free", "seedless"}})
+
+
+@hookimpl
+def reidbench_backbones():
+    yield Component("drawn-network", "broken.code:network", summary="x", traits={{"seedless"}})
+    yield Component("same-network", "broken.code:same_network", summary="x", traits={{"seedless"}})
 
 
 @hookimpl
@@ -83,7 +91,7 @@ import random
 import numpy as np
 import torch
 from reidbench import Dataset, Metrics, Sample, Selection, Split
-from reidbench.training import BackboneEmbedder, Embedder, Preprocess, stream
+from reidbench.training import Backbone, BackboneEmbedder, Embedder, Features, Preprocess, stream
 
 
 class Counter:
@@ -91,6 +99,36 @@ class Counter:
     value = 0.0
     def state_dict(self): return {"value": self.value}
     def load_state_dict(self, state): self.value = state["value"]
+
+
+class Network(Backbone):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.dim = torch.nn.Conv2d(3, 4, 4, 4), 4
+    def forward(self, images):
+        return Features(self.layer(images), self.layer(images).mean((2, 3)))
+
+
+def network(params, image_size): return Network()
+
+
+def same_network(params, image_size):
+    found = Network()
+    for weight in found.parameters(): weight.data.fill_(0.5)
+    return found
+
+
+def kept(ctx):
+    """Keeps the network that it starts from; a fresh one is drawn by the harness."""
+    return BackboneEmbedder(ctx.backbone(), Preprocess(ctx.image_size))
+
+
+def new_head(ctx):
+    """Draws from torch's global generator, which only another seed of the whole stage changes."""
+    backbone = ctx.backbone()
+    first = next(backbone.parameters())
+    first.data += torch.nn.Linear(1, 1).weight.item()
+    return BackboneEmbedder(backbone, Preprocess(ctx.image_size))
 
 
 class Shift(Embedder):
@@ -201,6 +239,10 @@ BROKEN = {
     "twice": ("failed", "run: selector twice must return indices that are different and from 0 to 31"),
     "by-seed": ("failed", "determinism: it declares 'seedless', and another seed gives another result ("),
     "no-seed": ("ok", ""),
+    "kept": ("ok", ""),
+    "new-head": ("failed", "determinism: it declares 'seedless', and another seed gives another result (embedder.safe"),
+    "drawn-network": ("failed", "determinism: it declares 'seedless', and another seed gives another network"),
+    "same-network": ("ok", ""),
     "rolling": ("failed", "determinism: the same seed twice gives two results (metrics differs)"),
     "too-few": ("failed", "run: evaluator too-few gave per_query 'ap' of shape (1,); it must have one entry for each"),
     "strange-pids": ("failed", "shapes: a pid below -1 in train"),

@@ -36,6 +36,7 @@ def test_untrained_then_across_then_within(tmp_path: Path) -> None:
         within = maps(board, "bot", target)
         colours = maps(board, "colour-histogram", target)
         assert len(within) == 3
+        assert len(colours) == 1  # it uses no seed
         for low, middle, high in zip(untrained, across, within, strict=True):
             assert low < middle < high
             assert 0.35 <= high <= 0.95

@@ -42,7 +42,7 @@ def reidbench_evaluators():
 
 
 def quality(ctx):
-    # Colour histograms have thousands of columns, the network has 28: a number for each method.
+    # The wide network has 112 columns, the other one 28: a number for each method.
     return 12.0 if ctx.query.features.shape[1] > 100 else 4.0
 
 
@@ -69,7 +69,9 @@ data: {{tiny: {{use: market-folder, root: {root}}}}}
 tasks: {{t: {{source: tiny, target: tiny}}}}
 backbone: {{use: resnet-tiny, width: 4}}
 evaluate: [cosine, rank-of, old, half, beyond]
-methods: {{untrained: {{finetune: none}}, colours: {{finetune: colour-histogram}}}}
+methods:
+  untrained: {{finetune: none}}
+  wide: {{backbone: {{use: resnet-tiny, width: 16}}, finetune: none}}
 """
 
 
@@ -100,18 +102,18 @@ def cells(text: str, *first: str) -> list[list[str]]:
 def test_lower_is_better_leads_and_is_bold(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md", "median-rank")
     assert cells(text, "untrained", "rank-of")[0][2] == "**4.75** ± 0 [4.75, 4.75] rank"
-    assert cells(text, "colours", "rank-of")[0][2] == "12.75 ± 0 [12.75, 12.75] rank"
+    assert cells(text, "wide", "rank-of")[0][2] == "12.75 ± 0 [12.75, 12.75] rank"
     assert "lower is better" in text
     places = report.places(report.collect(*judged), "t", "rank-of", "median-rank")
-    assert {method: place.rank for method, place in places.items()} == {"untrained": 1, "colours": 2}
+    assert {method: place.rank for method, place in places.items()} == {"untrained": 1, "wide": 2}
 
 
 def test_differences_count_what_is_better(judged: tuple[Plan, Store]) -> None:
     board = report.collect(*judged)
-    (pair,) = [p for p in report.differences(board, "colours", "median-rank") if p.evaluator == "rank-of"]
+    (pair,) = [p for p in report.differences(board, "wide", "median-rank") if p.evaluator == "rank-of"]
     assert (pair.method, pair.better, pair.difference.value) == ("untrained", 3, pytest.approx(8.0))
-    text = table_of(judged, "md", "median-rank", ("colours",))
-    assert "median-rank against colours (by rank-of: lower is better, so positive is lower):" in text
+    text = table_of(judged, "md", "median-rank", ("wide",))
+    assert "median-rank against wide (by rank-of: lower is better, so positive is lower):" in text
     (row,) = [line for line in cells(text, "untrained", "rank-of") if len(line) == 3]
     assert row[2] == "+8 [+8, +8] rank 3/3"
 
@@ -122,10 +124,10 @@ def test_what_is_not_declared_is_shown_as_it_is_and_never_ranked(judged: tuple[P
     assert report.places(board, "t", "old", "weird") == {}
     text = table_of(judged, "md", "weird", ("untrained",))
     assert "Nothing is bold: the evaluator does not declare" in text
-    (row, *_) = cells(text, "colours", "old")
+    (row, *_) = cells(text, "wide", "old")
     assert row[2] == "12.75 ± 0 [12.75, 12.75]"
     assert "in how many seeds it is better" not in text
-    (paired,) = [line for line in cells(text, "colours", "old") if len(line) == 3]
+    (paired,) = [line for line in cells(text, "wide", "old") if len(line) == 3]
     assert paired[2] == "+0 [+0, +0] (3 seeds)"
     assert "63.4 %" not in table_of(judged, "md")
 
@@ -133,7 +135,7 @@ def test_what_is_not_declared_is_shown_as_it_is_and_never_ranked(judged: tuple[P
 def test_two_evaluators_may_declare_one_name_differently(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md", "median-rank")
     assert "median-rank in rank, lower is better (rank-of); median-rank in px (half)" in text
-    assert cells(text, "colours", "half")[0][2] == "**4096** ± 0 [4096, 4096] px"
+    assert cells(text, "wide", "half")[0][2] == "**4096** ± 0 [4096, 4096] px"
 
 
 def test_a_percentage_that_was_given_as_such_is_refused_with_the_fraction() -> None:
@@ -210,7 +212,7 @@ def test_json_has_the_declarations_and_values_as_they_were_given(judged: tuple[P
     assert found["rank-of", "median-rank"]["range"] == [1, None]
     assert (found["cosine", "mAP"]["unit"], found["cosine", "mAP"]["range"]) == ("%", [0, 1])
     assert found["old", "weird"]["better"] is None
-    by_cell = {(s["evaluator"], s["metric"]): s for s in loaded["summary"] if s["method"] == "colours"}
+    by_cell = {(s["evaluator"], s["metric"]): s for s in loaded["summary"] if s["method"] == "wide"}
     assert by_cell["old", "weird"]["mean"] == 12.75
     assert 0 < by_cell["cosine", "mAP"]["mean"] <= 1
 
@@ -317,7 +319,7 @@ def test_the_page_counts_the_seeds_that_gave_the_metric(judged: tuple[Plan, Stor
     board = report.collect(*judged)
     results = tuple(
         dataclasses.replace(found, metrics={"extra": 3.0})
-        if (found.row.method, found.row.evaluator, found.row.seed) == ("colours", "half", 1)
+        if (found.row.method, found.row.evaluator, found.row.seed) == ("wide", "half", 1)
         else found
         for found in board.results
     )

@@ -51,7 +51,7 @@ def made(file: Path, registry: Registry, store: Store, other: dict[str, Any], ki
 
 @pytest.fixture
 def file(matrix: Callable[..., Path]) -> Path:
-    return matrix(methods="{mine: {finetune: colour-histogram}}", seeds="[0, 1, 2]")
+    return matrix(methods="{mine: {finetune: none}}", seeds="[0, 1, 2]")
 
 
 @pytest.mark.parametrize(("what", "other"), OTHERS)
@@ -134,16 +134,16 @@ def test_a_changed_plugin_warns_with_the_cure(
         main.main()
     assert end.value.code == 0
     error = capsys.readouterr().err
-    assert "the code of finetune colour-histogram has changed since cached results" in error
+    assert "the code of finetune none has changed since cached results" in error
     assert "raise `version`" in error
 
 
 def test_an_unchanged_plugin_does_not_warn(registry: Registry) -> None:
     from reidbench.registry.plugins import source_hash
 
-    now = source_hash(registry, "finetuner", "colour-histogram")
-    assert changed_code({("finetune", "colour-histogram"): {now, ""}}, registry) == []
-    assert len(changed_code({("finetune", "colour-histogram"): {now, "0" * 32}}, registry)) == 1
+    now = source_hash(registry, "finetuner", "none")
+    assert changed_code({("finetune", "none"): {now, ""}}, registry) == []
+    assert len(changed_code({("finetune", "none"): {now, "0" * 32}}, registry)) == 1
 
 
 def test_strict_refuses_on_the_command_line(

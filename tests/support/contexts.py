@@ -85,11 +85,11 @@ def check_resumes(
     assert 0 < len(rest) == len(lines) - after, "it began again"
     assert rest == lines[after:]
     assert whole is None or same(whole, resumed)
-    assert _files(folder / "whole") == _files(folder / "cut")
+    assert files_of(folder / "whole") == files_of(folder / "cut")
     return whole, lines
 
 
-def _files(folder: Path) -> dict[str, Any]:
+def files_of(folder: Path) -> dict[str, Any]:
     """What a stage leaves, beside its checkpoint."""
     files = (file for file in folder.rglob("*") if file.is_file() and file.name != "checkpoint")
     return {str(file.relative_to(folder)): _content(file) for file in files}

@@ -22,7 +22,7 @@ from reidbench.report.formats import extras, figures
 from reidbench.report.provenance import Evidence
 from reidbench.store.artifacts import Store
 
-METHODS = """{"a $b$ <i>": {finetune: none}, "_hidden": {finetune: colour-histogram}, later: {finetune: bot}}"""
+METHODS = """{"a $b$ <i>": {finetune: none}, "_hidden": {finetune: mgn}, later: {finetune: bot}}"""
 FIRST_HIT = [1, 1, 3, 0]  # three valid queries: two hit at rank 1, one at rank 3
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -135,6 +136,19 @@ def test_data_of_charts_end_no_script_and_hold_no_markup(elements: Elements) -> 
     names = [trace["name"] for trace in charts["0-0"]["cmc"]["data"]]
     assert "bad &lt;script&gt;window.hacked=1&lt;/script&gt; \"'&amp;&lt;b&gt;bold&lt;/b&gt;" in names
     assert len(json.loads(elements.scripts[1])) > 0  # pictures
+
+
+def test_a_row_without_a_seed_says_so_where_others_count_theirs(elements: Elements, text: str) -> None:
+    """Two colour histograms on the second task, by two evaluators each, beside untrained rows of two seeds."""
+    rows = re.findall(r'<tr data-number="\d+" data-task="second".*?</tr>', text, re.DOTALL)
+    counts = [cell for row in rows for cell in re.findall(r'class="number mid" data-order="\d+">([^<]*)</td>', row)]
+    assert (counts.count("no seed"), counts.count("2")) == (4, 2)
+    cells = [re.findall(r"<small>([^<]*)</small>", row)[0] for row in rows if "no seed</td>" in row]
+    assert cells == ["(no seed)"] * 4
+    assert '<th scope="row" class="seed">no seed</th>' in text
+    assert "<small>no seed</small></summary>" in text
+    assert any("their one result (n = 1) is that of every seed" in shown for shown in elements.shown)
+    assert "None" not in " ".join(elements.shown)
 
 
 def test_the_policy_allows_these_scripts_and_no_request(elements: Elements) -> None:
