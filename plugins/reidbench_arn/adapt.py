@@ -72,11 +72,9 @@ class _Run:
         sampler = IdentitySampler(source.labels(), self.params.identities, self.params.images, order)
         self.source = self._batches("source", source, sampler)
         others = ShuffledSampler(len(ctx.target), size, self.streams["target order"])
-        self.target = self._batches("target", ctx.target, others) if self._forwards_target() else None
+        forwarded = self.params.uses_target or self.params.target_statistics
+        self.target = self._batches("target", ctx.target, others) if forwarded else None
         self.update = Update(ctx.fabric, self.optimiser)
-
-    def _forwards_target(self) -> bool:
-        return self.params.uses_target or self.params.target_statistics
 
     def _batches(self, domain: str, images: Split | HiddenSplit, sampler: Iterable[np.ndarray]) -> Batches:
         augment = Augment(flip=self.params.flip, pad=self.params.pad, erase=self.params.erase)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from reidbench import SelectContext, Selection
@@ -27,7 +28,7 @@ def select(ctx: SelectContext[ClusterParams]) -> Selection:
     centres = torch.from_numpy(_centres(ctx, proxy)).to(proxy.device)
 
     def measure(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        nearness, cluster = (_unit(proxy(pixels)) @ centres.t()).max(1)
+        nearness, cluster = (F.normalize(proxy(pixels), dim=1) @ centres.t()).max(1)
         return cluster, nearness
 
     columns = measure_pool(ctx, measure, cluster=np.int32, nearness=np.float32)
@@ -74,7 +75,7 @@ def _centres(ctx: SelectContext[ClusterParams], proxy: Extractor) -> NDArray[np.
     chosen = np.sort(torch.randperm(len(ctx.pool), generator=generator)[: params.sample].numpy())
     fetch = image_source(ctx.pool, ctx.image_size, limit=0, workers=ctx.workers)
     parts = np.array_split(chosen, -(-len(chosen) // BATCH))
-    features = np.concatenate([_unit(proxy(fetch(part))).cpu().numpy() for part in parts])
+    features = np.concatenate([F.normalize(proxy(fetch(part)), dim=1).cpu().numpy() for part in parts])
     labels = k_means(features, min(params.clusters, len(features)), seed=ctx.seed)
     count = int(labels.max()) + 1
     if count == 0:
@@ -83,7 +84,3 @@ def _centres(ctx: SelectContext[ClusterParams], proxy: Extractor) -> NDArray[np.
     np.add.at(sums, labels[labels >= 0], features[labels >= 0])
     centres: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     return centres.astype(np.float32)
-
-
-def _unit(features: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.normalize(features, dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,9 @@ def measure_pool(
     columns = Columns(count, **kinds)
     fetch = image_source(ctx.pool, ctx.image_size, limit=0, workers=ctx.workers)
     for part in ctx.checkpoint.epochs(-(-count // chunk), columns=columns):
-        for indices in _batches(part * chunk, min((part + 1) * chunk, count), batch):
+        stop = min((part + 1) * chunk, count)
+        for first in range(part * chunk, stop, batch):
+            indices = np.arange(first, min(first + batch, stop))
             pixels = fetch(indices)
             columns.content[indices] = [content_hash(picture) for picture in pixels.numpy()]
             for name, values in zip(columns.arrays, measure(pixels), strict=True):
@@ -103,11 +105,6 @@ def measure_pool(
 def content_hash(picture: NDArray[np.uint8]) -> int:
     """64 bits that name a picture [H, W, 3] by its pixels, wherever it stands in a pool."""
     return int.from_bytes(hashlib.blake2b(picture.tobytes(), digest_size=CONTENT_BYTES).digest(), "big")
-
-
-def _batches(start: int, stop: int, batch: int) -> Iterator[NDArray[np.int64]]:
-    for first in range(start, stop, batch):
-        yield np.arange(first, min(first + batch, stop))
 
 
 def _check(name: str, values: torch.Tensor, indices: NDArray[np.int64]) -> None:

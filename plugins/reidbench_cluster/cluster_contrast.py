@@ -27,6 +27,7 @@ def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
+    update = Update(ctx.fabric, optimiser)
     features = np.empty((0, 0), np.float32)  # of the round
 
     def cluster() -> np.ndarray:
@@ -35,37 +36,23 @@ def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
         return pseudo_labels.cluster(features, params.eps, params.min_samples, params.k1, params.k2)
 
     def train(labels: np.ndarray) -> float:
-        return _train(embedder, optimiser, batches, features, labels, generator, ctx)
+        memory = ClusterMemory(
+            torch.from_numpy(features),
+            torch.from_numpy(labels),
+            temperature=params.temperature,
+            momentum=params.momentum,
+            update=params.update,
+        )
+        targets = ctx.fabric.to_device(torch.from_numpy(labels))
+        ctx.fabric.to_device(memory)
+        embedder.train()
+        means = Means()
+        for images, indices in batches.batches(labels, generator):
+            with update.precision():
+                found = embedder(ctx.fabric.to_device(images))
+            loss = memory(F.normalize(found.float(), dim=1), targets[indices])
+            means.add({"loss": update(loss)})
+        return means.values()["loss"]
 
     train_rounds(ctx, state, cluster, train)
     return embedder
-
-
-def _train(
-    embedder: BackboneEmbedder,
-    optimiser: torch.optim.Optimizer,
-    batches: PseudoLabelBatches,
-    features: np.ndarray,
-    labels: np.ndarray,
-    generator: torch.Generator,
-    ctx: AdaptContext[ClusterContrastParams],
-) -> float:
-    params = ctx.params
-    memory = ClusterMemory(
-        torch.from_numpy(features),
-        torch.from_numpy(labels),
-        temperature=params.temperature,
-        momentum=params.momentum,
-        update=params.update,
-    )
-    targets = ctx.fabric.to_device(torch.from_numpy(labels))
-    ctx.fabric.to_device(memory)
-    embedder.train()
-    update = Update(ctx.fabric, optimiser)
-    means = Means()
-    for images, indices in batches.batches(labels, generator):
-        with update.precision():
-            found = embedder(ctx.fabric.to_device(images))
-        loss = memory(F.normalize(found.float(), dim=1), targets[indices])
-        means.add({"loss": update(loss)})
-    return means.values()["loss"]

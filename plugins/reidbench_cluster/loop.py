@@ -10,6 +10,7 @@ import torch
 
 from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
+from reidbench.metrics.products import unit
 from reidbench.training import BackboneEmbedder, Embedder, Endless, IdentitySampler, Preprocess, embed
 from reidbench.training.batches.augment import bot_augment
 from reidbench.training.batches.feed import Feed
@@ -31,9 +32,7 @@ def starting_embedder(ctx: AdaptContext[Params], keep_neck: bool = True) -> Back
 
 def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext[Params]) -> np.ndarray:
     """Features [N, D] of the images in eval mode, of unit length."""
-    features = embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers)
-    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return unit
+    return unit(embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers))
 
 
 class PseudoLabelBatches:

@@ -41,40 +41,30 @@ def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
-    train_rounds(
-        ctx,
-        state,
-        lambda: make_labels(target_features(embedder, ctx.target, ctx), params, ctx.seed),
-        lambda labels: _train(embedder, optimiser, batches, labels, generator, ctx),
-    )
+
+    def train(labels: np.ndarray) -> float:
+        """One round; its classifier is drawn from N(0, 0.001), since clusters have new numbers in each round."""
+        embedder.train()
+        classes = int(labels.max()) + 1
+        (classifier,) = identity_heads([embedder.backbone.dim], classes, generator=generator)
+        ctx.fabric.to_device(classifier)
+        heads = torch.optim.Adam(classifier.parameters(), lr=params.lr, weight_decay=params.weight_decay)
+        cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)
+        triplet = BatchHardTriplet(params.margin)
+        targets = ctx.fabric.to_device(torch.from_numpy(labels))
+        update = Update(ctx.fabric, optimiser, heads)
+        means = Means()
+        for images, indices in batches.batches(labels, generator):
+            wanted = targets[indices]
+            with update.precision():
+                before = embedder.backbone(ctx.fabric.to_device(images)).vector
+            before = before.float()
+            loss = cross_entropy(classifier(embedder.neck(before)), wanted) + triplet(before, wanted)
+            means.add({"loss": update(loss)})
+        return means.values()["loss"]
+
+    def cluster() -> np.ndarray:
+        return make_labels(target_features(embedder, ctx.target, ctx), params, ctx.seed)
+
+    train_rounds(ctx, state, cluster, train)
     return embedder
-
-
-def _train(
-    embedder: BackboneEmbedder,
-    optimiser: torch.optim.Optimizer,
-    batches: PseudoLabelBatches,
-    labels: np.ndarray,
-    generator: torch.Generator,
-    ctx: AdaptContext[PseudoLabelParams],
-) -> float:
-    """One round; its classifier is drawn from N(0, 0.001), since clusters have new numbers in each round."""
-    params = ctx.params
-    embedder.train()
-    classes = int(labels.max()) + 1
-    (classifier,) = identity_heads([embedder.backbone.dim], classes, generator=generator)
-    ctx.fabric.to_device(classifier)
-    heads = torch.optim.Adam(classifier.parameters(), lr=params.lr, weight_decay=params.weight_decay)
-    cross_entropy = LabelSmoothingCrossEntropy(params.label_smoothing)
-    triplet = BatchHardTriplet(params.margin)
-    targets = ctx.fabric.to_device(torch.from_numpy(labels))
-    update = Update(ctx.fabric, optimiser, heads)
-    means = Means()
-    for images, indices in batches.batches(labels, generator):
-        wanted = targets[indices]
-        with update.precision():
-            before = embedder.backbone(ctx.fabric.to_device(images)).vector
-        before = before.float()
-        loss = cross_entropy(classifier(embedder.neck(before)), wanted) + triplet(before, wanted)
-        means.add({"loss": update(loss)})
-    return means.values()["loss"]

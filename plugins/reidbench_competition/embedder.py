@@ -81,13 +81,10 @@ class CompetitionEmbedder(Embedder):
         for branch, (rows, columns) in zip(self.branches, self.parts, strict=True):
             maps = branch(common)
             wholes += grid_vectors(maps, 1, 1, self.pool)
-            if rows * columns > 1:
-                balanced = self.balanced and columns == 1
-                parts += (
-                    balanced_vectors(maps, rows, self.pool)
-                    if balanced
-                    else grid_vectors(maps, rows, columns, self.pool)
-                )
+            if self.balanced and rows > 1 == columns:
+                parts += balanced_vectors(maps, rows, self.pool)
+            elif rows * columns > 1:
+                parts += grid_vectors(maps, rows, columns, self.pool)
         return [reduce(pooled) for reduce, pooled in zip(self.reductions, [*wholes, *parts], strict=True)]
 
     def after_necks(self, vectors: list[torch.Tensor]) -> list[torch.Tensor]:

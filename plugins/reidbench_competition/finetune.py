@@ -54,17 +54,17 @@ class Losses(IdentityLosses):
         return self.params.id_weight * identity + self.params.triplet_weight * triplet
 
 
+@dataclass
 class Pictures:
     """Augmented, normalised pictures of a source: flip and crop, colours, affine, patch, shift, erasing."""
 
-    def __init__(
-        self,
-        params: CompetitionParams,
-        fetch: Callable[[np.ndarray], torch.Tensor],
-        preprocess: Preprocess,
-        generator: torch.Generator,
-    ) -> None:
-        self.params, self.fetch, self.preprocess, self.generator = params, fetch, preprocess, generator
+    params: CompetitionParams
+    fetch: Callable[[np.ndarray], torch.Tensor]
+    preprocess: Preprocess
+    generator: torch.Generator
+
+    def __post_init__(self) -> None:
+        params, preprocess = self.params, self.preprocess
         pad, black = padding(params.pad, preprocess.size[0]), self.units(0.0)
         self.flip = Augment(flip=params.flip, pad=pad, pad_value=black, erase=0.0)
         self.affine = RandomAffine(params.affine, value=black)
@@ -174,9 +174,10 @@ def _train(
     def widen(epoch: int) -> None:
         losses.triplet.margin = loop.facts["margin"] = params.margin(epoch)
 
+    batches = _Batches(pictures, rows, sampler)
     fit(
         loop,
-        _Batches(pictures, rows, sampler),
+        batches,
         classes,
         lambda images, _: embedder.vectors(images),
         loss,

@@ -112,34 +112,14 @@ def reidbench_preparers() -> Iterator[Component]:
         requires=TRUTH,
         protocol=TRUTH,
     )
-    yield Component(
-        "gcl-release",
-        "reidbench_gcl.structure.providers:gcl_release",
-        ReleaseParams,
-        summary="body structure from a folder of the authors' rendered meshes",
-        traits=SEEDLESS,
-    )
-    yield Component(
-        "mesh",
-        "reidbench_gcl.structure.providers:mesh",
-        MeshParams,
-        summary="body structure rendered from a mesh file of each image",
-        traits=SEEDLESS,
-    )
-    yield Component(
-        "smpl",
-        "reidbench_gcl.structure.providers:smpl",
-        SmplParams,
-        summary="body structure rendered from a SMPL model file and parameters of each image",
-        traits=SEEDLESS,
-    )
-    yield Component(
-        "anny",
-        "reidbench_gcl.structure.providers:anny",
-        AnnyParams,
-        summary="body structure rendered from the open body model Anny",
-        traits=SEEDLESS,
-    )
+    for name, function, params, summary in (
+        ("gcl-release", "gcl_release", ReleaseParams, "from a folder of the authors' rendered meshes"),
+        ("mesh", "mesh", MeshParams, "rendered from a mesh file of each image"),
+        ("smpl", "smpl", SmplParams, "rendered from a SMPL model file and parameters of each image"),
+        ("anny", "anny", AnnyParams, "rendered from the open body model Anny"),
+    ):
+        target = f"reidbench_gcl.structure.providers:{function}"
+        yield Component(name, target, params, summary=f"body structure {summary}", traits=SEEDLESS)
     yield Component(
         "hmr-training",
         "reidbench_gcl.hmr.training:prepare",

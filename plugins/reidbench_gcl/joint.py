@@ -55,7 +55,13 @@ class JointArm(Arm):
         return {**super().state(), **mine}
 
     # ------------------------------------------------------------------ epochs
-    def warmup_epoch(self, epoch: int) -> Facts:
+    def line(self, epoch: int) -> Facts:
+        """The first line also tells what the untrained generator makes, every line what it makes of the probe now."""
+        first = {f"{name}_at_start": value for name, value in self.at_start.items()} if epoch == 0 else {}
+        trained = self.warmup_epoch() if epoch < self.warmup else self.epoch(epoch - self.warmup)
+        return {**first, **trained, **self.measure()}
+
+    def warmup_epoch(self) -> Facts:
         """Generator and discriminator alone. The encoder is in eval mode and is never stepped."""
         self.set_modes(joint=False)
         params, everyone = self.options, np.arange(len(self.images))
@@ -140,14 +146,6 @@ class JointArm(Arm):
         for network, training in modes:
             network.train(training)
         return views
-
-    def facts_before(self, epoch: int) -> Facts:
-        """In the first line: what the untrained generator makes."""
-        return {f"{name}_at_start": value for name, value in self.at_start.items()} if epoch == 0 else {}
-
-    def facts_after(self) -> Facts:
-        """In every line: what the generator makes of the probe now."""
-        return self.measure()
 
     def write_pictures(self) -> None:
         """views.png, and the generator as files."""

@@ -37,21 +37,6 @@ class Composition:
         fakes = styles if params.loss in ("forward", "L_C", "L_CD") else 0
         return cls(params.id_batch, params.identities if source else 0, params.images, target, fakes)
 
-    @property
-    def source_rows(self) -> int:
-        """P x K, or 0."""
-        return self.identities * self.images
-
-    @property
-    def target_rows(self) -> int:
-        """n_t x (1 + C), or n_t without fakes."""
-        return self.real * (1 + self.fakes)
-
-    @property
-    def total(self) -> int:
-        """Images of a step."""
-        return self.classified + self.source_rows + self.target_rows
-
 
 class Passes:
     """Batches of `count` things in random order, pass after pass; what is left over at a pass's end is dropped."""

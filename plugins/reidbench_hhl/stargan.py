@@ -20,6 +20,7 @@ from .params import StarGanParams
 from .styles import known_cameras, write_styles
 
 Realness = Callable[[torch.Tensor], torch.Tensor]
+Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # and what the log tells of it
 
 
 def prepare(ctx: PrepareContext[StarGanParams]) -> None:
@@ -119,9 +120,7 @@ class StarGan:
         images = crop_and_flip(pixels, self.size, self.params.flip, self.streams["augment"])
         cameras = self.labels[rows]
         wanted = cameras[torch.randperm(len(cameras), generator=self.streams["cameras"])]
-        placed: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-        placed = self.ctx.fabric.to_device((to_signed(images), cameras, wanted))
-        return placed
+        return self.ctx.fabric.to_device((to_signed(images), cameras, wanted))  # type: ignore[no-any-return]
 
     def generate(self, images: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
         """Images [B, 3, H, W] as the cameras [B] would show them, in float32."""
@@ -134,9 +133,7 @@ class StarGan:
             realness, logits = self.critic(images)
         return realness.float(), logits.float()
 
-    def critic_loss(
-        self, images: torch.Tensor, cameras: torch.Tensor, wanted: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def critic_loss(self, images: torch.Tensor, cameras: torch.Tensor, wanted: torch.Tensor) -> Loss:
         """-mean D(x) + mean D(G(x, c')) + camera cross-entropy of x + penalty, weighted."""
         with torch.no_grad():
             fakes = self.generate(images, wanted)
@@ -154,9 +151,7 @@ class StarGan:
         loss = loss + self.params.penalty_weight * penalty
         return loss, {"critic_loss": loss.detach(), **_detached(facts)}
 
-    def generator_loss(
-        self, images: torch.Tensor, cameras: torch.Tensor, wanted: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def generator_loss(self, images: torch.Tensor, cameras: torch.Tensor, wanted: torch.Tensor) -> Loss:
         """-mean D(G(x, c')) + camera cross-entropy of G(x, c') + cycle + identity, weighted."""
         fakes = self.generate(images, wanted)
         realness, logits = self.judge(fakes)

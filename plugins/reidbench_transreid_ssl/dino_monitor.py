@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from reidbench.training import reestimate_batch_norm, stream
-from reidbench.training.contrastive.heldout import rank_1
+from reidbench.training.contrastive.heldout import retrieval
 from reidbench.training.contrastive.pool import Pool
 from reidbench.training.devices import this_share
 from reidbench.training.networks.splitnorm import part_batch_norm
@@ -27,10 +27,10 @@ class Monitor:
 
     @torch.no_grad()
     def __call__(self, network: Network, seed: int) -> dict[str, float]:
-        """Measured before the last layer (`retrieval`) and on the backbone's vector (`retrieval_backbone`).
+        """Measured before the last layer and on the backbone's vector, see `retrieval`.
 
-        The same views every time, and batch norm fitted to views; {} with fewer than two images. Chance is
-        1 / `held_out_images`. On several devices the first measures for all.
+        The same views every time, and batch norm fitted to views; {} with fewer than two images. On several devices
+        the first measures for all.
         """
         held_out = self.pool.held_out
         if len(held_out) < 2 or this_share().rank > 0:
@@ -42,11 +42,7 @@ class Monitor:
         network.eval()
         vectors = [network.backbone(images).vector for images in self._views(held_out, stream(seed, "monitored"))]
         firsts, seconds = (torch.cat(parts) for parts in zip(*(rows.chunk(2) for rows in vectors), strict=True))
-        return {
-            "retrieval": rank_1(network.head.project(firsts), network.head.project(seconds)),
-            "retrieval_backbone": rank_1(firsts, seconds),
-            "held_out_images": float(len(held_out)),
-        }
+        return retrieval(firsts, seconds, network.head.project)
 
     def _views(self, indices: np.ndarray, generator: torch.Generator) -> Iterator[torch.Tensor]:
         for images in self.pool.plain(indices):

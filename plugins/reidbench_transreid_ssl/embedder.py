@@ -76,17 +76,15 @@ class TransReidEmbedder(Embedder):
         )
         self.backbone = backbone
         self.feature = feature
+        self.cameras: CameraShift | None = None
+        self.local: JigsawBranch | None = None
         if cameras:
             _need_tokens(backbone, "camera embeddings (SIE)")
+            self.cameras = CameraShift(cameras, backbone.dim, camera_coefficient, camera_at_test == "mean")
         if jpm_groups:
             _need_tokens(backbone, "jpm")
-        self.cameras = (
-            CameraShift(cameras, backbone.dim, camera_coefficient, camera_at_test == "mean") if cameras else None
-        )
-        network: Any = backbone  # what it has beside a backbone's own, with tokens
-        self.local = (
-            JigsawBranch(network.blocks[-1], network.norm, jpm_shift, jpm_groups, jpm_shuffle) if jpm_groups else None
-        )
+            network: Any = backbone  # what it has beside a backbone's own, with tokens
+            self.local = JigsawBranch(network.blocks[-1], network.norm, jpm_shift, jpm_groups, jpm_shuffle)
         self.necks = nn.ModuleList(BNNeck(backbone.dim) for _ in range(1 + jpm_groups))
 
     def vectors(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> list[torch.Tensor]:

@@ -30,6 +30,8 @@ from .embedder import TransReidEmbedder
 from .transreid_augment import Bicubic, TrainAugment
 from .transreid_params import TransReidParams, TransReidSieParams
 
+Ctx = FinetuneContext[TransReidParams]
+
 
 class Loss(NamedTuple):
     """What a step is trained by, and what the log tells of it; all scalars."""
@@ -67,7 +69,7 @@ def _join(losses: torch.Tensor) -> torch.Tensor:
     return losses[0] if len(losses) == 1 else 0.5 * losses[0] + 0.5 * losses[1:].mean()
 
 
-def finetune(ctx: FinetuneContext[TransReidParams]) -> TransReidEmbedder:
+def finetune(ctx: Ctx) -> TransReidEmbedder:
     """transreid: train on the labelled source; camera ids are not read.
 
     Raises DataError when the source has fewer than two identities, ReidbenchError for jpm on a backbone without
@@ -91,14 +93,14 @@ def finetune_sie(ctx: FinetuneContext[TransReidSieParams]) -> TransReidEmbedder:
     return _train(ctx, source, side)
 
 
-def _source(ctx: FinetuneContext[TransReidParams], name: str) -> Split:
+def _source(ctx: Ctx, name: str) -> Split:
     source = labelled_source(ctx, name)
     if ctx.fabric.world_size != 1:
         raise ReidbenchError(f"{name} runs on one device: set `devices: 1`")
     return source
 
 
-def _train(ctx: FinetuneContext[TransReidParams], source: Split, side: dict[str, Any]) -> TransReidEmbedder:
+def _train(ctx: Ctx, source: Split, side: dict[str, Any]) -> TransReidEmbedder:
     params = ctx.params
     labels = source.labels()
     recipe = _recipe(ctx, source.num_pids, side)
@@ -130,7 +132,7 @@ def _train(ctx: FinetuneContext[TransReidParams], source: Split, side: dict[str,
     return recipe.embedder
 
 
-def _recipe(ctx: FinetuneContext[TransReidParams], classes: int, side: dict[str, Any]) -> Recipe:
+def _recipe(ctx: Ctx, classes: int, side: dict[str, Any]) -> Recipe:
     """The backbone with new heads, whose weights come from a stream of their own."""
     params = ctx.params
     backbone = ctx.backbone()
@@ -150,11 +152,7 @@ def _recipe(ctx: FinetuneContext[TransReidParams], classes: int, side: dict[str,
 
 
 def _batches(
-    ctx: FinetuneContext[TransReidParams],
-    source: Split,
-    labels: np.ndarray,
-    preprocess: Preprocess,
-    streams: dict[str, torch.Generator],
+    ctx: Ctx, source: Split, labels: np.ndarray, preprocess: Preprocess, streams: dict[str, torch.Generator]
 ) -> Batches:
     params = ctx.params
     sampler = IdentitySampler(labels, params.identities, params.images, streams["order"])

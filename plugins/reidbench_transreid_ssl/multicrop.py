@@ -13,6 +13,7 @@ import torch
 
 from reidbench.training.batches.colour import colour_jitter, luminance
 from reidbench.training.batches.crops import CropShape, draw_boxes, resample
+from reidbench.training.contrastive.views import gauss, normalised
 from reidbench.training.devices import WHOLE, Share
 
 from .params import DinoParams
@@ -66,11 +67,6 @@ class MultiCrop:
         blur = [self.params.blur[2]] * count
         return self._views(images, self.params.local_scale, self.local_size, blur, [0.0] * count, generator, share)
 
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """(images - mean) / std per channel."""
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1).to(images) for v in (self.params.mean, self.params.std))
-        return (images - mean) / std
-
     def _views(
         self,
         images: torch.Tensor,
@@ -93,7 +89,7 @@ class MultiCrop:
         cut = _changed(cut, luminance(cut).expand_as(cut), torch.full((len(cut),), params.grayscale), part)
         cut = self._blur(cut, torch.tensor(blur).repeat_interleave(batch), part)
         cut = _changed(cut, solarise(cut), torch.tensor(solarised).repeat_interleave(batch), part)
-        return Crops(self.normalise(cut), boxes)
+        return Crops(normalised(cut, params.mean, params.std), boxes)
 
     def _blur(self, images: torch.Tensor, probability: torch.Tensor, part: _Part) -> torch.Tensor:
         """A sigma in pixels of the image, so that local views are blurred as much as whole ones."""
@@ -135,13 +131,6 @@ def bicubic(start: torch.Tensor, length: torch.Tensor, inputs: int, outputs: int
     ends = start + length
     weights = weights * ((pixels >= start[:, None]) & (pixels < ends[:, None]))[:, None]
     return weights / weights.sum(2, keepdim=True)
-
-
-def gauss(size: int, sigma: torch.Tensor) -> torch.Tensor:
-    """Blur matrices [B, size, size]; each row sums to 1, and a sigma of 0 leaves every pixel what it was."""
-    places = torch.arange(size)
-    squares = (places[:, None] - places[None]).float().square()
-    return (-squares / (2 * sigma.clamp_min(1e-3)[:, None, None].square())).softmax(2)
 
 
 def solarise(images: torch.Tensor) -> torch.Tensor:

@@ -18,15 +18,12 @@ def mmd(first: torch.Tensor, second: torch.Tensor, kernels: int = 5, join: str =
         count = len(samples)
         # All samples equal would be 0 / 0; the clamp makes them a kernel of 1, and the MMD 0.
         width = (squares.detach().sum() / (count * count - count)).clamp_min(1e-12)
-        values = torch.stack([torch.exp(-squares / (width * 2.0**u)) for u in _octaves(kernels)])
+        octaves = range(-(kernels // 2), kernels - kernels // 2)
+        values = torch.stack([torch.exp(-squares / (width * 2.0**u)) for u in octaves])
         kernel = values.sum(0) if join == "sum" else values.mean(0)
         half = len(first)
         within = kernel[:half, :half].mean() + kernel[half:, half:].mean()
         return within - 2 * kernel[:half, half:].mean()
-
-
-def _octaves(kernels: int) -> range:
-    return range(-(kernels // 2), kernels - kernels // 2)
 
 
 def _squared_distances(samples: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -62,7 +63,8 @@ class UpReidStep(ContrastiveStep):
         banks = keys[None]
 
         if patch_queries is not None:
-            patch_keys = self._patches(views.second, self._patch_keys)
+            encode_keys = partial(encoders.encode_keys, generator=self.generators["patch shuffle"])
+            patch_keys = self._patches(views.second, encode_keys)
             patch_loss = self.patch_losses(patch_queries, patch_keys).mean()
             loss = loss + params.patch_weight * patch_loss
             facts["patch_loss"] = patch_loss
@@ -106,6 +108,3 @@ class UpReidStep(ContrastiveStep):
         """Unit vectors [B, M, D] of the patches of augmented views [B, 3, H, W]."""
         patches = split_patches(view, self.params.rows, self.params.columns)
         return encode(patches.flatten(0, 1)).view(*patches.shape[:2], -1)
-
-    def _patch_keys(self, patches: torch.Tensor) -> torch.Tensor:
-        return self.encoders.encode_keys(patches, self.generators["patch shuffle"])

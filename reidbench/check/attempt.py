@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +27,21 @@ from .watch import changed, empty_working_folder, listing, settings, written_fil
 from .world import SEED, World
 
 
+@dataclass
 class Attempt:
     """All trials of one component, under `folder`; `step` is called with what is tried next."""
 
-    def __init__(
-        self,
-        folder: Path,
-        registry: Registry,
-        kind: str,
-        component: Component,
-        example: Example,
-        step: Callable[[str], None],
-    ) -> None:
-        self.folder = folder
-        self.registry = registry
-        self.kind = kind
-        self.component = component
-        self.example = example
-        self.step = step
-        self.notes: list[str] = []
-        self.world = World(folder, registry, example, truth="truth" in uses(component, example))
+    folder: Path
+    registry: Registry
+    kind: str
+    component: Component
+    example: Example
+    step: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        truth = "truth" in uses(self.component, self.example)
+        self.world = World(self.folder, self.registry, self.example, truth)
 
     def run(self) -> dict[str, str]:
         """The digests of the component's result. Raises Broken at the first contract that it does not keep."""
@@ -163,14 +159,8 @@ class Attempt:
         for number in range(2):
             self.step("opening it again" if number else "opening it")
             cache = self.folder / f"cache{number}"
-            if number:
-                disturb(torch_too=False)
-            before = settings(bool(number))
-            with written_files([cache]) as strays:
+            with _observed(number, [cache], ", outside of its cache"):
                 data = self.component.load()(params, root, cache)
-            alien = changed(before, settings(bool(number)))
-            need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
-            need(not strays, f"files: it wrote {', '.join(strays[:3])}, outside of its cache")
             found.append(kinds.dataset(data))
         self.step("comparing it with what it declares")
         self.notes += keep_offer(self.component, params, root, data)
@@ -190,15 +180,9 @@ class Attempt:
         for number in range(2 + seedless):
             self.step("building it again" if number else "building it")
             seed_torch(SEED + (number == 2))
-            if number:
-                disturb(torch_too=False)
-            before = settings(bool(number))
-            with written_files([]) as strays:
+            with _observed(number, []):
                 network = build_backbone(self.registry, described)
                 kinds.backbone(network, self.example.image_size)
-            alien = changed(before, settings(bool(number)))
-            need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
-            need(not strays, f"files: it wrote {', '.join(strays[:3])}")
             states.append(kinds.state_digest(network.state_dict()))
         need(states[0] == states[1], "determinism: the same seed twice gives two networks")
         need(states[0] == states[-1], "determinism: it declares 'seedless', and another seed gives another network")
@@ -208,3 +192,16 @@ class Attempt:
             again: Any = saved_backbone(self.registry, Path(temporary))
         need(kinds.state_digest(again.state_dict()) == states[0], "shapes: its weights do not survive a file")
         return states[0]
+
+
+@contextmanager
+def _observed(number: int, allowed: Sequence[Path], where: str = "") -> Iterator[None]:
+    """Hold what runs inside against its folders and settings; from the second run on beside disturbed generators."""
+    if number:
+        disturb(torch_too=False)
+    before = settings(bool(number))
+    with written_files(allowed) as strays:
+        yield
+    alien = changed(before, settings(bool(number)))
+    need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
+    need(not strays, f"files: it wrote {', '.join(strays[:3])}{where}")

@@ -12,12 +12,11 @@ from pydantic import Field
 from reidbench.components import Component, Params
 from reidbench.contexts import FinetuneContext, PretrainContext
 from reidbench.data import Dataset, FileNameRule, read_market_folder
-from reidbench.data.folders import MARKET_LIKE
+from reidbench.data.folders import MARKET_FOLDERS, MARKET_LIKE
 
 FOLDER = "check-folder"
 UNTRAINED = "check-untrained"
 WEIGHTS = "check-weights"
-FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 NO_CAMERA = FileNameRule(r"(?P<pid>-1|[0-9]+)(_\w+)?")
 
 
@@ -36,7 +35,7 @@ def write_market_folder(
     is a query, the others are the gallery. Returns the folder.
     """
     random = np.random.Generator(np.random.PCG64(seed))
-    for part in FOLDERS.values():
+    for part in MARKET_FOLDERS.values():
         (folder / part).mkdir(parents=True, exist_ok=True)
     for pid in range(1, 2 * identities + 1):
         stripes = random.integers(30, 226, (4, 3))
@@ -47,7 +46,7 @@ def write_market_folder(
                 picture = np.repeat(stripes + tint, size[0] // 4, axis=0)[:, None].repeat(size[1], axis=1)
                 noisy = np.clip(picture + random.integers(-12, 13, picture.shape), 0, 255).astype(np.uint8)
                 name = f"{pid:04d}_c{camera}s1_{number:06d}_00.png"
-                Image.fromarray(noisy).save(folder / FOLDERS[part] / name)
+                Image.fromarray(noisy).save(folder / MARKET_FOLDERS[part] / name)
     return folder
 
 

@@ -22,8 +22,6 @@ from . import child, declared, record
 from .examples import Example, example_of, lacking
 from .report import Broken, Findings, Line
 
-Examples = Mapping[str, Example]
-
 
 def check_plugin(
     plugin: str | Path,
@@ -42,7 +40,7 @@ def check_plugin(
     Raises PluginError when there is no such plugin or component, or when it cannot be loaded.
     """
     with _found(plugin) as (registry, found), _on_the_cpu():
-        mine = [(kind, one) for (kind, name), one in registry.components.items() if _is_of(registry, found, kind, name)]
+        mine = [(at[0], one) for at, one in registry.components.items() if registry.source[at] == found.name]
         chosen = [(kind, one) for kind, one in mine if only in (None, one.name)]
         if only is not None and not chosen:
             raise PluginError(f"{found.name} has no component {only!r} (it has {', '.join(c.name for _, c in mine)})")
@@ -57,10 +55,6 @@ def check_plugin(
         if keep_record and not report.failures:
             record.write(found, report.digests)
         return report
-
-
-def _is_of(registry: Registry, plugin: Plugin, kind: str, name: str) -> bool:
-    return registry.source[kind, name] == plugin.name
 
 
 def _lines(plugin: Plugin, mine: list[Component], task: child.Task) -> Iterator[tuple[Line, child.Digest | None]]:

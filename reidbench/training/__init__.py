@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     from .supervised.fit import fit as fit
     from .supervised.fit import labelled_source as labelled_source
     from .supervised.losses import IdentityLosses as IdentityLosses
-    from .weights.resnets import LoadReport as LoadReport
+    from .weights.files import read_state as read_state
+    from .weights.fit import LoadReport as LoadReport
+    from .weights.layouts import to_layout as to_layout
     from .weights.resnets import load_weights as load_weights
-    from .weights.resnets import read_state as read_state
-    from .weights.resnets import to_layout as to_layout
     from .weights.resnets import write_weights as write_weights
 
 _PLACES = {  # module -> its public names
@@ -88,7 +88,10 @@ _PLACES = {  # module -> its public names
     "random": "seeded stream",
     "supervised.fit": "fit labelled_source",
     "supervised.losses": "IdentityLosses",
-    "weights.resnets": "LoadReport load_weights read_state to_layout write_weights",
+    "weights.files": "read_state",
+    "weights.fit": "LoadReport",
+    "weights.layouts": "to_layout",
+    "weights.resnets": "load_weights write_weights",
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names.split()}
 

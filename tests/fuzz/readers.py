@@ -29,8 +29,9 @@ from reidbench.matrix import reader as config
 from reidbench.registry import plugins
 from reidbench.scoring import score
 from reidbench.training import Backbone, TrainingCheckpoint
-from reidbench.training.weights.resnets import load_weights, read_state
-from reidbench.training.weights.transformers import load_transformer, read_checkpoint, read_head
+from reidbench.training.weights.files import read_checkpoint, read_state
+from reidbench.training.weights.resnets import load_weights
+from reidbench.training.weights.transformers import load_transformer, read_head
 
 SECONDS = 4.0  # of processor time for one input; the limits of the readers were chosen for one or two
 CHANGES = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.symlink", "os.link", "os.chmod"}

@@ -21,8 +21,9 @@ from reidbench.scoring import score
 from reidbench.store.artifact import Artifact
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint
 from reidbench.training.weights.artifacts import load_backbone, load_embedder, save_backbone, save_embedder
-from reidbench.training.weights.resnets import load_weights, read_state
-from reidbench.training.weights.transformers import backbone_state, load_transformer, read_checkpoint, read_head
+from reidbench.training.weights.files import read_checkpoint, read_state
+from reidbench.training.weights.resnets import load_weights
+from reidbench.training.weights.transformers import backbone_state, load_transformer, read_head
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 

@@ -80,24 +80,12 @@ class Arm:
     def train(self) -> None:
         """All epochs that are still to run; one line of the log for each."""
         for epoch in self.ctx.checkpoint.epochs(self.warmup + self.params.epochs, **self.state()):
-            if epoch < self.warmup:
-                line = self.warmup_epoch(epoch)
-            else:
-                line = self.epoch(epoch - self.warmup)
-            self.ctx.log({"epoch": epoch, **self.facts_before(epoch), **line, **self.facts_after()})
+            self.ctx.log({"epoch": epoch, **self.line(epoch)})
         self.embedder.eval()
 
-    def warmup_epoch(self, epoch: int) -> Facts:
-        """An epoch before the memory is filled; the plain arm has none."""
-        raise NotImplementedError
-
-    def facts_before(self, epoch: int) -> Facts:
-        """What the log says once, in its first line."""
-        return {}
-
-    def facts_after(self) -> Facts:
-        """What the log says of the networks after each epoch."""
-        return {}
+    def line(self, epoch: int) -> Facts:
+        """Train an epoch, counted from 0 and warm-up included; what the log says of it."""
+        return self.epoch(epoch)
 
     def epoch(self, number: int) -> Facts:
         """Cluster the memory, then train on what is in a cluster; without two such images there is no step."""

@@ -45,7 +45,12 @@ def contrast_terms(
             "view-mate": (view, pairs.view_mate, far),
         }
         names = [name for name in chosen if name in terms and (f_new is not None or name == "real-mate")]
-        return {name: _term(*chosen[name], rows, temperature) for name in names}
+
+        def term(features: torch.Tensor, positives: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+            near = (features * rows[positives]).sum(1) / temperature
+            return F.softplus(negative - near).mean()  # log(1 + n / e^near), exact where n / e^near is tiny
+
+        return {name: term(*chosen[name]) for name in names}
 
 
 def log_negatives(features: torch.Tensor, rows: torch.Tensor, pairs: Pairs, temperature: float) -> torch.Tensor:
@@ -55,10 +60,3 @@ def log_negatives(features: torch.Tensor, rows: torch.Tensor, pairs: Pairs, temp
     """
     similar = (features @ rows.t()).gather(1, pairs.others) / temperature
     return similar.masked_fill(~pairs.valid, torch.finfo(similar.dtype).min / 4).logsumexp(1)
-
-
-def _term(
-    features: torch.Tensor, positives: torch.Tensor, far: torch.Tensor, rows: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    near = (features * rows[positives]).sum(1) / temperature
-    return F.softplus(far - near).mean()  # log(1 + n / e^near), exact where n / e^near is tiny

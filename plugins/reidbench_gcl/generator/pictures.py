@@ -28,8 +28,7 @@ def to_pixels(images: torch.Tensor, preprocess: Preprocess) -> np.ndarray:
     """Normalised images [B, 3, H, W] back to uint8 [B, H, W, 3]; what lies outside of 0 to 255 is cut."""
     mean, std = (torch.tensor(tuple(part)).view(1, 3, 1, 1) for part in (preprocess.mean, preprocess.std))
     values = (images.detach().float().cpu() * std + mean) * 255
-    pixels: np.ndarray = values.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return pixels
+    return values.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
 def write_sheet(folder: Path, columns: Mapping[str, torch.Tensor], preprocess: Preprocess) -> None:

@@ -11,12 +11,9 @@ from torch import nn
 from reidbench.errors import DataError
 
 from .decoder import Decoder
-from .discriminator import Discriminator
 from .layers import initialise
 from .params import GeneratorParams
 from .structure_encoder import StructureEncoder, code_size
-
-__all__ = ["Discriminator", "Generator", "Views", "synthesise"]
 
 
 class Generator(nn.Module):
@@ -48,14 +45,6 @@ class Generator(nn.Module):
                 raise DataError("the generator needs a structure map or a structure code")
             code = self.structure(structure)
         return code if feat is None else self.decoder(code, feat)
-
-    def encode(self, structure: torch.Tensor) -> torch.Tensor:
-        """Structure maps [B, 1, H, W] to codes [B, 8 dim, H/4, W/4]."""
-        return self(structure)  # type: ignore[no-any-return]
-
-    def decode(self, code: torch.Tensor, feat: torch.Tensor) -> torch.Tensor:
-        """Structure codes and appearance codes [B, feat_dim] to images [B, 3, H, W]."""
-        return self(code=code, feat=feat)  # type: ignore[no-any-return]
 
 
 @dataclass

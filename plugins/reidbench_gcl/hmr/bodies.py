@@ -16,6 +16,7 @@ from reidbench.rendering import humanoid
 from reidbench.rendering.skeleton import MIRRORED_JOINTS
 from reidbench.training import Augment, Preprocess
 from reidbench.training.batches.colour import colour_jitter, luminance
+from reidbench.training.contrastive.views import normalised
 
 from .params import HMRTrainingParams
 
@@ -118,14 +119,8 @@ class BodyAugment:
         images = colour_jitter(images, params.jitter, 1.0, generator)
         grey = torch.rand(count, generator=generator) < params.grey
         images = torch.where(grey[:, None, None, None], luminance(images).expand_as(images), images)
-        images = normalise(images, self.preprocess)
+        images = normalised(images, self.preprocess.mean, self.preprocess.std)
         return self.hide(images, generator), bodies.mirrored(mirror).moved(scale, shift)
-
-
-def normalise(images: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
-    """[B, 3, H, W] in 0..1 to the network's input."""
-    mean, std = (torch.tensor(tuple(values)).view(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
-    return (images - mean) / std
 
 
 # ---------------------------------------------------------------------- errors

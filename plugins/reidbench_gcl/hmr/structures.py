@@ -49,6 +49,6 @@ def _write(ctx: PrepareContext[FittingParams], regressor: Regressor, provider: s
             return None
         return body_views(fitted, index, aspect, ctx.image_size, params.angles)
 
-    write_structure_maps(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, provider, make)
     first = np.arange(min(params.persons, len(ctx.split)))
     fitted_sheet(regressor, ctx.split, first, ctx.image_size).save(ctx.out / SHEET)

@@ -149,7 +149,7 @@ class Training:
         """On held-out images: mean yaw error (degrees) and joint error (body heights), and those of the mean."""
         if not len(self.held_out):
             return {}
-        found = self._fit_held_out()
+        found = fit(self.regressor, self.ctx.split, self.persons[self.held_out], self.ctx.workers)
         wanted = self.bodies.rows(torch.from_numpy(self.held_out))
         mean = errors_of_the_mean(wanted)
         return {
@@ -158,10 +158,6 @@ class Training:
             "mean_yaw": mean["yaw"],
             "mean_joints": mean["joints"],
         }
-
-    def _fit_held_out(self) -> Fitted:
-        indices = self.persons[self.held_out]
-        return fit(self.regressor, self.ctx.split, indices, self.ctx.workers)
 
     def write(self) -> None:
         """The regressor, what it was held against, and the sheet."""

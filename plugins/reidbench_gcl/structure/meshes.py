@@ -29,8 +29,12 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Mesh:
-    """`vertices` [V, 3] float64, triangles `faces` [F, 3] int64, and HMR's `cam` (s, tx, ty) where it is known."""
+    """`vertices` [V, 3] float64, triangles `faces` [F, 3] int64, and HMR's `cam` (s, tx, ty) where it is known.
 
+    `file` is where they are from.
+    """
+
+    file: Path
     vertices: np.ndarray
     faces: np.ndarray
     cam: np.ndarray | None = None
@@ -76,7 +80,7 @@ def checked_mesh(file: Path, vertices: np.ndarray, faces: np.ndarray, cam: np.nd
         )
     if cam is not None:
         cam = checked_cam(file, cam)
-    return Mesh(vertices.astype(np.float64), faces.astype(np.int64), cam)
+    return Mesh(file, vertices.astype(np.float64), faces.astype(np.int64), cam)
 
 
 def checked_cam(file: Path, cam: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from reidbench.data.hidden import Sidecar
 from reidbench.errors import DataError
 
 from .anny_body import AnnyBody
-from .meshes import MESH_SUFFIXES, ImageArrays, checked_cam, files_of_images, read_mesh
+from .meshes import MESH_SUFFIXES, ImageArrays, Mesh, checked_cam, files_of_images, read_mesh
 from .params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 from .renderer import Camera, in_view, render_turned
 from .smpl import SmplModel
@@ -22,33 +22,22 @@ from .structure_maps import WHITE, refuse_missing, to_grey, write_structure_maps
 BY_STEM = "; what is called like an image, endings apart, belongs to it"
 
 
-@dataclass(frozen=True)
-class Body:
-    """An image's body in the picture's frame: where it is from, vertices [V, 3], faces [F, 3], HMR's cam or none."""
-
-    file: Path
-    vertices: np.ndarray
-    faces: np.ndarray
-    cam: np.ndarray | None
-
-
 # ---------------------------------------------------------------------- known or released
 def synthetic_structure(ctx: PrepareContext[SyntheticStructureParams]) -> None:
     """The data set's own structure maps, turned as its `view` turns persons; pictures of nobody are missing.
 
     Raises DataError for data that do not know their structure.
     """
-    params = ctx.params
     if not hasattr(ctx.truth, "structure"):
         raise DataError("synthetic-structure: these data do not know their persons' structure; rendered ones do")
-    turns = np.radians([0, *params.angles]).tolist()
+    turns = np.radians([0, *ctx.params.angles]).tolist()
 
     def make(index: int) -> np.ndarray | None:
         if not ctx.truth.relevance(index):
             return None
         return np.stack([to_grey(ctx.truth.structure(index, yaw), ctx.image_size) for yaw in turns])
 
-    write_structure_maps(ctx, "synthetic-structure", params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, "synthetic-structure", make)
 
 
 def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
@@ -57,12 +46,11 @@ def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
     An image without every one of its files is missing. Nothing but the size is changed, so the background is what
     the files have. The sense of their turns is the authors'. Raises DataError as `refuse_missing` does.
     """
-    params = ctx.params
-    columns = _released(ctx, params)
+    columns = _released(ctx, ctx.params)
     gaps = {name: sidecar.missing() for name, sidecar in columns.items()}
     missing = sorted(set().union(*gaps.values()))
     counts = ", ".join(f"{name} {len(gap)}" for name, gap in gaps.items() if gap)
-    refuse_missing(ctx, "gcl-release", missing, params.tolerance, f"; missing files: {counts}")
+    refuse_missing(ctx, "gcl-release", missing, f"; missing files: {counts}")
     absent = set(missing)
 
     def make(index: int) -> np.ndarray | None:
@@ -70,7 +58,7 @@ def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
             return None
         return np.stack([to_grey(sidecar.image(index), ctx.image_size) for sidecar in columns.values()])
 
-    write_structure_maps(ctx, "gcl-release", params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, "gcl-release", make)
 
 
 def _released(ctx: PrepareContext[ReleaseParams], params: ReleaseParams) -> dict[str, Sidecar]:
@@ -94,9 +82,9 @@ def mesh(ctx: PrepareContext[MeshParams]) -> None:
     files = files_of_images(ctx.split, params.folder, MESH_SUFFIXES)
     missing = [index for index in range(len(ctx.split)) if index not in files]
 
-    def body(index: int) -> Body:
+    def body(index: int) -> Mesh:
         found = read_mesh(files[index])
-        return Body(files[index], in_view(found.vertices, params.up), found.faces, found.cam)
+        return replace(found, vertices=in_view(found.vertices, params.up))
 
     _render_all(ctx, "mesh", missing, body)
 
@@ -108,13 +96,13 @@ def smpl(ctx: PrepareContext[SmplParams]) -> None:
     wanted = ("theta", "beta", "cam") if params.camera == "given" else ("theta", "beta")
     arrays = ImageArrays(ctx.split, params.folder, params.file, wanted)
 
-    def body(index: int) -> Body:
+    def body(index: int) -> Mesh:
         file, found = arrays.of(index)
         try:
             vertices = model.vertices(found["theta"], found["beta"])
         except ValueError as error:
             raise DataError(f"{file}: {error}") from None
-        return Body(file, in_view(vertices, params.up), model.faces, found.get("cam"))
+        return Mesh(file, in_view(vertices, params.up), model.faces, found.get("cam"))
 
     _render_all(ctx, "smpl", arrays.missing(len(ctx.split)), body)
 
@@ -129,38 +117,38 @@ def anny(ctx: PrepareContext[AnnyParams]) -> None:
     given = params.folder is not None or params.file is not None
     arrays = ImageArrays(ctx.split, params.folder, params.file, (), None)
     missing = arrays.missing(len(ctx.split)) if given else []
-    refuse_missing(ctx, "anny", missing, params.tolerance, BY_STEM)  # before minutes may go into the model
+    refuse_missing(ctx, "anny", missing, BY_STEM)  # before minutes may go into the model
     model = AnnyBody()
 
-    def body(index: int) -> Body:
+    def body(index: int) -> Mesh:
         file, found = arrays.of(index) if given else (Path("anny"), {})
         try:
             vertices = model.of_arrays(found, params.arms)
         except ValueError as error:
             raise DataError(f"{file}: {error}") from None
-        return Body(file, vertices, model.faces, found.get("cam"))
+        return Mesh(file, vertices, model.faces, found.get("cam"))
 
     _render_all(ctx, "anny", missing, body)
 
 
-def _render_all(
-    ctx: PrepareContext[MeshParams | SmplParams | AnnyParams],
-    provider: str,
-    missing: list[int],
-    body: Callable[[int], Body],
-) -> None:
-    """Structure maps of all images that have a body; raises DataError for missing ones before anything is rendered."""
-    params = ctx.params
-    refuse_missing(ctx, provider, missing, params.tolerance, BY_STEM)
+Rendered = PrepareContext[MeshParams | SmplParams | AnnyParams]
+
+
+def _render_all(ctx: Rendered, provider: str, missing: list[int], body: Callable[[int], Mesh]) -> None:
+    """Structure maps of all images, `body` gives that of one in the picture's frame.
+
+    Raises DataError for missing ones before anything is rendered.
+    """
+    refuse_missing(ctx, provider, missing, BY_STEM)
     absent = set(missing)
 
     def make(index: int) -> np.ndarray | None:
         return None if index in absent else _views(ctx, body(index), index)
 
-    write_structure_maps(ctx, provider, params.angles, make, params.tolerance, sheet=params.sheet)
+    write_structure_maps(ctx, provider, make)
 
 
-def _views(ctx: PrepareContext[MeshParams | SmplParams | AnnyParams], body: Body, index: int) -> np.ndarray:
+def _views(ctx: Rendered, body: Mesh, index: int) -> np.ndarray:
     params: MeshParams | SmplParams | AnnyParams = ctx.params
     height, width = ctx.split.image(index).shape[:2]
     try:

@@ -50,15 +50,10 @@ class SmplModel:
                 raise DataError(f"{file}: {name} is {list(found[name].shape)} and not {list(shape)}")
         if not np.allclose(found["weights"].sum(1), 1, atol=1e-3):
             raise DataError(f"{file}: the weights of some vertices do not add up to 1")
-        return cls(
-            template=mesh.vertices,
-            shape_directions=found["shapedirs"].astype(np.float64),
-            pose_directions=found["posedirs"].astype(np.float64),
-            regressor=found["J_regressor"].astype(np.float64),
-            weights=found["weights"].astype(np.float64),
-            parents=_parents(file, found["kintree_table"]),
-            faces=mesh.faces,
-        )
+        names = ("shapedirs", "posedirs", "J_regressor", "weights")
+        shape_directions, pose_directions, regressor, weights = (found[name].astype(np.float64) for name in names)
+        parents = _parents(file, found["kintree_table"])
+        return cls(mesh.vertices, shape_directions, pose_directions, regressor, weights, parents, mesh.faces)
 
     @property
     def joints(self) -> int:

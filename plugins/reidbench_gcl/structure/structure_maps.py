@@ -16,6 +16,8 @@ from reidbench.data.pictures.images import resize
 from reidbench.errors import DataError
 from reidbench.rendering.sheets import contact_sheet
 
+from .params import StructureParams
+
 STRUCTURE = "structure.npy"
 DESCRIPTION = "structure.json"
 SHEET = "contact-sheet.png"
@@ -74,16 +76,14 @@ class StructureMaps:
         return 1 + self.angles.index(turn)
 
 
-def write_structure_maps(
-    ctx: PrepareContext[Params], provider: str, angles: Sequence[int], make: Make, tolerance: float, *, sheet: int = 8
-) -> None:
+def write_structure_maps(ctx: PrepareContext[StructureParams], provider: str, make: Make) -> None:
     """Write `make(index)` for every image of the split into `ctx.out`, with a sheet of the first `sheet` persons.
 
     Images for which `make` gives None stay white and are listed; raises DataError that lists and counts them when
-    they are a larger fraction than `tolerance`.
+    they are a larger fraction than `tolerance`. Angles, `sheet` and `tolerance` are the parameters'.
     """
-    split, size = ctx.split, ctx.image_size
-    shape = (len(split), 1 + len(angles), *size)
+    split, angles = ctx.split, ctx.params.angles
+    shape = (len(split), 1 + len(angles), *ctx.image_size)
     maps = np.lib.format.open_memmap(ctx.out / STRUCTURE, mode="w+", dtype=np.uint8, shape=shape)
     missing = []
     for index in range(len(split)):
@@ -98,28 +98,22 @@ def write_structure_maps(
         if index % 64 == 63 or index + 1 == len(split):
             ctx.progress(index + 1, len(split))
     maps.flush()
-    refuse_missing(ctx, provider, missing, tolerance)
-    facts = {
-        "provider": provider,
-        "angles": [int(angle) for angle in angles],
-        "images": len(split),
-        "missing": [split.ids[index] for index in missing],
-    }
+    refuse_missing(ctx, provider, missing)
+    ids = [split.ids[index] for index in missing]
+    facts = {"provider": provider, "angles": list(angles), "images": len(split), "missing": ids}
     (ctx.out / DESCRIPTION).write_text(json.dumps(facts))
-    shown = [index for index in range(len(split)) if index not in set(missing)][:sheet]
+    shown = [index for index in range(len(split)) if index not in set(missing)][: ctx.params.sheet]
     if shown:
         rows = [_row(ctx, maps, index) for index in shown]
         contact_sheet(rows, ["image", "seen", *map(str, angles)]).save(ctx.out / SHEET)
 
 
-def refuse_missing(
-    ctx: PrepareContext[Params], provider: str, missing: Sequence[int], tolerance: float, why: str = ""
-) -> None:
+def refuse_missing(ctx: PrepareContext[StructureParams], provider: str, missing: Sequence[int], why: str = "") -> None:
     """Raise DataError, with count and opaque ids, when more than a fraction `tolerance` of the images is missing.
 
     Providers that know it from the start ask before they render anything; `why` ends the sentence.
     """
-    total = len(ctx.split)
+    total, tolerance = len(ctx.split), ctx.params.tolerance
     if len(missing) <= tolerance * total:
         return
     ids = ctx.split.ids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,21 @@ def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
     order = torch.randperm(count, generator=stream(seed, "held out")).numpy()
     held = min(round(share * count), MOST)
     return np.sort(order[held:]), np.sort(order[:held])
+
+
+def retrieval(
+    firsts: torch.Tensor, seconds: torch.Tensor, project: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, float]:
+    """What a monitor logs of the backbone's vectors [N, D] of two views of each held-out image; chance is 1 / N.
+
+    Rank 1 of finding the second view among all of them: of the projections (`retrieval`) and of the vectors
+    (`retrieval_backbone`).
+    """
+    return {
+        "retrieval": rank_1(project(firsts), project(seconds)),
+        "retrieval_backbone": rank_1(firsts, seconds),
+        "held_out_images": float(len(firsts)),
+    }
 
 
 def rank_1(queries: torch.Tensor, gallery: torch.Tensor) -> float:

@@ -13,24 +13,14 @@ from reidbench.training import params as shared
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LUP_MEAN, LUP_STD = (0.3525, 0.3106, 0.3140), (0.2660, 0.2522, 0.2505)
 
-# What the two recipes differ in (MoCo: main_moco.py with its v2 options; LUPerson: aug_type 'ori-cj+sre', tau 0.1).
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "imagenet": {
-        "temperature": 0.2,
-        "jitter": (0.4, 0.4, 0.4, 0.1),
-        "jitter_probability": 0.8,
-        "erase": 0.0,
-        "mean": IMAGENET_MEAN,
-        "std": IMAGENET_STD,
-    },
-    "lup": {
-        "temperature": 0.1,
-        "jitter": (0.4, 0.4, 0.4, 0.1),
-        "jitter_probability": 0.0,
-        "erase": 0.5,
-        "mean": LUP_MEAN,
-        "std": LUP_STD,
-    },
+# What MoCo v2's recipe (main_moco.py with its v2 options) has in place of LUPerson's (aug_type 'ori-cj+sre', tau 0.1),
+# whose values are the fields' defaults.
+IMAGENET: Mapping[str, Any] = {
+    "temperature": 0.2,
+    "jitter_probability": 0.8,
+    "erase": 0.0,
+    "mean": IMAGENET_MEAN,
+    "std": IMAGENET_STD,
 }
 
 # Whose names a file of weights may use; training/weights.py knows what they look like.
@@ -90,10 +80,7 @@ class ContrastiveParams(Params):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_the_preset(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        preset = given.get("preset", cls.model_fields["preset"].default)
-        return {**PRESETS.get(preset, {}), **given} if isinstance(preset, str) else given
+        return {**IMAGENET, **given} if isinstance(given, Mapping) and given.get("preset") == "imagenet" else given
 
     @model_validator(mode="after")
     def _enough_for_each_split(self) -> ContrastiveParams:

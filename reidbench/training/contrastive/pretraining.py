@@ -19,7 +19,7 @@ from reidbench.training.optim.loop import Means
 from reidbench.training.optim.update import Update
 from reidbench.training.random import seeded, stream
 
-from .heldout import rank_1
+from .heldout import retrieval
 from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state
 from .params import ContrastiveParams
 from .pool import Pool, monitored_epochs
@@ -97,11 +97,10 @@ class _Run:
     # ------------------------------------------------------------------ the monitor
     @torch.no_grad()
     def monitor(self) -> dict[str, float]:
-        """Rank 1 of finding another view of a held-out image among all held-out images' other views.
+        """Rank 1 of finding another view of a held-out image among all held-out images' other views (`retrieval`).
 
-        Measured on the projection (`retrieval`) and on the backbone's vector (`retrieval_backbone`), with the same
-        views every time and batch norm fitted to views; {} when nothing is held out. Chance is 1 / images.
-        On several devices the first measures for all.
+        The same views every time, and batch norm fitted to views; {} when nothing is held out. On several devices the
+        first measures for all.
         """
         pool = self.pool
         if len(pool.held_out) < 2 or self.share.rank > 0:
@@ -111,18 +110,11 @@ class _Run:
         views = stream(self.ctx.seed, "monitor")
         reestimate_batch_norm(encoder, (self.augment(images, views)[0] for images in pool.plain(pool.seen, 10)))
         encoder.eval()
-        projections, vectors = [], []
-        for _ in range(2):
-            vector = torch.cat([
-                encoder.backbone(self.augment(images, views)[0]).vector for images in pool.plain(pool.held_out)
-            ])  # fmt: skip
-            projections.append(encoder.head(vector))
-            vectors.append(vector)
-        return {
-            "retrieval": rank_1(*projections),
-            "retrieval_backbone": rank_1(*vectors),
-            "held_out_images": float(len(pool.held_out)),
-        }
+        firsts, seconds = (
+            torch.cat([encoder.backbone(self.augment(images, views)[0]).vector for images in pool.plain(pool.held_out)])
+            for _ in range(2)
+        )
+        return retrieval(firsts, seconds, encoder.head)
 
     # ------------------------------------------------------------------ the result
     def result(self) -> Backbone:

@@ -6,6 +6,7 @@ draws its own. The pictures may lie on any device, and may be one device's share
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,8 +43,7 @@ class ViewAugment:
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """(images - mean) / std per channel."""
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1).to(images) for v in (self.params.mean, self.params.std))
-        return (images - mean) / std
+        return normalised(images, self.params.mean, self.params.std)
 
     @staticmethod
     def _where(
@@ -60,8 +60,8 @@ class ViewAugment:
         chosen = share.rand(len(images), generator=generator) < params.blur
         low, high = params.blur_sigma
         sigma = (low + share.rand(len(images), generator=generator) * (high - low)) * images.shape[2] / 256
-        sigma = torch.where(chosen, sigma, torch.tensor(1e-3))  # which leaves every pixel what it was
-        return resample(images, *(_gauss(size, sigma) for size in images.shape[2:]))
+        sigma = torch.where(chosen, sigma, torch.tensor(0.0))
+        return resample(images, *(gauss(size, sigma) for size in images.shape[2:]))
 
     def _erase(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
         """One rectangle set to 0, which after normalising is the mean colour; the first attempt that fits."""
@@ -85,8 +85,14 @@ class ViewAugment:
         return images.masked_fill(erased[:, None].to(images.device), 0.0)
 
 
-def _gauss(size: int, sigma: torch.Tensor) -> torch.Tensor:
-    """Blur matrices [B, size, size]; each row sums to 1."""
+def normalised(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Images [B, 3, H, W] of 0..1 as a network takes them: (images - mean) / std per channel."""
+    means, deviations = (torch.tensor(tuple(values)).view(1, 3, 1, 1).to(images) for values in (mean, std))
+    return (images - means) / deviations
+
+
+def gauss(size: int, sigma: torch.Tensor) -> torch.Tensor:
+    """Blur matrices [B, size, size]; each row sums to 1, and a sigma of 0 leaves every pixel what it was."""
     places = torch.arange(size)
-    squares = (places[:, None] - places[None]).float().pow(2)
-    return (-squares / (2 * sigma[:, None, None].pow(2))).softmax(2)
+    squares = (places[:, None] - places[None]).float().square()
+    return (-squares / (2 * sigma.clamp_min(1e-3)[:, None, None].square())).softmax(2)

@@ -72,13 +72,7 @@ def load_embedder(folder: Path, build: BuildBackbone, packages: Mapping[str, str
         described = json.loads((folder / "embedder.json").read_text())
         kind = _embedder_class(str(described["class"]), packages)
         pixels = described["spec"]["preprocess"]
-        arguments: dict[str, Any] = {
-            key: _rebuilt(value["backbone"], pixels, build)
-            if isinstance(value, dict) and "backbone" in value
-            else value
-            for key, value in described["spec"].items()
-        }
-        embedder = kind(**arguments)
+        embedder = kind(**{key: _rebuilt(value, pixels, build) for key, value in described["spec"].items()})
         embedder.load_state_dict(load_file(folder / "embedder.safetensors"))
     return embedder
 
@@ -94,9 +88,11 @@ def _embedder_class(name: str, packages: Mapping[str, str]) -> type[Embedder]:
     return found
 
 
-def _rebuilt(described: dict[str, Any], pixels: Mapping[str, Any], build: BuildBackbone) -> Backbone:
-    """A backbone that goes on with the pixel statistics of its embedder, for further training."""
-    backbone = build(described)
+def _rebuilt(value: Any, pixels: Mapping[str, Any], build: BuildBackbone) -> Any:
+    """A value of a spec; a backbone goes on with the pixel statistics of its embedder, for further training."""
+    if not isinstance(value, dict) or "backbone" not in value:
+        return value
+    backbone = build(value["backbone"])
     backbone.mean, backbone.std = tuple(pixels["mean"]), tuple(pixels["std"])
     return backbone
 

@@ -97,14 +97,15 @@ def _unwrapped(full: Sequence[str]) -> Iterator[dict[str, str]]:
     names = {name: name for name in full}
     for _ in range(DEEPEST):
         yield names
-        shorter = {name: _without_wrapper(short) for name, short in names.items()}
+        shorter = {name: without_prefix(short) for name, short in names.items()}
         if shorter == names or len(set(shorter.values())) < len(shorter):
             return
         names = shorter
 
 
-def _without_wrapper(name: str) -> str:
-    prefix = next((prefix for prefix in WRAPPERS if name.startswith(prefix)), "")
+def without_prefix(name: str, prefixes: Sequence[str] = WRAPPERS) -> str:
+    """A name without the first of the prefixes that it has."""
+    prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     return name.removeprefix(prefix)
 
 
@@ -241,9 +242,8 @@ def _candidates(missing: str, report: LoadReport, state: State, expected: Mappin
     """Tensors of the file that were left over and have the shape of the one that is missing."""
     shape = expected[missing].shape if missing in expected else None
     found = [name for name in report.unexpected if state[name].shape == shape]
-    return f" (of its shape and left over in the file: {_first(found)}; rename it there if it is the same)" * bool(
-        found
-    )
+    hint = f" (of its shape and left over in the file: {_first(found)}; rename it there if it is the same)"
+    return hint if found else ""
 
 
 def _deeper(fit: Fit, report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]:

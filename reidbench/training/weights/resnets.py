@@ -17,20 +17,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
 from reidbench.training.networks.backbone import Backbone
 
-from .files import State, read_checkpoint, read_state, require_numbers
+from .files import State, require_numbers
 from .fit import LoadReport, fits, incomplete, report_of, wrong_with
-from .layouts import LAYOUTS, to_layout
-
-__all__ = [
-    "LAYOUTS",
-    "LoadReport",
-    "State",
-    "load_weights",
-    "read_checkpoint",
-    "read_state",
-    "to_layout",
-    "write_weights",
-]
 
 
 def load_weights(

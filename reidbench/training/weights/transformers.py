@@ -8,7 +8,6 @@ run.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,20 +16,15 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
 from reidbench.training.networks.backbone import Backbone
 
-from .files import DEEPEST, State, innermost, read_checkpoint, require_numbers, require_plain
-from .fit import WRAPPERS, LoadReport
-from .resnets import describe
+from .files import DEEPEST, State, innermost, require_numbers, require_plain
+from .fit import WRAPPERS, LoadReport, without_prefix
+from .resnets import write_weights
 
-__all__ = [
-    "backbone_state", "grid_from_ratio", "load_transformer", "read_checkpoint", "read_head", "resize_positions",
-    "to_cluster_contrast", "to_converted", "to_dino", "to_head", "to_transreid", "write_transformer",
-]  # fmt: skip
 POSITIONS = "pos_embed"
 Grid = tuple[int, int]  # rows and columns of patches
 _PREFIXES = (*WRAPPERS, "backbone.", "base.")
@@ -68,8 +62,7 @@ def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, .
 
 def _flat(name: str) -> str:
     for _ in range(DEEPEST):
-        prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
-        name = name.removeprefix(prefix)
+        name = without_prefix(name, _PREFIXES)
     return name
 
 
@@ -266,8 +259,7 @@ def write_transformer(file: Path, backbone: Backbone, *, epochs: int, list_id: s
     The sidecar has arch, img_size, grid, hw_ratio, norm (pixel mean and std), stem, epochs, the id of the image
     list that was trained on, and what `describe` says of any backbone.
     """
-    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in backbone.state_dict().items()}
-    save_file(state, file)
+    state = backbone.state_dict()
     height, width = backbone.spec["image_size"]
     facts = {
         "arch": backbone.spec["use"],
@@ -280,4 +272,4 @@ def write_transformer(file: Path, backbone: Backbone, *, epochs: int, list_id: s
     }
     if POSITIONS in state:
         facts["grid"] = list(cast(Grid, backbone.grid))
-    file.with_suffix(".json").write_text(json.dumps({**describe(backbone), **facts}))
+    write_weights(file, backbone, **facts)

@@ -260,7 +260,7 @@ def test_warm_up_leaves_the_encoder_untouched(world: tuple[Split, Path], tmp_pat
     """Parameters, batch-norm statistics and memory; generator and critic move; rates stay."""
     one = arm(world, tmp_path)
     before = {name: digest(network) for name, network in networks(one).items()}
-    line = one.warmup_epoch(0)
+    line = one.warmup_epoch()
     after = {name: digest(network) for name, network in networks(one).items()}
     assert after["identity"] == before["identity"] == digest(IdentityEncoder(start()))
     assert after["bank"] == before["bank"]
@@ -282,7 +282,7 @@ def test_the_joint_stage_moves_the_encoder_by_the_generators_losses_alone(
 ) -> None:
     """Without weight for the contrast the encoder still learns, also after a frozen warm-up."""
     one = arm(world, tmp_path, view_weight=0.0)
-    one.warmup_epoch(0)
+    one.warmup_epoch()
     indices = batch_of(one)
     before = digest(one.identity), [parameter.detach().clone() for parameter in one.trained]
     one.step(indices)
@@ -312,7 +312,7 @@ def test_passes_of_each_network_in_a_step(world: tuple[Split, Path], tmp_path: P
     for name, part in parts.items():
         part.register_forward_hook(lambda *_, name=name: calls.update([name]))
     measured = {"identity": 4, "structure": 2, "decoder": 3}
-    one.warmup_epoch(0)
+    one.warmup_epoch()
     assert calls == measured
     indices = batch_of(one)
     calls.clear()
@@ -356,7 +356,7 @@ def test_every_arm_takes_the_same_steps_of_the_encoder_on_the_same_batches(
 def test_memory_begins_with_the_features_in_eval_mode(world: tuple[Split, Path], tmp_path: Path) -> None:
     """Row i is the unit feature of training image i, made when the joint stage begins."""
     one = arm(world, tmp_path, min_samples=20)  # all noise: the rows stay as they were filled
-    one.warmup_epoch(0)
+    one.warmup_epoch()
     one.epoch(0)
     expected = embed(start(), one.images, one.images.camids)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)

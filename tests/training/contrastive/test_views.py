@@ -12,7 +12,7 @@ from reidbench.training import ViewAugment, row_overlap, stream
 from reidbench.training.batches.colour import _hue, luminance
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 from reidbench.training.contrastive.params import LUP_MEAN, LUP_STD, ContrastiveParams
-from reidbench.training.contrastive.views import _gauss
+from reidbench.training.contrastive.views import gauss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN: dict[str, Any] = {
@@ -70,7 +70,7 @@ def test_grey_and_blur_frequencies() -> None:
     spread = (raw.amax(1) - raw.amin(1)).amax((1, 2))
     assert (spread < 1e-5).float().mean().item() == pytest.approx(0.2, abs=0.03)
     assert torch.allclose(luminance(torch.ones(1, 3, 1, 1)), torch.ones(1), atol=1e-6)
-    weights = _gauss(9, torch.tensor([1.5]))[0]
+    weights = gauss(9, torch.tensor([1.5]))[0]
     assert torch.allclose(weights.sum(1), torch.ones(9))
     assert (weights[4, 4] / weights[4, 5]).log().item() == pytest.approx(1 / (2 * 1.5**2), abs=1e-5)
 

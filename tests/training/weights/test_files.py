@@ -18,7 +18,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.training import Backbone, Features, load_weights, read_state, to_layout, write_weights
 from reidbench.training.networks.torchvision_compat import torchvision_models
 from reidbench.training.weights.files import innermost
-from reidbench.training.weights.resnets import LAYOUTS
+from reidbench.training.weights.layouts import LAYOUTS
 from reidbench_baseline.params import ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet18, resnet50, resnet_tiny
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from reidbench.errors import ReidbenchError
 from reidbench.training.weights import transformers as tw
+from reidbench.training.weights.files import read_checkpoint
 from reidbench_baseline.transformer_params import ViTTinyParams
 from reidbench_baseline.vit import ViT, vit_tiny
 
@@ -75,7 +76,7 @@ def test_round_trip_through_every_layout(layout: str, stem: str, tmp_path: Path)
     images = torch.randn(2, 3, 32, 16)
     target = network(3, stem)
     for _ in range(2):
-        report = tw.load_transformer(target, tw.read_checkpoint(file))
+        report = tw.load_transformer(target, read_checkpoint(file))
         assert (report.layout, report.share, report.missing) == (layout, 1.0, ())
         assert set(report.matched) == set(kept.state_dict())
         assert torch.equal(target(images).vector, kept(images).vector)
@@ -130,8 +131,8 @@ def test_a_file_of_old_names_and_of_an_old_numpy_is_read(tmp_path: Path) -> None
     content = file.read_bytes()
     assert b"numpy._core.multiarray\n" in content
     file.write_bytes(content.replace(b"numpy._core.multiarray\n", b"numpy.core.multiarray\n"))
-    assert tw.read_checkpoint(file)["best_mAP"] == 0.89
-    assert tw.load_transformer(network(2), tw.read_checkpoint(file)).share == 1.0
+    assert read_checkpoint(file)["best_mAP"] == 0.89
+    assert tw.load_transformer(network(2), read_checkpoint(file)).share == 1.0
 
 
 def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
@@ -150,11 +151,11 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
         with pytest.raises(
             ReidbenchError, match=r"hostile\.pth: not a file of plain tensors .*: it (is a pickle|holds getattr)"
         ):
-            tw.read_checkpoint(file)
+            read_checkpoint(file)
     assert not (tmp_path / "owned").exists()
     torch.save([1, 2], file)
     with pytest.raises(ReidbenchError, match=r"hostile\.pth: holds a list"):
-        tw.read_checkpoint(file)
+        read_checkpoint(file)
 
 
 @pytest.mark.parametrize(
@@ -278,5 +279,5 @@ def test_what_is_written_says_what_it_is(tmp_path: Path) -> None:
     assert expected.items() <= sidecar.items()
     assert (sidecar["list"], sidecar["norm"]) == ("cfs-60", {"mean": [0.5, 0.5, 0.5], "std": [0.229, 0.224, 0.225]})
     assert (sidecar["mean"], sidecar["params"]) == ([0.5, 0.5, 0.5], {"stem": "ics"})
-    report = tw.load_transformer(network(2, "ics", (64, 32)), tw.read_checkpoint(file))
+    report = tw.load_transformer(network(2, "ics", (64, 32)), read_checkpoint(file))
     assert (report.layout, report.share) == ("converted", 1.0)

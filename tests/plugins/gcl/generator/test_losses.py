@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import reidbench_gcl.generator.synthesis
+from reidbench_gcl.generator.discriminator import Discriminator
 from reidbench_gcl.generator.losses import discriminator_loss, generator_losses, gradient_penalty
 from reidbench_gcl.generator.params import GeneratorParams
-from reidbench_gcl.generator.synthesis import Discriminator, Generator, Views, synthesise
+from reidbench_gcl.generator.synthesis import Generator, Views, synthesise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)

@@ -94,9 +94,9 @@ def test_weights_at_the_start() -> None:
 def test_small_images_take_small_dilations() -> None:
     params = GeneratorParams(dim=8, mlp=64, critic_dim=16, dilations=(1, 2, 3))
     generator, discriminator = Generator(params, 448, (64, 32)), Discriminator(params)
-    code = generator.encode(torch.ones(2, 1, 64, 32))
+    code = generator(torch.ones(2, 1, 64, 32))
     assert code.shape == (2, 64, 16, 8)
-    images = generator.decode(code, torch.randn(2, 448))
+    images = generator(code=code, feat=torch.randn(2, 448))
     assert images.shape == (2, 3, 64, 32)
     assert [scores.shape[2:] for scores in discriminator(images)] == [(16, 8), (8, 4), (4, 2)]
 
@@ -203,7 +203,7 @@ def test_convolutions_pad_by_reflection() -> None:
 
 def test_structure_code_is_normed_and_not_cut() -> None:
     """The code ends in an instance norm without activation: mean 0 and variance 1 on each map."""
-    code = small().encode(torch.randn(3, 1, 32, 16))
+    code = small()(torch.randn(3, 1, 32, 16))
     assert torch.allclose(code.mean((2, 3)), torch.zeros(3, 16), atol=1e-5)
     assert torch.allclose(code.var((2, 3), unbiased=False), torch.ones(3, 16), atol=1e-2)
 
