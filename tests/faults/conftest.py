@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from reidbench import report
@@ -154,6 +156,17 @@ class Watch:
                 continue
             if b"reidbench.stages.run" in words and any(word.startswith(os.fsencode(store) + b"/") for word in words):
                 found.append(int(entry.name))
+        return found
+
+    @staticmethod
+    def below(pid: int, module: str) -> list[int]:
+        """The living processes below one that run a module."""
+        found = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if module in process.cmdline():
+                        found.append(process.pid)
         return found
 
     @classmethod

@@ -1,4 +1,4 @@
-"""`kill -9` at any moment, of drivers and workers: nothing finished is lost, nothing is made twice."""
+"""`kill -9` at any moment, of drivers, workers, guards and servers: nothing finished is lost, nothing is made twice."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ class Killer:
 
     def strike(self, run: subprocess.Popen[str], store: Path) -> bool:
         """Wait for the next moment and kill. False when the run ends before, or this kill leaves the driver alive."""
-        kind = self.random.choices(["driver", "worker", "all"], [5, 3, 2])[0]
-        if not self._moment(run, store, needs_worker=kind == "worker"):
+        kind = self.random.choices(["driver", "worker", "all", "guard", "server"], [5, 3, 2, 1, 2])[0]
+        if not self._moment(run, store, needs_worker=kind in ("worker", "guard")):
             return False
         workers = self.watch.workers(store)
-        if kind == "worker":
-            if not workers:
+        if kind in ("worker", "guard", "server"):
+            found = workers if kind == "worker" else self.watch.below(run.pid, f"reidbench.execution.executors.{kind}")
+            if not found:
                 return False
-            _kill(self.random.choice(sorted(workers)))
+            _kill(self.random.choice(sorted(found)))
         else:
             run.kill()
             for worker in workers if kind == "all" else ():
@@ -48,7 +49,7 @@ class Killer:
             self.orphans = max(self.orphans, self.watch.all_gone(store))
         self.count[kind] += 1
         self.left -= 1
-        return kind != "worker"
+        return kind in ("driver", "all")
 
     def _moment(self, run: subprocess.Popen[str], store: Path, *, needs_worker: bool) -> bool:
         """Whether the run still lives when the moment has come."""
@@ -107,7 +108,7 @@ def finish(bench: Any, watch: Any, killer: Killer, store: Path) -> int:
             continue
         if run.returncode == 0:
             return before - killer.left
-        # What ends by itself without success had a worker killed: a row says so.
+        # What ends by itself without success had a worker or its guard killed: a row says so.
         assert run.returncode == 1, error
         assert KILLED in error
         reasons = {error for status, error in bench.rows(store).values() if status != "ok"}
@@ -143,10 +144,10 @@ def kill_over_and_over(bench: Any, watch: Any, seed: int, kills: int, seeds: lis
     )
 
 
-def test_a_run_killed_twice(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
+def test_a_run_killed_three_times(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     toy = "{toy: {finetune: {use: faulty, epochs: 3, seconds: 0.2}}}"
     figure(
-        kill_over_and_over(bench, watch, 3, 2, [0], toy)  # a driver, then a worker
+        kill_over_and_over(bench, watch, 277, 3, [0], toy)  # a server, a driver, then a worker
     )
 
 

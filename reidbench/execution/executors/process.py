@@ -83,6 +83,7 @@ class Processes:
 
     def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
         """Start a worker. Raises StoreError when the store cannot take its spec."""
+        self._stopped = False
         key = spec.stage.key
         store = Store(spec.store)
         reading, writing = os.pipe()

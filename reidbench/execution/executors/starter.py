@@ -109,6 +109,7 @@ class Forked:
         self._lifeline = lifeline
         self._rest = b""
         self._code: int | None = None
+        self._cleared = False  # by its guard, of all that it has started
         self._unborn: Exception | None = None
         self._lock = threading.Lock()
 
@@ -123,7 +124,8 @@ class Forked:
             *lines, self._rest = (self._rest + block).split(b"\n")
             for line in lines:
                 self._note(json.loads(line))
-            if not block or self._unborn:
+            self._cleared = self._code is not None
+            if not self._cleared and (not block or self._unborn):
                 self._code = -signal.SIGKILL  # nothing else ends a guard that has not said how its worker ended
                 if self.pid is None:
                     self._unborn = self._unborn or Refused()
@@ -168,11 +170,13 @@ class Forked:
     def bury(self) -> int:
         """Kill what is left of it, let go of it, and give its exit code.
 
-        Nothing is left where its guard has said that it ended, and the guard leaves as it is let go of.
+        Where its guard has said that it ended nothing is left, and the guard leaves as it is let go of.
         """
         self.end()
         while (code := self.wait(END)) is None:
             pass
+        if self.pid is not None and not self._cleared:
+            end(self.pid)
         os.close(self._lifeline)
         os.close(self._status)
         return code

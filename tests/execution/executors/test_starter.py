@@ -115,6 +115,14 @@ def spoil(ctx):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os._exit(9)
 
+def wait_with_a_child(params):
+    """The child is of the same session, and does not watch its parent."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(3600)
+    Path(params.file).write_text(f"{os.getpid()} {child}")
+    time.sleep(3600)
+
 def wait(params):
     """Until somebody takes the file away."""
     Path(params.file).write_text(str(os.getpid()))
@@ -320,7 +328,7 @@ def test_a_stage_outlives_the_server_and_the_next_has_another(stages: Stages, tm
         until((tmp_path / "go").exists)
         (before,) = servers()
         os.kill(before, signal.SIGKILL)
-        until(lambda: before not in servers())
+        until(lambda: not executor.starter._server.lives)  # type: ignore[union-attr]
         executor.submit(later, lambda key, event: None)
         assert ended(executor) == {later.stage.key: ("done", "")}
         (tmp_path / "go").unlink()
@@ -349,6 +357,19 @@ def test_a_server_that_is_killed_before_it_forks_costs_no_stage(
             assert ended(executor) == {spec.stage.key: ("done", "")}
     (note,) = (event["text"] for event in notes if event["event"] == "note")
     assert note.endswith("the process that forks workers was gone 3 times")
+
+
+def test_a_guard_that_is_killed_costs_its_stage_and_leaves_nothing(stages: Stages, tmp_path: Path) -> None:
+    with processes() as executor:
+        spec = stages.spec("guarded", does="wait_with_a_child", file=str(tmp_path / "pids"))
+        executor.submit(spec, lambda key, event: None)
+        until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text())
+        (guard,) = children("executors.guard")
+        os.kill(guard, signal.SIGKILL)
+        assert ended(executor) == {spec.stage.key: ("failed", "the worker was killed by SIGKILL")}
+        left = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        until(lambda: all(process_start(pid) is None for pid in left))
+        assert len(servers()) == 1
 
 
 def test_code_of_others_is_imported_by_its_own_stages_alone(stages: Stages) -> None:
