@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Difference:
+class CountDifference:
     """A number that is not the published one; `certain` unless the published number is unverified."""
 
     part: str
@@ -137,7 +137,7 @@ def _unnoted(report: Report) -> list[str]:
     return [problem for problem in report.problems if not any(words in problem for words in known)]
 
 
-def _differences(dataset: Dataset, found: Mapping[str, Found]) -> list[Difference]:
+def _differences(dataset: Dataset, found: Mapping[str, Found]) -> list[CountDifference]:
     published = dataset.published
     differences = []
     for part, counts in (published.parts if published else {}).items():
@@ -145,11 +145,11 @@ def _differences(dataset: Dataset, found: Mapping[str, Found]) -> list[Differenc
         for word in WORDS:
             expected, got = getattr(counts, word), getattr(have, word)
             if expected is not None and got != expected:
-                differences.append(Difference(part, word, got, expected, word not in counts.unverified))
+                differences.append(CountDifference(part, word, got, expected, word not in counts.unverified))
     return differences
 
 
-def _short_cameras(dataset: Dataset, differences: Sequence[Difference]) -> list[str]:
+def _short_cameras(dataset: Dataset, differences: Sequence[CountDifference]) -> list[str]:
     """Where the images of each camera are published, they tell which cameras files are missing from."""
     sentences = []
     for part in dict.fromkeys(d.part for d in differences if d.what == "images" and d.certain):
@@ -164,7 +164,7 @@ def _short_cameras(dataset: Dataset, differences: Sequence[Difference]) -> list[
     return sentences
 
 
-def _causes(dataset: Dataset, found: Mapping[str, Found], differences: Sequence[Difference]) -> list[str]:
+def _causes(dataset: Dataset, found: Mapping[str, Found], differences: Sequence[CountDifference]) -> list[str]:
     causes = []
     for sentence, counts in dataset.published.alternatives if dataset.published else ():
         wrong = {d.part for d in differences if d.what == "images"}

@@ -11,7 +11,7 @@ from .pseudo_labels import cluster, dbscan, jaccard_graph
 from .ranking.matches import InvalidQueries
 from .ranking.ranking import Ranking, rank, rank_blocks, rank_distances
 from .ranking.rules import Rules
-from .report import Comparison, Report, compare, render
+from .report import Comparison, ScoreReport, compare, render
 from .reranking import Reranking, rerank, rerank_blocks
 from .statistics import (
     Difference,
@@ -33,9 +33,9 @@ __all__ = [
     "MetricError",
     "Neighbours",
     "Ranking",
-    "Report",
     "Reranking",
     "Rules",
+    "ScoreReport",
     "beyond_noise",
     "bootstrap",
     "cluster",

@@ -17,7 +17,7 @@ LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc
 
 
 @dataclass(frozen=True)
-class Report:
+class ScoreReport:
     """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked.
 
     `pid_texts` and `camid_texts` have the text of each number where the file's labels are texts. `warnings` are
@@ -139,7 +139,7 @@ class Comparison:
         )
 
 
-def compare(reports: Sequence[Report]) -> tuple[list[Comparison], str]:
+def compare(reports: Sequence[ScoreReport]) -> tuple[list[Comparison], str]:
     """Each report against the first, where both had the same queries; and a sentence about those that had not."""
     found, others = [], []
     for report in reports[1:]:
@@ -156,12 +156,12 @@ def compare(reports: Sequence[Report]) -> tuple[list[Comparison], str]:
     return found, note if others else ""
 
 
-def _comparable(a: Report, b: Report) -> bool:
+def _comparable(a: ScoreReport, b: ScoreReport) -> bool:
     mine, theirs = (np.isnan(report.per_query()["mAP"]) for report in (a, b))
     return a.asked() == b.asked() and np.array_equal(mine, theirs)
 
 
-def render(reports: Sequence[Report], comparisons: Sequence[Comparison] = (), note: str = "") -> str:
+def render(reports: Sequence[ScoreReport], comparisons: Sequence[Comparison] = (), note: str = "") -> str:
     """Plain text of all reports, then of the comparisons."""
     parts = [report.as_text() for report in reports]
     for name in dict.fromkeys(comparison.name for comparison in comparisons):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reidbench.data.split import DISTRACTOR, JUNK
 from reidbench.files.names import shown
 
-from .labels import Ints
+from .pids import Ints
 
 _BLOCK_BYTES = 32 << 20
 _DEVIATIONS = 2.0  # of chance, by which true matches must be farther away than others

@@ -15,9 +15,9 @@ from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
 
 from .doubts import camera_doubts, label_doubts
-from .labels import Ints, array_of, mapped
 from .namedfeatures import NamedFeatures, pair_by_manifest, pair_by_name
 from .names import Keys
+from .pids import Ints, array_of, mapped
 from .rows import Rows
 from .sources import Source, open_source
 from .tables import is_table, part_of, read_table

@@ -17,9 +17,9 @@ from reidbench.files.names import shown
 from reidbench.metrics import (
     MetricError,
     Ranking,
-    Report,
     Reranking,
     Rules,
+    ScoreReport,
     compare,
     rank,
     rank_blocks,
@@ -44,7 +44,7 @@ def score(
     *,
     use: Use | None = None,
     manifest: Path | None = None,
-) -> list[Report]:
+) -> list[ScoreReport]:
     """One report for each file, in order.
 
     `rerank` is zhong, torchreid or fastreid; `use` and `manifest` are those of `read_features`. Raises ReidbenchError:
@@ -60,7 +60,7 @@ def score(
     return [_score(read_features(path, camera=camera, use=use, manifest=manifest), rules, how) for path in paths]
 
 
-def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> Report:
+def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreReport:
     try:
         ranking = _rank(features, rules, how)
         if features.distances is None:
@@ -70,7 +70,7 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> Report
         raise DataError(f"{shown(features.path)}: {_in_their_words(str(error), features)}{meaning}") from error
     warnings = (*features.warnings, *_meaning(features, np.flatnonzero(~ranking.valid)[:5]))
     warnings = (*warnings, *_doubts(features, rules.camera != "none"))
-    return Report(
+    return ScoreReport(
         shown(features.path),
         ranking,
         features.query_pids,

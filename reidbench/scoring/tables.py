@@ -23,8 +23,8 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.text import read_text
 
-from .labels import fault
 from .names import NOUNS, PART_NAMES, plain
+from .pids import fault
 from .rows import PART_OF, Rows
 
 COLUMNS = "part (query or gallery), pid, camid, f0, f1, ..."

@@ -314,7 +314,7 @@ def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> N
     package = write(tmp_path, HEAD.format(names=["sound"]))
     (package / "README.md").write_text(
         "# broken: `sound`, mute, needy, by-seed, no-seed, wrong-example, twice, rolling, rootless, no-truth, quiet, "
-        "wrong-lack, people, drawn-network, same-network, kept, new-head\n"
+        "wrong-lack, people, kept, new-head, drawn-network, same-network\n"
     )
     assert "does not name strange-pids, too-few" in check_plugin(package, only="needy").lines[0].text
     (package / "README.md").unlink()

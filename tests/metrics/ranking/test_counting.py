@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import MetricError, Ranking, Report, Rules, rank, rank_blocks, rank_distances
+from reidbench.metrics import MetricError, Ranking, Rules, ScoreReport, rank, rank_blocks, rank_distances
 from reidbench.metrics.ranking import counting
 
 NAMES = "mAP", "mINP", "cmc1"
@@ -188,14 +188,14 @@ def test_a_gallery_of_one_person_is_named() -> None:
     found = rank_distances(np.ones((2, 3)), [7, 7], [1, 1], [7, 7, -1], [2, 2, 2])
     assert (found.mAP, found.unopposed, found.ties.pairs) == (1.0, 2, 0)
     assert found.decided() is found
-    text = Report("a", found, np.array([7, 7]), np.array([1, 1])).as_text()
+    text = ScoreReport("a", found, np.array([7, 7]), np.array([1, 1])).as_text()
     assert "warning: without another person in their gallery: 2 of 2 valid queries, which score 100 % whatever" in text
 
 
 def test_the_report_shows_ties() -> None:
     labels = np.array([7, 9]), np.array([1, 1])
     tied = rank_distances(np.array([[1.0, 1.0, 2.0], [1.0, 2.0, 3.0]]), *labels, [8, 7, 9], [2] * 3)
-    report = Report("a", tied, *labels)
+    report = ScoreReport("a", tied, *labels)
     assert "\n  ties: 1 pair of a true match and another image at equal distance, in 1 query; mAP " in report.as_text()
     assert report.as_dict()["ties"] == {
         "pairs": 1,
@@ -204,6 +204,6 @@ def test_the_report_shows_ties() -> None:
         "best": pytest.approx({"mAP": (1 + 1 / 3) / 2, "mINP": (1 + 1 / 3) / 2, "cmc1": 0.5}),
         "worst": pytest.approx({"mAP": (1 / 2 + 1 / 3) / 2, "mINP": (1 / 2 + 1 / 3) / 2, "cmc1": 0}),
     }
-    clear = Report("a", rank_distances(np.array([[1, 2, 3], [1, 2, 3]]), *labels, [8, 7, 9], [2] * 3), *labels)
+    clear = ScoreReport("a", rank_distances(np.array([[1, 2, 3], [1, 2, 3]]), *labels, [8, 7, 9], [2] * 3), *labels)
     assert "ties:" not in clear.as_text()
     assert clear.as_dict()["ties"] == {"pairs": 0}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import MetricError, Report, Rules, rank, rank_blocks, rank_distances
+from reidbench.metrics import MetricError, Rules, ScoreReport, rank, rank_blocks, rank_distances
 
 CAMERA = "their pid is in the gallery from their own camera only"
 CURE = "(to keep matches of the own camera: --no-camera, or `camera: none` in a matrix file)"
@@ -135,4 +135,4 @@ def test_one_side_alone_and_wrong_lengths_are_refused() -> None:
 def test_the_report_counts_own_pictures() -> None:
     args = ONE, [7], [1], GALLERY, [7, 8, 7, 9], [2, 2, 2, 2]
     found = rank(*args, query_images=[5], gallery_images=[5, 6, 7, 8])
-    assert "1 pairs of a query and its own picture" in Report("a", found, np.array([7]), np.array([1])).as_text()
+    assert "1 pairs of a query and its own picture" in ScoreReport("a", found, np.array([7]), np.array([1])).as_text()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reidbench.errors import DataError
-from reidbench.scoring.labels import mapped
+from reidbench.scoring.pids import mapped
 
 FILE = Path("a.npz")
 
