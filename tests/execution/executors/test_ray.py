@@ -449,7 +449,8 @@ def test_a_local_ray_hears_this_machine_only(tmp_path: Path, market: Path, site:
         ray_cluster.library(loopback=True)
     pytest.importorskip("ray")
     matrix = tmp_path / "matrix.yaml"
-    matrix.write_text(MATRIX.format(root=market, methods="{toy: {finetune: {use: toy, seconds: 0.3}}}"))
+    toy = "{finetune: {use: toy, epochs: 1, seconds: 20}}"  # the second of two waits for a server of its own to start
+    matrix.write_text(MATRIX.format(root=market, methods=f"{{toy: {toy}}}"))
     driver = drive(matrix, tmp_path / "store", "--jobs", "2")
     wait_for(lambda: len(working(tmp_path / "store")) == 2, driver)
     begun = descendants(driver.pid)

@@ -224,9 +224,9 @@ def check_equal(file: Path, folder: Path, ways: dict[str, Any]) -> None:
 
 
 def test_artifacts_are_those_of_fresh_processes_and_of_this_one(matrix: Callable[..., Path], tmp_path: Path) -> None:
-    methods = "{none: {finetune: none}, bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}"
+    methods = "{bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}"
     ways = {"forked": executors.Processes(2), "fresh": fresh(), "inline": executors.Inline()}
-    check_equal(matrix(methods=methods), tmp_path, ways)
+    check_equal(matrix(methods=methods, evaluate="[cosine, k-reciprocal]"), tmp_path, ways)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
