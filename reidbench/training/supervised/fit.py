@@ -62,25 +62,26 @@ def fit(
                 loop.step(values(images, indices), before_step)
                 continue
             parts = identity_parts(labels[indices.numpy()], accumulate)
-            shares = [len(indices[part]) / len(indices) for part in parts]
+            shares = [len(part) / len(indices) for part in parts]
             of_parts = (values(images[part], indices[part]) for part in parts)
             loop.step_in_parts(zip(shares, of_parts, strict=True), before_step)
 
 
-def identity_parts(labels: np.ndarray, parts: int) -> list[slice]:
-    """A batch's labels [B], grouped by identity, in parts of whole identities whose numbers differ by one at most.
+def identity_parts(labels: np.ndarray, parts: int) -> list[np.ndarray]:
+    """Where in a batch's labels [B], grouped by identity, the images of each part are; of N parts every Nth identity.
 
-    Raises ReidbenchError where a part would have fewer than two identities; and on several devices, whose parts are
-    gathered, where this device's share of the batch has identities of different sizes.
+    So a part has the same identities however many devices share the batch. Raises ReidbenchError where a part would
+    have fewer than two identities; and on several devices, where this one's share cannot be divided evenly.
     """
-    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
-    sizes = np.diff(starts, append=len(labels))
-    if len(starts) < 2 * parts:
+    groups = np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels)) + 1)
+    if len(groups) < 2 * parts:
         raise ReidbenchError(
-            f"a batch of {len(starts)} identities cannot be computed in {parts} parts of two or more: "
-            f"set `accumulate` to {max(1, len(starts) // 2)} or less"
+            f"a batch of {len(groups)} identities cannot be computed in {parts} parts of two or more: "
+            f"set `accumulate` to {max(1, len(groups) // 2)} or less"
         )
-    if this_share().ranks > 1 and len(set(sizes.tolist())) > 1:
-        raise ReidbenchError("`accumulate` needs batches that give each device whole identities: change `identities`")
-    ends = [*(int(group[0]) for group in np.array_split(starts, parts)[1:]), len(labels)]
-    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    ranks = this_share().ranks
+    if ranks > 1 and (len(groups) % parts or len({len(group) for group in groups}) > 1):
+        raise ReidbenchError(
+            f"{parts} parts on {ranks} devices: set `identities` to a multiple of {parts * ranks}, or `accumulate` to 1"
+        )
+    return [np.concatenate(groups[part::parts]) for part in range(parts)]
