@@ -190,7 +190,7 @@ def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(
     trained = []
     for workers, limit in ((0, None), (1, 0), (2, 0)):
         if limit == 0:
-            monkeypatch.setattr("reidbench.training.batches.loading.memory_limit", lambda: 0)
+            monkeypatch.setattr("reidbench.training.batches.reading.memory_limit", lambda: 0)
         ctx, _ = context(source, tmp_path / str(workers), workers=workers, epochs=2, random_patch=1.0)
         trained.append(weights(finetune(ctx)))
     assert same(trained[0], trained[1])
