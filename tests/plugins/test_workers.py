@@ -26,7 +26,7 @@ METHODS = {
     "cluster-contrast": f"finetune: *source, adapt: {{use: cluster-contrast, {CLUSTERS}}}",
     "spcl": f"finetune: *source, adapt: {{use: spcl, use_source: false, {CLUSTERS}}}",
     "spcl with source": f"finetune: *source, adapt: {{use: spcl, use_source: true, {CLUSTERS}}}",
-    "arn": "finetune: *source, adapt: {use: arn, epochs: 2, iterations: 3, identities: 2, images: 2, pad: 2, erase: 0.5}",
+    "arn": "finetune: *source, adapt: {use: arn, epochs: 2, iterations: 3, identities: 2, images: 2, pad: 2}",
     "hhl": "finetune: *source, adapt: {use: hhl, epochs: 2, id_batch: 8, identities: 2, images: 2, target_images: 2, "
     "style: {use: self-style}}",
     "gcl-contrast": f"finetune: *source, adapt: {{use: gcl-contrast, augment: classic, {GCL}}}",
