@@ -24,7 +24,7 @@ from reidbench_baseline.resnet import resnet_tiny
 from reidbench_hhl import adapt, batches, losses
 from reidbench_hhl.params import HHLParams
 from reidbench_hhl.styles import StyleSet
-from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, with_workers_where_cut
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
@@ -391,7 +391,7 @@ def test_a_killed_training_goes_on_bit_identical(
     world: tuple[Split, Split, Path], tmp_path: Path, sampling: Any
 ) -> None:
     def made(out: Path, die_after: int) -> Any:
-        return context(world, out, die_after=die_after, sampling=sampling)
+        return with_workers_where_cut(context(world, out, die_after=die_after, sampling=sampling), out)
 
     check_resumes(tmp_path, made, adapt.adapt, 2)
 
