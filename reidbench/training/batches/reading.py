@@ -67,8 +67,8 @@ def spread(do: Callable[[range], None], count: int, workers: int) -> None:
 def made_ahead(items: Iterator[Made], workers: int) -> Iterator[Made]:
     """The items, none of them None; with workers, a thread makes the next while one is used.
 
-    What draws random numbers in `items` draws in the same order, if nobody else draws from the same generators; one item
-    more is made than is taken, unless all are.
+    What draws random numbers in `items` draws in the same order, if nobody else draws from the same generators. One
+    item more is made than is taken, unless all are.
     """
     if not workers:
         yield from items
