@@ -25,10 +25,16 @@ SCALING = 0.9  # of eight times the speed that eight devices are assumed to give
 NODE, CLUSTER = 8, 64  # devices of a machine; a cluster of eight machines
 CORES = (2, 4, 8, 16)  # that may decode for one device
 
-# Images a second of one 2.5 GHz core, JPEG of 64 x 128 pixels to 256 x 128: decoding, then resizing, each measured
-# alone when the loader was built (Pillow; simplejpeg and OpenCV). benchmarks/perf/test_data.py holds their ratio.
-PILLOW = 1 / (1 / 5_360 + 1 / 3_050)
-FAST = 1 / (1 / 16_000 + 1 / 16_600)
+SIZE, TALL = (256, 128), (384, 128)
+# Images a second of one core, JPEG of 64 x 128 pixels in batches of 64: decoded and resized, which is all that the CPU
+# does beside a GPU; and normalised, flipped, cropped and erased as well. `--measure` on a shared virtual machine (AMD
+# EPYC, 2.6 GHz), 2026-11-28. benchmarks/perf/test_data.py shows the ratio to torchvision and PIL.
+FEED = {
+    ("Pillow", SIZE): (2_310, 1_630),
+    ("Pillow", TALL): (2_000, 1_300),
+    ("fast", SIZE): (10_400, 4_880),
+    ("fast", TALL): (10_400, 3_570),
+}
 
 # Images: LUPerson and its 60 % list as TransReID-SSL's README counts them; the others as published.
 LUPERSON, LUPERSON_60 = 4_180_243, 2_508_146
@@ -44,7 +50,6 @@ HARNESS = {
     "reading it with its checksum": 0.06,
 }
 
-SIZE = (256, 128)
 GIGA, HOUR = 1e9, 3600.0
 
 
@@ -158,6 +163,7 @@ class Work:
     operations: float
     images: float
     wide: bool = False
+    size: tuple[int, int] = SIZE
 
     def hours(self, share: float, devices: int = 1) -> float:
         """Of computing alone, at a share of the peak."""
@@ -207,17 +213,17 @@ def trainings(counts: Counts, data: str) -> list[Work]:
     """What is trained with labels, or adapted, on one data set."""
     images = TRAIN[data]
 
-    def work(name: str, setting: str, an_image: float, seen: float) -> Work:
-        return Work(f"{name}, {data}", setting, an_image, an_image * seen, seen)
+    def work(name: str, setting: str, an_image: float, seen: float, size: tuple[int, int] = SIZE) -> Work:
+        return Work(f"{name}, {data}", setting, an_image, an_image * seen, seen, size=size)
 
     resnet, small, ics = "resnet50, last stride 1", "vit-small", "vit-small, ICS"
-    base = counts.step("vit-base, ICS, 384 x 128", (384, 128))
+    base = counts.step("vit-base, ICS, 384 x 128", TALL)
     clusters = counts.step(ics) + images / (200 * 256) * counts.forward(ics)
     return [
         work("BoT, ResNet-50", "120 epochs, batch 64", counts.step(resnet), images * 120.0),
         work("supervised, ViT-S", "120 epochs, batch 64", counts.step(small), images * 120.0),
         work("supervised, ViT-S + ICS", "120 epochs, batch 64", counts.step(ics), images * 120.0),
-        work("supervised, ViT-B + ICS, 384 x 128", "120 epochs, batch 64", base, images * 120.0),
+        work("supervised, ViT-B + ICS, 384 x 128", "120 epochs, batch 64", base, images * 120.0, TALL),
         work("cluster contrast, ViT-S + ICS", "50 x 200 steps of 256", clusters, 50 * 200 * 256.0),
         _gcl(counts, data),
         *_hhl(counts, data),
@@ -257,7 +263,7 @@ def table_of_work(works: Sequence[Work]) -> str:
         one = _range(work.hours(SHARES[0]), work.hours(SHARES[1]))
         eight = _range(*(work.hours(share, NODE) for share in SHARES)) if work.wide else "-"
         needed = work.needed(SHARES[0])
-        cores = f"{needed / PILLOW:.1f} ({needed / FAST:.1f})"
+        cores = "{:.1f} ({:.1f})".format(*(needed / FEED[way, work.size][0] for way in ("Pillow", "fast")))
         figures = f"{work.an_image / GIGA:.1f} | {work.operations / 1e18:,.3g} | {one} | {eight}"
         lines.append(f"| {work.name} | {work.setting} | {figures} | {needed:,.0f} | {cores} |")
     return "\n".join(lines)
@@ -351,8 +357,24 @@ def table_of_loading(works: Sequence[Work]) -> str:
     ]
     for work in works:
         hours = work.hours(SHARES[0])
-        bound = [_hours(max(hours, work.decoding(PILLOW, cores))) for cores in CORES]
+        bound = [_hours(max(hours, work.decoding(FEED["Pillow", work.size][0], cores))) for cores in CORES]
         lines.append(f"| {work.name} | {_hours(hours)} | {' | '.join(bound)} |")
+    return "\n".join(lines)
+
+
+def table_of_feeding(works: Sequence[Work]) -> str:
+    """Markdown: what a core gives, and the cores that keep one device busy with the first training of each size."""
+    lines = [
+        "| pictures | decoded, images/s a core | augmented too | training | images/s one device needs "
+        "| cores beside a GPU | cores that augment too |",
+        f"|{'---|' * 7}",
+    ]
+    for (way, size), rates in FEED.items():
+        work = next(work for work in works if work.size == size)
+        needed = work.needed(SHARES[0])
+        given = " | ".join(f"{rate:,}" for rate in rates)
+        cores = " | ".join(f"{needed / rate:.1f}" for rate in rates)
+        lines.append(f"| {way}, {size[0]} x {size[1]} | {given} | {work.name} | {needed:,.0f} | {cores} |")
     return "\n".join(lines)
 
 
@@ -364,6 +386,7 @@ def tables() -> str:
         "Pre-training": table_of_work([*wide, *selection(counts)]),
         "Training on MSMT17": table_of_work(trainings(counts, "MSMT17")),
         "Training on Market-1501": table_of_work(trainings(counts, "Market-1501")),
+        "Feeding": table_of_feeding(trainings(counts, "MSMT17")),
         "Decoding with Pillow": table_of_loading(wide),
         "The whole matrix": table_of_matrix(matrix(counts)),
     }
@@ -409,5 +432,9 @@ def _child_seconds(code: str, rounds: int = 3) -> float:
 if __name__ == "__main__":
     if "--measure" in sys.argv:
         print("\n".join(f"{name}: {value:.2f} CPU s" for name, value in measure().items()))
+        from benchmarks.perf.pictures_measure import rates
+
+        for (way, size), found in rates().items():
+            print(f"{way}, {size}: {found[0]:,.0f} images/s a core decoded, {found[1]:,.0f} augmented too")
     else:
         print(tables(), end="")

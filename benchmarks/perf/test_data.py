@@ -1,121 +1,79 @@
 """Pictures on their way into a batch, and large folders, on one core.
 
-The peers' pipeline (Pillow and torchvision.transforms) and ours see the same files in the same run, in turns, so that a
-busy machine slows both; the ratio of the best rounds is what counts.
+The peers' pipeline (Pillow and torchvision.transforms) and ours see the same files in the same run, in rotation, so
+that a busy machine slows both; figures are medians of ratios.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from reidbench.data import Sample, Split, read_market_folder
-from reidbench.training import Augment, Preprocess
-from reidbench.training.networks import torchvision_compat
+from benchmarks.perf import pictures_measure
+from benchmarks.perf.pictures_measure import LARGE, SIZES, SMALL, ours, peers
+from benchmarks.perf.rounds import ratio, rotated
+from reidbench.data import Split, read_market_folder
+from reidbench.training import ViewAugment
+from reidbench_baseline.params import MocoParams
 from reidbench_datasets.market import MARKET1501
 
-PICTURES, SIZE, ROUNDS = 256, (256, 128), 7
+ROUNDS = 7
 MANY = 500_000
+HAS_FAST = all(importlib.util.find_spec(name) for name in ("cv2", "simplejpeg"))
+KINDS = {"small": SMALL, "large": LARGE}
+# Of torchvision + PIL's images a second. Shrinking, `fast` smooths first as Pillow does.
+PILLOW_GOAL, FAST_GOAL = 0.9, 2.5
 
 
-@pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """JPEG files of 64 x 128 pixels and about 3.4 kB, as Market-1501 has them."""
-    return _pictures(tmp_path_factory.mktemp("small"), (128, 64))
-
-
-@pytest.fixture(scope="module")
-def large_split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """160 x 384 pixels, which shrink."""
-    return _pictures(tmp_path_factory.mktemp("large"), (384, 160))
-
-
-def _pictures(folder: Path, size: tuple[int, int]) -> Split:
-    random = np.random.default_rng(0)
-    samples = []
-    for number in range(PICTURES):
-        coarse = random.integers(0, 256, (16, 8, 3), dtype=np.uint8)
-        picture = Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)
-        grain = np.clip(np.asarray(picture) + random.normal(0, 6, (*size, 3)), 0, 255).astype(np.uint8)
-        Image.fromarray(grain).save(folder / f"{number}.jpg", quality=85)
-        samples.append(Sample(f"{number}.jpg", 1, 0))
-    return Split(folder, samples)
-
-
-def _peers(split: Split, train: bool) -> Callable[[], torch.Tensor]:
-    torchvision_compat.prepare()
-    from torchvision import transforms
-
-    normalise = [transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
-    steps = [transforms.Resize(SIZE)]
-    if train:
-        steps += [transforms.RandomHorizontalFlip(), transforms.Pad(10), transforms.RandomCrop(SIZE), *normalise]
-        steps += [transforms.RandomErasing(p=0.5, scale=(0.02, 0.4), ratio=(0.3, 3.3))]
-    else:
-        steps += normalise
-    chain = transforms.Compose(steps)
-
-    def run() -> torch.Tensor:
-        return torch.stack([chain(Image.open(split.root / path).convert("RGB")) for path in split.paths])
-
-    return run
-
-
-def _ours(split: Split, train: bool, limit: int = 0) -> Callable[[], torch.Tensor]:
-    from reidbench.training.batches.fast import FastBatches
-
-    batches = FastBatches(split, Preprocess(SIZE), Augment() if train else None, limit=limit)
-    generator = torch.Generator().manual_seed(0)
-    return lambda: batches.batch(np.arange(PICTURES), generator)
-
-
-@pytest.mark.parametrize(
-    ("train", "shrinks", "wanted"), [(True, False, 3.0), (False, False, 3.0), (True, True, 2.0), (False, True, 2.0)]
-)
-def test_pictures(  # type: ignore[no-untyped-def]
-    benchmark, split: Split, large_split: Split, train: bool, shrinks: bool, wanted: float
-) -> None:
-    pytest.importorskip("simplejpeg")
-    pytest.importorskip("cv2")
+@pytest.fixture(autouse=True)
+def one_core() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    chosen = large_split if shrinks else split
-    peers, ours = _peers(chosen, train), _ours(chosen, train)
-    slow, quick = [], []
-    try:
-        peers(), ours()
-        for _ in range(ROUNDS):
-            for run, times in ((peers, slow), (ours, quick)):
-                began = time.process_time()
-                run()
-                times.append(time.process_time() - began)
-    finally:
-        torch.set_num_threads(threads)
-    benchmark.pedantic(ours, rounds=3)
-    ratio = min(slow) / min(quick)
-    benchmark.extra_info |= {
-        "ratio": round(ratio, 2),
-        "peers_per_second": round(PICTURES / min(slow)),
-        "ours_per_second": round(PICTURES / min(quick)),
-    }
-    print(benchmark.extra_info)
-    assert ratio >= wanted
+    yield
+    torch.set_num_threads(threads)
 
 
-def test_pictures_held_in_memory(benchmark, split: Split) -> None:  # type: ignore[no-untyped-def]
-    """Decoding and resizing are paid once."""
-    pytest.importorskip("simplejpeg")
-    pytest.importorskip("cv2")
-    benchmark(_ours(split, train=True, limit=1 << 30))
-    benchmark.extra_info["per_second"] = round(PICTURES / benchmark.stats["median"])
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
+    """Files as Market-1501 has them (64 x 128), and larger ones (160 x 384)."""
+    return {kind: pictures_measure.files(tmp_path_factory.mktemp(kind), size) for kind, size in KINDS.items()}
+
+
+@pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_pictures(
+    benchmark: Any, figure: Callable[..., None], splits: dict[str, Split], kind: str, size: tuple[int, int], train: bool
+) -> None:
+    """Flip, pad and crop, erase and normalise in training; resize and normalise else."""
+    split = splits[kind]
+    runs = {"theirs": peers(split, size, train), "Pillow": ours(split, size, train)}
+    if HAS_FAST:
+        runs["fast"] = ours(split, size, train, fast=True)
+    runs["in memory"] = ours(split, size, train, held=True)
+    taken = rotated(runs, ROUNDS)
+    benchmark.pedantic(runs["Pillow"], rounds=1)
+    what = f"{size[0]}x{size[1]}, {'train' if train else 'eval'}, {kind} files"
+    for name, least in (("Pillow", PILLOW_GOAL), ("fast", FAST_GOAL), ("in memory", FAST_GOAL)):
+        if name in runs:
+            faster = ratio(taken, "theirs", name)
+            figure(f"pictures a second, {name} / torchvision + PIL: {what}", faster, "x", least=least)
+
+
+def test_views(benchmark: Any, figure: Callable[..., None]) -> None:
+    """What a CPU takes for one MoCo view of decoded pictures: crop, jitter, grey, blur, flip, normalise, erase."""
+    view, generator = ViewAugment(MocoParams(batch=32)), torch.Generator().manual_seed(0)
+    images = torch.rand(32, 3, 256, 128, generator=generator)
+    seconds = min(rotated({"view": lambda: view(images, generator)}, 3)["view"])
+    benchmark.pedantic(lambda: view(images, generator), rounds=1)
+    figure("views a second of one core, MoCo v2 at 256x128", len(images) / seconds, "images/s")
 
 
 READ = """
@@ -129,7 +87,7 @@ print(len(dataset.gallery), *tracemalloc.get_traced_memory())
 """
 
 
-def test_half_a_million_files(benchmark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_half_a_million_files(benchmark: Any, figure: Callable[..., None], tmp_path: Path) -> None:
     """Names are read, nothing is opened: seconds, and a few hundred bytes a file at the peak."""
     for folder, count in (("bounding_box_train", 1000), ("query", 1000), ("bounding_box_test", MANY)):
         (tmp_path / folder).mkdir()
@@ -140,8 +98,6 @@ def test_half_a_million_files(benchmark, tmp_path: Path) -> None:  # type: ignor
     images, held, peak = map(int, done.stdout.split())
     dataset = benchmark.pedantic(lambda: read_market_folder(tmp_path, rule=MARKET1501), rounds=3)
     assert len(dataset.gallery) == images == MANY
-    benchmark.extra_info |= {"bytes_per_file": round(held / MANY), "peak_bytes_per_file": round(peak / MANY)}
-    print(benchmark.extra_info)
-    assert benchmark.stats["median"] < 15
-    assert held < 200 * MANY
-    assert peak < 500 * MANY
+    figure("reading a folder of 500,000 files", benchmark.stats["median"], "s", most=15)
+    figure("reading a folder of 500,000 files: held", held / MANY, "bytes a file", most=200)
+    figure("reading a folder of 500,000 files: peak", peak / MANY, "bytes a file", most=500)

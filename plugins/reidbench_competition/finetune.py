@@ -28,6 +28,7 @@ from reidbench.training import (
 from reidbench.training.batches.augment import padding
 from reidbench.training.batches.colour import colour_jitter
 from reidbench.training.batches.patching import RandomAffine, RandomPatch, RandomShift
+from reidbench.training.batches.reading import made_ahead, upload
 from reidbench.training.batches.resampling import consecutive, doubled_small, without_singles
 from reidbench.training.optim.losses import cosine_distances, euclidean_distances
 
@@ -35,6 +36,7 @@ from .embedder import CompetitionEmbedder
 from .params import CompetitionParams
 
 GREY = 127 / 255  # the canvas of RSA
+CPU = torch.device("cpu")
 
 
 class Losses(IdentityLosses):
@@ -62,6 +64,7 @@ class Pictures:
     fetch: Callable[[np.ndarray], torch.Tensor]
     preprocess: Preprocess
     generator: torch.Generator
+    device: torch.device = CPU
 
     def __post_init__(self) -> None:
         params, preprocess = self.params, self.preprocess
@@ -84,11 +87,11 @@ class Pictures:
 
     def plain(self, indices: np.ndarray) -> torch.Tensor:
         """Normalised pictures as they are."""
-        return self.preprocess.normalise(self.fetch(indices))
+        return self.preprocess.normalise(upload(self.fetch(indices), self.device))
 
     def batch(self, indices: np.ndarray) -> torch.Tensor:
-        """Augmented pictures [B, 3, H, W]."""
-        pixels = self.fetch(indices).permute(0, 3, 1, 2).float().div_(255)
+        """Augmented pictures [B, 3, H, W] on the device; numbers are drawn on the CPU."""
+        pixels = upload(self.fetch(indices), self.device).permute(0, 3, 1, 2).float().div_(255)
         params, generator = self.params, self.generator
         pixels = colour_jitter(pixels, params.jitter_amounts, params.jitter, generator)
         images = self.preprocess.normalise(pixels.mul(255).permute(0, 2, 3, 1))
@@ -104,13 +107,17 @@ class Pictures:
 
 @dataclass(frozen=True)
 class _Batches:
-    """Pictures of `rows` and their places in it, for each index array of `sampler`."""
+    """Pictures of `rows` and their places in it, for each index array of `sampler`; with workers a batch ahead."""
 
     pictures: Pictures
     rows: np.ndarray
     sampler: IdentitySampler
+    workers: int
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return made_ahead(self._made(), self.workers)
+
+    def _made(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for chosen in self.sampler:
             yield self.pictures.batch(self.rows[chosen]), torch.from_numpy(chosen)
 
@@ -158,7 +165,8 @@ def _train(
         backbone, preprocess, params.branches, params.dim, params.pool, params.apart, params.balanced
     )
     losses = Losses(params, int(classes.max()) + 1, embedder.dims, embedder.globals)
-    pictures = Pictures(params, image_source(source, ctx.image_size, workers=ctx.workers), preprocess, generator)
+    fetch = image_source(source, ctx.image_size, workers=ctx.workers)
+    pictures = Pictures(params, fetch, preprocess, generator, ctx.fabric.device)
     sampler = IdentitySampler(classes, params.identities, params.images, generator)
     optimiser = torch.optim.Adam(trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay)
     schedule = warmup_multistep(
@@ -174,7 +182,7 @@ def _train(
     def widen(epoch: int) -> None:
         losses.triplet.margin = loop.facts["margin"] = params.margin(epoch)
 
-    batches = _Batches(pictures, rows, sampler)
+    batches = _Batches(pictures, rows, sampler, ctx.workers)
     fit(
         loop,
         batches,

@@ -66,8 +66,9 @@ class JointArm(Arm):
         self.set_modes(joint=False)
         params, everyone = self.options, np.arange(len(self.images))
         means = Means()
-        for indices in shuffled(everyone, params.batch, params.warmup_iterations, self.streams["warm-up order"]):
-            views = self.views(indices, warmup=True)
+        order = shuffled(everyone, params.batch, params.warmup_iterations, self.streams["warm-up order"])
+        for images, indices in self.batches(order):
+            views = self.views(indices, images, warmup=True)
             critic = self.step_critic(views)
             losses = self.generator_losses(views)
             self.update_generator(total(losses))
@@ -83,9 +84,9 @@ class JointArm(Arm):
         self.generator.train()
         self.critic.train()
 
-    def step(self, indices: np.ndarray) -> Facts:
+    def step(self, indices: np.ndarray, images: torch.Tensor) -> Facts:
         """One step of all networks: discriminator on detached fakes, then encoder and generator with every loss."""
-        views = self.views(indices)
+        views = self.views(indices, images)
         critic = self.step_critic(views)
         losses = self.generator_losses(views)
         terms = self.contrast(indices, views.f, views.f_new)
@@ -95,13 +96,13 @@ class JointArm(Arm):
         return {**critic, **values(losses), **values(terms), "cosine": cosine(views.f, views.f_new)}
 
     # ------------------------------------------------------------------ parts of a step
-    def views(self, indices: np.ndarray, warmup: bool = False) -> Views:
+    def views(self, indices: np.ndarray, images: torch.Tensor, warmup: bool = False) -> Views:
         """Images [B] with their reconstruction, second view and cycle, and what the encoder says of each."""
         streams = {**self.streams, "angles": self.streams["warm-up angles"]} if warmup else self.streams
         seen = self.structures.seen(indices).to(self.device)
         turned = self.structures.draw(indices, streams)[0].to(self.device)
         with self.update_generator.precision():
-            return synthesise(self.identity, self.generator, self.pictures(indices), seen, turned)
+            return synthesise(self.identity, self.generator, images, seen, turned)
 
     def step_critic(self, views: Views) -> Facts:
         """One step of the discriminator; nothing of it reaches generator or encoder."""

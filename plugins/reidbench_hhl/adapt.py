@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,7 @@ from reidbench.training import (
     stream,
 )
 from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
+from reidbench.training.batches.reading import made_ahead, upload
 
 from .batches import Composition, IdentityPasses, Passes, one_of_each
 from .invariance import distances
@@ -75,6 +78,20 @@ class Network(nn.Module):
             "base": list(self.backbone.parameters()),
             "new": [parameter for module in new for parameter in module.parameters()],
         }
+
+
+class Batch(NamedTuple):
+    """Augmented images of a step on the device, [B, 3, H, W], and labels of the source's.
+
+    `source` [P x K] and `target` [n_t x (1 + C)], each image next to its fakes, are those of the triplets, None where
+    the loss has none; `members` [P x K] are the labels of `source`.
+    """
+
+    classified: torch.Tensor
+    labels: torch.Tensor
+    source: torch.Tensor | None
+    members: torch.Tensor
+    target: torch.Tensor | None
 
 
 def adapt(ctx: AdaptContext[HHLParams]) -> UnitEmbedder:
@@ -140,8 +157,9 @@ class HHL:
             self._cluster()
             self.network.train()
             means = Means()
-            for step in range(epoch * len(self.classified), (epoch + 1) * len(self.classified)):
-                means.add(self.step(step))
+            steps = range(epoch * len(self.classified), (epoch + 1) * len(self.classified))
+            for batch in made_ahead(map(self.batch, steps), self.ctx.workers):
+                means.add(self.step(batch))
             line = means.values() | {"lr": self.optimiser.param_groups[1]["lr"], "steps": len(self.classified)}
             if epoch + 1 == self.params.epochs:
                 line |= self._probe("at_end")
@@ -154,41 +172,42 @@ class HHL:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * (params.base_factor if group["name"] == "base" else 1)
 
-    def step(self, step: int) -> dict[str, torch.Tensor]:
+    def batch(self, step: int) -> Batch:
+        """The images of a step, in whose order they draw what augments them."""
+        rows = self.classified.at(step)
+        classified = self.augment(self.fetch_source(rows))
+        source, members = None, self.labels[:0]
+        if self.composition.identities:
+            chosen = self.triplets.at(step)
+            source, members = self.augment(self.fetch_source(chosen)), self.labels[chosen]
+        target = self.augment(self.target_pixels(step)) if self.composition.real else None
+        return Batch(classified, self.labels[rows], source, members, target)
+
+    def step(self, batch: Batch) -> dict[str, torch.Tensor]:
         """One step: up to three forwards, of which the target's is the last, and one backward."""
-        loss, facts = self.loss(step)
+        loss, facts = self.loss(batch)
         self.update(loss)
         return {"loss": loss.detach(), **facts}
 
-    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """L_cross + beta L_triplet; each kind of image goes through batch norm by itself."""
         to_device = self.ctx.fabric.to_device
-        rows = self.classified.at(step)
-        logits = self.forward(self.fetch_source(rows), "classes")
-        cross = F.cross_entropy(logits, to_device(self.labels[rows]))
+        logits = self.forward(batch.classified, "classes")
+        cross = F.cross_entropy(logits, to_device(batch.labels))
         facts = {"cross": cross.detach()}
-        source, target = self.source_embeddings(step), self.target_embeddings(step)
+        embeddings, target = self._embeddings(batch.source), self._embeddings(batch.target)
         if self.params.loss in ("none", "forward"):
             return cross, facts
-        members, embeddings = source
         features = torch.cat([embeddings, target])
-        wanted = triplet_rows(self.params.loss, self.composition, to_device(members), self.classes)
+        wanted = triplet_rows(self.params.loss, self.composition, to_device(batch.members), self.classes)
         triplet, crossed = batch_hard(features, wanted, self.params.margin)
         facts |= {"triplet": triplet.detach(), "negatives_across_domains": crossed}
         return cross + self.params.beta * triplet, facts
 
-    def source_embeddings(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Labels [P x K] and embeddings of the source's triplet batch; none where the loss has no source rows."""
-        if not self.composition.identities:
-            return self.labels[:0], self._nothing()
-        rows = self.triplets.at(step)
-        return self.labels[rows], self.forward(self.fetch_source(rows), "embedding")
-
-    def target_embeddings(self, step: int) -> torch.Tensor:
-        """Embeddings [n_t x (1 + C), D] of target images, each next to its fakes; none where n_t is 0."""
-        if not self.composition.real:
-            return self._nothing()
-        return self.forward(self.target_pixels(step), "embedding")
+    def _embeddings(self, images: torch.Tensor | None) -> torch.Tensor:
+        if images is None:
+            return torch.zeros(0, self.params.embedding, device=self.ctx.fabric.device)
+        return self.forward(images, "embedding")
 
     def target_pixels(self, step: int) -> torch.Tensor:
         """uint8 [n_t x (1 + C), H, W, 3]; real image and fakes are then augmented each by itself."""
@@ -201,23 +220,22 @@ class HHL:
             pixels = torch.cat([pixels, self.fakes.fetch(rows, self.draws)], 1)
         return pixels.flatten(0, 1)
 
-    def forward(self, pixels: torch.Tensor, branch: str) -> torch.Tensor:
-        """uint8 [B, H, W, 3], augmented, to what the branch gives, in float32."""
-        images = self.ctx.fabric.to_device(self.augment(pixels))
+    def forward(self, images: torch.Tensor, branch: str) -> torch.Tensor:
+        """Augmented images [B, 3, H, W] to what the branch gives, in float32."""
         with self.update.precision():
             return self.network(images, branch).float()  # type: ignore[no-any-return]
 
     def augment(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 [B, H, W, 3] to cropped, flipped, normalised images [B, 3, H, W]; each draws its own numbers."""
-        images = self.preprocess.normalise(pixels)
+        """uint8 [B, H, W, 3] to cropped, flipped, normalised images [B, 3, H, W] on the device.
+
+        Each draws its own numbers, on the CPU.
+        """
+        images = self.preprocess.normalise(upload(pixels, self.ctx.fabric.device))
         if self.params.crop == "rect":
             boxes = draw_boxes(CROPS["rect"], len(images), self.ctx.image_size, self.draws)
             images = crop_and_resize(images, boxes)
         flipped = torch.rand(len(images), generator=self.draws) < self.params.flip
-        return torch.where(flipped[:, None, None, None], images.flip(3), images)
-
-    def _nothing(self) -> torch.Tensor:
-        return torch.zeros(0, self.params.embedding, device=self.ctx.fabric.device)
+        return torch.where(flipped.to(images.device)[:, None, None, None], images.flip(3), images)
 
     # ------------------------------------------------------------------ beside training
     def _cluster(self) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from reidbench import PretrainContext
 from reidbench.errors import ReidbenchError
 from reidbench.training import Backbone, Means, Update, seeded, stream
-from reidbench.training.contrastive.pool import Pool, monitored_epochs
+from reidbench.training.contrastive.pool import Pool, monitored_epochs, on_cpu_ahead
 from reidbench.training.devices import average, this_share
 from reidbench.training.networks.splitnorm import join_batch_norm
 from reidbench.training.random import drawing_from
@@ -97,7 +97,7 @@ class Run:
         """Train on all whole batches once; the means of loss and entropies, and the settings of the last step."""
         means = Means()
         now = setting(self.params, 0, self.steps)
-        for number, (whole, local) in enumerate(self.views()):
+        for number, (whole, local) in enumerate(on_cpu_ahead(self.ctx, self.views())):
             now = setting(self.params, epoch * self.steps + number, self.steps)
             output = self.step(whole, local, now, frozen=epoch < self.params.freeze_last_layer)
             if not math.isfinite(loss := float(output.loss)):

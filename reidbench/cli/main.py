@@ -215,7 +215,7 @@ def run(
         float | None,
         typer.Option(metavar="GIB", parser=positive, help="A stage that uses more memory has failed."),
     ] = None,
-    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images in a stage.")] = 0,
+    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that prepare images in a stage.")] = 0,
     only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,6 +64,12 @@ def same(first: nn.Module | Mapping[str, torch.Tensor], second: nn.Module | Mapp
     """Whether two networks, or their tensors by name, have the same names and are equal to the last bit."""
     one, other = (found.state_dict() if isinstance(found, nn.Module) else found for found in (first, second))
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def with_workers_where_cut(made: tuple[Kind, Lines], out: Path) -> tuple[Kind, Lines]:
+    """For `check_resumes`: the stage that is killed prepares its batches by two workers, the other in its step."""
+    ctx, lines = made
+    return replace(ctx, workers=0 if out.name == "whole" else 2), lines
 
 
 def check_resumes(

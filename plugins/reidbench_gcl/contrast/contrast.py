@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import torch
 
 from reidbench import AdaptContext
 from reidbench.errors import DataError
-from reidbench.training import Augment, Embedder, Endless, Means, ShuffledSampler, Update, embed, image_source, stream
+from reidbench.training import Augment, Embedder, Endless, Means, ShuffledSampler, Update, embed, stream
+from reidbench.training.batches.feed import Feed
 
 from ..params import ContrastParams, RealParams
 from .identity import starting_encoder
@@ -30,7 +30,7 @@ def shuffled(rows: np.ndarray, batch: int, steps: int | None, generator: torch.G
     if min(batch, len(rows)) < 2:
         return
     sampler = ShuffledSampler(len(rows), batch, generator)
-    for chosen in islice(Endless(sampler), steps if steps is not None else len(sampler)):
+    for chosen in Endless(sampler, steps if steps is not None else len(sampler)):
         yield rows[chosen]
 
 
@@ -56,7 +56,8 @@ class Arm:
         self.embedder: Embedder = self.identity.embedder
         self.feat_dim, dim = self.identity.widths(ctx.image_size)
         self.bank = MemoryBank(len(self.images), dim, self.params.alpha).to(self.device)
-        self.fetch = image_source(self.images, ctx.image_size, workers=ctx.workers)
+        preprocess, augment = self.embedder.preprocess, self.augment()
+        self.feed = Feed(self.images, preprocess, augment, workers=ctx.workers, device=self.device)
         self.streams = {name: stream(ctx.seed, f"gcl {name}") for name in self.draws}
         self._optimiser()
 
@@ -100,8 +101,9 @@ class Arm:
         self.set_modes(joint=True)
         clustered = np.flatnonzero(labels != OUTLIER)
         means = Means()
-        for indices in shuffled(clustered, params.batch, params.iterations, self.streams["order"]):
-            means.add(self.step(indices))
+        order = shuffled(clustered, params.batch, params.iterations, self.streams["order"])
+        for images, indices in self.batches(order):
+            means.add(self.step(indices, images))
         untrained = {} if means.steps else {"skipped": 1.0}  # which the harness notes
         return {**line, **untrained, "steps": float(means.steps), **means.values()}
 
@@ -125,18 +127,26 @@ class Arm:
         self.identity.train(joint)
 
     # ------------------------------------------------------------------ a step
-    def step(self, indices: np.ndarray) -> Facts:
-        """One step of the encoder on images [B]; their memory rows move after it."""
+    def step(self, indices: np.ndarray, images: torch.Tensor) -> Facts:
+        """One step of the encoder on images [B, 3, H, W] and their indices [B]; their memory rows move after it."""
         with self.update.precision():
-            _, f = self.identity(self.pictures(indices))
+            _, f = self.identity(images)
         terms = self.contrast(indices, f, None)
         self.update(total(terms))
         self.refresh(indices, f)
         return values(terms)
 
+    def augment(self) -> Augment | None:
+        """How images are augmented; by default they are the same whenever they are fetched."""
+        return None
+
+    def batches(self, order: Iterable[np.ndarray]) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        """Images [B, 3, H, W] on the device and their indices, for each index array."""
+        return self.feed.batches(order, self.streams.get("augmentation"))
+
     def pictures(self, indices: np.ndarray) -> torch.Tensor:
-        """Normalised images [B, 3, H, W], the same whenever they are fetched."""
-        return self.embedder.preprocess.normalise(self.fetch(indices)).to(self.device)
+        """Normalised images [B, 3, H, W] on the device, outside of an epoch's batches."""
+        return self.feed.make(self.feed.plan(indices, self.streams.get("augmentation")))
 
     def contrast(self, indices: np.ndarray, f: torch.Tensor, f_new: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """The terms of a batch, against the bank as it is before their rows move."""
@@ -164,13 +174,11 @@ class RealArm(Arm):
     params: RealParams
     draws = (*DRAWS, "augmentation")
 
-    def pictures(self, indices: np.ndarray) -> torch.Tensor:
-        """Normalised images [B, 3, H, W], flipped, cropped and erased under `augment: classic`."""
-        images = self.embedder.preprocess.normalise(self.fetch(indices))
-        if self.params.augment == "classic":
-            augment = Augment(pad=max(1, round(10 * self.ctx.image_size[0] / 256)))
-            images = augment(images, self.streams["augmentation"])
-        return images.to(self.device)
+    def augment(self) -> Augment | None:
+        """Flips, crops and erases under `augment: classic`."""
+        if self.params.augment != "classic":
+            return None
+        return Augment(pad=max(1, round(10 * self.ctx.image_size[0] / 256)))
 
 
 def describe(labels: np.ndarray) -> Facts:

@@ -41,11 +41,11 @@ class OracleArm(Arm):
         pixels = np.stack([self.view(int(i), int(angle)) for i, angle in zip(indices, angles, strict=True)])
         return self.embedder.preprocess.normalise(torch.from_numpy(pixels)).to(self.device)
 
-    def step(self, indices: np.ndarray) -> Facts:
+    def step(self, indices: np.ndarray, images: torch.Tensor) -> Facts:
         """One step of the encoder: image and true view are encoded apart, as the generated ones are."""
         x_new = self.turned(indices, draw_angles(self.angles, len(indices), self.streams["angles"]))
         with self.update.precision():
-            _, f = self.identity(self.pictures(indices))
+            _, f = self.identity(images)
             _, f_new = self.identity(x_new)
         terms = self.contrast(indices, f, f_new)
         self.update(total(terms))

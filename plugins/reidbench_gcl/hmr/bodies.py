@@ -93,7 +93,7 @@ def move(pixels: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torc
     matrix = torch.zeros(len(pixels), 2, 3)
     matrix[:, [0, 1], [0, 1]] = 1 / scale
     matrix[:, :, 2] = -2 * shift / scale
-    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
+    grid = F.affine_grid(matrix.to(pixels), list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 
@@ -106,11 +106,11 @@ class BodyAugment:
         self.hide = Augment(flip=0, pad=0, erase=params.erase)
 
     def __call__(self, pixels: torch.Tensor, bodies: Bodies, generator: torch.Generator) -> tuple[torch.Tensor, Bodies]:
-        """uint8 [B, H, W, 3] and their bodies to normalised pictures [B, 3, H, W] and theirs."""
+        """uint8 [B, H, W, 3] on any device and their bodies to normalised pictures [B, 3, H, W] and theirs."""
         params, count = self.params, len(pixels)
         images = pixels.permute(0, 3, 1, 2).float().div(255)
         mirror = torch.rand(count, generator=generator) < params.flip
-        images = torch.where(mirror[:, None, None, None], images.flip(3), images)
+        images = torch.where(mirror.to(images.device)[:, None, None, None], images.flip(3), images)
         draws = 2 * torch.rand(count, 4, generator=generator) - 1
         most = math.log(1 + params.zoom)
         scale = (most * (draws[:, :1] + draws[:, 1:2] * torch.tensor([1.0, -1.0]) / 3)).exp()
@@ -118,7 +118,7 @@ class BodyAugment:
         images = move(images, scale, shift)
         images = colour_jitter(images, params.jitter, 1.0, generator)
         grey = torch.rand(count, generator=generator) < params.grey
-        images = torch.where(grey[:, None, None, None], luminance(images).expand_as(images), images)
+        images = torch.where(grey.to(images.device)[:, None, None, None], luminance(images).expand_as(images), images)
         images = normalised(images, self.preprocess.mean, self.preprocess.std)
         return self.hide(images, generator), bodies.mirrored(mirror).moved(scale, shift)
 

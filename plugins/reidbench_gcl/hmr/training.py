@@ -21,6 +21,7 @@ from reidbench.training import (
     seeded,
     stream,
 )
+from reidbench.training.batches.reading import made_ahead, upload
 from reidbench.training.contrastive.heldout import hold_out
 
 from .bodies import Bodies, BodyAugment, errors_of_the_mean, joint_errors, shown_persons, yaw_errors
@@ -118,12 +119,15 @@ class Training:
         return means.values()
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, Bodies]]:
+        return made_ahead(self._made(), self.ctx.workers)
+
+    def _made(self) -> Iterator[tuple[torch.Tensor, Bodies]]:
         device = self.ctx.fabric.device
         for chosen in ShuffledSampler(len(self.seen), self.params.batch, self.streams["order"]):
             rows = self.seen[chosen]
             pixels, found = self.fetch(self.persons[rows]), self.bodies.rows(torch.from_numpy(rows))
-            images, bodies = self.augment(pixels, found, self.streams["augment"])
-            yield images.to(device), bodies.to(device)
+            images, bodies = self.augment(upload(pixels, device), found, self.streams["augment"])
+            yield images, bodies.to(device)
 
     def losses(self, found: Fitted, wanted: Bodies) -> dict[str, torch.Tensor]:
         """Weighted: joints in the picture and in space (L1), the root's rotation, girths, and what nobody can see.

@@ -16,7 +16,7 @@ from reidbench.training.networks.embedder import Preprocess
 
 from .augment import Augment, Augmentation
 from .fast import FastWriter
-from .reading import each, picture_source, read_ahead
+from .reading import picture_source, read_ahead, spread
 from .writing import Normaliser, PlainWriter, Writer
 
 
@@ -125,10 +125,13 @@ class Feed:
         out = self.writer.empty(count)
         draws = plan.drawn if self.inside is not None else None
 
-        def one(row: int) -> None:
-            self.writer.write(self.read(int(plan.indices[row])), out[row], draws, row)
+        def some(rows: range) -> None:
+            # First all of them are decoded: what decoding evicts from the processor's caches is fetched once.
+            pictures = [self.read(int(index)) for index in plan.indices[rows.start : rows.stop]]
+            for row, pixels in zip(rows, pictures, strict=True):
+                self.writer.write(pixels, out[row], draws, row)
 
-        each(one, count, self.workers)
+        spread(some, count, self.workers)
         return out if self.augment is None or self.inside is not None else self.augment.apply(out, plan.drawn)
 
     def _on_device(self, plan: Plan) -> torch.Tensor:
@@ -136,10 +139,11 @@ class Feed:
         pixels = torch.empty((count, *self.size, 3), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         into = pixels.numpy()
 
-        def one(row: int) -> None:
-            into[row] = self.read(int(plan.indices[row]))
+        def some(rows: range) -> None:
+            for row in rows:
+                into[row] = self.read(int(plan.indices[row]))
 
-        each(one, count, self.workers)
+        spread(some, count, self.workers)
         # The copy is queued before the kernels that read it, and torch keeps pinned memory until the copy is done.
         images = self.normaliser.planes(pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2))
         if self.augment is None:

@@ -17,7 +17,7 @@ from .fast import picture_reader
 Fetch = Callable[[np.ndarray], torch.Tensor]
 Part = TypeVar("Part")
 Made = TypeVar("Made")
-CHUNK = 4  # pictures that a worker takes at a time
+CHUNK = 16  # pictures that a worker takes at a time
 
 
 def picture_source(
@@ -45,28 +45,44 @@ def image_source(
         indices = np.asarray(indices)
         pixels = np.empty((len(indices), *size, 3), np.uint8)
 
-        def one(row: int) -> None:
-            pixels[row] = read(int(indices[row]))
+        def some(rows: range) -> None:
+            for row in rows:
+                pixels[row] = read(int(indices[row]))
 
-        each(one, len(indices), workers)
+        spread(some, len(indices), workers)
         return torch.from_numpy(pixels)
 
     return fetch
 
 
-def each(do: Callable[[int], None], count: int, workers: int) -> None:
-    """`do(row)` for every row below `count`, by as many threads as there are workers."""
+def spread(do: Callable[[range], None], count: int, workers: int) -> None:
+    """`do(rows)` for all rows below `count`, by as many threads as there are workers; one does all rows at once."""
     if workers <= 1:
-        for row in range(count):
-            do(row)
+        do(range(count))
         return
-
-    def some(start: int) -> None:
-        for row in range(start, min(start + CHUNK, count)):
-            do(row)
-
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(some, range(0, count, CHUNK)))
+        list(pool.map(do, (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))))
+
+
+def made_ahead(items: Iterator[Made], workers: int) -> Iterator[Made]:
+    """The items, none of them None; with workers, a thread makes the next while one is used.
+
+    What draws random numbers in `items` draws in the same order, if nobody else draws from the same generators. One
+    item more is made than is taken, unless all are.
+    """
+    if not workers:
+        yield from items
+        return
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, items, None)
+        while (present := coming.result()) is not None:
+            coming = maker.submit(next, items, None)
+            yield present
+
+
+def upload(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Pixels on a device; to a GPU by way of memory from which it copies by itself, while the CPU goes on."""
+    return (pixels.pin_memory() if device.type == "cuda" else pixels).to(device, non_blocking=True)
 
 
 def read_ahead(fetch: Callable[[Part], Made], parts: Iterable[Part], workers: int) -> Iterator[Made]:

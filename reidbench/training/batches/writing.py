@@ -1,4 +1,4 @@
-"""From one picture's pixels to its place in a batch: normalised and augmented while it is in the processor's cache."""
+"""From one picture's pixels to its place in a batch, normalised and augmented in the processor's caches."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 
 from reidbench.contexts import PretrainContext
 from reidbench.errors import DataError
-from reidbench.training.batches.reading import image_source, read_ahead
+from reidbench.training.batches.reading import Made, image_source, made_ahead, read_ahead, upload
 from reidbench.training.batches.samplers import ShuffledSampler
 from reidbench.training.devices import this_share
 from reidbench.training.random import stream
@@ -56,7 +56,15 @@ class Pool:
     def _pixels(self, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
         """Images [B, 3, H, W] in 0..1 for each index array, on the device."""
         for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
-            yield self.ctx.fabric.to_device(pixels).permute(0, 3, 1, 2).float().div_(255)
+            yield upload(pixels, self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def on_cpu_ahead(ctx: PretrainContext[Any], views: Iterator[Made]) -> Iterator[Made]:
+    """Views of batches, which on a CPU a thread makes while a step runs, where there are workers.
+
+    Another device makes them by itself, in the order in which it is told to. Nobody else may draw from their streams.
+    """
+    return made_ahead(views, ctx.workers if ctx.fabric.device.type == "cpu" else 0)
 
 
 def monitored_epochs(

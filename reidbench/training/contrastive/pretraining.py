@@ -22,7 +22,7 @@ from reidbench.training.random import seeded, stream
 from .heldout import retrieval
 from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state
 from .params import ContrastiveParams
-from .pool import Pool, monitored_epochs
+from .pool import Pool, monitored_epochs, on_cpu_ahead
 from .views import ViewAugment
 
 MakeStep = Callable[[MomentumEncoders, Any, int], ContrastiveStep]  # with the params of its component
@@ -72,7 +72,7 @@ class _Run:
     def _epoch(self, epoch: int) -> dict[str, float]:
         self.step.train()
         means = Means()
-        for views, overlap in self._batches():
+        for views, overlap in on_cpu_ahead(self.ctx, self._batches()):
             with self.update.precision():
                 output = self.step(views)
             self.update(output.loss)

@@ -25,13 +25,10 @@ class Preprocess:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 [B, H, W, 3] to float [B, 3, H, W]."""
+        """uint8 [B, H, W, 3] on any device to float [B, 3, H, W]."""
         images = pixels.permute(0, 3, 1, 2).float().div_(255)
-        return images.sub_(self._channels(self.mean)).div_(self._channels(self.std))
-
-    @staticmethod
-    def _channels(values: Sequence[float]) -> torch.Tensor:
-        return torch.tensor(tuple(values)).view(1, 3, 1, 1)
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(images) for values in (self.mean, self.std))
+        return images.sub_(mean).div_(std)
 
 
 class Embedder(nn.Module):

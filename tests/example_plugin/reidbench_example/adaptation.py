@@ -19,7 +19,7 @@ def adapt(ctx: AdaptContext[AdapterParams]) -> BackboneEmbedder:
     optimiser = torch.optim.Adam(embedder.parameters(), lr=params.lr)
     order = stream(ctx.seed, "order")
     sampler = ShuffledSampler(len(ctx.target), params.batch, order)
-    batches = Batches(ctx.target, preprocess, sampler, workers=ctx.workers)
+    batches = Batches(ctx.target, preprocess, sampler, workers=ctx.workers, device=ctx.fabric.device)
     loop = Loop(ctx, params.epochs, {"embedder": embedder}, {"optimiser": optimiser}, order=order)
     for _ in loop.epochs():
         for images, _ in batches:

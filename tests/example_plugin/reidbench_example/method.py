@@ -44,7 +44,7 @@ def finetune(ctx: FinetuneContext[MethodParams]) -> BackboneEmbedder:
     optimiser = torch.optim.Adam(network.parameters(), lr=params.lr)
     order, augmentation = stream(ctx.seed, "order"), stream(ctx.seed, "augmentation")
     sampler = IdentitySampler(source.labels(), params.identities, params.images, order)
-    batches = Batches(source, preprocess, sampler, Augment(pad=2), augmentation, ctx.workers)
+    batches = Batches(source, preprocess, sampler, Augment(pad=2), augmentation, ctx.workers, device=ctx.fabric.device)
     targets = ctx.fabric.to_device(torch.from_numpy(source.labels()))
     # All that a killed run needs in order to go on: networks, optimisers, the schedule if any, and every generator.
     networks, optimisers = {"network": network}, {"optimiser": optimiser}

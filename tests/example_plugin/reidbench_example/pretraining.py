@@ -37,7 +37,7 @@ def pretrain(ctx: PretrainContext[PretrainerParams]) -> Backbone:
     order = stream(ctx.seed, "order")
     sampler = ShuffledSampler(len(ctx.pool), params.batch, order)
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
-    batches = Batches(ctx.pool, preprocess, sampler, workers=ctx.workers)
+    batches = Batches(ctx.pool, preprocess, sampler, workers=ctx.workers, device=ctx.fabric.device)
     loop = Loop(ctx, params.epochs, {"network": network}, {"optimiser": optimiser}, order=order)
     for _ in loop.epochs():
         for images, _ in batches:

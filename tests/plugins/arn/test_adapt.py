@@ -28,7 +28,15 @@ from reidbench_arn.network import ArnNetwork, Decoder
 from reidbench_arn.params import ArnParams
 from reidbench_baseline.params import ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet50, resnet_tiny
-from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, weights
+from tests.support.contexts import (
+    NEVER,
+    Lines,
+    check_resumes,
+    make_context,
+    same,
+    weights,
+    with_workers_where_cut,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
@@ -555,7 +563,11 @@ def test_every_row_trains_on_either_target(worlds: Any, tmp_path: Path, row: str
 @pytest.mark.parametrize("epoch", [1, 2])  # in the middle of a pass over the target, and at its end
 def test_a_killed_run_ends_bit_identical(epoch: int, worlds: Any, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"epochs": 3, "warmup_epochs": 1, "milestones": [0.6], "pad": 1, "erase": 0.5}
-    check_resumes(tmp_path, lambda out, die_after: context(worlds, out, die_after=die_after, **settings), adapt, epoch)
+
+    def made(out: Path, die_after: int) -> tuple[AdaptContext, Lines]:
+        return with_workers_where_cut(context(worlds, out, die_after=die_after, **settings), out)
+
+    check_resumes(tmp_path, made, adapt, epoch)
 
 
 def test_seeds_differ_and_repeat(worlds: Any, tmp_path: Path) -> None:

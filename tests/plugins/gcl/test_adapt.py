@@ -131,6 +131,11 @@ def batch_of(one: Any, count: int = 4) -> np.ndarray:
     return np.arange(count)
 
 
+def step(one: Any, indices: np.ndarray) -> dict[str, float]:
+    """One step on the images of the indices."""
+    return one.step(indices, one.pictures(indices))
+
+
 # ---------------------------------------------------------------------- parameters
 def test_defaults_are_the_released_codes() -> None:
     params = GCLParams()
@@ -244,7 +249,8 @@ def test_random_structure_is_never_the_images_own(world: tuple[Split, Path]) -> 
 def test_an_image_is_the_same_whenever_it_is_fetched(world: tuple[Split, Path], tmp_path: Path) -> None:
     """No augmentation but in the contrast's own classic arm; only the second view differs."""
     one = arm(world, tmp_path)
-    views = [one.views(np.array([2, 9])) for _ in range(3)]
+    pair = np.array([2, 9])
+    views = [one.views(pair, one.pictures(pair)) for _ in range(3)]
     assert torch.equal(views[0].x, views[1].x)
     assert any(not torch.equal(views[0].x_new, other.x_new) for other in views[1:])
     plain = arm(world, tmp_path / "plain", "gcl-contrast")
@@ -285,7 +291,7 @@ def test_the_joint_stage_moves_the_encoder_by_the_generators_losses_alone(
     one.warmup_epoch()
     indices = batch_of(one)
     before = digest(one.identity), [parameter.detach().clone() for parameter in one.trained]
-    one.step(indices)
+    step(one, indices)
     assert digest(one.identity) != before[0]
     moved = [not torch.equal(old, new) for old, new in zip(before[1], one.trained, strict=True)]
     assert sum(moved) > 0.8 * len(moved)
@@ -297,7 +303,7 @@ def test_weight_of_the_contrast_enters_the_step(world: tuple[Split, Path], tmp_p
     gradients = []
     for weight in (0.0, 1.0, 2.0):
         one = arm(world, tmp_path / str(weight), view_weight=weight)
-        one.step(batch_of(one))
+        step(one, batch_of(one))
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in one.trained]))
     once, twice = gradients[1] - gradients[0], gradients[2] - gradients[0]
     assert once.norm() > 1e-2 * gradients[0].norm()
@@ -316,7 +322,7 @@ def test_passes_of_each_network_in_a_step(world: tuple[Split, Path], tmp_path: P
     assert calls == measured
     indices = batch_of(one)
     calls.clear()
-    one.step(indices)
+    step(one, indices)
     assert calls == measured
     calls.clear()
     embed(one.embedder, one.images, one.images.camids, batch=99)
@@ -326,7 +332,7 @@ def test_passes_of_each_network_in_a_step(world: tuple[Split, Path], tmp_path: P
         indices = batch_of(other)
         calls.clear()
         other.embedder.register_forward_hook(lambda *_: calls.update(["identity"]))
-        other.step(indices)
+        step(other, indices)
         assert calls == {"identity": expected}
 
 
@@ -341,7 +347,9 @@ def test_every_arm_takes_the_same_steps_of_the_encoder_on_the_same_batches(
     taken = one.optimiser.step
     monkeypatch.setattr(one.optimiser, "step", lambda *args, **more: (steps.append(1), taken(*args, **more))[1])
     step = one.step
-    monkeypatch.setattr(one, "step", lambda indices: (batches.append(indices.tolist()), step(indices))[1])
+    monkeypatch.setattr(
+        one, "step", lambda indices, images: (batches.append(indices.tolist()), step(indices, images))[1]
+    )
     one.train()
     assert len(steps) == len(batches) == 4
     assert len(lines) == 2 + (2 if use == "gcl" else 0)
@@ -378,7 +386,7 @@ def test_a_step_moves_the_batchs_rows_by_the_original_images(
         return contrast(rows, f, f_new)
 
     monkeypatch.setattr(one, "contrast", spy)
-    one.step(indices)
+    step(one, indices)
     unit = found[0] / found[0].norm(dim=1, keepdim=True)
     mixed = 0.2 * before[indices] + 0.8 * unit
     assert torch.allclose(one.bank.rows[indices], mixed / mixed.norm(dim=1, keepdim=True), atol=1e-6)
@@ -400,7 +408,7 @@ def test_generated_features_never_enter_the_memory(
 
         monkeypatch.setattr(joint, "synthesise", spoiled)
         one = arm(world, tmp_path / str(noise))
-        line = one.step(batch_of(one))
+        line = step(one, batch_of(one))
         banks.append((one.bank.rows.clone(), line["view-self"]))
     assert torch.equal(banks[0][0], banks[1][0])
     assert banks[0][1] != banks[1][1]
@@ -417,7 +425,9 @@ def test_outliers_are_in_no_batch_and_their_rows_stay(
     monkeypatch.setattr(one.bank, "relabel", lambda **_: (one.bank.labels.copy_(wanted), 0.5)[1])
     batches, step, filled = [], one.step, one.bank.fill
     before = []
-    monkeypatch.setattr(one, "step", lambda indices: (batches.extend(indices.tolist()), step(indices))[1])
+    monkeypatch.setattr(
+        one, "step", lambda indices, images: (batches.extend(indices.tolist()), step(indices, images))[1]
+    )
     monkeypatch.setattr(one.bank, "fill", lambda f: (filled(f), before.append(one.bank.rows.clone()))[0])
     line = one.epoch(0)
     assert set(batches) == set(range(24)) - {2, 9, 10, 23}
@@ -473,7 +483,7 @@ def test_options_reach_the_terms(world: tuple[Split, Path], tmp_path: Path) -> N
     }  # fmt: skip
     for name, params in cases.items():
         one = arm(world, tmp_path / name, "gcl-oracle", **params)
-        lines[name] = one.step(batch_of(one))
+        lines[name] = step(one, batch_of(one))
     assert set(lines["two"]) == {"real-mate", "view-mate", "cosine"}
     assert lines["own"]["real-mate"] != lines["all"]["real-mate"]
     assert lines["own"]["view-self"] == lines["all"]["view-self"]
@@ -483,7 +493,7 @@ def test_options_reach_the_terms(world: tuple[Split, Path], tmp_path: Path) -> N
 def test_without_an_adversary_the_critic_rests(world: tuple[Split, Path], tmp_path: Path) -> None:
     one = arm(world, tmp_path, adversarial_weight=0.0)
     before = digest(one.critic)
-    line = one.step(batch_of(one))
+    line = step(one, batch_of(one))
     assert digest(one.critic) == before
     assert not any(name.startswith(("critic", "adv")) for name in line)
 

@@ -24,7 +24,7 @@ from reidbench_baseline.resnet import resnet_tiny
 from reidbench_hhl import adapt, batches, losses
 from reidbench_hhl.params import HHLParams
 from reidbench_hhl.styles import StyleSet
-from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, with_workers_where_cut
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL: dict[str, Any] = {
@@ -263,7 +263,7 @@ def test_every_parameter_is_in_one_group(world: tuple[Split, Split, Path], tmp_p
     assert names == {"shared", "norm", "embedding"}
     before = {name: tensor.clone() for name, tensor in official.network.named_parameters()}
     official.network.train()
-    official.step(0)
+    official.step(official.batch(0))
     still = {name for name, tensor in official.network.named_parameters() if torch.equal(before[name], tensor)}
     assert {name.partition(".")[0] for name in still} == {"shared", "norm", "embedding"}
 
@@ -290,7 +290,7 @@ def test_each_kind_of_image_is_normalised_by_itself(
     one.network.train()
     seen: list[int] = []
     one.network.backbone.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
-    one.step(0)
+    one.step(one.batch(0))
     assert int(one.network.norm.num_batches_tracked) == forwards
     target = {"forward": 9, "L_C": 9, "L_CD": 9, "L_D": 3}.get(loss)
     source = {"L_T": 8, "L_D": 8, "L_CD": 8}.get(loss)
@@ -304,7 +304,7 @@ def test_without_weight_the_triplet_changes_no_gradient(world: tuple[Split, Spli
         one = run(world, tmp_path, **params)
         one.network.train()
         one.drops.manual_seed(0)
-        loss, _ = one.loss(0)
+        loss, _ = one.loss(one.batch(0))
         loss.backward()
         gradients[name] = {n: p.grad.clone() for n, p in one.network.named_parameters() if p.grad is not None}
     kept = [name for name in gradients["none"] if name.startswith(("backbone", "classifier"))]
@@ -319,7 +319,7 @@ def test_without_weight_the_triplet_changes_no_gradient(world: tuple[Split, Spli
 def test_loss_is_the_sum_of_its_parts(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
     one = run(world, tmp_path, beta=0.7)
     one.network.train()
-    loss, facts = one.loss(0)
+    loss, facts = one.loss(one.batch(0))
     assert loss.item() == pytest.approx(facts["cross"].item() + 0.7 * facts["triplet"].item(), abs=1e-6)
     assert 0 <= facts["negatives_across_domains"].item() <= 1
 
@@ -349,7 +349,7 @@ def test_a_target_without_images_in_the_batch_is_l_t(world: tuple[Split, Split, 
     for params in ({"target_images": 0}, {"loss": "L_T"}):
         one = run(world, tmp_path, **params)
         one.network.train()
-        losses_.append(one.loss(0)[0].item())
+        losses_.append(one.loss(one.batch(0))[0].item())
     assert losses_[0] == losses_[1]
 
 
@@ -397,7 +397,7 @@ def test_a_killed_training_goes_on_bit_identical(
     world: tuple[Split, Split, Path], tmp_path: Path, sampling: Any
 ) -> None:
     def made(out: Path, die_after: int) -> Any:
-        return context(world, out, die_after=die_after, sampling=sampling)
+        return with_workers_where_cut(context(world, out, die_after=die_after, sampling=sampling), out)
 
     check_resumes(tmp_path, made, adapt.adapt, 2)
 

@@ -13,6 +13,7 @@ import torch
 from reidbench.data import load_pixels, read_market_folder
 from reidbench.errors import DataError
 from reidbench.training import image_source, read_ahead
+from reidbench.training.batches.reading import made_ahead, upload
 
 
 @pytest.fixture
@@ -67,3 +68,43 @@ def test_what_goes_wrong_ahead_is_raised_in_its_place() -> None:
     next(stopped)
     stopped.close()  # a stage that ends early leaves no thread behind
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+
+
+def test_items_are_made_ahead_in_their_order() -> None:
+    """Whatever they draw, they draw in turn; with workers the next one is there before the one before it was used."""
+    drawn: dict[int, list[float]] = {}
+    for workers in (0, 1, 4):
+        begun = [threading.Event() for _ in range(5)]
+        numbers = torch.Generator().manual_seed(0)
+
+        def items(begun: list[threading.Event] = begun, numbers: torch.Generator = numbers) -> Any:
+            for event in begun:
+                event.set()
+                yield float(torch.rand((), generator=numbers))
+
+        drawn[workers] = []
+        for number, item in enumerate(made_ahead(items(), workers)):
+            drawn[workers].append(item)
+            following = begun[number + 1 : number + 2]
+            assert all(event.wait(10 if workers else 0) == bool(workers) for event in following)
+        assert list(made_ahead(iter(()), workers)) == []
+    assert len(drawn[0]) == 5
+    assert drawn[0] == drawn[1] == drawn[4]
+
+
+def test_what_goes_wrong_while_it_is_made_is_raised_in_its_place() -> None:
+    def items() -> Any:
+        yield 1
+        raise DataError("b.jpg is damaged")
+
+    ahead = made_ahead(items(), 1)
+    assert next(ahead) == 1
+    with pytest.raises(DataError, match=r"b\.jpg is damaged"):
+        next(ahead)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+
+
+def test_upload_leaves_pixels_where_they_are_on_a_cpu() -> None:
+    pixels = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
+    assert upload(pixels, torch.device("cpu")) is pixels
+    assert upload(pixels, torch.device("meta")).device.type == "meta"

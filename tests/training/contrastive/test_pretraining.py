@@ -95,7 +95,7 @@ def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: 
 def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read ahead from the disk, by several threads: the same weights."""
     held = weights(upreid.pretrain(context(pool, UpReidParams(**SMALL), tmp_path / "held")[0]))
-    monkeypatch.setattr("reidbench.training.batches.loading.memory_limit", lambda: 0)
+    monkeypatch.setattr("reidbench.training.batches.reading.memory_limit", lambda: 0)
     ctx, _ = context(pool, UpReidParams(**SMALL), tmp_path / "read")
     assert same(weights(upreid.pretrain(dataclasses.replace(ctx, workers=3))), held)
 

@@ -53,7 +53,7 @@ from reidbench_gcl.hmr.params import HMRParams, HMRTrainingParams, HMRWeightsPar
 from reidbench_gcl.structure.structure_maps import StructureMaps
 from reidbench_synthetic.dataset import open_synthetic
 from reidbench_synthetic.params import SyntheticParams
-from tests.support.contexts import NEVER, Lines, check_resumes, make_context
+from tests.support.contexts import NEVER, Lines, check_resumes, make_context, with_workers_where_cut
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (48, 24)
@@ -286,7 +286,7 @@ def test_the_truth_costs_nothing_and_each_loss_sees_its_own_error(pool: Dataset,
 # ---------------------------------------------------------------------- training
 def test_training_goes_on_where_it_was_killed(pool: Dataset, tmp_path: Path) -> None:
     def made(out: Path, die_after: int) -> Any:
-        return training(pool, out, die_after=die_after)
+        return with_workers_where_cut(training(pool, out, die_after=die_after), out)
 
     _, lines = check_resumes(tmp_path, made, hmr_training.prepare, 2)
     assert (tmp_path / "cut" / "regressor.safetensors").is_file()
