@@ -10,10 +10,17 @@ READY  := $(VENV)/.installed
 # worksteal reports its test and goes on with the others; loadfile runs that test again in every process that is left.
 SPREAD := -n $(JOBS) --dist worksteal --benchmark-disable
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo demo-quick test test-slow check bench bench-slow clean
 
 demo: $(READY)
+	@echo "make demo: 12 rows, 3 seeds, on $(JOBS) slots: about six minutes on two cores, then a leaderboard"
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS)
+
+# For the impatient, and for a quick look whether all works: one small world, one seed. Its numbers mean nothing.
+demo-quick: $(READY)
+	@echo "make demo-quick: 3 rows, 1 seed, on $(JOBS) slots: less than a minute on two cores, then a leaderboard"
+	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS) --only '*/plaza' \
+	  --set 'seeds=[0]' --set data.plaza.size=tiny
 
 test: $(READY)
 	$(BIN)/python -m pytest -q $(SPREAD) $(TESTS)
@@ -27,11 +34,16 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# One table of figures beside their goals; benchmarks/perf/README.md says how to read it.
 bench: $(READY)
-	$(BIN)/python -m pytest benchmarks/perf -q -m "slow or not slow" --benchmark-only
+	$(BIN)/python -m pytest benchmarks/perf -q --benchmark-only
+
+bench-slow: $(READY)
+	$(BIN)/python -m pytest benchmarks/perf -q -m slow --benchmark-only
 
 # --prefer-binary and the constraints keep the install to tested wheels; see constraints.txt for why torch is exact.
 $(READY): pyproject.toml constraints.txt
+	@echo "installing into $(VENV), the first time only: some minutes and 2 GB, mostly torch"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e ".[dev]"
 	touch $(READY)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.perf.metrics_measure import ONE_THREAD, memory
+from benchmarks.perf.metrics.measure import ONE_THREAD, memory
 from benchmarks.perf.test_plan import write_matrix
 
 Figures = dict[str, Any]

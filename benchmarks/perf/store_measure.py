@@ -1,6 +1,6 @@
 """Stores of 100,000 artifacts: what `reidbench clean --dry-run` and `reidbench table` cost, in CPU seconds.
 
-`python -m benchmarks.perf.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `store.md`. FOLDER is a
+`python -m benchmarks.perf.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `README.md`. FOLDER is a
 checkout of another commit; its commands run in turns with ours, each on a store that its own code has made. A store
 has the manifests of one tiny real run, copied under the keys of a plan of finetune, embed and evaluate stages, each
 artifact with one small file.
@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -47,33 +48,53 @@ def make(folder: Path, artifacts: int) -> int:
     from reidbench.matrix import plan, reader
     from reidbench.registry import plugins
 
-    registry = plugins.load()
-    write_matrix(folder / "tiny.yaml", 1, tasks=1, seeds=1)
     write_matrix(folder / "few.yaml", FEW)
     write_matrix(folder / "all.yaml", max(FEW, artifacts // (STAGES * SEEDS * TASKS)))
-    command = ["-m", "reidbench", "run", str(folder / "tiny.yaml"), "--store", str(folder / "tiny"), "--executor"]
-    subprocess.run([sys.executable, *command, "inline"], check=True, capture_output=True)
-    real: dict[str, dict[str, Any]] = {}
-    for file in sorted((folder / "tiny/objects").glob("*/manifest.json")):
-        manifest = json.loads(file.read_bytes())
-        real[manifest["stage"]["kind"]] = manifest
-    the_plan = plan.expand(reader.read(folder / "all.yaml", registry))
+    real = tiny_run(folder)
+    the_plan = plan.expand(reader.read(folder / "all.yaml", plugins.load()))
     for number, stage in enumerate(the_plan.stages.values()):
-        copy(real[stage.kind], dataclasses.asdict(stage), number, folder / "store/objects" / stage.key)
+        copy(real[stage.kind], dataclasses.asdict(stage), number, folder / "store/objects" / stage.key, whole=False)
     return len(the_plan.stages)
 
 
-def copy(real: dict[str, Any], stage: dict[str, Any], number: int, place: Path) -> None:
-    """Publish a manifest once more, as that of another stage."""
+def make_whole(folder: Path, methods: int, tasks: int, seeds: int) -> int:
+    """As `make`, of methods x tasks x seeds rows whose artifacts have all of their files. Returns the rows."""
+    from reidbench.matrix import plan, reader
+    from reidbench.registry import plugins
+
+    folder.mkdir(exist_ok=True)
+    write_matrix(folder / "all.yaml", methods, tasks, seeds)
+    real = tiny_run(folder)
+    the_plan = plan.expand(reader.read(folder / "all.yaml", plugins.load()))
+    for number, stage in enumerate(the_plan.stages.values()):
+        copy(real[stage.kind], dataclasses.asdict(stage), number, folder / "store/objects" / stage.key, whole=True)
+    return len(the_plan.rows)
+
+
+def tiny_run(folder: Path) -> dict[str, Path]:
+    """Artifacts of a real run of one row, by kind of stage."""
+    write_matrix(folder / "tiny.yaml", 1, tasks=1, seeds=1)
+    command = ["-m", "reidbench", "run", str(folder / "tiny.yaml"), "--store", str(folder / "tiny"), "--executor"]
+    subprocess.run([sys.executable, *command, "inline"], check=True, capture_output=True)
+    files = sorted((folder / "tiny/objects").glob("*/manifest.json"))
+    return {json.loads(file.read_bytes())["stage"]["kind"]: file.parent for file in files}
+
+
+def copy(real: Path, stage: dict[str, Any], number: int, place: Path, *, whole: bool) -> None:
+    """Publish an artifact once more, as that of another stage: with its own files, or with one small file instead."""
     from reidbench.store.artifacts import MANIFEST, _checksum
 
-    name, entry = next(iter(real["files"].items()))
-    manifest = real | {"stage": stage, "key": stage["key"], "files": {name: {**entry, "size": 8}}}
-    if "mAP" in real["metrics"]:
-        manifest["metrics"] = real["metrics"] | {"mAP": 0.3 + number % 97 / 200}
+    manifest = json.loads((real / MANIFEST).read_bytes()) | {"stage": stage, "key": stage["key"]}
+    if "mAP" in manifest["metrics"]:
+        manifest["metrics"]["mAP"] = 0.3 + number % 97 / 200
+    if whole:
+        shutil.copytree(real, place)
+    else:
+        place.mkdir(parents=True)
+        name, entry = next(iter(manifest["files"].items()))
+        manifest["files"] = {name: {**entry, "size": 8}}
+        (place / name).write_bytes(b"a result")
     manifest["checksum"] = _checksum(manifest)
-    place.mkdir(parents=True)
-    (place / name).write_bytes(b"a result")
     (place / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 

@@ -1,7 +1,7 @@
 """Hashing a data set of 100,000 files: once in full, later only a look at the files' times.
 
 Against what cannot be avoided: reading the same files, a bare os.stat of each, and decoding them. `python -m
-benchmarks.perf.test_contents` prints the table of `contents.md`.
+benchmarks.perf.test_contents` prints the table of `README.md`.
 """
 
 from __future__ import annotations
@@ -102,15 +102,17 @@ def large_file(folder: Path) -> float:
     return float(LARGE / 1e9 / seconds)
 
 
-def test_hashing_100000_files(benchmark: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_hashing_100000_files(benchmark: Any, figure: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
     write_set(tmp_path / "set")
     found = benchmark.pedantic(lambda: measure(tmp_path / "set"), rounds=1, iterations=1)
     benchmark.extra_info |= {name: round(seconds, 2) for name, seconds in found.items()}
-    print(benchmark.extra_info)
-    assert found["fingerprint, the first time"] < 4 * found["reading and hashing each file, plain"]
-    assert found["fingerprint, later"] < 8 * found["os.stat of each file"]
-    assert found["numbering and comparing all pictures, later"] < 0.2 * found["decoding"]
+    for ours, theirs, most in (
+        ("fingerprint, the first time", "reading and hashing each file, plain", 4),
+        ("fingerprint, later", "os.stat of each file", 8),
+        ("numbering and comparing all pictures, later", "decoding", 0.2),
+    ):
+        figure(f"100,000 files: {ours} against {theirs}", found[ours] / found[theirs], "x", most=most)
 
 
 def main() -> None:

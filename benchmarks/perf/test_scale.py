@@ -37,20 +37,16 @@ def figures() -> dict[str, Any]:
         ("a table: a row of 100,000 against a row of 10,000, latex", 1.5),
     ],
 )
-def test_ratios(name: str, limit: float, figures: dict[str, Any], benchmark: Any) -> None:
+def test_ratios(name: str, limit: float, figures: dict[str, Any], figure: Any, benchmark: Any) -> None:
     benchmark.pedantic(lambda: figures["ratios"][name], rounds=1, iterations=1)
-    benchmark.extra_info["ratio"] = figures["ratios"][name]
-    assert figures["ratios"][name] <= limit
+    figure(name, figures["ratios"][name], "x", most=limit)
 
 
-def test_memory(figures: dict[str, Any], benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_memory(figures: dict[str, Any], figure: Any, benchmark: Any) -> None:
     """Five kB a cell of the plan, and another five of the table that is made of it."""
     benchmark.pedantic(lambda: figures["mib"], rounds=1, iterations=1)
-    benchmark.extra_info.update(figures["mib"])
-    with capsys.disabled():
-        print(f"\n{scale_measure.table(figures)}")
-    assert figures["mib"]["plan"] < 512
-    assert figures["mib"]["table"] < 512
+    figure("memory of a plan of 100,000 cells", figures["mib"]["plan"], "MiB", most=512)
+    figure("memory of its table", figures["mib"]["table"], "MiB", most=512)
 
 
 def test_the_page_is_what_the_script_prints(benchmark: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from typing import Any
 
 import torch
 
+from benchmarks.perf.rounds import ratio, rotated
 from reidbench.stages.worker import limited_threads
 from reidbench.training import Encoder, MomentumEncoders, ProjectionHead, Views
 from reidbench_baseline.params import TinyParams
@@ -16,18 +16,7 @@ from reidbench_upreid.patches import split_patches
 from reidbench_upreid.pretrain import UpReidStep
 
 
-def least(work: Callable[[], None], repeats: int = 10) -> float:
-    """Processor seconds of the fastest of some runs, after one that does not count."""
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times)
-
-
-def test_a_step_costs_its_three_pairs() -> None:
+def test_a_step_costs_its_three_pairs(benchmark: Any, figure: Any) -> None:
     params = UpReidParams(batch=64, splits=4, queue=1024, dim=64)
     torch.manual_seed(0)
     backbone = resnet_tiny(TinyParams(), (64, 32))
@@ -52,4 +41,5 @@ def test_a_step_costs_its_three_pairs() -> None:
         total.backward()
 
     with limited_threads(1):
-        assert least(whole) < 1.3 * least(pairs)
+        taken = benchmark.pedantic(lambda: rotated({"step": whole, "pairs": pairs}, 10), rounds=1, iterations=1)
+    figure("UP-ReID: a step against its three forward-backward pairs", ratio(taken, "step", "pairs"), "x", most=1.3)

@@ -110,22 +110,33 @@ def ranked_lists(
 
     `pictures`: of data that were rendered here, of all data, or none.
     """
+    targets: Targets = {}
     for task in board.tasks:
         for evaluator in board.evaluators:
             for method in board.methods:
                 good = [result for result in board.cell(method, task, evaluator) if result.status == "ok"]
                 if good and count > 0:
-                    yield _Lister(evidence, good[0], count, pictures, thumbnails).list()
+                    yield _Lister(evidence, good[0], count, pictures, thumbnails, targets).list()
+
+
+Target = tuple[dict[str, Split], Path | None]
+Targets = dict[str, Target]  # by the key of the data: read once for all methods
 
 
 class _Lister:
     """Makes one list."""
 
     def __init__(
-        self, evidence: Evidence, result: Result, count: int, pictures: Pictures, thumbnails: Thumbnails
+        self,
+        evidence: Evidence,
+        result: Result,
+        count: int,
+        pictures: Pictures,
+        thumbnails: Thumbnails,
+        targets: Targets,
     ) -> None:
         self.evidence, self.result, self.count = evidence, result, count
-        self.pictures, self.thumbnails = pictures, thumbnails
+        self.pictures, self.thumbnails, self.targets = pictures, thumbnails, targets
 
     def list(self) -> RankedList:
         row = self.result.row
@@ -181,11 +192,16 @@ class _Lister:
         if not np.allclose(again.ap, ap[some], rtol=0, atol=1e-6):
             raise _Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
 
-    def _images(self, embed: Stage) -> tuple[dict[str, Split], Path | None]:
+    def _images(self, embed: Stage) -> Target:
         """Query and gallery of the target, and the place of their images if these may be shown."""
         (given,) = embed.data
-        artifact = self.evidence.store.read(given.key)
-        given_root = self.evidence.plan.stages[given.key].root
+        if given.key not in self.targets:
+            self.targets[given.key] = self._target(given.key)
+        return self.targets[given.key]
+
+    def _target(self, key: str) -> Target:
+        artifact = self.evidence.store.read(key)
+        given_root = self.evidence.plan.stages[key].root
         root = images_root(artifact, given_root)
         splits = {part: Split.load(artifact.path / f"{part}.json", root) for part in ("query", "gallery")}
         allowed = self.pictures == "all" or (self.pictures == "rendered" and given_root is None)

@@ -1,7 +1,7 @@
 """Measure one metric in a process of its own: CPU seconds of one thread, and peak memory over the inputs.
 
-`python -m benchmarks.perf.metrics_measure NAME` prints the figures of one as JSON; without a name all are measured,
-each in a fresh process, and printed as the Markdown table of metrics.md. Ours and the plain matrix product take turns
+`python -m benchmarks.perf.metrics.measure NAME` prints the figures of one as JSON; without a name all are measured,
+each in a fresh process, and printed as a table of README.md. Ours and the plain matrix product take turns
 in the same process, library and blocks, so that their ratio holds on a machine that others use too.
 """
 
@@ -91,10 +91,10 @@ def square(x: Any) -> Callable[[], None]:
 
 def ranking(size: str, rounds: int, sample: int) -> Figures:
     """All queries of a size; the argsort reference on the first `sample` of them, scaled up."""
-    from benchmarks.perf import metrics_data, metrics_reference
+    from benchmarks.perf.metrics import data, reference
     from reidbench.metrics import rank
 
-    query, gallery = metrics_data.draw(getattr(metrics_data, size))
+    query, gallery = data.draw(getattr(data, size))
 
     def ours(queries: Any = query) -> Any:
         return rank(queries.features, queries.pids, queries.camids, gallery.features, gallery.pids, gallery.camids)
@@ -102,7 +102,7 @@ def ranking(size: str, rounds: int, sample: int) -> Figures:
     figures = turns(ours, rectangle(query.features, gallery.features), rounds)
     figures["metrics"] = figures.pop("result").metrics()
     few = query.take(slice(0, sample))
-    taken, (mean_ap, mean_inp, first) = seconds(lambda: metrics_reference.argsort_ranking(few, gallery))
+    taken, (mean_ap, mean_inp, first) = seconds(lambda: reference.argsort_ranking(few, gallery))
     figures["reference_s"] = taken * len(query.features) / sample
     found = ours(few)
     figures["difference"] = max(abs(found.mAP - mean_ap), abs(found.mINP - mean_inp), abs(found.cmc[0] - first))
@@ -113,10 +113,10 @@ def reranking(size: str, rounds: int, dense: bool) -> Figures:
     """All samples of a size, final distances ranked block by block; the dense reference where it fits."""
     import numpy as np
 
-    from benchmarks.perf import metrics_data, metrics_reference
+    from benchmarks.perf.metrics import data, reference
     from reidbench.metrics import Reranking, rank_blocks, rank_distances, rerank, rerank_blocks
 
-    query, gallery = metrics_data.draw(getattr(metrics_data, size))
+    query, gallery = data.draw(getattr(data, size))
     labels = query.pids, query.camids, gallery.pids, gallery.camids
     together = np.concatenate([query.features, gallery.features])
 
@@ -128,7 +128,7 @@ def reranking(size: str, rounds: int, dense: bool) -> Figures:
     figures["metrics"] = figures.pop("result").metrics()
     del together
     if dense:
-        expected_s, expected = seconds(lambda: metrics_reference.dense_reranking(query.features, gallery.features))
+        expected_s, expected = seconds(lambda: reference.dense_reranking(query.features, gallery.features))
         found = rerank(query.features, gallery.features)
         figures["reference_s"] = expected_s
         figures["difference"] = float(np.abs(found - expected).max())
@@ -142,21 +142,21 @@ def clustering(size: str, rounds: int, dense: int) -> Figures:
     import numpy as np
     from sklearn.cluster import DBSCAN
 
-    from benchmarks.perf import metrics_data, metrics_reference
+    from benchmarks.perf.metrics import data, reference
     from reidbench.metrics import cluster
 
-    x = metrics_data.draw(getattr(metrics_data, size))[1].features
+    x = data.draw(getattr(data, size))[1].features
     _warm_up()
     figures = turns(lambda: cluster(x), square(x), rounds)
     labels = figures.pop("result")
     figures["clusters"], figures["outliers"] = int(labels.max()) + 1, int((labels < 0).sum())
     few = x[:dense]
 
-    def reference() -> Any:
-        jaccard = metrics_reference.dense_jaccard(few)
+    def dense_labels() -> Any:
+        jaccard = reference.dense_jaccard(few)
         return DBSCAN(eps=0.6, min_samples=4, metric="precomputed").fit_predict(jaccard)
 
-    taken, expected = seconds(reference)
+    taken, expected = seconds(dense_labels)
     ours_s, found = seconds(lambda: cluster(few))
     figures |= {"dense_n": dense, "reference_s": taken, "ours_there_s": ours_s}
     figures["same_labels"] = bool(np.array_equal(found, expected))
@@ -167,10 +167,10 @@ def searching(size: str, rounds: int) -> Figures:
     """Lists of 21 of all samples from half of the product; faiss beside it."""
     import numpy as np
 
-    from benchmarks.perf import metrics_data
+    from benchmarks.perf.metrics import data
     from reidbench.metrics import nearest_neighbours
 
-    query, gallery = metrics_data.draw(getattr(metrics_data, size))
+    query, gallery = data.draw(getattr(data, size))
     x = np.concatenate([query.features, gallery.features])
     del query, gallery
     _warm_up()
@@ -204,8 +204,8 @@ TASKS: dict[str, Callable[[], Figures]] = {
 
 def in_child(name: str) -> Figures:
     """Measure in a fresh process with one thread."""
-    command = [sys.executable, "-m", "benchmarks.perf.metrics_measure", name]
-    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "benchmarks.perf.metrics.measure", name]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, cwd=root, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True)
     figures: Figures = json.loads(done.stdout)
     return figures

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.perf.metrics_data import Sample
+from benchmarks.perf.metrics.data import Sample
 
 
 def argsort_ranking(query: Sample, gallery: Sample) -> tuple[float, float, float]:

@@ -1,0 +1,80 @@
+"""Ten times the rows must take ten times as long, in every format: a row of 10,000 against a row of 1,000.
+
+The HTML page is measured by its lines, a line for all seeds of a method on a task: 100 against 1,000 of them, with
+the pictures, curves and provenance of each.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.perf.store_measure import make_whole
+
+TASKS, SEEDS, ROUNDS = 10, 10, 3
+TEXTS = ("md", "csv", "json", "latex")
+MOST = 1.3  # a row of many against a row of few
+MILLISECONDS = 5  # a line of the page
+
+
+def board_of(folder: Path, methods: int, seeds: int) -> tuple[Any, Any, Any]:
+    """A leaderboard of whole results, with its plan and store."""
+    from reidbench import report
+    from reidbench.matrix import plan, reader
+    from reidbench.registry import plugins
+    from reidbench.store.artifacts import Store
+
+    assert make_whole(folder, methods, TASKS, seeds) == methods * TASKS * seeds
+    the_plan, store = plan.expand(reader.read(folder / "all.yaml", plugins.load())), Store(folder / "store")
+    board = report.collect(the_plan, store)
+    assert all(result.status == "ok" for result in board.results)
+    return board, the_plan, store
+
+
+def milliseconds(write: Callable[[], str], things: int) -> float:
+    """CPU milliseconds for each thing, the median of some runs."""
+    taken = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        assert write()
+        taken.append(time.process_time() - began)
+    return 1000 * statistics.median(taken) / things
+
+
+def test_texts(benchmark: Any, figure: Any, tmp_path: Path) -> None:
+    from reidbench import report
+
+    few, many = (board_of(tmp_path / f"{methods}", methods, SEEDS)[0] for methods in (10, 100))
+
+    def measure() -> dict[str, tuple[float, float]]:
+        return {
+            form: (
+                milliseconds(lambda form=form: report.write(few, form), len(few.results)),  # type: ignore[misc]
+                milliseconds(lambda form=form: report.write(many, form), len(many.results)),  # type: ignore[misc]
+            )
+            for form in TEXTS
+        }
+
+    for form, (of_few, of_many) in benchmark.pedantic(measure, rounds=1, iterations=1).items():
+        figure(f"{form}: a row of 10,000", of_many, "CPU ms")
+        figure(f"{form}: a row of 10,000 against a row of 1,000", of_many / of_few, "x", most=MOST)
+
+
+def test_page(benchmark: Any, figure: Any, tmp_path: Path) -> None:
+    from reidbench import report
+
+    def measure() -> list[float]:
+        found = []
+        for methods in (10, 100):
+            board, the_plan, store = board_of(tmp_path / f"{methods}", methods, 1)
+            page = lambda made=(board, the_plan, store): report.write_board(*made, "html", report.Options())  # noqa: E731
+            page()  # templates and scripts are read once
+            found.append(milliseconds(page, methods * TASKS))
+        return found
+
+    few, many = benchmark.pedantic(measure, rounds=1, iterations=1)
+    figure("html: a line of 1,000", many, "CPU ms", most=MILLISECONDS)
+    figure("html: a line of 1,000 against a line of 100", many / few, "x", most=MOST)
