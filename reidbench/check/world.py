@@ -140,7 +140,7 @@ class World:
             key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task).key
         elif kind == "evaluator":
             untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", UNTRAINED)),))
-            key = expansion.evaluate(choice, [expansion.embed(untrained, self.task, SEED, SEED)], recipe, self.task, 0)
+            key = expansion.evaluate(choice, [expansion.embed(untrained, self.task, SEED, SEED)], recipe, self.task, "")
         else:
             key = self._step(expansion, kind, choice, recipe, with_weights)
         return expansion.result.stages[key], expansion

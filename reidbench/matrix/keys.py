@@ -112,9 +112,14 @@ class StageSeed:
     names: frozenset[str]
 
 
+def parents_of(made: Sequence[Made]) -> Parents:
+    """The parents of a stage as its key has them."""
+    return tuple((parent.role, parent.key) for parent in made)
+
+
 def behind(parents: Sequence[Made]) -> frozenset[str]:
     """The names of the seeds that the parents depend on."""
-    return frozenset[str]().union(*(parent.seeds for parent in parents))
+    return frozenset(name for parent in parents for name in parent.seeds)
 
 
 def stage_seed(

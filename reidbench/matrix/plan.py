@@ -20,6 +20,7 @@ from .keys import (
     content_of,
     data_key,
     in_words,
+    parents_of,
     short,
     stage_seed,
 )
@@ -27,7 +28,7 @@ from .kinds import OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
 from .needs import Needs, NotApplicable
 from .protocol import protocol_words
-from .stage import DataInput, Stage
+from .stage import DataInput, Parents, Stage
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,10 @@ class Expansion:
             reason = ""
         except NotApplicable as error:
             embedded, reason = [], str(error)
-        names = behind(embedded) if embedded else {SEEDS, PRETRAIN_SEEDS}
+        names = behind(embedded) if embedded else frozenset({SEEDS, PRETRAIN_SEEDS})
         seeds = seed if SEEDS in names else None, pretrain_seed if PRETRAIN_SEEDS in names else None
         for choice, label in evaluators:
-            key = self.evaluate(choice, embedded, recipe, task, seed) if embedded else None
+            key = self.evaluate(choice, embedded, recipe, task, in_words(seed, names)) if embedded else None
             protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
             yield Row(recipe.name, task.name, label, *seeds, key, reason, protocol, pretrain_seed is not None)
 
@@ -179,7 +180,8 @@ class Expansion:
         assert before is not None  # the reader refuses a recipe without steps
         label = f"embed {recipe.name} -> {task.target.name} [{in_words(seed, before.seeds)}]"
         data = self.inputs("target", (task.target,), "test", True)
-        return Made("features", self.add("embed", None, (before,), data, None, NO_SEED, label), before.seeds)
+        parents = ((before.role, before.key),)
+        return Made("features", self.add("embed", None, parents, data, None, NO_SEED, label), before.seeds)
 
     def step(self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, seed: int, before: Made | None) -> Made:
         """The stage of one step of a recipe, after the step `before`."""
@@ -189,7 +191,7 @@ class Expansion:
         place = "".join(f"{ref.name}, " for ref in task.refs(kind.learns_from))
         label = f"{kind.stage} {choice.name} [{place}{own.words}]"
         data = tuple(self.given(kind.given, choice, task))
-        key = self.add(kind.stage, choice, parents, data, recipe.backbone, own.number, label)
+        key = self.add(kind.stage, choice, parents_of(parents), data, recipe.backbone, own.number, label)
         return Made(kind.stage, key, own.names)
 
     def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[Made]:
@@ -219,7 +221,7 @@ class Expansion:
         parents = (*([start] if start else []), *self.nested(choice, recipe, task))
         seed = stage_seed(kind, choice, backbone, parents, PREPARE_SEED, self.benchmark.prepare_seed)
         label = f"{kind.stage} {choice.name} [{refs[0].name}, {seed.words}]"
-        key = self.add(kind.stage, choice, parents, data, backbone, seed.number, label)
+        key = self.add(kind.stage, choice, parents_of(parents), data, backbone, seed.number, label)
         return Made(kind.stage, key, seed.names)
 
     def given(self, images: Sequence[Given], choice: Choice, task: Task) -> Iterator[DataInput]:
@@ -229,10 +231,10 @@ class Expansion:
                 part = task.adapt_on if one.role == "target" and one.hidden else "train"
                 yield from self.inputs(one.role, task.refs(one.role), part, one.hidden)
 
-    def evaluate(self, choice: Choice, embedded: Sequence[Made], recipe: Recipe, task: Task, seed: int) -> str:
-        """The key of the stage that evaluates the features of a method, or of several as an ensemble."""
-        parents = [replace(made, role=f"{made.role}.{number}") for number, made in enumerate(embedded)]
-        label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [{in_words(seed, behind(parents))}]"
+    def evaluate(self, choice: Choice, embedded: Sequence[Made], recipe: Recipe, task: Task, seed: str) -> str:
+        """The key of the stage that evaluates the features of a method, or of several; `seed` is in words."""
+        parents = tuple((f"{made.role}.{number}", made.key) for number, made in enumerate(embedded))
+        label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [{seed}]"
         return self.add("evaluate", choice, parents, (), None, NO_SEED, label)
 
     # ------------------------------------------------------------------ data
@@ -270,14 +272,13 @@ class Expansion:
         self,
         kind: str,
         choice: Choice | None,
-        made: Sequence[Made],
+        parents: Parents,
         data: tuple[DataInput, ...],
         backbone: Choice | None,
         seed: int,
         label: str,
     ) -> str:
-        """The key of a stage, which is added when no equal one is there; `made` are its parents."""
-        parents = tuple((parent.role, parent.key) for parent in made)
+        """The key of a stage, which is added when no equal one is there."""
         key = self.keys.of_stage(kind, choice, parents, data, backbone, seed)
         if key not in self.result.stages:
             network = {"use": backbone.name, "params": backbone.resolved} if backbone else None

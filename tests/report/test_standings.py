@@ -226,7 +226,8 @@ def test_beside_rows_of_one_seed_the_best_without_a_seed_is_not_bold() -> None:
     found = board(*results, kept=queries_of(results, HARD))
     assert places(found, "t", "cosine", "mAP") == {}
     text = report.write(found, "md")
-    assert "Nothing is bold: one seed does not separate methods." in text
+    assert "**" not in text
+    assert "Rows of one seed are neither ranked nor bold" in text
     assert "Rows marked (no seed) use none" in text
     alone = unseeded("fixed", 0.1)
     text = report.write(board(*alone, kept=queries_of(alone, HARD)), "md")

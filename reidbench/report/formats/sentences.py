@@ -19,7 +19,8 @@ TWO_SEEDS = (
 NO_SEED = (
     "Rows marked (no seed) use none: their one result (n = 1) is that of every seed, with no interval over seeds. They "
     "are compared by the queries (paired bootstrap over queries, 95 %), and with rows of several seeds by these seeds "
-    "too; where an evaluator keeps no results of the queries, they are neither ranked nor bold."
+    "too; they are neither ranked nor bold where an evaluator keeps no results of the queries, or beside rows that all "
+    "have too few seeds to be ranked."
 )
 ONE_FOR_ALL = (
     "The one result of a row without a seed stands for every seed of the other: the interval is over the other's seeds."
@@ -59,9 +60,9 @@ def nothing_bold(board: Leaderboard, metric: str) -> str:
 
 
 def _seeds(board: Leaderboard, metric: str) -> set[int]:
-    """Over how many seeds the means of a declared metric are; rows that use none are not counted."""
-    found = (s for s in board.summary if s.metric == metric and not s.seedless and board.metric(s.evaluator, metric))
-    return {summary.n for summary in found}
+    """Over how many seeds the means of a declared metric are: 0 for rows that use none."""
+    found = (s for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric))
+    return {0 if summary.seedless else summary.n for summary in found}
 
 
 def no_seed(board: Leaderboard, metric: str) -> Iterator[str]:
