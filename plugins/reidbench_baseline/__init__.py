@@ -8,7 +8,7 @@ from reidbench import Component, Paper, hookimpl
 from reidbench.components import fractions
 
 from . import transformers
-from .papers import BDB, BOT, MGN, MOCO, RESNEXT, SENET
+from .papers import BDB, BOT, MGN, MOCO, RESNET, RESNEXT, SENET
 from .params import (
     BdbParams,
     BotParams,
@@ -55,35 +55,18 @@ def reidbench_backbones() -> Iterator[Component]:
         summary="residual network of 0.26 million parameters for 64x32 on a CPU",
         capabilities=STAGES,
     )
-    for depth in (18, 50):
-        yield Component(
-            f"resnet{depth}",
-            f"reidbench_baseline.resnet:resnet{depth}",
-            ResNetParams,
-            version=2,
-            summary=f"torchvision's ResNet-{depth} with last stride 1",
-            capabilities=STAGES,
-            traits=ResNetParams.traits,
-            protocol=ResNetParams.supervision,
-            paper=Paper(
-                title="Deep Residual Learning for Image Recognition",
-                venue="CVPR 2016",
-                url="https://arxiv.org/abs/1512.03385",
-                code="https://github.com/pytorch/vision",
-                code_licence="BSD-3-Clause",
-                deviations=("last stride 1 as in Luo et al. 2019, 2 with last_stride: 2",),
-            ),
-        )
-    for name, target, summary, paper in (
-        ("resnext50", "resnet:resnext50", "torchvision's ResNeXt-50 32x4d with last stride 1", RESNEXT),
-        ("se-resnet50", "seresnet:se_resnet50", "timm's SE-ResNet-50 with last stride 1", SENET),
+    for name, target, network, paper in (
+        ("resnet18", "resnet:resnet18", "torchvision's ResNet-18", RESNET),
+        ("resnet50", "resnet:resnet50", "torchvision's ResNet-50", RESNET),
+        ("resnext50", "resnet:resnext50", "torchvision's ResNeXt-50 32x4d", RESNEXT),
+        ("se-resnet50", "seresnet:se_resnet50", "timm's SE-ResNet-50", SENET),
     ):
         yield Component(
             name,
             f"reidbench_baseline.{target}",
             ResNetParams,
             version=2,
-            summary=summary,
+            summary=f"{network} with last stride 1",
             capabilities=STAGES,
             traits=ResNetParams.traits,
             protocol=ResNetParams.supervision,

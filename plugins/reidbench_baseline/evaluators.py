@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from reidbench.metrics.products import unit
 from .params import ExpansionParams, RankingParams, ReciprocalParams
 
 JUNK = -1
+Own = tuple[np.ndarray, np.ndarray] | None  # picture numbers of rows [N] and of the gallery [G], where they are known
 
 
 def cosine(ctx: EvaluateContext[RankingParams]) -> Metrics:
@@ -60,12 +62,7 @@ def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
 
 
 def _expanded(
-    rows: np.ndarray,
-    gallery: np.ndarray,
-    k: int,
-    alpha: float,
-    keep: float = 1.0,
-    own: tuple[np.ndarray, np.ndarray] | None = None,
+    rows: np.ndarray, gallery: np.ndarray, k: int, alpha: float, keep: float = 1.0, own: Own = None
 ) -> np.ndarray:
     """keep x row + sum of its k nearest gallery rows x similarity^alpha, of unit length again. Rows [N, D].
 
@@ -77,9 +74,7 @@ def _expanded(
     return unit(keep * rows + np.einsum("nk,nkd->nd", similarity**alpha * counted, neighbours))
 
 
-def _neighbours(
-    rows: np.ndarray, gallery: np.ndarray, k: int, own: tuple[np.ndarray, np.ndarray] | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _neighbours(rows: np.ndarray, gallery: np.ndarray, k: int, own: Own) -> tuple[np.ndarray, np.ndarray]:
     """(the k nearest [N, k], which of them count); fewer than k count where nearly all rows are own pictures."""
     if own is None:
         indices = search(rows, gallery, k).indices
@@ -99,17 +94,9 @@ def _without_junk(gallery: Embedded) -> Embedded:
     return Embedded(gallery.features[keep], gallery.pids[keep], gallery.camids[keep], images)
 
 
-def _rules(params: RankingParams, distance: str) -> Rules:
-    return Rules(
-        ap=params.ap,
-        invalid=params.invalid,
-        ties=params.ties,
-        camera=params.camera,
-        distance=distance,  # type: ignore[arg-type]
-        gallery=params.gallery,
-        repeats=params.repeats,
-        seed=params.draw_seed,
-    )
+def _rules(params: RankingParams, distance: Literal["cosine", "euclidean"]) -> Rules:
+    names = ("ap", "invalid", "ties", "camera", "gallery", "repeats")
+    return Rules(**{name: getattr(params, name) for name in names}, distance=distance, seed=params.draw_seed)
 
 
 def _rank(query: Embedded, gallery: Embedded, rules: Rules) -> Ranking:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reidbench import Paper, Published
 
 README = "official README"
@@ -98,12 +100,19 @@ MGN = Paper(
     ),
 )
 
-RESNEXT = Paper(
+RESNET = Paper(
+    title="Deep Residual Learning for Image Recognition",
+    venue="CVPR 2016",
+    url="https://arxiv.org/abs/1512.03385",
+    code="https://github.com/pytorch/vision",
+    code_licence="BSD-3-Clause",
+    deviations=("last stride 1 as in Luo et al. 2019, 2 with last_stride: 2",),
+)
+RESNEXT = replace(
+    RESNET,
     title="Aggregated Residual Transformations for Deep Neural Networks",
     venue="CVPR 2017",
     url="https://arxiv.org/abs/1611.05431",
-    code="https://github.com/pytorch/vision",
-    code_licence="BSD-3-Clause",
     deviations=("last stride 1, 2 with last_stride: 2",),
 )
 SENET = Paper(

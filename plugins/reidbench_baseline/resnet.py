@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,28 +111,18 @@ def resnet_tiny(params: TinyParams, image_size: tuple[int, int]) -> TinyResNet:
     return TinyResNet(params.width)
 
 
-def resnet18(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
-    """ResNet-18, 512-d."""
-    return _torchvision("resnet18", 512, params)
-
-
-def resnet50(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
-    """ResNet-50, 2048-d."""
-    return _torchvision("resnet50", 2048, params)
-
-
-def resnext50(params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
-    """ResNeXt-50 32x4d, 2048-d."""
-    return _torchvision("resnext50_32x4d", 2048, params)
-
-
-def _torchvision(name: str, dim: int, params: ResNetParams) -> TorchvisionResNet:
+def _torchvision(name: str, dim: int, params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
     backbone = TorchvisionResNet(getattr(torchvision_models(), name)(weights=None), dim, params.last_stride)
     if params.weights_file is not None:
         load_file(backbone, params.weights_file)
     elif params.weights is not None:
         load_weights(backbone, _named_weights(name, params.weights), where=params.weights, exactly=True)
     return backbone
+
+
+resnet18 = partial(_torchvision, "resnet18", 512)
+resnet50 = partial(_torchvision, "resnet50", 2048)
+resnext50 = partial(_torchvision, "resnext50_32x4d", 2048)
 
 
 def load_file(backbone: Backbone, file: Path) -> None:

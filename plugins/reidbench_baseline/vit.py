@@ -81,18 +81,8 @@ class ViT(Backbone):
         return (x if shift is None else x + shift[:, None]), grid
 
 
-def vit_small(params: ViTParams, image_size: tuple[int, int]) -> ViT:
-    """ViT-S: 384-d, 12 blocks, 6 heads. Raises ReidbenchError where patches do not fill the image."""
-    return _build(params, image_size, dim=384, depth=12, heads=6)
-
-
-def vit_base(params: ViTParams, image_size: tuple[int, int]) -> ViT:
-    """ViT-B: 768-d, 12 blocks, 12 heads. Raises as `vit_small`."""
-    return _build(params, image_size, dim=768, depth=12, heads=12)
-
-
 def vit_tiny(params: ViTTinyParams, image_size: tuple[int, int]) -> ViT:
-    """A small one of the size that the parameters say. Raises as `vit_small`."""
+    """A small one of the size that the parameters say. Raises ReidbenchError where patches do not fill the image."""
     return _build(params, image_size, dim=params.dim, depth=params.depth, heads=params.heads)
 
 
@@ -109,3 +99,7 @@ def _build(params: ViTParams, image_size: tuple[int, int], *, dim: int, depth: i
     )
     set_drop_path(network, params.drop_path)
     return ViT(network)
+
+
+vit_small = partial(_build, dim=384, depth=12, heads=6)
+vit_base = partial(_build, dim=768, depth=12, heads=12)

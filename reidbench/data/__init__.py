@@ -5,54 +5,33 @@ Imports files and errors. Begin with `split.py` and `dataset.py`; labels are hid
 
 from __future__ import annotations
 
-from .archives import is_archive, unpack
-from .check import Report, examine, judge, read_contents
-from .dataset import Dataset
-from .fingerprints.fingerprint import (
-    fingerprint_content,
-    fingerprint_file,
-    fingerprint_files,
-    fingerprint_folder,
-    fingerprint_paths,
-)
-from .folders import FileNameRule, read_folder, read_market_folder
-from .hidden import UNKNOWN_CAMERA, HiddenSplit, Sidecar
-from .manifest import read_manifest
-from .people import find_overlap, settle_people
-from .pictures.images import load_pixels, read_image, resize
-from .published import Counts, Published
-from .split import Sample, Split
-from .walk import look_through, walk_images
-
-__all__ = [
-    "UNKNOWN_CAMERA",
-    "Counts",
-    "Dataset",
-    "FileNameRule",
-    "HiddenSplit",
-    "Published",
-    "Report",
-    "Sample",
-    "Sidecar",
-    "Split",
-    "examine",
-    "find_overlap",
-    "fingerprint_content",
-    "fingerprint_file",
-    "fingerprint_files",
-    "fingerprint_folder",
-    "fingerprint_paths",
-    "is_archive",
-    "judge",
-    "load_pixels",
-    "look_through",
-    "read_contents",
-    "read_folder",
-    "read_image",
-    "read_manifest",
-    "read_market_folder",
-    "resize",
-    "settle_people",
-    "unpack",
-    "walk_images",
-]
+from .archives import is_archive as is_archive
+from .archives import unpack as unpack
+from .check import Report as Report
+from .check import examine as examine
+from .check import judge as judge
+from .check import read_contents as read_contents
+from .dataset import Dataset as Dataset
+from .fingerprints.fingerprint import fingerprint_content as fingerprint_content
+from .fingerprints.fingerprint import fingerprint_file as fingerprint_file
+from .fingerprints.fingerprint import fingerprint_files as fingerprint_files
+from .fingerprints.fingerprint import fingerprint_folder as fingerprint_folder
+from .fingerprints.fingerprint import fingerprint_paths as fingerprint_paths
+from .folders import FileNameRule as FileNameRule
+from .folders import read_folder as read_folder
+from .folders import read_market_folder as read_market_folder
+from .hidden import UNKNOWN_CAMERA as UNKNOWN_CAMERA
+from .hidden import HiddenSplit as HiddenSplit
+from .hidden import Sidecar as Sidecar
+from .manifest import read_manifest as read_manifest
+from .people import find_overlap as find_overlap
+from .people import settle_people as settle_people
+from .pictures.images import load_pixels as load_pixels
+from .pictures.images import read_image as read_image
+from .pictures.images import resize as resize
+from .published import Counts as Counts
+from .published import Published as Published
+from .split import Sample as Sample
+from .split import Split as Split
+from .walk import look_through as look_through
+from .walk import walk_images as walk_images

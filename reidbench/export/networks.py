@@ -84,16 +84,16 @@ def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
 
 # ---------------------------------------------------------------------- features
 def pictures(given: Sequence[Path]) -> list[str]:
-    """All pictures of files and folders, in order, absolute. Raises ReidbenchError when one of them is not there."""
+    """All pictures of files and folders, in order, as they were named. Raises ReidbenchError when one is not there."""
     found: list[str] = []
     for path in given:
         if path.is_dir():
-            inside = [str((path / name).absolute()) for name in walk_images(path)]
+            inside = [(path / name).as_posix() for name in walk_images(path)]
             if not inside:
                 raise ReidbenchError(f"{path}: no picture in this folder")
             found += inside
         elif path.is_file():
-            found.append(str(path.absolute()))
+            found.append(path.as_posix())
         else:
             raise ReidbenchError(f"{path}: no such file or folder")
     return found
@@ -114,12 +114,12 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
     from reidbench.training import embed
 
     write = writer_of(out)
-    files = pictures(given)
-    unknown = np.full(len(files), -1)
-    split = Split.of_columns(Path(), files, unknown, unknown)
+    names = pictures(given)
+    unknown = np.full(len(names), -1)
+    split = Split.of_columns(Path(), [str(Path(name).absolute()) for name in names], unknown, unknown)
     features = embed(embedder, split, split.camids, device=default_device(), workers=workers)
     with _written(out) as beside, beside.open("wb") as stream:
-        write(stream, features, list(_names(given)))
+        write(stream, features, names)
     return features.shape[0], features.shape[1]
 
 
@@ -146,15 +146,6 @@ def _write_mat(stream: IO[bytes], features: np.ndarray, names: list[str]) -> Non
     cell = np.empty((len(names), 1), dtype=object)
     cell[:, 0] = names
     scipy.io.savemat(stream, {"features": features, "names": cell})
-
-
-def _names(given: Sequence[Path]) -> Iterator[str]:
-    """The same pictures under the names that the user gave."""
-    for path in given:
-        if path.is_dir():
-            yield from ((path / name).as_posix() for name in walk_images(path))
-        else:
-            yield path.as_posix()
 
 
 # ---------------------------------------------------------------------- export

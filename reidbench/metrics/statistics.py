@@ -131,10 +131,10 @@ def beyond_noise(rows: Any, level: float = 0.95, samples: int = SAMPLES, seed: i
     if (invalid != invalid[0]).any():
         raise MetricError("a paired comparison needs the same valid queries in all rows")
     valid = rows[:, ~invalid[0]]
-    if len(_finite(valid[0])) < 2:
-        return np.zeros((len(rows), len(rows)), dtype=bool)  # one query is no sample of others
-    means = _means_of_all(valid, samples, seed)
     found = np.zeros((len(rows), len(rows)), dtype=bool)
+    if len(_finite(valid[0])) < 2:
+        return found  # one query is no sample of others
+    means = _means_of_all(valid, samples, seed)
     for i, own in enumerate(means):
         found[i] = (own - means <= TINY).mean(1) <= (1 - _checked(level)) / 2
     return found
