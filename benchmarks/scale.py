@@ -28,7 +28,7 @@ CORES = (2, 4, 8, 16)  # that may decode for one device
 SIZE, TALL = (256, 128), (384, 128)
 # Images a second of one core, JPEG of 64 x 128 pixels in batches of 64: decoded and resized, which is all that the CPU
 # does beside a GPU; and normalised, flipped, cropped and erased as well. `--measure` on a shared virtual machine (AMD
-# EPYC, 2.6 GHz), 2026-11-28. benchmarks/perf/test_data.py shows the ratio to torchvision and PIL.
+# EPYC, 2.6 GHz), 2026-11-28. benchmarks/perf/training/test_data.py shows the ratio to torchvision and PIL.
 FEED = {
     ("Pillow", SIZE): (2_310, 1_630),
     ("Pillow", TALL): (2_000, 1_300),
@@ -432,7 +432,7 @@ def _child_seconds(code: str, rounds: int = 3) -> float:
 if __name__ == "__main__":
     if "--measure" in sys.argv:
         print("\n".join(f"{name}: {value:.2f} CPU s" for name, value in measure().items()))
-        from benchmarks.perf.pictures_measure import rates
+        from benchmarks.perf.training.pictures_measure import rates
 
         for (way, size), found in rates().items():
             print(f"{way}, {size}: {found[0]:,.0f} images/s a core decoded, {found[1]:,.0f} augmented too")

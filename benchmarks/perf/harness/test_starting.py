@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.perf.store_measure import HERE, make_whole
+from benchmarks.perf.harness.store_measure import HERE, make_whole
 
 ROUNDS = 5
 COMMANDS = {  # what: words behind the interpreter, and the most CPU seconds

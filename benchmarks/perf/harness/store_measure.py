@@ -1,6 +1,6 @@
 """Stores of 100,000 artifacts: what `reidbench clean --dry-run` and `reidbench table` cost, in CPU seconds.
 
-`python -m benchmarks.perf.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `README.md`. FOLDER is a
+`python -m benchmarks.perf.harness.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `README.md`. FOLDER is a
 checkout of another commit; its commands run in turns with ours, each on a store that its own code has made. A store
 has the manifests of one tiny real run, copied under the keys of a plan of finetune, embed and evaluate stages, each
 artifact with one small file.
@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parents[3]
 SEEDS, TASKS, STAGES = 25, 10, 3  # stages of a row that it shares with no other: finetune, embed, evaluate
 FEW = 2  # methods of the small table
 ROUNDS = 3

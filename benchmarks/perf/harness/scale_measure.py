@@ -1,6 +1,6 @@
 """Measure plan, store and table at one size and at a tenth of it: CPU seconds, ratios, peak memory.
 
-`python -m benchmarks.perf.scale_measure [ROWS]` prints them as a Markdown table. Artifacts are manifests and nothing
+`python -m benchmarks.perf.harness.scale_measure [ROWS]` prints them as a Markdown table. Artifacts are manifests and nothing
 else, written straight into the store: what is measured is how they are found and read.
 """
 
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.perf.harness.test_plan import write_matrix
 from benchmarks.perf.metrics.measure import ONE_THREAD, memory
-from benchmarks.perf.test_plan import write_matrix
 
 Figures = dict[str, Any]
 
@@ -121,8 +121,8 @@ def _store_ratios(
 
 def in_child(rows: int) -> Figures:
     """Measure in a fresh process with one thread."""
-    command = [sys.executable, "-m", "benchmarks.perf.scale_measure", "--json", str(rows)]
-    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "benchmarks.perf.harness.scale_measure", "--json", str(rows)]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, cwd=root, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 

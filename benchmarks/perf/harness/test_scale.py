@@ -2,7 +2,7 @@
 
 Each is measured in a process of its own, in CPU seconds, against something that cannot be avoided: the plan against
 one of a tenth of the size, the store against a bare walk and a bare reading of the same files. `python -m
-benchmarks.perf.scale_measure` prints the figures of all.
+benchmarks.perf.harness.scale_measure` prints the figures of all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks import scale
-from benchmarks.perf import scale_measure
+from benchmarks.perf.harness import scale_measure
 
 pytestmark = pytest.mark.slow
 

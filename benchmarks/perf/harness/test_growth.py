@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.perf.store_measure import make_whole
+from benchmarks.perf.harness.store_measure import make_whole
 
 TASKS, SEEDS, ROUNDS = 10, 10, 3
 TEXTS = ("md", "csv", "json", "latex")

@@ -1,7 +1,7 @@
 """Hashing a data set of 100,000 files: once in full, later only a look at the files' times.
 
 Against what cannot be avoided: reading the same files, a bare os.stat of each, and decoding them. `python -m
-benchmarks.perf.test_contents` prints the table of `README.md`.
+benchmarks.perf.harness.test_contents` prints the table of `README.md`.
 """
 
 from __future__ import annotations

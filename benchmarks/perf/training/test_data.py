@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.perf import pictures_measure
-from benchmarks.perf.pictures_measure import LARGE, SIZES, SMALL, ours, peers
 from benchmarks.perf.rounds import ratio, rotated
+from benchmarks.perf.training import pictures_measure
+from benchmarks.perf.training.pictures_measure import LARGE, SIZES, SMALL, ours, peers
 from reidbench.data import Split, read_market_folder
 from reidbench.training import ViewAugment
 from reidbench_baseline.params import MocoParams
