@@ -1,7 +1,7 @@
 """Measure plan, store and table at one size and at a tenth of it: CPU seconds, ratios, peak memory.
 
-`python -m benchmarks.perf.harness.scale_measure [ROWS]` prints them as a Markdown table. Artifacts are manifests and nothing
-else, written straight into the store: what is measured is how they are found and read.
+`python -m benchmarks.perf.harness.scale_measure [ROWS]` prints them as a Markdown table. Artifacts are
+manifests and nothing else, written straight into the store: what is measured is how they are found and read.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Stores of 100,000 artifacts: what `reidbench clean --dry-run` and `reidbench table` cost, in CPU seconds.
 
-`python -m benchmarks.perf.harness.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `README.md`. FOLDER is a
-checkout of another commit; its commands run in turns with ours, each on a store that its own code has made. A store
-has the manifests of one tiny real run, copied under the keys of a plan of finetune, embed and evaluate stages, each
-artifact with one small file.
+`python -m benchmarks.perf.harness.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `README.md`. FOLDER
+is a checkout of another commit; its commands run in turns with ours, each on a store that its own code has made. A
+store has the manifests of one tiny real run, copied under the keys of a plan of finetune, embed and evaluate stages,
+each artifact with one small file.
 """
 
 from __future__ import annotations
