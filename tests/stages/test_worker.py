@@ -36,6 +36,7 @@ def test_no_result_depends_on_what_new_memory_holds(
 ) -> None:
     """Torch can fill it with NaN, and with the largest whole number: one that is read would be in the weights."""
     filled: list[bool] = []
+    before = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
 
     def seed_and_fill(seed: int) -> None:
         seed_torch(seed)
@@ -60,4 +61,4 @@ def test_no_result_depends_on_what_new_memory_holds(
     assert len(filled) >= 4
     assert all(filled)
     assert found[0] == found[1]
-    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # of this process, as before
+    assert torch.utils.deterministic.fill_uninitialized_memory == before  # type: ignore[attr-defined]  # of this process

@@ -60,7 +60,11 @@ CHANGES: dict[str, Callable[[], object]] = {
     "grad": lambda: torch.set_grad_enabled(False),
     "threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     "products": lambda: torch.set_float32_matmul_precision("medium"),
-    "filling": lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
+    "filling": lambda: setattr(
+        torch.utils.deterministic,
+        "fill_uninitialized_memory",
+        not torch.utils.deterministic.fill_uninitialized_memory,  # another test may have left it off
+    ),
     "deterministic": lambda: torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled()),
     "benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", not torch.backends.cudnn.benchmark),
 }
