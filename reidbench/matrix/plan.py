@@ -110,9 +110,7 @@ class Expansion:
         self.needs = Needs(benchmark.data)
         self.data_keys: dict[str, str] = {}
         self.keys = Keys(benchmark)
-        self._words: dict[
-            tuple[str, str], list[str]
-        ] = {}  # of the protocol, by method and task: the same for all seeds
+        self._words: dict[tuple[str, str], list[str]] = {}  # of the protocol, by method and task
 
     def plan(self) -> Plan:
         """All cells, with stages that their labels distinguish."""
