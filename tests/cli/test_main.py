@@ -195,7 +195,7 @@ def test_show_tells_params_and_paper() -> None:
     assert "epochs (int, default 120)" in shown
     assert "paper: Bag of Tricks and A Strong Baseline" in shown
     assert "official code: https://github.com/michuanhaohao/reid-strong-baseline (MIT)" in shown
-    assert "  official README; AP rule: step; rows: 4" in shown
+    assert "  official README, ablation; AP rule: step; rows: 16" in shown
     wrong = reidbench("show", "finetuner", "bott")
     assert wrong.returncode == 2
     assert wrong.stderr == wrong.stderr.strip() + "\n"
