@@ -27,7 +27,7 @@ PAPER = Paper(
         "paper, as cited by PLIP, Table 7",
         {"market1501": "mAP cmc1"},
         {"UP-ReID on LUPerson, then fine-tuned, ResNet-50": "91.1 97.1"},
-        note="the fine-tuning method is not named there",
+        note="the fine-tuning method is not named there; the paper's own tables were not at hand",
     ),
 )
 
