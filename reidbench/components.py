@@ -97,8 +97,8 @@ class Published:
     table of the paper, or the code's README.
     `ap` is the rule of average precision behind an mAP: "step", "trapezoid", or "unknown". `note` is what else a reader
     must know, such as re-ranking: a warning wherever the number stands beside a measured one. `beside` is False for a
-    number that no row of this component can be compared with: a baseline of the same table, or a test with information
-    that is not offered here.
+    number that no row of this component can be compared with: a baseline of the same table, a test with information
+    that is not offered here, or data that no component reads, which then have their own name in `task`.
 
     This is a measured result; the published counts of a data set are `reidbench.data.Published`.
     """
@@ -125,6 +125,34 @@ class Published:
     ) -> tuple[Published, ...]:
         """The numbers of one line of a table: `line("market1501", "BoT", "README", "step", mAP=0.859, cmc1=0.945)`."""
         return tuple(cls(metric, value, task, row, source, ap, note, beside) for metric, value in values.items())
+
+    @classmethod
+    def table(
+        cls,
+        source: str,
+        columns: Mapping[str, str],
+        rows: Mapping[str, str],
+        ap: Literal["step", "trapezoid", "unknown"] = "unknown",
+        note: str = "",
+        beside: bool = True,
+    ) -> tuple[Published, ...]:
+        """The numbers of a table, written as they are printed: in %, row by row, "-" where nothing is printed.
+
+        `columns` names the metrics of each task's columns, {"market1501": "mAP cmc1", "msmt17-v1": "mAP cmc1"}, and
+        `rows` holds the cells of each row in that order, {"BoT": "85.9 94.5 - -"}. Distances are not divided by 100.
+        Raises ValueError for a cell that is no number, and for a row with more or fewer cells than columns.
+        """
+        places = [(task, metric) for task, metrics in columns.items() for metric in metrics.split()]
+        return tuple(
+            cls(metric, _as_printed(metric, cell), task, row, source, ap, note, beside)
+            for row, cells in rows.items()
+            for (task, metric), cell in zip(places, cells.split(), strict=True)
+            if cell != "-"
+        )
+
+
+def _as_printed(metric: str, cell: str) -> float:
+    return float(cell) if metric.startswith("distance") else round(float(cell) / 100, 6)
 
 
 @dataclass(frozen=True)

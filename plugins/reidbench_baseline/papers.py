@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reidbench import Paper, Published
+from reidbench import Paper
 
-README = "official README"
-_BOT = "BoT, ResNet-50 from ImageNet, 256x128"
-_BDB = "BDB, ResNet-50 from ImageNet, 384x128"
-_CUT = "true matches beyond rank 50 count as never found, so the mAP is lower than by our rule"
-_MGN = "MGN, ResNet-50 from ImageNet, 384x128"
-_LUPERSON = "MoCo v2 on LUPerson, then MGN, ResNet-50, 384x128"
-_LUPERSON_README = "README of LUPerson"
+from . import published
 
 BOT = Paper(
     title="Bag of Tricks and A Strong Baseline for Deep Person Re-identification",
@@ -24,12 +18,7 @@ BOT = Paper(
         "the ReLU after the stem's batch norm is kept; the official ResNet leaves it out",
         "warm-up and milestones are fractions of the epochs, the paper's at 120 epochs",
     ),
-    published=(
-        *Published.line("market1501", f"{_BOT}, centre loss", README, "step", mAP=0.859, cmc1=0.945),
-        *Published.line("market1501", f"{_BOT}, no centre loss", README, "step", mAP=0.857, cmc1=0.941),
-        *Published.line("dukemtmc-reid", f"{_BOT}, centre loss", README, "step", mAP=0.764, cmc1=0.864),
-        *Published.line("dukemtmc-reid", f"{_BOT}, no centre loss", README, "step", mAP=0.759, cmc1=0.862),
-    ),
+    published=published.BOT,
 )
 MOCO = Paper(
     title="Improved Baselines with Momentum Contrastive Learning",
@@ -44,12 +33,7 @@ MOCO = Paper(
         "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 leaves it)",
         "head_norm, which the paper lacks, lets small networks learn in few steps",
     ),
-    published=(
-        *Published.line("market1501", _LUPERSON, _LUPERSON_README, "step", mAP=0.9112, cmc1=0.9626),
-        *Published.line("dukemtmc-reid", _LUPERSON, _LUPERSON_README, "step", mAP=0.8227, cmc1=0.9035),
-        *Published.line("msmt17-v1", _LUPERSON, _LUPERSON_README, "step", mAP=0.6606, cmc1=0.8508),
-        *Published.line("cuhk03-np(boxes=labeled)", _LUPERSON, _LUPERSON_README, "step", mAP=0.7454, cmc1=0.7464),
-    ),
+    published=published.MOCO,
 )
 BDB = Paper(
     title="Batch DropBlock Network for Person Re-identification and Beyond",
@@ -62,10 +46,7 @@ BDB = Paper(
         "the cut square is a sixth of the height, 64 at 384",
         "scored with the shared evaluator; the official one cuts matches off at rank 50 and so reports too low an mAP",
     ),
-    published=(
-        *Published.line("market1501", _BDB, README, "step", _CUT, mAP=0.862, cmc1=0.953),
-        *Published.line("dukemtmc-reid", _BDB, README, "step", _CUT, mAP=0.759, cmc1=0.889),
-    ),
+    published=published.BDB,
 )
 MGN = Paper(
     title="Learning Discriminative Features with Multiple Granularities for Person Re-Identification",
@@ -78,26 +59,7 @@ MGN = Paper(
         "adaptive pooling, so that any input height works; 24 rows divide by 2 and 3, other heights overlap by a row",
         "on backbones whose third stage is one block, that block is shared and only the last stage is copied",
     ),
-    published=(
-        *Published.line(
-            "market1501",
-            f"{_MGN}, reproduction by seathiefwang",
-            "README of the reproduction",
-            "step",
-            "re-ranked (k-reciprocal); the script that this method follows",
-            mAP=0.9383,
-            cmc1=0.9578,
-        ),
-        *Published.line(
-            "market1501",
-            f"{_MGN}, reproduction by GNAYUOHZ",
-            "README of the reproduction",
-            "step",
-            "not re-ranked; other batches, epochs and loss weights than this method",
-            mAP=0.8615,
-            cmc1=0.9495,
-        ),
-    ),
+    published=published.MGN,
 )
 
 RESNET = Paper(

@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reidbench import Component, Paper, Published, hookimpl
+from reidbench import Component, Paper, hookimpl
 
+from . import published
 from .params import AdaBNParams, ClusterContrastParams, PseudoLabelParams, SpCLParams
 
 SOURCE_FREE = frozenset({"source-free"})
-CC_ROW, CC_SOURCE = "Cluster Contrast with DBSCAN, ResNet-50 from ImageNet, 256x128, no source", "official README"
-BEST = "best round on test data"
-PACKED = f"{BEST}; which training list the authors' packed copy holds is not stated"
-SPCL_ROW = "SpCL, ResNet-50 from ImageNet, 256x128"
-SPCL_README = "paper and official README"
-SPCL_DUKE = "paper before DukeMTMC-reID was taken out of it"
-
-
-def _of_spcl() -> Iterator[Published]:
-    for task, source, mean_ap, rank1 in (
-        ("market1501", SPCL_README, 0.731, 0.881),
-        ("dukemtmc-reid", SPCL_DUKE, 0.653, 0.812),
-        ("msmt17-v1(train=trainval)", SPCL_README, 0.191, 0.423),
-        ("dukemtmc-reid->market1501", SPCL_DUKE, 0.767, 0.903),
-        ("market1501->dukemtmc-reid", SPCL_DUKE, 0.688, 0.829),
-    ):
-        row = f"{SPCL_ROW}, {'source and target' if '->' in task else 'no source'}"
-        yield from Published.line(task, row, source, "step", mAP=mean_ap, cmc1=rank1)
 
 
 @hookimpl
@@ -68,12 +51,7 @@ def reidbench_adapters() -> Iterator[Component]:
                 "plain identity batches instead of camera-aware ones: no camera ids are used",
                 "the last round counts; the official runs report the best round on test data",
             ),
-            published=(
-                *Published.line("market1501", CC_ROW, CC_SOURCE, "step", BEST, mAP=0.821, cmc1=0.923),
-                *Published.line("dukemtmc-reid", CC_ROW, CC_SOURCE, "step", BEST, mAP=0.726, cmc1=0.849),
-                *Published.line("msmt17-v1", CC_ROW, CC_SOURCE, "step", PACKED, False, mAP=0.276, cmc1=0.56),
-                *Published.line("personx", CC_ROW, CC_SOURCE, "step", BEST, mAP=0.847, cmc1=0.944),
-            ),
+            published=published.CLUSTER_CONTRAST,
         ),
     )
     yield Component(
@@ -93,6 +71,6 @@ def reidbench_adapters() -> Iterator[Component]:
                 "plain identity batches instead of camera-aware ones: no camera ids are used",
                 "one device: batch statistics are those of the whole half-batch, not of a quarter of it",
             ),
-            published=tuple(_of_spcl()),
+            published=published.SPCL,
         ),
     )

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reidbench import Component, Paper, Published, hookimpl
+from reidbench import Component, Paper, hookimpl
 
+from . import published
 from .hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
 from .params import GCLParams, OracleParams, RealParams
 from .structure.params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 
-ROW = "GCL(JVTC+), ResNet-50, 256x128, no source"
-NOTE = (
-    "starts from JVTC+, whose joint similarity at test reads cameras and frame numbers; the released code has no such "
-    "evaluator"
-)
-SOURCE = "paper, headline row"
 GCL = Paper(
     title="Joint Generative and Contrastive Learning for Unsupervised Person Re-identification",
     venue="CVPR 2021",
@@ -31,11 +26,7 @@ GCL = Paper(
         "images with fewer than K negatives take all of them; the released code fails",
         "structure comes from any provider; the authors' from HMR with SMPL",
     ),
-    published=(
-        *Published.line("market1501", ROW, SOURCE, "step", NOTE, beside=False, mAP=0.668, cmc1=0.873),
-        *Published.line("dukemtmc-reid", ROW, SOURCE, "step", NOTE, beside=False, mAP=0.628, cmc1=0.829),
-        *Published.line("msmt17-v2(train=trainval)", ROW, SOURCE, "step", NOTE, beside=False, mAP=0.213, cmc1=0.457),
-    ),
+    published=published.GCL,
 )
 ARM = replace(GCL, published=())  # of the arms that GCL must be read against, nothing was published
 HMR = Paper(

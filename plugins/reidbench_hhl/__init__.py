@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reidbench import Component, Paper, Published, hookimpl
+from reidbench import Component, Paper, hookimpl
 
+from . import published
 from .params import CamStyleFolderParams, HHLParams, OracleStyleParams, SelfStyleParams, StarGanParams
 
 STARGAN = Paper(
@@ -19,39 +20,6 @@ STARGAN = Paper(
         "an identity term at the image's own camera is an option; neither StarGAN nor HHL has one",
     ),
 )
-TO_MARKET, TO_DUKE = "dukemtmc-reid->market1501", "market1501->dukemtmc-reid"
-# Loss of a row; mAP and rank 1 from Duke to Market, then from Market to Duke. S is the source's network, not adapted.
-TABLE_2 = (
-    ("S", (0.206, 0.446), (0.169, 0.329)),
-    ("L_T", (0.235, 0.486), (0.205, 0.351)),
-    ("L_D", (0.238, 0.498), (0.211, 0.368)),
-    ("L_C", (0.285, 0.606), (0.221, 0.425)),
-    ("L_CD", (0.314, 0.622), (0.272, 0.469)),
-)
-# Distance of an image's feature to that of its crop, its flip and its camera styles.
-TABLE_1 = ((TO_MARKET, (0.049, 0.034, 0.485)), (TO_DUKE, (0.059, 0.044, 0.614)))
-
-
-def _published() -> Iterator[Published]:
-    for loss, to_market, to_duke in TABLE_2:
-        row = f"HHL, ResNet-50 from ImageNet, 256x128, {loss}"
-        note = "the source's network, not adapted" if loss == "S" else ""
-        for task, (mean_ap, rank1) in ((TO_MARKET, to_market), (TO_DUKE, to_duke)):
-            yield from Published.line(
-                task, row, "paper, Table 2", "trapezoid", note, beside=loss != "S", mAP=mean_ap, cmc1=rank1
-            )
-    for task, (crop, flip, style) in TABLE_1:
-        yield from Published.line(
-            task,
-            "mean distance of a feature to that of the transformed image, network trained on the source",
-            "paper, Table 1",
-            beside=False,
-            distance_crop=crop,
-            distance_flip=flip,
-            distance_style=style,
-        )
-
-
 HHL = Paper(
     title="Generalizing A Person Retrieval Model Hetero- and Homogeneously",
     venue="ECCV 2018",
@@ -66,7 +34,7 @@ HHL = Paper(
         "in L_D the anchors are the source's images, as the paper writes it",
         "supervised sampling is not offered: no method is given target identities",
     ),
-    published=tuple(_published()),
+    published=published.HHL,
 )
 CAMERAS = frozenset({"cameras"})
 SEEDLESS = frozenset({"seedless"})

@@ -2,39 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from reidbench import Paper, Published
+from reidbench import Paper
 
-MSMT17 = "msmt17-v1(train=trainval)"
-PRINTED, REPEATED = "paper, as in the official README", "official README, the authors' reproduction"
-# Network; then mAP and rank 1 on Market-1501 and on MSMT17, as printed in the paper and as repeated by its authors.
-SSL_ROWS = (
-    ("ViT-S/16", (0.91, 0.96), (0.912, 0.958), (0.661, 0.846), (0.663, 0.848)),
-    ("ViT-S/16 + ICS", (0.913, 0.962), (0.914, 0.962), (0.681, 0.861), (0.683, 0.862)),
-)
-
-
-def _of_ssl() -> Iterator[Published]:
-    for network, *cells in SSL_ROWS:
-        row = f"{network}, 256x128, DINO on 60 % of LUPerson by CFS, supervised"
-        places = (("market1501", PRINTED), ("market1501", REPEATED), (MSMT17, PRINTED), (MSMT17, REPEATED))
-        for (task, source), (mean_ap, rank1) in zip(places, cells, strict=True):
-            yield from Published.line(task, row, source, "step", mAP=mean_ap, cmc1=rank1)
-
-
-def _of_transreid(whole: bool) -> tuple[Published, ...]:
-    """The plain baseline and the whole TransReID; `whole` chooses which of them stands beside measured rows."""
-    plain, star = "ViT-B/16 from ImageNet-21k, 256x128, baseline", "ViT-B/16 from ImageNet-21k, 256x128, TransReID*"
-    readme, parts = "official README", "stride 12, jigsaw patches (JPM), cameras (SIE), learning rate 8e-3"
-    return (
-        *Published.line("market1501", plain, readme, "step", beside=not whole, mAP=0.871, cmc1=0.946),
-        *Published.line(MSMT17, plain, readme, "step", beside=not whole, mAP=0.618, cmc1=0.818),
-        *Published.line("market1501", star, readme, "step", parts, beside=whole, mAP=0.89, cmc1=0.951),
-        *Published.line(MSMT17, star, readme, "step", parts, beside=whole, mAP=0.678, cmc1=0.853),
-    )
-
+from . import published
 
 TRANSREID_SSL = Paper(
     title="Self-Supervised Pre-Training for Transformer-Based Person Re-Identification",
@@ -49,7 +21,7 @@ TRANSREID_SSL = Paper(
         "a part of the pool is held out for the monitor (held_out: 0 learns from all of it)",
         "a collapse stops the run after `collapse_grace` epochs; the official code goes on",
     ),
-    published=tuple(_of_ssl()),
+    published=published.SSL,
 )
 TRANSREID = Paper(
     title="TransReID: Transformer-based Object Re-Identification",
@@ -65,6 +37,6 @@ TRANSREID = Paper(
         "a test image of an unknown camera gets the mean of the cameras' vectors; views (angles) have none",
         "one device",
     ),
-    published=_of_transreid(whole=False),
+    published=published.TRANSREID,
 )
-TRANSREID_SIE = replace(TRANSREID, published=_of_transreid(whole=True))
+TRANSREID_SIE = replace(TRANSREID, published=published.TRANSREID_SIE)

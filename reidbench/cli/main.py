@@ -13,7 +13,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,7 +28,6 @@ from .options import (
     Format,
     Invalid,
     JsonOption,
-    Kind,
     Pictures,
     SetOption,
     StoreOption,
@@ -45,6 +44,7 @@ from .options import (
     whole,
 )
 from .plugin import app as plugin_commands
+from .show import app as show_commands
 from .store import app as store_commands
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data.app)
+app.add_typer(show_commands)
 app.add_typer(plugin_commands)
 app.add_typer(store_commands)
 
@@ -108,61 +109,6 @@ def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> 
     for broken in found["broken"]:
         print(f"{plugins.printable(broken['name'])}: NOT LOADED")
         print("\n".join(f"  {plugins.printable(line)}" for line in broken["traceback"].splitlines()))
-
-
-@app.command()
-def show(
-    kind: Annotated[Kind, typer.Argument(show_default=False)],
-    name: Annotated[str, typer.Argument(show_default=False)],
-    without: WithoutOption = None,
-) -> None:
-    """A component's params with types and defaults, its paper, deviations and published numbers."""
-    from reidbench.registry import plugins, presets
-
-    registry = load_plugins(without)
-    component = registry.get(kind, name)
-    print(f"{kind} {name} (version {component.version}, from {registry.source[kind, name]})")
-    if component.summary:
-        print(component.summary)
-    print("params:" if component.params.model_fields else "params: none")
-    schema = component.params.model_json_schema()["properties"] if component.params.model_fields else {}
-    for param, info in component.params.model_fields.items():
-        annotation = getattr(info.annotation, "__name__", None) if not schema[param].get("enum") else None
-        kind_text = (
-            annotation if annotation and annotation.isidentifier() else _type_text(schema[param], info.annotation)
-        )
-        default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
-        print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
-    for line in presets.described(component):
-        print(plugins.printable(line))
-    for metric in component.metrics:
-        print(f"metric: {metric.described}")
-    for word in ("capabilities", "traits", "requires", "lacks", "protocol"):
-        if values := getattr(component, word):
-            print(f"{word}: {'depends on the parameters' if callable(values) else ', '.join(sorted(values))}")
-    if component.paper:
-        _show_paper(component.paper)
-
-
-def _type_text(schema: dict[str, Any], annotation: Any) -> str:
-    if "enum" in schema:
-        return "one of " + ", ".join(map(str, schema["enum"]))
-    return str(annotation).replace("typing.", "")
-
-
-def _show_paper(paper: Any) -> None:
-    from reidbench.registry import plugins, published
-    from reidbench.report import NAMES
-
-    print(f"paper: {paper.title}. {paper.venue}. {paper.url}".rstrip(". "))
-    if paper.code:
-        print(f"official code: {paper.code} ({paper.code_licence or 'licence unknown'})")
-    for deviation in paper.deviations:
-        print(f"differs: {deviation}")
-    if paper.published:
-        print("published, in % (a number compares only with the same method, data, AP rule and ranking):")
-    for line in published.table(paper.published, NAMES):
-        print(plugins.printable(line))
 
 
 @app.command("plan")

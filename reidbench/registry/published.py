@@ -113,29 +113,61 @@ def percent(metric: str, value: float) -> str:
     return f"{whole}.{digits.rstrip('0') or '0'}"
 
 
-def table(numbers: Sequence[Published], names: dict[str, str]) -> list[str]:
-    """Published numbers as text tables, one for each set of metrics, with a line between them.
+def _by_source(numbers: Sequence[Published]) -> dict[tuple[str, str], list[Line]]:
+    """Lines that stand in one table: of one source, and its mAP under one rule."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines(numbers):
+        groups.setdefault((line.first.source, line.first.ap), []).append(line)
+    return groups
+
+
+def _heading(source: str, members: Sequence[Line]) -> str:
+    rule = next((line.rule() for line in members if line.rule()), "")
+    return f"{source}; AP rule: {rule}" if rule else source
+
+
+def contents(numbers: Sequence[Published]) -> list[str]:
+    """One line for each table of published numbers: its source, its AP rule and how many rows it has."""
+    return [
+        f"{_heading(source, members)}; rows: {len(members)}" for (source, _), members in _by_source(numbers).items()
+    ]
+
+
+def tables(numbers: Sequence[Published], names: dict[str, str]) -> list[str]:
+    """Published numbers as text: a table for each source, with its AP rule above it and its notes below.
 
     `names` are the words by which metrics are printed.
     """
+    return [line for (source, _), members in _by_source(numbers).items() for line in _table(source, members, names)]
+
+
+def _table(source: str, members: Sequence[Line], names: dict[str, str]) -> list[str]:
     from tabulate import tabulate
 
-    groups: dict[tuple[str, ...], list[Line]] = {}
-    for line in lines(numbers):
-        groups.setdefault(tuple(line.values), []).append(line)
-    texts: list[str] = []
-    for metrics, members in groups.items():
-        rows = [
-            [
-                line.first.task,
-                line.first.row,
-                *(percent(metric, line.values[metric]) for metric in metrics),
-                line.rule() or "-",
-                line.first.source,
-                line.first.note,
-            ]
-            for line in members
+    fullest_first = sorted(members, key=lambda line: -len(line.values))  # its order is that of the columns
+    given = dict.fromkeys(metric for line in fullest_first for metric in line.values)
+    metrics = sorted(given, key=lambda metric: metric != "mAP")  # first in every table, whatever the paper's order
+    notes = list(dict.fromkeys(note for line in members for note in _notes(line.first)))
+    rows = [
+        [
+            " ".join([line.first.row, *(f"[{notes.index(note) + 1}]" for note in _notes(line.first))]),
+            line.first.task,
+            *cells,
         ]
-        headers = ["task", "row", *(names.get(metric, metric) for metric in metrics), "AP rule", "source", "note"]
-        texts += ["", *tabulate(rows, headers, "simple", disable_numparse=True).splitlines()]
-    return texts[1:]
+        for line, cells in zip(members, _cells(members, metrics), strict=True)
+    ]
+    headers = ["row", "task", *(names.get(metric, metric) for metric in metrics)]
+    text = tabulate(rows, headers, "simple", disable_numparse=True)
+    below = [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
+    return ["", _heading(source, members), *text.splitlines(), *below]
+
+
+def _cells(members: Sequence[Line], metrics: Sequence[str]) -> list[list[str]]:
+    """Values as they are printed, all with as many decimals as the one that has most: 91.70 beside 90.35."""
+    texts = [[percent(m, line.values[m]) if m in line.values else "-" for m in metrics] for line in members]
+    decimals = max(len(text.partition(".")[2]) for row in texts for text in row)
+    return [[text if text == "-" else f"{float(text):.{decimals}f}" for text in row] for row in texts]
+
+
+def _notes(number: Published) -> list[str]:
+    return [*filter(None, [number.note]), *([] if number.beside else ["never set beside a measured row"])]

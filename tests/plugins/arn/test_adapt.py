@@ -135,7 +135,7 @@ def test_gamma_is_rescaled_to_the_length_of_the_code() -> None:
 def test_published_numbers_stand_under_the_right_columns() -> None:
     """The paper's table: with Duke as target rank 1 is 60.2 and mAP 33.4; a popular summary swaps the two targets."""
     rows = [number for number in reidbench_arn.PAPER.published if "all losses" in number.row]
-    found = {(number.task, number.metric): number.value for number in rows}
+    found = {(number.task, number.metric): number.value for number in rows if number.metric in ("mAP", "cmc1")}
     assert found == {
         ("dukemtmc-reid->market1501", "mAP"): 0.394,
         ("dukemtmc-reid->market1501", "cmc1"): 0.703,

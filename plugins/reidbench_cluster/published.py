@@ -1,0 +1,98 @@
+"""Numbers that were published for SpCL and for Cluster Contrast, as they are printed."""
+
+from __future__ import annotations
+
+from reidbench import Published
+
+BEST = "best round on test data"
+MSMT17 = "msmt17-v1(train=trainval)"
+RANKS = "mAP cmc1 cmc5 cmc10"
+TO_MARKET, TO_DUKE = "dukemtmc-reid->market1501", "market1501->dukemtmc-reid"
+
+_CC = "Cluster Contrast, ResNet-50 from ImageNet, 256x128, no source"
+_CC_README = "official README, Table 2"
+_CC_COLUMNS = dict.fromkeys(("market1501", "dukemtmc-reid", "personx"), RANKS)
+CLUSTER_CONTRAST = (
+    *Published.table(
+        _CC_README,
+        _CC_COLUMNS,
+        {f"{_CC}, DBSCAN": "82.1 92.3 96.7 97.9 72.6 84.9 91.9 93.9 84.7 94.4 98.3 99.3"},
+        "step",
+        BEST,
+    ),
+    *Published.table(
+        _CC_README,
+        {"msmt17-v1": RANKS},
+        {f"{_CC}, DBSCAN": "27.6 56.0 66.8 71.5"},
+        "step",
+        f"{BEST}; which training list the authors' packed copy holds is not stated",
+        beside=False,
+    ),
+    *Published.table(
+        _CC_README,
+        _CC_COLUMNS | {"msmt17-v1": RANKS},
+        {
+            f"{_CC}, Infomap": "83.0 92.9 97.2 98.0 73.6 85.5 92.2 94.3 86.6 95.3 98.8 99.5 31.2 61.5 71.8 76.7",
+        },
+        "step",
+        f"{BEST}; Infomap is not offered here",
+        beside=False,
+    ),
+)
+
+_SPCL_README = "paper and official README"
+_UDA = (f"market1501->{MSMT17}", f"{MSMT17}->market1501", "personx->market1501", f"personx->{MSMT17}")
+_FIRST = "first version of the paper, as listed by OpenUnReID"
+_ZOO = "model zoo of OpenUnReID"
+_ZOO_SETS = (TO_MARKET, TO_DUKE, "market1501", "dukemtmc-reid")
+_PLUS = "SpCL+: GeM pooling and other settings than the paper's; chosen on validation data"
+SPCL = (
+    *Published.table(
+        _SPCL_README,
+        dict.fromkeys((*_UDA, "market1501", MSMT17), RANKS),
+        {
+            "SpCL, ResNet-50 from ImageNet, 256x128": "26.8 53.7 65.0 69.8 77.5 89.7 96.1 97.6 "
+            "73.8 88.0 95.3 96.9 22.7 47.7 60.0 65.5 73.1 88.1 95.1 97.0 19.1 42.3 55.6 61.2",
+            "SpCL, IBN-ResNet-50-a from ImageNet, 256x128": "31.0 58.1 69.6 74.1 79.9 92.0 97.1 98.1 "
+            "77.9 90.5 96.1 97.7 25.4 50.6 63.3 68.3 73.8 88.4 95.3 97.3 24.0 48.9 61.8 67.1",
+        },
+        "step",
+        BEST,
+    ),
+    *Published.table(
+        _FIRST,
+        dict.fromkeys((TO_MARKET, TO_DUKE, "dukemtmc-reid"), RANKS),
+        {"SpCL, ResNet-50 from ImageNet, 256x128": "76.7 90.3 96.2 97.7 68.8 82.9 90.1 92.5 65.3 81.2 90.3 92.2"},
+        "step",
+        f"{BEST}; DukeMTMC-reID was taken out of the final paper",
+    ),
+    *Published.table(
+        _FIRST,
+        dict.fromkeys(("market1501", f"market1501->{MSMT17}", f"dukemtmc-reid->{MSMT17}"), RANKS),
+        {"SpCL, ResNet-50 from ImageNet, 256x128": "72.6 87.7 95.2 96.9 25.4 51.6 64.3 69.7 26.5 53.1 65.8 70.5"},
+        "step",
+        f"{BEST}; the final paper has later numbers, or leaves them out",
+        beside=False,
+    ),
+    *Published.table(
+        _ZOO,
+        dict.fromkeys(_ZOO_SETS, RANKS),
+        {
+            "SpCL+, ResNet-50 from ImageNet": "78.2 90.5 96.6 97.8 70.4 83.8 91.2 93.4 76.0 89.5 96.2 97.5 "
+            "67.1 82.4 90.8 93.0"
+        },
+        "step",
+        _PLUS,
+        beside=False,
+    ),
+    *Published.table(
+        _ZOO,
+        dict.fromkeys(_ZOO_SETS, RANKS),
+        {
+            "no adaptation, ResNet-50": "27.2 58.9 75.7 81.4 28.1 49.3 64.3 69.7 2.2 6.7 14.9 20.1 2.3 7.5 14.7 18.1",
+        },
+        "step",
+        "from the source, or from ImageNet where there is none",
+        beside=False,
+    ),
+)
