@@ -8,7 +8,7 @@ from dataclasses import replace
 from reidbench import Component, Paper, Published, hookimpl
 
 from .hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
-from .params import GCLParams, OracleParams, RealParams
+from .params import GCLParams, GCLWeightsParams, OracleParams, RealParams
 from .structure.params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 
 ROW = "GCL(JVTC+), ResNet-50, 256x128, no source"
@@ -26,6 +26,7 @@ GCL = Paper(
     deviations=(
         "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
         "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
+        "a released first stage is read by gcl-weights, with its head, so that the memory has its length (JVTC: 512)",
         "the joint stage goes on from the end of the warm-up; the released scripts resume from iteration 30,000",
         "generator and discriminator keep their learning rate; so they do in the released code on torch 1.4 or newer",
         "eps counts pairs at a distance of 0; the released code drops those that rounding puts at exactly 0, which can "
@@ -40,6 +41,15 @@ GCL = Paper(
     ),
 )
 ARM = replace(GCL, published=())  # of the arms that GCL must be read against, nothing was published
+FIRST_STAGE = replace(
+    GCL,
+    published=(),
+    deviations=(
+        "the backbone is the recipe's; the released networks are a ResNet-50 with last stride 1 (resnet50)",
+        "the feature is not at unit length: cosine distance gives the released ranking, Euclidean distance does not",
+        "the file says nothing of cameras and frame numbers, which JVTC used; no protocol word tells of them",
+    ),
+)
 HMR = Paper(
     title="End-to-end Recovery of Human Shape and Pose",
     venue="CVPR 2018",
@@ -67,6 +77,20 @@ CHECK = {
     "hmr-weights": "reidbench_gcl.examples:weights",
     "anny": "reidbench_gcl.examples:anny",
 }
+
+
+@hookimpl
+def reidbench_finetuners() -> Iterator[Component]:
+    """The authors' first stage, from a file."""
+    yield Component(
+        "gcl-weights",
+        "reidbench_gcl.contrast.released:finetune",
+        GCLWeightsParams,
+        summary="a released first stage of GCL from a file: backbone, linear layer and batch norm; nothing is trained",
+        traits=frozenset({"label-free", "seedless"}),
+        protocol=GCLWeightsParams.supervision,
+        paper=FIRST_STAGE,
+    )
 
 
 @hookimpl
