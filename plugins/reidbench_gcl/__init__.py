@@ -33,6 +33,7 @@ GCL = Paper(
         "make its eps a fifth larger where many rows have the same neighbours",
         "images with fewer than K negatives take all of them; the released code fails",
         "structure comes from any provider; the authors' from HMR with SMPL",
+        "pictures are resized bilinearly; in the released code bicubically",
     ),
     published=(
         *Published.line("market1501", ROW, SOURCE, "step", NOTE, beside=False, mAP=0.668, cmc1=0.873),
