@@ -70,11 +70,15 @@ def by_hand(state: dict[str, torch.Tensor], vector: torch.Tensor, norm: str = "f
 
 
 @pytest.mark.parametrize(("dim", "norm"), [(DIM, "feat_bn"), (None, "feat_bn"), (None, "bn")])
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_the_feature_is_the_files_whole_network(tmp_path: Path, dim: int | None, norm: str, wrapped: bool) -> None:
-    """Backbone, linear layer and batch norm with running statistics, all from the file, nothing of the seed."""
+@pytest.mark.parametrize("container", ["", "state_dict", "id"])
+def test_the_feature_is_the_files_whole_network(tmp_path: Path, dim: int | None, norm: str, container: str) -> None:
+    """Backbone, linear layer and batch norm with running statistics, all from the file, nothing of the seed.
+
+    JVTC saves the plain tensors, MMCL and ACT a "state_dict", GCL itself an "id".
+    """
     state = released(dim=dim, norm=norm)
-    saved = {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}} if wrapped else state
+    prefix = "module." if container == "state_dict" else ""
+    saved = {container: {prefix + name: tensor for name, tensor in state.items()}} if container else state
     embedder = finetune(context(tmp_path, saved)).eval()
     images = torch.randn(3, 3, *SIZE, generator=stream(0, "images"))
     with torch.no_grad():
