@@ -23,7 +23,7 @@ from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess,
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_arn.adapt import _Run, adapt
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder, starting_embedder
-from reidbench_arn.fcn import FcnEncoder
+from reidbench_arn.fcn import FcnDecoder, FcnEncoder
 from reidbench_arn.losses import (
     contrastive,
     cosine_difference,
@@ -460,6 +460,15 @@ def test_the_papers_networks_at_its_size() -> None:
     ]  # fmt: skip
 
 
+def test_the_papers_networks_behind_a_resnet50_have_856_million_weights() -> None:
+    """Three encoders and a decoder of 2048 channels; nothing is allocated."""
+    with torch.device("meta"):
+        encoder, decoder = FcnEncoder(2048, 2048, (7, 7)), FcnDecoder(2048, (2048, 7, 7))
+    counts = [sum(weight.numel() for weight in one.parameters()) for one in (encoder, decoder)]
+    assert counts == [2048 * 2048 * 51 + 3 * 2 * 2048] * 2
+    assert 4 * counts[0] == pytest.approx(856e6, rel=1e-3)
+
+
 @pytest.mark.parametrize("size", [(32, 16), (64, 32), (256, 128)])
 def test_maps_of_any_size_are_rebuilt(size: tuple[int, int]) -> None:
     """X of 2x1 cuts the kernels, X of 16x8 leaves several positions, of which the decoder is given the mean."""
@@ -505,7 +514,7 @@ def test_the_papers_form_ends_bit_identical_when_killed(epoch: int, worlds: Any,
     settings = {**PAPER_FORM, "epochs": 4, "iterations": 1}
 
     def made(out: Path, die_after: int) -> tuple[AdaptContext, Lines]:
-        return context(worlds, out, die_after=die_after, **settings)
+        return with_workers_where_cut(context(worlds, out, die_after=die_after, **settings), out)
 
     network, lines = check_resumes(tmp_path, made, adapt, epoch)
     assert [line["lr_image"] for line in lines] == [1e-7] * 4
