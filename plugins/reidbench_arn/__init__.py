@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reidbench import Component, Paper, Published, hookimpl
 
-from .params import ArnParams
+from .params import PAPER_FORM, ArnParams
 
 ROW = "ARN, ResNet-50"
 NOTE = (
@@ -40,12 +40,22 @@ PAPER = Paper(
     code="https://github.com/yujheli/ARN (the authors' draft, which is not the paper)",
     code_licence="MIT",
     deviations=(
-        "encoders are residual stages: the paper's 7x7 convolutions have 856 million weights in all",
-        "the decoder rebuilds the map from the sum of code maps, not from pooled codes",
-        "the contrastive loss is Hadsell's: as printed it has no norm; margin 2 in root mean squared differences",
-        "the reconstruction loss is a mean over C x H x W, the difference loss cos^2 of centred codes by default",
-        "what is rebuilt is detached: E_I could else shrink its map to zero",
+        "the defaults are a reading that trains; `preset: paper` is the form that the paper prints, at 224x224",
+        "encoders are residual stages; the paper's convolutions of 7x7, 1x1 and 1x1 have 856 million weights with the "
+        "decoder's (encoder: fcn, split: whole)",
+        "the decoder rebuilds the map from the sum of code maps, not from pooled codes (codes: pooled)",
+        "the reconstruction loss is a mean over images and C x H x W, not a sum (reconstruction: sum)",
+        "the difference loss is cos^2 of centred codes with weight 1, not 1500 times the raw Frobenius norm "
+        "(difference: raw)",
+        "what is rebuilt is detached: E_I could else shrink its map to zero (detach: false)",
+        "E_C ends in a BNNeck, of which the paper says nothing (neck: false)",
+        "no epochs of E_I alone at the start (warmup_epochs; the paper gives no number, the preset has 3)",
+        "where the fully convolutional layers have batch norm and ReLU is not printed: here behind each of them",
+        "the contrastive loss is Hadsell's, a mean over pairs: as printed it has no norm; margin 2 in root mean "
+        "squared differences, since the paper gives none",
+        "the classification loss is a mean over images; it is printed as a sum",
         "identity batches, without which the contrastive loss sees no positive pair",
+        "momentum, weight decay, epochs and batches are not in the paper: the draft's 0.9 and 5e-4, and ours",
         "learning starts from the recipe's fine-tuned network, as the draft does",
     ),
     published=PUBLISHED,
@@ -63,4 +73,5 @@ def reidbench_adapters() -> Iterator[Component]:
         summary="ARN: codes that source and target share beside private ones, held together by reconstruction",
         requires=frozenset({"stages", "source"}),
         paper=PAPER,
+        presets={"paper": PAPER_FORM},
     )

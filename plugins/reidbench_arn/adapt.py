@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -32,7 +33,7 @@ def adapt(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     """Train on the labelled source and the unlabelled target; the answer is E_C(E_I(x)) alone.
 
     Raises DataError without a source of two or more identities or with fewer than two target images, and
-    ReidbenchError for more than one device.
+    ReidbenchError for more than one device and for losses that grew beyond all numbers.
     """
     run = _Run(ctx)
     run.train()
@@ -91,6 +92,7 @@ class _Run:
         for epoch in self.ctx.checkpoint.epochs(self.params.epochs, **state, **generators):
             trained = self.params.warmup_groups if epoch < self.params.warmup_epochs else tuple(self.groups)
             line = self._epoch(frozenset(trained))
+            _require_finite(line, epoch)
             rates = {f"lr_{group['name']}": group["lr"] for group in self.optimiser.param_groups}
             self.ctx.log({**line, **rates})
             self.schedule.step()
@@ -118,6 +120,16 @@ class _Run:
             if name not in trained:
                 for parameter in group:
                     parameter.grad = None
+
+
+def _require_finite(line: dict[str, float], epoch: int) -> None:
+    """Raise ReidbenchError when a training diverged, which the paper's sums and raw norms make likely."""
+    wrong = [name for name, value in line.items() if not math.isfinite(value)]
+    if wrong:
+        raise ReidbenchError(
+            f"arn diverged in epoch {epoch + 1}: {', '.join(wrong)} no longer finite; lower lr_code, difference_weight "
+            "or reconstruction_weight, or take the default forms (reconstruction: mean, difference: cosine)"
+        )
 
 
 def _checked(ctx: AdaptContext[ArnParams]) -> Split:

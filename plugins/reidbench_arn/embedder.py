@@ -13,6 +13,7 @@ from reidbench import AdaptContext
 from reidbench.training import Backbone, BackboneEmbedder, BNNeck, Embedder, Preprocess, StridedPointwise, seeded
 from reidbench.training.networks.backbone import layout_of
 
+from .fcn import FcnEncoder, kernel_of
 from .params import ArnParams
 
 
@@ -25,10 +26,7 @@ class Codes(NamedTuple):
 
 
 class ResidualEncoder(nn.Module):
-    """Two 3x3 convolutions with batch norm around a 1x1 shortcut, the first with stride 2: an encoder of a map.
-
-    The paper's 7x7 convolution from 2048 to 2048 channels alone has 206 million weights.
-    """
+    """Two 3x3 convolutions with batch norm around a 1x1 shortcut, the first with stride 2: an encoder of a map."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -75,14 +73,24 @@ class StageEmbedder(BackboneEmbedder):
 
 
 class WholeEmbedder(Embedder):
-    """E_I is the whole backbone, E_C a residual block on its map; e_c [B, dim] is averaged over positions."""
+    """E_I is the whole backbone, E_C an encoder on its map; e_c [B, dim] is averaged over positions.
+
+    E_C is a residual block, or with `kernel` (height, width) the paper's convolutions, the first of that size.
+    """
 
     def __init__(
-        self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], dim: int, neck: bool = False
+        self,
+        backbone: Backbone,
+        preprocess: Preprocess | dict[str, Any],
+        dim: int,
+        neck: bool = False,
+        kernel: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(backbone=backbone, preprocess=preprocess, dim=dim, neck=neck)
+        super().__init__(backbone=backbone, preprocess=preprocess, dim=dim, neck=neck, kernel=kernel)
         self.backbone = backbone
-        self.shared = ResidualEncoder(backbone.dim, dim)
+        self.shared: nn.Module = (
+            FcnEncoder(backbone.dim, dim, kernel) if kernel is not None else ResidualEncoder(backbone.dim, dim)
+        )
         self.shared.to(memory_format=layout_of(backbone))  # type: ignore[call-overload]
         self.neck = BNNeck(dim) if neck else nn.Identity()
 
@@ -117,9 +125,19 @@ def starting_embedder(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     backbone = start.backbone if start is not None else ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     if params.split == "whole":
+        kernel = kernel_of(_map_size(backbone, preprocess)) if params.encoder == "fcn" else None
         with seeded(ctx.seed, "shared encoder"):
-            return WholeEmbedder(backbone, preprocess, params.dim or backbone.dim, params.neck)
+            return WholeEmbedder(backbone, preprocess, params.dim or backbone.dim, params.neck, kernel)
     embedder = StageEmbedder(backbone, preprocess, params.neck)
     if params.neck and start is not None and isinstance(start.neck, BNNeck):
         embedder.neck = start.neck
     return embedder
+
+
+@torch.no_grad()
+def _map_size(backbone: Backbone, preprocess: Preprocess) -> tuple[int, int]:
+    """Height and width of the backbone's map, by one black image."""
+    training = backbone.training
+    height, width = backbone.eval()(torch.zeros(1, 3, *preprocess.size)).map.shape[2:]
+    backbone.train(training)
+    return height, width

@@ -26,6 +26,11 @@ def reconstruction(wanted: torch.Tensor, rebuilt: torch.Tensor) -> torch.Tensor:
     return F.mse_loss(rebuilt.float(), wanted.float())
 
 
+def summed_reconstruction(wanted: torch.Tensor, rebuilt: torch.Tensor) -> torch.Tensor:
+    """The sum of |X - X_hat|^2 over a domain's images and all C x H x W numbers, as ARN prints it (equation 3)."""
+    return F.mse_loss(rebuilt.float(), wanted.float(), reduction="sum")
+
+
 def cosine_difference(shared: torch.Tensor, private: torch.Tensor) -> torch.Tensor:
     """Mean over rows of cos^2 between the codes [N, D] of the same image, both centred over the batch.
 
@@ -41,12 +46,20 @@ def frobenius_difference(shared: torch.Tensor, private: torch.Tensor) -> torch.T
     With N much below D it hardly tells a copy, N (1 + N / D) before the division, from independence, N.
     """
     with torch.autocast(shared.device.type, enabled=False):
-        first, second = _rows(shared), _rows(private)
-        if len(first) < first.shape[1]:  # <H_c H_c^T, H_p H_p^T> is the same number from smaller matrices
-            squares = ((first @ first.t()) * (second @ second.t())).sum()
-        else:
-            squares = (first.t() @ second).square().sum()
-        return squares / shared.shape[1] ** 2
+        return _squared_norm(_rows(shared), _rows(private)) / shared.shape[1] ** 2
+
+
+def raw_difference(shared: torch.Tensor, private: torch.Tensor) -> torch.Tensor:
+    """|H_c^T H_p|_F^2 of the codes [N, D] as they are, neither centred nor scaled: ARN's equation 4."""
+    with torch.autocast(shared.device.type, enabled=False):
+        return _squared_norm(shared.float(), private.float())
+
+
+def _squared_norm(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """|first^T second|_F^2 of matrices [N, D]."""
+    if len(first) < first.shape[1]:  # <H_c H_c^T, H_p H_p^T> is the same number from smaller matrices
+        return ((first @ first.t()) * (second @ second.t())).sum()
+    return (first.t() @ second).square().sum()
 
 
 def _rows(codes: torch.Tensor) -> torch.Tensor:

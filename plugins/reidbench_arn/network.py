@@ -16,13 +16,21 @@ from reidbench.training import identity_heads, seeded, stream
 from reidbench.training.networks.backbone import layout_of
 
 from .embedder import ArnEmbedder, Codes
-from .losses import contrastive, cosine_difference, frobenius_difference, reconstruction
+from .fcn import FcnDecoder, FcnEncoder, dropped
+from .losses import (
+    contrastive,
+    cosine_difference,
+    frobenius_difference,
+    raw_difference,
+    reconstruction,
+    summed_reconstruction,
+)
 from .params import ArnParams, Group
 
 Domain = Literal["source", "target"]
 LEAST_CHANNELS = 16
-# Small, so that the first cross-entropy is log C: one that is surely wrong would rather shrink e_c to nothing.
-CLASSIFIER_STD = 0.001
+DIFFERENCES = {"cosine": cosine_difference, "frobenius": frobenius_difference, "raw": raw_difference}
+RECONSTRUCTIONS = {"mean": reconstruction, "sum": summed_reconstruction}
 
 
 class Passed(NamedTuple):
@@ -92,17 +100,21 @@ class ArnNetwork(nn.Module):
         codes = _look(embedder)
         length = codes.map.shape[1]
         self.private: nn.ModuleDict | None = None
-        self.decoder: Decoder | None = None
+        self.decoder: Decoder | FcnDecoder | None = None
         with seeded(seed, "new networks"):
             (self.classifier,) = identity_heads([codes.vector.shape[1]], classes, bias=True)
             if "reconstruction" in params.losses:
                 height, width = embedder.preprocess.size
                 wanted = codes.features.shape[1:] if params.target == "feature" else (3, height, width)
-                self.decoder = Decoder(length, codes.map.shape[2:], wanted)
+                pooled = params.codes == "pooled"
+                self.decoder = FcnDecoder(length, wanted) if pooled else Decoder(length, codes.map.shape[2:], wanted)
                 self.decoder.to(memory_format=layout_of(embedder))  # type: ignore[call-overload]
             if "difference" in params.losses:
                 self.private = nn.ModuleDict({domain: self._private_encoder() for domain in ("source", "target")})
         self.gamma = params.gamma_of(length)
+        for module in self.modules():
+            if isinstance(module, FcnEncoder):
+                module.draw_from(self.generator, params.dropout)
 
     def _private_encoder(self) -> nn.Module:
         """E_S or E_T: of the shape of E_C, with weights of its own."""
@@ -143,6 +155,8 @@ class ArnNetwork(nn.Module):
         if self.params.target == "feature":
             wanted = features.detach() if self.params.detach else features
         code = shared if private is None else shared + private
+        if self.params.codes == "pooled":
+            code = code.mean((2, 3), keepdim=True)
         rebuilt = self.decoder(code) if self.decoder is not None else None
         return Passed(features, shared, private, vector, wanted, rebuilt)
 
@@ -163,13 +177,14 @@ class ArnNetwork(nn.Module):
     def losses(self, passed: list[Passed], labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Each chosen loss without its weight; class and contrast look at the source, the first of `passed`, alone."""
         chosen, losses = self.params.losses, {}
+        rebuilt_by = RECONSTRUCTIONS[self.params.reconstruction]
         if "class" in chosen:
             losses["class"] = F.cross_entropy(self.classifier(self._dropout(passed[0].vector)), labels)
         if "contrast" in chosen:
             losses["contrast"] = contrastive(passed[0].vector, labels, self.params.margin)
         if "reconstruction" in chosen:
             losses["reconstruction"] = _sum(
-                [reconstruction(one.wanted, one.rebuilt) for one in passed if one.rebuilt is not None]
+                [rebuilt_by(one.wanted, one.rebuilt) for one in passed if one.rebuilt is not None]
             )
         if "difference" in chosen:
             losses["difference"] = _sum(
@@ -179,7 +194,7 @@ class ArnNetwork(nn.Module):
 
     def difference(self, shared: torch.Tensor, private: torch.Tensor) -> torch.Tensor:
         """L_diff of one domain's code maps [B, D, h, w]."""
-        form = cosine_difference if self.params.difference == "cosine" else frobenius_difference
+        form = DIFFERENCES[self.params.difference]
         if self.params.difference_rows == "positions":
             return form(*(codes.permute(0, 2, 3, 1).flatten(0, 2) for codes in (shared, private)))
         return form(shared.mean((2, 3)), private.mean((2, 3)))
@@ -187,8 +202,7 @@ class ArnNetwork(nn.Module):
     def _dropout(self, vector: torch.Tensor) -> torch.Tensor:
         if not self.training or self.params.dropout == 0:
             return vector
-        kept = torch.rand(vector.shape, generator=self.generator) >= self.params.dropout
-        return vector * kept.to(vector.device) / (1 - self.params.dropout)
+        return dropped(vector, self.params.dropout, self.generator)
 
 
 def _sum(losses: list[torch.Tensor]) -> torch.Tensor:

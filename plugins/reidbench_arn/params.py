@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reidbench import Params
+from reidbench import AddedLater, Params
 from reidbench.training import params as shared
 
 Loss = Literal["class", "contrast", "reconstruction", "difference"]
@@ -14,6 +15,13 @@ Group = Literal["image", "shared", "private", "decoder", "classifier"]
 SUPERVISED: frozenset[Loss] = frozenset({"class", "contrast"})
 PAPER_DIM = 2048  # length of the codes for which the paper gives its weight of the difference loss
 PAPER_GAMMA = 1500.0
+# What the paper prints. It names no number of first epochs; three are what "a few" is taken for.
+PAPER_FORM: Mapping[str, Any] = {
+    "split": "whole", "encoder": "fcn", "codes": "pooled", "neck": False, "detach": False,
+    "reconstruction": "sum", "difference": "raw",
+    "contrast_weight": 0.01, "reconstruction_weight": 2.0, "difference_weight": PAPER_GAMMA,
+    "lr_image": 1e-7, "lr_code": 1e-3, "lr_classifier": 2e-3, "warmup_epochs": 3, "warmup_groups": ("image",),
+}  # fmt: skip
 
 
 class ArnParams(Params):
@@ -36,7 +44,17 @@ class ArnParams(Params):
     split: Literal["last-stage", "whole"] = Field(
         "last-stage",
         description="E_I is the backbone but its last stage, copies of which are the encoders (draft), or all of it, "
-        "with new residual blocks as encoders (paper, whose 7x7 convolutions nobody can train)",
+        "with new encoders (paper)",
+    )
+    encoder: Annotated[Literal["residual", "fcn"], AddedLater()] = Field(
+        "residual",
+        description="split whole: the encoders are residual blocks, or the paper's convolutions of 7x7, 1x1 and 1x1 "
+        "(214 million weights each behind a ResNet-50)",
+    )
+    codes: Annotated[Literal["map", "pooled"], AddedLater()] = Field(
+        "map",
+        description="what the decoder rebuilds X from: the sum of the code maps, by 3x3 convolutions and doublings, or "
+        "of the codes averaged over positions, by the paper's transposed convolutions of 1x1, 1x1 and 7x7",
     )
     dim: int | None = Field(None, ge=2, description="split whole: length of the codes; default: the backbone's")
     neck: bool = Field(
@@ -46,19 +64,23 @@ class ArnParams(Params):
     private_start: Literal["fresh", "copy"] = Field(
         "fresh", description="weights of E_S and E_T; a copy of E_C is where cosine has no gradient"
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="before the classifier, and behind the first two layers of encoder fcn"
+    )
 
     contrast_weight: float = Field(0.01, ge=0, description="alpha, weight of the contrastive loss; L_class has 1")
-    reconstruction_weight: float = Field(
-        2.0, ge=0, description="beta, weight of the mean squared error of both domains"
-    )
+    reconstruction_weight: float = Field(2.0, ge=0, description="beta, weight of the reconstruction of both domains")
     difference_weight: float | None = Field(
-        None, ge=0, description="gamma; default: 1 for cosine, 1500 (d / 2048)^2 for frobenius"
+        None, ge=0, description="gamma; default: 1 for cosine, 1500 (d / 2048)^2 for frobenius, 1500 for raw"
     )
     margin: float = Field(2.0, gt=0, description="of the contrastive loss, in root mean squared differences")
-    difference: Literal["cosine", "frobenius"] = Field(
+    reconstruction: Annotated[Literal["mean", "sum"], AddedLater()] = Field(
+        "mean", description="squared error of a domain as the mean of its numbers, or their sum over images (paper)"
+    )
+    difference: Literal["cosine", "frobenius", "raw"] = Field(
         "cosine",
-        description="cos^2 of the two codes of an image, or |H_c^T H_p|^2 / d^2 of a batch's centred unit rows",
+        description="cos^2 of the two codes of an image, |H_c^T H_p|^2 / d^2 of a batch's centred unit rows, or "
+        "|H_c^T H_p|^2 of the codes as they are (paper)",
     )
     difference_rows: Literal["images", "positions"] = Field(
         "images", description="what is a row of H: an image's pooled code, or each position of its map"
@@ -101,6 +123,10 @@ class ArnParams(Params):
             raise ValueError(f"warmup_groups {groups}: nothing of it is trained with the losses {losses}")
         if self.dim is not None and self.split != "whole":
             raise ValueError("dim is for split: whole; the last stage has the length that it has")
+        if self.encoder == "fcn" and self.split != "whole":
+            raise ValueError("encoder: fcn is for split: whole; the last stage is the encoder that it is")
+        if self.codes == "pooled" and self.target == "image":
+            raise ValueError("codes: pooled rebuild the map of E_I, not the image: set target: feature or codes: map")
         return self
 
     @property
@@ -129,11 +155,13 @@ class ArnParams(Params):
     def gamma_of(self, dim: int) -> float:
         """The weight of the difference loss for codes of length `dim`.
 
-        1500 fits the form divided by d^2 at d = 2048; at other lengths the same balance is 1500 (d / 2048)^2.
+        1500 fits the form divided by d^2 at d = 2048; at other lengths the same balance is 1500 (d / 2048)^2. The raw
+        form has the paper's 1500 at every length.
         """
         if self.difference_weight is not None:
             return self.difference_weight
-        return 1.0 if self.difference == "cosine" else PAPER_GAMMA * (dim / PAPER_DIM) ** 2
+        rescaled = PAPER_GAMMA * (dim / PAPER_DIM) ** 2
+        return {"cosine": 1.0, "frobenius": rescaled, "raw": PAPER_GAMMA}[self.difference]
 
     def rate_of(self, group: Group) -> float:
         """The learning rate of a group of parameters."""

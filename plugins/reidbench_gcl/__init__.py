@@ -9,7 +9,7 @@ from reidbench import Component, Paper, hookimpl
 
 from . import published
 from .hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
-from .params import GCLParams, OracleParams, RealParams
+from .params import GCLParams, GCLWeightsParams, OracleParams, RealParams
 from .structure.params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 
 GCL = Paper(
@@ -21,14 +21,27 @@ GCL = Paper(
     deviations=(
         "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
         "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
+        "a released first stage is read by gcl-weights, with its head, so that the memory has its length (JVTC: 512)",
         "the joint stage goes on from the end of the warm-up; the released scripts resume from iteration 30,000",
         "generator and discriminator keep their learning rate; so they do in the released code on torch 1.4 or newer",
+        "eps counts pairs at a distance of 0; the released code drops those that rounding puts at exactly 0, which can "
+        "make its eps a fifth larger where many rows have the same neighbours",
         "images with fewer than K negatives take all of them; the released code fails",
         "structure comes from any provider; the authors' from HMR with SMPL",
+        "pictures are resized bilinearly; in the released code bicubically",
     ),
     published=published.GCL,
 )
 ARM = replace(GCL, published=())  # of the arms that GCL must be read against, nothing was published
+FIRST_STAGE = replace(
+    GCL,
+    published=(),
+    deviations=(
+        "the backbone is the recipe's; the released networks are a ResNet-50 with last stride 1 (resnet50)",
+        "the feature is not at unit length: cosine distance gives the released ranking, Euclidean distance does not",
+        "the file says nothing of cameras and frame numbers, which JVTC used; no protocol word tells of them",
+    ),
+)
 HMR = Paper(
     title="End-to-end Recovery of Human Shape and Pose",
     venue="CVPR 2018",
@@ -59,12 +72,27 @@ CHECK = {
 
 
 @hookimpl
+def reidbench_finetuners() -> Iterator[Component]:
+    """The authors' first stage, from a file."""
+    yield Component(
+        "gcl-weights",
+        "reidbench_gcl.contrast.released:finetune",
+        GCLWeightsParams,
+        summary="a released first stage of GCL from a file: backbone, linear layer and batch norm; nothing is trained",
+        traits=frozenset({"label-free", "seedless"}),
+        protocol=GCLWeightsParams.supervision,
+        paper=FIRST_STAGE,
+    )
+
+
+@hookimpl
 def reidbench_adapters() -> Iterator[Component]:
     """GCL, and the two arms that it must be read against."""
     yield Component(
         "gcl",
         "reidbench_gcl.adapt:adapt",
         GCLParams,
+        version=2,
         summary="GCL: a generator turns every person, and images and their new views are contrasted with a memory",
         traits=SOURCE_FREE,
         requires=START,
@@ -74,6 +102,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "gcl-oracle",
         "reidbench_gcl.adapt:oracle",
         OracleParams,
+        version=2,
         summary="GCL's contrast with the renderer's true views in place of generated ones: an upper bound",
         traits=SOURCE_FREE,
         requires=START | TRUTH,
@@ -84,6 +113,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "gcl-contrast",
         "reidbench_gcl.adapt:contrast",
         RealParams,
+        version=2,
         summary="GCL's contrast of the real images alone, without any second view: the control",
         traits=SOURCE_FREE,
         requires=START,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from reidbench import Params, Uses
+from reidbench import FileParam, Params, Uses
 from reidbench.components import Nested
+from reidbench.words import DESCRIPTION, Labels, behind
 
 from .generator.params import GeneratorParams
 
@@ -108,3 +109,17 @@ class GCLParams(ViewsParams, GeneratorParams):
         None, ge=1, description="steps of such an epoch; default: one pass over the images"
     )
     probe: int = Field(64, ge=2, description="images on which reconstruction and views are measured for the log")
+
+
+class GCLWeightsParams(Params):
+    """gcl-weights."""
+
+    file: FileParam = Field(
+        description="state dict or checkpoint of a released first stage, read without executing: the backbone's "
+        "tensors, `feat` (a linear layer; may be missing) and `feat_bn` or `bn`"
+    )
+    labels: Labels = Field(None, description=DESCRIPTION)
+
+    def supervision(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return behind(self.file, self.labels)

@@ -12,6 +12,7 @@ from torch import nn
 from reidbench.metrics import dbscan, jaccard_graph
 
 RADIUS = 1 - 1e-6  # pairs without a common neighbour are at 1, and not stored
+EQUAL = 1e-5  # rows with the same neighbours are at 0; float32 makes up to some 1e-6 of it
 OUTLIER = -1
 
 
@@ -56,19 +57,23 @@ def cluster_rows(rows: np.ndarray, k1: int, k2: int, rho: float, min_samples: in
 
 
 def adaptive_eps(graph: Any, rho: float, far: float = 1.0) -> float:
-    """Mean of the smallest round(rho n) of all n distances above 0 between two rows, at least of the smallest one.
+    """Mean of the smallest round(rho n) of all n = N (N - 1) / 2 distances between two rows, those at 0 among them.
 
-    graph: [N, N] CSR of symmetric distances; pairs that are not stored lie at `far` and count among the n.
+    graph: [N, N] CSR of symmetric distances; pairs that are not stored lie at `far` and count among the n. A mean of
+    the smallest moves no further than the distances themselves do, and n not at all, so rounding cannot move eps. The
+    released code leaves out pairs at exactly 0, and it is rounding that decides which of the pairs with equal
+    neighbours those are. Never below the smallest distance above `EQUAL`, since DBSCAN takes no eps of 0.
     """
     from scipy.sparse import triu
 
-    stored = triu(graph, 1).tocoo().data
+    stored = np.sort(triu(graph, 1).tocoo().data.astype(np.float64))
     rows = graph.shape[0]
-    apart = np.sort(stored[stored > 0].astype(np.float64))
-    unstored = rows * (rows - 1) // 2 - len(stored)
-    wanted = max(1, round(rho * (len(apart) + unstored)))
-    nearest = apart[:wanted]
-    return float((nearest.sum() + far * (wanted - len(nearest))) / wanted)
+    pairs = rows * (rows - 1) // 2
+    wanted = max(1, round(rho * pairs))
+    nearest = stored[:wanted]
+    mean = (nearest.sum() + far * (wanted - len(nearest))) / wanted
+    apart = stored[stored > EQUAL]
+    return float(max(mean, apart[0] if len(apart) else far))
 
 
 class Pairs(NamedTuple):

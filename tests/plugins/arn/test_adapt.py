@@ -16,16 +16,24 @@ from torch import nn
 import reidbench_arn
 from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
-from reidbench.errors import DataError
+from reidbench.errors import DataError, ReidbenchError
 from reidbench.registry.plugins import load
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, embed, stream
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_arn.adapt import _Run, adapt
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder, starting_embedder
-from reidbench_arn.losses import contrastive, cosine_difference, frobenius_difference, reconstruction
+from reidbench_arn.fcn import FcnDecoder, FcnEncoder
+from reidbench_arn.losses import (
+    contrastive,
+    cosine_difference,
+    frobenius_difference,
+    raw_difference,
+    reconstruction,
+    summed_reconstruction,
+)
 from reidbench_arn.network import ArnNetwork, Decoder
-from reidbench_arn.params import ArnParams
+from reidbench_arn.params import PAPER_FORM, ArnParams
 from reidbench_baseline.params import ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet50, resnet_tiny
 from tests.support.contexts import (
@@ -130,6 +138,7 @@ def test_gamma_is_rescaled_to_the_length_of_the_code() -> None:
     assert frobenius.gamma_of(64) == pytest.approx(1.46, abs=0.01)
     assert ArnParams().gamma_of(64) == 1
     assert ArnParams(difference="frobenius", difference_weight=7.0).gamma_of(64) == 7
+    assert ArnParams(difference="raw").gamma_of(64) == 1500
 
 
 def test_published_numbers_stand_under_the_right_columns() -> None:
@@ -152,6 +161,8 @@ def test_published_numbers_stand_under_the_right_columns() -> None:
         ({"epochs": 3, "warmup_epochs": 3}, "leave nothing of 3"),
         ({"losses": ["reconstruction"], "warmup_epochs": 1}, "nothing of it is trained"),
         ({"dim": 32}, "split: whole"),
+        ({"encoder": "fcn"}, "encoder: fcn is for split: whole"),
+        ({"codes": "pooled", "target": "image"}, "rebuild the map of E_I"),
     ],
 )
 def test_impossible_parameters_are_refused(params: dict[str, Any], message: str) -> None:
@@ -410,6 +421,113 @@ def test_dropout_has_a_stream_of_its_own() -> None:
     assert sorted(values.unique().tolist()) == [0, 2]
     assert values.mean().item() == pytest.approx(1, abs=0.05)
     assert torch.equal(made.eval()._dropout(torch.ones(2, 2)), torch.ones(2, 2))
+
+
+# ---------------------------------------------------------------------- the paper's form
+def test_the_paper_preset_is_what_the_paper_prints() -> None:
+    """One word selects it, and what is written beside it wins."""
+    component = load(builtin=("reidbench_arn",)).get("adapter", "arn")
+    assert component.presets["paper"] is PAPER_FORM
+    paper = ArnParams(**PAPER_FORM)
+    assert (paper.contrast_weight, paper.reconstruction_weight, paper.gamma_of(2048)) == (0.01, 2.0, 1500)
+    assert [paper.rate_of(group) for group in ("image", "shared", "private", "decoder", "classifier")] == [
+        1e-7, 1e-3, 1e-3, 1e-3, 2e-3,
+    ]  # fmt: skip
+    assert (paper.warmup_groups, paper.warmup_epochs > 0) == (("image",), True)
+    assert (paper.split, paper.encoder, paper.codes, paper.reconstruction, paper.difference) == (
+        "whole", "fcn", "pooled", "sum", "raw",
+    )  # fmt: skip
+    assert not paper.neck
+    assert not paper.detach
+
+
+def test_sums_and_raw_norms_by_hand() -> None:
+    """Two images: 1 + 4 + 9 + 16; H_c^T H_p = [[1, 2], [0, 0]] + [[0, 0], [0, 3]], squared and summed 14."""
+    assert summed_reconstruction(torch.zeros(2, 2), torch.tensor([[1.0, -2.0], [3.0, 4.0]])).item() == 30
+    shared, private = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 2.0], [0.0, 3.0]])
+    assert raw_difference(shared, private).item() == 14
+    assert raw_difference(10 * shared, private).item() == 1400  # neither centred nor scaled
+    wide = gaussian(3, 7, "wide"), gaussian(3, 7, "other")
+    assert raw_difference(*wide).item() == pytest.approx((wide[0].t() @ wide[1]).square().sum().item(), rel=1e-5)
+
+
+def test_the_papers_networks_at_its_size() -> None:
+    """At a map of 7x7 the code is a vector, by layers of 7x7, 1x1 and 1x1."""
+    encoder = FcnEncoder(6, 4, (7, 7)).train()
+    assert encoder(torch.randn(2, 6, 7, 7, generator=stream(0, "x"))).shape == (2, 4, 1, 1)
+    assert [p.shape for name, p in encoder.named_parameters() if name.endswith("0.weight")] == [
+        (4, 6, 7, 7), (4, 4, 1, 1), (4, 4, 1, 1),
+    ]  # fmt: skip
+
+
+def test_the_papers_networks_behind_a_resnet50_have_856_million_weights() -> None:
+    """Three encoders and a decoder of 2048 channels; nothing is allocated."""
+    with torch.device("meta"):
+        encoder, decoder = FcnEncoder(2048, 2048, (7, 7)), FcnDecoder(2048, (2048, 7, 7))
+    counts = [sum(weight.numel() for weight in one.parameters()) for one in (encoder, decoder)]
+    assert counts == [2048 * 2048 * 51 + 3 * 2 * 2048] * 2
+    assert 4 * counts[0] == pytest.approx(856e6, rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [(32, 16), (64, 32), (256, 128)])
+def test_maps_of_any_size_are_rebuilt(size: tuple[int, int]) -> None:
+    """X of 2x1 cuts the kernels, X of 16x8 leaves several positions, of which the decoder is given the mean."""
+    made = ArnNetwork(starting(size), 4, ArnParams(**{**PAPER_FORM, "dropout": 0.0}), 0).train()
+    x = torch.randn(4, 3, *size, generator=stream(0, "x"))
+    given: list[torch.Tensor] = []
+    assert made.decoder is not None
+    made.decoder.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    passed = made.encode(x, "source")
+    assert passed.rebuilt is not None
+    assert passed.private is not None
+    assert passed.rebuilt.shape == passed.features.shape
+    assert torch.allclose(given[0], passed.shared.mean((2, 3), True) + passed.private.mean((2, 3), True), atol=1e-5)
+
+
+def starting(size: tuple[int, int]) -> WholeEmbedder:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = resnet_tiny(TinyParams(width=4), size)
+    net.spec = {}
+    params = {"image_size": size, "backbone": lambda: net, "source": None, "target": None}
+    ctx, _ = make_context(AdaptContext, Path(), ArnParams(**PAPER_FORM), **params)  # type: ignore[arg-type]
+    made = starting_embedder(ctx)
+    assert isinstance(made, WholeEmbedder)
+    return made
+
+
+def test_dropout_of_the_encoders_is_off_at_test_and_has_the_stream_of_the_run() -> None:
+    made = ArnNetwork(starting(SIZE), 4, ArnParams(**PAPER_FORM), 0).train()
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first, second = (made.encode(images("x"), "source").vector for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(first, second)
+    alone = made.embedder.eval()  # the network itself is still in training
+    with torch.no_grad():
+        assert torch.equal(alone(images("x")), alone(images("x")))
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_the_papers_form_ends_bit_identical_when_killed(epoch: int, worlds: Any, tmp_path: Path) -> None:
+    """With E_I alone in the first epochs; its dropout is drawn again from where it was."""
+    settings = {**PAPER_FORM, "epochs": 4, "iterations": 1}
+
+    def made(out: Path, die_after: int) -> tuple[AdaptContext, Lines]:
+        return with_workers_where_cut(context(worlds, out, die_after=die_after, **settings), out)
+
+    network, lines = check_resumes(tmp_path, made, adapt, epoch)
+    assert [line["lr_image"] for line in lines] == [1e-7] * 4
+    save_embedder(tmp_path, network)
+    rebuilt = load_embedder(tmp_path, lambda described: backbone(1), {"reidbench_arn": "reidbench_arn"})
+    assert np.array_equal(*(embed(one, worlds[1], worlds[1].camids) for one in (rebuilt, network)))
+
+
+def test_a_training_that_diverges_ends_with_a_reason(worlds: Any, tmp_path: Path) -> None:
+    """And never with a network that computes no numbers."""
+    settings = {**PAPER_FORM, "epochs": 9, "iterations": 2, "warmup_epochs": 0, "lr_code": 1e6, "dropout": 0.0}
+    with pytest.raises(ReidbenchError, match=r"arn diverged in epoch \d: .*loss.* lower lr_code"):
+        adapt(context(worlds, tmp_path, **settings)[0])
 
 
 # ---------------------------------------------------------------------- groups, warm-up, rates (27, 28)

@@ -84,15 +84,79 @@ def random_distances(count: int, zeros: int = 0, ones: float = 0.3, seed: int = 
     return upper + upper.T
 
 
-@pytest.mark.parametrize("rho", [0.002, 0.05, 0.5, 0.95])
+@pytest.mark.parametrize("rho", [0.2, 0.5, 0.95])
 @pytest.mark.parametrize("zeros", [0, 40])
 def test_eps_is_the_mean_of_the_nearest_share_of_all_pairs(rho: float, zeros: int) -> None:
-    """As the released code writes it: non-zero upper triangle, sorted, first round(rho n); ones count."""
+    """The upper triangle, sorted, its first round(rho n); zeros and ones count."""
     distances = random_distances(30, zeros)
-    triangle = np.triu(distances, 1)
-    triangle = np.sort(triangle[np.nonzero(triangle)])
-    expected = triangle[: np.round(rho * triangle.size).astype(int)].mean()
+    triangle = np.sort(distances[np.triu_indices(30, 1)])
+    expected = triangle[: round(rho * 435)].mean()
     assert adaptive_eps(dense_graph(distances), rho) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("zeros", "rho"), [(0, 0.001), (40, 0.001), (40, 40 / 435)])
+def test_eps_is_at_least_the_smallest_distance_above_zero(zeros: int, rho: float) -> None:
+    """round(.001 x 435) = 0 pairs have no mean, and a mean of zeros alone is no eps: then the nearest pair counts."""
+    distances = random_distances(30, zeros)
+    distances[distances > 0] += 1e-3
+    noise = np.where(distances == 0, 1e-6, 0) * (1 - np.eye(30))  # what rounding makes of a zero
+    smallest = distances[distances > 0].min()
+    assert adaptive_eps(dense_graph(distances), rho) == smallest
+    assert adaptive_eps(dense_graph(distances + noise), rho) == smallest
+
+
+def test_eps_does_not_depend_on_which_pairs_rounding_puts_at_zero() -> None:
+    """Of 40 pairs with equal neighbours none, half or all come out at exactly 0: the same eps, to rounding.
+
+    The released rule, which drops exact zeros, gives three numbers that are tens of per cent apart.
+    """
+    exact = random_distances(30, 40)
+    places = np.argwhere(np.triu(exact == 0, 1))
+    found, released = [], []
+    for kept in (0, 20, 40):
+        distances = exact.copy()
+        for i, j in places[:kept]:
+            distances[i, j] = distances[j, i] = 1e-7
+        found.append(adaptive_eps(dense_graph(distances), 0.2))
+        above = np.sort(distances[np.triu(distances > 0, 1)])
+        released.append(above[: round(0.2 * len(above))].mean())
+    assert found == pytest.approx([found[0]] * 3, abs=1e-7)
+    assert max(released) > 1.2 * min(released)
+
+
+def jaccard_by_definition(rows: np.ndarray, k1: int, k2: int) -> np.ndarray:
+    """[N, N] in float64, from sets: mutual neighbours, half sets that overlap by more than 2/3, softmax, averages."""
+    squared = 2 - 2 * rows.astype(np.float64) @ rows.astype(np.float64).T
+    lists = np.argsort(squared, axis=1, kind="stable")[:, :k1]
+    count, half = len(rows), round(k1 / 2) + 1
+
+    def mutual(i: int, k: int) -> set[int]:
+        return {int(j) for j in lists[i, :k] if i in lists[j, :k]}
+
+    weights = np.zeros((count, count))
+    for i in range(count):
+        grown = mutual(i, k1)
+        for other in (mutual(j, half) for j in mutual(i, k1)):
+            grown |= other if len(other & mutual(i, k1)) > 2 / 3 * len(other) else set()
+        members = sorted(grown)
+        weights[i, members] = np.exp(-squared[i, members]) / np.exp(-squared[i, members]).sum()
+    weights = np.stack([weights[lists[i, :k2]].mean(0) for i in range(count)])
+    shared = np.minimum(weights[:, None], weights[None]).sum(2)
+    return np.asarray(1 - shared / (2 - shared))
+
+
+def test_eps_is_the_same_for_permuted_rows_and_in_float64() -> None:
+    """Tight groups, which have many pairs at 0: eps of float32 rows in any order is the definition's in float64."""
+    random = np.random.Generator(np.random.PCG64(3))
+    rows = np.repeat(random.normal(size=(12, 16)), 6, axis=0) + 0.2 * random.normal(size=(72, 16))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    distances = jaccard_by_definition(rows, 8, 4)
+    triangle = np.sort(distances[np.triu_indices(72, 1)])
+    assert 10 < (triangle < 1e-9).sum() < 0.03 * len(triangle)
+    expected = triangle[: round(0.05 * len(triangle))].mean()
+    assert adaptive_eps(dense_graph(distances), 0.05) == pytest.approx(expected, rel=1e-12)
+    for order in (np.arange(72), random.permutation(72), np.arange(72)[::-1]):
+        assert cluster_rows(rows[order], 8, 4, 0.05, 4)[1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_doubled_distances_double_eps_and_leave_labels() -> None:
