@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .networks.heads import Reduction as Reduction
     from .networks.heads import identity_heads as identity_heads
     from .networks.pointwise import StridedPointwise as StridedPointwise
+    from .networks.pooling import GeM as GeM
+    from .networks.pooling import generalised_mean as generalised_mean
     from .networks.splitnorm import reestimate_batch_norm as reestimate_batch_norm
     from .networks.splitnorm import split_batch_norm as split_batch_norm
     from .optim.loop import Loop as Loop
@@ -80,6 +82,7 @@ _PLACES = {  # module -> its public names
     "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess",
     "networks.heads": "BatchDrop Encoder ProjectionHead Reduction identity_heads",
     "networks.pointwise": "StridedPointwise",
+    "networks.pooling": "GeM generalised_mean",
     "networks.splitnorm": "reestimate_batch_norm split_batch_norm",
     "optim.loop": "Loop Means",
     "optim.losses": "BatchHardTriplet CenterLoss LabelSmoothingCrossEntropy cosine_distances",
