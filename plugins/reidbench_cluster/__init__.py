@@ -57,7 +57,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_cluster.cluster_contrast:adapt",
         ClusterContrastParams,
         traits=SOURCE_FREE,
-        summary="one memory row per cluster, updated by the mean or the hardest of its images in the batch",
+        summary="one memory row per cluster, moved by each of its images in the batch, or by the hardest",
         paper=Paper(
             title="Cluster Contrast for Unsupervised Person Re-Identification",
             venue="ACCV 2022",

@@ -57,8 +57,10 @@ class ClusterContrastParams(LoopParams):
 
     temperature: float = Field(0.05, gt=0, description="of the softmax over clusters")
     momentum: float = Field(0.2, ge=0, lt=1, description="weight of the old centroid in an update")
-    update: Literal["mean", "hard"] = Field(
-        "mean", description="a cluster's row moves to its batch mean or hardest image"
+    update: Literal["cm", "hard", "mean"] = Field(
+        "cm",
+        description="how a cluster's row moves: for each image of the batch in order (cm, the paper's), once to the "
+        "hardest image (hard, the official --use-hard), once to their mean (mean, of no paper)",
     )
     keep_neck: bool = Field(
         False, description="keep the source's batch-norm neck; the official recipe starts it afresh"
