@@ -51,6 +51,8 @@ def reidbench_adapters() -> Iterator[Component]:
         PseudoLabelParams,
         traits=SOURCE_FREE,
         summary="the plain loop: cluster, relabel, fine-tune, repeat",
+        requires=PseudoLabelParams.cameras,
+        protocol=PseudoLabelParams.cameras,
     )
     yield Component(
         "cluster-contrast",
@@ -58,6 +60,8 @@ def reidbench_adapters() -> Iterator[Component]:
         ClusterContrastParams,
         traits=SOURCE_FREE,
         summary="one memory row per cluster, moved by each of its images in the batch, or by the hardest",
+        requires=ClusterContrastParams.cameras,
+        protocol=ClusterContrastParams.cameras,
         paper=Paper(
             title="Cluster Contrast for Unsupervised Person Re-Identification",
             venue="ACCV 2022",
@@ -65,7 +69,8 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/alibaba/cluster-contrast-reid",
             code_licence="MIT",
             deviations=(
-                "plain identity batches instead of camera-aware ones: no camera ids are used",
+                "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
+                "a pass too short for a batch is continued by further ones; the official code stops there",
                 "the last round counts; the official runs report the best round on test data",
             ),
             published=(
@@ -80,9 +85,11 @@ def reidbench_adapters() -> Iterator[Component]:
         "spcl",
         "reidbench_cluster.spcl:adapt",
         SpCLParams,
+        version=2,
         traits=SpCLParams.source_free,
         summary="hybrid memory of source classes, clusters and un-clustered instances; self-paced reliability",
-        requires=frozenset({"bn"}),
+        requires=SpCLParams.required,
+        protocol=SpCLParams.cameras,
         paper=Paper(
             title="Self-paced Contrastive Learning with Hybrid Memory for Domain Adaptive Object Re-ID",
             venue="NeurIPS 2020",
@@ -90,7 +97,8 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/yxgeee/SpCL",
             code_licence="MIT",
             deviations=(
-                "plain identity batches instead of camera-aware ones: no camera ids are used",
+                "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
+                "a pass too short for a batch is continued by further ones; the official code stops there",
                 "one device: batch statistics are those of the whole half-batch, not of a quarter of it",
             ),
             published=tuple(_of_spcl()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
 from reidbench.metrics.products import unit
-from reidbench.training import BackboneEmbedder, Embedder, Endless, IdentitySampler, Preprocess, embed
+from reidbench.training import BackboneEmbedder, ClassSampler, Embedder, Endless, IdentitySampler, Preprocess, embed
 from reidbench.training.batches.augment import bot_augment
 from reidbench.training.batches.feed import Feed
 
@@ -49,20 +49,27 @@ class PseudoLabelBatches:
         augment = bot_augment(params.flip, params.pad, params.erase, preprocess.size[0])
         self.feed = Feed(images, preprocess, augment, workers=workers, device=device)
         self.params = params
+        self.cameras = images.camids
 
     def batches(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """`iterations` times (images [P * K, 3, H, W], their indices); images labelled -1 never come.
 
-        With fewer clusters than P a batch holds them all.
+        With `by-size` and fewer clusters than P a batch holds them all; else all batches are full.
         """
         return self.feed.batches(self.indices(labels, generator), generator)
 
     def indices(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[np.ndarray]:
         """The indices [P * K] of each of these batches."""
         inside = np.flatnonzero(labels >= 0)
-        sampler = IdentitySampler(labels[inside], self.params.identities, self.params.images, generator)
-        for chosen in Endless(sampler, self.params.iterations):
+        for chosen in Endless(self._sampler(inside, labels[inside], generator), self.params.iterations):
             yield inside[chosen]
+
+    def _sampler(self, inside: np.ndarray, labels: np.ndarray, generator: torch.Generator) -> Iterable[np.ndarray]:
+        params = self.params
+        if params.batches == "by-size":
+            return IdentitySampler(labels, params.identities, params.images, generator)
+        cameras = self.cameras[inside] if params.batches == "cameras" else None
+        return ClassSampler(labels, params.identities * params.images, params.images, generator, cameras)
 
 
 def make_optimiser(network: torch.nn.Module, params: LoopParams) -> torch.optim.Optimizer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reidbench import Params
+from reidbench import AddedLater, Params
 from reidbench.training import params as shared
 
 
@@ -17,12 +17,22 @@ class AdaBNParams(Params):
     passes: int = Field(1, ge=1, description="passes over the target; statistics are the mean over all batches")
 
 
+Batches = Annotated[
+    Literal["by-size", "once", "cameras"],
+    Field(
+        description="how often a cluster comes: by its size, as an identity does in bot; once in a pass; or once, with "
+        "images of different cameras first"
+    ),
+]
+
+
 class LoopParams(Params):
     """What all loops over rounds of clustering share."""
 
+    batches: str
     rounds: int = Field(50, ge=1, description="times that the target is embedded, clustered and trained on")
     iterations: int = Field(200, ge=1, description="steps in a round")
-    identities: int = Field(16, ge=2, description="clusters in a batch (P)")
+    identities: int = Field(16, ge=2, description="clusters in a batch (P), which has P x K images")
     images: int = Field(4, ge=2, description="images of each cluster in a batch (K)")
     lr: float = Field(3.5e-4, gt=0, description="Adam's learning rate")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
@@ -35,10 +45,15 @@ class LoopParams(Params):
     pad: shared.Pad = None
     erase: shared.Erase = 0.5
 
+    def cameras(self) -> frozenset[str]:
+        """What the method requires and says in the protocol column, where its batches are made by camera."""
+        return frozenset({"cameras"} if self.batches == "cameras" else ())
+
 
 class PseudoLabelParams(LoopParams):
     """pseudo-label."""
 
+    batches: Annotated[Batches, AddedLater()] = "by-size"
     clustering: Literal["dbscan", "agglomerative", "k-means", "circular"] = Field(
         "dbscan", description="DBSCAN on Jaccard distances, average linkage, k-means or circular search"
     )
@@ -55,6 +70,7 @@ class PseudoLabelParams(LoopParams):
 class ClusterContrastParams(LoopParams):
     """cluster-contrast."""
 
+    batches: Annotated[Batches, AddedLater(before="by-size")] = "once"
     temperature: float = Field(0.05, gt=0, description="of the softmax over clusters")
     momentum: float = Field(0.2, ge=0, lt=1, description="weight of the old centroid in an update")
     update: Literal["cm", "hard", "mean"] = Field(
@@ -70,12 +86,19 @@ class ClusterContrastParams(LoopParams):
 class SpCLParams(LoopParams):
     """spcl."""
 
+    batches: Literal["once", "cameras"] = Field(
+        "once", description="each cluster once in a pass: any of its images, or images of different cameras first"
+    )
     iterations: int = Field(400, ge=1, description="steps in a round")
     temperature: float = Field(0.05, gt=0, description="of the softmax over classes, clusters and instances")
     momentum: float = Field(0.2, ge=0, lt=1, description="weight of the old row in an update")
     eps_gap: float = Field(0.02, ge=0, description="how much looser and tighter the clusterings of the criteria are")
     quantile: float = Field(0.9, gt=0, le=1, description="of cluster independence in the first round: the threshold")
     use_source: bool = Field(True, description="train on the labelled source as well, where the task names one")
+
+    def required(self) -> frozenset[str]:
+        """Batch norm, of which source and target have one each."""
+        return self.cameras() | {"bn"}
 
     def source_free(self) -> frozenset[str]:
         """Without `use_source` no source image is asked for."""

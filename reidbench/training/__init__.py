@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .batches.loading import embed as embed
     from .batches.reading import image_source as image_source
     from .batches.reading import read_ahead as read_ahead
+    from .batches.samplers import ClassSampler as ClassSampler
     from .batches.samplers import Endless as Endless
     from .batches.samplers import IdentitySampler as IdentitySampler
     from .batches.samplers import ShuffledSampler as ShuffledSampler
@@ -73,7 +74,7 @@ _PLACES = {  # module -> its public names
     "batches.crops": "row_overlap",
     "batches.loading": "Batches embed",
     "batches.reading": "image_source read_ahead",
-    "batches.samplers": "Endless IdentitySampler ShuffledSampler",
+    "batches.samplers": "ClassSampler Endless IdentitySampler ShuffledSampler",
     "checkpoint": "TrainingCheckpoint",
     "contrastive.moco": "ContrastiveStep KeyQueue MocoStep MomentumEncoders StepOutput Views cosine_per_epoch info_nce",
     "contrastive.views": "ViewAugment",

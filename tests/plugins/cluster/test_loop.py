@@ -19,8 +19,8 @@ from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import BackboneEmbedder, Preprocess
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
-from reidbench_cluster import loop
-from reidbench_cluster.params import ClusterContrastParams
+from reidbench_cluster import loop, spcl
+from reidbench_cluster.params import ClusterContrastParams, LoopParams, PseudoLabelParams, SpCLParams
 from tests.support.contexts import check_resumes, make_context
 
 
@@ -50,7 +50,7 @@ def test_the_source_neck_is_dropped_or_kept() -> None:
 @pytest.mark.parametrize("clusters", [2, 3, 40])
 def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int) -> None:
     split = read_market_folder(market).train.hide()
-    params = ClusterContrastParams(iterations=5, identities=4, images=2)
+    params = ClusterContrastParams(iterations=5, identities=4, images=2, batches="by-size")
     labels = np.arange(len(split)) % min(clusters, 8)
     labels[0] = -1
     batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), params, 0)
@@ -58,6 +58,50 @@ def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int
     assert len(found) == 5
     assert not any(0 in indices for _, indices in found)
     assert all(len(images) == len(indices) == 2 * min(clusters, 4) for images, indices in found)
+
+
+def test_spcl_has_64_images_in_every_step_and_every_class_once_in_a_pass(market: Path) -> None:
+    """An early round: few clusters, most images alone. The official batch is 64 whatever the clusters are."""
+    split = read_market_folder(market).train.hide()
+    labels = np.concatenate([np.zeros(3, int), np.ones(2, int), np.arange(len(split) - 5) + 2])
+    batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), SpCLParams(iterations=7), 0)
+    found = list(batches.indices(labels, torch.Generator().manual_seed(0)))
+    assert [len(indices) for indices in found] == [64] * 7
+    small = loop.PseudoLabelBatches(split, Preprocess((32, 16)), SpCLParams(identities=2, images=4, iterations=2), 0)
+    passed = np.concatenate(list(small.indices(labels, torch.Generator().manual_seed(0))))
+    assert np.bincount(labels[passed]).max() <= 4
+    assert np.bincount(labels[passed])[2:].max() == 1
+
+
+def test_source_and_target_have_passes_of_their_own(market: Path, tmp_path: Path) -> None:
+    """A target of 5 images and a source of 16: each step has 8 of both, however long either is."""
+    source = read_market_folder(market).train
+    target = source.hide().subset(np.arange(5))
+    params = SpCLParams(iterations=6, identities=4, images=2, k1=2, k2=1, min_samples=2)
+    ctx, _ = make_context(
+        AdaptContext, tmp_path, params, target=target, source=source, backbone=lambda: None, start=tiny_embedder()
+    )
+    run = spcl._Training(ctx)
+    steps = list(run._plans(np.array([0, 0, 0, 1, 2])))
+    assert [(len(s.indices), len(t.indices)) for s, t in steps] == [(8, 8)] * 6
+    seen = np.concatenate([s.indices for s, _ in steps])
+    # Four identities with two images each are a pass of the source, which is one batch.
+    assert all(np.bincount(run.source_labels[s.indices]).tolist() == [2, 2, 2, 2] for s, _ in steps)
+    assert len(np.unique(seen)) > 8
+
+
+@pytest.mark.parametrize("params", [PseudoLabelParams, ClusterContrastParams, SpCLParams])
+def test_batches_by_camera_are_an_option_that_the_protocol_names(params: type[LoopParams], market: Path) -> None:
+    plain, told = params(), params(batches="cameras", identities=4, images=2, iterations=3)
+    assert (plain.cameras(), told.cameras()) == (frozenset(), {"cameras"})
+    split = read_market_folder(market).train.hide()
+    labels = np.zeros(len(split), int)
+    for camera in np.unique(split.camids):  # both clusters have images of each camera
+        labels[np.flatnonzero(split.camids == camera)[::2]] = 1
+    batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), told, 0)
+    for indices in batches.indices(labels, torch.Generator().manual_seed(0)):
+        pairs = split.camids[indices].reshape(-1, 2)
+        assert (pairs[:, 0] != pairs[:, 1]).all()
 
 
 ADAPT = "rounds: 2, iterations: 3, identities: 4, images: 2, lr: 1e-3, k1: 6, k2: 2, min_samples: 2"
@@ -68,6 +112,7 @@ METHODS = {
     "k-means": f"{{use: pseudo-label, clustering: k-means, clusters: 4, {ADAPT}}}",
     "agglomerative": f"{{use: pseudo-label, clustering: agglomerative, threshold: 0.1, {ADAPT}}}",
     "cluster-contrast": f"{{use: cluster-contrast, {ADAPT}}}",
+    "cm by camera": f"{{use: cluster-contrast, batches: cameras, {ADAPT}}}",
     "hard": f"{{use: cluster-contrast, update: hard, {ADAPT}}}",
     "spcl": f"{{use: spcl, {ADAPT}}}",
     "all noise": f"{{use: cluster-contrast, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
@@ -146,6 +191,14 @@ def test_unsupervised_from_a_backbone_alone(tmp_path: Path, worlds: dict[str, Pa
     board = run_matrix(matrix({"target": worlds["target"]}, f"{{{recipes}}}", "target: target"), tmp_path)
     assert {(result.status, result.error) for result in board.results} == {("ok", "")}
     assert all("source labels" not in result.row.protocol for result in board.results)
+    assert not any("cameras" in result.row.protocol for result in board.results)
+
+
+def test_batches_by_camera_are_in_the_protocol_column(tmp_path: Path, worlds: dict[str, Path]) -> None:
+    methods = f"{{cm: {{adapt: {METHODS['cm by camera']}}}}}"
+    board = run_matrix(matrix({"target": worlds["target"]}, methods, "target: target"), tmp_path)
+    assert [(result.status, result.error) for result in board.results] == [("ok", "")]
+    assert "cameras" in board.results[0].row.protocol.split(", ")
 
 
 @pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl"])
