@@ -51,7 +51,7 @@ def reidbench_adapters() -> Iterator[Component]:
         PseudoLabelParams,
         traits=SOURCE_FREE,
         summary="the plain loop: cluster, relabel, fine-tune, repeat",
-        requires=PseudoLabelParams.cameras,
+        requires=PseudoLabelParams.required,
         protocol=PseudoLabelParams.cameras,
     )
     yield Component(
@@ -60,8 +60,12 @@ def reidbench_adapters() -> Iterator[Component]:
         ClusterContrastParams,
         traits=SOURCE_FREE,
         summary="one memory row per cluster, moved by each of its images in the batch, or by the hardest",
-        requires=ClusterContrastParams.cameras,
+        requires=ClusterContrastParams.required,
         protocol=ClusterContrastParams.cameras,
+        presets={
+            "code": {"batches": "cameras"},
+            "code:msmt17-v1": {"batches": "cameras", "iterations": 400},
+        },
         paper=Paper(
             title="Cluster Contrast for Unsupervised Person Re-Identification",
             venue="ACCV 2022",
@@ -71,6 +75,8 @@ def reidbench_adapters() -> Iterator[Component]:
             deviations=(
                 "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
                 "a pass too short for a batch is continued by further ones; the official code stops there",
+                "pool: gem needs a map; a transformer takes `pool: backbone`, its class token, as TransReID-SSL does",
+                "update: mean, one step to the batch mean of a cluster, is ours; the worlds' tables were made with it",
                 "the last round counts; the official runs report the best round on test data",
             ),
             published=(
@@ -90,6 +96,10 @@ def reidbench_adapters() -> Iterator[Component]:
         summary="hybrid memory of source classes, clusters and un-clustered instances; self-paced reliability",
         requires=SpCLParams.required,
         protocol=SpCLParams.cameras,
+        presets={
+            "code": {"batches": "cameras"},
+            "code:msmt17-v1": {"batches": "cameras", "iterations": 800},
+        },
         paper=Paper(
             title="Self-paced Contrastive Learning with Hybrid Memory for Domain Adaptive Object Re-ID",
             venue="NeurIPS 2020",

@@ -18,16 +18,25 @@ from reidbench.training.batches.feed import Feed
 from .params import LoopParams
 
 
-def starting_embedder(ctx: AdaptContext[Params], keep_neck: bool = True) -> BackboneEmbedder:
-    """The recipe's embedder if it is a backbone with a neck that is to be kept; else its backbone under a fresh neck.
+def starting_embedder(
+    ctx: AdaptContext[Params], pool: str | None = None, *, keep_neck: bool = True
+) -> BackboneEmbedder:
+    """The recipe's embedder where it has a neck that is to be kept; else its backbone under a fresh neck.
 
-    The source's classifier is gone in any case.
+    Without `pool` it pools as the recipe's embedder does. With another pooling the neck is fresh in any case, since it
+    does not fit its numbers; with the same the exponent stays as it was learned. The source's classifier is gone.
     """
-    start = ctx.start
-    if keep_neck and isinstance(start, BackboneEmbedder) and start.spec["neck"]:
+    start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
+    before = start.pool_name if start is not None else "backbone"
+    pool = pool or before
+    if start is not None and keep_neck and start.spec["neck"] and pool == before:
         return start
-    backbone = start.backbone if isinstance(start, BackboneEmbedder) else ctx.backbone()
-    return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std), neck=True)
+    backbone = start.backbone if start is not None else ctx.backbone()
+    preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
+    embedder = BackboneEmbedder(backbone, preprocess, neck=True, pool=pool)
+    if start is not None and pool == before:
+        embedder.pool = start.pool
+    return embedder
 
 
 def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext[Params]) -> np.ndarray:

@@ -24,12 +24,21 @@ Batches = Annotated[
         "images of different cameras first"
     ),
 ]
+StartsPool = Annotated[
+    shared.PoolName | None,
+    Field(
+        description="of the map: the backbone's own, or the generalised mean with exponent 3, learned (gem) or fixed "
+        "(gem-fixed); default: as in the embedder that it starts from, else the backbone's"
+    ),
+    AddedLater(),
+]
 
 
 class LoopParams(Params):
     """What all loops over rounds of clustering share."""
 
     batches: str
+    pool: shared.PoolName | None
     rounds: int = Field(50, ge=1, description="times that the target is embedded, clustered and trained on")
     iterations: int = Field(200, ge=1, description="steps in a round")
     identities: int = Field(16, ge=2, description="clusters in a batch (P), which has P x K images")
@@ -46,14 +55,19 @@ class LoopParams(Params):
     erase: shared.Erase = 0.5
 
     def cameras(self) -> frozenset[str]:
-        """What the method requires and says in the protocol column, where its batches are made by camera."""
+        """The word for the protocol column where batches are made by camera."""
         return frozenset({"cameras"} if self.batches == "cameras" else ())
+
+    def required(self) -> frozenset[str]:
+        """Cameras for such batches, and a map for the generalised mean."""
+        return self.cameras() | shared.pool_needs(self.pool)
 
 
 class PseudoLabelParams(LoopParams):
     """pseudo-label."""
 
     batches: Annotated[Batches, AddedLater()] = "by-size"
+    pool: StartsPool = None
     clustering: Literal["dbscan", "agglomerative", "k-means", "circular"] = Field(
         "dbscan", description="DBSCAN on Jaccard distances, average linkage, k-means or circular search"
     )
@@ -71,8 +85,10 @@ class ClusterContrastParams(LoopParams):
     """cluster-contrast."""
 
     batches: Annotated[Batches, AddedLater(before="by-size")] = "once"
+    pool: Annotated[shared.PoolName, AddedLater(before="backbone")] = "gem"
+    images: int = Field(16, ge=2, description="images of each cluster in a batch (K)")
     temperature: float = Field(0.05, gt=0, description="of the softmax over clusters")
-    momentum: float = Field(0.2, ge=0, lt=1, description="weight of the old centroid in an update")
+    momentum: float = Field(0.1, ge=0, lt=1, description="weight of the old centroid in an update")
     update: Literal["cm", "hard", "mean"] = Field(
         "cm",
         description="how a cluster's row moves: for each image of the batch in order (cm, the paper's), once to the "
@@ -89,6 +105,7 @@ class SpCLParams(LoopParams):
     batches: Literal["once", "cameras"] = Field(
         "once", description="each cluster once in a pass: any of its images, or images of different cameras first"
     )
+    pool: StartsPool = None
     iterations: int = Field(400, ge=1, description="steps in a round")
     temperature: float = Field(0.05, gt=0, description="of the softmax over classes, clusters and instances")
     momentum: float = Field(0.2, ge=0, lt=1, description="weight of the old row in an update")
@@ -97,8 +114,8 @@ class SpCLParams(LoopParams):
     use_source: bool = Field(True, description="train on the labelled source as well, where the task names one")
 
     def required(self) -> frozenset[str]:
-        """Batch norm, of which source and target have one each."""
-        return self.cameras() | {"bn"}
+        """Batch norm as well, of which source and target have one each."""
+        return super().required() | {"bn"}
 
     def source_free(self) -> frozenset[str]:
         """Without `use_source` no source image is asked for."""

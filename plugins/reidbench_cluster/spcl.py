@@ -44,7 +44,7 @@ class _Training:
     def __init__(self, ctx: AdaptContext[SpCLParams]) -> None:
         self.ctx = ctx
         self.params = ctx.params
-        self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
+        self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, self.params.pool))
         self.source = ctx.source if self.params.use_source else None
         self.generator = torch.Generator().manual_seed(ctx.seed)
         self.batches = self._batches(ctx.target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,62 @@ def tiny_embedder(width: int = 4) -> BackboneEmbedder:
 # ---------------------------------------------------------------------- loops
 def test_the_source_neck_is_dropped_or_kept() -> None:
     """Adaptation starts from the source's backbone; its BNNeck goes, unless it is to be kept."""
-    from types import SimpleNamespace
-
     start = tiny_embedder()
     with torch.no_grad():
         start.neck.norm.weight.fill_(7)  # type: ignore[union-attr]
     ctx: Any = SimpleNamespace(start=start, image_size=(32, 16), backbone=None)
     fresh, kept = loop.starting_embedder(ctx, keep_neck=False), loop.starting_embedder(ctx)
+    assert loop.starting_embedder(ctx, "backbone") is start
     assert fresh.neck.norm.weight.unique().tolist() == [1]  # type: ignore[union-attr]
     assert fresh.backbone is start.backbone
     assert kept is start
+
+
+def test_another_pooling_has_a_fresh_neck_and_the_same_keeps_its_exponent() -> None:
+    """A neck's statistics are those of one pooling; an exponent is part of the network that was trained."""
+    average = tiny_embedder()
+    gem = BackboneEmbedder(average.backbone, average.preprocess, neck=True, pool="gem")
+    with torch.no_grad():
+        gem.pool.exponent.fill_(4)  # type: ignore[union-attr]
+        for embedder in (average, gem):
+            embedder.neck.norm.weight.fill_(7)  # type: ignore[union-attr]
+
+    def started(start: BackboneEmbedder | None, *args: Any, **more: Any) -> list[Any]:
+        ctx: Any = SimpleNamespace(start=start, image_size=(32, 16), backbone=lambda: average.backbone)
+        found = loop.starting_embedder(ctx, *args, **more)
+        exponent = found.pool.exponent.item() if found.pool is not None else None
+        return [found.pool_name, exponent, found.neck.norm.weight[0].item()]  # type: ignore[union-attr]
+
+    assert started(average) == ["backbone", None, 7]
+    assert started(average, "gem") == ["gem", 3, 1]
+    assert started(gem) == ["gem", 4, 7]
+    assert started(gem, "gem", keep_neck=False) == ["gem", 4, 1]
+    assert started(gem, "backbone") == ["backbone", None, 1]
+    assert started(None) == ["backbone", None, 1]
+    assert started(None, "gem-fixed") == ["gem-fixed", 3, 1]
+
+
+def test_defaults_are_the_papers(registry: plugins.Registry) -> None:
+    """Cluster Contrast: 16 x 16 images, 200 steps, 400 on MSMT17; SpCL: 64 images, 400 steps, 800 on MSMT17."""
+    contrast = ClusterContrastParams()
+    assert (contrast.identities, contrast.images, contrast.rounds, contrast.iterations) == (16, 16, 50, 200)
+    assert (contrast.momentum, contrast.temperature, contrast.update, contrast.pool) == (0.1, 0.05, "cm", "gem")
+    assert (contrast.lr, contrast.weight_decay, contrast.lr_step) == (3.5e-4, 5e-4, 0.4)
+    assert (contrast.eps, contrast.min_samples, contrast.k1, contrast.k2) == (0.6, 4, 30, 6)
+    hybrid = SpCLParams()
+    assert (hybrid.identities, hybrid.images, hybrid.rounds, hybrid.iterations) == (16, 4, 50, 400)
+    assert (hybrid.momentum, hybrid.temperature, hybrid.pool) == (0.2, 0.05, None)
+    steps = {}
+    for use in ("cluster-contrast", "spcl"):
+        component = registry.get("adapter", use)
+        for name, values in component.presets.items():
+            params: Any = component.params(**values)
+            steps[use, name] = params.iterations
+            assert params.batches == "cameras"
+    assert steps == {
+        ("cluster-contrast", "code"): 200, ("cluster-contrast", "code:msmt17-v1"): 400,
+        ("spcl", "code"): 400, ("spcl", "code:msmt17-v1"): 800,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 40])
@@ -113,7 +160,8 @@ METHODS = {
     "agglomerative": f"{{use: pseudo-label, clustering: agglomerative, threshold: 0.1, {ADAPT}}}",
     "cluster-contrast": f"{{use: cluster-contrast, {ADAPT}}}",
     "cm by camera": f"{{use: cluster-contrast, batches: cameras, {ADAPT}}}",
-    "hard": f"{{use: cluster-contrast, update: hard, {ADAPT}}}",
+    "gem": f"{{use: pseudo-label, pool: gem, clustering: k-means, clusters: 4, {ADAPT}}}",
+    "hard": f"{{use: cluster-contrast, pool: backbone, update: hard, {ADAPT}}}",
     "spcl": f"{{use: spcl, {ADAPT}}}",
     "all noise": f"{{use: cluster-contrast, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
     "spcl noise": f"{{use: spcl, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
