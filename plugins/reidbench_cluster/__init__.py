@@ -78,6 +78,7 @@ def reidbench_adapters() -> Iterator[Component]:
                 "pool: gem needs a map; a transformer takes `pool: backbone`, its class token, as TransReID-SSL does",
                 "update: mean, one step to the batch mean of a cluster, is ours; the worlds' tables were made with it",
                 "the last round counts; the official runs report the best round on test data",
+                "one device: batch statistics are those of the whole batch, not of a quarter of it",
             ),
             published=(
                 *Published.line("market1501", CC_ROW, CC_SOURCE, "step", BEST, mAP=0.821, cmc1=0.923),
