@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .backbone import Backbone
+from .backbone import Backbone, Features
 from .pooling import pooling
 
 
@@ -90,11 +90,14 @@ class BackboneEmbedder(Embedder):
         """What `pool` was."""
         return str(self.spec.get("pool", "backbone"))
 
+    def pooled(self, features: Features) -> torch.Tensor:
+        """What the backbone answered to vectors [B, dim]."""
+        vector: torch.Tensor = features.vector if self.pool is None else self.pool(features.map)
+        return vector
+
     def before_neck(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised images to pooled vectors [B, dim], which triplets compare."""
-        features = self.backbone(images)
-        pooled: torch.Tensor = features.vector if self.pool is None else self.pool(features.map)
-        return pooled
+        return self.pooled(self.backbone(images))
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
         """Normalised images to features [B, dim]."""
