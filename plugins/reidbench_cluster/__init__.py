@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reidbench import Component, Paper, Published, hookimpl
+from reidbench import Component, Paper, Preset, Published, hookimpl
 
 from .params import AdaBNParams, ClusterContrastParams, PseudoLabelParams, SpCLParams
 
@@ -15,6 +15,16 @@ PACKED = f"{BEST}; which training list the authors' packed copy holds is not sta
 SPCL_ROW = "SpCL, ResNet-50 from ImageNet, 256x128"
 SPCL_README = "paper and official README"
 SPCL_DUKE = "paper before DukeMTMC-reID was taken out of it"
+TRANSREID_SSL = Preset(
+    "the scripts of TransReID-SSL, for a ViT whose own drop_path is 0.3",
+    batches="cameras",
+    pool="backbone",
+    identities=32,
+    images=8,
+    momentum=0.2,
+    update="hard",
+    optimiser="sgd",
+)
 
 
 def _of_spcl() -> Iterator[Published]:
@@ -65,6 +75,8 @@ def reidbench_adapters() -> Iterator[Component]:
         presets={
             "code": {"batches": "cameras"},
             "code:msmt17-v1": {"batches": "cameras", "iterations": 400},
+            "transreid-ssl": TRANSREID_SSL,
+            "transreid-ssl:msmt17-v1": Preset(TRANSREID_SSL.source, **TRANSREID_SSL, eps=0.7),
         },
         paper=Paper(
             title="Cluster Contrast for Unsupervised Person Re-Identification",

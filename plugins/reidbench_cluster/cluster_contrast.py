@@ -23,7 +23,7 @@ def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     """
     params = ctx.params
     embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.pool, keep_neck=params.keep_neck))
-    optimiser = make_optimiser(embedder, params)
+    optimiser = make_optimiser(embedder, params, params.optimiser)
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,16 @@ import torch
 from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
 from reidbench.metrics.products import unit
-from reidbench.training import BackboneEmbedder, ClassSampler, Embedder, Endless, IdentitySampler, Preprocess, embed
+from reidbench.training import (
+    BackboneEmbedder,
+    ClassSampler,
+    Embedder,
+    Endless,
+    IdentitySampler,
+    Preprocess,
+    embed,
+    trained,
+)
 from reidbench.training.batches.augment import bot_augment
 from reidbench.training.batches.feed import Feed
 
@@ -81,10 +90,14 @@ class PseudoLabelBatches:
         return ClassSampler(labels, params.identities * params.images, params.images, generator, cameras)
 
 
-def make_optimiser(network: torch.nn.Module, params: LoopParams) -> torch.optim.Optimizer:
-    """Adam over whatever is trained."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
+def make_optimiser(
+    network: torch.nn.Module, params: LoopParams, kind: Literal["adam", "sgd"] = "adam"
+) -> torch.optim.Optimizer:
+    """Adam, or SGD with momentum 0.9, over whatever is trained."""
+    weights = trained(network)
+    if kind == "sgd":
+        return torch.optim.SGD(weights, lr=params.lr, momentum=0.9, weight_decay=params.weight_decay)
+    return torch.optim.Adam(weights, lr=params.lr, weight_decay=params.weight_decay)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, params: LoopParams, round_: int) -> None:

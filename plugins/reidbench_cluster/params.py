@@ -43,8 +43,8 @@ class LoopParams(Params):
     iterations: int = Field(200, ge=1, description="steps in a round")
     identities: int = Field(16, ge=2, description="clusters in a batch (P), which has P x K images")
     images: int = Field(4, ge=2, description="images of each cluster in a batch (K)")
-    lr: float = Field(3.5e-4, gt=0, description="Adam's learning rate")
-    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+    lr: float = Field(3.5e-4, gt=0, description="the optimiser's learning rate")
+    weight_decay: float = Field(5e-4, ge=0, description="the optimiser's weight decay")
     lr_step: float = Field(0.4, gt=0, description="fraction of the rounds after which lr falls to a tenth, repeatedly")
     eps: float = Field(0.6, gt=0, lt=1, description="DBSCAN: largest Jaccard distance between neighbours")
     min_samples: int = Field(4, ge=2, description="DBSCAN: neighbours that make a core")
@@ -93,6 +93,9 @@ class ClusterContrastParams(LoopParams):
         "cm",
         description="how a cluster's row moves: for each image of the batch in order (cm, the paper's), once to the "
         "hardest image (hard, the official --use-hard), once to their mean (mean, of no paper)",
+    )
+    optimiser: Annotated[Literal["adam", "sgd"], AddedLater()] = Field(
+        "adam", description="Adam, or SGD with momentum 0.9 as in TransReID-SSL"
     )
     keep_neck: bool = Field(
         False, description="keep the source's batch-norm neck; the official recipe starts it afresh"

@@ -71,6 +71,24 @@ def test_another_pooling_has_a_fresh_neck_and_the_same_keeps_its_exponent() -> N
     assert started(None, "gem-fixed") == ["gem-fixed", 3, 1]
 
 
+def test_sgd_by_hand() -> None:
+    """v <- .9 v + (g + decay w), w <- w - lr v; a weight that is not trained stays."""
+    network = torch.nn.Linear(1, 1)
+    network.bias.requires_grad_(False)
+    with torch.no_grad():
+        network.weight.fill_(2.0)
+    params = ClusterContrastParams(lr=0.1, weight_decay=0.5, optimiser="sgd")
+    optimiser = loop.make_optimiser(network, params, params.optimiser)
+    weight, speed = 2.0, 0.0
+    for gradient in (1.0, -3.0, 0.5):
+        network.weight.grad = torch.full((1, 1), gradient)
+        optimiser.step()
+        speed = 0.9 * speed + gradient + 0.5 * weight
+        weight -= 0.1 * speed
+        assert network.weight.item() == pytest.approx(weight, rel=1e-6)
+    assert isinstance(loop.make_optimiser(network, params), torch.optim.Adam)
+
+
 def test_defaults_are_the_papers(registry: plugins.Registry) -> None:
     """Cluster Contrast: 16 x 16 images, 200 steps, 400 on MSMT17; SpCL: 64 images, 400 steps, 800 on MSMT17."""
     contrast = ClusterContrastParams()
@@ -88,8 +106,13 @@ def test_defaults_are_the_papers(registry: plugins.Registry) -> None:
             params: Any = component.params(**values)
             steps[use, name] = params.iterations
             assert params.batches == "cameras"
+            if name.startswith("transreid-ssl"):
+                assert (params.identities, params.images, params.update, params.momentum) == (32, 8, "hard", 0.2)
+                assert (params.optimiser, params.lr, params.weight_decay) == ("sgd", 3.5e-4, 5e-4)
+                assert params.eps == (0.7 if "msmt17" in name else 0.6)
     assert steps == {
         ("cluster-contrast", "code"): 200, ("cluster-contrast", "code:msmt17-v1"): 400,
+        ("cluster-contrast", "transreid-ssl"): 200, ("cluster-contrast", "transreid-ssl:msmt17-v1"): 200,
         ("spcl", "code"): 400, ("spcl", "code:msmt17-v1"): 800,
     }  # fmt: skip
 
@@ -161,6 +184,7 @@ METHODS = {
     "cluster-contrast": f"{{use: cluster-contrast, {ADAPT}}}",
     "cm by camera": f"{{use: cluster-contrast, batches: cameras, {ADAPT}}}",
     "gem": f"{{use: pseudo-label, pool: gem, clustering: k-means, clusters: 4, {ADAPT}}}",
+    "sgd": f"{{use: cluster-contrast, preset: transreid-ssl, {ADAPT}}}",
     "hard": f"{{use: cluster-contrast, pool: backbone, update: hard, {ADAPT}}}",
     "spcl": f"{{use: spcl, {ADAPT}}}",
     "all noise": f"{{use: cluster-contrast, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
