@@ -69,7 +69,7 @@ class StageEmbedder(BackboneEmbedder):
             features = self.backbone(images)
         finally:
             handle.remove()
-        return Codes(seen[0], features.map, self.neck(features.vector))
+        return Codes(seen[0], features.map, self.neck(self.pooled(features)))
 
 
 class WholeEmbedder(Embedder):
@@ -119,7 +119,7 @@ ArnEmbedder = StageEmbedder | WholeEmbedder
 
 
 def starting_embedder(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
-    """The network to adapt: the start's backbone, with its neck where it has one and one is wanted."""
+    """The network to adapt: the start's backbone and pooling, with its neck where it has one and one is wanted."""
     params = ctx.params
     start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
     backbone = start.backbone if start is not None else ctx.backbone()
@@ -128,7 +128,9 @@ def starting_embedder(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
         kernel = kernel_of(_map_size(backbone, preprocess)) if params.encoder == "fcn" else None
         with seeded(ctx.seed, "shared encoder"):
             return WholeEmbedder(backbone, preprocess, params.dim or backbone.dim, params.neck, kernel)
-    embedder = StageEmbedder(backbone, preprocess, params.neck)
+    embedder = StageEmbedder(backbone, preprocess, params.neck, start.pool_name if start is not None else "backbone")
+    if start is not None:
+        embedder.pool = start.pool
     if params.neck and start is not None and isinstance(start.neck, BNNeck):
         embedder.neck = start.neck
     return embedder

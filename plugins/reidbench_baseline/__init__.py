@@ -98,6 +98,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         BotParams,
         summary="Bag of Tricks: BNNeck, label smoothing, batch-hard triplet, warm-up, random erasing",
         traits=PARALLEL,
+        requires=BotParams.required,
         paper=BOT,
     )
     yield Component(
@@ -136,6 +137,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         SupervisedParams,
         summary="BoT on the labels of the task's auxiliary data",
         traits=frozenset({"pool-free"}) | PARALLEL,
+        requires=SupervisedParams.required,
         protocol=frozenset({"auxiliary"}),
     )
     yield Component(

@@ -59,7 +59,7 @@ def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
     generator = torch.Generator().manual_seed(ctx.seed)
     backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
-    embedder = BackboneEmbedder(backbone, preprocess, neck=True)
+    embedder = BackboneEmbedder(backbone, preprocess, neck=True, pool=params.pool)
     losses = _Losses(params, source.num_pids, backbone.dim)
     optimisers = _optimisers(embedder, losses, params)
     schedule = warmup_multistep(
@@ -86,7 +86,7 @@ def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
         loop,
         batches,
         labels,
-        lambda images, _: [backbone(images).vector],
+        lambda images, _: [embedder.before_neck(images)],
         loss,
         before_step=losses.scale_centres,
         accumulate=params.accumulate,

@@ -85,6 +85,11 @@ class BotParams(Params):
     erase: shared.Erase = 0.5
     fast: bool = Field(False, description="decode and augment with the extra `fast`: other pixels, hence another key")
     accumulate: shared.Accumulate = 1
+    pool: shared.Pool = "backbone"
+
+    def required(self) -> frozenset[str]:
+        """The generalised mean wants a map."""
+        return shared.pool_needs(self.pool)
 
 
 class RankingParams(Params):

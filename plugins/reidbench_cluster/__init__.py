@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reidbench import Component, Paper, hookimpl
+from reidbench import Component, Paper, Preset, hookimpl
 
 from . import published
 from .params import AdaBNParams, ClusterContrastParams, PseudoLabelParams, SpCLParams
 
 SOURCE_FREE = frozenset({"source-free"})
+TRANSREID_SSL = Preset(
+    "the scripts of TransReID-SSL, for a ViT whose own drop_path is 0.3",
+    batches="cameras",
+    pool="backbone",
+    identities=32,
+    images=8,
+    momentum=0.2,
+    update="hard",
+    optimiser="sgd",
+)
 
 
 @hookimpl
@@ -34,13 +44,23 @@ def reidbench_adapters() -> Iterator[Component]:
         PseudoLabelParams,
         traits=SOURCE_FREE,
         summary="the plain loop: cluster, relabel, fine-tune, repeat",
+        requires=PseudoLabelParams.required,
+        protocol=PseudoLabelParams.cameras,
     )
     yield Component(
         "cluster-contrast",
         "reidbench_cluster.cluster_contrast:adapt",
         ClusterContrastParams,
         traits=SOURCE_FREE,
-        summary="one memory row per cluster, updated by the mean or the hardest of its images in the batch",
+        summary="one memory row per cluster, moved by each of its images in the batch, or by the hardest",
+        requires=ClusterContrastParams.required,
+        protocol=ClusterContrastParams.cameras,
+        presets={
+            "code": {"batches": "cameras"},
+            "code:msmt17-v1": {"batches": "cameras", "iterations": 400},
+            "transreid-ssl": TRANSREID_SSL,
+            "transreid-ssl:msmt17-v1": Preset(TRANSREID_SSL.source, **TRANSREID_SSL, eps=0.7),
+        },
         paper=Paper(
             title="Cluster Contrast for Unsupervised Person Re-Identification",
             venue="ACCV 2022",
@@ -48,8 +68,13 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/alibaba/cluster-contrast-reid",
             code_licence="MIT",
             deviations=(
-                "plain identity batches instead of camera-aware ones: no camera ids are used",
+                "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
+                "a pass too short for a batch is continued by further ones; the official code stops there",
+                "the official code resizes pictures bicubically; the default here is bilinear",
+                "pool: gem needs a map; a transformer takes `pool: backbone`, its class token, as TransReID-SSL does",
+                "update: mean, one step to the batch mean of a cluster, is ours; the worlds' tables were made with it",
                 "the last round counts; the official runs report the best round on test data",
+                "one device: batch statistics are those of the whole batch, not of a quarter of it",
             ),
             published=published.CLUSTER_CONTRAST,
         ),
@@ -58,9 +83,15 @@ def reidbench_adapters() -> Iterator[Component]:
         "spcl",
         "reidbench_cluster.spcl:adapt",
         SpCLParams,
+        version=2,
         traits=SpCLParams.source_free,
         summary="hybrid memory of source classes, clusters and un-clustered instances; self-paced reliability",
-        requires=frozenset({"bn"}),
+        requires=SpCLParams.required,
+        protocol=SpCLParams.cameras,
+        presets={
+            "code": {"batches": "cameras"},
+            "code:msmt17-v1": {"batches": "cameras", "iterations": 800},
+        },
         paper=Paper(
             title="Self-paced Contrastive Learning with Hybrid Memory for Domain Adaptive Object Re-ID",
             venue="NeurIPS 2020",
@@ -68,7 +99,9 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/yxgeee/SpCL",
             code_licence="MIT",
             deviations=(
-                "plain identity batches instead of camera-aware ones: no camera ids are used",
+                "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
+                "a pass too short for a batch is continued by further ones; the official code stops there",
+                "the official code resizes pictures bicubically; the default here is bilinear",
                 "one device: batch statistics are those of the whole half-batch, not of a quarter of it",
             ),
             published=published.SPCL,

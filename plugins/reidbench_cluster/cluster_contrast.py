@@ -22,8 +22,8 @@ def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     images are not used. The feature, for clustering and for the test, is the one after the neck.
     """
     params = ctx.params
-    embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.keep_neck))
-    optimiser = make_optimiser(embedder, params)
+    embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.pool, keep_neck=params.keep_neck))
+    optimiser = make_optimiser(embedder, params, params.optimiser)
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,23 +11,41 @@ import torch
 from reidbench import AdaptContext, Params
 from reidbench.data import HiddenSplit, Split
 from reidbench.metrics.products import unit
-from reidbench.training import BackboneEmbedder, Embedder, Endless, IdentitySampler, Preprocess, embed
+from reidbench.training import (
+    BackboneEmbedder,
+    ClassSampler,
+    Embedder,
+    Endless,
+    IdentitySampler,
+    Preprocess,
+    embed,
+    trained,
+)
 from reidbench.training.batches.augment import bot_augment
 from reidbench.training.batches.feed import Feed
 
 from .params import LoopParams
 
 
-def starting_embedder(ctx: AdaptContext[Params], keep_neck: bool = True) -> BackboneEmbedder:
-    """The recipe's embedder if it is a backbone with a neck that is to be kept; else its backbone under a fresh neck.
+def starting_embedder(
+    ctx: AdaptContext[Params], pool: str | None = None, *, keep_neck: bool = True
+) -> BackboneEmbedder:
+    """The recipe's embedder where it has a neck that is to be kept; else its backbone under a fresh neck.
 
-    The source's classifier is gone in any case.
+    Without `pool` it pools as the recipe's embedder does. With another pooling the neck is fresh in any case, since it
+    does not fit its numbers; with the same the exponent stays as it was learned. The source's classifier is gone.
     """
-    start = ctx.start
-    if keep_neck and isinstance(start, BackboneEmbedder) and start.spec["neck"]:
+    start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
+    before = start.pool_name if start is not None else "backbone"
+    pool = pool or before
+    if start is not None and keep_neck and start.spec["neck"] and pool == before:
         return start
-    backbone = start.backbone if isinstance(start, BackboneEmbedder) else ctx.backbone()
-    return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std), neck=True)
+    backbone = start.backbone if start is not None else ctx.backbone()
+    preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
+    embedder = BackboneEmbedder(backbone, preprocess, neck=True, pool=pool)
+    if start is not None and pool == before:
+        embedder.pool = start.pool
+    return embedder
 
 
 def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext[Params]) -> np.ndarray:
@@ -49,26 +67,37 @@ class PseudoLabelBatches:
         augment = bot_augment(params.flip, params.pad, params.erase, preprocess.size[0])
         self.feed = Feed(images, preprocess, augment, workers=workers, device=device)
         self.params = params
+        self.cameras = images.camids
 
     def batches(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """`iterations` times (images [P * K, 3, H, W], their indices); images labelled -1 never come.
 
-        With fewer clusters than P a batch holds them all.
+        With `by-size` and fewer clusters than P a batch holds them all; else all batches are full.
         """
         return self.feed.batches(self.indices(labels, generator), generator)
 
     def indices(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[np.ndarray]:
         """The indices [P * K] of each of these batches."""
         inside = np.flatnonzero(labels >= 0)
-        sampler = IdentitySampler(labels[inside], self.params.identities, self.params.images, generator)
-        for chosen in Endless(sampler, self.params.iterations):
+        for chosen in Endless(self._sampler(inside, labels[inside], generator), self.params.iterations):
             yield inside[chosen]
 
+    def _sampler(self, inside: np.ndarray, labels: np.ndarray, generator: torch.Generator) -> Iterable[np.ndarray]:
+        params = self.params
+        if params.batches == "by-size":
+            return IdentitySampler(labels, params.identities, params.images, generator)
+        cameras = self.cameras[inside] if params.batches == "cameras" else None
+        return ClassSampler(labels, params.identities * params.images, params.images, generator, cameras)
 
-def make_optimiser(network: torch.nn.Module, params: LoopParams) -> torch.optim.Optimizer:
-    """Adam over whatever is trained."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(trained, lr=params.lr, weight_decay=params.weight_decay)
+
+def make_optimiser(
+    network: torch.nn.Module, params: LoopParams, kind: Literal["adam", "sgd"] = "adam"
+) -> torch.optim.Optimizer:
+    """Adam, or SGD with momentum 0.9, over whatever is trained."""
+    weights = trained(network)
+    if kind == "sgd":
+        return torch.optim.SGD(weights, lr=params.lr, momentum=0.9, weight_decay=params.weight_decay)
+    return torch.optim.Adam(weights, lr=params.lr, weight_decay=params.weight_decay)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, params: LoopParams, round_: int) -> None:

@@ -32,14 +32,25 @@ class _ClusterProducts(torch.autograd.Function):
 def update_clusters(
     rows: torch.Tensor, features: torch.Tensor, labels: torch.Tensor, momentum: float, update: str
 ) -> None:
-    """rows [C, D] <- normalised(momentum x row + (1 - momentum) x what the batch says), once per cluster, in place.
+    """Move the rows [C, D] of the clusters in a batch, in place.
 
-    ``mean``: the mean of the cluster's features; ``hard``: the one with the lowest cosine to the row.
+    ``cm`` moves a row once for each image of its cluster (`move_in_order`). The other two move it once in all, to the
+    mean of the cluster's features (``mean``) or to the one with the lowest cosine to the row (``hard``).
     """
+    if update == "cm":
+        move_in_order(rows, features, labels, momentum)
+        return
     for label in torch.unique(labels):
         members = features[labels == label]
         chosen = members.mean(0) if update == "mean" else members[(members @ rows[label]).argmin()]
         rows[label] = F.normalize(momentum * rows[label] + (1 - momentum) * chosen, dim=0)
+
+
+@torch.no_grad()
+def move_in_order(rows: torch.Tensor, features: torch.Tensor, places: torch.Tensor, momentum: float) -> None:
+    """For one image after the other: row <- normalised(momentum x row + (1 - momentum) x feature), in place."""
+    for feature, place in zip(features, places.tolist(), strict=True):
+        rows[place] = F.normalize(momentum * rows[place] + (1 - momentum) * feature, dim=0)
 
 
 class ClusterMemory(nn.Module):
@@ -53,8 +64,8 @@ class ClusterMemory(nn.Module):
         labels: torch.Tensor,
         *,
         temperature: float = 0.05,
-        momentum: float = 0.2,
-        update: Literal["mean", "hard"] = "mean",
+        momentum: float = 0.1,
+        update: Literal["cm", "hard", "mean"] = "cm",
     ) -> None:
         """features [N, D] of unit length, labels [N] with -1 for outliers, which have no row."""
         super().__init__()
@@ -70,7 +81,7 @@ class ClusterMemory(nn.Module):
 
 def class_means(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """[C, D] normalised mean feature of each class 0..C-1."""
-    sums = torch.zeros(int(labels.max()) + 1, features.shape[1], device=features.device)
+    sums = features.new_zeros(int(labels.max()) + 1, features.shape[1])
     sums.index_add_(0, labels, features)
     return F.normalize(sums / torch.bincount(labels)[:, None], dim=1)
 
@@ -90,10 +101,7 @@ class _InstanceProducts(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         features, places = ctx.saved_tensors
         answer = gradient @ ctx.rows
-        with torch.no_grad():
-            for feature, place in zip(features, places, strict=True):
-                moved = ctx.momentum * ctx.rows[place] + (1 - ctx.momentum) * feature
-                ctx.rows[place] = F.normalize(moved, dim=0)
+        move_in_order(ctx.rows, features, places, ctx.momentum)
         return answer, None, None, None
 
 

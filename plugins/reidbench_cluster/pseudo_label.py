@@ -36,7 +36,7 @@ def make_labels(features: np.ndarray, params: PseudoLabelParams, seed: int) -> n
 def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
     """Fine-tune on the target's clusters with label-smoothed cross-entropy and the batch-hard triplet."""
     params = ctx.params
-    embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
+    embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.pool))
     optimiser = make_optimiser(embedder, params)
     generator = torch.Generator().manual_seed(ctx.seed)
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
@@ -57,7 +57,7 @@ def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
         for images, indices in batches.batches(labels, generator):
             wanted = targets[indices]
             with update.precision():
-                before = embedder.backbone(ctx.fabric.to_device(images)).vector
+                before = embedder.before_neck(ctx.fabric.to_device(images))
             before = before.float()
             loss = cross_entropy(classifier(embedder.neck(before)), wanted) + triplet(before, wanted)
             means.add({"loss": update(loss)})

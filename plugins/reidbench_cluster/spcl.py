@@ -12,7 +12,7 @@ from torch import nn
 from reidbench import AdaptContext
 from reidbench.data import HiddenSplit, Split
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, Endless, IdentitySampler, Means, Update, read_ahead
+from reidbench.training import BackboneEmbedder, Means, Update, read_ahead
 from reidbench.training.batches.feed import Plan
 
 from .domain_norm import keep_target_norms, split_norms
@@ -44,7 +44,7 @@ class _Training:
     def __init__(self, ctx: AdaptContext[SpCLParams]) -> None:
         self.ctx = ctx
         self.params = ctx.params
-        self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx))
+        self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, self.params.pool))
         self.source = ctx.source if self.params.use_source else None
         self.generator = torch.Generator().manual_seed(ctx.seed)
         self.batches = self._batches(ctx.target)
@@ -99,7 +99,7 @@ class _Training:
     def _steps(self, classes: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
         """Images of a step (source before target) and their memory rows."""
         if self.source is None:
-            for images, indices in self.batches.feed.batches(self._target_indices(classes), self.generator):
+            for images, indices in self.batches.batches(classes, self.generator):
                 yield images, self.classes + indices
             return
 
@@ -111,20 +111,12 @@ class _Training:
         yield from read_ahead(made, self._plans(classes), self.ctx.workers)
 
     def _plans(self, classes: np.ndarray) -> Iterator[tuple[Plan, Plan]]:
-        """Plans of a step's halves, which are equally long, for source and target; all is drawn from one generator."""
-        targets = self._target_indices(classes)
-        for chosen in self.source_batches.indices(self.source_labels, self.generator):
-            source = self.source_batches.feed.plan(chosen, self.generator)
-            indices = next(targets)
-            size = min(len(chosen), len(indices))
-            yield source.part(slice(size)), self.batches.feed.plan(indices[:size], self.generator)
-
-    def _target_indices(self, classes: np.ndarray) -> Iterator[np.ndarray]:
-        """`iterations` batches of target indices; an un-clustered image comes once, others K of their cluster."""
-        sampler = IdentitySampler(classes, self.params.identities, self.params.images, self.generator)
-        for chosen in Endless(sampler, self.params.iterations):
-            # A lone image is drawn K times by the sampler; it says nothing more the second time.
-            yield np.array(list(dict.fromkeys(chosen.tolist())))
+        """Plans of a step's halves, both full; each domain has its own passes, and all is drawn from one generator."""
+        sources = self.source_batches.indices(self.source_labels, self.generator)
+        targets = self.batches.indices(classes, self.generator)
+        for source, target in zip(sources, targets, strict=True):
+            planned = self.source_batches.feed.plan(source, self.generator)
+            yield planned, self.batches.feed.plan(target, self.generator)
 
 
 def adapt(ctx: AdaptContext[SpCLParams]) -> BackboneEmbedder:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .batches.loading import embed as embed
     from .batches.reading import image_source as image_source
     from .batches.reading import read_ahead as read_ahead
+    from .batches.samplers import ClassSampler as ClassSampler
     from .batches.samplers import Endless as Endless
     from .batches.samplers import IdentitySampler as IdentitySampler
     from .batches.samplers import ShuffledSampler as ShuffledSampler
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from .networks.heads import Reduction as Reduction
     from .networks.heads import identity_heads as identity_heads
     from .networks.pointwise import StridedPointwise as StridedPointwise
+    from .networks.pooling import GeM as GeM
+    from .networks.pooling import generalised_mean as generalised_mean
     from .networks.splitnorm import reestimate_batch_norm as reestimate_batch_norm
     from .networks.splitnorm import split_batch_norm as split_batch_norm
     from .optim.loop import Loop as Loop
@@ -71,7 +74,7 @@ _PLACES = {  # module -> its public names
     "batches.crops": "row_overlap",
     "batches.loading": "Batches embed",
     "batches.reading": "image_source read_ahead",
-    "batches.samplers": "Endless IdentitySampler ShuffledSampler",
+    "batches.samplers": "ClassSampler Endless IdentitySampler ShuffledSampler",
     "checkpoint": "TrainingCheckpoint",
     "contrastive.moco": "ContrastiveStep KeyQueue MocoStep MomentumEncoders StepOutput Views cosine_per_epoch info_nce",
     "contrastive.views": "ViewAugment",
@@ -80,6 +83,7 @@ _PLACES = {  # module -> its public names
     "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess",
     "networks.heads": "BatchDrop Encoder ProjectionHead Reduction identity_heads",
     "networks.pointwise": "StridedPointwise",
+    "networks.pooling": "GeM generalised_mean",
     "networks.splitnorm": "reestimate_batch_norm split_batch_norm",
     "optim.loop": "Loop Means",
     "optim.losses": "BatchHardTriplet CenterLoss LabelSmoothingCrossEntropy cosine_distances",

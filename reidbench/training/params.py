@@ -5,7 +5,7 @@ Free of torch. `lr: AdamRate = 3.5e-4` in a Params is a field with that descript
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
@@ -56,3 +56,16 @@ Pad = Annotated[
 ]
 Erase = Annotated[float, Field(ge=0, le=1, description="probability of random erasing")]
 EraseMean = Annotated[float, Field(ge=0, le=1, description="probability of random erasing with the mean colour")]
+
+PoolName = Annotated[
+    Literal["backbone", "gem", "gem-fixed"],
+    Field(
+        description="of the map: the backbone's own, or the generalised mean with exponent 3, learned (gem) or fixed"
+    ),
+]
+Pool = Annotated[PoolName, AddedLater()]
+
+
+def pool_needs(pool: str | None) -> frozenset[str]:
+    """What a method with this `pool` requires of a backbone: only those with "stages" have a map of positive values."""
+    return frozenset() if pool in (None, "backbone") else frozenset({"stages"})

@@ -95,6 +95,11 @@ def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., st
         ("{finetune: none}", "{target: pool}", f"pool {NO_TEST}"),
         ("{finetune: bot}", "{source: real, target: crowd}", f"crowd {NO_TEST}"),
         ("{adapt: spcl}", "{target: real}", ""),
+        ("{adapt: {use: spcl, batches: cameras}}", "{target: blind}",
+         "spcl needs two or more cameras, which blind does not have"),
+        ("{adapt: {use: cluster-contrast, batches: cameras}}", "{target: blind}",
+         "cluster-contrast needs two or more cameras, which blind does not have"),
+        ("{adapt: cluster-contrast}", "{target: blind}", ""),
     ],
 )  # fmt: skip
 def test_what_a_task_lacks(method: str, task: str, expected: str, reason: Callable[..., str]) -> None:

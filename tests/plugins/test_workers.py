@@ -18,6 +18,7 @@ CLUSTERS = "rounds: 2, iterations: 3, identities: 2, images: 2, k1: 4, k2: 2, mi
 GCL = "epochs: 2, iterations: 3, batch: 6, k1: 4, min_samples: 2"
 METHODS = {
     "bot": "finetune: &source {use: bot, epochs: 2, identities: 2, images: 2}",
+    "bot gem": "finetune: {use: bot, epochs: 2, identities: 2, images: 2, pool: gem}",
     "bdb": "finetune: {use: bdb, epochs: 2, identities: 2, images: 2, global_dim: 8, drop_dim: 8}",
     "mgn": "finetune: {use: mgn, epochs: 2, identities: 2, images: 2, dim: 4}",
     "transreid": "finetune: {use: transreid, epochs: 2, identities: 2, images: 2}",

@@ -265,6 +265,7 @@ CASES: dict[str, Callable[[Path], Found]] = {
     "dino": lambda folder: dino(folder, vit),
     "dino-joined": lambda folder: dino(folder, resnet),
     "bot": supervised,
+    "bot-gem": lambda folder: supervised(folder, pool="gem"),
     "bot-in-parts": lambda folder: supervised(folder, identities=8, accumulate=2),
     "batch-norm": batch_norm,
     "shuffled": shuffled,
@@ -365,7 +366,7 @@ def test_dino_has_the_centre_and_the_loss_of_one_process(name: str, two: Callabl
     close(without_monitor(first["lines"]), without_monitor(alone["lines"]), atol=2e-3)
 
 
-@pytest.mark.parametrize(("name", "atol"), [("bot", 1e-5), ("bot-in-parts", 1e-4)])
+@pytest.mark.parametrize(("name", "atol"), [("bot", 1e-5), ("bot-gem", 1e-5), ("bot-in-parts", 1e-4)])
 def test_bot_has_the_triplets_of_the_whole_batch(name: str, atol: float, two: Callable[[str], list[Found]]) -> None:
     """In parts, those of the same part; batch norm over half as many images makes more of rounding."""
     alone, (first, second) = one(name), two(name)

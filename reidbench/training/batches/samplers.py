@@ -94,3 +94,60 @@ class IdentitySampler:
         order = torch.randperm(len(member), generator=self.generator).numpy()
         count = len(member) // self.images
         return list(member[order[: count * self.images]].reshape(count, self.images))
+
+
+class ClassSampler:
+    """Batches of exactly `size` indices, filled class by class: each class once in a pass, in a new order.
+
+    The sampler of SpCL and Cluster Contrast: of a class come one image and K - 1 others, with replacement where there
+    are fewer than K others; a class of one image comes as that image, and makes room for more classes. With `cameras`
+    [N] the others are of other cameras than the first, where the class has any. What is left of a pass after its last
+    full batch is not used; a pass that is shorter than a batch is continued by further ones.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        size: int,
+        images: int,
+        generator: torch.Generator,
+        cameras: np.ndarray | None = None,
+    ) -> None:
+        labels = np.asarray(labels)
+        order = np.argsort(labels, kind="stable")
+        firsts = np.flatnonzero(np.diff(labels[order])) + 1
+        self.members = np.split(order, firsts) if len(order) else []
+        self.size = size
+        self.images = images
+        self.generator = generator
+        self.cameras = cameras
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The batches [size] of a pass; none where there are no images."""
+        chosen = self._pass()
+        while 0 < len(chosen) < self.size:
+            chosen = np.concatenate([chosen, self._pass()])
+        full = len(chosen) // self.size * self.size
+        yield from chosen[:full].reshape(-1, self.size)
+
+    def _pass(self) -> np.ndarray:
+        order = torch.randperm(len(self.members), generator=self.generator).tolist()
+        return np.concatenate([np.zeros(0, np.int64), *(self._drawn(self.members[index]) for index in order)])
+
+    def _drawn(self, member: np.ndarray) -> np.ndarray:
+        if len(member) == 1:
+            return member
+        first = int(torch.randint(len(member), (), generator=self.generator))
+        others = self._others(member, first)
+        if len(others) < self.images:
+            rest = torch.randint(len(others), (self.images - 1,), generator=self.generator)
+        else:
+            rest = torch.randperm(len(others), generator=self.generator)[: self.images - 1]
+        return np.concatenate([member[first : first + 1], others[rest.numpy()]])
+
+    def _others(self, member: np.ndarray, first: int) -> np.ndarray:
+        if self.cameras is not None:
+            elsewhere: np.ndarray = member[self.cameras[member] != self.cameras[member[first]]]
+            if len(elsewhere):
+                return elsewhere
+        return np.delete(member, first)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .backbone import Backbone
+from .backbone import Backbone, Features
+from .pooling import pooling
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,39 @@ class BNNeck(nn.Module):
 
 
 class BackboneEmbedder(Embedder):
-    """A backbone's pooled vector, with `neck` after a BNNeck. Serves most methods."""
+    """A backbone's pooled vector, with `neck` after a BNNeck. Serves most methods.
 
-    def __init__(self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], neck: bool = False) -> None:
-        super().__init__(backbone=backbone, preprocess=preprocess, neck=neck)
+    `pool` is "backbone", or "gem" or "gem-fixed" for the generalised mean of its map (`pooling.py`).
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        preprocess: Preprocess | dict[str, Any],
+        neck: bool = False,
+        pool: str = "backbone",
+    ) -> None:
+        # The default is not in the spec, since a subclass of a plugin may have no such argument.
+        own = {} if pool == "backbone" else {"pool": pool}
+        super().__init__(backbone=backbone, preprocess=preprocess, neck=neck, **own)
         self.backbone = backbone
+        self.pool = pooling(pool)
         self.neck: nn.Module = BNNeck(backbone.dim) if neck else nn.Identity()
+
+    @property
+    def pool_name(self) -> str:
+        """What `pool` was."""
+        return str(self.spec.get("pool", "backbone"))
+
+    def pooled(self, features: Features) -> torch.Tensor:
+        """What the backbone answered to vectors [B, dim]."""
+        vector: torch.Tensor = features.vector if self.pool is None else self.pool(features.map)
+        return vector
+
+    def before_neck(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised images to pooled vectors [B, dim], which triplets compare."""
+        return self.pooled(self.backbone(images))
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
         """Normalised images to features [B, dim]."""
-        return self.neck(self.backbone(images).vector)  # type: ignore[no-any-return]
+        return self.neck(self.before_neck(images))  # type: ignore[no-any-return]

@@ -715,16 +715,17 @@ def test_the_embedder_is_rebuilt_from_json_without_the_rest(
     assert np.array_equal(embed(rebuilt, worlds[1], worlds[1].camids), features)
 
 
-def test_it_starts_as_the_network_that_it_is_given(worlds: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", ["backbone", "gem"])
+def test_it_starts_as_the_network_that_it_is_given(worlds: Any, tmp_path: Path, pool: str) -> None:
     """The last stage as E_C: before the first step e_c is the source model's vector, or its neck's."""
-    start = BackboneEmbedder(backbone(5), Preprocess(SIZE), neck=True)
+    start = BackboneEmbedder(backbone(5), Preprocess(SIZE), neck=True, pool=pool)
     with torch.no_grad():
         start.neck.norm.weight.uniform_(1, 2)  # type: ignore[union-attr]
     start.eval()
     for neck in (True, False):
         made = starting_embedder(context(worlds, tmp_path, start=start, neck=neck)[0]).eval()
         with torch.no_grad():
-            expected = start(images("x")) if neck else start.backbone(images("x")).vector
+            expected = start(images("x")) if neck else start.before_neck(images("x"))
             assert torch.equal(made(images("x")), expected)
     without = starting_embedder(context(worlds, tmp_path)[0])
     assert same(weights(without.backbone), weights(backbone()))

@@ -11,9 +11,11 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from reidbench.matrix.benchmark import Choice
+from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
-from reidbench.training import BackboneEmbedder, Preprocess, Update
+from reidbench.training import BackboneEmbedder, Preprocess, Update, read_state
 from reidbench.training.batches.augment import bot_augment
 from reidbench_baseline import bot, resnet
 from reidbench_baseline.params import BotParams, TinyParams
@@ -116,3 +118,37 @@ methods: {{bot: {{finetune: {{use: bot, epochs: 40, images: 2, identities: 4, lr
         assert "fast" in result.error
         return
     assert result.metrics["mAP"] > 0.5
+
+
+def test_bot_pools_by_the_generalised_mean_where_there_is_a_map(tmp_path: Path, market: Path) -> None:
+    """The learned exponent moves, the fixed one does not, and a transformer has no map to pool."""
+    text = f"""
+image_size: [32, 16]
+data: {{tiny: {{use: market-folder, root: {market}}}}}
+tasks: {{tiny: {{source: tiny, target: tiny}}}}
+backbone: {{use: BACKBONE}}
+methods:
+  gem: {{finetune: {{use: bot, epochs: 1, images: 2, identities: 4, pool: gem}}}}
+  gem-fixed: {{finetune: {{use: bot, epochs: 1, images: 2, identities: 4, pool: gem-fixed}}}}
+"""
+    run_matrix(text.replace("BACKBONE", "resnet-tiny, width: 4"), tmp_path)
+    store = Store(tmp_path / "store")
+    exponents = {}
+    for key in store.keys():  # noqa: SIM118
+        stage = store.manifest(key).manifest["stage"]
+        if stage["use"] == "bot":
+            state = read_state(store.path(key) / "embedder.safetensors")
+            exponents[stage["params"]["pool"]] = state["pool.exponent"].item()
+    assert exponents["gem-fixed"] == 3
+    assert 0 < abs(exponents["gem"] - 3) < 0.1
+    (tmp_path / "vit").mkdir()
+    results = run_matrix(text.replace("BACKBONE", "vit-tiny"), tmp_path / "vit").results
+    reasons = {(result.status, result.error) for result in results}
+    assert reasons == {("not-applicable", "bot needs stages, which vit-tiny does not provide")}
+
+
+def test_the_default_pooling_is_no_part_of_the_key() -> None:
+    """Results from before there was the parameter keep their keys."""
+    component = plugins.load().get("finetuner", "bot")
+    assert "pool" not in Choice("finetuner", component, BotParams()).identity["params"]
+    assert Choice("finetuner", component, BotParams(pool="gem")).identity["params"]["pool"] == "gem"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import BackboneEmbedder, Preprocess
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
-from reidbench_cluster import loop
-from reidbench_cluster.params import ClusterContrastParams
+from reidbench_cluster import loop, spcl
+from reidbench_cluster.params import ClusterContrastParams, LoopParams, PseudoLabelParams, SpCLParams
 from tests.support.contexts import check_resumes, make_context
 
 
@@ -35,22 +36,91 @@ def tiny_embedder(width: int = 4) -> BackboneEmbedder:
 # ---------------------------------------------------------------------- loops
 def test_the_source_neck_is_dropped_or_kept() -> None:
     """Adaptation starts from the source's backbone; its BNNeck goes, unless it is to be kept."""
-    from types import SimpleNamespace
-
     start = tiny_embedder()
     with torch.no_grad():
         start.neck.norm.weight.fill_(7)  # type: ignore[union-attr]
     ctx: Any = SimpleNamespace(start=start, image_size=(32, 16), backbone=None)
     fresh, kept = loop.starting_embedder(ctx, keep_neck=False), loop.starting_embedder(ctx)
+    assert loop.starting_embedder(ctx, "backbone") is start
     assert fresh.neck.norm.weight.unique().tolist() == [1]  # type: ignore[union-attr]
     assert fresh.backbone is start.backbone
     assert kept is start
 
 
+def test_another_pooling_has_a_fresh_neck_and_the_same_keeps_its_exponent() -> None:
+    """A neck's statistics are those of one pooling; an exponent is part of the network that was trained."""
+    average = tiny_embedder()
+    gem = BackboneEmbedder(average.backbone, average.preprocess, neck=True, pool="gem")
+    with torch.no_grad():
+        gem.pool.exponent.fill_(4)  # type: ignore[union-attr]
+        for embedder in (average, gem):
+            embedder.neck.norm.weight.fill_(7)  # type: ignore[union-attr]
+
+    def started(start: BackboneEmbedder | None, *args: Any, **more: Any) -> list[Any]:
+        ctx: Any = SimpleNamespace(start=start, image_size=(32, 16), backbone=lambda: average.backbone)
+        found = loop.starting_embedder(ctx, *args, **more)
+        exponent = found.pool.exponent.item() if found.pool is not None else None
+        return [found.pool_name, exponent, found.neck.norm.weight[0].item()]  # type: ignore[union-attr]
+
+    assert started(average) == ["backbone", None, 7]
+    assert started(average, "gem") == ["gem", 3, 1]
+    assert started(gem) == ["gem", 4, 7]
+    assert started(gem, "gem", keep_neck=False) == ["gem", 4, 1]
+    assert started(gem, "backbone") == ["backbone", None, 1]
+    assert started(None) == ["backbone", None, 1]
+    assert started(None, "gem-fixed") == ["gem-fixed", 3, 1]
+
+
+def test_sgd_by_hand() -> None:
+    """v <- .9 v + (g + decay w), w <- w - lr v; a weight that is not trained stays."""
+    network = torch.nn.Linear(1, 1)
+    network.bias.requires_grad_(False)
+    with torch.no_grad():
+        network.weight.fill_(2.0)
+    params = ClusterContrastParams(lr=0.1, weight_decay=0.5, optimiser="sgd")
+    optimiser = loop.make_optimiser(network, params, params.optimiser)
+    weight, speed = 2.0, 0.0
+    for gradient in (1.0, -3.0, 0.5):
+        network.weight.grad = torch.full((1, 1), gradient)
+        optimiser.step()
+        speed = 0.9 * speed + gradient + 0.5 * weight
+        weight -= 0.1 * speed
+        assert network.weight.item() == pytest.approx(weight, rel=1e-6)
+    assert isinstance(loop.make_optimiser(network, params), torch.optim.Adam)
+
+
+def test_defaults_are_the_papers(registry: plugins.Registry) -> None:
+    """Cluster Contrast: 16 x 16 images, 200 steps, 400 on MSMT17; SpCL: 64 images, 400 steps, 800 on MSMT17."""
+    contrast = ClusterContrastParams()
+    assert (contrast.identities, contrast.images, contrast.rounds, contrast.iterations) == (16, 16, 50, 200)
+    assert (contrast.momentum, contrast.temperature, contrast.update, contrast.pool) == (0.1, 0.05, "cm", "gem")
+    assert (contrast.lr, contrast.weight_decay, contrast.lr_step) == (3.5e-4, 5e-4, 0.4)
+    assert (contrast.eps, contrast.min_samples, contrast.k1, contrast.k2) == (0.6, 4, 30, 6)
+    hybrid = SpCLParams()
+    assert (hybrid.identities, hybrid.images, hybrid.rounds, hybrid.iterations) == (16, 4, 50, 400)
+    assert (hybrid.momentum, hybrid.temperature, hybrid.pool) == (0.2, 0.05, None)
+    steps = {}
+    for use in ("cluster-contrast", "spcl"):
+        component = registry.get("adapter", use)
+        for name, values in component.presets.items():
+            params: Any = component.params(**values)
+            steps[use, name] = params.iterations
+            assert params.batches == "cameras"
+            if name.startswith("transreid-ssl"):
+                assert (params.identities, params.images, params.update, params.momentum) == (32, 8, "hard", 0.2)
+                assert (params.optimiser, params.lr, params.weight_decay) == ("sgd", 3.5e-4, 5e-4)
+                assert params.eps == (0.7 if "msmt17" in name else 0.6)
+    assert steps == {
+        ("cluster-contrast", "code"): 200, ("cluster-contrast", "code:msmt17-v1"): 400,
+        ("cluster-contrast", "transreid-ssl"): 200, ("cluster-contrast", "transreid-ssl:msmt17-v1"): 200,
+        ("spcl", "code"): 400, ("spcl", "code:msmt17-v1"): 800,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("clusters", [2, 3, 40])
 def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int) -> None:
     split = read_market_folder(market).train.hide()
-    params = ClusterContrastParams(iterations=5, identities=4, images=2)
+    params = ClusterContrastParams(iterations=5, identities=4, images=2, batches="by-size")
     labels = np.arange(len(split)) % min(clusters, 8)
     labels[0] = -1
     batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), params, 0)
@@ -58,6 +128,50 @@ def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int
     assert len(found) == 5
     assert not any(0 in indices for _, indices in found)
     assert all(len(images) == len(indices) == 2 * min(clusters, 4) for images, indices in found)
+
+
+def test_spcl_has_64_images_in_every_step_and_every_class_once_in_a_pass(market: Path) -> None:
+    """An early round: few clusters, most images alone. The official batch is 64 whatever the clusters are."""
+    split = read_market_folder(market).train.hide()
+    labels = np.concatenate([np.zeros(3, int), np.ones(2, int), np.arange(len(split) - 5) + 2])
+    batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), SpCLParams(iterations=7), 0)
+    found = list(batches.indices(labels, torch.Generator().manual_seed(0)))
+    assert [len(indices) for indices in found] == [64] * 7
+    small = loop.PseudoLabelBatches(split, Preprocess((32, 16)), SpCLParams(identities=2, images=4, iterations=2), 0)
+    passed = np.concatenate(list(small.indices(labels, torch.Generator().manual_seed(0))))
+    assert np.bincount(labels[passed]).max() <= 4
+    assert np.bincount(labels[passed])[2:].max() == 1
+
+
+def test_source_and_target_have_passes_of_their_own(market: Path, tmp_path: Path) -> None:
+    """A target of 5 images and a source of 16: each step has 8 of both, however long either is."""
+    source = read_market_folder(market).train
+    target = source.hide().subset(np.arange(5))
+    params = SpCLParams(iterations=6, identities=4, images=2, k1=2, k2=1, min_samples=2)
+    ctx, _ = make_context(
+        AdaptContext, tmp_path, params, target=target, source=source, backbone=lambda: None, start=tiny_embedder()
+    )
+    run = spcl._Training(ctx)
+    steps = list(run._plans(np.array([0, 0, 0, 1, 2])))
+    assert [(len(s.indices), len(t.indices)) for s, t in steps] == [(8, 8)] * 6
+    seen = np.concatenate([s.indices for s, _ in steps])
+    # Four identities with two images each are a pass of the source, which is one batch.
+    assert all(np.bincount(run.source_labels[s.indices]).tolist() == [2, 2, 2, 2] for s, _ in steps)
+    assert len(np.unique(seen)) > 8
+
+
+@pytest.mark.parametrize("params", [PseudoLabelParams, ClusterContrastParams, SpCLParams])
+def test_batches_by_camera_are_an_option_that_the_protocol_names(params: type[LoopParams], market: Path) -> None:
+    plain, told = params(), params(batches="cameras", identities=4, images=2, iterations=3)
+    assert (plain.cameras(), told.cameras()) == (frozenset(), {"cameras"})
+    split = read_market_folder(market).train.hide()
+    labels = np.zeros(len(split), int)
+    for camera in np.unique(split.camids):  # both clusters have images of each camera
+        labels[np.flatnonzero(split.camids == camera)[::2]] = 1
+    batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), told, 0)
+    for indices in batches.indices(labels, torch.Generator().manual_seed(0)):
+        pairs = split.camids[indices].reshape(-1, 2)
+        assert (pairs[:, 0] != pairs[:, 1]).all()
 
 
 ADAPT = "rounds: 2, iterations: 3, identities: 4, images: 2, lr: 1e-3, k1: 6, k2: 2, min_samples: 2"
@@ -68,7 +182,10 @@ METHODS = {
     "k-means": f"{{use: pseudo-label, clustering: k-means, clusters: 4, {ADAPT}}}",
     "agglomerative": f"{{use: pseudo-label, clustering: agglomerative, threshold: 0.1, {ADAPT}}}",
     "cluster-contrast": f"{{use: cluster-contrast, {ADAPT}}}",
-    "hard": f"{{use: cluster-contrast, update: hard, {ADAPT}}}",
+    "cm by camera": f"{{use: cluster-contrast, batches: cameras, {ADAPT}}}",
+    "gem": f"{{use: pseudo-label, pool: gem, clustering: k-means, clusters: 4, {ADAPT}}}",
+    "sgd": f"{{use: cluster-contrast, preset: transreid-ssl, {ADAPT}}}",
+    "hard": f"{{use: cluster-contrast, pool: backbone, update: hard, {ADAPT}}}",
     "spcl": f"{{use: spcl, {ADAPT}}}",
     "all noise": f"{{use: cluster-contrast, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
     "spcl noise": f"{{use: spcl, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
@@ -146,6 +263,14 @@ def test_unsupervised_from_a_backbone_alone(tmp_path: Path, worlds: dict[str, Pa
     board = run_matrix(matrix({"target": worlds["target"]}, f"{{{recipes}}}", "target: target"), tmp_path)
     assert {(result.status, result.error) for result in board.results} == {("ok", "")}
     assert all("source labels" not in result.row.protocol for result in board.results)
+    assert not any("cameras" in result.row.protocol for result in board.results)
+
+
+def test_batches_by_camera_are_in_the_protocol_column(tmp_path: Path, worlds: dict[str, Path]) -> None:
+    methods = f"{{cm: {{adapt: {METHODS['cm by camera']}}}}}"
+    board = run_matrix(matrix({"target": worlds["target"]}, methods, "target: target"), tmp_path)
+    assert [(result.status, result.error) for result in board.results] == [("ok", "")]
+    assert "cameras" in board.results[0].row.protocol.split(", ")
 
 
 @pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl"])

@@ -31,7 +31,7 @@ def test_outliers_have_no_row_and_rows_are_unit_means() -> None:
 def test_a_row_moves_once_per_step_and_only_in_backward(update: Any) -> None:
     """L2(.2 old + .8 chosen), hardest = lowest cosine."""
     features, labels = unit(6, 4), torch.tensor([0, 0, 0, 1, 1, 1])
-    bank = memory.ClusterMemory(unit(6, 4, seed=1), labels, update=update)
+    bank = memory.ClusterMemory(unit(6, 4, seed=1), labels, momentum=0.2, update=update)
     before = bank.rows.clone()
     batch = features[:3].clone().requires_grad_()
     loss = bank(batch, labels[:3])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench.training import Endless, IdentitySampler, ShuffledSampler, stream
+from reidbench.training import ClassSampler, Endless, IdentitySampler, ShuffledSampler, stream
 
 
 def sampler(labels: list[int], identities: int, images: int, seed: int = 0) -> IdentitySampler:
@@ -65,3 +65,60 @@ def test_each_iteration_of_endless_begins_a_pass() -> None:
     assert next(iter(batches)).tolist() == orders[2][:2]
     with pytest.raises(ValueError, match="without a batch"):
         next(iter(Endless(ShuffledSampler(0, 2, stream(0, "order")))))
+
+
+def by_class(
+    labels: list[int], size: int, images: int, cameras: list[int] | None = None, seed: int = 0
+) -> ClassSampler:
+    seen = None if cameras is None else np.array(cameras)
+    return ClassSampler(np.array(labels), size, images, torch.Generator().manual_seed(seed), seen)
+
+
+def test_class_batches_are_full_and_each_class_comes_once() -> None:
+    """10 classes of 30 images and 100 lone images: 140 drawn in a pass, of which two batches of 64 are used."""
+    labels = np.concatenate([np.repeat(np.arange(10), 30), np.arange(100) + 10])
+    batches = list(by_class(labels.tolist(), 64, 4))
+    assert [len(batch) for batch in batches] == [64, 64]
+    used = np.concatenate(batches)
+    assert len(np.unique(used)) == 128  # no image twice
+    counts = np.bincount(labels[used], minlength=110)
+    assert counts[:10].max() <= 4
+    assert (counts[:10] == 4).sum() >= 7  # 12 of 140 are left out, which are three whole classes at most
+    assert counts[10:].max() == 1
+    starts = np.flatnonzero(np.diff(labels[used], prepend=-1))
+    assert len(starts) == len(np.unique(labels[used]))  # a class's images stand together
+
+
+def test_a_class_of_few_images_is_drawn_with_replacement_from_its_others() -> None:
+    """As in the official code, which draws without replacement only from K others or more."""
+    for seed in range(20):
+        (batch,) = by_class([0, 0, 1, 1, 1, 1, 1], 8, 4, seed=seed)
+        pair = batch[batch < 2]
+        assert len(pair) == 4
+        assert (pair[1:] == 1 - pair[0]).all()  # the first image, and three times the other
+        assert len(np.unique(batch[batch >= 2])) == 4
+
+
+def test_a_short_pass_is_continued_until_the_batch_is_full() -> None:
+    (batch,) = by_class([0, 0, 1, 1, 2], 16, 4)  # 9 in a pass
+    assert len(batch) == 16
+    assert (batch[:9] == 4).sum() == 1
+    assert list(by_class([], 16, 4)) == []
+    first, again = (np.concatenate(list(by_class([0, 0, 1, 1, 2], 16, 4, seed=seed))).tolist() for seed in (1, 1))
+    assert first == again
+
+
+def test_class_batches_ask_other_cameras_first() -> None:
+    """Of a class of three cameras no other image is of the first one's camera; of a class of one camera any is."""
+    cameras = [0, 0, 0, 0, 1, 1, 1, 2, 2, 5, 5, 5, 5, 5]
+    firsts = set()
+    for seed in range(30):
+        (batch,) = by_class([0] * 9 + [1] * 5, 8, 4, cameras, seed)
+        seen = batch[batch < 9]
+        firsts.add(cameras[seen[0]])
+        assert len(seen) == 4
+        assert cameras[seen[0]] not in [cameras[image] for image in seen[1:]]
+        assert len(np.unique(seen)) == 4  # five others or more: none twice
+        same = batch[batch >= 9]
+        assert len(np.unique(same)) == 4
+    assert firsts == {0, 1, 2}

@@ -119,6 +119,7 @@ def embedders() -> Iterator[Case]:
     for branches in ("global", "mgn", "rmgl", "grid"):
         yield Case(f"competition {branches}", CompetitionEmbedder(narrow(), preprocess, branches, 8), whole)
     yield Case("bnneck", BackboneEmbedder(narrow(), preprocess, True), whole)
+    yield Case("gem", BackboneEmbedder(narrow(), preprocess, True, "gem"), whole)
     yield Case("hhl embedder", UnitEmbedder(narrow(), preprocess, False), whole)
     yield Case("projection", Encoder(narrow(), ProjectionHead(28, 8, norm=True)), whole)
     head = DinoHead(28, 16, hidden=32, bottleneck=8, norm_last_layer=True)
