@@ -79,8 +79,10 @@ class AddedLater:
     """Marks a parameter that a component got after its first results: at its default it is no part of the key.
 
     So the results that stand keep their keys. The default must compute what was computed before; where it does not, the
-    component needs a new version.
+    component needs a new version, or `before` names the value that does, as JSON: that one is then no part of the key.
     """
+
+    before: Any = None
 
 
 @dataclass(frozen=True)

@@ -188,9 +188,11 @@ class WeightsParams(Params):
 class BdbParams(Params):
     """bdb; the defaults are the official recipe's (`--adjust_lr`), for 384x128 and a ResNet-50."""
 
-    epochs: int = Field(100, ge=1, description="passes of the sampler; about the steps of the official 400")
+    epochs: shared.SamplerEpochs = 400
+    passes: shared.Passes = "identities"
     identities: shared.Identities = 32
     images: shared.Images = 4
+    start: shared.Start = "fan-out"
     lr: shared.AdamRate = 1e-3
     weight_decay: shared.AdamDecay = 5e-4
     warmup: float = Field(1 / 8, ge=0, lt=1, description="fraction of the epochs in which lr climbs in ten stairs")
@@ -212,8 +214,10 @@ class MgnParams(Params):
     """mgn; the defaults are the best script of the reproduction by seathiefwang, for 384x128 and a ResNet-50."""
 
     epochs: shared.SamplerEpochs = 400
+    passes: shared.Passes = "identities"
     identities: shared.Identities = 16
     images: shared.Images = 4
+    start: shared.Start = "fan-out"
     lr: float = Field(2e-4, gt=0, description="learning rate of Adam with amsgrad")
     weight_decay: shared.AdamDecay = 5e-4
     milestones: shared.Milestones = (0.8, 0.95)
@@ -222,7 +226,7 @@ class MgnParams(Params):
     margin: shared.Margin = 1.2
     triplet_weight: float = Field(2.0, ge=0, description="weight of the triplet loss, the mean over three vectors")
     dim: int = Field(256, ge=1, description="length of each of the eight vectors")
-    pool: Literal["max", "avg"] = Field("max", description="pooling of the branches and of their stripes")
+    pool: Literal["max", "avg"] = Field("avg", description="pooling of the branches and of their stripes")
     extra_norm: bool = Field(False, description="batch norm on each branch's map, as LUPerson's fork adds it")
     flip_test: bool = Field(True, description="add the feature of the flipped image at test time")
     flip: shared.Flip = 0.5

@@ -41,6 +41,7 @@ class StrengthParams(Params):
 
 class StrengthAndMoreParams(StrengthParams):
     more: Annotated[int, AddedLater()] = 0
+    start: Annotated[str, AddedLater(before="old")] = "new"
 
 
 class PerhapsParams(Params):
@@ -174,9 +175,11 @@ def test_a_parameter_that_was_added_later_leaves_keys_as_they_were(matrix: Calla
     toys.components["preparer", "toy-style"] = replace(
         toys.components["preparer", "toy-style"], params=StrengthAndMoreParams
     )
-    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 0}") == before
+    old = "use: toy-style, strength: 3, start: old"
+    assert prepared(f"{{{old}}}") == prepared(f"{{{old}, more: 0}}") == before
     assert len(before) == 2
-    assert prepared("{use: toy-style, strength: 3, more: 1}").isdisjoint(before)
+    assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)  # whose default is another one
+    assert prepared(f"{{{old}, more: 1}}").isdisjoint(before)
 
 
 def test_content_of_a_file_not_its_name_is_in_the_key(
