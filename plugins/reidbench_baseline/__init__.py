@@ -8,6 +8,7 @@ from reidbench import Component, Paper, hookimpl
 from reidbench.components import fractions
 
 from . import transformers
+from .backbones import declared
 from .papers import BDB, BOT, MGN, MOCO, RESNET, RESNEXT, SENET
 from .params import (
     BdbParams,
@@ -58,6 +59,7 @@ def reidbench_backbones() -> Iterator[Component]:
     for name, target, network, paper in (
         ("resnet18", "resnet:resnet18", "torchvision's ResNet-18", RESNET),
         ("resnet50", "resnet:resnet50", "torchvision's ResNet-50", RESNET),
+        ("resnet101", "resnet:resnet101", "torchvision's ResNet-101", RESNET),
         ("resnext50", "resnet:resnext50", "torchvision's ResNeXt-50 32x4d", RESNEXT),
         ("se-resnet50", "seresnet:se_resnet50", "timm's SE-ResNet-50", SENET),
     ):
@@ -73,6 +75,7 @@ def reidbench_backbones() -> Iterator[Component]:
             paper=paper,
         )
     yield from transformers.backbones()
+    yield from declared.backbones()
 
 
 @hookimpl
