@@ -41,6 +41,13 @@ PAPERS = {
         title="Fine-tuning CNN Image Retrieval with No Human Annotation",
         venue="TPAMI 2019",
         url="https://arxiv.org/abs/1711.02512",
+        code="https://github.com/JDAI-CV/fast-reid (among: all)",
+        code_licence="Apache-2.0",
+        deviations=(
+            "queries take gallery neighbours, once; fast-reid's form is among: all, k: qe_k - 1, times: qe_times",
+            "neighbours that point away (similarity below 0) weigh 0; in fast-reid a negative number, or none",
+            "a query's own picture in the gallery is not added to it",
+        ),
     ),
 }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reidbench import FileParam, Params
+from reidbench import AddedLater, FileParam, Params
 from reidbench.files.names import shown
 from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
@@ -130,10 +130,27 @@ class ExpansionParams(RankingParams):
     k: int = Field(5, ge=1, description="gallery neighbours that are added to each query and gallery feature")
     alpha: float = Field(3.0, ge=0, description="power of the similarity that weighs a neighbour; 0 weighs all alike")
     gallery_too: bool = Field(False, description="expand gallery features as well (database augmentation)")
+    among: Annotated[
+        Literal["gallery", "all"],
+        Field(
+            description="gallery: a query and its nearest gallery features; all: queries and gallery expand each "
+            "other, as in fast-reid, whose qe_k is k + 1"
+        ),
+        AddedLater(),
+    ] = "gallery"
+    times: Annotated[
+        int, Field(ge=1, description="how often, each time with the features of the time before"), AddedLater()
+    ] = 1
+
+    @model_validator(mode="after")
+    def _gallery_once(self) -> ExpansionParams:
+        if self.gallery_too and self.among == "all":
+            raise ValueError("`among: all` expands the gallery in any case: leave gallery_too out")
+        return self
 
     def protocol(self) -> frozenset[str]:
         """Words for the protocol column."""
-        return super().protocol() | {"query expansion"}
+        return super().protocol() | {f"query expansion{' among all' if self.among == 'all' else ''}"}
 
 
 class MocoParams(ContrastiveParams):
