@@ -48,7 +48,7 @@ LACKS = frozenset({"cameras", "labels", "train", "test"})
 USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
 RULES = frozenset(
     {"AP step", "AP trapezoid", "no camera rule", "invalid queries count 0", "ties best", "ties worst"}
-    | {"cosine", "euclidean", "query expansion", "re-ranked"}
+    | {"cosine", "euclidean", "query expansion", "query expansion among all", "re-ranked"}
 )  # of an evaluator; beside these "re-ranked (VARIANT)" and "single gallery shot xN"
 RULE_OF = re.compile(r"re-ranked \([\w .-]+\)|single gallery shot x[1-9][0-9]*")
 OWN = re.compile(r"[a-z][a-z0-9-]*: ?\w[\w .-]*")  # a plugin's own word

@@ -8,6 +8,7 @@ from reidbench import Component, Paper, hookimpl
 from reidbench.components import fractions
 
 from . import transformers
+from .backbones import declared
 from .papers import BDB, BOT, MGN, MOCO, RESNET, RESNEXT, SENET
 from .params import (
     BdbParams,
@@ -40,6 +41,13 @@ PAPERS = {
         title="Fine-tuning CNN Image Retrieval with No Human Annotation",
         venue="TPAMI 2019",
         url="https://arxiv.org/abs/1711.02512",
+        code="https://github.com/JDAI-CV/fast-reid (among: all)",
+        code_licence="Apache-2.0",
+        deviations=(
+            "queries take gallery neighbours, once; fast-reid's form is among: all, k: qe_k - 1, times: qe_times",
+            "neighbours that point away (similarity below 0) weigh 0; in fast-reid a negative number, or none",
+            "a query's own picture in the gallery is not added to it",
+        ),
     ),
 }
 
@@ -58,6 +66,7 @@ def reidbench_backbones() -> Iterator[Component]:
     for name, target, network, paper in (
         ("resnet18", "resnet:resnet18", "torchvision's ResNet-18", RESNET),
         ("resnet50", "resnet:resnet50", "torchvision's ResNet-50", RESNET),
+        ("resnet101", "resnet:resnet101", "torchvision's ResNet-101", RESNET),
         ("resnext50", "resnet:resnext50", "torchvision's ResNeXt-50 32x4d", RESNEXT),
         ("se-resnet50", "seresnet:se_resnet50", "timm's SE-ResNet-50", SENET),
     ):
@@ -73,6 +82,7 @@ def reidbench_backbones() -> Iterator[Component]:
             paper=paper,
         )
     yield from transformers.backbones()
+    yield from declared.backbones()
 
 
 @hookimpl

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -20,6 +21,7 @@ from reidbench.training import (
     IdentityLosses,
     IdentitySampler,
     Loop,
+    OnceSampler,
     Preprocess,
     Reduction,
     fit,
@@ -30,6 +32,8 @@ from reidbench.training.batches.augment import Draws
 from reidbench.training.networks.backbone import layout_of
 
 from .params import BdbParams
+
+NORM_STD = 0.02  # of the published start of batch norms
 
 
 class _Bottleneck(nn.Module):
@@ -134,6 +138,40 @@ def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> La
     return LambdaLR(optimiser, factor)
 
 
+@torch.no_grad()
+def start_as_published(embedder: BdbEmbedder) -> None:
+    """Draw the heads' layers as the official code does: batch norms at N(1, 0.02), the part's linear layer fan-out.
+
+    The fresh bottleneck keeps torch's own numbers there, too.
+    """
+    layers: Any = embedder.dropped
+    linear, norm, _ = layers
+    for one in (embedder.reduction.norm, norm):
+        nn.init.normal_(one.weight, 1.0, NORM_STD)
+    nn.init.kaiming_normal_(linear.weight, mode="fan_out")
+    nn.init.zeros_(linear.bias)
+
+
+class BdbLosses(IdentityLosses):
+    """The sum over both features of cross-entropy and soft-margin triplet."""
+
+    def __init__(self, params: BdbParams, classes: int) -> None:
+        dims, smoothing = [params.global_dim, params.drop_dim], params.label_smoothing
+        super().__init__(dims, classes, smoothing=smoothing, margin=params.margin, bias=True, start=params.start)
+
+    def forward(self, vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Both features [B, D], labels [B] from 0: the sum, a scalar, as "loss"."""
+        cross_entropy = self.cross_entropies(self.logits(vectors), labels).sum()
+        return {"loss": cross_entropy + self.triplets(vectors, labels).sum()}
+
+
+def _sampler(params: BdbParams, labels: np.ndarray, generator: torch.Generator) -> OnceSampler | IdentitySampler:
+    """A batch of fewer identities is left out, as in the official code."""
+    if params.passes == "images":
+        return IdentitySampler(labels, params.identities, params.images, generator)
+    return OnceSampler(labels, params.identities, params.images, generator, least=params.identities)
+
+
 def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     """Train both branches by label-smoothed cross-entropy and soft-margin batch-hard triplet on the source.
 
@@ -147,18 +185,15 @@ def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     embedder = BdbEmbedder(
         backbone, preprocess, params.global_dim, params.drop_dim, params.drop_height, params.drop_width
     )
+    if params.start == "fan-out":
+        start_as_published(embedder)
     embedder.drop.generator = generator
-    dims = [params.global_dim, params.drop_dim]
-    losses = IdentityLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin, bias=True)
+    losses = BdbLosses(params, source.num_pids)
     optimiser = torch.optim.Adam(trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay)
     schedule = stairs_then_steps(optimiser, params)
     augment = Cutout(params.flip, params.cutout, params.cutout_size)
 
-    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        cross_entropy = losses.cross_entropies(losses.logits(vectors), labels).sum()
-        return {"loss": cross_entropy + losses.triplets(vectors, labels).sum()}
-
-    sampler = IdentitySampler(source.labels(), params.identities, params.images, generator)
+    sampler = _sampler(params, source.labels(), generator)
     # The dropped blocks are drawn from the same generator, step by step, so that no batch can be drawn before its step.
     device = ctx.fabric.device
     batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, device=device, ahead=False)
@@ -169,7 +204,7 @@ def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
         batches,
         source.labels(),
         lambda images, _: embedder.branches(images),
-        loss,
+        losses,
         accumulate=params.accumulate,
     )
     embedder.drop.generator = None

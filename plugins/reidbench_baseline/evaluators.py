@@ -10,7 +10,7 @@ import numpy as np
 
 from reidbench import Embedded, EvaluateContext, Metrics
 from reidbench.metrics import Ranking, Reranking, Rules, rank, rank_blocks, rerank_blocks, search
-from reidbench.metrics.products import unit
+from reidbench.metrics.products import refuse_zero, unit
 
 from .params import ExpansionParams, RankingParams, ReciprocalParams
 
@@ -47,18 +47,43 @@ def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
 def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
     """Add to each query its nearest gallery features, weighted by similarity^alpha, and rank by cosine distance.
 
-    Alpha query expansion (Radenovic et al., TPAMI 2019); with `gallery_too` the gallery is expanded as well. A query's
-    own picture is not added to it.
+    Alpha query expansion (Radenovic et al., TPAMI 2019); with `gallery_too` the gallery is expanded as well, and with
+    `among` "all" queries and gallery expand each other, as in fast-reid. A query's own picture is not added to it.
     """
     params = ctx.params
-    gallery = _without_junk(ctx.gallery)
+    sides = ctx.query, _without_junk(ctx.gallery)
+    for _ in range(params.times):
+        sides = (_from_all if params.among == "all" else _from_gallery)(*sides, params)
+    return _answer(ctx, _rank(*sides, _rules(params, "cosine")))
+
+
+def _from_gallery(query: Embedded, gallery: Embedded, params: ExpansionParams) -> tuple[Embedded, Embedded]:
     rows = unit(gallery.features)
-    own = None if ctx.query.images is None or gallery.images is None else (ctx.query.images, gallery.images)
-    query = _expanded(unit(ctx.query.features), rows, params.k, params.alpha, own=own)
+    own = None if query.images is None or gallery.images is None else (query.images, gallery.images)
+    found = _expanded(unit(query.features), rows, params.k, params.alpha, own=own)
     # A gallery image's nearest neighbour is itself, with similarity 1, beside which k others are added.
     expanded = _expanded(rows, rows, params.k + 1, params.alpha, keep=0.0) if params.gallery_too else rows
-    sides = replace(ctx.query, features=query), replace(gallery, features=expanded)
-    return _answer(ctx, _rank(*sides, _rules(params, "cosine")))
+    return replace(query, features=found), replace(gallery, features=expanded)
+
+
+def _from_all(query: Embedded, gallery: Embedded, params: ExpansionParams) -> tuple[Embedded, Embedded]:
+    """Each feature becomes the mean of itself and its k nearest of all, weighted by similarity^alpha.
+
+    The features that are averaged are those that were given, not of unit length.
+    """
+    for name, side in (("query_features", query), ("gallery_features", gallery)):
+        refuse_zero(name, np.abs(side.features).sum(1) == 0)
+    features = np.concatenate([query.features, gallery.features]).astype(np.float32)
+    unknown = query.images is None or gallery.images is None
+    numbers = np.arange(len(features)) if unknown else np.concatenate([query.images, gallery.images])
+    rows = unit(features)
+    indices, counted = _neighbours(rows, rows, params.k, (numbers, numbers))
+    total = features.copy()
+    for column, counts in zip(indices.T, counted.T, strict=True):
+        similarity = np.einsum("nd,nd->n", rows, rows[column]).clip(0, None)
+        total += (similarity**params.alpha * counts)[:, None] * features[column]
+    found, expanded = np.split(total / (params.k + 1), [len(query.features)])
+    return replace(query, features=found), replace(gallery, features=expanded)
 
 
 def _expanded(

@@ -34,6 +34,13 @@ class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc, name-defined]
         return self.relu(self.IN(y))  # type: ignore[no-any-return]
 
 
+def mix_norms(network: Any) -> None:
+    """IBN-a: instance norm on half of the channels of each block's first norm, in the first three stages."""
+    for stage in (network.layer1, network.layer2, network.layer3):
+        for block in stage:
+            block.bn1 = IBN(block.bn1.num_features)
+
+
 def resnet50_ibn(params: IbnParams, image_size: tuple[int, int]) -> TorchvisionResNet:
     """ResNet-50 with IBN-a or IBN-b, 2048-d.
 
@@ -41,9 +48,7 @@ def resnet50_ibn(params: IbnParams, image_size: tuple[int, int]) -> TorchvisionR
     """
     network = _resnet.ResNet(_Bottleneck, [3, 4, 6, 3])
     if params.ibn == "a":
-        for stage in (network.layer1, network.layer2, network.layer3):
-            for block in stage:
-                block.bn1 = IBN(block.bn1.num_features)
+        mix_norms(network)
     else:
         network.bn1 = nn.InstanceNorm2d(network.bn1.num_features, affine=True)
         for stage in (network.layer1, network.layer2):

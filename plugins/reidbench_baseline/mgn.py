@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -18,6 +19,7 @@ from reidbench.training import (
     IdentityLosses,
     IdentitySampler,
     Loop,
+    OnceSampler,
     Preprocess,
     Reduction,
     divide,
@@ -30,6 +32,7 @@ from reidbench.training import (
 
 from .params import MgnParams
 
+NORM_STD = 0.02  # of the published start of batch norms
 STRIPES = (1, 2, 3)  # horizontal parts of the three branches; those of 2 and 3 also have a global vector
 VECTORS = 8
 
@@ -47,7 +50,7 @@ class MgnEmbedder(Embedder):
         backbone: Backbone,
         preprocess: Preprocess | dict[str, Any],
         dim: int = 256,
-        pool: str = "max",
+        pool: str = "avg",
         extra_norm: bool = False,
         flip_test: bool = True,
     ) -> None:
@@ -93,6 +96,37 @@ class MgnEmbedder(Embedder):
         return F.normalize(features, dim=1)
 
 
+@torch.no_grad()
+def start_as_published(embedder: MgnEmbedder) -> None:
+    """Draw the scale of the reductions' batch norm as the reproduction does, once for all: it copies one reduction."""
+    first: Any = embedder.reductions[0]
+    nn.init.normal_(first.norm.weight, 1.0, NORM_STD)
+    for reduction in embedder.reductions[1:]:
+        reduction.load_state_dict(first.state_dict())
+
+
+class MgnLosses(IdentityLosses):
+    """The mean of eight cross-entropies, and the mean of the triplet losses of the three global vectors."""
+
+    def __init__(self, params: MgnParams, classes: int) -> None:
+        dims, smoothing = [params.dim] * VECTORS, params.label_smoothing
+        super().__init__(dims, classes, smoothing=smoothing, margin=params.margin, bias=True, start=params.start)
+        self.triplet_weight = params.triplet_weight
+
+    def forward(self, vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Vectors [B, dim] in the embedder's order, labels [B] from 0: the weighted sum, a scalar, as "loss"."""
+        triplet = self.triplets(vectors[: len(STRIPES)], labels).mean()
+        cross_entropy = self.cross_entropies(self.logits(vectors), labels).mean()
+        return {"loss": cross_entropy + self.triplet_weight * triplet}
+
+
+def _sampler(params: MgnParams, labels: np.ndarray, generator: torch.Generator) -> OnceSampler | IdentitySampler:
+    """The script keeps a last batch of fewer identities; here it has two at least for each part of a step."""
+    if params.passes == "images":
+        return IdentitySampler(labels, params.identities, params.images, generator)
+    return OnceSampler(labels, params.identities, params.images, generator, least=2 * params.accumulate)
+
+
 def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     """Train by the mean of eight cross-entropies and the weighted mean of three global triplets on the source.
 
@@ -104,20 +138,16 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     backbone: Backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     embedder = MgnEmbedder(backbone, preprocess, params.dim, params.pool, params.extra_norm, params.flip_test)
-    dims = [params.dim] * VECTORS
-    losses = IdentityLosses(dims, source.num_pids, smoothing=params.label_smoothing, margin=params.margin, bias=True)
+    if params.start == "fan-out":
+        start_as_published(embedder)
+    losses = MgnLosses(params, source.num_pids)
     optimiser = torch.optim.Adam(
         trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay, amsgrad=True
     )
     schedule = warmup_multistep(optimiser, params.epochs, warmup=0, milestones=params.milestones, gamma=params.gamma)
     augment = Augment(flip=params.flip, pad=0, erase=params.erase)
 
-    def loss(vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        triplet = losses.triplets(vectors[: len(STRIPES)], labels).mean()
-        cross_entropy = losses.cross_entropies(losses.logits(vectors), labels).mean()
-        return {"loss": cross_entropy + params.triplet_weight * triplet}
-
-    sampler = IdentitySampler(source.labels(), params.identities, params.images, generator)
+    sampler = _sampler(params, source.labels(), generator)
     batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, device=ctx.fabric.device)
     networks = {"embedder": embedder, "losses": losses}
     loop = Loop(ctx, params.epochs, networks, {"optimiser": optimiser}, schedule, generator=generator)
@@ -126,7 +156,7 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
         batches,
         source.labels(),
         lambda images, _: embedder.vectors(images),
-        loss,
+        losses,
         accumulate=params.accumulate,
     )
     return embedder

@@ -42,7 +42,9 @@ BDB = Paper(
     code="https://github.com/daizuozhuo/batch-dropblock-network",
     code_licence="MIT",
     deviations=(
-        "BoT's sampler, which exhausts each identity's images: 100 epochs have about the steps of the official 400",
+        "an identity with fewer than 4 images is drawn from four copies of each, the official code draws with "
+        "replacement",
+        "passes: images is BoT's sampler, which exhausts each identity's images: 100 epochs have about these steps",
         "the cut square is a sixth of the height, 64 at 384",
         "scored with the shared evaluator; the official one cuts matches off at rank 50 and so reports too low an mAP",
     ),
@@ -56,6 +58,8 @@ MGN = Paper(
     code_licence="none stated",
     deviations=(
         "follows the reproduction: cross-entropy on the 256-d vectors, not on the 2048-d ones of the paper",
+        "a last batch of a single identity, which has no triplet, is left out",
+        "pictures are resized with the stage's filter, the script's with a bicubic one",
         "adaptive pooling, so that any input height works; 24 rows divide by 2 and 3, other heights overlap by a row",
         "on backbones whose third stage is one block, that block is shared and only the last stage is copied",
     ),

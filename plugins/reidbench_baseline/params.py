@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reidbench import FileParam, Params
+from reidbench import AddedLater, FileParam, Params
 from reidbench.files.names import shown
 from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
@@ -135,10 +135,27 @@ class ExpansionParams(RankingParams):
     k: int = Field(5, ge=1, description="gallery neighbours that are added to each query and gallery feature")
     alpha: float = Field(3.0, ge=0, description="power of the similarity that weighs a neighbour; 0 weighs all alike")
     gallery_too: bool = Field(False, description="expand gallery features as well (database augmentation)")
+    among: Annotated[
+        Literal["gallery", "all"],
+        Field(
+            description="gallery: a query and its nearest gallery features; all: queries and gallery expand each "
+            "other, as in fast-reid, whose qe_k is k + 1"
+        ),
+        AddedLater(),
+    ] = "gallery"
+    times: Annotated[
+        int, Field(ge=1, description="how often, each time with the features of the time before"), AddedLater()
+    ] = 1
+
+    @model_validator(mode="after")
+    def _gallery_once(self) -> ExpansionParams:
+        if self.gallery_too and self.among == "all":
+            raise ValueError("`among: all` expands the gallery in any case: leave gallery_too out")
+        return self
 
     def protocol(self) -> frozenset[str]:
         """Words for the protocol column."""
-        return super().protocol() | {"query expansion"}
+        return super().protocol() | {f"query expansion{' among all' if self.among == 'all' else ''}"}
 
 
 class MocoParams(ContrastiveParams):
@@ -193,9 +210,11 @@ class WeightsParams(Params):
 class BdbParams(Params):
     """bdb; the defaults are the official recipe's (`--adjust_lr`), for 384x128 and a ResNet-50."""
 
-    epochs: int = Field(100, ge=1, description="passes of the sampler; about the steps of the official 400")
+    epochs: shared.SamplerEpochs = 400
+    passes: shared.Passes = "identities"
     identities: shared.Identities = 32
     images: shared.Images = 4
+    start: shared.Start = "fan-out"
     lr: shared.AdamRate = 1e-3
     weight_decay: shared.AdamDecay = 5e-4
     warmup: float = Field(1 / 8, ge=0, lt=1, description="fraction of the epochs in which lr climbs in ten stairs")
@@ -217,8 +236,10 @@ class MgnParams(Params):
     """mgn; the defaults are the best script of the reproduction by seathiefwang, for 384x128 and a ResNet-50."""
 
     epochs: shared.SamplerEpochs = 400
+    passes: shared.Passes = "identities"
     identities: shared.Identities = 16
     images: shared.Images = 4
+    start: shared.Start = "fan-out"
     lr: float = Field(2e-4, gt=0, description="learning rate of Adam with amsgrad")
     weight_decay: shared.AdamDecay = 5e-4
     milestones: shared.Milestones = (0.8, 0.95)
@@ -227,7 +248,7 @@ class MgnParams(Params):
     margin: shared.Margin = 1.2
     triplet_weight: float = Field(2.0, ge=0, description="weight of the triplet loss, the mean over three vectors")
     dim: int = Field(256, ge=1, description="length of each of the eight vectors")
-    pool: Literal["max", "avg"] = Field("max", description="pooling of the branches and of their stripes")
+    pool: Literal["max", "avg"] = Field("avg", description="pooling of the branches and of their stripes")
     extra_norm: bool = Field(False, description="batch norm on each branch's map, as LUPerson's fork adds it")
     flip_test: bool = Field(True, description="add the feature of the flipped image at test time")
     flip: shared.Flip = 0.5

@@ -113,16 +113,25 @@ def resnet_tiny(params: TinyParams, image_size: tuple[int, int]) -> TinyResNet:
 
 def _torchvision(name: str, dim: int, params: ResNetParams, image_size: tuple[int, int]) -> TorchvisionResNet:
     backbone = TorchvisionResNet(getattr(torchvision_models(), name)(weights=None), dim, params.last_stride)
-    if params.weights_file is not None:
-        load_file(backbone, params.weights_file)
-    elif params.weights is not None:
-        load_weights(backbone, _named_weights(name, params.weights), where=params.weights, exactly=True)
+    load_chosen(backbone, name, params)
     return backbone
 
 
 resnet18 = partial(_torchvision, "resnet18", 512)
 resnet50 = partial(_torchvision, "resnet50", 2048)
+resnet101 = partial(_torchvision, "resnet101", 2048)
 resnext50 = partial(_torchvision, "resnext50_32x4d", 2048)
+
+
+def load_chosen(backbone: Backbone, name: str, params: ResNetParams) -> None:
+    """The weights that the parameters name, of a file or torchvision's for its network `name`; none: random ones stay.
+
+    Raises ReidbenchError for weights that are not there, and for a file that lacks a tensor.
+    """
+    if params.weights_file is not None:
+        load_file(backbone, params.weights_file)
+    elif params.weights is not None:
+        load_weights(backbone, _named_weights(name, params.weights), where=params.weights, exactly=True)
 
 
 def load_file(backbone: Backbone, file: Path) -> None:

@@ -19,8 +19,9 @@ class Swin(Backbone):
     """timm's SwinTransformer without its head; state-dict names are timm's.
 
     Windows are never shrunk to a small map, as timm would: the map is padded instead. So the tables of relative
-    positions, and with them the state dict, are the same for every image size. As in the original, windows are
-    not shifted along a side that one window covers at the image size that the network was built for.
+    positions, and with them the state dict, are the same for every image size. As in the original, the
+    windows of a stage are not shifted at all where one of them covers a side of its map, at the image size that the
+    network was built for.
     """
 
     def __init__(self, network: SwinTransformer) -> None:
@@ -50,7 +51,7 @@ def swin_tiny(params: SwinParams, image_size: tuple[int, int]) -> Swin:
         embed_layer=partial(StemEmbed, stem=params.stem, stem_width=params.stem_width),
     )
     for block in (block for stage in network.layers for block in stage.blocks):
-        sides = zip(block.input_resolution, block.window_size, block.shift_size, strict=True)
-        block.shift_size = tuple(0 if side <= window else shift for side, window, shift in sides)
+        if any(side <= window for side, window in zip(block.input_resolution, block.window_size, strict=True)):
+            block.shift_size = (0, 0)
     set_drop_path(network, params.drop_path)
     return Swin(network)

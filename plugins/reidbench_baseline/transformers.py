@@ -26,7 +26,10 @@ SWIN = Paper(
     url="https://arxiv.org/abs/2103.14030",
     code="https://github.com/microsoft/Swin-Transformer",
     code_licence="MIT",
-    deviations=(STEMS, "small maps are padded to a window; the official code shrinks the window"),
+    deviations=(
+        STEMS,
+        "small maps are padded to a window, whose shift is dropped as officially; the official code shrinks the window",
+    ),
 )
 IBN_NET = Paper(
     title="Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net",
@@ -58,6 +61,7 @@ def backbones() -> Iterator[Component]:
         "swin-tiny",
         "reidbench_baseline.swin:swin_tiny",
         SwinParams,
+        version=2,
         summary="Swin-T: 768 dimensions, windows of 7 patches",
         capabilities=SwinParams.capabilities,
         paper=SWIN,

@@ -15,6 +15,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.training import Backbone, Means, Update, seeded, stream
 from reidbench.training.contrastive.pool import Pool, monitored_epochs, on_cpu_ahead
 from reidbench.training.devices import average, this_share
+from reidbench.training.networks.droppath import chosen_drop_path
 from reidbench.training.networks.splitnorm import join_batch_norm
 from reidbench.training.random import drawing_from
 
@@ -23,7 +24,7 @@ from .dino_loss import DinoLoss, LossOutput, collapse, cosine_schedule, warmed_u
 from .dino_monitor import Monitor
 from .dino_networks import Networks, clip_each, decay_groups, freeze_last_layer, network_state
 from .multicrop import MultiCrop
-from .params import DinoParams
+from .params import DROP_PATH, DinoParams
 
 STREAMS = ("whole views", "local views", "drop path")
 CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools"
@@ -188,4 +189,4 @@ def _networks(ctx: PretrainContext[DinoParams]) -> Networks:
             bottleneck=params.bottleneck_dim,
             norm_last_layer=params.norm_last_layer,
         )
-    return Networks(backbone, head, drop_path=params.drop_path)
+    return Networks(backbone, head, drop_path=chosen_drop_path(backbone, params.drop_path, DROP_PATH, ctx.note))

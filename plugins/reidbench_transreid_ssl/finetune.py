@@ -23,12 +23,12 @@ from reidbench.training import (
     seeded,
     stream,
 )
-from reidbench.training.networks.droppath import set_drop_path
+from reidbench.training.networks.droppath import chosen_drop_path, set_drop_path
 from reidbench.training.optim.cosine import warmup_cosine
 
 from .embedder import TransReidEmbedder
 from .transreid_augment import Bicubic, TrainAugment
-from .transreid_params import TransReidParams, TransReidSieParams
+from .transreid_params import DROP_PATH, TransReidParams, TransReidSieParams
 
 Ctx = FinetuneContext[TransReidParams]
 
@@ -136,7 +136,8 @@ def _recipe(ctx: Ctx, classes: int, side: dict[str, Any]) -> Recipe:
     """The backbone with new heads, whose weights come from a stream of their own."""
     params = ctx.params
     backbone = ctx.backbone()
-    set_drop_path(backbone, params.drop_path)  # before jpm copies the last block
+    rate = chosen_drop_path(backbone, params.drop_path, DROP_PATH, ctx.note)
+    set_drop_path(backbone, rate)  # before jpm copies the last block
     preprocess = Preprocess(ctx.image_size, params.mean or backbone.mean, params.std or backbone.std)
     with seeded(ctx.seed, "heads"):
         embedder = TransReidEmbedder(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
 from torch import nn
@@ -15,17 +14,24 @@ def jigsaw_order(patches: int, shift: int, groups: int, shuffle: int) -> torch.T
     """Which patch stands where after shift and shuffle, a part of equal length for each group: [groups, length].
 
     The first `shift` patches move to the end; what then lies in `shuffle` runs of equal length is dealt out, one of
-    each run in turn, so that every part covers the whole picture. Patches that are missing for equal runs and parts
-    are taken again from the front of the shifted row. Raises ReidbenchError for fewer patches than groups.
+    each run in turn, so that every part covers the whole picture. What is left over after equal parts is dropped: 2 of
+    the 210 patches at stride 12. Where one patch is missing for equal runs, the last but one is taken twice, as in the
+    official code, which has no rule where more are missing: here the rest of the shifted row is dropped. Raises
+    ReidbenchError for fewer patches than groups.
     """
     if patches < max(groups, shuffle):
         raise ReidbenchError(
             f"jpm with {max(groups, shuffle)} groups needs as many patches, the backbone has {patches}"
         )
-    unit = math.lcm(groups, shuffle)
-    length = math.ceil(patches / unit) * unit
-    shifted = (torch.arange(length) % patches + shift) % patches
-    return shifted.view(shuffle, -1).t().reshape(groups, -1)
+    shifted = (torch.arange(patches) + shift) % patches
+    missing = -patches % shuffle
+    if missing == 1:
+        shifted = torch.cat([shifted, shifted[-2:-1]])
+    elif missing:
+        shifted = shifted[: patches // shuffle * shuffle]
+    dealt = shifted.view(shuffle, -1).t().flatten()
+    length = min(patches, len(dealt)) // groups
+    return dealt[: groups * length].view(groups, length)
 
 
 class JigsawBranch(nn.Module):

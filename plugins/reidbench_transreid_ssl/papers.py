@@ -33,6 +33,9 @@ TRANSREID = Paper(
         "the recipe is TransReID-SSL's: no label smoothing, and neither jigsaw patches nor cameras unless asked for",
         "pixel statistics are the backbone's own; the official code normalises with 0.5 whatever the pre-training took",
         "jigsaw patches as in the paper: shifted by 5 and shuffled among 4 groups; the code shifts 4 and shuffles 2",
+        "patches that are left over after equal parts are dropped, as in the code; the code has no rule for runs that "
+        "lack two patches or more, where here the rest of the shifted row is dropped",
+        "drop_path is the backbone's own where it was built with one; the official code has one number for both",
         "the global branch is the backbone's own last block, not a copy of it",
         "a test image of an unknown camera gets the mean of the cameras' vectors; views (angles) have none",
         "one device",

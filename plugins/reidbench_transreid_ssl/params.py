@@ -11,6 +11,7 @@ from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD
 
 Pair = tuple[float, float]
+DROP_PATH = 0.1  # of the official scripts, for a backbone that was built without
 
 
 class DinoParams(Params):
@@ -23,7 +24,13 @@ class DinoParams(Params):
     warmup_epochs: int = Field(10, ge=0, description="epochs in which the rate climbs from 0, step by step")
     weight_decay: Pair = Field((0.04, 0.4), description="at the start and at the end, a cosine; vectors have none")
     clip: float = Field(3.0, ge=0, description="highest gradient norm of each tensor by itself; 0: no clipping")
-    drop_path: float = Field(0.1, ge=0, lt=1, description="student's rate in the last block, from 0 in the first")
+    drop_path: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="student's rate in the last block, from 0 in the first; null: as the backbone was built, or 0.1 "
+        "where it was built without",
+    )
 
     out_dim: int = Field(65536, ge=2, description="K, outputs of the head; thousands or hundreds for small pools")
     hidden_dim: int = Field(2048, ge=1, description="width of the head's two hidden layers")

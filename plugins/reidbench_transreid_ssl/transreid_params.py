@@ -10,6 +10,7 @@ from reidbench import Params
 from reidbench.training import params as shared
 
 Triple = tuple[float, float, float]
+DROP_PATH = 0.1  # of the paper, for a backbone that was built without
 
 
 class TransReidParams(Params):
@@ -28,8 +29,12 @@ class TransReidParams(Params):
     warmup: float = Field(1 / 6, ge=0, lt=1, description="fraction of the epochs with a linear warm-up: 20 of 120")
     warmup_factor: float = Field(0.01, ge=0, le=1, description="rate at the first epoch, times lr, for all parameters")
     floor_factor: float = Field(0.002, ge=0, le=1, description="rate that the cosine ends at, times lr")
-    drop_path: float = Field(
-        0.1, ge=0, lt=1, description="stochastic depth of the last block, rising linearly from 0; nothing in a CNN"
+    drop_path: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="stochastic depth of the last block, rising linearly from 0, nothing in a CNN; null: as the "
+        "backbone was built, or 0.1 where it was built without",
     )
     label_smoothing: shared.LabelSmoothing = 0.0
     margin: shared.Margin = None

@@ -36,6 +36,7 @@ def embed(
     out: OutOption,
     store: StoreOption = None,
     workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images.")] = 0,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the features of the mirror images.")] = False,
 ) -> None:
     """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz or .mat."""
     from reidbench.export import networks
@@ -48,7 +49,7 @@ def embed(
     the_store = store_at(store)
     artifact = networks.network_of(the_store, key)
     embedder = networks.load(the_store, artifact, load_plugins(None))
-    count, dim = networks.embed_pictures(embedder, images, out, workers)
+    count, dim = networks.embed_pictures(embedder, images, out, workers, flip=flip)
     made = f"{out}: {count} pictures, {dim} numbers each, by {artifact.label} ({artifact.key})"
     print(plugins.printable(made))
 

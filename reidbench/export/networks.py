@@ -104,9 +104,12 @@ def left_out(given: Sequence[Path]) -> list[str]:
     return [note for path in given if path.is_dir() for note in look_through(path).notes(path.as_posix())]
 
 
-def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers: int = 0) -> tuple[int, int]:
+def embed_pictures(
+    embedder: Embedder, given: Sequence[Path], out: Path, workers: int = 0, *, flip: bool = False
+) -> tuple[int, int]:
     """Write `features` [N, D] float32 and `names` [N], as the pictures were named. Returns (N, D).
 
+    With `flip` features are means over a picture and its mirror image.
     `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
     ReidbenchError for another ending, before anything is computed.
     """
@@ -117,7 +120,7 @@ def embed_pictures(embedder: Embedder, given: Sequence[Path], out: Path, workers
     names = pictures(given)
     unknown = np.full(len(names), -1)
     split = Split.of_columns(Path(), [str(Path(name).absolute()) for name in names], unknown, unknown)
-    features = embed(embedder, split, split.camids, device=default_device(), workers=workers)
+    features = embed(embedder, split, split.camids, device=default_device(), workers=workers, flip=flip)
     with _written(out) as beside, beside.open("wb") as stream:
         write(stream, features, names)
     return features.shape[0], features.shape[1]

@@ -100,12 +100,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A row: the steps of a method, or the rows whose features an ensemble joins."""
+    """A row: the steps of a method, or the rows whose features an ensemble joins.
+
+    With `flip_test` a test image's feature is the mean of its own and of its mirror image's.
+    """
 
     name: str
     backbone: Choice
     steps: tuple[tuple[str, Choice], ...] = ()
     ensemble: tuple[str, ...] = ()
+    flip_test: bool = False
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,13 @@ class Checker:
             return default
         return value
 
+    def yes_or_no(self, value: Any, path: Path_) -> bool:
+        """`value` if it is true or false, else false and a problem."""
+        if not isinstance(value, bool):
+            self.wrong(path, f"must be true or false, not {self.tree.text(path, value)}")
+            return False
+        return value
+
     def seeds(self, value: Any, path: Path_) -> tuple[int, ...]:
         """A list of different whole numbers."""
         if not isinstance(value, list) or not value:

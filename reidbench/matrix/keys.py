@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reidbench.components import Component, Params, load_attribute
 from reidbench.data import fingerprint_file, fingerprint_folder
@@ -18,6 +19,7 @@ from .stage import DataInput, Parents
 
 KEY_VERSION = 2  # bump when the way keys are computed changes
 SEEDS, PRETRAIN_SEEDS, PREPARE_SEED = "seeds", "pretrain_seeds", "prepare_seed"  # keys of a matrix file
+NONE: Mapping[str, Any] = {}
 NO_SEED = 0  # in the key of a stage that uses none, whose results of seed 0 from older stores so stay valid
 
 
@@ -37,10 +39,15 @@ class Keys:
         data: tuple[DataInput, ...],
         backbone: Choice | None,
         seed: int,
+        settings: Mapping[str, Any] = NONE,
     ) -> str:
-        """The key of a stage that is no data stage. Raises OneDevice where its component must not take several."""
+        """The key of a stage that is no data stage. Raises OneDevice where its component must not take several.
+
+        `settings` are those of a stage without a component; where it has none, they are no part of the key.
+        """
         devices = devices_for(kind, choice.component, choice.params, self._benchmark.devices) if choice else 1
-        given = canonical([parents, [one.identity for one in data], seed])
+        own = [dict(settings)] if settings else []
+        given = canonical([parents, [one.identity for one in data], seed, *own])
         return _digest("|".join((self._setting(devices), kind, self._choice(choice), self._choice(backbone), given)))
 
     def _setting(self, devices: int) -> str:

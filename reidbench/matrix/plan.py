@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reidbench.components import NestedKind
 from reidbench.errors import PluginError
@@ -11,6 +12,7 @@ from reidbench.errors import PluginError
 from .benchmark import Benchmark, Choice, DataRef, Recipe, Task
 from .keys import (
     NO_SEED,
+    NONE,
     PREPARE_SEED,
     PRETRAIN_SEEDS,
     SEEDS,
@@ -176,10 +178,11 @@ class Expansion:
             self.needs.check_step(kind, choice, recipe.backbone, task, before.role if before else "")
             before = self.step(kind, choice, recipe, task, pretrain_seed if kind.pretrains else seed, before)
         assert before is not None  # the reader refuses a recipe without steps
-        label = f"embed {recipe.name} -> {task.target.name} [{in_words(seed, before.seeds)}]"
+        flip = {"flip": True} if recipe.flip_test else {}
+        label = f"embed {recipe.name} -> {task.target.name} [{', '.join([in_words(seed, before.seeds), *flip])}]"
         data = self.inputs("target", (task.target,), "test", True)
         parents = ((before.role, before.key),)
-        return Made("features", self.add("embed", None, parents, data, None, NO_SEED, label), before.seeds)
+        return Made("features", self.add("embed", None, parents, data, None, NO_SEED, label, flip), before.seeds)
 
     def step(self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, seed: int, before: Made | None) -> Made:
         """The stage of one step of a recipe, after the step `before`."""
@@ -275,12 +278,15 @@ class Expansion:
         backbone: Choice | None,
         seed: int,
         label: str,
+        settings: Mapping[str, Any] = NONE,
     ) -> str:
-        """The key of a stage, which is added when no equal one is there."""
-        key = self.keys.of_stage(kind, choice, parents, data, backbone, seed)
+        """The key of a stage, which is added when no equal one is there; `settings` for one without a component."""
+        key = self.keys.of_stage(kind, choice, parents, data, backbone, seed, settings)
         if key not in self.result.stages:
             network = {"use": backbone.name, "params": backbone.resolved} if backbone else None
-            use, params, changed = (choice.name, choice.resolved, choice.changed) if choice else (kind, {}, {})
+            use, params, changed = (
+                (choice.name, choice.resolved, choice.changed) if choice else (kind, {**settings}, {**settings})
+            )
             self.result.stages[key] = Stage(
                 key, kind, use, params, parents, data, network, seed, label=label, changed=changed
             )

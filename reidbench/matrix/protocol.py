@@ -11,6 +11,8 @@ from reidbench.words import BACKBONE_FREE
 from .benchmark import Choice, DataSource, Recipe, Task, marker
 from .kinds import OF_COMPONENT
 
+FLIP = "flip"  # features are means over an image and its mirror image
+
 
 def _takes(choice: Choice, role: str) -> bool:
     """Whether a component is given the images of a role."""
@@ -80,4 +82,5 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
         words["target is a source"] = None
     if len(parts) > 1:
         words[f"ensemble of {len(parts)}"] = None
-    return list(words) or ["no labels"]
+    found = list(words) or ["no labels"]
+    return [*found, FLIP] if any(part.flip_test for part in parts) else found

@@ -21,10 +21,11 @@ from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
     "title", "image_size", "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
-    "data", "tasks", "backbone", "evaluate", "methods", "matrix",
+    "data", "tasks", "backbone", "flip_test", "evaluate", "methods", "matrix",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
-RECIPE = ("backbone", *STEPS, "ensemble")
+COMBINED = ("backbone", *STEPS)
+RECIPE = (*COMBINED, "flip_test", "ensemble")
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -235,6 +236,8 @@ class MatrixReader:
     def methods(self, top: dict[str, Any]) -> tuple[Recipe, ...]:
         default = self.choices.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
         recipes: dict[str, Recipe | None] = {}
+        if "flip_test" in top:
+            self.check.yes_or_no(top["flip_test"], ("flip_test",))
         given = self.check.map(top.get("methods", {}), ("methods",))
         for name, value in given.items():
             recipes[name] = self.recipe(name, value, ("methods", name), top, default)
@@ -261,7 +264,7 @@ class MatrixReader:
         found: list[tuple[str, dict[str, Any], Path_]] = []
         for index, entry in enumerate(value):
             path: Path_ = ("matrix", index)
-            steps = self.check.map(entry, path, RECIPE[:-1])
+            steps = self.check.map(entry, path, COMBINED)
             lists = [options if isinstance(options, list) else [options] for options in steps.values()]
             if len(found) + math.prod(map(len, lists)) > MOST_COMBINATIONS:
                 self.check.wrong(path, f"stands for more than {MOST_COMBINATIONS} combinations")
@@ -296,7 +299,9 @@ class MatrixReader:
             )
         if "select" in given and "pretrain" not in given:
             self.check.wrong((*path, "select"), "chooses images for pre-training, but there is no `pretrain`")
-        return Recipe(name, backbone, tuple(steps)) if backbone and steps else None
+        flips = self.check.yes_or_no(given["flip_test"], (*path, "flip_test")) if "flip_test" in given else None
+        flip_test = top.get("flip_test") is True if flips is None else flips
+        return Recipe(name, backbone, tuple(steps), flip_test=flip_test) if backbone and steps else None
 
     def step(self, key: str, value: Any, path: Path_) -> list[tuple[str, Choice]]:
         if isinstance(value, list) and not STEPS[key].repeats:

@@ -112,3 +112,5 @@ def circumstances(recipe: Recipe) -> Iterator[str]:
     changed = changed_params(own[1])
     if changed:
         yield f"parameters not at their defaults: {', '.join(f'{name}={value}' for name, value in changed.items())}"
+    if recipe.flip_test:
+        yield "flip_test: features are means over a test image and its mirror image"

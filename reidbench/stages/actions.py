@@ -157,6 +157,7 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
         run.record.note(note)
     columns = seen.columns
     settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": inputs.progress}
+    settings |= run.stage.params  # flip
     for part, split in parts.items():
         with run.record.clock.running():
             features = embed(embedder, split, split.camids, **settings)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .batches.samplers import ClassSampler as ClassSampler
     from .batches.samplers import Endless as Endless
     from .batches.samplers import IdentitySampler as IdentitySampler
+    from .batches.samplers import OnceSampler as OnceSampler
     from .batches.samplers import ShuffledSampler as ShuffledSampler
     from .checkpoint import TrainingCheckpoint as TrainingCheckpoint
     from .contrastive.moco import ContrastiveStep as ContrastiveStep
@@ -74,7 +75,7 @@ _PLACES = {  # module -> its public names
     "batches.crops": "row_overlap",
     "batches.loading": "Batches embed",
     "batches.reading": "image_source read_ahead",
-    "batches.samplers": "ClassSampler Endless IdentitySampler ShuffledSampler",
+    "batches.samplers": "ClassSampler Endless IdentitySampler OnceSampler ShuffledSampler",
     "checkpoint": "TrainingCheckpoint",
     "contrastive.moco": "ContrastiveStep KeyQueue MocoStep MomentumEncoders StepOutput Views cosine_per_epoch info_nce",
     "contrastive.views": "ViewAugment",

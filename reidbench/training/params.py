@@ -34,6 +34,16 @@ Accumulate = Annotated[
     AfterValidator(_divides_identities),
     AddedLater(),
 ]
+Start = Annotated[
+    Literal["small", "fan-out"],
+    Field(description="new layers: fan-out, as published; small: classifiers of N(0, 0.001), norms of 1"),
+    AddedLater(before="small"),
+]
+Passes = Annotated[
+    Literal["identities", "images"],
+    Field(description="an epoch has each identity once, as published; images: until too few have K images left (BoT)"),
+    AddedLater(before="images"),
+]
 SamplerEpochs = Annotated[int, Field(ge=1, description="passes of the identity sampler over the source")]
 PoolBatch = Annotated[int, Field(ge=2, description="images in a batch; an incomplete last one is dropped")]
 

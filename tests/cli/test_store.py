@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -104,6 +104,26 @@ def test_features_are_those_of_the_benchmark(place: Place, tmp_path: Path) -> No
         np.testing.assert_allclose(features[:8], known["query_features"], atol=1e-6)
     assert features.dtype == np.float32
     np.testing.assert_allclose(features[8], features[0], atol=1e-5)
+
+
+def test_features_may_be_means_over_both_sides_of_the_mirror(place: Place, tmp_path: Path) -> None:
+    """A picture and its mirror image then have the same feature: the mean of what they have alone."""
+    mirrored = tmp_path / "mirrored"
+    mirrored.mkdir()
+    for picture in (place.data / "query").iterdir():
+        with Image.open(picture) as image:
+            ImageOps.mirror(image).save(mirrored / f"{picture.stem}.png")
+            image.save(tmp_path / f"{picture.stem}.png")
+
+    def features(folder: Path, *options: str) -> Any:
+        out = tmp_path / "features.npz"
+        run("embed", place.key("bot"), *sorted(folder.glob("*.png")), "-o", out, "--store", place.store.root, *options)
+        with np.load(out) as found:
+            return found["features"]
+
+    both, mean = features(tmp_path, "--flip"), (features(tmp_path) + features(mirrored)) / 2
+    np.testing.assert_allclose(both, mean, atol=1e-5)
+    np.testing.assert_allclose(both, features(mirrored, "--flip"), atol=1e-5)
 
 
 @pytest.mark.parametrize("ending", [".npz", ".mat"])

@@ -41,6 +41,7 @@ class StrengthParams(Params):
 
 class StrengthAndMoreParams(StrengthParams):
     more: Annotated[int, AddedLater()] = 0
+    start: Annotated[str, AddedLater(before="old")] = "new"
 
 
 class StrengthAndOtherDefaultParams(StrengthParams):
@@ -178,9 +179,33 @@ def test_a_parameter_that_was_added_later_leaves_keys_as_they_were(matrix: Calla
     toys.components["preparer", "toy-style"] = replace(
         toys.components["preparer", "toy-style"], params=StrengthAndMoreParams
     )
-    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 0}") == before
+    old = "use: toy-style, strength: 3, start: old"
+    assert prepared(f"{{{old}}}") == prepared(f"{{{old}, more: 0}}") == before
     assert len(before) == 2
-    assert prepared("{use: toy-style, strength: 3, more: 1}").isdisjoint(before)
+    assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)  # whose default is another one
+    assert prepared(f"{{{old}, more: 1}}").isdisjoint(before)
+
+
+def test_flipping_at_test_is_a_stage_of_its_own_and_a_word(matrix: Callable[..., Path], toys: Registry) -> None:
+    """On, another embed stage after the same training; off, the key is what it was; a method's own word wins."""
+    plain = expand(matrix(methods="{a: {finetune: bot}}"), toys)
+    methods = "{a: {finetune: bot}, b: {finetune: bot, flip_test: true}, c: {finetune: none, flip_test: false}}"
+    both = expand(matrix(methods=methods), toys)
+    assert keys(plain, "embed") < keys(both, "embed")
+    assert len(keys(both, "embed")) == 3
+    assert keys(plain, "finetune") == {key for key in keys(both, "finetune") if both.stages[key].use == "bot"}
+    protocols = {row.method: row.protocol for row in both.rows}
+    assert protocols["a"] == "source labels, AP step"
+    assert protocols["b"] == "source labels, flip, AP step"
+    everywhere = expand(matrix(flip_test="true", methods=methods), toys)
+    assert {row.method: "flip" in row.protocol for row in everywhere.rows} == {"a": True, "b": True, "c": False}
+    assert keys(everywhere, "embed") < keys(both, "embed")  # a and b are now one
+    none = expand(matrix(methods="{c: {finetune: none, flip_test: true}}"), toys)
+    assert none.rows[0].protocol == "no labels, flip, AP step"
+    one = expand(
+        matrix(methods="{a: {finetune: bot, flip_test: true}, c: {finetune: none}, e: {ensemble: [a, c]}}"), toys
+    )
+    assert {row.method: row.protocol for row in one.rows}["e"] == "source labels, ensemble of 2, flip, AP step"
 
     toys.components["preparer", "toy-style"] = replace(
         toys.components["preparer", "toy-style"], params=StrengthAndOtherDefaultParams

@@ -177,6 +177,8 @@ def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
         ("methods", "{m: {finetune: {use: bot, epochs: ten}}}", "must be a whole number, like 2, not 'ten'"),
         ("methods", "{m: {finetune: {use: bot, epochs: 0}}}", "greater than or equal to 1"),
         ("methods", "{m: {ensemble: [n]}}", "two or more methods"),
+        ("methods", "{m: {finetune: none, flip_test: 1}}", "must be true or false, not 1"),
+        ("flip_test", "often", "must be true or false, not 'often'"),
         ("methods", "{m: {ensemble: [n, o]}}", "'n' is no other method"),
         ("methods", "{m: {finetune: none, select: none}}", "there is no `pretrain`"),
         ("backbone", "", "no backbone"),

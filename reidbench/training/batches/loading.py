@@ -79,9 +79,12 @@ def embed(
     workers: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     fast: bool = False,
+    flip: bool = False,
 ) -> np.ndarray:
     """Features [N, D] float32 of all images, in eval mode. The embedder is left in the mode it was in.
 
+    With `flip` a feature is the mean of those of the image and of its mirror image, as they are and not of unit length:
+    a cosine distance normalises the mean, a Euclidean one takes it as it is.
     `fast` reads pictures with the extra `fast`: features then differ in their last digits.
     """
     training, device = embedder.training, torch.device(device)
@@ -91,7 +94,11 @@ def embed(
     rows = []
     parts = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
     for indices, pictures in zip(parts, read_ahead(feed.make, map(Plan, parts), workers), strict=True):
-        rows.append(embedder(pictures, cameras[indices].to(device)).float().cpu())
+        of_batch = cameras[indices].to(device)
+        features = embedder(pictures, of_batch).float()
+        if flip:
+            features = (features + embedder(pictures.flip(3), of_batch).float()) / 2
+        rows.append(features.cpu())
         progress(int(indices[-1]) + 1, len(images))
     embedder.train(training)
     return torch.cat(rows).numpy()

@@ -58,6 +58,39 @@ class Endless:
                 raise ValueError("a sampler without a batch cannot be repeated")
 
 
+class OnceSampler:
+    """P identities x K images a batch; an epoch has each identity once, in a new order, with K of its images.
+
+    An identity with fewer than K images is drawn from K copies of each. A last batch of fewer than P identities is left
+    out where it has fewer than `least` (P itself leaves out every such batch).
+    """
+
+    def __init__(
+        self, labels: np.ndarray, identities: int, images: int, generator: torch.Generator, *, least: int = 2
+    ) -> None:
+        self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if len(self.members) < 2:
+            raise ValueError(f"batches of identities need two or more identities, the data have {len(self.members)}")
+        self.identities = min(identities, len(self.members))
+        self.images = images
+        self.generator = generator
+        self.least = min(least, self.identities)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Batches as index arrays [P * K], the last one perhaps shorter, grouped by identity."""
+        order = torch.randperm(len(self.members), generator=self.generator).tolist()
+        for start in range(0, len(order), self.identities):
+            batch = order[start : start + self.identities]
+            if len(batch) >= self.least:
+                yield np.concatenate([self._draw(self.members[identity]) for identity in batch])
+
+    def _draw(self, member: np.ndarray) -> np.ndarray:
+        copies = 1 if len(member) >= self.images else self.images
+        drawn = torch.randperm(copies * len(member), generator=self.generator)[: self.images]
+        chosen: np.ndarray = member[drawn.numpy() % len(member)]
+        return chosen
+
+
 class IdentitySampler:
     """P identities x K images a batch; an epoch goes on until fewer than P identities have K images left.
 

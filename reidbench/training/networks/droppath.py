@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import nn
 
@@ -32,6 +32,19 @@ def set_drop_path(network: nn.Module, rate: float) -> list[float]:
             else:
                 current.drop_prob = block_rate  # type: ignore[assignment]  # a number on all DropPaths
     return rates
+
+
+def chosen_drop_path(network: nn.Module, rate: float | None, usual: float, note: Callable[[str], None]) -> float:
+    """The rate that a method trains with: `rate` if given, else the one that `network` was built with, else `usual`.
+
+    A given rate that replaces another one of the network is said in a note.
+    """
+    built = max(drop_path_rates(network), default=0.0)
+    if rate is None:
+        return built or usual
+    if built not in (0.0, rate):
+        note(f"the method's drop_path {rate:g} replaces the backbone's {built:g}")
+    return rate
 
 
 def _drop_path(rate: float) -> nn.Module:

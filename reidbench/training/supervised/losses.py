@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from reidbench.training.networks.heads import identity_heads
+from reidbench.training.networks.heads import Start, identity_heads
 from reidbench.training.optim.losses import BatchHardTriplet, LabelSmoothingCrossEntropy, euclidean_distances
 
 
 class IdentityLosses(nn.Module):
-    """A classifier for each of several vectors, of lengths `dims`, and a triplet loss; the caller weighs and joins."""
+    """A classifier for each of several vectors, of lengths `dims`, and a triplet loss; the caller weighs and joins.
+
+    `start` says what the classifiers' weights are drawn from: see `identity_heads`.
+    """
 
     def __init__(
         self,
@@ -23,9 +26,10 @@ class IdentityLosses(nn.Module):
         margin: float | None,
         bias: bool = False,
         distances: Callable[..., torch.Tensor] = euclidean_distances,
+        start: Start = "small",
     ) -> None:
         super().__init__()
-        self.classifiers = nn.ModuleList(identity_heads(dims, classes, bias=bias))
+        self.classifiers = nn.ModuleList(identity_heads(dims, classes, bias=bias, start=start))
         self.cross_entropy = LabelSmoothingCrossEntropy(smoothing)
         self.triplet = BatchHardTriplet(margin, distances)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from reidbench.training import Backbone, BatchDrop, Preprocess, stream
-from reidbench_baseline.bdb import BdbEmbedder, Cutout, stairs_then_steps
+from reidbench_baseline.bdb import BdbEmbedder, BdbLosses, Cutout, _sampler, stairs_then_steps, start_as_published
 from reidbench_baseline.params import BdbParams, ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet50, resnet_tiny
 
@@ -83,6 +84,34 @@ def test_bdb_learning_rate_is_the_official_one() -> None:
         assert schedule.get_last_lr()[0] == pytest.approx(official), epoch
         optimiser.step()
         schedule.step()
+
+
+def test_the_schedule_has_the_steps_of_the_official_code() -> None:
+    """751 identities of 32 to a batch are 23 batches of 128, the rest is left out: 9,200 steps in 400 epochs."""
+    params = BdbParams()
+    labels = np.repeat(np.arange(751), 5)
+    batches = list(_sampler(params, labels, torch.Generator()))
+    assert [len(batch) for batch in batches] == [128] * 23
+    assert len(batches) * params.epochs == 9_200
+    few = list(_sampler(params, labels[:50], torch.Generator()))  # ten identities make smaller batches, not none
+    assert [len(batch) for batch in few] == [40]
+
+
+def test_layers_start_as_published() -> None:
+    """Classifiers sqrt(2 / 751) = .0516, the part's linear layer sqrt(2 / 1024) = .0442, norms N(1, .02)."""
+    torch.manual_seed(0)
+    embedder = BdbEmbedder(tiny(), Preprocess((64, 32)), 512, 1024, 0.33, 1.0)
+    start_as_published(embedder)
+    linear, norm, _ = embedder.dropped
+    assert float(linear.weight.detach().std()) == pytest.approx(0.0442, rel=0.02)
+    assert float(linear.bias.detach().abs().max()) == 0
+    for one in (norm, embedder.reduction.norm):
+        assert float(one.weight.detach().mean()) == pytest.approx(1, abs=0.003)
+        assert float(one.weight.detach().std()) == pytest.approx(0.02, rel=0.15)
+    for head in BdbLosses(BdbParams(), 751).classifiers:
+        assert float(head.weight.detach().std()) == pytest.approx(0.0516, rel=0.01)
+    small = BdbLosses(BdbParams(start="small"), 751).classifiers[0].weight.detach()
+    assert float(small.std()) == pytest.approx(0.001, rel=0.01)
 
 
 def test_cutout_is_one_square_of_zeros() -> None:

@@ -101,6 +101,51 @@ def test_gallery_expansion_adds_k_others() -> None:
     assert expanded[0] == pytest.approx(unit(np.array([[1 + 0.8 * 0.8, 0.8 * 0.6]]))[0], abs=1e-5)
 
 
+def test_expansion_among_all_is_fast_reids() -> None:
+    """Twice: the mean of the five most similar of all, itself among them, times similarity^3, of features as given."""
+    ctx = context(ExpansionParams(among="all", k=4, times=2))
+    features = np.concatenate([ctx.query.features, ctx.gallery.features]).astype(float)
+    for _ in range(2):
+        similarity = unit(features) @ unit(features).T
+        expanded = []
+        for row in similarity:
+            five = np.argsort(-row)[:5]
+            expanded.append(np.mean(row[five, None] ** 3 * features[five], axis=0))
+        features = np.array(expanded)
+    sides = ctx.query, ctx.gallery
+    for _ in range(2):
+        sides = evaluators._from_all(*sides, ctx.params)
+    found = np.concatenate([side.features for side in sides])
+    np.testing.assert_allclose(found, features, rtol=1e-4, atol=1e-5)
+    distances = 1 - unit(features[:40]) @ unit(features[40:]).T
+    answer = evaluators.query_expansion(ctx).values
+    assert answer == pytest.approx(rank_distances(distances, *labels(ctx)).metrics(), abs=1e-6)
+    assert answer != evaluators.query_expansion(context(ExpansionParams(k=4, times=2))).values
+
+
+def test_an_own_picture_is_not_added_among_all() -> None:
+    """Query 0 is gallery row 0, so that its nearest is query 1, and that of query 1 one of the equal two."""
+    query = Embedded(np.array([[2.0, 0.0], [3.0, 4.0]]), np.array([1, 1]), np.array([0, 1]), np.array([5, 6]))
+    gallery = Embedded(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([1, 2]), np.array([2, 3]), np.array([5, 7]))
+    found, _ = evaluators._from_all(query, gallery, ExpansionParams(among="all", k=1, alpha=1.0))
+    assert found.features == pytest.approx(np.array([[2 + 0.6 * 3, 0.6 * 4], [3, 4 + 0.8]]) / 2)
+
+
+def test_expansion_from_the_gallery_again() -> None:
+    """A second time starts from the expanded queries; the gallery stays, unless it is expanded, too."""
+    ctx = context(ExpansionParams(k=3, times=2))
+    gallery = unit(ctx.gallery.features)
+    query = unit(ctx.query.features)
+    for _ in range(2):
+        similarity = query @ gallery.T
+        kept = np.where(similarity >= np.sort(similarity, 1)[:, -3:-2], similarity.clip(0, None) ** 3, 0)
+        query = unit(query + kept @ gallery)
+    answer = evaluators.query_expansion(ctx).values
+    assert answer == pytest.approx(rank_distances(1 - query @ gallery.T, *labels(ctx)).metrics(), abs=1e-6)
+    with pytest.raises(ValueError, match="leave gallery_too out"):
+        ExpansionParams(among="all", gallery_too=True)
+
+
 def test_an_own_picture_is_not_added_to_its_query() -> None:
     gallery = unit(np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])).astype(np.float32)
     query = gallery[:1]
@@ -120,6 +165,7 @@ EVERY = [
     (evaluators.euclidean, RankingParams(camera="none")),
     (evaluators.k_reciprocal, ReciprocalParams(k1=8, k2=3, camera="none")),
     (evaluators.query_expansion, ExpansionParams(camera="none")),
+    (evaluators.query_expansion, ExpansionParams(camera="none", among="all")),
 ]
 
 
@@ -220,6 +266,7 @@ def test_queries_without_a_true_match_are_noted(rule: Any, words: str) -> None:
 def test_protocol_words() -> None:
     assert "re-ranked (fastreid)" in ReciprocalParams(variant="fastreid").protocol()
     assert "query expansion" in ExpansionParams().protocol()
+    assert ExpansionParams(among="all").protocol() == {"AP step", "query expansion among all"}
     assert "single gallery shot x10" in RankingParams(gallery="single-shot").protocol()
 
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,10 +14,10 @@ from reidbench import FinetuneContext
 from reidbench.data import read_market_folder
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix
-from reidbench.training import Backbone, IdentityLosses, Preprocess
+from reidbench.training import Backbone, IdentityLosses, IdentitySampler, Preprocess
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_baseline.bdb import BdbEmbedder
-from reidbench_baseline.mgn import MgnEmbedder
+from reidbench_baseline.mgn import MgnEmbedder, MgnLosses, _sampler, start_as_published
 from reidbench_baseline.params import MgnParams, ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet50, resnet_tiny
 from tests.support.contexts import check_resumes, make_context
@@ -36,7 +37,7 @@ def bdb(network: Backbone) -> BdbEmbedder:
 
 
 def mgn(network: Backbone, **params: Any) -> MgnEmbedder:
-    return MgnEmbedder(network, Preprocess((64, 32)), **{"dim": 16, **params})
+    return MgnEmbedder(network, Preprocess((64, 32)), **{"dim": 16, "pool": "max", **params})
 
 
 # ---------------------------------------------------------------------- MGN
@@ -104,7 +105,41 @@ def test_eight_cross_entropies_and_three_triplets() -> None:
     assert losses.triplets(vectors[:3], labels).shape == (3,)
     params = MgnParams()
     assert (params.margin, params.triplet_weight, params.lr, params.epochs) == (1.2, 2.0, 2e-4, 400)
+    assert (params.pool, params.passes, params.start) == ("avg", "identities", "fan-out")
     assert [round(m * params.epochs) for m in params.milestones] == [320, 380]
+
+
+def test_the_schedule_has_the_steps_of_the_script() -> None:
+    """751 identities of 16 to a batch are 46 batches of 64 and one of 60 images: 18,800 steps in 400 epochs."""
+    params = MgnParams()
+    labels = np.repeat(np.arange(751), np.random.default_rng(0).integers(2, 40, 751))
+    batches = list(_sampler(params, labels, torch.Generator()))
+    assert [len(batch) for batch in batches] == [64] * 46 + [60]
+    assert len(batches) * params.epochs == 18_800
+    seen = labels[np.concatenate(batches)]
+    assert np.bincount(seen).tolist() == [4] * 751
+    images = MgnParams(passes="images")
+    assert isinstance(_sampler(images, labels, torch.Generator()), IdentitySampler)
+
+
+def test_layers_start_as_published() -> None:
+    """Classifiers sqrt(2 / 751) = .0516; norms N(1, .02); all eight reductions equal; small: N(0, .001)."""
+    torch.manual_seed(0)
+    losses = MgnLosses(MgnParams(), 751)
+    for head in losses.classifiers:
+        assert float(head.weight.detach().std()) == pytest.approx(math.sqrt(2 / 751), rel=0.01)
+        assert float(head.bias.detach().abs().max()) == 0
+    embedder = mgn(tiny(), dim=256)
+    start_as_published(embedder)
+    first = embedder.reductions[0].state_dict()
+    assert all(torch.equal(first[name], one.state_dict()[name]) for one in embedder.reductions for name in first)
+    assert float(first["norm.weight"].detach().mean()) == pytest.approx(1, abs=0.005)
+    assert float(first["norm.weight"].detach().std()) == pytest.approx(0.02, rel=0.2)
+    assert float(first["convolution.weight"].detach().std()) == pytest.approx(
+        math.sqrt(2 / 28), rel=0.05
+    )  # fan in of 4 x 7
+    small = MgnLosses(MgnParams(start="small"), 751).classifiers[0].weight.detach()
+    assert float(small.std()) == pytest.approx(0.001, rel=0.01)
 
 
 def test_flipping_an_image_changes_nothing_with_the_flip_test() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from reidbench.errors import ReidbenchError
@@ -440,6 +442,44 @@ def test_swins_weights_fit_every_image_size() -> None:
             assert torch.allclose(network(images[1:]).vector[0], features.vector[1], atol=1e-4)
     with pytest.raises(ReidbenchError, match="multiples of 4"):
         network(torch.zeros(1, 3, 66, 32))
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "shifts"),
+    [
+        ((256, 128), 8, [4, 4, 0, 0]),  # maps of 64x32, 32x16, 16x8 and 8x4: one window is as wide as the third
+        ((224, 224), 7, [3, 3, 3, 0]),
+        ((64, 32), 4, [2, 0, 0, 0]),
+    ],
+)
+def test_swin_shifts_no_side_of_a_map_that_a_window_covers_in_one(
+    size: tuple[int, int], window: int, shifts: list[int]
+) -> None:
+    network = meta(swin_tiny, SwinParams(window=window), size)
+    assert [stage.blocks[1].shift_size for stage in network.layers] == [(shift, shift) for shift in shifts]
+    assert {block.shift_size for stage in network.layers for block in stage.blocks[::2]} == {(0, 0)}
+
+
+def test_a_covered_swin_block_is_attention_in_two_windows() -> None:
+    """The second block of the third stage at 256x128 with windows of 8: rows 0 to 7 and 8 to 15, by the formula."""
+    torch.manual_seed(0)
+    block = swin_tiny(SwinParams(window=8), (256, 128)).layers[2].blocks[1].double().eval()
+    x = torch.randn(1, 16, 8, 384, dtype=torch.float64)
+    w = dict(block.named_parameters())
+    offset = torch.stack(torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij"), -1).reshape(64, 2)
+    between = offset[:, None] - offset[None] + 7
+    bias = w["attn.relative_position_bias_table"][between[..., 0] * 15 + between[..., 1]].permute(2, 0, 1)
+    halves = []
+    for half in x[0].split(8):
+        tokens = half.reshape(64, 384)
+        normed = F.layer_norm(tokens, (384,), w["norm1.weight"], w["norm1.bias"])
+        q, k, v = (normed @ w["attn.qkv.weight"].T + w["attn.qkv.bias"]).view(64, 3, 12, 32).permute(1, 2, 0, 3)
+        mixed = (torch.softmax(q @ k.mT / math.sqrt(32) + bias, -1) @ v).transpose(0, 1).reshape(64, 384)
+        tokens = tokens + mixed @ w["attn.proj.weight"].T + w["attn.proj.bias"]
+        normed = F.layer_norm(tokens, (384,), w["norm2.weight"], w["norm2.bias"])
+        hidden = F.gelu(normed @ w["mlp.fc1.weight"].T + w["mlp.fc1.bias"])
+        halves.append((tokens + hidden @ w["mlp.fc2.weight"].T + w["mlp.fc2.bias"]).view(8, 8, 384))
+    assert torch.allclose(block(x)[0], torch.cat(halves), atol=1e-10)
 
 
 # ResNet-50 with IBN

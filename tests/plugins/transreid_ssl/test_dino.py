@@ -104,7 +104,7 @@ def test_defaults_are_the_papers() -> None:
     assert (params.solarise, params.crop_ratio) == (0.2, "imagenet")
     assert (params.mean, params.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert (params.hidden_dim, params.bottleneck_dim, params.out_dim) == (2048, 256, 65536)
-    assert (params.norm_last_layer, params.freeze_last_layer, params.drop_path) == (True, 1, 0.1)
+    assert (params.norm_last_layer, params.freeze_last_layer, params.drop_path) == (True, 1, None)
     assert (params.student_temperature, params.teacher_temperature) == (0.1, 0.04)
     assert (params.warmup_teacher_temperature, params.warmup_teacher_epochs) == (0.04, 0)
     assert (params.momentum, params.centre_momentum, params.weight_decay, params.clip) == (0.996, 0.9, (0.04, 0.4), 3)
@@ -346,6 +346,22 @@ def test_paths_drop_in_the_student_alone(pool: HiddenSplit, tmp_path: Path) -> N
     images = torch.randn(32, 3, 32, 16)
     assert torch.equal(networks.teacher(images), networks.teacher(images))
     assert not torch.equal(networks.student(images), networks.student(images))
+
+
+@pytest.mark.parametrize(("given", "rate", "said"), [(None, 0.3, 0), (0.3, 0.3, 0), (0.1, 0.1, 1)])
+def test_a_rate_that_the_backbone_was_built_with_stays(
+    given: float | None, rate: float, said: int, pool: HiddenSplit, tmp_path: Path
+) -> None:
+    """A rate that is given replaces another one of the backbone, and a note says so."""
+
+    def deep() -> Backbone:
+        return vit_tiny(ViTTinyParams(dim=24, depth=3, heads=2, drop_path=0.3), (32, 16))
+
+    notes: list[str] = []
+    networks = Run(replace(context(pool, tmp_path, deep, drop_path=given)[0], note=notes.append)).networks
+    assert drop_path_rates(networks.student.backbone) == pytest.approx([0, rate / 2, rate])
+    assert drop_path_rates(networks.teacher.backbone) == [0, 0, 0]
+    assert notes == ["the method's drop_path 0.1 replaces the backbone's 0.3"][:said]
 
 
 @pytest.mark.parametrize("backbone", [ics, resnet])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from tests.support.contexts import NEVER, Lines, check_resumes, make_context
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
+REPLACED = "the method's drop_path 0.1 replaces the backbone's 0.3"
+REPLACED_BY_0 = "the method's drop_path 0 replaces the backbone's 0.3"
 SMALL: dict[str, Any] = {"epochs": 3, "identities": 4, "images": 2, "lr": 0.02}
 
 
@@ -51,6 +54,12 @@ def vit(dim: int = 24) -> Backbone:
         torch.manual_seed(7)
         network = vit_tiny(ViTTinyParams(dim=dim, depth=3, heads=2), SIZE)
     network.spec = {"use": "vit-tiny", "params": {"dim": dim, "depth": 3, "heads": 2}, "image_size": [32, 16]}
+    return network
+
+
+def deep() -> Backbone:
+    network = vit_tiny(ViTTinyParams(dim=24, depth=3, heads=2, drop_path=0.3), SIZE)
+    network.spec = {}
     return network
 
 
@@ -104,7 +113,7 @@ def test_defaults_are_the_papers() -> None:
     params = TransReidParams()
     assert (params.epochs, params.identities, params.images) == (120, 16, 4)
     assert (params.optimiser, params.lr, params.momentum, params.weight_decay) == ("sgd", 4e-4, 0.9, 1e-4)
-    assert (params.bias_lr_factor, params.drop_path, params.label_smoothing, params.margin) == (2.0, 0.1, 0.0, None)
+    assert (params.bias_lr_factor, params.drop_path, params.label_smoothing, params.margin) == (2.0, None, 0.0, None)
     assert (params.triplet_weight, params.feature, params.jpm) == (1.0, "before", False)
     assert (round(params.warmup * 120), params.warmup_factor, params.floor_factor) == (20, 0.01, 0.002)
     assert (params.flip, params.erase, params.erase_area) == (0.5, 0.5, (0.02, 1 / 3))
@@ -225,6 +234,16 @@ def test_stochastic_depth_is_set_on_the_network(people: Dataset, tmp_path: Path)
     assert drop_path_rates(finetune._recipe(ctx, 20, {}).embedder.backbone) == []
 
 
+def test_a_rate_that_the_backbone_was_built_with_stays(people: Dataset, tmp_path: Path) -> None:
+    """.3 of the backbone is trained with .3; a rate that is given replaces it with a note, an equal one without."""
+    for given, rate, said in ((None, 0.3, []), (0.3, 0.3, []), (0.1, 0.1, [REPLACED]), (0.0, 0.0, [REPLACED_BY_0])):
+        ctx, _ = context(people.train, TransReidParams(drop_path=given), tmp_path, build=deep)
+        notes: list[str] = []
+        network = finetune._recipe(replace(ctx, note=notes.append), 20, {}).embedder.backbone
+        assert drop_path_rates(network) == pytest.approx([0, rate / 2, rate])
+        assert notes == said
+
+
 def test_pixels_are_normalised_as_the_backbone_was_or_as_the_parameters_say(people: Dataset, tmp_path: Path) -> None:
     """The same statistics in all stages unless the matrix says otherwise."""
     half = (0.5, 0.5, 0.5)
@@ -299,15 +318,22 @@ def test_jigsaw_covers_the_picture(shift: int, groups: int, shuffle: int) -> Non
         assert all({(patch - shift) % 128 // run for patch in part} == set(range(shuffle)) for part in order.tolist())
 
 
-def test_jigsaw_with_a_remainder_repeats_the_front() -> None:
-    """210 overlapping patches in four groups: 212 places, of which two are patches taken again."""
-    order = jigsaw_order(210, 5, 4, 4)
-    assert order.shape == (4, 53)
-    counts = np.bincount(order.flatten().numpy(), minlength=210)
-    assert counts.min() == 1
-    assert np.flatnonzero(counts == 2).tolist() == [5, 6]
+def test_jigsaw_drops_what_is_left_over() -> None:
+    """210 patches at stride 12: the code deals 105 pairs, whose first 208 patches make four parts of 52."""
+    row = [*range(5, 210), *range(5)]
+    pairs = [patch for pair in zip(row[:105], row[105:], strict=True) for patch in pair]
+    assert jigsaw_order(210, 5, 4, 2).flatten().tolist() == pairs[:208]
+    assert sorted(set(range(210)) - set(pairs[:208])) == [4, 109]
+    order = jigsaw_order(210, 5, 4, 4)  # for which the code has no rule: the last two of the shifted row
+    assert order.shape == (4, 52)
+    assert sorted(order.flatten().tolist()) == sorted(row[:208])
     with pytest.raises(ReidbenchError, match="needs as many patches, the backbone has 3"):
         jigsaw_order(3, 1, 4, 4)
+
+
+def test_jigsaw_fills_runs_that_lack_one_patch_as_the_code_does() -> None:
+    """Seven shifted by 2: 2 3 4 5 6 0 1 and 0 again, in two runs 2 3 4 5 | 6 0 1 0: three parts of two, two left."""
+    assert jigsaw_order(7, 2, 3, 2).tolist() == [[2, 6], [3, 0], [4, 1]]
 
 
 def test_local_branches_are_a_copy_of_the_last_block_on_parts() -> None:

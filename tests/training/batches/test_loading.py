@@ -12,7 +12,7 @@ import torch
 
 from reidbench.data import load_pixels, read_market_folder
 from reidbench.errors import DataError
-from reidbench.training import image_source, read_ahead
+from reidbench.training import Embedder, Preprocess, embed, image_source, read_ahead
 from reidbench.training.batches.reading import made_ahead, upload
 
 
@@ -108,3 +108,29 @@ def test_upload_leaves_pixels_where_they_are_on_a_cpu() -> None:
     pixels = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
     assert upload(pixels, torch.device("cpu")) is pixels
     assert upload(pixels, torch.device("meta")).device.type == "meta"
+
+
+class Columns(Embedder):
+    """The means of the four quarters of the columns, and the camera's number."""
+
+    def __init__(self) -> None:
+        super().__init__(preprocess=Preprocess((16, 8), (0, 0, 0), (1, 1, 1)))
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        assert camids is not None
+        quarters = images.unflatten(3, (4, 2)).mean((1, 2, 4))
+        return torch.cat([quarters, camids[:, None]], 1)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_features_are_means_over_both_sides_of_the_mirror(train: Any, workers: int) -> None:
+    """The first and the last quarter become alike, the camera stays; the same with any number of workers."""
+    pixels = image_source(train, (16, 8))(np.arange(len(train))).numpy()
+    quarters = pixels.reshape(-1, 16, 4, 2, 3).mean((1, 3, 4)) / 255
+    plain = embed(Columns(), train, train.camids, batch=3, workers=workers)
+    np.testing.assert_allclose(plain, np.column_stack([quarters, train.camids]), rtol=1e-5, atol=1e-6)
+    both = embed(Columns(), train, train.camids, batch=3, workers=workers, flip=True)
+    mirrored = (quarters + quarters[:, ::-1]) / 2
+    np.testing.assert_allclose(both, np.column_stack([mirrored, train.camids]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(both, embed(Columns(), train, train.camids, batch=3, flip=True))
+    assert abs(plain[:, 0] - plain[:, 3]).max() > 1e-3

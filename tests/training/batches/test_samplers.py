@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reidbench.training import ClassSampler, Endless, IdentitySampler, ShuffledSampler, stream
+from reidbench.training import ClassSampler, Endless, IdentitySampler, OnceSampler, ShuffledSampler, stream
 
 
 def sampler(labels: list[int], identities: int, images: int, seed: int = 0) -> IdentitySampler:
@@ -41,6 +41,24 @@ def test_sampler_is_seeded_and_never_asks_for_more_identities_than_there_are() -
     assert first.tolist() != np.concatenate(list(sampler(labels, 16, 4, seed=2))).tolist()
     with pytest.raises(ValueError, match="two or more identities"):
         sampler([0, 0, 0], 2, 2)
+
+
+def test_an_epoch_has_each_identity_once() -> None:
+    """Seven identities of 1 to 7 images, two images each, three to a batch: 3, 3 and 1, which `least` leaves out."""
+    labels = np.repeat(np.arange(7), np.arange(1, 8))
+    for least, sizes in ((1, [6, 6, 2]), (2, [6, 6])):
+        batches = list(OnceSampler(labels, 3, 2, torch.Generator(), least=least))
+        assert [len(batch) for batch in batches] == sizes
+        pairs = labels[np.concatenate(batches)].reshape(-1, 2)
+        assert (pairs[:, 0] == pairs[:, 1]).all()
+        assert len(set(pairs[:, 0].tolist())) == len(pairs)
+        own = [images for batch in batches for images in batch.reshape(-1, 2) if labels[images[0]] > 0]
+        assert all(first != second for first, second in own)
+    assert len(next(iter(OnceSampler(labels, 99, 2, torch.Generator(), least=99)))) == 14
+    sampler = OnceSampler(labels, 7, 2, torch.Generator())
+    assert next(iter(sampler)).tolist() != next(iter(sampler)).tolist()  # another order in each epoch
+    with pytest.raises(ValueError, match="two or more identities, the data have 1"):
+        OnceSampler(labels[:1], 3, 2, torch.Generator())
 
 
 def test_shuffled_batches_have_each_index_once_in_a_pass() -> None:
