@@ -52,10 +52,10 @@ class Choice:
         """What of this choice can change a result: name, version and params, with contents in place of paths."""
         params = dict(self.resolved)
         for name, info in type(self.params).model_fields.items():
-            if marker(info, Declared) or (marker(info, AddedLater) and name not in self.changed):
+            value, later = getattr(self.params, name), marker(info, AddedLater)
+            if marker(info, Declared) or (later and later.unsaid(value, name not in self.changed)):
                 del params[name]
             hashed = marker(info, ContentHashed)
-            value = getattr(self.params, name)
             if hashed and value is not None:
                 params[name] = fingerprint_folder(value) if hashed.folder else fingerprint_file(value)
         for name, (inner, _) in self.nested.items():

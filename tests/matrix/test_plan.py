@@ -43,6 +43,10 @@ class StrengthAndMoreParams(StrengthParams):
     more: Annotated[int, AddedLater()] = 0
 
 
+class StrengthAndOtherDefaultParams(StrengthParams):
+    more: Annotated[int, AddedLater(before=0)] = 1
+
+
 class PerhapsParams(Params):
     file: FileParam | None = None
 
@@ -162,7 +166,7 @@ def test_a_component_version_changes_its_key(matrix: Callable[..., Path], toys: 
 
 
 def test_a_parameter_that_was_added_later_leaves_keys_as_they_were(matrix: Callable[..., Path], toys: Registry) -> None:
-    """At its default only; nested, too."""
+    """At its default only, or at `before` where the default computes something else; nested, too."""
     from dataclasses import replace
 
     def prepared(style: str) -> set[str]:
@@ -177,6 +181,13 @@ def test_a_parameter_that_was_added_later_leaves_keys_as_they_were(matrix: Calla
     assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 0}") == before
     assert len(before) == 2
     assert prepared("{use: toy-style, strength: 3, more: 1}").isdisjoint(before)
+
+    toys.components["preparer", "toy-style"] = replace(
+        toys.components["preparer", "toy-style"], params=StrengthAndOtherDefaultParams
+    )
+    assert prepared("{use: toy-style, strength: 3, more: 0}") == before
+    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 1}")
+    assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)
 
 
 def test_content_of_a_file_not_its_name_is_in_the_key(
