@@ -41,6 +41,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "up-reid",
         "reidbench_upreid.pretrain:pretrain",
         UpReidParams,
+        version=2,  # consistency from differences, in float32
         summary="UP-ReID: MoCo v2 with consistency to the plain image and contrast of body patches",
         traits=frozenset({"data-parallel"}),
         requires=frozenset({"bn"}),
