@@ -17,6 +17,8 @@ from reidbench.training.devices import WHOLE, Share
 
 from .params import ContrastiveParams
 
+ERASE_ATTEMPTS = 100  # as LUPerson and BoT; a large, flat or tall rectangle often does not fit
+
 
 @dataclass(frozen=True)
 class ViewAugment:
@@ -70,9 +72,14 @@ class ViewAugment:
             return images
         height, width = images.shape[2:]
         chosen = share.rand(len(images), generator=generator) < params.erase
-        area, ratio, y, x = share.rand(4, len(images), ATTEMPTS, generator=generator, dim=1)
+        evenly = params.erase_aspect == "uniform"
+        tries = ERASE_ATTEMPTS if evenly else ATTEMPTS
+        area, ratio, y, x = share.rand(4, len(images), tries, generator=generator, dim=1)
         area = (params.erase_area[0] + area * (params.erase_area[1] - params.erase_area[0])) * (height * width)
-        ratio = torch.tensor(0.3) * (torch.tensor(3.33 / 0.3) ** ratio)
+        if evenly:
+            ratio = 0.3 + ratio * (1 / 0.3 - 0.3)
+        else:
+            ratio = torch.tensor(0.3) * (torch.tensor(3.33 / 0.3) ** ratio)
         tall, wide = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         fits = (tall < height) & (wide < width)
         first = fits.float().argmax(1, keepdim=True)
