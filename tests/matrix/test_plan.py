@@ -123,6 +123,12 @@ def test_parents_come_first(matrix: Callable[..., Path], toys: Registry) -> None
     [
         ("threads=2", {"finetune", "embed", "evaluate"}),
         ("image_size=[64, 32]", {"finetune", "embed", "evaluate"}),
+        ("resize=bicubic", {"finetune", "embed", "evaluate"}),
+        ("resize_test=bicubic", {"finetune", "embed", "evaluate"}),
+        ("crop_from=original", {"finetune", "embed", "evaluate"}),
+        ("resize=bilinear", set()),
+        ("resize_test=bilinear", set()),
+        ("crop_from=resized", set()),
         ("precision=bf16-mixed", {"finetune", "embed", "evaluate"}),
         ("methods.bot.finetune.epochs=9", {"finetune", "embed", "evaluate"}),
         ("backbone.width=8", {"finetune", "embed", "evaluate"}),
