@@ -18,7 +18,7 @@ from reidbench.files.names import shown
 
 from .lmdbfile import read_value
 from .orientation import orientation, upright
-from .size import filter_of
+from .size import ImageSize
 
 # What is decoded, and the endings of such files in lower case: the one list of what every reader takes for a picture.
 # Pillow knows dozens of formats more, and has one of them drawn by a program.
@@ -118,7 +118,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = size
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), FILTERS[filter_of(size)]))
+    return np.asarray(Image.fromarray(image).resize((width, height), FILTERS[ImageSize.given(size).resize]))
 
 
 def load_pixels(

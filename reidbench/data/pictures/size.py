@@ -36,6 +36,11 @@ class ImageSize(tuple[int, int]):
         made.resize, made.resize_test, made.crop_from = resize, resize_test or resize, crop_from
         return made
 
+    @classmethod
+    def given(cls, size: Iterable[int]) -> ImageSize:
+        """A size as it is; a plain pair with the defaults."""
+        return size if isinstance(size, ImageSize) else cls(size)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return ImageSize, (tuple(self), self.resize, self.resize_test, self.crop_from)
 
@@ -45,8 +50,3 @@ class ImageSize(tuple[int, int]):
         words = {"resize": self.resize} if self.resize != RESIZE[0] else {}
         words |= {"resize_test": self.resize_test} if self.resize_test != self.resize else {}
         return words | ({"crop_from": self.crop_from} if self.crop_from != CROP_FROM[0] else {})
-
-
-def filter_of(size: Iterable[int]) -> Filter:
-    """The filter of an `ImageSize`; bilinear of a plain pair."""
-    return size.resize if isinstance(size, ImageSize) else "bilinear"

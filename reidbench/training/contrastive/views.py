@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from reidbench.training.batches.colour import colour_jitter, luminance
-from reidbench.training.batches.crops import ATTEMPTS, CROPS, crop_and_resize, draw_boxes, resample
+from reidbench.training.batches.crops import ATTEMPTS, CROPS, boxes_of, crop_and_resize, draw_chances, resample
+from reidbench.training.batches.originals import Originals
 from reidbench.training.devices import WHOLE, Share
 
 from .params import ContrastiveParams
@@ -27,16 +28,23 @@ class ViewAugment:
     params: ContrastiveParams
 
     def __call__(
-        self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE
+        self,
+        images: torch.Tensor,
+        generator: torch.Generator,
+        share: Share = WHOLE,
+        originals: Originals | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The normalised view and the boxes (top, left, height, width) [B, 4] that were cut out.
 
-        `images` are a `share` of a batch; numbers are drawn for all of it.
+        `images` are a `share` of a batch; numbers are drawn for all of it. Boxes are cut from `originals`, where they
+        are given, in their pixels.
         """
         params = self.params
-        height, width = images.shape[2:]
-        boxes = share.of(draw_boxes(CROPS[params.crop], share.whole(len(images)), (height, width), generator))
-        images = crop_and_resize(images, boxes)
+        size = (images.shape[2], images.shape[3])
+        chances = share.of(draw_chances(share.whole(len(images)), generator))
+        sizes = torch.tensor(size).expand(len(images), 2) if originals is None else originals.sizes
+        boxes = boxes_of(CROPS[params.crop], chances, sizes)
+        images = crop_and_resize(images, boxes) if originals is None else originals.cut(boxes, size)
         images = colour_jitter(images, params.jitter, params.jitter_probability, generator, share)
         images = self._where(params.grayscale, luminance(images).expand_as(images), images, generator, share)
         images = self._blur(images, generator, share)

@@ -30,7 +30,7 @@ class Preprocess:
     resize_test: Filter | None = None
 
     def __post_init__(self) -> None:
-        given = self.size if isinstance(self.size, ImageSize) else ImageSize(self.size, self.resize or "bilinear")
+        given = ImageSize.given(self.size)
         object.__setattr__(self, "resize_test", self.resize_test or self.resize or given.resize_test)
         object.__setattr__(self, "resize", self.resize or given.resize)
         for name in ("size", "mean", "std"):  # from JSON they come as lists
