@@ -27,6 +27,7 @@ class Choice:
     component: Component
     params: Params
     nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
+    backbone: Choice | None = None  # of a nested training, where it has one of its own
 
     @property
     def name(self) -> str:
