@@ -23,7 +23,11 @@ class Params(BaseModel):
 
 
 class Nested(BaseModel):
-    """A component chosen inside another's parameters: `{use: NAME, param: value, ...}`."""
+    """A component chosen inside another's parameters: `{use: NAME, param: value, ...}`.
+
+    A training may also have `backbone`, its own network, which a field that starts from it inherits, and `data:
+    auxiliary`, to learn from the task's auxiliary data sets, joined, instead of those of its role.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     use: str

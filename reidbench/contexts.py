@@ -83,7 +83,7 @@ class Context(Generic[P_co]):
     """The part that all stages share; `Context[BotParams]` is one whose `params` are BotParams."""
 
     params: P_co
-    image_size: tuple[int, int]
+    image_size: tuple[int, int]  # an ImageSize from the harness: it carries the filter to whatever takes a size
     seed: int
     device: str
     workers: int  # threads that may decode images; no result depends on them

@@ -29,7 +29,9 @@ MOCO = Paper(
     deviations=(
         "on one device shuffle-BN is batch norm in `splits` parts, as in the official one-GPU demo",
         "the queue wraps around and takes any batch size, as in LUPerson's version",
-        "crops are taken from pictures of the network's size, and blur is scaled with their height",
+        "crops are taken from pictures of the network's size (`crop_from: original`, beside `image_size`, cuts them "
+        "from stored pictures, as the official code does), and blur is scaled with their height",
+        "erasing draws aspects evenly, as LUPerson's; with erase_aspect: log on a log scale, as torchvision's",
         "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 leaves it)",
         "head_norm, which the paper lacks, lets small networks learn in few steps",
     ),

@@ -39,11 +39,14 @@ class CfsParams(OrderParams, RandomParams):
     """cfs; the two proxies are stages of their own, which all rows share that ask for the same ones."""
 
     proxy: SourceProxy = Field(
-        Nested(use="dino"), description="the source proxy: trained on the whole pool without labels"
+        Nested(use="dino", epochs=20, backbone={"use": "vit-small"}),
+        description="the source proxy: trained on the whole pool without labels; `backbone` is its own network, "
+        "without it the recipe's",
     )
     target_proxy: TargetProxy = Field(
         Nested(use="transreid"),
-        description="starts from the source proxy: a fine-tuner reads the target's labels, a pretrainer does not",
+        description="starts from the source proxy: a fine-tuner reads the target's labels, a pretrainer does not; with "
+        "`data: auxiliary` it learns the task's auxiliary data sets, joined",
     )
 
 

@@ -16,6 +16,7 @@ PAPER = Paper(
     code_licence="none",
     deviations=(
         "patches are cut from unchanged pictures, by places that the pool keeps; OSNet's code keeps augmented pixels",
+        "a pasted patch may be turned, as in torchreid (patch_rotate: 0 turns none)",
         "RMGL's formulas are not public: RP lets the last stage see one stripe at a time, ABP cuts the histogram of "
         "the rows of the channels' maxima at equal mass, for each image",
         "the margin's schedule, jitter and affine amounts are not given by the source: parameters",

@@ -77,6 +77,8 @@ class Pictures:
             probability=params.random_patch,
             capacity=params.patch_pool,
             minimum=params.patch_minimum,
+            rotate=params.patch_rotate,
+            value=black,
         )
         self.shift = RandomShift(params.random_shift, params.shift_least, self.units(GREY))
         self.erase = Augment(flip=0.0, pad=0, erase=params.erase)

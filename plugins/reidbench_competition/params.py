@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from reidbench import Params
+from reidbench import AddedLater, Params
 from reidbench.training import params as shared
 
 Share = tuple[float, float]
@@ -55,6 +55,9 @@ class CompetitionParams(Params):
     random_patch: float = Field(0.5, ge=0, le=1, description="probability that a patch of another picture is pasted")
     patch_pool: int = Field(50_000, ge=100, description="patches that are kept")
     patch_minimum: int = Field(100, ge=1, description="patches before the first one is pasted")
+    patch_rotate: Annotated[float, AddedLater(before=0.0)] = Field(
+        0.5, ge=0, le=1, description="probability that a pasted patch is turned, by up to 10 degrees to either side"
+    )
     random_shift: float = Field(0.5, ge=0, le=1, description="probability that a part is moved about a canvas (RSA)")
     shift_least: float = Field(0.7, gt=0, le=1, description="RSA: least share of height that is cut and kept")
     erase: shared.EraseMean = 0.5

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench import AdaptContext
+from reidbench.data.pictures.size import ImageSize
+from reidbench.errors import ReidbenchError
 from reidbench.metrics import pseudo_labels
 from reidbench.training import (
     Backbone,
@@ -110,6 +112,8 @@ class HHL:
     def __init__(self, ctx: AdaptContext[HHLParams]) -> None:
         self.ctx = ctx
         self.params = ctx.params
+        if ImageSize.given(ctx.image_size).crop_from == "original" and ctx.params.crop == "rect":
+            raise ReidbenchError("hhl crops pictures of the network's size: leave out `crop_from: original`")
         source = labelled_source(ctx, "hhl")
         self.labels = torch.from_numpy(source.labels())
         self.classes = source.num_pids

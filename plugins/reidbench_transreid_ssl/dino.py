@@ -137,11 +137,11 @@ class Run:
 
     def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """Whole and local views of this device's share of each batch, in a new order; an incomplete last is dropped."""
-        for images in self.pool.batches():
-            whole = self.augment.whole(images, self.streams["whole views"], self.share).images
+        for images, originals in self.pool.batches():
+            whole = self.augment.whole(images, self.streams["whole views"], self.share, originals).images
             local = None
             if self.params.local_crops:
-                local = self.augment.local(images, self.streams["local views"], self.share).images
+                local = self.augment.local(images, self.streams["local views"], self.share, originals).images
             yield whole, local
 
     def result(self) -> Backbone:

@@ -45,5 +45,5 @@ class Monitor:
         return retrieval(firsts, seconds, network.head.project)
 
     def _views(self, indices: np.ndarray, generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for images in self.pool.plain(indices):
-            yield self.augment.whole(images, generator).images
+        for images, originals in self.pool.plain(indices):
+            yield self.augment.whole(images, generator, originals=originals).images

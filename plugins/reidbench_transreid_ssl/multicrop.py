@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 
 from reidbench.training.batches.colour import colour_jitter, luminance
-from reidbench.training.batches.crops import CropShape, draw_boxes, resample
+from reidbench.training.batches.crops import CropShape, boxes_of, draw_chances, resample
+from reidbench.training.batches.originals import Originals
 from reidbench.training.contrastive.views import gauss, normalised
 from reidbench.training.devices import WHOLE, Share
 
@@ -28,6 +29,15 @@ class Crops(NamedTuple):
 
     images: torch.Tensor
     boxes: torch.Tensor
+
+
+class _Kind(NamedTuple):
+    """Views of one kind: areas of their crops, their size, and probabilities of blur and solarisation for each."""
+
+    scale: tuple[float, float]
+    size: tuple[int, int]
+    blur: list[float]
+    solarised: list[float]
 
 
 class _Part(NamedTuple):
@@ -54,41 +64,54 @@ class MultiCrop:
         self.local_size = (image_size[0] // 2, image_size[1] // 2)
         self.ratio = crop_ratio(params.crop_ratio, image_size)
 
-    def whole(self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE) -> Crops:
-        """Both whole views of images [B, 3, H, W] in 0..1, a `share` of a batch: [2 B, 3, H, W]."""
-        first, second, _ = self.params.blur
-        return self._views(
-            images, self.params.global_scale, self.size, [first, second], [0.0, self.params.solarise], generator, share
-        )
+    def whole(
+        self,
+        images: torch.Tensor,
+        generator: torch.Generator,
+        share: Share = WHOLE,
+        originals: Originals | None = None,
+    ) -> Crops:
+        """Both whole views of images [B, 3, H, W] in 0..1, a `share` of a batch: [2 B, 3, H, W].
 
-    def local(self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE) -> Crops:
+        Crops are cut from `originals`, where they are given, and boxes are then in their pixels.
+        """
+        first, second, _ = self.params.blur
+        kind = _Kind(self.params.global_scale, self.size, [first, second], [0.0, self.params.solarise])
+        return self._views(images, originals, kind, generator, share)
+
+    def local(
+        self,
+        images: torch.Tensor,
+        generator: torch.Generator,
+        share: Share = WHOLE,
+        originals: Originals | None = None,
+    ) -> Crops:
         """The local views of images [B, 3, H, W] in 0..1, a `share` of a batch: [L B, 3, H // 2, W // 2]."""
         count = self.params.local_crops
-        blur = [self.params.blur[2]] * count
-        return self._views(images, self.params.local_scale, self.local_size, blur, [0.0] * count, generator, share)
+        kind = _Kind(self.params.local_scale, self.local_size, [self.params.blur[2]] * count, [0.0] * count)
+        return self._views(images, originals, kind, generator, share)
 
     def _views(
         self,
         images: torch.Tensor,
-        scale: tuple[float, float],
-        size: tuple[int, int],
-        blur: list[float],
-        solarised: list[float],
+        originals: Originals | None,
+        kind: _Kind,
         generator: torch.Generator,
         share: Share,
     ) -> Crops:
-        params, batch, views = self.params, len(images), len(blur)
-        count = share.whole(views * batch)
-        boxes = draw_boxes(CropShape(scale, self.ratio), count, (images.shape[2], images.shape[3]), generator)
-        boxes = share.of(boxes, groups=views)
+        params, batch, views = self.params, len(images), len(kind.blur)
+        chances = share.of(draw_chances(share.whole(views * batch), generator), groups=views)
+        sizes = torch.tensor(images.shape[2:]).expand(batch, 2) if originals is None else originals.sizes
+        boxes = boxes_of(CropShape(kind.scale, self.ratio), chances, sizes.repeat(views, 1))
         part = _Part(generator, share, views)
         flips = part.rand(views * batch) < params.flip
         parts = zip(boxes.chunk(views), flips.chunk(views), strict=True)
-        cut = torch.cat([crop(images, *view, size) for view in parts])
+        source = images if originals is None else originals
+        cut = torch.cat([crop(source, *view, kind.size) for view in parts])
         cut = colour_jitter(cut, params.jitter, params.jitter_probability, generator, share, views)
         cut = _changed(cut, luminance(cut).expand_as(cut), torch.full((len(cut),), params.grayscale), part)
-        cut = self._blur(cut, torch.tensor(blur).repeat_interleave(batch), part)
-        cut = _changed(cut, solarise(cut), torch.tensor(solarised).repeat_interleave(batch), part)
+        cut = self._blur(cut, torch.tensor(kind.blur).repeat_interleave(batch), part)
+        cut = _changed(cut, solarise(cut), torch.tensor(kind.solarised).repeat_interleave(batch), part)
         return Crops(normalised(cut, params.mean, params.std), boxes)
 
     def _blur(self, images: torch.Tensor, probability: torch.Tensor, part: _Part) -> torch.Tensor:
@@ -107,8 +130,13 @@ def crop_ratio(kind: str, image_size: tuple[int, int]) -> tuple[float, float]:
     return (low, high) if kind == "imagenet" else (low * width / height, high * width / height)
 
 
-def crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def crop(
+    images: torch.Tensor | Originals, boxes: torch.Tensor, flips: torch.Tensor, size: tuple[int, int]
+) -> torch.Tensor:
     """Each image's box (top, left, height, width) [B, 4] stretched to `size`, mirrored where `flips` [B]: in 0..1."""
+    if isinstance(images, Originals):
+        cut = images.cut(boxes, size, "bicubic")
+        return torch.where(flips.to(cut.device)[:, None, None, None], cut.flip(3), cut)
     top, left, tall, wide = boxes.unbind(1)
     rows = bicubic(top, tall, images.shape[2], size[0])
     columns = bicubic(left, wide, images.shape[3], size[1])

@@ -15,7 +15,8 @@ TRANSREID_SSL = Paper(
     code="https://github.com/damo-cv/TransReID-SSL",
     code_licence="MIT; its DINO part Apache-2.0",
     deviations=(
-        "crops are taken from pictures of the network's size, and blur is scaled with their height",
+        "crops are taken from pictures of the network's size (`crop_from: original`, beside `image_size`, cuts them "
+        "from stored pictures, as the official code does), and blur is scaled with their height",
         "colours are real numbers between the augmentations, which the official code rounds to eight bits",
         "each view and image draws from streams of the run's seed; the official blur and solarisation are not seeded",
         "a part of the pool is held out for the monitor (held_out: 0 learns from all of it)",

@@ -19,6 +19,8 @@ PAPER = Paper(
         "no code was ever released: written from the formulas, and what they leave open is a parameter",
         "open in the formulas, so chosen here: kernels, samples and weight of the MMD; one head for images and patches",
         "epochs, key momentum, weight decay, schedule and projection are LUPerson's MoCo v2",
+        "crops are taken from pictures of the network's size; `crop_from: original`, beside `image_size`, cuts them "
+        "from stored pictures, as LUPerson does; erasing is LUPerson's (erase_aspect: log is torchvision's)",
         "shuffle-BN by batch norm in `splits` parts of the batch, which several devices share out among them",
         "the MMD is of the whole batch, also on several devices",
         "batch norm is re-estimated on clean pool images before the backbone is kept",
@@ -39,6 +41,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "up-reid",
         "reidbench_upreid.pretrain:pretrain",
         UpReidParams,
+        version=2,  # consistency from differences, in float32
         summary="UP-ReID: MoCo v2 with consistency to the plain image and contrast of body patches",
         traits=frozenset({"data-parallel"}),
         requires=frozenset({"bn"}),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+
+BLOCK = 1 << 22  # differences that are held at once
 
 
 def mmd(first: torch.Tensor, second: torch.Tensor, kernels: int = 5, join: str = "mean") -> torch.Tensor:
@@ -13,21 +17,48 @@ def mmd(first: torch.Tensor, second: torch.Tensor, kernels: int = 5, join: str =
     2 x kernels with `sum`. In float32, also under autocast.
     """
     with torch.autocast(first.device.type, enabled=False):
-        samples = torch.cat([first, second]).float()
-        squares = _squared_distances(samples)
-        count = len(samples)
+        squares = squared_distances(torch.cat([first, second]).float())
+        count = len(squares)
         # All samples equal would be 0 / 0; the clamp makes them a kernel of 1, and the MMD 0.
-        width = (squares.detach().sum() / (count * count - count)).clamp_min(1e-12)
+        width = (squares.detach().sum() / (count * count - count)).clamp_min(1e-30)
         octaves = range(-(kernels // 2), kernels - kernels // 2)
         values = torch.stack([torch.exp(-squares / (width * 2.0**u)) for u in octaves])
         kernel = values.sum(0) if join == "sum" else values.mean(0)
         half = len(first)
         within = kernel[:half, :half].mean() + kernel[half:, half:].mean()
-        return within - 2 * kernel[:half, half:].mean()
+        return (within - 2 * kernel[:half, half:].mean()).clamp_min(0)  # the sums round
 
 
-def _squared_distances(samples: torch.Tensor) -> torch.Tensor:
-    """[N, D] to [N, N], exactly 0 on the diagonal and never negative."""
-    norms = samples.pow(2).sum(1)
-    squares = (norms[:, None] + norms[None] - 2 * samples @ samples.t()).clamp_min(0)
-    return squares.masked_fill(torch.eye(len(samples), dtype=torch.bool, device=samples.device), 0)
+def squared_distances(samples: torch.Tensor) -> torch.Tensor:
+    """[N, D] to [N, N] from differences: exactly 0 on the diagonal, never negative.
+
+    |a|^2 + |b|^2 - 2 a b would be faster, and loses all digits where samples lie close together, as similarities do
+    when features collapse.
+    """
+    found: torch.Tensor = _SquaredDistances.apply(samples)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _SquaredDistances(torch.autograd.Function):
+    """Both ways in blocks of rows, so that [N, N, D] differences are never in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, samples: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(samples)
+        return torch.cat([(rows[:, None] - samples).square().sum(2) for rows in torch.split(samples, _rows(samples))])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        (samples,) = ctx.saved_tensors
+        both = gradients[0] + gradients[0].t()
+        size = _rows(samples)
+        parts = [
+            2 * (weights[:, None] @ (rows[:, None] - samples))[:, 0]
+            for rows, weights in zip(torch.split(samples, size), torch.split(both, size), strict=True)
+        ]
+        return torch.cat(parts)
+
+
+def _rows(samples: torch.Tensor) -> int:
+    """Rows whose differences to all samples are one block."""
+    return max(1, BLOCK // samples.numel())

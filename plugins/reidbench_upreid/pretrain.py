@@ -93,11 +93,14 @@ class UpReidStep(ContrastiveStep):
     ) -> torch.Tensor:
         """MMD between the similarities q k^T of views and those of plain images, [B, B] each.
 
-        It is no mean over images: on several devices each computes it of the whole batch.
+        It is no mean over images: on several devices each computes it of the whole batch. In float32, also under
+        autocast: similarities of a batch are close to each other, and the loss is made of their differences.
         """
-        queries, keys, original, original_keys = map(gather, (queries, keys, original, original_keys))
-        augmented = queries @ keys.t()
-        plain = original @ original_keys.t()
+        vectors = (gather(one).float() for one in (queries, keys, original, original_keys))
+        queries, keys, original, original_keys = vectors
+        with torch.autocast(queries.device.type, enabled=False):
+            augmented = queries @ keys.t()
+            plain = original @ original_keys.t()
         if self.params.detach_original:
             plain = plain.detach()
         if self.params.samples == "flat":

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from reidbench.components import Component, NestedKind, Params, load_attribute
 from reidbench.errors import PluginError
 from reidbench.matrix.benchmark import marker
+from reidbench.matrix.choices import BESIDE
 from reidbench.registry.plugins import Registry
 
 from .own import UNTRAINED
@@ -71,7 +72,7 @@ def with_small(registry: Registry, params: type[Params], given: Mapping[str, Any
         options = {"use": inner} if isinstance(inner, str) else dict(inner)
         kind = next((kind for kind in mark.kinds if options["use"] in registry.names(kind)), mark.kinds[0])
         known = registry.get(kind, options["use"])
-        rest = {key: value for key, value in options.items() if key != "use"}
+        rest = {key: value for key, value in options.items() if key not in ("use", *BESIDE)}  # the check has its own
         values[name] = {"use": known.name, **with_small(registry, known.params, rest)}
     return {**small(params, values), **values}
 

@@ -250,6 +250,7 @@ def _preprocess(embedder: Embedder) -> dict[str, Any]:
         "size": list(given.size),
         "mean": list(given.mean),
         "std": list(given.std),
+        "resize": given.resize_test,
         "input": "RGB, resized to size (height, width), (value / 255 - mean) / std, [batch, 3, height, width]",
     }
 

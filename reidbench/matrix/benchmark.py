@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from reidbench.components import AddedLater, Component, ContentHashed, NestedKind, Params
 from reidbench.data import fingerprint_file, fingerprint_folder
+from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
 
 Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
@@ -26,6 +27,7 @@ class Choice:
     component: Component
     params: Params
     nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
+    backbone: Choice | None = None  # of a nested training, where it has one of its own
 
     @property
     def name(self) -> str:
@@ -129,6 +131,12 @@ class Benchmark:
     tasks: tuple[Task, ...]
     evaluate: tuple[Choice, ...]
     methods: tuple[Recipe, ...]
+    pictures: Mapping[str, str] = field(default_factory=dict)  # `resize`, `resize_test`, `crop_from` as written
+
+    @property
+    def size(self) -> ImageSize:
+        """The size of images, and how they come to it."""
+        return ImageSize(self.image_size, **self.pictures)  # type: ignore[arg-type]
 
 
 def marker(info: FieldInfo, kind: type) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from reidbench.registry.plugins import Registry
 from .benchmark import Choice, marker
 from .checker import Checker, guess, there
 from .fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
+from .kinds import AUXILIARY, OF_COMPONENT
 from .yamlfile import LONGEST_KEY, Path_, is_number, shown
 
+BESIDE = ("backbone", "data")  # keys of a nested training that are none of its parameters
 # What pydantic finds of another kind, by the type of its problem, in the words of a matrix file.
 MUST_BE = {
     "int_type": WHOLE,
@@ -83,11 +86,11 @@ class ChoiceReader:
             if mark is None:
                 continue
             given = options.get(name, _default(info))
-            chosen = self.choice(self.kind_of(given, mark.kinds), given, (*path, name))
-            if chosen is None:
+            found = self.nested(given, mark, (*path, name))
+            if found is None:
                 return None
-            nested[name] = (chosen, mark)
-            options = {**options, name: {"use": chosen.name, **chosen.resolved}}
+            nested[name] = found
+            options = {**options, name: _written(*found, mark)}
         wrong = misfits(component.params, options)
         for place, sentence, value in wrong:
             quotes = "; write it without quotes" if isinstance(value, str) and is_number(value) else ""
@@ -104,6 +107,22 @@ class ChoiceReader:
             self.check.wrong(path, f"{kind} {component.name}: {refused}")
             return None
         return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
+
+    def nested(self, given: Any, mark: NestedKind, path: Path_) -> tuple[Choice, NestedKind] | None:
+        """The component in a `Uses` field, a training with its own backbone and data where it names them."""
+        kind = self.kind_of(given, mark.kinds)
+        trains = kind in OF_COMPONENT and OF_COMPONENT[kind].step
+        chosen = self.choice(kind, given, path, extra=BESIDE if trains else ())
+        if chosen is None or not trains or not isinstance(given, dict):
+            return None if chosen is None else (chosen, mark)
+        if "backbone" in given:
+            chosen = replace(chosen, backbone=self.choice("backbone", given["backbone"], (*path, "backbone")))
+        if "data" in given:
+            if given["data"] != AUXILIARY:
+                text = self.check.text((*path, "data"), given["data"])
+                self.check.wrong((*path, "data"), f"must be {AUXILIARY}, or left out for the {mark.role}, not {text}")
+            mark = replace(mark, role=AUXILIARY)
+        return chosen, mark
 
     def kind_of(self, value: Any, kinds: Sequence[str]) -> str:
         """The first of the kinds that has a component of the given name, or the first."""
@@ -143,6 +162,13 @@ class ChoiceReader:
             sentence = f"{message[:1].lower()}{message[1:]}"
             # What is wrong with all parameters together names the values itself.
             self.check.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
+
+
+def _written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:
+    """A nested component as a matrix file has it, all parameters included."""
+    own = {"backbone": {"use": chosen.backbone.name, **chosen.backbone.resolved}} if chosen.backbone else {}
+    data = {"data": mark.role} if mark.role != declared.role else {}
+    return {"use": chosen.name, **chosen.resolved, **own, **data}
 
 
 def _default(info: FieldInfo) -> Any:

@@ -54,7 +54,9 @@ class Keys:
         """Canonical JSON of the settings that every stage depends on; the devices are those that this one takes."""
         if devices not in self._settings:
             given = self._benchmark
-            whole = [KEY_VERSION, given.image_size, given.threads, given.precision, devices]
+            said = given.size.said  # no part of the key at their defaults
+            pictures = [given.image_size, said] if said else given.image_size
+            whole = [KEY_VERSION, pictures, given.threads, given.precision, devices]
             self._settings[devices] = canonical(whole)
         return self._settings[devices]
 

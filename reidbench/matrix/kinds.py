@@ -19,6 +19,8 @@ from reidbench.contexts import (
     SelectContext,
 )
 
+AUXILIARY = "auxiliary"  # the role that a nested training may learn from instead of its own
+
 
 @dataclass(frozen=True)
 class Given:

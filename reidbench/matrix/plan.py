@@ -28,7 +28,7 @@ from .keys import (
 )
 from .kinds import OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
-from .needs import Needs, NotApplicable
+from .needs import A_ROLE, Needs, NotApplicable
 from .protocol import protocol_words
 from .stage import DataInput, Parents, Stage
 
@@ -198,8 +198,10 @@ class Expansion:
     def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[Made]:
         """The stages that the `Uses` fields of a choice stand for; a field may start from an earlier one."""
         made: dict[str, Made] = {}
+        own: dict[str, Choice] = {}
         for name, (inner, mark) in choice.nested.items():
-            made[name] = self.nested_stage(inner, mark, made.get(mark.start), recipe, task)
+            own[name] = inner.backbone or own.get(mark.start, recipe.backbone)
+            made[name] = self.nested_stage(inner, mark, made.get(mark.start), replace(recipe, backbone=own[name]), task)
         return [replace(stage, role=f"prepared.{name}") for name, stage in made.items()]
 
     def nested_stage(self, choice: Choice, mark: NestedKind, start: Made | None, recipe: Recipe, task: Task) -> Made:
@@ -209,7 +211,7 @@ class Expansion:
             raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
         refs = task.refs(mark.role)
         if not refs:
-            raise NotApplicable(f"{choice.name} needs a {mark.role}, and the task names none")
+            raise NotApplicable(f"{choice.name} needs {A_ROLE.get(mark.role, mark.role)}, and the task names none")
         self.needs.check_data(choice, mark.role, refs)
         own, *more = kind.given
         part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # training never on a test
@@ -221,7 +223,7 @@ class Expansion:
         backbone = recipe.backbone if kind.step else None
         parents = (*([start] if start else []), *self.nested(choice, recipe, task))
         seed = stage_seed(kind, choice, backbone, parents, PREPARE_SEED, self.benchmark.prepare_seed)
-        label = f"{kind.stage} {choice.name} [{refs[0].name}, {seed.words}]"
+        label = f"{kind.stage} {choice.name} [{', '.join(ref.name for ref in refs)}, {seed.words}]"
         key = self.add(kind.stage, choice, parents_of(parents), data, backbone, seed.number, label)
         return Made(kind.stage, key, seed.names)
 

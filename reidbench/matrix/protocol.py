@@ -9,7 +9,7 @@ from reidbench.components import SameContent
 from reidbench.words import BACKBONE_FREE
 
 from .benchmark import Choice, DataSource, Recipe, Task, marker
-from .kinds import OF_COMPONENT
+from .kinds import AUXILIARY, OF_COMPONENT
 
 FLIP = "flip"  # features are means over an image and its mirror image
 
@@ -20,15 +20,24 @@ def _takes(choice: Choice, role: str) -> bool:
     return any(given.goes_to(choice.component, choice.params) for given in images)
 
 
-def _used(choice: Choice) -> set[str]:
-    """What a choice and the components nested in it say that they use; labels of the target count for all."""
+IMAGES = {"target": {"target images"}, "pool": {"pool"}, AUXILIARY: {"auxiliary"}}  # words for images of a role
+
+
+def _used(choice: Choice, shared: bool = False) -> set[str]:
+    """What a choice and the components nested in it say that they use; labels of the target count for all.
+
+    `shared`: the auxiliary data include the target.
+    """
     words = set(choice.component.protocol_with(choice.params))
+    if shared and "auxiliary" in words:
+        words |= {"target-labels"}
     for inner, mark in choice.nested.values():
-        said = _used(inner) | {"target": {"target images"}, "pool": {"pool"}}.get(mark.role, set())
+        target = mark.role == "target" or (shared and mark.role == AUXILIARY)
+        said = _used(inner, shared) | IMAGES.get(mark.role, set()) | (IMAGES["target"] if target else set())
         if mark.role == "pool":  # rendered persons whose making is known tell nothing of the target
             said = {"truth of the pool" if word == "truth" else word for word in said}
         words |= said
-        if mark.role == "target" and _takes(inner, "source"):  # fine-tuned with the labels of that role
+        if target and _takes(inner, "source"):  # fine-tuned with the labels of that role
             words |= {"target-labels"}
     return words
 
@@ -46,9 +55,14 @@ def _target_is_source(parts: Sequence[Recipe], task: Task, data: Mapping[str, Da
     Two names for the same files, read in the same way, are one data set.
     """
     adapted = [part for part in parts if any(kind == "adapt" for kind, _ in part.steps)]
-    return any(_learns_source(choice) for part in adapted for _, choice in part.steps) and any(
+    return any(_learns_source(choice) for part in adapted for _, choice in part.steps) and _among(task, "source", data)
+
+
+def _among(task: Task, role: str, data: Mapping[str, DataSource]) -> bool:
+    """Whether the target is one of the data sets of a role."""
+    return any(
         ref.name == task.target.name or _content(data[ref.name]) == _content(data[task.target.name])
-        for ref in task.source
+        for ref in task.refs(role)
     )
 
 
@@ -63,6 +77,7 @@ def _content(source: DataSource) -> tuple[Any, ...]:
 def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> list[str]:
     """Which labels, images and knowledge a method used on a task, for the protocol column; `data` by name."""
     words: dict[str, None] = {}
+    shared = _among(task, AUXILIARY, data)
     for part in parts:
         kinds = {kind for kind, _ in part.steps}
         pooled = any(kind == "pretrain" and _takes(choice, "pool") for kind, choice in part.steps)
@@ -77,7 +92,7 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
         if any(BACKBONE_FREE not in choice.component.traits_with(choice.params) for _, choice in part.steps):
             words |= dict.fromkeys(sorted(_used(part.backbone)))  # the labels behind the weights that it starts with
         for _, choice in part.steps:
-            words |= dict.fromkeys(sorted(_used(choice)))
+            words |= dict.fromkeys(sorted(_used(choice, shared)))
     if _target_is_source(parts, task, data):
         words["target is a source"] = None
     if len(parts) > 1:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reidbench.data.pictures.size import CROP_FROM, RESIZE
 from reidbench.errors import ConfigError
 from reidbench.registry.plugins import Registry, printable
 
@@ -20,7 +21,8 @@ from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
-    "title", "image_size", "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
+    "title", "image_size", "resize", "resize_test", "crop_from",
+    "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
     "data", "tasks", "backbone", "flip_test", "evaluate", "methods", "matrix",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
@@ -28,6 +30,7 @@ COMBINED = ("backbone", *STEPS)
 RECIPE = (*COMBINED, "flip_test", "ensemble")
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
+PICTURES = {"resize": RESIZE, "resize_test": RESIZE, "crop_from": CROP_FROM}
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -108,18 +111,14 @@ class MatrixReader:
                 f"must be [height, width] in pixels from 8 to 4096, not {self.check.text(('image_size',), size)}",
             )
             size = [256, 128]
-        precision = top.get("precision", PRECISIONS[0])
-        if precision not in PRECISIONS:
-            self.check.wrong(
-                ("precision",),
-                f"must be one of {', '.join(PRECISIONS)}, not {self.check.text(('precision',), precision)}",
-            )
+        precision = self.one_of(top.get("precision", PRECISIONS[0]), ("precision",), PRECISIONS)
         title = top.get("title", Path(self.check.tree.file).stem)
         if not isinstance(title, str):
             self.check.wrong(("title",), f"must be text, not {kind_word(title)}{self.check.quotes(title)}")
         return {
             "title": printable(str(title)),
             "image_size": (size[0], size[1]),
+            "pictures": {key: self.one_of(top[key], (key,), words) for key, words in PICTURES.items() if key in top},
             "precision": precision,
             "threads": self.check.whole_number(top.get("threads", 1), ("threads",), 1, 1),
             "devices": self.devices(top.get("devices", 1), methods),
@@ -127,6 +126,13 @@ class MatrixReader:
             "seeds": self.check.seeds(top.get("seeds", [0]), ("seeds",)),
             "pretrain_seeds": self.check.seeds(top.get("pretrain_seeds", [0]), ("pretrain_seeds",)),
         }
+
+    def one_of(self, value: Any, path: Path_, words: Sequence[str]) -> str:
+        """The value, which must be one of these; the first one and a problem where it is not."""
+        if value in words:
+            return str(value)
+        self.check.wrong(path, f"must be one of {', '.join(words)}, not {self.check.text(path, value)}")
+        return words[0]
 
     def devices(self, value: Any, methods: Sequence[Recipe]) -> Devices:
         """`devices: N`, or `devices: {pretrain: N, finetune: M}`; a method that trains on one device is a problem."""

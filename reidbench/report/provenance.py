@@ -185,7 +185,8 @@ class Evidence:
         benchmark = self.plan.benchmark
         height, width = benchmark.image_size
         threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
-        return f"images {height}x{width}, {threads}, precision {benchmark.precision}"
+        said = "".join(f", {name} {value}" for name, value in benchmark.size.said.items())
+        return f"images {height}x{width}{said}, {threads}, precision {benchmark.precision}"
 
     def file_hash(self) -> str:
         """SHA-256 of the matrix file, or empty when it is gone."""

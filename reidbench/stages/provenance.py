@@ -20,7 +20,8 @@ def provenance(inputs: Inputs) -> dict[str, Any]:
     versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
     return {
         "stage": spec["stage"],
-        "settings": {name: spec[name] for name in ("image_size", "threads", "precision")} | {"devices": inputs.devices},
+        "settings": {name: spec[name] for name in ("image_size", "threads", "precision")}
+        | {"devices": inputs.devices, **inputs.spec.size.said},
         "versions": {"python": platform.python_version(), **versions},
         "plugin": inputs.registry.source.get(component, "reidbench"),
         "source": plugins.source_hash(inputs.registry, *component),

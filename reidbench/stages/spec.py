@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from reidbench.data.pictures.size import ImageSize
 from reidbench.files.cache import cache_folder
 from reidbench.matrix.benchmark import Devices
 from reidbench.matrix.kinds import OF_STAGE, Kind
@@ -42,6 +43,7 @@ class StageSpec(BaseModel):
     image_size: tuple[int, int]
     threads: int
     precision: str
+    pictures: dict[str, str]  # how pictures come to that size, where the benchmark says it
     devices: Devices  # of the benchmark; `Inputs.devices` are those that the stage takes
 
     @classmethod
@@ -62,6 +64,7 @@ class StageSpec(BaseModel):
                 for key, one in data.items()
             },
             image_size=benchmark.image_size,
+            pictures=dict(benchmark.pictures),
             threads=benchmark.threads,
             precision=benchmark.precision,
             devices=benchmark.devices,
@@ -71,6 +74,11 @@ class StageSpec(BaseModel):
     def kind(self) -> Kind:
         """The stage's line in the table of kinds."""
         return OF_STAGE[self.stage.kind]
+
+    @property
+    def size(self) -> ImageSize:
+        """The size of images, and how they come to it."""
+        return ImageSize(self.image_size, **self.pictures)  # type: ignore[arg-type]
 
     def dump(self) -> dict[str, Any]:
         """The spec as JSON values; `StageSpec.model_validate` reads them back."""

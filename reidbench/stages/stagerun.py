@@ -80,7 +80,7 @@ class StageRun:
         }
         return {
             "params": self.inputs.params,
-            "image_size": self.spec.image_size,
+            "image_size": self.spec.size,
             "seed": self.stage.seed,
             "device": device,
             "workers": self.spec.workers,

@@ -48,6 +48,10 @@ class StrengthAndOtherDefaultParams(StrengthParams):
     more: Annotated[int, AddedLater(before=0)] = 1
 
 
+class StrengthAndOtherDefaultParams(StrengthParams):
+    more: Annotated[int, AddedLater(before=0)] = 1
+
+
 class PerhapsParams(Params):
     file: FileParam | None = None
 
@@ -124,6 +128,12 @@ def test_parents_come_first(matrix: Callable[..., Path], toys: Registry) -> None
     [
         ("threads=2", {"finetune", "embed", "evaluate"}),
         ("image_size=[64, 32]", {"finetune", "embed", "evaluate"}),
+        ("resize=bicubic", {"finetune", "embed", "evaluate"}),
+        ("resize_test=bicubic", {"finetune", "embed", "evaluate"}),
+        ("crop_from=original", {"finetune", "embed", "evaluate"}),
+        ("resize=bilinear", set()),
+        ("resize_test=bilinear", set()),
+        ("crop_from=resized", set()),
         ("precision=bf16-mixed", {"finetune", "embed", "evaluate"}),
         ("methods.bot.finetune.epochs=9", {"finetune", "embed", "evaluate"}),
         ("backbone.width=8", {"finetune", "embed", "evaluate"}),
@@ -206,6 +216,13 @@ def test_flipping_at_test_is_a_stage_of_its_own_and_a_word(matrix: Callable[...,
         matrix(methods="{a: {finetune: bot, flip_test: true}, c: {finetune: none}, e: {ensemble: [a, c]}}"), toys
     )
     assert {row.method: row.protocol for row in one.rows}["e"] == "source labels, ensemble of 2, flip, AP step"
+
+    toys.components["preparer", "toy-style"] = replace(
+        toys.components["preparer", "toy-style"], params=StrengthAndOtherDefaultParams
+    )
+    assert prepared("{use: toy-style, strength: 3, more: 0}") == before
+    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 1}")
+    assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)
 
     toys.components["preparer", "toy-style"] = replace(
         toys.components["preparer", "toy-style"], params=StrengthAndOtherDefaultParams

@@ -18,6 +18,7 @@ from reidbench.files.names import shown
 
 from .lmdbfile import read_value
 from .orientation import orientation, upright
+from .size import ImageSize
 
 # What is decoded, and the endings of such files in lower case: the one list of what every reader takes for a picture.
 # Pillow knows dozens of formats more, and has one of them drawn by a program.
@@ -37,6 +38,7 @@ FOREIGN_ENDINGS = (
     ".psd", ".xcf", ".svg", ".eps", ".exr", ".hdr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2",
 )  # fmt: skip
 MOST_PIXELS = 89_478_485  # of one picture, as Pillow has it: a quarter of a GB
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 MOST_BYTES = 1 << 28  # of one file; the pictures of this field have some kB
 
 
@@ -109,11 +111,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 [h, w, 3] to `size` = (height, width): bilinear, antialiased where it shrinks."""
+    """Resize uint8 [h, w, 3] to `size` = (height, width), antialiased where it shrinks.
+
+    Bilinear, unless `size` is an `ImageSize` with another filter.
+    """
     height, width = size
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize((width, height), FILTERS[ImageSize.given(size).resize]))
 
 
 def load_pixels(

@@ -32,8 +32,18 @@ def draw_boxes(shape: CropShape, count: int, size: tuple[int, int], generator: t
     The first of ten attempts that fits counts, as in torchvision's RandomResizedCrop; when none does, the central
     box with the nearest allowed ratio, and for upright crops the whole image.
     """
-    height, width = size
-    area, ratio, y, x = torch.rand(4, count, ATTEMPTS, generator=generator, dtype=torch.float64)
+    return boxes_of(shape, draw_chances(count, generator), torch.tensor(size).expand(count, 2))
+
+
+def draw_chances(count: int, generator: torch.Generator) -> torch.Tensor:
+    """The numbers of `count` boxes, whatever the sizes of their images: [count, 4, attempts] in 0..1."""
+    return torch.rand(4, count, ATTEMPTS, generator=generator, dtype=torch.float64).transpose(0, 1)
+
+
+def boxes_of(shape: CropShape, chances: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    """The boxes [B, 4] that `draw_boxes` makes of drawn `chances` [B, 4, attempts], in images of `sizes` [B, 2]."""
+    height, width = sizes[:, :1], sizes[:, 1:]
+    area, ratio, y, x = chances.unbind(1)
     area = (shape.area[0] + area * (shape.area[1] - shape.area[0])) * (height * width)
     low, high = (torch.tensor(value, dtype=torch.float64) for value in shape.ratio)
     if shape.upright:
@@ -43,20 +53,21 @@ def draw_boxes(shape: CropShape, count: int, size: tuple[int, int], generator: t
     tall, wide = (area / ratio).sqrt().round(), (area * ratio).sqrt().round()
     fits = (tall <= height) & (wide <= width) & (tall > 0) & (wide > 0)
     first = fits.double().argmax(1, keepdim=True)
-    tall, wide, y, x = (value.gather(1, first)[:, 0] for value in (tall, wide, y, x))
-    boxes = torch.stack([(y * (height - tall + 1)).floor(), (x * (width - wide + 1)).floor(), tall, wide], 1).long()
-    return torch.where(fits.any(1)[:, None], boxes, _fallback(shape, size))
+    tall, wide, y, x = (value.gather(1, first) for value in (tall, wide, y, x))
+    boxes = torch.cat([(y * (height - tall + 1)).floor(), (x * (width - wide + 1)).floor(), tall, wide], 1).long()
+    whole = torch.tensor([_fallback(shape, tall, wide) for tall, wide in sizes[~fits.any(1)].tolist()])
+    boxes[~fits.any(1)] = whole.view(-1, 4).long()
+    return boxes
 
 
-def _fallback(shape: CropShape, size: tuple[int, int]) -> torch.Tensor:
-    height, width = size
+def _fallback(shape: CropShape, height: int, width: int) -> list[int]:
     tall, wide = height, width
     if not shape.upright:
         if width / height < shape.ratio[0]:
             tall = round(width / shape.ratio[0])
         elif width / height > shape.ratio[1]:
             wide = round(height * shape.ratio[1])
-    return torch.tensor([(height - tall) // 2, (width - wide) // 2, tall, wide])
+    return [(height - tall) // 2, (width - wide) // 2, tall, wide]
 
 
 def bilinear(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:

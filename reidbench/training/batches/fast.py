@@ -19,6 +19,7 @@ import torch
 from reidbench.data.hidden import Images
 from reidbench.data.pictures.images import MOST_PIXELS, HasImages, decode_image
 from reidbench.data.pictures.orientation import UPRIGHT, jpeg_orientation, upright
+from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import ReidbenchError
 from reidbench.training.networks.embedder import Preprocess
 
@@ -78,7 +79,12 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def picture_reader(images: HasImages, size: tuple[int, int]) -> Callable[[int], np.ndarray]:
-    """A function from an index to that picture at `size`, uint8 [height, width, 3]."""
+    """A function from an index to that picture at `size`, uint8 [height, width, 3].
+
+    Raises ReidbenchError for another filter than bilinear: OpenCV's bicubic is another cubic than Pillow's.
+    """
+    if (kind := ImageSize.given(size).resize) != "bilinear":
+        raise ReidbenchError(f"fast pictures are resized bilinear, not {kind}: use fast: false, or no `resize`")
     if not isinstance(images, Images):
         return lambda index: resize(images.image(index), size)
 

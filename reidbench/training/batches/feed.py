@@ -52,8 +52,7 @@ class Feed:
         fast: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
-        height, width = preprocess.size
-        self.size = (height, width)
+        self.size = preprocess.pictures
         self.augment = augment
         self.workers = workers
         self.fast = fast

@@ -83,13 +83,13 @@ def embed(
 ) -> np.ndarray:
     """Features [N, D] float32 of all images, in eval mode. The embedder is left in the mode it was in.
 
-    With `flip` a feature is the mean of those of the image and of its mirror image, as they are and not of unit length:
-    a cosine distance normalises the mean, a Euclidean one takes it as it is.
-    `fast` reads pictures with the extra `fast`: features then differ in their last digits.
+    Pictures are resized by the embedder's filter for tests. With `flip` a feature is the mean of those of the image and
+    of its mirror image, as they are and not of unit length: a cosine distance normalises the mean, a Euclidean one
+    takes it as it is. `fast` reads pictures with the extra `fast`: features then differ in their last digits.
     """
     training, device = embedder.training, torch.device(device)
     embedder.eval().to(device)
-    feed = Feed(images, embedder.preprocess, limit=0, workers=workers, fast=fast, device=device)
+    feed = Feed(images, embedder.preprocess.at_test(), limit=0, workers=workers, fast=fast, device=device)
     cameras: Any = torch.as_tensor(camids)
     rows = []
     parts = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]

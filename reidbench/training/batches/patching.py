@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +19,11 @@ class RandomPatch(nn.Module):
     """Pastes a patch of an earlier picture at a random place (Zhou et al., OSNet, ICCV 2019).
 
     Every picture gives a patch to a pool of the last `capacity`; once the pool has `minimum`, a picture gets one
-    with `probability`, mirrored with `flip`. The pool holds places (index of the picture, top, left, height, width)
-    and cuts them anew: so it is small, goes into a checkpoint, and is one pool whatever number of workers reads
-    pictures. `pictures` gives the unchanged pictures [B, 3, H, W] of indices [B], as they are pasted.
+    with `probability`, mirrored with `flip` and turned with `rotate` by a whole number of degrees, `degrees` at most to
+    either side; a turned patch keeps its size, and its corners are `value` [3], black in the pictures' units. The pool
+    holds places (index of the picture, top, left, height, width) and cuts them when they are pasted: so it is small,
+    goes into a checkpoint, and is one pool whatever number of workers reads pictures. `pictures` gives the unchanged
+    pictures [B, 3, H, W] of indices [B], as they are pasted.
     """
 
     pool: torch.Tensor
@@ -37,10 +40,14 @@ class RandomPatch(nn.Module):
         area: Sequence[float] = (0.01, 0.5),
         aspect: Sequence[float] = (0.1, 10.0),
         flip: float = 0.5,
+        rotate: float = 0.5,
+        degrees: int = 10,
+        value: Sequence[float] = (0.0, 0.0, 0.0),
     ) -> None:
         super().__init__()
         self.pictures = pictures
         self.size = size
+        self.rotate, self.degrees, self.value = rotate, degrees, tuple(value)
         self.probability, self.minimum, self.area, self.aspect, self.flip = probability, minimum, area, aspect, flip
         self.register_buffer("pool", torch.zeros(capacity, 5, dtype=torch.int64))
         self.register_buffer("given", torch.zeros((), dtype=torch.int64))
@@ -48,23 +55,34 @@ class RandomPatch(nn.Module):
     def forward(self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A new batch; in the order of the pictures each gives a patch and then may get one."""
         images = images.clone()
-        pasted: list[tuple[int, list[int], int, int, bool]] = []
+        pasted: list[_Pasted] = []
         for row, index in enumerate(indices.tolist()):
             self._give(index, generator)
             chance = torch.rand(5, generator=generator).tolist()
+            turn = self._degrees(generator)
             held = min(int(self.given), len(self.pool))
             if held < self.minimum or chance[0] >= self.probability:
                 continue
             patch = self.pool[int(chance[1] * held)].tolist()
             top = int(chance[2] * (self.size[0] - patch[3] + 1))
             left = int(chance[3] * (self.size[1] - patch[4] + 1))
-            pasted.append((row, patch, top, left, chance[4] < self.flip))
+            pasted.append(_Pasted(row, patch, top, left, chance[4] < self.flip, turn))
         if pasted:
-            sources = self.pictures(torch.tensor([patch[0] for _, patch, *_ in pasted])).to(images)
-            for source, (row, (_, y, x, height, width), top, left, mirrored) in zip(sources, pasted, strict=True):
+            sources = self.pictures(torch.tensor([one.patch[0] for one in pasted])).to(images)
+            for source, one in zip(sources, pasted, strict=True):
+                _, y, x, height, width = one.patch
                 piece = source[:, y : y + height, x : x + width]
-                images[row, :, top : top + height, left : left + width] = piece.flip(2) if mirrored else piece
+                piece = piece.flip(2) if one.mirrored else piece
+                piece = turned(piece, one.degrees, self.value) if one.degrees else piece
+                images[one.row, :, one.top : one.top + height, one.left : one.left + width] = piece
         return images
+
+    def _degrees(self, generator: torch.Generator) -> int:
+        """By how much a patch is turned; without `rotate` no number is drawn."""
+        if self.rotate == 0:
+            return 0
+        chosen, degrees = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+        return int(degrees * (2 * self.degrees + 1)) - self.degrees if chosen < self.rotate else 0
 
     def _give(self, index: int, generator: torch.Generator) -> None:
         """Add a patch of a picture to the pool in the place of the oldest one; none where no rectangle fits."""
@@ -81,6 +99,33 @@ class RandomPatch(nn.Module):
         place = [index, int(y[at] * (height - rows + 1)), int(x[at] * (width - columns + 1)), rows, columns]
         self.pool[int(self.given) % len(self.pool)] = torch.tensor(place)
         self.given += 1
+
+
+class _Pasted(NamedTuple):
+    """A patch (index, top, left, height, width) and where and how it is pasted into picture `row`."""
+
+    row: int
+    patch: list[int]
+    top: int
+    left: int
+    mirrored: bool
+    degrees: int
+
+
+def turned(piece: torch.Tensor, degrees: int, value: Sequence[float]) -> torch.Tensor:
+    """[3, h, w] turned about its middle, counter-clockwise, at the same size: each pixel is the nearest old one.
+
+    What comes from outside is `value` [3].
+    """
+    height, width = piece.shape[1:]
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    down = torch.arange(height, dtype=torch.float64)[:, None] + 0.5 - height / 2
+    right = torch.arange(width, dtype=torch.float64)[None] + 0.5 - width / 2
+    rows = (cosine * down + sine * right + height / 2).floor().long()
+    columns = (cosine * right - sine * down + width / 2).floor().long()
+    inside = ((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)).to(piece.device)
+    found = piece[:, rows.clamp(0, height - 1), columns.clamp(0, width - 1)]
+    return torch.where(inside, found, torch.tensor(tuple(value)).to(piece)[:, None, None])
 
 
 @dataclass(frozen=True)

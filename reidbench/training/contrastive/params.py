@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reidbench.components import Params
+from reidbench.components import AddedLater, Params
 from reidbench.training import params as shared
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -68,6 +68,11 @@ class ContrastiveParams(Params):
     flip: shared.Flip = 0.5
     erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing; presets: imagenet 0, lup 0.5")
     erase_area: tuple[float, float] = Field((0.02, 0.6), description="share of the image that is erased")
+    erase_aspect: Annotated[Literal["uniform", "log"], AddedLater(before="log")] = Field(
+        "uniform",
+        description="how height / width of an erased rectangle is drawn, from 0.3 to 3.33: evenly, in up to 100 tries "
+        "(LUPerson), or evenly in its logarithm, in up to 10 (torchvision)",
+    )
     mean: tuple[float, float, float] = Field(LUP_MEAN, description="pixel mean, kept with the weights")
     std: tuple[float, float, float] = Field(LUP_STD, description="pixel deviation, kept with the weights")
     held_out: float = Field(0.05, ge=0, lt=1, description="share of the pool that only the monitor sees; 0: no monitor")

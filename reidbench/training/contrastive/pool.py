@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from reidbench.contexts import PretrainContext
+from reidbench.data import HiddenSplit
+from reidbench.data.pictures.images import resize
+from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import DataError
+from reidbench.training.batches.originals import Originals
 from reidbench.training.batches.reading import Made, image_source, made_ahead, read_ahead, upload
 from reidbench.training.batches.samplers import ShuffledSampler
 from reidbench.training.devices import this_share
@@ -18,6 +22,14 @@ from reidbench.training.random import stream
 from .heldout import hold_out
 
 Numbers = dict[str, float]
+Fetch = Callable[[np.ndarray], tuple[torch.Tensor, "Originals | None"]]
+
+
+class Pictures(NamedTuple):
+    """Images [B, 3, H, W] in 0..1 on the device; with `crop_from: original` also what crops are cut from."""
+
+    images: torch.Tensor
+    originals: Originals | None
 
 
 class Pool:
@@ -36,27 +48,46 @@ class Pool:
         self.ctx = ctx
         self.batch: int = ctx.params.batch
         self.own = this_share().part(self.batch)
-        self.fetch = image_source(ctx.pool, ctx.image_size, workers=ctx.workers)
+        original = ImageSize.given(ctx.image_size).crop_from == "original"
+        self.fetch = (_originals if original else _resized)(ctx, ctx.pool)
         self.seen, self.held_out = hold_out(len(ctx.pool), ctx.params.held_out, ctx.seed)
         self.order = stream(ctx.seed, "order")
         if len(self.seen) < self.batch:
             raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {self.batch}")
 
-    def batches(self) -> Iterator[torch.Tensor]:
+    def batches(self) -> Iterator[Pictures]:
         """This device's share of each batch of a pass, in a new order; an incomplete last batch is dropped."""
         order = ShuffledSampler(len(self.seen), self.batch, self.order)
-        return self._pixels(self.seen[chosen][self.own] for chosen in order)
+        return self._pictures(self.seen[chosen][self.own] for chosen in order)
 
-    def plain(self, indices: np.ndarray, batches: int | None = None) -> Iterator[torch.Tensor]:
+    def plain(self, indices: np.ndarray, batches: int | None = None) -> Iterator[Pictures]:
         """The images of `indices` in order: all of them, or at most `batches` whole batches."""
         batch = self.batch
         stop = len(indices) if batches is None else min(batches, len(indices) // batch) * batch
-        return self._pixels(indices[start : min(start + batch, stop)] for start in range(0, stop, batch))
+        return self._pictures(indices[start : min(start + batch, stop)] for start in range(0, stop, batch))
 
-    def _pixels(self, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
-        """Images [B, 3, H, W] in 0..1 for each index array, on the device."""
-        for pixels in read_ahead(self.fetch, parts, self.ctx.workers):
-            yield upload(pixels, self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
+    def _pictures(self, parts: Iterable[np.ndarray]) -> Iterator[Pictures]:
+        """The pictures of each index array."""
+        for pixels, originals in read_ahead(self.fetch, parts, self.ctx.workers):
+            images = upload(pixels, self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
+            yield Pictures(images, originals)
+
+
+def _resized(ctx: PretrainContext[Any], pool: HiddenSplit) -> Fetch:
+    """Pixels uint8 [B, H, W, 3] of indices, from memory where they fit."""
+    fetch = image_source(pool, ctx.image_size, workers=ctx.workers)
+    return lambda indices: (fetch(indices), None)
+
+
+def _originals(ctx: PretrainContext[Any], pool: HiddenSplit) -> Fetch:
+    """The same pixels, and the pictures that they were made of; each batch is decoded again."""
+
+    def fetch(indices: np.ndarray) -> tuple[torch.Tensor, Originals]:
+        originals = Originals.read(pool, indices, ctx.workers, ctx.fabric.device)
+        pixels = np.stack([resize(picture, ctx.image_size) for picture in originals.pictures])
+        return torch.from_numpy(pixels), originals
+
+    return fetch
 
 
 def on_cpu_ahead(ctx: PretrainContext[Any], views: Iterator[Made]) -> Iterator[Made]:

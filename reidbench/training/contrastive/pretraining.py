@@ -22,7 +22,7 @@ from reidbench.training.random import seeded, stream
 from .heldout import retrieval
 from .moco import ContrastiveStep, MomentumEncoders, Views, cosine_per_epoch, moco_state
 from .params import ContrastiveParams
-from .pool import Pool, monitored_epochs, on_cpu_ahead
+from .pool import Pictures, Pool, monitored_epochs, on_cpu_ahead
 from .views import ViewAugment
 
 MakeStep = Callable[[MomentumEncoders, Any, int], ContrastiveStep]  # with the params of its component
@@ -88,9 +88,9 @@ class _Run:
 
     def _batches(self) -> Iterator[tuple[Views, torch.Tensor]]:
         """Views, and the mean overlap of equal rows."""
-        for images in self.pool.batches():
-            first, first_boxes = self.augment(images, self.streams["first view"], self.share)
-            second, second_boxes = self.augment(images, self.streams["second view"], self.share)
+        for images, originals in self.pool.batches():
+            first, first_boxes = self.augment(images, self.streams["first view"], self.share, originals)
+            second, second_boxes = self.augment(images, self.streams["second view"], self.share, originals)
             overlap = row_overlap(first_boxes, second_boxes, OVERLAP_ROWS).mean()
             yield Views(first, second, self.augment.normalise(images)), overlap
 
@@ -108,11 +108,14 @@ class _Run:
         encoder: Encoder = copy.deepcopy(self.step.encoders.online)
         split_batch_norm(part_batch_norm(encoder), self.params.splits)  # alone, it sees whole batches
         views = stream(self.ctx.seed, "monitor")
-        reestimate_batch_norm(encoder, (self.augment(images, views)[0] for images in pool.plain(pool.seen, 10)))
+
+        def viewed(pictures: Iterator[Pictures]) -> Iterator[torch.Tensor]:
+            return (self.augment(images, views, originals=originals)[0] for images, originals in pictures)
+
+        reestimate_batch_norm(encoder, viewed(pool.plain(pool.seen, 10)))
         encoder.eval()
         firsts, seconds = (
-            torch.cat([encoder.backbone(self.augment(images, views)[0]).vector for images in pool.plain(pool.held_out)])
-            for _ in range(2)
+            torch.cat([encoder.backbone(view).vector for view in viewed(pool.plain(pool.held_out))]) for _ in range(2)
         )
         return retrieval(firsts, seconds, encoder.head)
 
@@ -130,7 +133,7 @@ class _Run:
         self.ctx.fabric.to_device(backbone)
         if self.params.clean_batches:
             images = self.pool.plain(self.pool.seen, self.params.clean_batches)
-            reestimate_batch_norm(backbone, map(self.augment.normalise, images))
+            reestimate_batch_norm(backbone, (self.augment.normalise(pictures.images) for pictures in images))
         return backbone
 
 

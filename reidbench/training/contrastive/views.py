@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import torch
 
 from reidbench.training.batches.colour import colour_jitter, luminance
-from reidbench.training.batches.crops import ATTEMPTS, CROPS, crop_and_resize, draw_boxes, resample
+from reidbench.training.batches.crops import ATTEMPTS, CROPS, boxes_of, crop_and_resize, draw_chances, resample
+from reidbench.training.batches.originals import Originals
 from reidbench.training.devices import WHOLE, Share
 
 from .params import ContrastiveParams
+
+ERASE_ATTEMPTS = 100  # as LUPerson and BoT; a large, flat or tall rectangle often does not fit
 
 
 @dataclass(frozen=True)
@@ -25,16 +28,23 @@ class ViewAugment:
     params: ContrastiveParams
 
     def __call__(
-        self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE
+        self,
+        images: torch.Tensor,
+        generator: torch.Generator,
+        share: Share = WHOLE,
+        originals: Originals | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The normalised view and the boxes (top, left, height, width) [B, 4] that were cut out.
 
-        `images` are a `share` of a batch; numbers are drawn for all of it.
+        `images` are a `share` of a batch; numbers are drawn for all of it. Boxes are cut from `originals`, where they
+        are given, in their pixels.
         """
         params = self.params
-        height, width = images.shape[2:]
-        boxes = share.of(draw_boxes(CROPS[params.crop], share.whole(len(images)), (height, width), generator))
-        images = crop_and_resize(images, boxes)
+        size = (images.shape[2], images.shape[3])
+        chances = share.of(draw_chances(share.whole(len(images)), generator))
+        sizes = torch.tensor(size).expand(len(images), 2) if originals is None else originals.sizes
+        boxes = boxes_of(CROPS[params.crop], chances, sizes)
+        images = crop_and_resize(images, boxes) if originals is None else originals.cut(boxes, size)
         images = colour_jitter(images, params.jitter, params.jitter_probability, generator, share)
         images = self._where(params.grayscale, luminance(images).expand_as(images), images, generator, share)
         images = self._blur(images, generator, share)
@@ -70,9 +80,14 @@ class ViewAugment:
             return images
         height, width = images.shape[2:]
         chosen = share.rand(len(images), generator=generator) < params.erase
-        area, ratio, y, x = share.rand(4, len(images), ATTEMPTS, generator=generator, dim=1)
+        evenly = params.erase_aspect == "uniform"
+        tries = ERASE_ATTEMPTS if evenly else ATTEMPTS
+        area, ratio, y, x = share.rand(4, len(images), tries, generator=generator, dim=1)
         area = (params.erase_area[0] + area * (params.erase_area[1] - params.erase_area[0])) * (height * width)
-        ratio = torch.tensor(0.3) * (torch.tensor(3.33 / 0.3) ** ratio)
+        if evenly:
+            ratio = 0.3 + ratio * (1 / 0.3 - 0.3)
+        else:
+            ratio = torch.tensor(0.3) * (torch.tensor(3.33 / 0.3) ** ratio)
         tall, wide = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         fits = (tall < height) & (wide < width)
         first = fits.float().argmax(1, keepdim=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
+
+from reidbench.data.pictures.size import Filter, ImageSize
 
 from .backbone import Backbone, Features
 from .pooling import pooling
@@ -15,15 +17,38 @@ from .pooling import pooling
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How pixels become network input: size (height, width), then (value / 255 - mean) / std per channel."""
+    """How pixels become network input: size (height, width), then (value / 255 - mean) / std per channel.
+
+    `resize` is the filter by which training pictures come to the size, `resize_test` that by which pictures come to it
+    that are embedded; what is not given is that of the size (`ctx.image_size` knows what the matrix file says), else
+    bilinear.
+    """
 
     size: Sequence[int]
     mean: Sequence[float] = Backbone.mean
     std: Sequence[float] = Backbone.std
+    resize: Filter | None = None
+    resize_test: Filter | None = None
 
     def __post_init__(self) -> None:
+        given = ImageSize.given(self.size)
+        object.__setattr__(self, "resize_test", self.resize_test or self.resize or given.resize_test)
+        object.__setattr__(self, "resize", self.resize or given.resize)
         for name in ("size", "mean", "std"):  # from JSON they come as lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def pictures(self) -> ImageSize:
+        """The size with the filter."""
+        return ImageSize(self.size, self.resize or "bilinear", self.resize_test)
+
+    def at_test(self) -> Preprocess:
+        """The same for pictures that are embedded."""
+        return replace(self, resize=self.resize_test)
+
+    def described(self) -> dict[str, Any]:
+        """JSON values that make it again; filters only where they are not bilinear."""
+        return {"size": self.size, "mean": self.mean, "std": self.std, **self.pictures.said}
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 [B, H, W, 3] on any device to float [B, 3, H, W]."""
@@ -43,7 +68,7 @@ class Embedder(nn.Module):
     def __init__(self, *, preprocess: Preprocess | dict[str, Any], **spec: Any) -> None:
         super().__init__()
         self.preprocess = preprocess if isinstance(preprocess, Preprocess) else Preprocess(**preprocess)
-        self.spec: dict[str, Any] = {"preprocess": asdict(self.preprocess)}
+        self.spec: dict[str, Any] = {"preprocess": self.preprocess.described()}
         for key, value in spec.items():
             self.spec[key] = {"backbone": value.spec} if isinstance(value, Backbone) else value
 

@@ -19,7 +19,9 @@ from PIL import Image
 
 from reidbench import SelectContext, Selection
 from reidbench.data import HiddenSplit, read_market_folder
-from reidbench.errors import DataError, ReidbenchError
+from reidbench.errors import ConfigError, DataError, ReidbenchError
+from reidbench.matrix import plan, reader
+from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, BackboneEmbedder, Features, Preprocess, embed
@@ -647,3 +649,80 @@ def test_the_proxies_are_stages_and_the_target_proxy_starts_from_the_source_prox
     assert {dict(one[2].manifest["stage"]["parents"])["prepared.proxy"] for one in found.values()} == {
         parents["prepared.proxy"]
     }
+
+
+def test_the_papers_proxies_are_the_defaults_whatever_the_recipes_network(
+    matrix: Callable[..., Path], registry: Registry
+) -> None:
+    """A plain ViT-S, 20 epochs on the whole pool, then 120 with labels; a recipe of another network has the same."""
+    pre = "{use: moco-v2, batch: 8, splits: 2}"
+    file = matrix(
+        tasks="{t: {source: tiny, target: tiny, pool: tiny}}",
+        methods=f"{{m: {{select: cfs, pretrain: {pre}, finetune: none}}}}",
+    )
+    stages = plan.expand(reader.read(file, registry)).stages.values()
+    found = {(stage.kind, stage.use): stage for stage in stages}
+    source, target = found["pretrain", "dino"], found["finetune", "transreid"]
+    assert (source.params["epochs"], target.params["epochs"]) == (20, 120)
+    for proxy in (source, target):
+        assert proxy.backbone is not None
+        assert proxy.backbone["use"] == "vit-small"
+        assert proxy.backbone["params"]["stem"] == "patchify"
+    assert target.parents == (("pretrain", source.key),)
+    recipe = found["pretrain", "moco-v2"].backbone
+    assert recipe is not None
+    assert recipe["use"] == "resnet-tiny"
+
+
+def test_proxies_of_another_network_and_of_several_targets(tmp_path: Path, market: Path) -> None:
+    """The list that ViT-S proxies make of a pool serves other networks; the official one learnt two targets at once."""
+    wide = NESTED["moco-v2"].replace("{", "{backbone: {use: resnet-tiny, width: 8}, ", 1)
+    tuned = NESTED["bot"].replace("{", "{data: auxiliary, ", 1)
+    other = write_market_folder(tmp_path / "other", identities=3)
+    text = MATRIX.format(
+        market=market, methods="  m: " + method(f"{{use: cfs, proxy: {wide}, target_proxy: {tuned}}}")
+    ).replace("data: {", f"data: {{other: {{use: market-folder, root: {other}}}, ")
+    text = text.replace("pool: persons}", "pool: persons, auxiliary: [persons, other]}")
+    board = run_matrix(text, tmp_path)
+    assert [(result.status, result.error) for result in board.results] == [("ok", "")]
+    assert {"target-labels", "auxiliary"} <= set(board.results[0].row.protocol.split(", "))
+    store = Store(tmp_path / "store")
+    stages = {}
+    for key in store.keys():  # noqa: SIM118 - a method, not a mapping
+        artifact = store.read(key)
+        stages[artifact.manifest["stage"]["use"], artifact.manifest["stage"]["seed"]] = artifact
+    width = {use: artifact.manifest["stage"]["backbone"]["params"]["width"] for (use, _), artifact in stages.items()
+             if artifact.manifest["stage"]["backbone"]}  # fmt: skip
+    assert width["bot"] == 8  # it goes on from its source proxy
+    assert {seed: artifact.manifest["stage"]["backbone"]["params"]["width"]
+            for (use, seed), artifact in stages.items() if use == "moco-v2"} == {0: 8, 3: 4}  # fmt: skip
+    assert [given["data"] for given in stages["bot", 0].manifest["stage"]["data"]] == ["persons", "other"]
+    facts = json.loads((stages["cfs", 0].path / "facts.json").read_text())
+    assert facts["target"] == ["persons", "other"]
+    assert facts["target_proxy"]["data"] == "auxiliary"
+    assert facts["proxy"]["backbone"]["width"] == 8
+
+
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        ("{use: cfs, proxy: {use: dino, backbone: vit-smal}}", "no backbone named 'vit-smal'"),
+        ("{use: cfs, target_proxy: {use: transreid, data: source}}", "must be auxiliary, or left out for the target"),
+    ],
+)
+def test_networks_and_data_of_proxies_that_are_not_there(
+    select: str, words: str, matrix: Callable[..., Path], registry: Registry
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        reader.read(matrix(methods=f"{{m: {{select: {select}, pretrain: moco-v2, finetune: none}}}}"), registry)
+    assert words in "\n".join(caught.value.problems)
+
+
+def test_a_merged_target_that_the_task_does_not_name(matrix: Callable[..., Path], registry: Registry) -> None:
+    file = matrix(
+        tasks="{t: {source: tiny, target: tiny, pool: tiny}}",
+        methods="{m: {select: {use: cfs, target_proxy: {use: transreid, data: auxiliary}}, pretrain: moco-v2, "
+        "finetune: none}}",
+    )
+    (row,) = plan.expand(reader.read(file, registry)).rows
+    assert (row.key, row.reason) == (None, "transreid needs auxiliary data, and the task names none")

@@ -249,6 +249,7 @@ methods: {{m: {{finetune: {tune}, adapt: {adapt}}}}}
         "jitter",
         "affine",
         "random_patch",
+        "patch_rotate",
         "random_shift",
         "erase",
         "double_probability",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from reidbench.training.batches.patching import RandomAffine, RandomPatch, RandomShift
+from reidbench.training.batches.patching import RandomAffine, RandomPatch, RandomShift, turned
 
 SIZE = (16, 8)
 
@@ -19,7 +21,8 @@ def pictures(indices: torch.Tensor) -> torch.Tensor:
 
 
 def patcher(**options: float) -> RandomPatch:
-    return RandomPatch(pictures, SIZE, **{"minimum": 4, "capacity": 8, **options})  # type: ignore[arg-type]
+    plain = {"minimum": 4, "capacity": 8, "rotate": 0.0}
+    return RandomPatch(pictures, SIZE, **{**plain, **options})  # type: ignore[arg-type]
 
 
 def run(module: RandomPatch, batches: int, seed: int = 0) -> list[torch.Tensor]:
@@ -59,6 +62,48 @@ def test_mirrored_patches_lie_the_other_way_round() -> None:
         one, other = (images[row, 0][alien].view(shape) for images in (plain, mirrored))
         assert torch.equal(one.flip(1), other)
         assert torch.equal(plain[row, 0][~alien], mirrored[row, 0][~alien])
+
+
+@pytest.mark.parametrize("size", [(9, 5), (40, 20), (31, 64)])
+@pytest.mark.parametrize("degrees", [-10, -3, 1, 10])
+def test_a_turned_patch_is_pillows_rotation(size: tuple[int, int], degrees: int) -> None:
+    """torchreid turns patches by `Image.rotate`: nearest pixels, black corners, the same size.
+
+    Pillow counts in 16 bits of a pixel, so a pixel on the border of two may be the other one.
+    """
+    values = np.random.default_rng(0).integers(1, 256, size, dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(values).rotate(degrees))
+    found = turned(torch.from_numpy(values).float().expand(3, *size), degrees, (0.0, 1.0, 2.0))
+    assert (found[0].numpy() == expected).mean() > 0.99
+    outside = found[0] == 0
+    assert outside.any() or abs(degrees) < 4
+    assert (found[1][outside] == 1).all()
+    assert (found[2][outside] == 2).all()
+
+
+def test_half_of_the_patches_are_turned_by_up_to_ten_degrees() -> None:
+    """Each of the 21 whole degrees has a share of 1 / 42; 0 has it beside the half that is not turned."""
+    generator, module = torch.Generator().manual_seed(0), patcher(rotate=0.5)
+    shares = torch.bincount(torch.tensor([module._degrees(generator) + 10 for _ in range(8000)])) / 8000
+    assert len(shares) == 21
+    expected = torch.full((21,), 1 / 42)
+    expected[10] += 0.5
+    assert torch.allclose(shares, expected, atol=0.01)
+
+
+def test_turned_patches_lie_where_plain_ones_do_and_nothing_else_changes() -> None:
+    """With corners of -1 a turned patch differs from the plain one inside its rectangle only."""
+    module = patcher(probability=1.0, flip=0.0, rotate=1.0)
+    module.value = (-1.0, -1.0, -1.0)
+    images = torch.cat(run(module, 40))
+    alien = images[:, 0].floor() // 100 != torch.arange(1, 161.0)[:, None, None]
+    corners = images[:, 0] == -1
+    assert corners.any()
+    assert not (corners & ~alien).any()
+    for row in torch.nonzero(corners.flatten(1).any(1))[:, 0]:
+        ys, xs = torch.nonzero(alien[row], as_tuple=True)
+        box = (ys.max() - ys.min() + 1) * (xs.max() - xs.min() + 1)
+        assert corners[row].sum() < box / 2
 
 
 def test_areas_and_aspects_are_those_of_the_paper() -> None:

@@ -179,7 +179,7 @@ def rows(tmp_path: Path, market: Path, pretrain: str) -> dict[str, Any]:
 def test_supervised_uses_auxiliary_labels_and_no_pool(tmp_path: Path, market: Path) -> None:
     found = rows(tmp_path, market, "{use: supervised, epochs: 2, identities: 2, images: 2}")
     assert found["with"].status == "ok"
-    assert found["with"].row.protocol == "auxiliary, AP step"
+    assert found["with"].row.protocol == "auxiliary, target-labels, AP step"  # the target is among them
     assert "needs auxiliary data" in found["without"].row.reason
 
 
