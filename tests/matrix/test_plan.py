@@ -48,10 +48,6 @@ class StrengthAndOtherDefaultParams(StrengthParams):
     more: Annotated[int, AddedLater(before=0)] = 1
 
 
-class StrengthAndOtherDefaultParams(StrengthParams):
-    more: Annotated[int, AddedLater(before=0)] = 1
-
-
 class PerhapsParams(Params):
     file: FileParam | None = None
 
@@ -195,6 +191,13 @@ def test_a_parameter_that_was_added_later_leaves_keys_as_they_were(matrix: Calla
     assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)  # whose default is another one
     assert prepared(f"{{{old}, more: 1}}").isdisjoint(before)
 
+    toys.components["preparer", "toy-style"] = replace(
+        toys.components["preparer", "toy-style"], params=StrengthAndOtherDefaultParams
+    )
+    assert prepared("{use: toy-style, strength: 3, more: 0}") == before
+    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 1}")
+    assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)
+
 
 def test_flipping_at_test_is_a_stage_of_its_own_and_a_word(matrix: Callable[..., Path], toys: Registry) -> None:
     """On, another embed stage after the same training; off, the key is what it was; a method's own word wins."""
@@ -216,20 +219,6 @@ def test_flipping_at_test_is_a_stage_of_its_own_and_a_word(matrix: Callable[...,
         matrix(methods="{a: {finetune: bot, flip_test: true}, c: {finetune: none}, e: {ensemble: [a, c]}}"), toys
     )
     assert {row.method: row.protocol for row in one.rows}["e"] == "source labels, ensemble of 2, flip, AP step"
-
-    toys.components["preparer", "toy-style"] = replace(
-        toys.components["preparer", "toy-style"], params=StrengthAndOtherDefaultParams
-    )
-    assert prepared("{use: toy-style, strength: 3, more: 0}") == before
-    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 1}")
-    assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)
-
-    toys.components["preparer", "toy-style"] = replace(
-        toys.components["preparer", "toy-style"], params=StrengthAndOtherDefaultParams
-    )
-    assert prepared("{use: toy-style, strength: 3, more: 0}") == before
-    assert prepared("{use: toy-style, strength: 3}") == prepared("{use: toy-style, strength: 3, more: 1}")
-    assert prepared("{use: toy-style, strength: 3}").isdisjoint(before)
 
 
 def test_content_of_a_file_not_its_name_is_in_the_key(
