@@ -13,7 +13,7 @@ SPREAD := -n $(JOBS) --dist worksteal --benchmark-disable
 .PHONY: demo demo-quick test test-slow check bench bench-slow clean
 
 demo: $(READY)
-	@echo "make demo: 12 rows, 3 seeds, on $(JOBS) slots: about six minutes on two cores, then a leaderboard"
+	@echo "make demo: 12 rows, 3 seeds, on $(JOBS) slots: two to three minutes on two cores, then a leaderboard"
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS)
 
 # For the impatient, and for a quick look whether all works: one small world, one seed. Its numbers mean nothing.
