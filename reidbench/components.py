@@ -78,11 +78,16 @@ class SameContent:
 class AddedLater:
     """Marks a parameter that a component got after its first results: at its default it is no part of the key.
 
-    So the results that stand keep their keys. The default must compute what was computed before; where it does not, the
-    component needs a new version, or `before` names the value that does, as JSON: that one is then no part of the key.
+    So the results that stand keep their keys. The default must compute what was computed before. Where it does not, and
+    another value does, that is `before`: with it the parameter is no part of the key. Where none does, the component
+    needs a new version.
     """
 
-    before: Any = None
+    before: Any = None  # None: the default
+
+    def unsaid(self, value: Any, default: bool) -> bool:
+        """Whether a parameter with this value, which is its default or not, computes what was computed without it."""
+        return default if self.before is None else bool(value == self.before)
 
 
 @dataclass(frozen=True)

@@ -52,21 +52,15 @@ class Choice:
         """What of this choice can change a result: name, version and params, with contents in place of paths."""
         params = dict(self.resolved)
         for name, info in type(self.params).model_fields.items():
-            if marker(info, Declared) or self._as_before(name, marker(info, AddedLater)):
+            value, later = getattr(self.params, name), marker(info, AddedLater)
+            if marker(info, Declared) or (later and later.unsaid(value, name not in self.changed)):
                 del params[name]
             hashed = marker(info, ContentHashed)
-            value = getattr(self.params, name)
             if hashed and value is not None:
                 params[name] = fingerprint_folder(value) if hashed.folder else fingerprint_file(value)
         for name, (inner, _) in self.nested.items():
             params[name] = {"use": inner.name, **inner.identity["params"]}
         return {"use": self.name, "version": self.component.version, "params": params}
-
-    def _as_before(self, name: str, added: AddedLater | None) -> bool:
-        """Whether a parameter has the value that computes what was computed before there was this parameter."""
-        if added is None:
-            return False
-        return name not in self.changed if added.before is None else bool(self.resolved[name] == added.before)
 
 
 @dataclass(frozen=True)
