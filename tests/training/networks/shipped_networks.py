@@ -92,7 +92,7 @@ def backbones() -> Iterator[Case]:
     """Each backbone by default, and in channels-last layout also with every size as small as a matrix file may say."""
     for name in REGISTRY.names("backbone"):
         # Instance norm over a map of few positions would magnify rounding without bound.
-        size = {"resnet-tiny": SMALL, "resnet50-ibn": (128, 64)}.get(name, SIZE)
+        size = (128, 64) if "-ibn" in name else SMALL if name == "resnet-tiny" else SIZE
         pixels = images(size)
         yield Case(name, backbone(name, size), lambda n, x=pixels: joined(n(x)))
         last = pixels.contiguous(memory_format=torch.channels_last)
