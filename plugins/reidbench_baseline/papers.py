@@ -76,6 +76,7 @@ MGN = Paper(
     code="https://github.com/seathiefwang/MGN-pytorch (a reproduction)",
     code_licence="none stated",
     deviations=(
+        "pictures are resized bilinear; the script's bicubic is `resize: bicubic` beside `image_size`",
         "follows the reproduction: cross-entropy on the 256-d vectors, not on the 2048-d ones of the paper",
         "adaptive pooling, so that any input height works; 24 rows divide by 2 and 3, other heights overlap by a row",
         "on backbones whose third stage is one block, that block is shared and only the last stage is copied",

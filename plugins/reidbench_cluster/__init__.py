@@ -65,6 +65,7 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/alibaba/cluster-contrast-reid",
             code_licence="MIT",
             deviations=(
+                "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
                 "plain identity batches instead of camera-aware ones: no camera ids are used",
                 "the last round counts; the official runs report the best round on test data",
             ),
@@ -90,6 +91,7 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/yxgeee/SpCL",
             code_licence="MIT",
             deviations=(
+                "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
                 "plain identity batches instead of camera-aware ones: no camera ids are used",
                 "one device: batch statistics are those of the whole half-batch, not of a quarter of it",
             ),

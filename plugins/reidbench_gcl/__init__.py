@@ -24,6 +24,7 @@ GCL = Paper(
     code="https://github.com/chenhao2345/GCL",
     code_licence="MIT, but the generator's files carry CC BY-NC-SA 4.0: nothing of them was used",
     deviations=(
+        "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
         "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
         "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
         "the joint stage goes on from the end of the warm-up; the released scripts resume from iteration 30,000",
