@@ -59,6 +59,7 @@ MGN = Paper(
     code="https://github.com/seathiefwang/MGN-pytorch (a reproduction)",
     code_licence="none stated",
     deviations=(
+        "pictures are resized bilinear; the script's bicubic is `resize: bicubic` beside `image_size`",
         "follows the reproduction: cross-entropy on the 256-d vectors, not on the 2048-d ones of the paper",
         "a last batch of a single identity, which has no triplet, is left out",
         "pictures are resized with the stage's filter, the script's with a bicubic one",

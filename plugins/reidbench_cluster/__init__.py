@@ -70,7 +70,7 @@ def reidbench_adapters() -> Iterator[Component]:
             deviations=(
                 "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
                 "a pass too short for a batch is continued by further ones; the official code stops there",
-                "the official code resizes pictures bicubically; the default here is bilinear",
+                "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
                 "pool: gem needs a map; a transformer takes `pool: backbone`, its class token, as TransReID-SSL does",
                 "update: mean, one step to the batch mean of a cluster, is ours; the worlds' tables were made with it",
                 "the last round counts; the official runs report the best round on test data",
@@ -101,7 +101,7 @@ def reidbench_adapters() -> Iterator[Component]:
             deviations=(
                 "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
                 "a pass too short for a batch is continued by further ones; the official code stops there",
-                "the official code resizes pictures bicubically; the default here is bilinear",
+                "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
                 "one device: batch statistics are those of the whole half-batch, not of a quarter of it",
             ),
             published=published.SPCL,

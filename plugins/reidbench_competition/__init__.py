@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reidbench import Component, Paper, Published, hookimpl
 
-from .params import CompetitionParams
+from .params import CompetitionParams, JointParams
 
 PAPER = Paper(
     title="A competition system; its parts: OSNet (RandomPatch), RMGL (RSA, RP, ABP), MGN, DMT",
@@ -19,6 +19,8 @@ PAPER = Paper(
         "a pasted patch may be turned, as in torchreid (patch_rotate: 0 turns none)",
         "RMGL's formulas are not public: RP lets the last stage see one stripe at a time, ABP cuts the histogram of "
         "the rows of the channels' maxima at equal mass, for each image",
+        "competition-joint searches once, goes on from the network that searched and begins its schedule again, which "
+        "the source leaves open; `pseudo-label` with circular clustering trains on the target alone, by its own loss",
         "the margin's schedule, jitter and affine amounts are not given by the source: parameters",
     ),
     published=Published.table(
@@ -40,5 +42,18 @@ def reidbench_finetuners() -> Iterator[Component]:
         CompetitionParams,
         summary="competition recipe: cosine triplet, resampling, RandomPatch, RSA; global, MGN, RMGL or 2 x 2 branches",
         requires=frozenset({"stages"}),
+        paper=PAPER,
+    )
+
+
+@hookimpl
+def reidbench_adapters() -> Iterator[Component]:
+    """The system's use of unlabelled images."""
+    yield Component(
+        "competition-joint",
+        "reidbench_competition.joint:adapt",
+        JointParams,
+        summary="the competition recipe on the labelled source and the target's pseudo labels together",
+        requires=frozenset({"stages", "source", "start"}),
         paper=PAPER,
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reidbench import FinetuneContext
-from reidbench.data import Split
+from reidbench import AdaptContext, FinetuneContext
+from reidbench.data.pictures.images import HasImages
 from reidbench.errors import DataError
 from reidbench.training import (
     Augment,
@@ -33,8 +33,9 @@ from reidbench.training.batches.resampling import consecutive, doubled_small, wi
 from reidbench.training.optim.losses import cosine_distances, euclidean_distances
 
 from .embedder import CompetitionEmbedder
-from .params import CompetitionParams
+from .params import CompetitionParams, JointParams
 
+Ctx = FinetuneContext[CompetitionParams] | AdaptContext[JointParams]
 GREY = 127 / 255  # the canvas of RSA
 CPU = torch.device("cpu")
 
@@ -138,16 +139,20 @@ def finetune(ctx: FinetuneContext[CompetitionParams]) -> Embedder:
     Without branches it is an ordinary backbone under its neck, which adapters go on from.
     Raises DataError when fewer than two identities (with two images, where single ones are dropped) are left.
     """
-    params = ctx.params
     if ctx.source is None:
         raise DataError("competition needs a source")
-    labels = ctx.source.labels()
-    rows = training_images(labels, params, ctx.seed)
+    return train_recipe(ctx, ctx.source, ctx.source.labels())
+
+
+def train_recipe(ctx: Ctx, images: HasImages, labels: np.ndarray) -> Embedder:
+    """Train on `images` with identities `labels` [N], an image of -1 left out; see `finetune`."""
+    inside = np.flatnonzero(labels >= 0)
+    rows = inside[training_images(labels[inside], ctx.params, ctx.seed)]
     classes = consecutive(labels[rows])
     if len(np.unique(classes)) < 2:
         raise DataError("competition needs a source of two or more identities with two images each")
-    embedder = _train(ctx, ctx.source, rows, classes)
-    return embedder if params.branches != "global" else _plain(embedder)
+    embedder = _train(ctx, images, rows, classes)
+    return embedder if ctx.params.branches != "global" else _plain(embedder)
 
 
 def _plain(embedder: CompetitionEmbedder) -> BackboneEmbedder:
@@ -156,9 +161,7 @@ def _plain(embedder: CompetitionEmbedder) -> BackboneEmbedder:
     return plain
 
 
-def _train(
-    ctx: FinetuneContext[CompetitionParams], source: Split, rows: np.ndarray, classes: np.ndarray
-) -> CompetitionEmbedder:
+def _train(ctx: Ctx, images: HasImages, rows: np.ndarray, classes: np.ndarray) -> CompetitionEmbedder:
     params = ctx.params
     generator = stream(ctx.seed, "batches")
     backbone = ctx.backbone()
@@ -167,7 +170,7 @@ def _train(
         backbone, preprocess, params.branches, params.dim, params.pool, params.apart, params.balanced
     )
     losses = Losses(params, int(classes.max()) + 1, embedder.dims, embedder.globals)
-    fetch = image_source(source, ctx.image_size, workers=ctx.workers)
+    fetch = image_source(images, ctx.image_size, workers=ctx.workers)
     pictures = Pictures(params, fetch, preprocess, generator, ctx.fabric.device)
     sampler = IdentitySampler(classes, params.identities, params.images, generator)
     optimiser = torch.optim.Adam(trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay)

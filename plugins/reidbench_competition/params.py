@@ -74,3 +74,13 @@ class CompetitionParams(Params):
     def margin(self, epoch: int) -> float:
         """The margin of an epoch, counted from 0."""
         return [margin for start, margin in self.margins if epoch >= start * self.epochs][-1]
+
+
+class JointParams(CompetitionParams):
+    """competition-joint: the recipe's parameters, and those of the circular search."""
+
+    threshold: float = Field(0.5, gt=0, description="largest cosine distance of an image to the one that it names")
+    chains: Literal["union", "parent"] = Field("union", description="what i -> j -> k becomes")
+    mutual: Literal["keep", "drop"] = Field("drop", description="two that name each other; the system dropped both")
+    self_match: Literal["never", "allowed"] = Field("never", description="whether an image may find itself")
+    ties: Literal["first", "last"] = Field("first", description="which of equally near images counts")

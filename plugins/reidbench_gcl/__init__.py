@@ -19,6 +19,7 @@ GCL = Paper(
     code="https://github.com/chenhao2345/GCL",
     code_licence="MIT, but the generator's files carry CC BY-NC-SA 4.0: nothing of them was used",
     deviations=(
+        "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
         "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
         "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
         "a released first stage is read by gcl-weights, with its head, so that the memory has its length (JVTC: 512)",

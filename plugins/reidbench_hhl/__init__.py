@@ -27,6 +27,8 @@ HHL = Paper(
     code="https://github.com/zhunzhong07/HHL",
     code_licence="none stated",
     deviations=(
+        "pictures are resized bilinear, also at test, and crops are cut from resized ones; `crop_from: original` and "
+        "`resize_test: bicubic`, beside `image_size`, are the official code's way",
         "all layers are trained; the official optimiser leaves out the shared layer and the triplet branch "
         "(train_embedding: false)",
         "pseudo identities never meet source identities; the official random ones may",

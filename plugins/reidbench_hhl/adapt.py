@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from reidbench import AdaptContext
+from reidbench.data.pictures.images import HasImages
 from reidbench.data.pictures.size import ImageSize
-from reidbench.errors import ReidbenchError
 from reidbench.metrics import pseudo_labels
 from reidbench.training import (
     Backbone,
@@ -25,8 +27,10 @@ from reidbench.training import (
     seeded,
     stream,
 )
-from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
+from reidbench.training.batches.crops import CROPS, boxes_of, crop_and_resize, draw_boxes, draw_chances
+from reidbench.training.batches.originals import Originals
 from reidbench.training.batches.reading import made_ahead, upload
+from reidbench.training.contrastive.views import normalised
 
 from .batches import Composition, IdentityPasses, Passes, one_of_each
 from .invariance import distances
@@ -112,15 +116,18 @@ class HHL:
     def __init__(self, ctx: AdaptContext[HHLParams]) -> None:
         self.ctx = ctx
         self.params = ctx.params
-        if ImageSize.given(ctx.image_size).crop_from == "original" and ctx.params.crop == "rect":
-            raise ReidbenchError("hhl crops pictures of the network's size: leave out `crop_from: original`")
         source = labelled_source(ctx, "hhl")
         self.labels = torch.from_numpy(source.labels())
         self.classes = source.num_pids
         self._networks()
         self.fakes = Fakes(ctx.prepared["style"], ctx.target, ctx.image_size, ctx.workers)
         self.composition = Composition.of(self.params, self.fakes.styles)
-        self.fetch_source = image_source(source, ctx.image_size, workers=ctx.workers)
+        self.crops_originals = ImageSize.given(ctx.image_size).crop_from == "original" and self.params.crop == "rect"
+        self.fetch_source: Callable[[np.ndarray], torch.Tensor | Originals] = (
+            partial(self.stored, source)
+            if self.crops_originals
+            else image_source(source, ctx.image_size, workers=ctx.workers)
+        )
         self.fetch_target = image_source(ctx.target, ctx.image_size, workers=ctx.workers)
         self._samplers()
 
@@ -150,6 +157,10 @@ class HHL:
         if composition.real:
             self.targets = Passes(len(self.ctx.target), composition.real, seed, "target images")
         self.clusters: np.ndarray | None = None
+
+    def stored(self, images: HasImages, rows: np.ndarray) -> Originals:
+        """Pictures as they are stored."""
+        return Originals.read(images, rows, self.ctx.workers, self.ctx.fabric.device)
 
     # ------------------------------------------------------------------ training
     def train(self) -> None:
@@ -184,7 +195,8 @@ class HHL:
         if self.composition.identities:
             chosen = self.triplets.at(step)
             source, members = self.augment(self.fetch_source(chosen)), self.labels[chosen]
-        target = self.augment(self.target_pixels(step)) if self.composition.real else None
+        of_target = self.stored_target if self.crops_originals else self.target_pixels
+        target = self.augment(of_target(step)) if self.composition.real else None
         return Batch(classified, self.labels[rows], source, members, target)
 
     def step(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -213,29 +225,46 @@ class HHL:
             return torch.zeros(0, self.params.embedding, device=self.ctx.fabric.device)
         return self.forward(images, "embedding")
 
+    def target_rows(self, step: int) -> np.ndarray:
+        """The target images [n_t] of a step."""
+        if self.clusters is not None:
+            return one_of_each(self.clusters, self.composition.real, self.ctx.seed, step)
+        return self.targets.at(step)
+
     def target_pixels(self, step: int) -> torch.Tensor:
         """uint8 [n_t x (1 + C), H, W, 3]; real image and fakes are then augmented each by itself."""
-        if self.clusters is not None:
-            rows = one_of_each(self.clusters, self.composition.real, self.ctx.seed, step)
-        else:
-            rows = self.targets.at(step)
+        rows = self.target_rows(step)
         pixels = self.fetch_target(rows)[:, None]
         if self.composition.fakes:
             pixels = torch.cat([pixels, self.fakes.fetch(rows, self.draws)], 1)
         return pixels.flatten(0, 1)
+
+    def stored_target(self, step: int) -> Originals:
+        """The same pictures as they are stored."""
+        rows = self.target_rows(step)
+        groups = [[picture] for picture in self.stored(self.ctx.target, rows).pictures]
+        if self.composition.fakes:
+            for group, places in zip(groups, self.fakes.places(rows, self.draws), strict=True):
+                group += self.stored(self.fakes.files, places).pictures
+        return Originals([picture for group in groups for picture in group], self.ctx.fabric.device)
 
     def forward(self, images: torch.Tensor, branch: str) -> torch.Tensor:
         """Augmented images [B, 3, H, W] to what the branch gives, in float32."""
         with self.update.precision():
             return self.network(images, branch).float()  # type: ignore[no-any-return]
 
-    def augment(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 [B, H, W, 3] to cropped, flipped, normalised images [B, 3, H, W] on the device.
+    def augment(self, pixels: torch.Tensor | Originals) -> torch.Tensor:
+        """uint8 [B, H, W, 3], or stored pictures, to cropped, flipped, normalised images [B, 3, H, W] on the device.
 
         Each draws its own numbers, on the CPU.
         """
-        images = self.preprocess.normalise(upload(pixels, self.ctx.fabric.device))
-        if self.params.crop == "rect":
+        if isinstance(pixels, Originals):
+            boxes = boxes_of(CROPS["rect"], draw_chances(len(pixels.pictures), self.draws), pixels.sizes)
+            cut = pixels.cut(boxes, self.ctx.image_size)
+            images = normalised(cut, self.preprocess.mean, self.preprocess.std)
+        else:
+            images = self.preprocess.normalise(upload(pixels, self.ctx.fabric.device))
+        if self.params.crop == "rect" and not self.crops_originals:
             boxes = draw_boxes(CROPS["rect"], len(images), self.ctx.image_size, self.draws)
             images = crop_and_resize(images, boxes)
         flipped = torch.rand(len(images), generator=self.draws) < self.params.flip

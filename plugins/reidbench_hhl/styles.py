@@ -112,7 +112,8 @@ class Fakes:
 
     def __init__(self, folder: Path, target: HiddenSplit, size: tuple[int, int], workers: int = 0) -> None:
         self.set = StyleSet.load(folder, len(target))
-        self._fetch = image_source(_Files(folder, target.ids, self.set), size, workers=workers)
+        self.files = _Files(folder, target.ids, self.set)
+        self._fetch = image_source(self.files, size, workers=workers)
 
     @property
     def styles(self) -> int:
@@ -121,13 +122,18 @@ class Fakes:
 
     def fetch(self, indices: np.ndarray, generator: torch.Generator) -> torch.Tensor:
         """uint8 [n, C, H, W, 3] of images [n]; of several variants `generator` draws one for each."""
+        places = self.places(indices, generator)
+        pixels = self._fetch(places.reshape(-1))
+        return pixels.view(*places.shape, *pixels.shape[1:])
+
+    def places(self, indices: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        """The places in `files` of the fakes of images [n], [n, C]; of several variants `generator` draws one."""
         shape = (len(indices), self.styles)
         variants = np.zeros(shape, dtype=np.int64)
         if self.set.variants > 1:
             variants = torch.randint(self.set.variants, shape, generator=generator).numpy()
-        first = (np.asarray(indices)[:, None] * self.styles + np.arange(self.styles)) * self.set.variants
-        pixels = self._fetch((first + variants).reshape(-1))
-        return pixels.view(*shape, *pixels.shape[1:])
+        places: np.ndarray = (np.asarray(indices)[:, None] * self.styles + np.arange(self.styles)) * self.set.variants
+        return places + variants
 
 
 @dataclass(frozen=True)

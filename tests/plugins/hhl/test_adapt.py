@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
@@ -12,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
+from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import DataError
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import Backbone, BatchHardTriplet, Features, stream
+from reidbench.training.batches.crops import CROPS, draw_boxes
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_hhl import adapt, batches, losses
@@ -37,8 +41,6 @@ CAMERAS = 2
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Split, Split, Path]:
     """Source and target of 24 images of 32x16 (6 identities, 2 cameras), and fakes: the image, tinted by camera."""
-    from PIL import Image
-
     place = tmp_path_factory.mktemp("hhl")
     sets = [
         read_market_folder(write_market_folder(place / name, identities=6, seed=seed), name=name).train
@@ -341,6 +343,56 @@ def test_real_and_fakes_stand_together_and_are_augmented_apart(
     still = run(world, tmp_path, crop="none", flip=0.0)
     plain = still.preprocess.normalise(still.fetch_target(rows))
     assert torch.equal(still.augment(still.fetch_target(rows)), plain)
+
+
+def test_crops_of_stored_pictures(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
+    """A network of 16x8: crops keep pixels of the 32x16 that are stored, of real images and of fakes."""
+    small = (16, 8)
+    found = {}
+    for kind in ("resized", "original"):
+        ctx = dataclasses.replace(
+            context(world, tmp_path / kind, flip=0.0)[0], image_size=ImageSize(small, crop_from=kind)
+        )
+        one = adapt.HHL(ctx)
+        found[kind] = one.batch(0)
+        if kind == "resized":
+            continue
+        again = adapt.HHL(ctx)
+        again.batch(0)  # to draw the same for step 1 on both sides
+        stored, state = again.stored_target(1), again.draws.get_state()
+        rows = again.targets.at(1)
+        for place, index in enumerate(rows.tolist()):
+            real = ctx.target.image(index)
+            assert np.array_equal(stored.pictures[3 * place], real)
+            for k in (1, 2):
+                tinted = np.clip(real.astype(int) + 20 * k, 0, 255)
+                assert np.array_equal(stored.pictures[3 * place + k], tinted)
+        views = again.augment(stored)
+        boxes = draw_boxes(CROPS["rect"], 9, (32, 16), generator_at(state))
+        for picture, (top, left, tall, wide), view in zip(stored.pictures, boxes.tolist(), views, strict=True):
+            cut = Image.fromarray(picture[top : top + tall, left : left + wide])
+            pixels = np.asarray(cut.resize((8, 16), Image.Resampling.BILINEAR))
+            expected = again.preprocess.normalise(torch.from_numpy(pixels.copy())[None])[0]
+            assert torch.allclose(view, expected, atol=1e-5)
+    assert torch.equal(found["resized"].labels, found["original"].labels)
+    assert not torch.equal(found["resized"].classified, found["original"].classified)
+
+
+def test_crops_of_stored_pictures_resumed_with_workers(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
+    """The killed run makes batches ahead with two workers, the other in its step."""
+
+    def made(out: Path, die_after: int) -> Any:
+        ctx, lines = context(world, out, die_after=die_after)
+        size = ImageSize((16, 8), crop_from="original")
+        return with_workers_where_cut((dataclasses.replace(ctx, image_size=size), lines), out)
+
+    check_resumes(tmp_path, made, adapt.adapt, 2)
+
+
+def generator_at(state: torch.Tensor) -> torch.Generator:
+    generator = torch.Generator()
+    generator.set_state(state)
+    return generator
 
 
 def test_a_target_without_images_in_the_batch_is_l_t(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
