@@ -32,9 +32,11 @@ def matrix(registry: plugins.Registry, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_each_published_map_is_trapezoid() -> None:
-    """Ten of the paper's Table 2, and the rule is known of all."""
-    rules = [number.ap for number in reidbench_hhl.HHL.published if number.metric == "mAP"]
-    assert rules == ["trapezoid"] * 10
+    """Those of HHL's rows, in tables and figures; of the methods that the paper cites the rule is not always known."""
+    published = reidbench_hhl.HHL.published
+    rules = [number.ap for number in published if number.metric == "mAP" and number.row.startswith("HHL")]
+    assert len(rules) > 10
+    assert set(rules) == {"trapezoid"}
 
 
 @pytest.mark.parametrize(
