@@ -45,7 +45,8 @@ NEEDS: Mapping[str, frozenset[str]] = {
 TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
 LACKS = frozenset({"cameras", "labels", "train", "test"})
 # What is used beside the ordinary inputs; beside these, the labels behind pre-trained weights: "ImageNet labels".
-USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary"})
+FLIP = "flip"  # features are means over an image and its mirror image
+USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary", FLIP})
 RULES = frozenset(
     {"AP step", "AP trapezoid", "no camera rule", "invalid queries count 0", "ties best", "ties worst"}
     | {"cosine", "euclidean", "query expansion", "query expansion among all", "re-ranked"}

@@ -124,6 +124,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         MgnParams,
         summary="Multiple Granularity Network: whole, halves and thirds by three copies of the last stages",
         requires=frozenset({"stages"}),
+        protocol=MgnParams.protocol,
         paper=MGN,
     )
 

@@ -13,7 +13,7 @@ from reidbench import AddedLater, FileParam, Params
 from reidbench.files.names import shown
 from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
-from reidbench.words import DESCRIPTION, IMAGENET, Labels, behind, require_file
+from reidbench.words import DESCRIPTION, FLIP, IMAGENET, Labels, behind, require_file
 
 
 class TinyParams(Params):
@@ -249,3 +249,7 @@ class MgnParams(Params):
     flip: shared.Flip = 0.5
     erase: shared.EraseMean = 0.5
     accumulate: shared.Accumulate = 1
+
+    def protocol(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return frozenset({FLIP} if self.flip_test else ())

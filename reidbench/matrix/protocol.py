@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reidbench.components import SameContent
-from reidbench.words import BACKBONE_FREE
+from reidbench.words import BACKBONE_FREE, FLIP
 
 from .benchmark import Choice, DataSource, Recipe, Task, marker
 from .kinds import OF_COMPONENT
-
-FLIP = "flip"  # features are means over an image and its mirror image
 
 
 def _takes(choice: Choice, role: str) -> bool:
@@ -82,5 +80,6 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
         words["target is a source"] = None
     if len(parts) > 1:
         words[f"ensemble of {len(parts)}"] = None
-    found = list(words) or ["no labels"]
-    return [*found, FLIP] if any(part.flip_test for part in parts) else found
+    flipped = FLIP in words or any(part.flip_test for part in parts)  # by the method itself, or by the harness
+    found = [word for word in words if word != FLIP] or ["no labels"]
+    return [*found, FLIP] if flipped else found

@@ -199,6 +199,9 @@ methods:
 """,
         tmp_path,
     )
+    protocols = {result.row.method: result.row.protocol for result in board.results}
+    flip = ", flip" if "mgn" in method else ""
+    assert protocols == {"untrained": "no labels, AP step", "trained": f"source labels{flip}, AP step"}
     mean = {summary.method: summary.mean for summary in board.summary if summary.metric == "mAP"}
     assert mean["trained"] > 0.5
     assert mean["trained"] >= mean["untrained"] - 0.05
