@@ -13,12 +13,12 @@ SPREAD := -n $(JOBS) --dist worksteal --benchmark-disable
 .PHONY: demo demo-quick test test-slow check bench bench-slow clean
 
 demo: $(READY)
-	@echo "make demo: 12 rows, 3 seeds, on $(JOBS) slots: two to three minutes on two cores, then a leaderboard"
+	@echo "make demo: 12 rows, 3 seeds, on $(JOBS) slots: about two minutes on two cores, then a leaderboard"
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS)
 
 # For the impatient, and for a quick look whether all works: one small world, one seed. Its numbers mean nothing.
 demo-quick: $(READY)
-	@echo "make demo-quick: 3 rows, 1 seed, on $(JOBS) slots: less than a minute on two cores, then a leaderboard"
+	@echo "make demo-quick: 3 rows, 1 seed, on $(JOBS) slots: some seconds, then a leaderboard"
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS) --only '*/plaza' \
 	  --set 'seeds=[0]' --set data.plaza.size=tiny
 
