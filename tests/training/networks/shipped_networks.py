@@ -134,20 +134,22 @@ def embedders() -> Iterator[Case]:
 def pairs() -> Iterator[Case]:
     """The networks of arn, gcl, its regressor and StarGAN, at their narrowest."""
     pixels, preprocess = images(SIZE), Preprocess(SIZE)
-    narrow = [backbone("resnet-tiny", SIZE, width=4) for _ in range(2)]
-    encoders: list[tuple[Any, dict[str, Any]]] = [
-        (StageEmbedder(narrow[0], preprocess, True), {}), (WholeEmbedder(narrow[1], preprocess, 2, True), {"dim": 2})
-    ]  # fmt: skip
-    for embedder, more in encoders:
-        split = "whole" if more else "last-stage"
-        arn = ArnNetwork(embedder, 2, ArnParams(split=split, dropout=0.0, **more), 0)
+    narrow = [backbone("resnet-tiny", SIZE, width=4) for _ in range(3)]
+    paper = WholeEmbedder(narrow[2], preprocess, 32, True, (2, 2))
+    encoders: list[tuple[str, Any, dict[str, Any]]] = [
+        ("last-stage", StageEmbedder(narrow[0], preprocess, True), {"split": "last-stage"}),
+        ("whole", WholeEmbedder(narrow[1], preprocess, 2, True), {"split": "whole", "dim": 2}),
+        ("paper", paper, {"split": "whole", "dim": 32, "encoder": "fcn", "codes": "pooled", "difference": "frobenius"}),
+    ]
+    for name, embedder, params in encoders:
+        arn = ArnNetwork(embedder, 2, ArnParams(dropout=0.0, **params), 0)
         labels = torch.tensor([0, 0, 1, 1])
-        yield Case(f"arn {split}", arn, lambda n, y=labels: joined([n(pixels, y, pixels).loss]))
+        yield Case(f"arn {name}", arn, lambda n, y=labels: joined([n(pixels, y, pixels).loss]))
     yield Case("arn decoder", Decoder(2, (4, 2), (3, 64, 32)), lambda n: joined(n(images((4, 2), 2))))
-    params = GeneratorParams(dim=1, mlp=2, critic_dim=1, dilations=(1, 2, 3), critic_scales=2)
+    generator = GeneratorParams(dim=1, mlp=2, critic_dim=1, dilations=(1, 2, 3), critic_scales=2)
     code, maps = torch.randn(BATCH, 16, generator=torch.Generator().manual_seed(2)), images(SIZE, 1)
-    yield Case("gcl generator", GclGenerator(params, 16, SIZE), lambda n: joined(n(structure=maps, feat=code)))
-    yield Case("gcl discriminator", GclDiscriminator(params), lambda n: joined(n(pixels)))
+    yield Case("gcl generator", GclGenerator(generator, 16, SIZE), lambda n: joined(n(structure=maps, feat=code)))
+    yield Case("gcl discriminator", GclDiscriminator(generator), lambda n: joined(n(pixels)))
     identity = IdentityEncoder(BackboneEmbedder(backbone("resnet-tiny", SIZE, width=4), preprocess, False))
     yield Case("gcl identity", identity, lambda n: joined(n(pixels)))
     for width in (2, 3, 16):
