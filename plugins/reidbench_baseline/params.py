@@ -88,7 +88,7 @@ class BotParams(Params):
     pool: shared.Pool = "backbone"
 
     def required(self) -> frozenset[str]:
-        """The generalised mean wants a map."""
+        """The generalised mean needs a map."""
         return shared.pool_needs(self.pool)
 
 

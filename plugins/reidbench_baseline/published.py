@@ -40,7 +40,7 @@ BOT = (
         MARKET_DUKE,
         {f"BoT, ResNet-50, {_BOT}, + centre loss": "94.5 85.9 86.4 76.4"},
         "step",
-        beside=False,  # it stands in the other table as well
+        beside=False,  # the other table has it as well
     ),
     *Published.table(
         f"{README}, ablation",

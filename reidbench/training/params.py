@@ -18,7 +18,7 @@ Images = Annotated[int, Field(ge=2, description="images of each identity in a ba
 
 
 def _divides_identities(parts: int, info: ValidationInfo) -> int:
-    identities = info.data.get("identities", 2 * parts)  # missing when it is itself wrong, which is told already
+    identities = info.data.get("identities", 2 * parts)  # missing when it is itself wrong, which is reported already
     if identities < 2 * parts:
         raise ValueError(f"{identities} identities cannot be computed in {parts} parts of two or more")
     return parts

@@ -93,7 +93,7 @@ def _originals(ctx: PretrainContext[Any], pool: HiddenSplit) -> Fetch:
 def on_cpu_ahead(ctx: PretrainContext[Any], views: Iterator[Made]) -> Iterator[Made]:
     """Views of batches, which on a CPU a thread makes while a step runs, where there are workers.
 
-    Another device makes them by itself, in the order in which it is told to. Nobody else may draw from their streams.
+    Another device makes them by itself, in the order of the calls. Nobody else may draw from their streams.
     """
     return made_ahead(views, ctx.workers if ctx.fabric.device.type == "cpu" else 0)
 
