@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reidbench import FileParam, Params
-from reidbench.words import DESCRIPTION, Labels, behind, require_file
+from reidbench import Params
+from reidbench_baseline.backbones.params import FileWeightsParams
 
 Stem = Literal["patchify", "ics", "conv"]
 
@@ -71,7 +71,7 @@ class SwinParams(StemParams):
     window: int = Field(7, ge=2, description="height and width of an attention window in patches; 4 suits 64x32")
 
 
-class IbnParams(Params):
+class IbnParams(FileWeightsParams):
     """resnet50-ibn."""
 
     ibn: Literal["a", "b"] = Field(
@@ -80,20 +80,3 @@ class IbnParams(Params):
         "b: instance norm after the stem and after stages 1 and 2",
     )
     last_stride: Literal[1, 2] = Field(1, description="stride of the last stage; 1 doubles its map")
-    weights_file: FileParam | None = Field(
-        None, description="a local state dict (.pth or .safetensors) with the official names; default: random"
-    )
-    labels: Labels = Field(None, description=DESCRIPTION)
-
-    @model_validator(mode="after")
-    def _labels_of_a_file(self) -> IbnParams:
-        require_file(self.weights_file, self.labels, "weights_file")
-        return self
-
-    def traits(self) -> frozenset[str]:
-        """A file fills the whole network, so that nothing of it is drawn."""
-        return frozenset({"seedless"} if self.weights_file is not None else ())
-
-    def supervision(self) -> frozenset[str]:
-        """Words for the protocol column."""
-        return behind(self.weights_file, self.labels)

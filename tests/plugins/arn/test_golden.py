@@ -13,6 +13,7 @@ from reidbench.training import Backbone, Features, Preprocess
 from reidbench_arn.embedder import WholeEmbedder
 from reidbench_arn.network import ArnNetwork
 from reidbench_arn.params import PAPER_FORM, ArnParams
+from tests.support.golden import wave
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGES, CHANNELS, DIM, CLASSES, SIDE = 6, 3, 8, 3, 7
@@ -32,13 +33,6 @@ class Pixels(Backbone):
     def forward(self, images: torch.Tensor) -> Features:
         features = self.factor * images
         return Features(features, features.mean((2, 3)))
-
-
-def wave(number: int, *shape: int) -> torch.Tensor:
-    """Numbers between -1 and 1 by a formula."""
-    count = int(torch.tensor(shape).prod())
-    steps = torch.arange(count, dtype=torch.float64)
-    return torch.sin(0.37 * steps.square() + (0.7 + 0.13 * number) * steps + number).reshape(shape)
 
 
 def network(**params: Any) -> ArnNetwork:

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from reidbench import AdaptContext
 from reidbench.data import read_market_folder
 from reidbench.testing import write_market_folder
-from reidbench.training import Backbone, Features, Preprocess
+from reidbench.training import Preprocess
 from reidbench_gcl.contrast import contrast
 from reidbench_gcl.contrast.memory import Pairs
 from reidbench_gcl.contrast.oracle import OracleArm
 from reidbench_gcl.contrast.released import HeadEmbedder
 from reidbench_gcl.params import OracleParams
 from tests.support.contexts import make_context
+from tests.support.golden import Matrix, wave
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (8, 4)
@@ -31,28 +31,8 @@ STEPS = ([0, 4, 8, 12, 16, 1], [1, 5, 9, 13, 17, 2], [0, 1, 5, 6, 19, 18])
 Tensors = dict[str, torch.Tensor]
 
 
-def wave(number: int, *shape: int) -> torch.Tensor:
-    """Numbers between -1 and 1 by a formula."""
-    steps = torch.arange(int(torch.tensor(shape).prod()), dtype=torch.float64)
-    return torch.sin(0.37 * steps.square() + (0.7 + 0.13 * number) * steps + number).reshape(shape)
-
-
-class Matrix(Backbone):
-    """A vector that is a matrix times the pixels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dim = CHANNELS
-        self.spec = {}
-        self.weight = nn.Parameter(wave(1, CHANNELS, PIXELS).float())
-
-    def forward(self, images: torch.Tensor) -> Features:
-        vector = images.flatten(1) @ self.weight.t()
-        return Features(vector[:, :, None, None], vector)
-
-
 def embedder() -> HeadEmbedder:
-    made = HeadEmbedder(Matrix(), Preprocess(SIZE), DIM)
+    made = HeadEmbedder(Matrix(CHANNELS, PIXELS), Preprocess(SIZE), DIM)
     with torch.no_grad():
         for number, parameter in enumerate((*made.embedded.parameters(), *made.norm.parameters())):
             parameter.copy_(wave(number + 2, *parameter.shape))

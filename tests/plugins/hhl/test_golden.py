@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from reidbench.training import Backbone, Features, Preprocess, stream
+from reidbench.training import Preprocess, stream
 from reidbench_hhl.adapt import HHL, Batch, Network, UnitEmbedder
 from reidbench_hhl.batches import Composition
 from reidbench_hhl.params import HHLParams
 from tests.support.contexts import cpu_fabric
+from tests.support.golden import Matrix, wave
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (4, 2)
@@ -24,28 +24,8 @@ BETA, MARGIN = 0.5, 0.3
 Tensors = dict[str, torch.Tensor]
 
 
-def wave(number: int, *shape: int) -> torch.Tensor:
-    """Numbers between -1 and 1 by a formula."""
-    steps = torch.arange(int(torch.tensor(shape).prod()), dtype=torch.float64)
-    return torch.sin(0.37 * steps.square() + (0.7 + 0.13 * number) * steps + number).reshape(shape)
-
-
-class Matrix(Backbone):
-    """A vector that is a matrix times the pixels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dim = CHANNELS
-        self.spec = {}
-        self.weight = nn.Parameter(wave(1, CHANNELS, PIXELS).float())
-
-    def forward(self, images: torch.Tensor) -> Features:
-        vector = images.flatten(1) @ self.weight.t()
-        return Features(vector[:, :, None, None], vector)
-
-
 def network(params: HHLParams) -> Network:
-    made = Network(Matrix(), CLASSES, params, stream(0, "drops"))
+    made = Network(Matrix(CHANNELS, PIXELS), CLASSES, params, stream(0, "drops"))
     with torch.no_grad():
         for number, parameter in enumerate(made.parameters()):
             parameter.copy_(wave(number + 1, *parameter.shape))
@@ -134,7 +114,7 @@ class Fabric:
 
 
 def test_the_feature_is_the_vector_at_unit_length() -> None:
-    embedder = UnitEmbedder(Matrix(), Preprocess(SIZE)).eval()
+    embedder = UnitEmbedder(Matrix(CHANNELS, PIXELS), Preprocess(SIZE)).eval()
     images = wave(21, 3, 3, *SIZE).float()
     vector = images.double().flatten(1) @ wave(1, CHANNELS, PIXELS).t()
     with torch.no_grad():

@@ -1,0 +1,29 @@
+"""Numbers by a formula, and the plainest network, for tests that compare a method with its equations in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from reidbench.training import Backbone, Features
+
+
+def wave(number: int, *shape: int) -> torch.Tensor:
+    """Numbers between -1 and 1 by a formula."""
+    steps = torch.arange(int(torch.tensor(shape).prod()), dtype=torch.float64)
+    return torch.sin(0.37 * steps.square() + (0.7 + 0.13 * number) * steps + number).reshape(shape)
+
+
+class Matrix(Backbone):
+    """A vector [B, channels] that is a matrix times the pixels."""
+
+    def __init__(self, channels: int, pixels: int) -> None:
+        super().__init__()
+        self.dim = channels
+        self.spec = {}
+        self.weight = nn.Parameter(wave(1, channels, pixels).float())
+
+    def forward(self, images: torch.Tensor) -> Features:
+        """Images [B, 3, H, W] of that many numbers each to their vectors."""
+        vector = images.flatten(1) @ self.weight.t()
+        return Features(vector[:, :, None, None], vector)
