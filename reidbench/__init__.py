@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .components import (
         AddedLater,
+        Amount,
         Component,
         FileParam,
         FolderParam,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         Published,
         SameContent,
         Uses,
+        Workload,
     )
     from .contexts import (
         AdaptContext,
@@ -44,6 +46,7 @@ __version__ = "0.2.0.dev0"
 __all__ = [
     "AdaptContext",
     "AddedLater",
+    "Amount",
     "Checkpoint",
     "Component",
     "Context",
@@ -68,12 +71,16 @@ __all__ = [
     "Selection",
     "Split",
     "Uses",
+    "Workload",
     "hookimpl",
 ]
 
 # Each name is imported at its first use: `reidbench --help` needs none of them, nor pydantic and numpy behind them.
 _HOMES = {
-    "components": "AddedLater Component FileParam FolderParam Metric Paper Params Preset Published SameContent Uses",
+    "components": (
+        "AddedLater Amount Component FileParam FolderParam Metric Paper Params Preset Published SameContent Uses "
+        "Workload"
+    ),
     "contexts": (
         "AdaptContext Checkpoint Context Embedded EvaluateContext FinetuneContext Metrics PrepareContext "
         "PretrainContext SelectContext Selection"

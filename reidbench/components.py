@@ -238,6 +238,32 @@ class Preset(dict[str, Any]):
         self.source = source
 
 
+# What a step of a recipe may say beside the parameters of its component, and a preset with it.
+STEP_SETTINGS = ("image_size", "resize", "resize_test", "crop_from")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How many images, identities and cameras a data role has at full scale; None where nobody knows."""
+
+    images: int
+    identities: int | None = None
+    cameras: int | None = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a training does: steps of the optimiser, and the images that each of them reads."""
+
+    steps: int
+    images: int
+
+    @property
+    def total(self) -> int:
+        """Images that are read in all."""
+        return self.steps * self.images
+
+
 @dataclass(frozen=True)
 class Component:
     """One thing with a name in a matrix file.
@@ -263,7 +289,14 @@ class Component:
     is, and never ranked.
 
     `presets` are sets of parameters by name, "paper", "code" or "paper:DATA-SET": `{use: NAME, preset: paper}` in a
-    matrix file takes their values for what is not given beside it. The values enter the key, not the word.
+    matrix file takes their values for what is not given beside it. The values enter the key, not the word. Presets of
+    trainings may hold `image_size`, `resize`, `resize_test` and `crop_from` too, which are settings of their step.
+
+    `rehearsal` are the parameters that make a few steps with a small batch of a training, for `reidbench rehearse`.
+    `workload` is "module:function" of `(params, amounts) -> Workload`, its steps at full scale: `amounts` holds an
+    `Amount` for each role of data that the task names ("source", "target", "pool", "auxiliary"). `stand_in`, for data
+    sets only, is "module:function" of `(params, folder) -> root`: it writes a few rendered persons in the layout in
+    which the set is released, below the folder, and returns the `root` that a user of it would give.
     """
 
     name: str
@@ -280,6 +313,9 @@ class Component:
     lacks: Callable[[Any, Path | None], AbstractSet[str]] | AbstractSet[str] = frozenset()
     metrics: Sequence[Metric] = ()
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    rehearsal: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    workload: str = ""
+    stand_in: str = ""
 
     @property
     def declared(self) -> dict[str, Metric]:

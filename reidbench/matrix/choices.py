@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from reidbench.components import Component, ContentHashed, NestedKind, Params
+from reidbench.components import STEP_SETTINGS, Component, ContentHashed, NestedKind, Params
 from reidbench.errors import UnknownComponent
 from reidbench.registry.declarations import refused_with
 from reidbench.registry.plugins import Registry
@@ -76,7 +76,8 @@ class ChoiceReader:
             sentence = f"{kind} {component.name} has no preset {given}{near} (known: {', '.join(known)})"
             self.check.wrong((*path, "preset"), sentence)
             return None
-        return {**component.presets[name], **{key: value for key, value in options.items() if key != "preset"}}
+        values = {key: value for key, value in component.presets[name].items() if key not in STEP_SETTINGS}
+        return {**values, **{key: value for key, value in options.items() if key != "preset"}}
 
     def with_params(self, kind: str, component: Component, options: dict[str, Any], path: Path_) -> Choice | None:
         """A component with its parameters, nested choices among them; None and problems where they do not fit."""

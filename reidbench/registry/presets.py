@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reidbench.components import Component, Params, Preset
+from reidbench.components import STEP_SETTINGS, Component, Params, Preset
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(:[a-z0-9]+(-[a-z0-9]+)*)?")  # with a data set's name: paper:msmt17-v1
 
@@ -30,6 +30,7 @@ def _fault(params: type[Params], name: object, values: object) -> str:
     if not isinstance(values, Mapping):
         return f"preset {name!r} must be a map of parameters, not {values!r}"
     known = list(params.model_fields)
+    values = {field: value for field, value in values.items() if field not in STEP_SETTINGS}
     for field in values:
         if field not in known:
             near = difflib.get_close_matches(str(field), known, n=1)
@@ -66,5 +67,7 @@ def source(component: Component, name: str) -> str:
 
 
 def _default(params: type[Params], field: str) -> Any:
+    if field in STEP_SETTINGS:
+        return "(of the file)"
     info = params.model_fields[field]
     return "(required)" if info.is_required() else repr(info.get_default(call_default_factory=True))
