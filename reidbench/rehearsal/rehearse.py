@@ -14,6 +14,7 @@ from reidbench.matrix.plan import Plan, expand, matches
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 
+from .files import stand_in_files
 from .shorten import run_as_they_are, shorten
 from .standins import FILES, STORE, Cast, stand_in_data
 
@@ -46,6 +47,7 @@ def rehearse(
         (folder / name).mkdir(parents=True)
     cast = Cast(_restricted(benchmark, only) if only else benchmark)
     stand_in_data(cast, folder)
+    stand_in_files(cast, registry, folder / FILES)
     full = _planned(cast.benchmark, only)
     shorten(cast)
     short = _planned(cast.benchmark, only)

@@ -27,11 +27,16 @@ def shorten(cast: Cast) -> None:
 
 
 def _short_recipe(recipe: Recipe) -> Recipe:
-    return replace(recipe, steps=tuple((step, short_choice(choice)) for step, choice in recipe.steps))
+    backbone = short_choice(recipe.backbone)
+    return replace(
+        recipe, backbone=backbone, steps=tuple((step, short_choice(choice)) for step, choice in recipe.steps)
+    )
 
 
 def short_choice(choice: Choice) -> Choice:
     """A choice with its `rehearsal`, and so the choices nested in it. Raises NoStandIn where that does not fit."""
+    if choice.backbone:
+        choice = replace(choice, backbone=short_choice(choice.backbone))
     nested = {name: (short_choice(inner), mark) for name, (inner, mark) in choice.nested.items()}
     return with_params(choice, choice.component.rehearsal, nested)
 

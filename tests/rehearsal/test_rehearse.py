@@ -140,3 +140,37 @@ def test_mistakes_of_the_file_are_told_with_their_lines(
     assert done.returncode == 2
     assert done.stderr.startswith(f"{tmp_path / 'matrix.yaml'}:6: methods.short.finetune.epoch: ")
     assert done.stdout == ""
+
+
+def test_weights_and_folders_that_are_not_there_are_stood_in_for(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Of twelve training images: three persons, two cameras, two pictures each."""
+    done = rehearse(
+        "--keep",
+        tmp_path / "kept",
+        backbone="{use: osnet-x0-25, weights_file: '${REHEARSED_ROOT}/osnet.pth', labels: [ImageNet labels]}",
+        methods="{short: {finetune: short}, pretrained: {backbone: {use: resnet-tiny, width: 4}, "
+        "pretrain: {use: weights, file: /nowhere/lup.pth, layout: moco}, finetune: short}, "
+        "pictures: {finetune: short, adapt: {use: styled, style: {use: pictures, folder: /nowhere/styles}}}, "
+        "listed: {finetune: short, adapt: {use: styled, style: {use: listed, file: /nowhere/list.txt}}}}",
+    )
+    assert [line for line in done.stdout.splitlines() if line.startswith("failed")] == [
+        "failed: method listed: listed needs your own file /nowhere/list.txt (its parameter file): no stand-in for it"
+    ]
+    (adapted,) = stages(tmp_path / "kept", "adapt")
+    assert adapted["told"] == {"rounds": 1, "steps": 12}
+
+
+def test_weights_of_another_network_are_told_before_anything_trains(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """A file that is there is used as it is."""
+    import torch
+
+    torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    done = rehearse(backbone="{use: osnet-x0-25, weights_file: other.pth}")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed")]
+    assert line.startswith(f"failed: finetune short [mine, seed 0]: {tmp_path / 'other.pth'}: ")
+    assert "missing" in line

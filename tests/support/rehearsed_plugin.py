@@ -4,10 +4,13 @@ Tests copy this file to where a plugin would be installed.
 """
 
 import json
+from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
-from reidbench import Component, Params, Uses, Workload, hookimpl
+from reidbench import Component, FileParam, Params, Uses, Workload, hookimpl
+from reidbench.components import ContentHashed
 from reidbench.errors import DataError
 from reidbench.testing import write_market_folder
 
@@ -24,6 +27,14 @@ class ShortParams(Params):
 
 class StyleParams(Params):
     steps: int = 1000
+
+
+class PicturesParams(Params):
+    folder: Annotated[Path, ContentHashed(folder=True, stand_in="rehearsed_plugin:pictures")]
+
+
+class ListedParams(Params):
+    file: FileParam
 
 
 class StyledParams(Params):
@@ -45,6 +56,8 @@ def reidbench_datasets():
 @hookimpl
 def reidbench_preparers():
     yield Component("style", "rehearsed_plugin:prepare", StyleParams, rehearsal={"steps": 2})
+    yield Component("pictures", "rehearsed_plugin:count_pictures", PicturesParams)
+    yield Component("listed", "rehearsed_plugin:prepare", ListedParams)
 
 
 @hookimpl
@@ -77,6 +90,12 @@ def cannot(params, folder):
     raise DataError("the disk is made of cheese")
 
 
+def pictures(params, folder, names):
+    for name in names:
+        (folder / Path(name).name).write_bytes(b"a picture")
+    return folder
+
+
 def workload(params, amounts):
     """Epochs of whole batches of the source."""
     return Workload(params.epochs * (amounts["source"].images // params.batch), params.batch)
@@ -84,6 +103,13 @@ def workload(params, amounts):
 
 def prepare(ctx):
     (ctx.out / "steps.json").write_text(json.dumps(ctx.params.steps))
+
+
+def count_pictures(ctx):
+    count = len(list(ctx.params.folder.iterdir()))
+    if count != len(ctx.split):
+        raise DataError(f"{count} pictures for {len(ctx.split)} images")
+    (ctx.out / "steps.json").write_text(json.dumps(count))
 
 
 def finetune(ctx):
