@@ -38,9 +38,10 @@ MUST_BE = {
 class ChoiceReader:
     """Reads components with their parameters, and those that are nested in them."""
 
-    def __init__(self, checker: Checker, registry: Registry) -> None:
+    def __init__(self, checker: Checker, registry: Registry, must_exist: bool = True) -> None:
         self.check = checker
         self.registry = registry
+        self.must_exist = must_exist
 
     def choice(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = ()) -> Choice | None:
         """`name` or `{use: name, param: value}`; `extra` keys are not the component's and are left out."""
@@ -107,7 +108,7 @@ class ChoiceReader:
             if found is None:
                 return None
             nested[name] = found
-            options = {**options, name: _written(*found, mark)}
+            options = {**options, name: written(*found, mark)}
         wrong = misfits(component.params, options)
         for place, sentence, value in wrong:
             quotes = "; write it without quotes" if isinstance(value, str) and is_number(value) else ""
@@ -123,7 +124,8 @@ class ChoiceReader:
         if refused := refused_with(kind, component, params):
             self.check.wrong(path, f"{kind} {component.name}: {refused}")
             return None
-        return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
+        fine = self.paths_exist(params, path) if self.must_exist else True
+        return Choice(kind, component, params, nested) if fine else None
 
     def nested(self, given: Any, mark: NestedKind, path: Path_) -> tuple[Choice, NestedKind] | None:
         """The component in a `Uses` field, with its own network, images and data where it names them."""
@@ -179,7 +181,7 @@ class ChoiceReader:
             self.check.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
 
 
-def _written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:
+def written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:
     """A nested component as a matrix file has it, all parameters included."""
     own = {"backbone": {"use": chosen.backbone.name, **chosen.backbone.resolved}} if chosen.backbone else {}
     own |= chosen.settings

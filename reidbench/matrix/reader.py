@@ -34,15 +34,16 @@ MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
-def read(file: Path, registry: Registry, overrides: Sequence[str] = ()) -> Benchmark:
+def read(file: Path, registry: Registry, overrides: Sequence[str] = (), must_exist: bool = True) -> Benchmark:
     """Read a matrix file. `overrides` are `KEY=VALUE` with dots between keys, values as in YAML.
 
+    Without `must_exist` the roots, files and folders that it names need not be there: a rehearsal makes others.
     Raises ConfigError with every problem found, each as `file:line: sentence`.
     """
     tree = read_tree(Path(file))
     for override in overrides:
         _override(tree, override)
-    return MatrixReader(tree, registry).benchmark()
+    return MatrixReader(tree, registry, must_exist).benchmark()
 
 
 def _override(tree: Tree, override: str) -> None:
@@ -66,9 +67,10 @@ def _override(tree: Tree, override: str) -> None:
 class MatrixReader:
     """Walks a tree once, from its top."""
 
-    def __init__(self, tree: Tree, registry: Registry) -> None:
+    def __init__(self, tree: Tree, registry: Registry, must_exist: bool = True) -> None:
         self.check = Checker(tree)
-        self.choices = ChoiceReader(self.check, registry)
+        self.choices = ChoiceReader(self.check, registry, must_exist)
+        self.must_exist = must_exist
 
     def benchmark(self) -> Benchmark:
         """The whole file. Raises ConfigError with all problems."""
@@ -159,7 +161,7 @@ class MatrixReader:
         if choice and root is None and rooted:
             self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
         place = self.check.place(root) if root is not None else None
-        if place and rooted and not there(place, Path.exists):
+        if place and rooted and self.must_exist and not there(place, Path.exists):
             self.check.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
         return DataSource(name, choice, place) if choice else None
 
