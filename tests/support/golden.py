@@ -34,9 +34,9 @@ class Matrix(Backbone):
 def close(name: str, found: Any, wanted: Any, tolerance: float) -> None:
     """Fails with the name of the quantity where two tensors, or numbers, differ by more than `tolerance` of their size.
 
-    The size is that of the largest entry of `wanted`, at least 1e-6.
+    The size is that of the largest entry of `wanted`, at least 1e-12.
     """
     found, wanted = (torch.as_tensor(value).detach().double() for value in (found, wanted))
     assert found.shape == wanted.shape, f"{name}: shape {tuple(found.shape)} instead of {tuple(wanted.shape)}"
-    error = (found - wanted).abs().max().item() / max(wanted.abs().max().item(), 1e-6)
+    error = (found - wanted).abs().max().item() / max(wanted.abs().max().item(), 1e-12)
     assert error <= tolerance, f"{name}: differs by {error:.3g} of its size"
