@@ -163,9 +163,9 @@ class MatrixReader:
         rooted = choice is not None and "root" in choice.component.required(choice.params)
         if choice and root is None and rooted:
             self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
-        place = self.check.place(root) if root is not None else None
+        place = self.check.place(root, (*path, "root"), "FOLDER") if root is not None else None
         if place and rooted and not there(place, Path.exists):
-            self.check.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
+            self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
         return DataSource(name, choice, place) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
