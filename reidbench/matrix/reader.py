@@ -68,9 +68,8 @@ class MatrixReader:
     """Walks a tree once, from its top."""
 
     def __init__(self, tree: Tree, registry: Registry, must_exist: bool = True) -> None:
-        self.check = Checker(tree)
-        self.choices = ChoiceReader(self.check, registry, must_exist)
-        self.must_exist = must_exist
+        self.check = Checker(tree, must_exist)
+        self.choices = ChoiceReader(self.check, registry)
 
     def benchmark(self) -> Benchmark:
         """The whole file. Raises ConfigError with all problems."""
@@ -160,9 +159,9 @@ class MatrixReader:
         rooted = choice is not None and "root" in choice.component.required(choice.params)
         if choice and root is None and rooted:
             self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
-        place = self.check.place(root) if root is not None else None
-        if place and rooted and self.must_exist and not there(place, Path.exists):
-            self.check.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
+        place = self.check.place(root, (*path, "root"), "FOLDER") if root is not None else None
+        if place and rooted and self.check.must_exist and not there(place, Path.exists):
+            self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
         return DataSource(name, choice, place) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
