@@ -171,7 +171,11 @@ def run(
     from rich.console import Console
 
     from reidbench.execution import executors, progress, runner
+    from reidbench.metrics.neighbours import faiss_search
 
+    fault = faiss_search.clash()
+    if fault:
+        raise ReidbenchError(fault)
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     if only:
