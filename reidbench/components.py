@@ -296,7 +296,8 @@ class Component:
     is, and never ranked.
 
     `presets` are sets of parameters by name, "paper", "code" or "paper:DATA-SET": `{use: NAME, preset: paper}` in a
-    matrix file takes their values for what is not given beside it. The values enter the key, not the word. Presets of
+    matrix file takes their values for what is not given beside it, on tasks whose step learns from that DATA-SET those
+    of "paper:DATA-SET". The values enter the key, not the word. Presets of
     trainings may hold `image_size`, `resize`, `resize_test` and `crop_from` too, which are settings of their step.
 
     `rehearsal` are the parameters that make a few steps with a small batch of a training, for `reidbench rehearse`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +30,16 @@ class Choice:
     nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
     backbone: Choice | None = None  # of a step or a nested training that has a network of its own
     settings: Mapping[str, Any] = field(default_factory=dict)  # the image size and how pictures come to it, as said
+    for_data: Mapping[str, Choice] = field(default_factory=dict)  # what its preset is on a data set, by component
 
     @property
     def name(self) -> str:
         """The component's name."""
         return self.component.name
+
+    def on(self, data: AbstractSet[str]) -> Choice:
+        """The choice on images of data sets of these components: its preset may have one of its own for the set."""
+        return next((self.for_data.get(name, self) for name in data), self) if len(data) == 1 else self
 
     @cached_property
     def resolved(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,26 @@ class ChoiceReader:
             self.check.wrong((*path, "use") if isinstance(value, dict) else path, str(error))
             return None
         options = {key: option for key, option in given.items() if key != "use" and key not in extra}
-        filled = self.with_preset(kind, component, options, path)
-        if filled is None:
+        chosen = self.filled(kind, component, options, path, extra)
+        if chosen is None:
             return None
-        settings = {key: filled.pop(key) for key in STEP_SETTINGS if key in filled and key in extra}  # of the preset
-        chosen = self.with_params(kind, component, filled, path)
+        also = f"{options.get('preset')}:"  # presets of single data sets, `paper:msmt17-v1` beside `paper`
+        presets = {name.removeprefix(also): name for name in component.presets if name.startswith(also)}
+        made = {
+            data: self.filled(kind, component, {**options, "preset": name}, path, extra)
+            for data, name in presets.items()
+        }
+        return replace(chosen, for_data={data: one for data, one in made.items() if one})
+
+    def filled(
+        self, kind: str, component: Component, options: dict[str, Any], path: Path_, extra: Sequence[str]
+    ) -> Choice | None:
+        """A component with the values of the preset that its options name, and the settings of that preset."""
+        values = self.with_preset(kind, component, options, path)
+        if values is None:
+            return None
+        settings = {key: values.pop(key) for key in STEP_SETTINGS if key in values and key in extra}
+        chosen = self.with_params(kind, component, values, path)
         return replace(chosen, settings=settings) if chosen and settings else chosen
 
     def step(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = STEP) -> Choice | None:
@@ -75,7 +90,10 @@ class ChoiceReader:
         own = None
         if "backbone" in value and "backbone" in extra:
             own = self.choice("backbone", value["backbone"], (*path, "backbone"))
-        return chosen and replace(chosen, backbone=own, settings={**chosen.settings, **settings})
+        if chosen is None:
+            return None
+        choices = {name: _beside(one, own, settings) for name, one in chosen.for_data.items()}
+        return replace(_beside(chosen, own, settings), for_data=choices)
 
     def with_preset(
         self, kind: str, component: Component, options: dict[str, Any], path: Path_
@@ -191,6 +209,11 @@ def written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str,
     own |= chosen.settings
     data = {"data": mark.role} if mark.role != declared.role else {}
     return {"use": chosen.name, **chosen.resolved, **own, **data}
+
+
+def _beside(chosen: Choice, backbone: Choice | None, settings: Mapping[str, Any]) -> Choice:
+    """A choice with what stands beside its parameters."""
+    return replace(chosen, backbone=backbone, settings={**chosen.settings, **settings})
 
 
 def _default(info: FieldInfo) -> Any:

@@ -123,6 +123,7 @@ class Expansion:
         self.data_keys: dict[str, str] = {}
         self.keys = Keys(benchmark)
         self._words: dict[tuple[str, str], list[str]] = {}  # of the protocol, by method and task
+        self._on: dict[tuple[str, str], Recipe] = {}  # methods with the presets of a task's data, by method and task
         self._tested = tested_at(benchmark)
 
     def plan(self) -> Plan:
@@ -159,7 +160,7 @@ class Expansion:
         evaluators: list[tuple[Choice, str]],
     ) -> Iterator[Row]:
         """Add the stages of one method on one task. Yields its rows, or rows that say why there are no stages."""
-        parts = [recipes[name] for name in recipe.ensemble] or [recipe]
+        parts = [self.on(recipes[name], task) for name in recipe.ensemble or (recipe.name,)]
         words = self.words(recipe, parts, task)
         try:
             embedded = [self.embed(part, task, seed, pretrain_seed or 0) for part in parts]
@@ -180,6 +181,18 @@ class Expansion:
             sizes = self._tested.get(recipe.name, ())
             self._words[place] = [*protocol_words(parts, task, self.benchmark.data), *sizes]
         return self._words[place]
+
+    def on(self, recipe: Recipe, task: Task) -> Recipe:
+        """A method as it is on a task: steps with a preset take the one of the data set that they learn from."""
+        place = recipe.name, task.name
+        if place not in self._on:
+            steps = tuple((step, choice.on(self.learnt(OF_STAGE[step], task))) for step, choice in recipe.steps)
+            self._on[place] = recipe if steps == recipe.steps else replace(recipe, steps=steps)
+        return self._on[place]
+
+    def learnt(self, kind: Kind, task: Task) -> frozenset[str]:
+        """The components of the data sets that a kind of step learns from on a task."""
+        return frozenset(self.benchmark.data[ref.name].choice.name for ref in task.refs(kind.learns_from))
 
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:

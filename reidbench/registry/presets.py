@@ -23,7 +23,22 @@ def preset_fault(kind: str, component: Component) -> str:
     if component.presets and "preset" in component.params.model_fields:
         return "it has presets and a parameter of the name 'preset'; rename the parameter"
     found = (_fault(kind, component.params, name, values) for name, values in component.presets.items())
-    return next(filter(None, found), "")
+    return next(filter(None, found), "") or next(filter(None, map(_other_setting, _for_data(component))), "")
+
+
+def _for_data(component: Component) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """The presets of single data sets that have one for all others: name, values, the other's values."""
+    for name, values in component.presets.items():
+        plain, _, data = name.partition(":")
+        if data and plain in component.presets:
+            yield name, values, component.presets[plain]
+
+
+def _other_setting(presets: tuple[str, Mapping[str, Any], Mapping[str, Any]]) -> str:
+    """A row is tested at one size on all data sets, so that the presets that stand for each other must agree."""
+    name, values, plain = presets
+    other = [setting for setting in STEP_SETTINGS if values.get(setting) != plain.get(setting)]
+    return f"preset {name!r} must say the same {other[0]} as {name.partition(':')[0]!r}" if other else ""
 
 
 def _fault(kind: str, params: type[Params], name: object, values: object) -> str:

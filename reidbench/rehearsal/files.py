@@ -60,6 +60,8 @@ class Files:
         """A component of a step whose images are those of a role, with what is nested in it."""
         if choice.backbone:
             choice = replace(choice, backbone=self.backbone(choice.backbone))
+        others = {name: self.choice(one, backbone, role) for name, one in choice.for_data.items()}
+        choice = replace(choice, for_data=others)
         nested = {
             name: (self.choice(inner, choice.backbone or backbone, mark.role), mark)
             for name, (inner, mark) in choice.nested.items()

@@ -37,6 +37,7 @@ def short_choice(choice: Choice) -> Choice:
     """A choice with its `rehearsal`, and so the choices nested in it. Raises NoStandIn where that does not fit."""
     if choice.backbone:
         choice = replace(choice, backbone=short_choice(choice.backbone))
+    choice = replace(choice, for_data={name: short_choice(one) for name, one in choice.for_data.items()})
     nested = {name: (short_choice(inner), mark) for name, (inner, mark) in choice.nested.items()}
     return with_params(choice, choice.component.rehearsal, nested)
 

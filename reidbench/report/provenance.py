@@ -176,9 +176,18 @@ class Evidence:
         own = self.recipes[method]
         for part in [self.recipes[name] for name in own.ensemble] or [own]:
             prefix = f"{part.name}: " if own.ensemble else ""
-            yield from (Step(prefix + kind, choice.component, _params(choice)) for kind, choice in _choices(part))
+            yield from (Step(prefix + kind, choice.component, _params(choice)) for kind, choice in self.choices(part))
         judge = self.judge(evaluator)
         yield Step("evaluate", judge.component, _params(judge))
+
+    def choices(self, recipe: Recipe) -> Iterator[tuple[str, Choice]]:
+        """Its backbone and steps, also as a preset makes them on one of the file's data sets."""
+        yield "backbone", recipe.backbone
+        data = sorted({source.choice.name for source in self.plan.benchmark.data.values()})
+        for kind, choice in recipe.steps:
+            yield from _nested(choice)
+            yield kind, choice
+            yield from ((f"{kind} on {name}", choice.for_data[name]) for name in data if name in choice.for_data)
 
     def settings(self) -> str:
         """Facts about the whole matrix."""
@@ -241,13 +250,6 @@ def _well_formed(manifest: Mapping[str, Any]) -> bool:
 def _role(given: Any) -> str:
     few = f", {given.identities} identities" if given.identities is not None else ""
     return f"{given.role} ({given.part}{few}{', no labels' if given.hidden else ''})"
-
-
-def _choices(recipe: Recipe) -> Iterator[tuple[str, Choice]]:
-    yield "backbone", recipe.backbone
-    for kind, choice in recipe.steps:
-        yield from _nested(choice)
-        yield kind, choice
 
 
 def _nested(choice: Choice) -> Iterator[tuple[str, Choice]]:

@@ -86,6 +86,22 @@ def test_a_preset_may_name_one_of_a_nested_component(matrix: Matrix, registry: R
     assert own["style"] == found["style"]
 
 
+def test_a_preset_is_that_of_the_data_set_that_the_step_learns_from(matrix: Matrix, registry: Registry) -> None:
+    presets = {"paper": {"epochs": 5}, "paper:market-folder": {"epochs": 6}, "paper:market1501": {"epochs": 7}}
+    registry.add("more", [("adapter", Component("by-data", "m:f", Rates, presets=presets))])
+    file = matrix(
+        methods="{p: {finetune: none, adapt: {use: by-data, preset: paper, lr: 0.25}}, "
+        "q: {finetune: none, adapt: {use: by-data, epochs: 6, lr: 0.25}}}"
+    )
+    (by_preset, by_hand) = plan.expand(reader.read(file, registry)).rows
+    assert by_preset.key == by_hand.key
+    steps = reader.read(file, registry).methods[0].steps[-1][1]
+    assert steps.on(frozenset({"market1501"})).resolved["epochs"] == 7
+    assert steps.on(frozenset({"msmt17-v1"})).resolved["epochs"] == 5
+    assert steps.on(frozenset({"market1501", "market-folder"})).resolved["epochs"] == 5
+    assert {one.resolved["lr"] for one in steps.for_data.values()} == {0.25}
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -116,6 +132,10 @@ def test_a_parameter_of_that_name_stays_a_parameter(matrix: Matrix, registry: Re
     ("presets", "sentence"),
     [
         ({"paper": {"lrr": 1}}, "preset 'paper': there is no parameter 'lrr'; did you mean 'lr'?"),
+        (
+            {"paper": {"image_size": [64, 32]}, "paper:market1501": {"lr": 1.0}},
+            "preset 'paper:market1501' must say the same image_size as 'paper'",
+        ),
         ({"paper": {"lr": "fast"}}, "preset 'paper': lr: Input should be a valid number"),
         ({"paper": 3}, "preset 'paper' must be a map of parameters, not 3"),
         ({"The Paper": {}}, "preset 'The Paper' must be named by words of a-z"),
