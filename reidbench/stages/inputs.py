@@ -197,7 +197,7 @@ class Inputs:
         """A fresh network with the parent stage's weights."""
         parent = self.parent(*TRAINED)
         if parent and (parent.path / "backbone.json").is_file():
-            return saved_backbone(self.registry, parent.path)
+            return saved_backbone(self.registry, parent.path, self.own_network())
         start = self.start()
         if start is not None:
             if not hasattr(start, "backbone"):  # an untrained one would be scored as if it had been trained
@@ -206,10 +206,21 @@ class Inputs:
         assert self.stage.backbone is not None  # the plan gives one to each step
         return build_backbone(self.registry, {**self.stage.backbone, "image_size": list(self.spec.size)})
 
+    def own_network(self) -> Any:
+        """The OwnNetwork of a stage whose network or images are not its parent's; None where they are."""
+        from reidbench.training.weights.carry import OwnNetwork
+
+        stage, before = self.stage, self.spec.start
+        if stage.backbone is None or before is None:
+            return None
+        setups = [(one.backbone, one.image_size, one.pictures) for one in (stage, before)]
+        described = {**stage.backbone, "image_size": list(stage.image_size)}
+        return None if setups[0] == setups[1] else OwnNetwork(described, stage.size, before.label)
+
     def start(self) -> Any:
-        """The parent's embedder, or None."""
+        """The parent's embedder with the stage's own network, or None."""
         parent = self.parent(*EMBEDDERS)
-        return saved_embedder(self.registry, parent.path) if parent else None
+        return saved_embedder(self.registry, parent.path, self.own_network()) if parent else None
 
     def network(self, name: str) -> Any:
         """What the stage of a `Uses` field trained: a Backbone or an Embedder."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import Choice
 from reidbench.matrix.labels import params_text
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
+
+if TYPE_CHECKING:
+    from reidbench.training.weights.carry import OwnNetwork
 
 
 class StageError(ReidbenchError):
@@ -39,15 +42,15 @@ def build_backbone(registry: Registry, described: Mapping[str, Any]) -> Any:
     return network
 
 
-def saved_backbone(registry: Registry, folder: Path) -> Any:
-    """The backbone that a stage saved."""
+def saved_backbone(registry: Registry, folder: Path, own: OwnNetwork | None = None) -> Any:
+    """The backbone that a stage saved, or a network of a step's own with its weights."""
     from reidbench.training.weights.artifacts import load_backbone
 
-    return load_backbone(folder, partial(build_backbone, registry))
+    return load_backbone(folder, partial(build_backbone, registry), own)
 
 
-def saved_embedder(registry: Registry, folder: Path) -> Any:
-    """The embedder that a stage saved."""
+def saved_embedder(registry: Registry, folder: Path, own: OwnNetwork | None = None) -> Any:
+    """The embedder that a stage saved, or the same around a network of a step's own with its weights."""
     from reidbench.training.weights.artifacts import load_embedder
 
-    return load_embedder(folder, partial(build_backbone, registry), plugins.packages(registry))
+    return load_embedder(folder, partial(build_backbone, registry), plugins.packages(registry), own)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from reidbench.data.pictures.size import ImageSize
 from reidbench.files.cache import cache_folder
 from reidbench.matrix.benchmark import Devices
-from reidbench.matrix.kinds import OF_STAGE, Kind
+from reidbench.matrix.kinds import OF_STAGE, TRAINED, Kind
 from reidbench.matrix.plan import Plan
 from reidbench.matrix.stage import DataInput, Stage
 from reidbench.store.artifacts import Store
@@ -33,6 +33,7 @@ class StageSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     stage: Stage
+    start: Stage | None  # the training before, whose weights the stage goes on with
     trained_on: tuple[DataInput, ...]  # what the stages before were trained on
     store: Path
     cache: Path
@@ -49,8 +50,10 @@ class StageSpec(BaseModel):
         """The spec of one stage of a plan."""
         data = {given.key: plan.stages[given.key] for given in stage.data}
         benchmark = plan.benchmark
+        before = [plan.stages[key] for role, key in stage.parents if role in TRAINED]
         return cls(
             stage=replace(stage, changed={}),  # which are for sentences of the driver
+            start=replace(before[-1], changed={}) if before else None,
             trained_on=tuple(plan.trained_on(stage.key)),
             store=store.root.absolute(),
             cache=cache_folder(),
@@ -78,4 +81,4 @@ class StageSpec(BaseModel):
 
     def dump(self) -> dict[str, Any]:
         """The spec as JSON values; `StageSpec.model_validate` reads them back."""
-        return self.model_dump(mode="json", exclude={"stage": {"changed"}})
+        return self.model_dump(mode="json", exclude={"stage": {"changed"}, "start": {"changed"}})

@@ -17,7 +17,9 @@ from reidbench.files.names import shown
 from reidbench.training.networks.backbone import Backbone
 from reidbench.training.networks.embedder import Embedder
 
+from .carry import OwnNetwork, carry, grids_of
 from .resnets import describe
+from .transformers import Grid
 
 BuildBackbone = Callable[[dict[str, Any]], Backbone]
 
@@ -30,15 +32,27 @@ def save_backbone(folder: Path, backbone: Backbone) -> None:
     _save(backbone, folder / "backbone.safetensors")
 
 
-def load_backbone(folder: Path, build: BuildBackbone) -> Backbone:
-    """Rebuild what `save_backbone` wrote. Raises ReidbenchError for files that are something else."""
+def load_backbone(folder: Path, build: BuildBackbone, own: OwnNetwork | None = None) -> Backbone:
+    """Rebuild what `save_backbone` wrote, or give its weights to a step's own network.
+
+    Raises ReidbenchError for files that are something else, and for weights that do not fit.
+    """
     with _rebuilding(folder, "backbone"):
         described = json.loads((folder / "backbone.json").read_text())
-        backbone = build(described)
+        backbone = build(dict(own.described) if own else described)
         for name in described.keys() & {"mean", "std"}:  # the pixels that the weights were trained on
             setattr(backbone, name, tuple(described[name]))
-        backbone.load_state_dict(load_file(folder / "backbone.safetensors"))
+        state = load_file(folder / "backbone.safetensors")
+        if own:
+            carry(state, backbone, _grids(described, backbone, build), own)
+        else:
+            backbone.load_state_dict(state)
     return backbone
+
+
+def _grids(before: dict[str, Any], now: Backbone, build: BuildBackbone) -> tuple[Grid, Grid] | None:
+    """The grids of patches that the described network had and that the built one has; None where it has none."""
+    return grids_of(build(before), now) if hasattr(now, "grid") else None
 
 
 @contextmanager
@@ -62,18 +76,30 @@ def save_embedder(folder: Path, embedder: Embedder) -> None:
     _save(embedder, folder / "embedder.safetensors")
 
 
-def load_embedder(folder: Path, build: BuildBackbone, packages: Mapping[str, str]) -> Embedder:
+def load_embedder(
+    folder: Path, build: BuildBackbone, packages: Mapping[str, str], own: OwnNetwork | None = None
+) -> Embedder:
     """Rebuild what `save_embedder` wrote; its class must come from one of `packages`, those of loaded plugins.
 
-    Raises ReidbenchError for another package, for something that is no Embedder, which is not called, and for files
-    that are something else.
+    With a step's own network its weights go into that, and its pictures come to that step's size. Raises ReidbenchError
+    for another package, for something that is no Embedder, which is not called, for files that are something else, and
+    for weights that do not fit.
     """
     with _rebuilding(folder, "embedder"):
         described = json.loads((folder / "embedder.json").read_text())
         kind = _embedder_class(str(described["class"]), packages)
-        pixels = described["spec"]["preprocess"]
-        embedder = kind(**{key: _rebuilt(value, pixels, build) for key, value in described["spec"].items()})
-        embedder.load_state_dict(load_file(folder / "embedder.safetensors"))
+        spec, state = dict(described["spec"]), load_file(folder / "embedder.safetensors")
+        pixels = spec["preprocess"]
+        if own:
+            spec["preprocess"] = {"size": own.size, "mean": pixels["mean"], "std": pixels["std"]}
+        nets = {name: value["backbone"] for name, value in spec.items() if _is_backbone(value)}
+        built = {name: _rebuilt(net, pixels, build, own) for name, net in nets.items()}
+        embedder = kind(**{**spec, **built})
+        if own:
+            grids = next((_grids(net, built[name], build) for name, net in nets.items()), None)
+            carry(state, embedder, grids, own)
+        else:
+            embedder.load_state_dict(state)
     return embedder
 
 
@@ -88,11 +114,15 @@ def _embedder_class(name: str, packages: Mapping[str, str]) -> type[Embedder]:
     return found
 
 
-def _rebuilt(value: Any, pixels: Mapping[str, Any], build: BuildBackbone) -> Any:
-    """A value of a spec; a backbone goes on with the pixel statistics of its embedder, for further training."""
-    if not isinstance(value, dict) or "backbone" not in value:
-        return value
-    backbone = build(value["backbone"])
+def _is_backbone(value: Any) -> bool:
+    return isinstance(value, dict) and "backbone" in value
+
+
+def _rebuilt(
+    described: dict[str, Any], pixels: Mapping[str, Any], build: BuildBackbone, own: OwnNetwork | None
+) -> Backbone:
+    """The backbone of an embedder, with the pixel statistics of that, for further training."""
+    backbone = build(dict(own.described) if own else described)
     backbone.mean, backbone.std = tuple(pixels["mean"]), tuple(pixels["std"])
     return backbone
 

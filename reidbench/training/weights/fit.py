@@ -50,22 +50,22 @@ class LoadReport:
             total = len(self.matched) + len(self.missing)
             told.append(
                 f"{file} was loaded in part: {len(self.missing)} of the network's {total} tensors keep their initial "
-                f"values ({_first(self.missing)}){_others(self.reshaped)}"
+                f"values ({first_names(self.missing)}){other_shapes(self.reshaped)}"
             )
         if self.foreign:
             told.append(
                 f"{file} was loaded in part: {len(self.foreign)} of its tensors belong inside the network, which has "
-                f"no place for them ({_first(self.foreign)})"
+                f"no place for them ({first_names(self.foreign)})"
             )
         return told
 
 
-def _first(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """The first names of a list, and that there are more."""
     return ", ".join(map(shown, names[:MOST])) + (", ..." if len(names) > MOST else "")
 
 
-def _others(reshaped: Sequence[str]) -> str:
+def other_shapes(reshaped: Sequence[str]) -> str:
     """The part of a sentence about tensors of another shape."""
     more = f" and {len(reshaped) - MOST} more" if len(reshaped) > MOST else ""
     return f"; other shape: {'; '.join(reshaped[:MOST])}{more}" if reshaped else ""
@@ -178,16 +178,16 @@ def wrong_with(fit: Fit, report: LoadReport, state: State, expected: Mapping[str
     if not state:
         return "the file has no tensors by name"
     if report.share < ENOUGH:
-        examples = f"missing {_first(report.missing)}; the file has {_first(list(state))}"
-        hints = f"{_others(report.reshaped)}{_prefix_hint(report, state, expected)}"
+        examples = f"missing {first_names(report.missing)}; the file has {first_names(list(state))}"
+        hints = f"{other_shapes(report.reshaped)}{_prefix_hint(report, state, expected)}"
         return f"too little of it fits the backbone; {report} ({examples}){hints}"
     gone = _gone(report, expected)
     if gone:
-        names = f"{', '.join(gone)}{_candidates(gone[0], report, state, expected)}{_others(report.reshaped)}"
+        names = f"{', '.join(gone)}{_candidates(gone[0], report, state, expected)}{other_shapes(report.reshaped)}"
         return f"does not fill the backbone: missing {names}; {report}"
     deeper = _deeper(fit, report, expected)
     if deeper:
-        return f"has blocks that the network lacks: {_first(deeper)}; is it the file of a deeper network? {report}"
+        return f"has blocks that the network lacks: {first_names(deeper)}; is it the file of a deeper network? {report}"
     return ""
 
 
@@ -195,11 +195,13 @@ def incomplete(report: LoadReport) -> str:
     """Why a file is not exactly the network's, or ""."""
     count, total = len(report.missing), len(report.matched) + len(report.missing)
     if count:
-        first = f"{count} of {total} tensors are missing or of another shape: {_first(report.missing)}"
-        left = f"; left over in the file: {_first(report.unexpected)}" if report.unexpected else ""
-        return f"{first}{left}{_others(report.reshaped)}"
+        first = f"{count} of {total} tensors are missing or of another shape: {first_names(report.missing)}"
+        left = f"; left over in the file: {first_names(report.unexpected)}" if report.unexpected else ""
+        return f"{first}{left}{other_shapes(report.reshaped)}"
     if report.foreign:
-        return f"{len(report.foreign)} tensors belong inside a network that this one is not: {_first(report.foreign)}"
+        return (
+            f"{len(report.foreign)} tensors belong inside a network that this one is not: {first_names(report.foreign)}"
+        )
     return ""
 
 
@@ -242,7 +244,7 @@ def _candidates(missing: str, report: LoadReport, state: State, expected: Mappin
     """Tensors of the file that were left over and have the shape of the one that is missing."""
     shape = expected[missing].shape if missing in expected else None
     found = [name for name in report.unexpected if state[name].shape == shape]
-    hint = f" (of its shape and left over in the file: {_first(found)}; rename it there if it is the same)"
+    hint = f" (of its shape and left over in the file: {first_names(found)}; rename it there if it is the same)"
     return hint if found else ""
 
 
@@ -268,5 +270,5 @@ def _prefix_hint(report: LoadReport, state: State, expected: Mapping[str, torch.
     ends = [name.removesuffix(first) for name in state if name.endswith(f".{first}")]
     prefixes = [end for end in ends if sum(f"{end}{name}" in state for name in report.missing) >= enough]
     if len(prefixes) > 1:
-        return f"; it contains several networks, under the prefixes {_first(prefixes)}: save one of them alone"
+        return f"; it contains several networks, under the prefixes {first_names(prefixes)}: save one of them alone"
     return f"; its names begin with {shown(prefixes[0])!r}: save them without it" if prefixes else ""
