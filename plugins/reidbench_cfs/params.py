@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from reidbench import FileParam, Params, Uses
-from reidbench.components import Nested
+from reidbench import Params, Uses
+from reidbench.components import ContentHashed, Nested
 
 Join = Literal["name", "stem", "path", "id"]
 Order = Literal["highest", "lowest"]
@@ -75,7 +76,7 @@ class OracleParams(OrderParams):
 class ListParams(Params):
     """list."""
 
-    file: FileParam = Field(
+    file: Annotated[Path, ContentHashed(folder=False, stand_in="reidbench_cfs.stand_ins:published_list")] = Field(
         description="pickled list of names (.pkl), one name a line (.txt), or a table (.csv, .parquet)"
     )
     by: Join = Field(

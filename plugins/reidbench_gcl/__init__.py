@@ -7,11 +7,20 @@ from dataclasses import replace
 
 from reidbench import Component, Paper, hookimpl
 
-from . import published
+from . import presets, published
 from .hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
 from .params import GCLParams, GCLWeightsParams, OracleParams, RealParams
 from .structure.params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 
+# What all three arms share: the memory, its clustering, and what stands before.
+LOOP = (
+    "pictures are resized bilinear; the official code's bicubic is `resize: bicubic`, as in the presets",
+    "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
+    "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
+    "eps counts pairs at a distance of 0; the released code drops those that rounding puts at exactly 0, which can "
+    "make its eps a fifth larger where many rows have the same neighbours",
+    "images with fewer than K negatives take all of them; the released code fails",
+)
 GCL = Paper(
     title="Joint Generative and Contrastive Learning for Unsupervised Person Re-identification",
     venue="CVPR 2021",
@@ -19,21 +28,36 @@ GCL = Paper(
     code="https://github.com/chenhao2345/GCL",
     code_licence="MIT, but the generator's files carry CC BY-NC-SA 4.0: nothing of them was used",
     deviations=(
-        "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
-        "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
-        "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
+        *LOOP,
         "a released first stage is read by gcl-weights, with its head, so that the memory has its length (JVTC: 512)",
         "the joint stage goes on from the end of the warm-up; the released scripts resume from iteration 30,000",
         "generator and discriminator keep their learning rate; so they do in the released code on torch 1.4 or newer",
-        "eps counts pairs at a distance of 0; the released code drops those that rounding puts at exactly 0, which can "
-        "make its eps a fifth larger where many rows have the same neighbours",
-        "images with fewer than K negatives take all of them; the released code fails",
         "structure comes from any provider; the authors' from HMR with SMPL",
-        "pictures are resized bilinearly; in the released code bicubically",
+        "the memory has the images that have structure; the others are in no batch and no cluster",
+        "mixup belongs to the successor, GCL+, and is not offered",
     ),
     published=published.GCL,
 )
-ARM = replace(GCL, published=())  # of the arms that GCL must be read against, nothing was published
+# Of the arms that GCL must be read against, nothing was published.
+ORACLE = replace(
+    GCL,
+    deviations=(
+        "an upper bound, of no paper: second views are the renderer's own pictures of the person from that side, "
+        "without generator, warm-up and any loss but the contrast",
+        "the encoder sees images and views, two passes of a step; in GCL it sees reconstruction and cycle as well",
+        *LOOP,
+    ),
+    published=(),
+)
+CONTROL = replace(
+    GCL,
+    deviations=(
+        "a control, of no paper: the images alone, held against a cluster mate's row with negatives of their own, "
+        "without generator, warm-up and second views",
+        *LOOP,
+    ),
+    published=(),
+)
 FIRST_STAGE = replace(
     GCL,
     published=(),
@@ -60,6 +84,9 @@ SOURCE_FREE = frozenset({"source-free"})
 START = frozenset({"start"})
 TRUTH = frozenset({"truth"})
 SEEDLESS = frozenset({"seedless"})
+WORKLOAD = "reidbench_gcl.workload:arm"
+# Few neighbours and a large share of pairs, so that there are clusters among a handful of pictures.
+REHEARSAL = {"epochs": 1, "iterations": 2, "batch": 4, "k1": 4, "k2": 2, "rho": 0.05, "min_samples": 2}
 # How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
 CHECK = {
     "gcl": "reidbench_gcl.examples:gcl",
@@ -83,6 +110,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         traits=frozenset({"label-free", "seedless"}),
         protocol=GCLWeightsParams.supervision,
         paper=FIRST_STAGE,
+        presets=presets.WEIGHTS,
     )
 
 
@@ -98,6 +126,9 @@ def reidbench_adapters() -> Iterator[Component]:
         traits=SOURCE_FREE,
         requires=START,
         paper=GCL,
+        presets=presets.GCL,
+        rehearsal={**REHEARSAL, "warmup_epochs": 1, "warmup_iterations": 1, "probe": 2, "sheet": 1},
+        workload=WORKLOAD,
     )
     yield Component(
         "gcl-oracle",
@@ -108,7 +139,10 @@ def reidbench_adapters() -> Iterator[Component]:
         traits=SOURCE_FREE,
         requires=START | TRUTH,
         protocol=TRUTH,
-        paper=ARM,
+        paper=ORACLE,
+        presets=presets.ORACLE,
+        rehearsal={**REHEARSAL, "sheet": 1},
+        workload=WORKLOAD,
     )
     yield Component(
         "gcl-contrast",
@@ -118,7 +152,10 @@ def reidbench_adapters() -> Iterator[Component]:
         summary="GCL's contrast of the real images alone, without any second view: the control",
         traits=SOURCE_FREE,
         requires=START,
-        paper=ARM,
+        paper=CONTROL,
+        presets=presets.CONTRAST,
+        rehearsal=REHEARSAL,
+        workload=WORKLOAD,
     )
 
 
@@ -151,6 +188,8 @@ def reidbench_preparers() -> Iterator[Component]:
         requires=TRUTH,
         protocol=HMRTrainingParams.protocol,
         paper=HMR,
+        rehearsal={"epochs": 1, "batch": 4, "monitor_every": 1, "sheet": 2},
+        workload="reidbench_gcl.workload:hmr_training",
     )
     yield Component(
         "hmr",

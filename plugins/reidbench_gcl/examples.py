@@ -7,25 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from reidbench.testing import Example, write_market_folder
-from reidbench.training import Preprocess
 
-from .hmr.network import WEIGHTS, NetworkSpec, Regressor, save_regressor
+from .hmr.network import WEIGHTS, save_regressor
+from .stand_ins import FACES, box, untrained_regressor
 from .structure.anny_body import AnnyBody
-
-FACES = np.array([
-    [0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
-    [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3],
-])  # fmt: skip
-
-
-def box(width: float, height: float, depth: float) -> np.ndarray:
-    """The corners [8, 3] of a box about the origin."""
-    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-    corners: np.ndarray = signs * np.array([width, height, depth]) / 2
-    return corners
 
 
 def gcl(folder: Path) -> dict[str, Any]:
@@ -48,10 +35,7 @@ def hmr(folder: Path) -> Example:
 
 def weights(folder: Path) -> dict[str, Any]:
     """Parameters of hmr-weights with an untrained network: its bodies stand about the middle."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        regressor = Regressor(NetworkSpec(Preprocess((64, 32)), width=2, grid=(2, 1), hidden=8))
-    save_regressor(folder, regressor)
+    save_regressor(folder, untrained_regressor())
     return {"weights": str(folder / WEIGHTS), "angles": [180]}
 
 

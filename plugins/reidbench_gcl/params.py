@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from reidbench import FileParam, Params, Uses
-from reidbench.components import Nested
+from reidbench import Params, Uses
+from reidbench.components import ContentHashed, Nested
 from reidbench.words import DESCRIPTION, Labels, behind
 
 from .generator.params import GeneratorParams
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     Structure = Nested
 else:
     Structure = Uses["preparer", "target"]
+FirstStage = Annotated[Path, ContentHashed(folder=False, stand_in="reidbench_gcl.stand_ins:first_stage")]
 Angles = Literal["code", "all7"]
 Term = Literal["real-mate", "view-self", "view-mate"]
 TERMS: tuple[Term, ...] = ("real-mate", "view-self", "view-mate")
@@ -114,7 +116,7 @@ class GCLParams(ViewsParams, GeneratorParams):
 class GCLWeightsParams(Params):
     """gcl-weights."""
 
-    file: FileParam = Field(
+    file: FirstStage = Field(
         description="state dict or checkpoint of a released first stage, read without executing: the backbone's "
         "tensors, `feat` (a linear layer; may be missing) and `feat_bn` or `bn`"
     )

@@ -32,7 +32,8 @@ from reidbench.training.batches.originals import Originals
 from reidbench.training.batches.reading import made_ahead, upload
 from reidbench.training.contrastive.views import normalised
 
-from .batches import Composition, IdentityPasses, Passes, one_of_each
+from .batches import IdentityPasses, Passes, one_of_each
+from .composition import Composition
 from .invariance import distances
 from .losses import batch_hard, triplet_rows
 from .params import HHLParams

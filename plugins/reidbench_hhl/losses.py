@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from reidbench.training.optim.losses import euclidean_distances
 
-from .batches import Composition
+from .composition import Composition
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from reidbench import FolderParam, Params, Uses
-from reidbench.components import Nested
+from reidbench import Params, Uses
+from reidbench.components import ContentHashed, Nested
 from reidbench.training import params as shared
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ class StarGanParams(StyleParams):
 class CamStyleFolderParams(StyleParams):
     """camstyle-folder."""
 
-    folder: FolderParam = Field(description="folder of style-transferred training images")
+    folder: Annotated[Path, ContentHashed(folder=True, stand_in="reidbench_hhl.stand_ins:camstyle_folder")] = Field(
+        description="folder of style-transferred training images"
+    )
     pattern: str = Field(
         "{stem}_fake_{k}.jpg",
         description="file of an image in the style of camera k (from 1); {own} is the image's own camera, whose "

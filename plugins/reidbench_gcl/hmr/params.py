@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from reidbench import FileParam, Params, Uses
-from reidbench.components import Nested
+from reidbench import Params, Uses
+from reidbench.components import ContentHashed, Nested
 from reidbench.words import DESCRIPTION, Labels, behind, require_file
 
 from ..structure.params import StructureParams
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     Regressor = Nested
 else:
     Regressor = Uses["preparer", "pool"]
+STAND_INS = "reidbench_gcl.stand_ins"
+Encoder = Annotated[Path, ContentHashed(folder=False, stand_in=f"{STAND_INS}:encoder_weights")]
+Weights = Annotated[Path, ContentHashed(folder=False, stand_in=f"{STAND_INS}:regressor")]
+Spec = Annotated[Path, ContentHashed(folder=False, stand_in=f"{STAND_INS}:regressor_spec")]
 
 
 class HMRTrainingParams(Params):
@@ -25,7 +30,7 @@ class HMRTrainingParams(Params):
         "resnet50", description="encoder: a small residual network, or torchvision's"
     )
     width: int = Field(16, ge=2, description="channels of the small encoder's first layer; the last has 8 times that")
-    encoder_weights: FileParam | None = Field(
+    encoder_weights: Encoder | None = Field(
         None, description="state dict that torchvision's encoder starts from (.pth or .safetensors); default: random"
     )
     labels: Labels = Field(None, description=DESCRIPTION)
@@ -102,8 +107,8 @@ class HMRParams(FittingParams):
 class HMRWeightsParams(FittingParams):
     """hmr-weights."""
 
-    weights: FileParam = Field(description="regressor.safetensors of hmr-training, or your own of the same tensors")
-    spec: FileParam | None = Field(
+    weights: Weights = Field(description="regressor.safetensors of hmr-training, or your own of the same tensors")
+    spec: Spec | None = Field(
         None, description="JSON that describes the network; default: the text that the weights carry as metadata"
     )
     labels: Labels = Field(None, description=DESCRIPTION)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reidbench import FileParam, FolderParam, Params
+from reidbench import FileParam, Params
 from reidbench.components import ContentHashed
 
 from .angles import ANGLES
@@ -15,6 +15,8 @@ from .angles import ANGLES
 # Not `FolderParam | None`: a mark inside a union is not the field's, and the content would not enter the key.
 MaybeFolder = Annotated[Path | None, ContentHashed(folder=True)]
 MaybeFile = Annotated[Path | None, ContentHashed(folder=False)]
+ReleasedFolder = Annotated[Path, ContentHashed(folder=True, stand_in="reidbench_gcl.stand_ins:released_renders")]
+MeshFolder = Annotated[Path, ContentHashed(folder=True, stand_in="reidbench_gcl.stand_ins:meshes")]
 CameraChoice = Literal["fit", "given"]
 Up = Literal["y", "-y", "z"]
 
@@ -55,7 +57,7 @@ class SyntheticStructureParams(StructureParams):
 class ReleaseParams(StructureParams):
     """gcl-release."""
 
-    folder: FolderParam = Field(description="the released folder of one data set, which holds train/render, ...")
+    folder: ReleasedFolder = Field(description="the released folder of one data set, which holds train/render, ...")
     part: Literal["train", "test"] = Field("train", description="folder of the images' part inside it")
     layout: Literal["flat", "identity-folders"] = Field(
         "flat",
@@ -72,7 +74,7 @@ class BodyParams(StructureParams):
 class MeshParams(BodyParams):
     """mesh."""
 
-    folder: FolderParam = Field(description="one .npz (v, f), .obj, .ply or .glb per image, named by the image's stem")
+    folder: MeshFolder = Field(description="one .npz (v, f), .obj, .ply or .glb per image, named by the image's stem")
     camera: CameraChoice = Field(
         "fit", description="fit: the body fills the picture; given: each .npz has HMR's cam (s, tx, ty)"
     )

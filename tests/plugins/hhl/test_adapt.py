@@ -26,6 +26,7 @@ from reidbench.training.batches.crops import CROPS, draw_boxes
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_hhl import adapt, batches, losses
+from reidbench_hhl.composition import Composition
 from reidbench_hhl.params import HHLParams
 from reidbench_hhl.styles import StyleSet
 from tests.support.contexts import NEVER, Lines, check_resumes, make_context, same, with_workers_where_cut
@@ -92,7 +93,7 @@ def test_defaults_are_the_papers() -> None:
     assert (params.loss, params.style.use) == ("L_CD", "stargan")
 
 
-def rows_of(rows: batches.Composition) -> tuple[int, int, int]:
+def rows_of(rows: Composition) -> tuple[int, int, int]:
     """Images to classify, P x K of the source's triplets, n_t x (1 + C) of the target."""
     return rows.classified, rows.identities * rows.images, rows.real * (1 + rows.fakes)
 
@@ -100,7 +101,7 @@ def rows_of(rows: batches.Composition) -> tuple[int, int, int]:
 @pytest.mark.parametrize(("cameras", "target", "total"), [(8, 144, 336), (6, 112, 304)])
 def test_rows_of_a_step_are_the_papers(cameras: int, target: int, total: int) -> None:
     """128 + 8 x 8 + 16 x (1 + C), for Duke's eight cameras and Market's six."""
-    rows = batches.Composition.of(HHLParams(), cameras)
+    rows = Composition.of(HHLParams(), cameras)
     assert rows_of(rows) == (128, 64, target)
     assert sum(rows_of(rows)) == total
 
@@ -111,7 +112,7 @@ def test_rows_of_a_step_are_the_papers(cameras: int, target: int, total: int) ->
 )
 def test_rows_of_each_loss(loss: Any, source: int, target: int) -> None:
     """L_T has no target row, L_D no fake, L_C no source row, L_CD has all."""
-    rows = batches.Composition.of(HHLParams(loss=loss), 8)
+    rows = Composition.of(HHLParams(loss=loss), 8)
     assert rows_of(rows)[1:] == (source, target)
 
 
@@ -153,8 +154,8 @@ def test_clusters_give_one_image_each() -> None:
 
 
 # ---------------------------------------------------------------------- the loss
-def duke() -> tuple[losses.Rows, batches.Composition]:
-    rows = batches.Composition.of(HHLParams(), 8)
+def duke() -> tuple[losses.Rows, Composition]:
+    rows = Composition.of(HHLParams(), 8)
     return losses.triplet_rows("L_CD", rows, torch.arange(8).repeat_interleave(8), 702), rows
 
 
@@ -180,7 +181,7 @@ def test_pseudo_identities_meet_no_source_identity() -> None:
 
 
 def test_in_l_d_target_images_are_negatives_only() -> None:
-    rows = batches.Composition.of(HHLParams(loss="L_D"), 8)
+    rows = Composition.of(HHLParams(loss="L_D"), 8)
     members = losses.triplet_rows("L_D", rows, torch.arange(8).repeat_interleave(8), 702)
     assert len(members.labels) == 80
     assert members.anchors.tolist() == [True] * 64 + [False] * 16

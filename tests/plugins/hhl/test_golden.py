@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from reidbench.training import Preprocess, stream
 from reidbench_hhl.adapt import HHL, Batch, Network, UnitEmbedder
-from reidbench_hhl.batches import Composition
+from reidbench_hhl.composition import Composition
 from reidbench_hhl.params import HHLParams
 from tests.support.contexts import cpu_fabric
 from tests.support.golden import Matrix, wave

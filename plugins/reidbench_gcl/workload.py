@@ -1,0 +1,29 @@
+"""Steps and images of a training at full scale, for `reidbench rehearse`; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reidbench import Amount, Workload
+
+from .hmr.params import HMRTrainingParams
+from .params import ContrastParams, GCLParams
+
+MOST_HELD_OUT = 1000
+
+
+def arm(params: ContrastParams, amounts: Mapping[str, Amount]) -> Workload:
+    """Steps of the contrast as if all images of the target were in clusters; before them those of gcl's warm-up."""
+    images = amounts["target"].images
+    passed = images // min(params.batch, images)
+    steps = params.epochs * (params.iterations or passed)
+    if isinstance(params, GCLParams):
+        steps += params.warmup_epochs * (params.warmup_iterations or passed)
+    return Workload(steps, params.batch)
+
+
+def hmr_training(params: HMRTrainingParams, amounts: Mapping[str, Amount]) -> Workload:
+    """Whole batches of the pool without the images that are held out, as if each showed a person."""
+    images = amounts["pool"].images
+    seen = images - min(round(params.held_out * images), MOST_HELD_OUT)
+    return Workload(params.epochs * (seen // params.batch), params.batch)
