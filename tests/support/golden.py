@@ -31,6 +31,39 @@ class Matrix(Backbone):
         return Features(vector[:, :, None, None], vector)
 
 
+def convolved(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, *, stride: int = 1, pad: int = 0,
+    dilation: int = 1, mirror: bool = False,
+) -> torch.Tensor:  # fmt: skip
+    """A convolution of maps [B, C, h, w] by definition: at each place of the kernel its matrix times the shifted map.
+
+    `pad` pixels around the map are zeros, or with `mirror` the map reflected in its first and last rows and columns.
+    """
+    for dim in (2, 3):
+        x = _padded(x, dim, pad, mirror)
+    reach = [dilation * (size - 1) for size in weight.shape[2:]]
+    height, width = (x.shape[dim + 2] - reach[dim] for dim in (0, 1))
+    total = torch.zeros((), dtype=x.dtype)
+    for row in range(weight.shape[2]):
+        for column in range(weight.shape[3]):
+            top, left = dilation * row, dilation * column
+            part = x[:, :, top : top + height : stride, left : left + width : stride]
+            total = total + torch.einsum("oi,bihw->bohw", weight[:, :, row, column], part)
+    return total if bias is None else total + bias[:, None, None]
+
+
+def _padded(x: torch.Tensor, dim: int, pad: int, mirror: bool) -> torch.Tensor:
+    length = x.shape[dim]
+    places = torch.arange(-pad, length + pad)
+    inside = places.abs()
+    inside = torch.where(inside >= length, 2 * length - 2 - inside, inside)
+    found = x.index_select(dim, inside if mirror else places.clamp(0, length - 1))
+    if not mirror:
+        shape = [-1 if place == dim else 1 for place in range(x.ndim)]
+        found = found * ((places >= 0) & (places < length)).view(shape)
+    return found
+
+
 def close(name: str, found: Any, wanted: Any, tolerance: float) -> None:
     """Fails with the name of the quantity where two tensors, or numbers, differ by more than `tolerance` of their size.
 
