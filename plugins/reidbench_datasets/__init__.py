@@ -107,4 +107,5 @@ def reidbench_datasets() -> Iterator[Component]:
             requires=frozenset({"root"}),
             fingerprint=f"{__name__}.{fingerprint}",
             lacks=LACKS.get(name, frozenset()),
+            stand_in=f"{__name__}.standins:{name.replace('-', '_')}",
         )

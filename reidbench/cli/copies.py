@@ -18,6 +18,7 @@ from reidbench.data.check import compare_names
 from reidbench.data.fingerprints.contents import hashing_everything
 from reidbench.data.fingerprints.memory import recall_names, remember_names
 from reidbench.data.overlap import find_overlaps, image_numbers
+from reidbench.data.standin import told_as_stand_in
 from reidbench.data.walk import first_names
 from reidbench.errors import ReidbenchError
 from reidbench.files.cache import cache_folder
@@ -86,7 +87,7 @@ def _open(component: Component, params: Params, root: Path, cache: Path, words: 
     with _bar(words) as progress:
         more = {"progress": progress} if "progress" in inspect.signature(target).parameters else {}
         dataset: Dataset = target(params, root, cache, **more)
-    return dataset
+    return told_as_stand_in(dataset, root)
 
 
 def _print_report(report: Report) -> bool:

@@ -33,5 +33,7 @@ from .published import Counts as Counts
 from .published import Published as Published
 from .split import Sample as Sample
 from .split import Split as Split
+from .standin import is_stand_in as is_stand_in
+from .standin import make_stand_in as make_stand_in
 from .walk import look_through as look_through
 from .walk import walk_images as walk_images

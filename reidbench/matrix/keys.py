@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.components import Component, Params, load_attribute
-from reidbench.data import fingerprint_file, fingerprint_folder
+from reidbench.data import fingerprint_file, fingerprint_folder, is_stand_in
 from reidbench.data.pictures.size import ImageSize
+from reidbench.data.standin import STAND_IN
 from reidbench.words import BACKBONE_FREE, SEEDLESS
 
 from .benchmark import Benchmark, Choice, canonical
@@ -93,13 +94,15 @@ def _digest(text: str) -> str:
 def content_of(component: Component, params: Params, root: Path | None) -> str:
     """The component's own fingerprint, else the hash of all names and contents under the root; "" without a root.
 
-    Raises DataError where files cannot be read.
+    A stand-in has another content than a folder of equal files that is not marked. Raises DataError where files cannot
+    be read.
     """
+    mark = f" {STAND_IN}" if root is not None and is_stand_in(root) else ""
     if component.fingerprint:
-        return str(load_attribute(component.fingerprint)(params, root))
+        return str(load_attribute(component.fingerprint)(params, root)) + mark
     if root is None:
         return ""
-    return fingerprint_folder(root) if root.is_dir() else fingerprint_file(root)
+    return (fingerprint_folder(root) if root.is_dir() else fingerprint_file(root)) + mark
 
 
 def short(content: str) -> str:

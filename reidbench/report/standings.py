@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
+from reidbench.data.standin import STAND_IN
 from reidbench.metrics.statistics import over_seeds, student, tied_with_best, welch
 
 from .queries import Reader, better_by_queries, metric_per_query
@@ -20,6 +21,7 @@ NOT_COMPARABLE = (
     "truth",
     TEST_IN_TRAIN,
     PERSONS_IN_TRAIN,
+    STAND_IN,
 )  # protocols that are never ranked with others
 
 
@@ -29,7 +31,7 @@ class Place:
 
     `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
     the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
-    (transductive, truth, test images in train, another rule of the evaluator), or is empty.
+    (transductive, truth, test images in train, stand-in data, another rule of the evaluator), or is empty.
     """
 
     rank: int

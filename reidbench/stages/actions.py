@@ -12,6 +12,7 @@ import numpy as np
 from reidbench.data import Dataset, Split
 from reidbench.data.hidden import hidden_order
 from reidbench.data.overlap import find_overlaps, image_numbers
+from reidbench.data.standin import NOTE, STAND_IN, told_as_stand_in
 from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.registry.plugins import Registry
@@ -58,10 +59,12 @@ def perform(run: StageRun, manifest: Manifest) -> dict[str, Any]:
 def _data(run: StageRun, manifest: Manifest) -> dict[str, Any]:
     stage = run.stage
     with run.record.clock.running():
-        dataset = run.inputs.open_dataset(stage.use, stage.params, stage.root)
+        dataset = told_as_stand_in(run.inputs.open_dataset(stage.use, stage.params, stage.root), stage.root)
     manifest |= images_place(dataset, stage.root)
     manifest["one_numbering"] = dataset.one_numbering
     manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
+    if NOTE in dataset.faults:
+        manifest["protocol"] = [STAND_IN]
     for note in (*dataset.notes, *_number_images(run, dataset)):
         run.record.note(note)
     parts = dataset.parts()

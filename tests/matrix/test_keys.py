@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from reidbench import report
-from reidbench.components import Component, Params, Uses
+from reidbench.components import Component, Params, Uses, load_attribute
+from reidbench.data import fingerprint_folder
+from reidbench.data.standin import MARK
 from reidbench.execution.preview import preview
 from reidbench.matrix import plan, reader
+from reidbench.matrix.keys import content_of
 from reidbench.matrix.plan import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
+from reidbench.testing import write_market_folder
 
 SEEDLESS = frozenset({"seedless"})
 LABEL_FREE = frozenset({"label-free"})
@@ -197,3 +201,18 @@ def test_a_store_from_before_has_all_that_is_needed(expand: Expand, before: Regi
     assert {name: (found.n, found.pretrainings, found.seedless) for name, found in summaries.items()} == {
         "c": (1, 0, True), "k": (1, 2, True), "t": (3, 0, False),
     }  # fmt: skip
+
+
+def test_a_stand_in_has_another_content_than_the_same_files_and_nothing_else_has(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Else a result from a stand-in could be found again for a set without its mark."""
+    folder = write_market_folder(tmp_path / "people")
+    with_own = registry.get("dataset", "market-folder")
+    params = with_own.params()
+    without = replace(with_own, fingerprint="")
+    before = [content_of(component, params, folder) for component in (with_own, without)]
+    assert before == [load_attribute(with_own.fingerprint)(params, folder), fingerprint_folder(folder)]
+    (tmp_path / MARK).write_text("{}")
+    after = [content_of(component, params, folder) for component in (with_own, without)]
+    assert after == [f"{content} stand-in data" for content in before]

@@ -48,6 +48,19 @@ HARD = np.linspace(-0.3, 0.3, QUERIES)  # queries differ more than methods, in t
 NOISE = 0.2 * np.random.default_rng(0).normal(size=QUERIES)
 
 
+def test_rows_from_stand_in_data_are_ranked_with_their_like_only() -> None:
+    real, stand_in = (
+        rows_of("real", [0.3, 0.31, 0.3]),
+        rows_of("tried", [0.9, 0.91, 0.9], protocol=f"{PROTOCOL}, stand-in data"),
+    )
+    found = board(*real, *stand_in)
+    assert leaders(found, "t", "cosine", "mAP") == {"real", "tried"}
+    assert places(found, "t", "cosine", "mAP") == {
+        "real": Place(1, 1, 0, 1),
+        "tried": Place(1, 1, 0, 1, ("stand-in data",)),
+    }
+
+
 def test_nobody_leads_over_one_seed() -> None:
     results = [*rows_of("a", [0.9]), *rows_of("b", [0.1])]
     kept = queries_of(results, HARD)

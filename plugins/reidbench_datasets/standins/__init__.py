@@ -1,0 +1,31 @@
+"""Stand-ins: for each reader a few drawn persons in the layout in which its data set is released.
+
+A function `(params, folder) -> root` for each data set, by its name, writes below the folder and returns what a user of
+the set would give as `root`. The same params give the same bytes. What is written is marked as a stand-in (see
+reidbench.data.standin), so that no number from it passes for one of the data set.
+
+Imports reidbench and the readers' names of files and folders. Begin with `people.py` and `figures.py`.
+"""
+
+from __future__ import annotations
+
+from .listed import csv_manifest as csv_manifest
+from .listed import cuhk03_classic as cuhk03_classic
+from .listed import cuhk03_np as cuhk03_np
+from .listed import msmt17_v1 as msmt17_v1
+from .listed import msmt17_v2 as msmt17_v2
+from .marketlike import dukemtmc_reid as dukemtmc_reid
+from .marketlike import market1501 as market1501
+from .marketlike import market_folder as market_folder
+from .marketlike import occluded_duke as occluded_duke
+from .marketlike import personx as personx
+from .pools import clonedperson as clonedperson
+from .pools import image_folder as image_folder
+from .pools import luperson as luperson
+from .pools import randperson as randperson
+from .small import grid as grid
+from .small import occluded_reid as occluded_reid
+from .small import partial_ilids as partial_ilids
+from .small import partial_reid as partial_reid
+from .small import prid2011 as prid2011
+from .small import viper as viper

@@ -1,0 +1,85 @@
+"""Draws the persons of stand-ins: plain coloured figures, the same bytes for the same names.
+
+A person has the same clothes, skin and hair in all pictures, a camera the same background and light; where the person
+stands, and specks that make every picture another one, follow from the picture's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, ImageDraw
+
+Size = tuple[int, int]  # height, width
+Shown = Literal["whole", "upper half", "behind a bar"]
+Colour = tuple[int, int, int]
+JPEG_QUALITY = 90
+SPECKS = 12
+
+
+def draw(name: str, person: object, camera: int, size: Size, shown: Shown = "whole") -> Image.Image:
+    """The picture of that name, of `size`: a person before the background of a camera."""
+    height, width = size
+    by_camera, by_name = _digits("camera", camera), _digits("picture", name)
+    image = _background(by_camera, width, height)
+    pen = ImageDraw.Draw(image)
+    across = width / 2 + (by_name[0] / 255 - 0.5) * width * 0.15
+    down = height * (0.06 + 0.06 * by_name[1] / 255)
+    tall = height * (0.8 + 0.06 * by_name[2] / 255) * (2 if shown == "upper half" else 1)
+    _figure(pen, _digits("person", person), across, down, tall)
+    if shown == "behind a bar":
+        pen.rectangle((0, height * 0.55, width, height), fill=_colour(by_name, 3))
+    for speck in range(SPECKS):
+        mark = _digits(name, speck)
+        x, y = mark[0] * width // 256, mark[1] * height // 256
+        pen.rectangle((x, y, x + width // 24, y + width // 24), fill=_colour(mark, 2))
+    light = 0.75 + 0.5 * by_camera[31] / 255
+    return image.point(lambda value: min(255, int(value * light)))
+
+
+def write(folder: Path, path: str, person: object, camera: int, size: Size | None = None, **more: Shown) -> None:
+    """Write a picture to a path below a folder, of a size that follows from the path where none is given."""
+    file = folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image = draw(path, person, camera, size or varying(path), **more)
+    image.save(file, quality=JPEG_QUALITY, compress_level=1)  # of JPEG, of PNG
+
+
+def varying(path: str) -> Size:
+    """A size such as detectors give: 90 to 217 high, a little more or less than half as wide."""
+    digits = _digits("size", path)
+    height = 90 + digits[0] // 2
+    return height, round(height * (0.35 + 0.15 * digits[1] / 255))
+
+
+def _background(by_camera: bytes, width: int, height: int) -> Image.Image:
+    wall, floor = _colour(by_camera, 0), _colour(by_camera, 3)
+    image = Image.new("RGB", (1, 2), wall)
+    image.putpixel((0, 1), floor)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _figure(pen: ImageDraw.ImageDraw, clothes: bytes, across: float, down: float, tall: float) -> None:
+    """Hair and head, trunk and arms, legs; `tall` pixels from `down` on, in the middle at `across`."""
+    skin, hair, shirt, trousers = (_colour(clothes, 3 * part) for part in range(4))
+
+    def box(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+        return across + left * tall, down + top * tall, across + right * tall, down + bottom * tall
+
+    pen.ellipse(box(-0.075, 0.0, 0.075, 0.15), fill=hair)
+    pen.ellipse(box(-0.06, 0.03, 0.06, 0.16), fill=skin)
+    pen.rectangle(box(-0.15, 0.18, 0.15, 0.45), fill=skin)
+    pen.rectangle(box(-0.11, 0.16, 0.11, 0.5), fill=shirt)
+    pen.rectangle(box(-0.10, 0.5, -0.01, 0.97), fill=trousers)
+    pen.rectangle(box(0.01, 0.5, 0.10, 0.97), fill=trousers)
+
+
+def _colour(digits: bytes, start: int) -> Colour:
+    return digits[start], digits[start + 1], digits[start + 2]
+
+
+def _digits(*key: object) -> bytes:
+    """32 numbers from 0 to 255 that follow from a key, on every machine and with every version."""
+    return hashlib.sha256(repr(key).encode()).digest()

@@ -1,0 +1,97 @@
+"""Stand-ins with bounding_box_train, query and bounding_box_test: Market-1501, DukeMTMC-reID, PersonX, and your own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from reidbench.data import make_stand_in
+from reidbench.data.folders import MARKET_FOLDERS
+
+from ..market import DISTRACTORS as MORE_DISTRACTORS
+from ..params import CheckedParams, Market1501Params, MarketFolderParams, WithdrawnParams
+from ..rendered import PERSONX
+from .figures import Shown, Size, write
+from .people import DISTRACTORS, JUNK, TEST, TRAIN, Shot, is_query, shots
+
+MARKET_SIZE = (128, 64)
+PERSONX_SIZE = (256, 128)
+Name = Callable[[Shot], str]
+
+
+def market1501(params: Market1501Params, folder: Path) -> Path:
+    """Market-1501-v15.09.15: 12 + 6 persons, six cameras, 4 junk boxes, 6 distractors; 24 more with `distractors`."""
+
+    def fill(top: Path) -> None:
+        _parts(top, 6, 2, _market_name, MARKET_SIZE)
+        for part, pid, many in (("gallery", -1, len(JUNK)), ("gallery", 0, len(DISTRACTORS))):
+            _strangers(top / MARKET_FOLDERS[part], pid, many)
+        if params.distractors:
+            _strangers(top / MORE_DISTRACTORS, 0, 24)
+
+    return make_stand_in(folder / "Market-1501-v15.09.15", "market1501", params.model_dump(mode="json"), fill)
+
+
+def market_folder(params: MarketFolderParams, folder: Path) -> Path:
+    """A folder as Market-1501's; names like 0001_1.jpg where the params say that they tell no camera."""
+
+    def bare(shot: Shot) -> str:
+        return f"{shot.person:04d}_{10 * shot.camera + shot.number:02d}.jpg"
+
+    def fill(top: Path) -> None:
+        _parts(top, 6, 2, bare if params.cameras == "none" else _market_name, MARKET_SIZE)
+
+    return make_stand_in(folder / "market-folder", "market-folder", params.model_dump(mode="json"), fill)
+
+
+def _duke(name: str, release: str, shown: Shown, params: WithdrawnParams, folder: Path) -> Path:
+    """12 + 6 persons, eight cameras, and 4 persons of the gallery that no query asks for."""
+
+    def fill(top: Path) -> None:
+        _parts(top, 8, 2, _duke_name, None, shown)
+        for shot in shots(range(TEST.stop, TEST.stop + 4), 1, 2):
+            write(top, f"bounding_box_test/{_duke_name(shot)}", shot.person, shot.camera)
+
+    return make_stand_in(folder / release, name, params.model_dump(mode="json"), fill)
+
+
+dukemtmc_reid = partial(_duke, "dukemtmc-reid", "DukeMTMC-reID", "whole")
+occluded_duke = partial(_duke, "occluded-duke", "Occluded_Duke", "behind a bar")
+
+
+def personx(params: CheckedParams, folder: Path) -> Path:
+    """The subset of ViSDA-2020: 12 + 6 persons, and its six cameras under their numbers among PersonX's."""
+
+    def name(shot: Shot) -> str:
+        return f"{shot.person:04d}_c{PERSONX.cameras[shot.camera]}s1_{shot.number:06d}.jpg"
+
+    def fill(top: Path) -> None:
+        _parts(top, len(PERSONX.cameras), 2, name, PERSONX_SIZE)
+
+    return make_stand_in(folder / "subset1", "personx", params.model_dump(mode="json"), fill)
+
+
+def _parts(top: Path, cameras: int, each: int, name: Name, size: Size | None, queries: Shown = "whole") -> None:
+    """The three folders, with one query for each test person, which is shown as `queries`."""
+    for shot in shots(TRAIN, cameras, each):
+        write(top, f"bounding_box_train/{name(shot)}", shot.person, shot.camera, size)
+    for shot in shots(TEST, cameras, each):
+        asked = is_query(shot, cameras)
+        place = MARKET_FOLDERS["query" if asked else "gallery"]
+        write(top, f"{place}/{name(shot)}", shot.person, shot.camera, size, shown=queries if asked else "whole")
+
+
+def _market_name(shot: Shot) -> str:
+    return f"{shot.person:04d}_c{shot.camera + 1}s1_{100 * shot.person + shot.camera:06d}_{shot.number:02d}.jpg"
+
+
+def _duke_name(shot: Shot) -> str:
+    return f"{shot.person:04d}_c{shot.camera + 1}_f{1000 * shot.person + shot.number:07d}.jpg"
+
+
+def _strangers(folder: Path, pid: int, many: int) -> None:
+    """Boxes of nobody who is asked for: junk (-1) or distractors (0000)."""
+    for number in range(many):
+        name = f"{'-1' if pid < 0 else '0000'}_c{number % 6 + 1}s1_{number:06d}_01.jpg"
+        write(folder, name, (folder.name, pid, number), number % 6, MARKET_SIZE)

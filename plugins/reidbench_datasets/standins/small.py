@@ -1,0 +1,103 @@
+"""Stand-ins for the small sets: VIPeR, GRID and PRID, with as many persons as their fixed splits need; and the partial
+and occluded sets, which are for tests only."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from reidbench import Params
+from reidbench.data import make_stand_in
+
+from ..params import GridParams, SplitParams, ViperParams
+from ..partial import INSIDE
+from ..small import GRID_PARTITIONS, GRID_TRAIN, PRID_SHARED
+from ..splits import PERSONS
+from .figures import Shown, write
+from .listed import save_mat
+from .people import TEST
+
+MANY = 40  # of those that no query asks for: GRID's distractors, PRID's persons of one camera
+
+
+def viper(params: ViperParams, folder: Path) -> Path:
+    """632 persons, one picture by both cameras."""
+
+    def fill(top: Path) -> None:
+        for person in range(PERSONS["viper"]):
+            for camera, (place, angle) in enumerate((("cam_a", 0), ("cam_b", 90))):
+                write(top, f"{place}/{person:03d}_{angle}.bmp", person, camera, (128, 48))
+
+    return make_stand_in(folder / "VIPeR", "viper", params.model_dump(mode="json"), fill)
+
+
+def grid(params: GridParams, folder: Path) -> Path:
+    """250 persons in probe and gallery by two of eight cameras, and 40 distractors; the partitions if asked for."""
+
+    def fill(top: Path) -> None:
+        for person in range(1, PERSONS["grid"] + 1):
+            for place, camera in (("probe", person % 8), ("gallery", (person + 3) % 8)):
+                write(top, f"{place}/{_grid_name(person, camera, person)}", person, camera)
+        for number in range(MANY):
+            write(top, f"gallery/{_grid_name(0, number % 8, number)}", ("distractor", number), number % 8)
+        if params.partition == "official":
+            save_mat(top / GRID_PARTITIONS, {"trainIdxAll": _partitions()})
+
+    return make_stand_in(folder / "underground_reid", "grid", params.model_dump(mode="json"), fill)
+
+
+def _grid_name(person: int, camera: int, number: int) -> str:
+    """Person, camera, frame and box."""
+    return f"{person:04d}_{camera + 1}_{25000 + number:05d}_107_32_106_221.jpeg"
+
+
+def _partitions() -> np.ndarray:
+    """Ten structs, the third field of which holds the 125 persons of training, as in the release."""
+    cells = np.empty((1, 10), dtype=object)
+    for split in range(10):
+        persons = 1 + (split + np.arange(GRID_TRAIN)) % PERSONS["grid"]
+        cells[0, split] = {"split": split + 1, "count": GRID_TRAIN, "persons": persons[None].astype(np.float64)}
+    return cells
+
+
+def prid2011(params: SplitParams, folder: Path) -> Path:
+    """200 persons by both cameras, and 40 others by each."""
+
+    def fill(top: Path) -> None:
+        for camera, place in enumerate(("cam_a", "cam_b")):
+            for number in range(1, PRID_SHARED + MANY + 1):
+                person = number if number <= PRID_SHARED else (place, number)
+                write(top, f"single_shot/{place}/person_{number:04d}.png", person, camera, (128, 64))
+
+    return make_stand_in(folder / "prid_2011", "prid2011", params.model_dump(mode="json"), fill)
+
+
+def _partial(name: str, layout: tuple[str, str], path: str, queries: Shown, params: Params, folder: Path) -> Path:
+    """6 persons: one query, of which a part is seen, and three whole pictures."""
+
+    def fill(top: Path) -> None:
+        for person in TEST:
+            for number in range(1, 5):
+                place, seen = (layout[0], queries) if number == 1 else (layout[1], "whole")
+                write(top, f"{place}/{path.format(person=person, number=number)}", person, number, shown=seen)
+
+    return make_stand_in(folder / INSIDE[name][0], name, params.model_dump(mode="json"), fill)
+
+
+partial_reid = partial(
+    _partial,
+    "partial-reid",
+    ("partial_body_images", "whole_body_images"),
+    "{person:03d}_{number:03d}.jpg",
+    "upper half",
+)
+partial_ilids = partial(_partial, "partial-ilids", ("query", "gallery"), "{person:03d}_{number:03d}.jpg", "upper half")
+occluded_reid = partial(
+    _partial,
+    "occluded-reid",
+    ("occluded_body_images", "whole_body_images"),
+    "{person:03d}/{person:03d}_{number:02d}.tif",
+    "behind a bar",
+)
