@@ -25,8 +25,10 @@ class Params(BaseModel):
 class Nested(BaseModel):
     """A component chosen inside another's parameters: `{use: NAME, param: value, ...}`.
 
-    A training may also have `backbone`, its own network, which a field that starts from it inherits, and `data:
-    auxiliary`, to learn from the task's auxiliary data sets, joined, instead of those of its role.
+    Beside the parameters it may have settings of its own, `image_size`, `resize`, `resize_test` and `crop_from`; else
+    it has those of the step that uses it. A training may also have `backbone`, its own network, and `data: auxiliary`,
+    to learn from the task's auxiliary data sets, joined, instead of those of its role. A field that starts from another
+    inherits its network and settings.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -297,8 +299,9 @@ class Component:
 
     `presets` are sets of parameters by name, "paper", "code" or "paper:DATA-SET": `{use: NAME, preset: paper}` in a
     matrix file takes their values for what is not given beside it, on tasks whose step learns from that DATA-SET those
-    of "paper:DATA-SET". The values enter the key, not the word. Presets of
-    trainings may hold `image_size`, `resize`, `resize_test` and `crop_from` too, which are settings of their step.
+    of "paper:DATA-SET". The values enter the key, not the word. Presets of selectors, trainings and preparers may hold
+    `image_size`, `resize`, `resize_test` and `crop_from` too, which are settings of their step; no parameter of these
+    may have such a name, nor, except of a preparer, `backbone`.
 
     `rehearsal` are the parameters that make a few steps with a small batch of a training, for `reidbench rehearse`.
     `workload` is "module:function" of `(params, amounts) -> Workload`, its steps at full scale: `amounts` holds an

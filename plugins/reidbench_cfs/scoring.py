@@ -35,8 +35,10 @@ class Extractor:
         self.preprocess = (
             network.preprocess if isinstance(network, Embedder) else Preprocess(size, backbone.mean, backbone.std)
         )
-        if tuple(self.preprocess.size) != tuple(size):
-            raise ReidbenchError(f"{name}: trained on images of {self.preprocess.size}, the benchmark's have {size}")
+        described = getattr(backbone, "spec", {"image_size": size})  # a bare backbone says it there
+        trained = self.preprocess.size if self.labelled else described["image_size"]
+        if tuple(trained) != tuple(size):
+            raise ReidbenchError(f"{name}: trained on images of {tuple(trained)}, the step's have {tuple(size)}")
 
     @torch.no_grad()
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from reidbench import AdaptContext
+from reidbench.errors import DataError
 from reidbench.training import Means, Update, seeded
 
 from .contrast.contrast import DRAWS, Arm, Facts, shuffled, total, values
@@ -29,6 +30,11 @@ class JointArm(Arm):
 
     def __init__(self, ctx: AdaptContext[GCLParams]) -> None:
         structure_maps = StructureMaps.load(ctx.prepared["structure"], len(ctx.target))
+        found, (height, width) = structure_maps.maps.shape[2:], ctx.image_size
+        if found != (height, width):
+            raise DataError(
+                f"structure of {found[0]}x{found[1]}, and the images have {height}x{width}: give both one size"
+            )
         super().__init__(ctx, structure_maps.missing)
         self.options: GCLParams = ctx.params
         self.warmup = self.options.warmup_epochs

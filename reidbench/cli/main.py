@@ -123,6 +123,7 @@ def show_plan(
 ) -> None:
     """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
     from reidbench.execution import preview
+    from reidbench.registry import plugins
 
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
@@ -134,7 +135,8 @@ def show_plan(
     print(f"{found['stages']} stages, {found['to_run']} to run")
     for line in found["kinds"]:
         counts = f"{line['stages']:>6} stages, {line['to_run']:>6} to run{line['time']}"
-        print(f"  {line['kind']:<9} {line['use']:<20} {counts}")
+        setup = f", with {plugins.printable(line['setup'])}" if line["setup"] else ""
+        print(f"  {line['kind']:<9} {line['use']:<20} {counts}{setup}")
     print(f"expected: {found['expected']}")
     for reason in found["reasons"]:
         print(f"not applicable: {reason}")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from reidbench.matrix.benchmark import Benchmark, Choice
 from reidbench.matrix.kinds import OF_STAGE
+from reidbench.matrix.labels import params_text
 from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import Registry, source_hash
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
@@ -24,11 +27,13 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
         if key not in needed:
             needed.add(key)
             waiting += [parent for parent in plan.stages[key].needs if parent not in published]
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    setups = Setups(plan.benchmark, registry)
     for key, stage in plan.stages.items():
-        groups.setdefault((stage.kind, stage.use), []).append(key)
-    kinds, warnings, seconds, unknown = [], [], 0.0, 0
-    for (kind, use), keys in groups.items():
+        groups.setdefault((stage.kind, stage.use, setups.of(stage)), []).append(key)
+    kinds, seconds, unknown = [], 0.0, 0
+    warnings: dict[str, None] = {}
+    for (kind, use, setup), keys in groups.items():
         to_run = sum(key in needed for key in keys)
         past = _manifests(store, [key for key in keys if key in published][:SAMPLE])
         timed = [manifest["seconds"] for manifest in past if "seconds" in manifest]
@@ -37,9 +42,11 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
             unknown += to_run
         else:
             seconds += usual * to_run
-        warnings += changed_code({(kind, use): {manifest.get("source", "") for manifest in past}}, registry)
+        sources = {(kind, use): {manifest.get("source", "") for manifest in past}}
+        warnings |= dict.fromkeys(changed_code(sources, registry))
         time_text = "" if usual is None else f", {usual:.1f} s each"
-        kinds.append({"kind": kind, "use": use, "stages": len(keys), "to_run": to_run, "time": time_text})
+        counts = {"stages": len(keys), "to_run": to_run, "time": time_text}
+        kinds.append({"kind": kind, "use": use, **counts, "setup": setup})
     reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in plan.rows if row.key is None}
     expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages never timed here" if unknown else "")
     return {
@@ -51,8 +58,36 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
         "kinds": kinds,
         "expected": expected,
         "reasons": list(reasons),
-        "warnings": warnings,
+        "warnings": list(warnings),
     }
+
+
+class Setups:
+    """In words, how stages differ from what their file says for all: in network and size of images."""
+
+    def __init__(self, benchmark: Benchmark, registry: Registry) -> None:
+        self.common = benchmark.size.words
+        self.backbone = benchmark.backbone
+        self.registry = registry
+        self._networks: dict[str, str] = {}
+
+    def of(self, stage: Stage) -> str:
+        """What a stage has of its own; empty for nothing."""
+        images = stage.size.words
+        own = [self.network(stage.backbone)] if stage.backbone else []
+        return ", ".join(filter(None, [*own, f"images {images}" if images != self.common else ""]))
+
+    def network(self, described: dict[str, Any]) -> str:
+        """A network with the parameters that are not at their defaults; empty for that of the file."""
+        place = repr(described)
+        if place not in self._networks:
+            name, common = described["use"], self.backbone
+            component = self.registry.get("backbone", name)
+            changed = Choice("backbone", component, component.params(**described["params"])).changed
+            text = f"{name} ({params_text(changed)})" if changed else name
+            same = common is not None and described == {"use": common.name, "params": common.resolved}
+            self._networks[place] = "" if same else text
+        return self._networks[place]
 
 
 def changed_code(sources: Mapping[tuple[str, str], Collection[str]], registry: Registry) -> list[str]:

@@ -160,6 +160,7 @@ class Benchmark:
     evaluate: tuple[Choice, ...]
     methods: tuple[Recipe, ...]
     pictures: Mapping[str, str] = field(default_factory=dict)  # `resize`, `resize_test`, `crop_from` as written
+    backbone: Choice | None = None  # of the methods that name none
 
     @property
     def size(self) -> ImageSize:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reidbench.components import STEP_SETTINGS
+from reidbench.data.pictures.size import setting_fault
 from reidbench.errors import ConfigError
 from reidbench.files.variables import UnsetVariable, expanded
 from reidbench.registry.plugins import printable
@@ -86,6 +88,18 @@ class Checker:
         if len(set(seeds)) < len(seeds) and len(self.problems) == before:
             self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
         return seeds
+
+    def settings(self, given: Mapping[str, Any], path: Path_) -> dict[str, Any]:
+        """The settings of images among the values of a map; what is no such value is left out, and a problem."""
+        found = {}
+        for name in STEP_SETTINGS:
+            if name not in given:
+                continue
+            if fault := setting_fault(name, given[name]):
+                self.wrong((*path, name), f"{fault}, not {self.text((*path, name), given[name])}")
+            else:
+                found[name] = given[name]
+        return found
 
     def place(self, value: str, path: Path_, what: str) -> Path | None:
         """Where a path leads, seen from the file; None and a problem where it names a variable that is not set.

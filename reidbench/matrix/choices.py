@@ -19,7 +19,6 @@ from reidbench.registry.plugins import Registry
 from .benchmark import Choice, marker
 from .checker import Checker, guess, there
 from .kinds import AUXILIARY, OF_COMPONENT
-from .settings import read_settings
 from .yamlfile import LONGEST_KEY, Path_, is_number
 
 STEP = ("backbone", *STEP_SETTINGS)  # keys of a step that are none of its component's parameters
@@ -86,7 +85,7 @@ class ChoiceReader:
         chosen = self.choice(kind, value, path, extra)
         if not isinstance(value, dict):
             return chosen
-        settings = read_settings(self.check, value, path)
+        settings = self.check.settings(value, path)
         own = None
         if "backbone" in value and "backbone" in extra:
             own = self.choice("backbone", value["backbone"], (*path, "backbone"))

@@ -125,6 +125,7 @@ class Expansion:
         self._words: dict[tuple[str, str], list[str]] = {}  # of the protocol, by method and task
         self._on: dict[tuple[str, str], Recipe] = {}  # methods with the presets of a task's data, by method and task
         self._tested = tested_at(benchmark)
+        self._setups: dict[str, Setup] = {}  # by method
 
     def plan(self) -> Plan:
         """All cells, with stages that their labels distinguish."""
@@ -194,11 +195,17 @@ class Expansion:
         """The components of the data sets that a kind of step learns from on a task."""
         return frozenset(self.benchmark.data[ref.name].choice.name for ref in task.refs(kind.learns_from))
 
+    def setup(self, recipe: Recipe) -> Setup:
+        """What the steps of a method have that say nothing themselves."""
+        if recipe.name not in self._setups:
+            self._setups[recipe.name] = self.benchmark.setup(recipe)
+        return self._setups[recipe.name]
+
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
         """The embed stage of a method on a task: target query and gallery to features."""
         before: Made | None = None
-        around = self.benchmark.setup(recipe)
+        around = self.setup(recipe)
         for step, choice in recipe.steps:
             kind, own = OF_STAGE[step], around.of(choice)
             self.needs.check_step(kind, choice, own.backbone, task, before.role if before else "")

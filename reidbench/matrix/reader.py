@@ -18,7 +18,6 @@ from .choices import ChoiceReader
 from .devices import MOST as MOST_DEVICES
 from .devices import refusals
 from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
-from .settings import read_settings
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
@@ -83,7 +82,8 @@ class MatrixReader:
         given = self.check.map(top.get("tasks", {}), ("tasks",))
         tasks = [self.task(name, value, list(data)) for name, value in given.items()]
         evaluate = self.evaluate(top.get("evaluate", "cosine"))
-        methods = self.methods(top)
+        backbone = self.choices.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
+        methods = self.methods(top, backbone)
         settings = self.settings(top, methods)
         self.count_rows(methods, len(tasks), len(evaluate), settings)
         if self.check.problems:
@@ -94,6 +94,7 @@ class MatrixReader:
             tasks=tuple(task for task in tasks if task),
             evaluate=evaluate,
             methods=methods,
+            backbone=backbone,
             **settings,
         )
 
@@ -105,7 +106,7 @@ class MatrixReader:
             self.check.wrong((), f"stands for {rows} rows; more than {MOST_ROWS} are for several files")
 
     def settings(self, top: dict[str, Any], methods: Sequence[Recipe]) -> dict[str, Any]:
-        pictures = read_settings(self.check, top, ())
+        pictures = self.check.settings(top, ())
         height, width = pictures.pop("image_size", (256, 128))
         precision = self.one_of(top.get("precision", PRECISIONS[0]), ("precision",), PRECISIONS)
         title = top.get("title", Path(self.check.tree.file).stem)
@@ -235,8 +236,7 @@ class MatrixReader:
             choices += [choice] if choice else []
         return tuple(choices)
 
-    def methods(self, top: dict[str, Any]) -> tuple[Recipe, ...]:
-        default = self.choices.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
+    def methods(self, top: dict[str, Any], default: Choice | None) -> tuple[Recipe, ...]:
         recipes: dict[str, Recipe | None] = {}
         if "flip_test" in top:
             self.check.yes_or_no(top["flip_test"], ("flip_test",))
@@ -303,7 +303,7 @@ class MatrixReader:
             self.check.wrong((*path, "select"), "chooses images for pre-training, but there is no `pretrain`")
         flips = self.check.yes_or_no(given["flip_test"], (*path, "flip_test")) if "flip_test" in given else None
         flip_test = top.get("flip_test") is True if flips is None else flips
-        settings = read_settings(self.check, given, path)
+        settings = self.check.settings(given, path)
         return Recipe(name, backbone, tuple(steps), (), flip_test, settings) if backbone and steps else None
 
     def step(self, key: str, value: Any, path: Path_) -> list[tuple[str, Choice]]:

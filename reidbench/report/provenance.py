@@ -141,13 +141,13 @@ class Evidence:
         return Provenance(
             self.command(method, task),
             tuple(self.steps(method, evaluator)),
-            self.settings(),
+            "; ".join([self.settings(), *self._own_settings(stages)]),
             data,
             _versions(manifests),
             tuple(dict.fromkeys(str(manifest["platform"]) for manifest in manifests)),
             _told_apart([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
             tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
-            (f"{recipe.backbone.name}, {self.settings()}", *circumstances(recipe), *map(_counted, data)),
+            (self._made_with(recipe, stages), *circumstances(recipe), *map(_counted, data)),
             (OF_STAGE[own[0]].component, own[1].component) if own else None,
         )
 
@@ -182,20 +182,33 @@ class Evidence:
 
     def choices(self, recipe: Recipe) -> Iterator[tuple[str, Choice]]:
         """Its backbone and steps, also as a preset makes them on one of the file's data sets."""
-        yield "backbone", recipe.backbone
+        if any(choice.backbone is None for _, choice in recipe.steps):
+            yield "backbone", recipe.backbone
         data = sorted({source.choice.name for source in self.plan.benchmark.data.values()})
         for kind, choice in recipe.steps:
             yield from _nested(choice)
+            yield from _own_backbone(kind, choice)
             yield kind, choice
             yield from ((f"{kind} on {name}", choice.for_data[name]) for name in data if name in choice.for_data)
 
     def settings(self) -> str:
         """Facts about the whole matrix."""
         benchmark = self.plan.benchmark
-        height, width = benchmark.image_size
         threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
-        said = "".join(f", {name} {value}" for name, value in benchmark.size.said.items())
-        return f"images {height}x{width}{said}, {threads}, precision {benchmark.precision}"
+        return f"images {benchmark.size.words}, {threads}, precision {benchmark.precision}"
+
+    def _own_settings(self, stages: Sequence[Stage]) -> list[str]:
+        """The stages whose images come to another size than the matrix says, or in another way, each with its own."""
+        common = self.plan.benchmark.size.words
+        own = [s for s in stages if s.kind not in ("data", "evaluate") and s.size.words != common]
+        names = [stage.kind if stage.use == stage.kind else f"{stage.kind} {stage.use}" for stage in own]
+        told = (f"{name}: images {stage.size.words}" for name, stage in zip(names, own, strict=True))
+        return list(dict.fromkeys(told))
+
+    def _made_with(self, recipe: Recipe, stages: Sequence[Stage]) -> str:
+        """The network of a row's last step, and the settings."""
+        network = (recipe.steps[-1][1].backbone if recipe.steps else None) or recipe.backbone
+        return "; ".join([f"{network.name}, {self.settings()}", *self._own_settings(stages)])
 
     def file_hash(self) -> str:
         """SHA-256 of the matrix file, or empty when it is gone."""
@@ -255,7 +268,13 @@ def _role(given: Any) -> str:
 def _nested(choice: Choice) -> Iterator[tuple[str, Choice]]:
     for name, (inner, _) in choice.nested.items():
         yield from _nested(inner)
+        yield from _own_backbone(name, inner)
         yield name, inner
+
+
+def _own_backbone(step: str, choice: Choice) -> Iterator[tuple[str, Choice]]:
+    if choice.backbone is not None:
+        yield f"backbone of {step}", choice.backbone
 
 
 def _params(choice: Choice) -> str:

@@ -35,6 +35,7 @@ class Proxies(Params):
 
 COMPONENTS = [
     ("backbone", Component("sees-tokens", "m:f", capabilities=frozenset({"tokens"}))),
+    ("backbone", Component("drawn-once", "m:f", traits=frozenset({"seedless"}))),
     ("backbone", Component("labelled", "m:f", protocol=frozenset({"ImageNet labels"}))),
     ("pretrainer", Component("learns", "m:f", presets={"paper": {"image_size": (40, 20), "resize": "bicubic"}})),
     ("preparer", Component("styles", "m:f", Style, presets={"paper": {"image_size": [48, 24]}})),
@@ -197,6 +198,12 @@ def test_a_step_needs_of_its_own_network(expand: Expand) -> None:
     reasons = {row.method: row.reason for row in found.rows}
     assert reasons["own"] == ""
     assert reasons["plain"] == "needs-tokens needs tokens, which resnet-tiny does not provide"
+
+
+def test_a_network_of_a_steps_own_that_is_not_drawn_makes_one_stage_for_all_seeds(expand: Expand) -> None:
+    own = "own: {finetune: {use: none, backbone: drawn-once}}"
+    found = expand(f"{{plain: {{finetune: none}}, {own}}}", "seeds=[0, 1]")
+    assert [(row.method, row.seed) for row in found.rows] == [("plain", 0), ("plain", 1), ("own", None)]
 
 
 def test_the_labels_behind_a_network_are_told_where_its_weights_are_used(expand: Expand) -> None:

@@ -69,10 +69,16 @@ def test_files_and_modules_that_are_named_exist(document: Path) -> None:
 
 
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    block, steps = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     file = tmp_path / "matrix.yaml"
     file.write_text(block.replace("~/data/Market-1501", str(market)))
     assert len(reader.read(file, registry).methods) == 2
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | yaml.safe_load(steps)))
+    benchmark = reader.read(file, registry)
+    (recipe,) = benchmark.methods
+    setups = [benchmark.setup(recipe).of(choice) for _, choice in recipe.steps]
+    strides = [setup.backbone.resolved["last_stride"] for setup in setups]
+    assert (strides, [setup.size for setup in setups]) == ([2, 1], [(256, 128), (384, 128)])
 
 
 def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 Filter = Literal["bilinear", "bicubic"]
@@ -64,6 +65,11 @@ class ImageSize(tuple[int, int]):
         return ImageSize, (tuple(self), self.resize, self.resize_test, self.crop_from)
 
     @property
+    def words(self) -> str:
+        """The size and what differs from the default, for sentences: `64x32, resize bicubic`."""
+        return ", ".join([f"{self[0]}x{self[1]}", *(f"{name} {value}" for name, value in self.said.items())])
+
+    @cached_property
     def said(self) -> dict[str, str]:
         """What differs from the default, in the words of a matrix file."""
         words = {"resize": self.resize} if self.resize != RESIZE[0] else {}

@@ -172,6 +172,10 @@ def test_networks_that_cannot_be_compared_are_reported(pool: HiddenSplit, tmp_pa
         run(pool, tmp_path / "b", torch.nn.Linear(2, 2))
     with pytest.raises(ReidbenchError, match="target_proxy: trained on images of"):
         run(pool, tmp_path / "c", BackboneEmbedder(network(), Preprocess((64, 32))))
+    larger = network()
+    larger.spec = {"use": "resnet-tiny", "params": {}, "image_size": [64, 32]}  # of a pre-training of its own size
+    with pytest.raises(ReidbenchError, match=r"target_proxy: trained on images of \(64, 32\), the step's have"):
+        run(pool, tmp_path / "f", larger)
     with pytest.raises(ReidbenchError, match="score of pool image 0000000 is no finite number"):
         run(pool, tmp_path / "d", Changed(network(8), float("nan")))
     assert run(pool, tmp_path / "e", Changed(network(8), 0.0)).scores.tolist() == [0.0] * 32  # no direction at all

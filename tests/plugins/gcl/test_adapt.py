@@ -513,6 +513,11 @@ def test_too_few_images_and_strange_structure_are_reported(world: tuple[Split, P
         arm((world[0].subset([0]), world[1]), tmp_path, "gcl-contrast")
     with pytest.raises(DataError, match="no structure folder"):
         arm((world[0], tmp_path), tmp_path)
+    ctx = dataclasses.replace(context(world, tmp_path)[0], image_size=(SIZE[0] * 2, SIZE[1]))
+    with pytest.raises(
+        DataError, match=f"structure of {SIZE[0]}x{SIZE[1]}, and the images have {SIZE[0] * 2}x{SIZE[1]}"
+    ):
+        ARMS["gcl"][0](ctx)
 
 
 # ---------------------------------------------------------------------- what comes out

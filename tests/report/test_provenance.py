@@ -1,0 +1,45 @@
+"""What stands behind a cell, where its steps have networks and image sizes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from reidbench import report
+from reidbench.matrix import plan, reader
+from reidbench.registry.plugins import Registry
+from reidbench.report.provenance import Evidence
+from reidbench.store.artifacts import Store
+
+METHODS = """{
+  plain: {finetune: none},
+  own: {
+    pretrain: {use: moco-v2, backbone: {use: resnet18, last_stride: 2}, image_size: [64, 32]},
+    finetune: {use: none, backbone: resnet18, resize: bicubic},
+  },
+}"""
+
+
+def test_settings_and_steps_say_each_stages_own(
+    matrix: Callable[..., Path], registry: Registry, tmp_path: Path
+) -> None:
+    file = matrix(methods=METHODS, tasks="{t: {source: tiny, target: tiny, pool: tiny}}")
+    the_plan, store = plan.expand(reader.read(file, registry)), Store(tmp_path / "store")
+    board, evidence = report.collect(the_plan, store), Evidence(the_plan, store)
+    plain, own = (evidence.provenance(board, method, "t", "cosine") for method in ("plain", "own"))
+    common = "images 32x16, 1 thread, precision 32-true"
+    assert plain.settings == common
+    assert plain.circumstances[0] == f"resnet-tiny, {common}"
+    bicubic = "images 32x16, resize bicubic"
+    said = f"{common}; pretrain moco-v2: images 64x32; finetune none: {bicubic}; embed: {bicubic}"
+    assert own.settings == said
+    assert own.circumstances[0] == f"resnet18, {said}"
+    assert [(step.kind, step.component.name) for step in own.steps] == [
+        ("backbone of pretrain", "resnet18"),
+        ("pretrain", "moco-v2"),
+        ("backbone of finetune", "resnet18"),
+        ("finetune", "none"),
+        ("evaluate", "cosine"),
+    ]
+    assert "last_stride=2" in own.steps[0].params
+    assert [step.kind for step in plain.steps] == ["backbone", "finetune", "evaluate"]
