@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from reidbench import Component, Paper, hookimpl
 from reidbench.components import fractions
 
-from . import transformers
+from . import presets, transformers
 from .backbones import declared
-from .papers import BDB, BOT, MGN, MOCO, RESNET, RESNEXT, SENET
+from .papers import BDB, BOT, MGN, MGN_LUPERSON, MOCO, RESNET, RESNEXT, SENET
 from .params import (
     BdbParams,
     BotParams,
     ExpansionParams,
     HistogramParams,
+    MgnLupersonParams,
     MgnParams,
     MocoParams,
     NoneParams,
@@ -44,7 +45,8 @@ PAPERS = {
         code="https://github.com/JDAI-CV/fast-reid (among: all)",
         code_licence="Apache-2.0",
         deviations=(
-            "queries take gallery neighbours, once; fast-reid's form is among: all, k: qe_k - 1, times: qe_times",
+            "no code of the paper is followed: queries take gallery neighbours, once; fast-reid's form is among: all, "
+            "k: qe_k - 1, times: qe_times",
             "neighbours that point away (similarity below 0) weigh 0; in fast-reid a negative number, or none",
             "a query's own picture in the gallery is not added to it",
         ),
@@ -110,6 +112,9 @@ def reidbench_finetuners() -> Iterator[Component]:
         traits=PARALLEL,
         requires=BotParams.required,
         paper=BOT,
+        presets=presets.BOT,
+        rehearsal=presets.FEW_IN_ONE_PART,
+        workload="reidbench_baseline.workload:bot",
     )
     yield Component(
         "bdb",
@@ -118,6 +123,9 @@ def reidbench_finetuners() -> Iterator[Component]:
         summary="Batch DropBlock: a global branch, and one that loses the same rows in a whole batch",
         requires=frozenset({"stages"}),
         paper=BDB,
+        presets=presets.BDB,
+        rehearsal=presets.FEW_IN_ONE_PART,
+        workload="reidbench_baseline.workload:bdb",
     )
     yield Component(
         "mgn",
@@ -127,6 +135,20 @@ def reidbench_finetuners() -> Iterator[Component]:
         requires=frozenset({"stages"}),
         protocol=MgnParams.protocol,
         paper=MGN,
+        presets=presets.MGN,
+        rehearsal=presets.FEW_IN_ONE_PART,
+        workload="reidbench_baseline.workload:mgn",
+    )
+    yield Component(
+        "mgn-luperson",
+        "reidbench_baseline.mgn_luperson:finetune",
+        MgnLupersonParams,
+        summary="MGN as LUPerson fine-tunes with it: GeM, circle softmax, five triplets, heads alone at first",
+        requires=frozenset({"stages"}),
+        paper=MGN_LUPERSON,
+        presets=presets.MGN_LUPERSON,
+        rehearsal=presets.FEW,
+        workload="reidbench_baseline.workload:mgn_luperson",
     )
 
 
@@ -141,6 +163,9 @@ def reidbench_pretrainers() -> Iterator[Component]:
         traits=PARALLEL,
         requires=frozenset({"bn"}),
         paper=MOCO,
+        presets=presets.MOCO,
+        rehearsal=presets.FEW_OF_A_POOL,
+        workload="reidbench.training.contrastive.workload:workload",
     )
     yield Component(
         "supervised",
@@ -150,6 +175,9 @@ def reidbench_pretrainers() -> Iterator[Component]:
         traits=frozenset({"pool-free"}) | PARALLEL,
         requires=SupervisedParams.required,
         protocol=frozenset({"auxiliary"}),
+        presets=presets.BOT,
+        rehearsal=presets.FEW_IN_ONE_PART,
+        workload="reidbench_baseline.workload:supervised",
     )
     yield Component(
         "weights",

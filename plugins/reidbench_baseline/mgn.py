@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,41 @@ STRIPES = (1, 2, 3)  # horizontal parts of the three branches; those of 2 and 3 
 VECTORS = 8
 
 
-class MgnEmbedder(Embedder):
-    """Eight vectors of `dim` from three copies of the backbone's last stages: [B, 8 dim].
+class BranchedEmbedder(Embedder):
+    """Three copies of the backbone's last stages, each with a last stride of its own.
 
     Shared are the stem, all but the last two stages and the first block of the last but one; the copies start
-    equal, are not tied, and differ in the last stride: 2 in the branch without stripes, 1 in the others. Pooling
-    is adaptive, so that any height works.
+    equal and are not tied. With `extra_norm` a batch norm follows each.
+    """
+
+    def __init__(self, strides: Sequence[int], *, backbone: Backbone, extra_norm: bool, **spec: Any) -> None:
+        super().__init__(backbone=backbone, extra_norm=extra_norm, **spec)
+        shared, last = divide(backbone)
+        self.shared = shared
+        branches = [copy.deepcopy(last) for _ in strides]
+        for branch, stride in zip(branches, strides, strict=True):
+            set_stride(branch[-1], stride)
+        self.branches = nn.ModuleList(branches)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(backbone.dim) if extra_norm else nn.Identity() for _ in strides)
+        self._template = (backbone, last)  # in a tuple, so that their weights are not counted twice
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone as one network again, its last stages those of the branch with halves."""
+        backbone, last = self._template
+        last.load_state_dict(self.branches[1].state_dict())
+        return backbone.to(next(self.parameters()).device)
+
+    def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Normalised images to a map [B, C, h, w] of each branch."""
+        common = self.shared(images)
+        return [norm(branch(common)) for branch, norm in zip(self.branches, self.norms, strict=True)]
+
+
+class MgnEmbedder(BranchedEmbedder):
+    """Eight vectors of `dim` from three copies of the backbone's last stages: [B, 8 dim].
+
+    The last stride is 2 in the branch without stripes, 1 in the others. Pooling is adaptive, so that any height works.
     """
 
     def __init__(
@@ -55,34 +85,18 @@ class MgnEmbedder(Embedder):
         flip_test: bool = True,
     ) -> None:
         super().__init__(
-            preprocess=preprocess, backbone=backbone, dim=dim, pool=pool, extra_norm=extra_norm, flip_test=flip_test
-        )
-        shared, last = divide(backbone)
-        self.shared = shared
-        branches = [copy.deepcopy(last) for _ in STRIPES]
-        for branch, stripes in zip(branches, STRIPES, strict=True):
-            set_stride(branch[-1], 2 if stripes == 1 else 1)
-        self.branches = nn.ModuleList(branches)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(backbone.dim) if extra_norm else nn.Identity() for _ in STRIPES)
+            [2 if stripes == 1 else 1 for stripes in STRIPES],
+            preprocess=preprocess, backbone=backbone, dim=dim, pool=pool, extra_norm=extra_norm, flip_test=flip_test,
+        )  # fmt: skip
         self.reductions = nn.ModuleList(Reduction(backbone.dim, dim, bias=False) for _ in range(VECTORS))
         self.pool = F.adaptive_max_pool2d if pool == "max" else F.adaptive_avg_pool2d
         self.flip_test = flip_test
-        self._template = (backbone, last)  # in a tuple, so that their weights are not counted twice
-
-    @property
-    def backbone(self) -> Backbone:
-        """The backbone as one network again, its last stages those of the branch with halves."""
-        backbone, last = self._template
-        last.load_state_dict(self.branches[1].state_dict())
-        return backbone.to(next(self.parameters()).device)
 
     def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
-        common = self.shared(images)
         wholes: list[torch.Tensor] = []
         parts: list[torch.Tensor] = []
-        for branch, norm, stripes in zip(self.branches, self.norms, STRIPES, strict=True):
-            maps = norm(branch(common))
+        for maps, stripes in zip(self.maps(images), STRIPES, strict=True):
             wholes.append(self.pool(maps, (1, 1)))
             if stripes > 1:
                 parts += torch.split(self.pool(maps, (stripes, 1)), 1, 2)
@@ -127,6 +141,12 @@ def _sampler(params: MgnParams, labels: np.ndarray, generator: torch.Generator) 
     return OnceSampler(labels, params.identities, params.images, generator, least=2 * params.accumulate)
 
 
+def _optimiser(params: MgnParams, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if params.optimiser == "sgd":
+        return torch.optim.SGD(weights, lr=params.lr, weight_decay=params.weight_decay, momentum=params.momentum)
+    return torch.optim.Adam(weights, lr=params.lr, weight_decay=params.weight_decay, amsgrad=True)
+
+
 def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     """Train by the mean of eight cross-entropies and the weighted mean of three global triplets on the source.
 
@@ -141,9 +161,7 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     if params.start == "fan-out":
         start_as_published(embedder)
     losses = MgnLosses(params, source.num_pids)
-    optimiser = torch.optim.Adam(
-        trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay, amsgrad=True
-    )
+    optimiser = _optimiser(params, trained(embedder, losses))
     schedule = warmup_multistep(optimiser, params.epochs, warmup=0, milestones=params.milestones, gamma=params.gamma)
     augment = Augment(flip=params.flip, pad=0, erase=params.erase)
 

@@ -27,13 +27,16 @@ MOCO = Paper(
     code="https://github.com/facebookresearch/moco",
     code_licence="see its LICENSE file",
     deviations=(
+        "MoCo and LUPerson pre-train with a last stride of 2; the step's own network says so: `backbone: {use: "
+        "resnet50, last_stride: 2}`; with the stride of 1 of fine-tuning a step costs about 1.5 times as much",
         "on one device shuffle-BN is batch norm in `splits` parts, as in the official one-GPU demo",
         "the queue wraps around and takes any batch size, as in LUPerson's version",
-        "crops are taken from pictures of the network's size (`crop_from: original`, beside `image_size`, cuts them "
+        "crops are taken from pictures of the network's size (`crop_from: original`, which the presets have, cuts them "
         "from stored pictures, as the official code does), and blur is scaled with their height",
         "erasing draws aspects evenly, as LUPerson's; with erase_aspect: log on a log scale, as torchvision's",
         "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 leaves it)",
         "head_norm, which the paper lacks, lets small networks learn in few steps",
+        "held_out keeps images from training, for the monitor; the presets hold out none",
     ),
     published=published.MOCO,
 )
@@ -48,6 +51,9 @@ BDB = Paper(
         "replacement",
         "passes: images is BoT's sampler, which exhausts each identity's images: 100 epochs have about these steps",
         "the cut square is a sixth of the height, 64 at 384",
+        "lr changes an epoch later than in the official code, which counts epochs from 1 there",
+        "pictures have the size of the file unless the step says 384x128, as the preset does",
+        "features are not normalised; `evaluate: euclidean` compares them as the official code does",
         "scored with the shared evaluator; the official one cuts matches off at rank 50 and so reports too low an mAP",
     ),
     published=published.BDB,
@@ -59,14 +65,33 @@ MGN = Paper(
     code="https://github.com/seathiefwang/MGN-pytorch (a reproduction)",
     code_licence="none stated",
     deviations=(
-        "pictures are resized bilinear; the script's bicubic is `resize: bicubic` beside `image_size`",
-        "follows the reproduction: cross-entropy on the 256-d vectors, not on the 2048-d ones of the paper",
+        "follows the reproduction, also with `preset: paper`: cross-entropy on the 256-d vectors, with a bias; the "
+        "paper has it on the 2048-d ones of the branches, without a bias",
+        "the paper does not say what an epoch is; here it has each identity once, as in the reproductions",
         "a last batch of a single identity, which has no triplet, is left out",
-        "pictures are resized with the stage's filter, the script's with a bicubic one",
+        "pictures have the file's size and filter unless the step says 384x128 and bicubic, as `preset: code` does",
         "adaptive pooling, so that any input height works; 24 rows divide by 2 and 3, other heights overlap by a row",
         "on backbones whose third stage is one block, that block is shared and only the last stage is copied",
     ),
     published=published.MGN,
+)
+
+MGN_LUPERSON = Paper(
+    title="Unsupervised Pre-training for Person Re-identification",
+    venue="CVPR 2021",
+    url="https://arxiv.org/abs/2012.03753",
+    code="https://github.com/DengpanFu/LUPerson (fast-reid/, a fork of fast-reid's MGN)",
+    code_licence="Apache-2.0",
+    deviations=(
+        "an epoch begins a new pass of the identity sampler; the official code goes on in the pass that it was in",
+        "the heads train alone for whole epochs; the official code thaws the rest a step later",
+        "batch norm sees the whole batch; the official training has a quarter of it on each of four devices",
+        "pixel statistics are those of the weights' file, LUPerson's to four digits; the fork's differ in the fifth",
+        "pictures are resized bilinear unless the step says `resize: bicubic`, as the presets do",
+        "stripes by adaptive pooling, so that any height works; 24 rows divide by 2 and 3",
+        "the first stages are cut as in mgn: a third stage of one block is shared and only the last stage is copied",
+    ),
+    published=published.MGN_LUPERSON,
 )
 
 RESNET = Paper(

@@ -240,7 +240,11 @@ class MgnParams(Params):
     identities: shared.Identities = 16
     images: shared.Images = 4
     start: shared.Start = "fan-out"
-    lr: float = Field(2e-4, gt=0, description="learning rate of Adam with amsgrad")
+    optimiser: Annotated[Literal["adam", "sgd"], AddedLater()] = Field(
+        "adam", description="Adam with amsgrad (the script), or SGD with momentum (the paper)"
+    )
+    lr: float = Field(2e-4, gt=0, description="learning rate of the optimiser")
+    momentum: Annotated[shared.Momentum, AddedLater()] = 0.9
     weight_decay: shared.AdamDecay = 5e-4
     milestones: shared.Milestones = (0.8, 0.95)
     gamma: float = Field(0.1, gt=0, le=1, description="factor of lr at each milestone")
@@ -258,3 +262,34 @@ class MgnParams(Params):
     def protocol(self) -> frozenset[str]:
         """Words for the protocol column."""
         return frozenset({FLIP} if self.flip_test else ())
+
+
+class MgnLupersonParams(Params):
+    """mgn-luperson; the defaults are those of LUPerson's fork of fast-reid, for 384x128 and a ResNet-50."""
+
+    epochs: int = Field(60, ge=1, description="times as many images are read as the source has")
+    identities: shared.Identities = 4
+    images: shared.Images = 16
+    lr: shared.AdamRate = 3.5e-4
+    weight_decay: shared.AdamDecay = 5e-4
+    warmup: float = Field(1 / 6, ge=0, lt=1, description="fraction of the steps with a linear warm-up")
+    warmup_factor: float = Field(0.01, gt=0, le=1, description="where the warm-up starts, times lr")
+    fall: float = Field(0.5, ge=0, lt=1, description="fraction of the steps after which lr falls as a cosine")
+    floor: float = Field(7.7e-7, ge=0, description="learning rate at the end of the cosine")
+    frozen: float = Field(
+        1 / 6, ge=0, lt=1, description="fraction of the epochs, the first ones, in which the heads alone are trained"
+    )
+    label_smoothing: shared.LabelSmoothing = 0.1
+    circle_scale: float = Field(64.0, gt=0, description="scale s of the circle softmax")
+    circle_margin: float = Field(0.35, ge=0, lt=1, description="margin m of the circle softmax")
+    margin: shared.Margin = None
+    triplet_weight: float = Field(1.0, ge=0, description="weight of the triplet loss, the mean over five vectors")
+    dim: int = Field(256, ge=1, description="length of each of the eight vectors")
+    extra_norm: bool = Field(True, description="batch norm on each branch's map, for weights learnt without labels")
+    flip: shared.Flip = 0.5
+    pad: int = Field(10, ge=0, description="black pixels of padding before the crop")
+    erase: float = Field(0.5, ge=0, le=1, description="probability of random erasing with black")
+
+    def steps(self, images: int) -> int:
+        """Steps of an epoch over a source of so many images."""
+        return max(1, images // (self.identities * self.images))

@@ -177,7 +177,7 @@ _LUPERSON, _RERANKED = "MoCo v2 on LUPerson, then MGN", "re-ranked (k-reciprocal
 _FOUR = dict.fromkeys(("msmt17-v1", "dukemtmc-reid", "market1501", LABELED), "mAP cmc1")
 _PLIP_6 = "PLIP, Table 6: unsupervised methods that start from these weights"
 _GAIN = "LUPerson-NL's numbers less the gains over this pre-training that its abstract states; no rank 1"
-MOCO = (
+MGN_LUPERSON = (
     *Published.table(
         "README of LUPerson",
         _FOUR,
@@ -197,6 +197,9 @@ MOCO = (
         "step",
         _RERANKED,
     ),
+)
+MOCO = (
+    *MGN_LUPERSON,
     *Published.table(
         "paper of LUPerson, as cited by PLIP, Table 7",
         dict.fromkeys(("market1501", "dukemtmc-reid"), "mAP cmc1"),

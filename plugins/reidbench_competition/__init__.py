@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from reidbench import Component, Paper, Published, hookimpl
 
 from .params import CompetitionParams, JointParams
+from .presets import COMPETITION, FEW, JOINT
 
 PAPER = Paper(
     title="A competition system; its parts: OSNet (RandomPatch), RMGL (RSA, RP, ABP), MGN, DMT",
@@ -21,7 +22,8 @@ PAPER = Paper(
         "the rows of the channels' maxima at equal mass, for each image",
         "competition-joint searches once, goes on from the network that searched and begins its schedule again, which "
         "the source leaves open; `pseudo-label` with circular clustering trains on the target alone, by its own loss",
-        "the margin's schedule, jitter and affine amounts are not given by the source: parameters",
+        "the margin's schedule, jitter and affine amounts, epochs and rates are not given by the source: parameters",
+        "nor is the image size: `preset: paper` has that of DMT, a relative",
     ),
     published=Published.table(
         "README of finger-monkey/NAIC_reid_challenge",
@@ -43,6 +45,9 @@ def reidbench_finetuners() -> Iterator[Component]:
         summary="competition recipe: cosine triplet, resampling, RandomPatch, RSA; global, MGN, RMGL or 2 x 2 branches",
         requires=frozenset({"stages"}),
         paper=PAPER,
+        presets=COMPETITION,
+        rehearsal=FEW,
+        workload="reidbench_competition.workload:competition",
     )
 
 
@@ -56,4 +61,7 @@ def reidbench_adapters() -> Iterator[Component]:
         summary="the competition recipe on the labelled source and the target's pseudo labels together",
         requires=frozenset({"stages", "source", "start"}),
         paper=PAPER,
+        presets=JOINT,
+        rehearsal=FEW,
+        workload="reidbench_competition.workload:joint",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from reidbench import Component, Paper, Published, hookimpl
 
 from .params import UpReidParams
+from .presets import PRESETS
 
 PAPER = Paper(
     title="Unleashing Potential of Unsupervised Pre-Training with Intra-Identity Regularization "
@@ -18,12 +19,15 @@ PAPER = Paper(
     deviations=(
         "no code was ever released: written from the formulas, and what they leave open is a parameter",
         "open in the formulas, so chosen here: kernels, samples and weight of the MMD; one head for images and patches",
+        "LUPerson, whose recipe the paper takes over, pre-trains with a last stride of 2; the step's own network says "
+        "so: `backbone: {use: resnet50, last_stride: 2}`; with a stride of 1 a step costs about 1.5 times as much",
         "epochs, key momentum, weight decay, schedule and projection are LUPerson's MoCo v2",
-        "crops are taken from pictures of the network's size; `crop_from: original`, beside `image_size`, cuts them "
-        "from stored pictures, as LUPerson does; erasing is LUPerson's (erase_aspect: log is torchvision's)",
+        "crops are taken from pictures of the network's size; `crop_from: original`, which `preset: paper` has, cuts "
+        "them from stored pictures, as LUPerson does; erasing is LUPerson's (erase_aspect: log is torchvision's)",
         "shuffle-BN by batch norm in `splits` parts of the batch, which several devices share out among them",
         "the MMD is of the whole batch, also on several devices",
-        "batch norm is re-estimated on clean pool images before the backbone is kept",
+        "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 leaves it)",
+        "held_out keeps images from training, for the monitor; `preset: paper` holds out none",
     ),
     published=Published.table(
         "paper, as cited by PLIP, Table 7",
@@ -46,4 +50,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         traits=frozenset({"data-parallel"}),
         requires=frozenset({"bn"}),
         paper=PAPER,
+        presets=PRESETS,
+        rehearsal={"epochs": 1, "batch": 8, "splits": 2, "queue": 64, "monitor_every": 1, "clean_batches": 1},
+        workload="reidbench.training.contrastive.workload:workload",
     )

@@ -98,7 +98,7 @@ class ChoiceReader:
         self, kind: str, component: Component, options: dict[str, Any], path: Path_
     ) -> dict[str, Any] | None:
         """The options beside the values of the preset that they name; None and a problem where there is none such."""
-        if "preset" not in options or "preset" in component.params.model_fields:
+        if "preset" not in options or ("preset" in component.params.model_fields and not component.presets):
             return options
         name, known = options["preset"], list(component.presets)
         if not known:

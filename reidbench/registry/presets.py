@@ -20,8 +20,10 @@ def preset_fault(kind: str, component: Component) -> str:
     """What is wrong with the presets of a component of this kind, or nothing."""
     if not isinstance(component.presets, Mapping):
         return f"presets must be a map of a name to parameters, not {component.presets!r}"
-    if component.presets and "preset" in component.params.model_fields:
-        return "it has presets and a parameter of the name 'preset'; rename the parameter"
+    if "preset" in component.params.model_fields:
+        for name, values in component.presets.items():
+            if isinstance(values, Mapping) and "preset" not in values:
+                return f"preset {name!r} must give a value to the component's parameter of the name 'preset'"
     found = (_fault(kind, component.params, name, values) for name, values in component.presets.items())
     return next(filter(None, found), "") or next(filter(None, map(_other_setting, _for_data(component))), "")
 

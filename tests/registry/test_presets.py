@@ -122,10 +122,20 @@ def test_an_unknown_preset_is_one_sentence_with_its_line(
     assert "matrix.yaml:7: methods.m.adapt.preset: " in problem
 
 
-def test_a_parameter_of_that_name_stays_a_parameter(matrix: Matrix, registry: Registry) -> None:
-    file = matrix(methods="{m: {pretrain: {use: moco-v2, preset: imagenet}, finetune: none}}")
+def test_a_preset_sets_the_parameter_of_that_name(matrix: Matrix, registry: Registry) -> None:
+    """moco-v2 had a parameter `preset` before there were presets; what is written beside a preset wins."""
+    file = matrix(methods="{m: {pretrain: {use: moco-v2, preset: imagenet, epochs: 7}, finetune: none}}")
     (_, chosen), _ = reader.read(file, registry).methods[0].steps
-    assert chosen.resolved["preset"] == "imagenet"
+    found = chosen.resolved
+    assert (found["preset"], found["temperature"], found["held_out"], found["epochs"]) == ("imagenet", 0.2, 0.0, 7)
+
+
+def test_a_component_may_have_presets_and_a_parameter_of_the_name(registry: Registry) -> None:
+    class Named(Params):
+        preset: str = "a"
+
+    component = Component("named", "m:f", Named, presets={"paper": {"preset": "b"}})
+    Registry().add("toys", [("adapter", component)])
 
 
 @pytest.mark.parametrize(
@@ -148,11 +158,13 @@ def test_a_wrong_preset_is_refused_at_load(presets: Any, sentence: str) -> None:
     assert sentence in str(caught.value)
 
 
-def test_presets_beside_a_parameter_of_the_name_are_refused() -> None:
+def test_presets_that_leave_the_parameter_of_the_name_open_are_refused() -> None:
     class Clash(Params):
         preset: str = "a"
 
-    with pytest.raises(PluginError, match="a parameter of the name 'preset'"):
+    with pytest.raises(
+        PluginError, match="preset 'paper' must give a value to the component's parameter of the name 'preset'"
+    ):
         Registry().add("toys", [("adapter", Component("toy", "m:f", Clash, presets={"paper": {}}))])
 
 

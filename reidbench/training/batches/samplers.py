@@ -8,6 +8,8 @@ from itertools import islice
 import numpy as np
 import torch
 
+from .counts import once_batches, shuffled_batches
+
 
 class ShuffledSampler:
     """Batches of `size` indices below `count`, each index at most once in a pass; what is left of a pass is not used.
@@ -22,7 +24,7 @@ class ShuffledSampler:
 
     def __len__(self) -> int:
         """Batches of a pass."""
-        return self.count // self.size
+        return shuffled_batches(self.count, self.size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """One pass, in a new order: index arrays [size]."""
@@ -76,13 +78,16 @@ class OnceSampler:
         self.generator = generator
         self.least = min(least, self.identities)
 
+    def __len__(self) -> int:
+        """Batches of a pass."""
+        return once_batches(len(self.members), self.identities, self.least)
+
     def __iter__(self) -> Iterator[np.ndarray]:
         """Batches as index arrays [P * K], the last one perhaps shorter, grouped by identity."""
         order = torch.randperm(len(self.members), generator=self.generator).tolist()
-        for start in range(0, len(order), self.identities):
+        for start in range(0, len(self) * self.identities, self.identities):
             batch = order[start : start + self.identities]
-            if len(batch) >= self.least:
-                yield np.concatenate([self._draw(self.members[identity]) for identity in batch])
+            yield np.concatenate([self._draw(self.members[identity]) for identity in batch])
 
     def _draw(self, member: np.ndarray) -> np.ndarray:
         copies = 1 if len(member) >= self.images else self.images

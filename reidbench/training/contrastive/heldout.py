@@ -10,13 +10,13 @@ import torch.nn.functional as F
 
 from reidbench.training.random import stream
 
-MOST = 1000  # held-out images: rank 1 among a thousand is known to about 3 points
+from .workload import held_out
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices to learn from and indices that only a monitor sees, both rising."""
     order = torch.randperm(count, generator=stream(seed, "held out")).numpy()
-    held = min(round(share * count), MOST)
+    held = held_out(count, share)
     return np.sort(order[held:]), np.sort(order[:held])
 
 

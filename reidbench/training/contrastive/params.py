@@ -37,7 +37,8 @@ class ContrastiveParams(Params):
     """Momentum contrast: views, encoders, queue, optimiser, monitor. What is not given is filled from the preset."""
 
     preset: Literal["imagenet", "lup"] = Field(
-        "lup", description="whose augmentation, temperature and pixel statistics fill what is not given"
+        "lup",
+        description="whose augmentation, temperature and pixel statistics fill what is not given; each preset sets it",
     )
     epochs: int = Field(200, ge=1, description="passes over the pool; each image gives two views")
     batch: shared.PoolBatch = 256

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from torch import nn
 
 import reidbench_arn
-from reidbench import AdaptContext
+from reidbench import AdaptContext, Amount
+from reidbench.components import load_attribute
 from reidbench.data import Split, read_market_folder
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.registry.plugins import load
 from reidbench.testing import write_market_folder
-from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, embed, stream
+from reidbench.training import Backbone, BackboneEmbedder, Embedder, Preprocess, Update, embed, stream
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_arn.adapt import _Run, adapt
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder, starting_embedder
@@ -427,7 +428,7 @@ def test_dropout_has_a_stream_of_its_own() -> None:
 def test_the_paper_preset_is_what_the_paper_prints() -> None:
     """One word selects it, and what is written beside it wins."""
     component = load(builtin=("reidbench_arn",)).get("adapter", "arn")
-    assert component.presets["paper"] is PAPER_FORM
+    assert component.presets["paper"] == {**PAPER_FORM, "image_size": (224, 224)}
     paper = ArnParams(**PAPER_FORM)
     assert (paper.contrast_weight, paper.reconstruction_weight, paper.gamma_of(2048)) == (0.01, 2.0, 1500)
     assert [paper.rate_of(group) for group in ("image", "shared", "private", "decoder", "classifier")] == [
@@ -439,6 +440,39 @@ def test_the_paper_preset_is_what_the_paper_prints() -> None:
     )  # fmt: skip
     assert not paper.neck
     assert not paper.detach
+
+
+@pytest.mark.parametrize(
+    ("settings", "images"),
+    [
+        ({}, 16),
+        ({"target_images": 5}, 13),
+        ({"losses": ("class", "contrast"), "target_statistics": False}, 8),
+        ({"identities": 20, "target_images": 4}, 16),  # of 6 identities
+    ],
+)
+def test_a_training_takes_the_steps_that_it_says(
+    settings: dict[str, Any], images: int, worlds: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of the optimiser and the images that go through the network, counted."""
+    seen: list[int] = []
+    steps: list[int] = []
+    forward, step = ArnNetwork.forward, Update.step
+
+    def passed(self: ArnNetwork, source: Any, labels: Any, target: Any) -> Any:
+        seen.append(len(source) + (len(target) if target is not None else 0))
+        return forward(self, source, labels, target)
+
+    monkeypatch.setattr(ArnNetwork, "forward", passed)
+    monkeypatch.setattr(Update, "step", lambda update: (steps.append(1), step(update)))
+    ctx, _ = context(worlds, tmp_path, **settings)
+    adapt(ctx)
+    component = load(builtin=("reidbench_arn",)).get("adapter", "arn")
+    amounts = {"source": Amount(36, 6), "target": Amount(36, 6)}
+    found = load_attribute(component.workload)(ctx.params, amounts)
+    assert (found.steps, found.images) == (len(steps), images) == (4, seen[0])
+    few = load_attribute(component.workload)(ArnParams(**{**PAPER_FORM, **component.rehearsal}), amounts)
+    assert (few.steps, few.images) == (2, 8)
 
 
 def test_sums_and_raw_norms_by_hand() -> None:

@@ -12,12 +12,13 @@ import torch
 
 from reidbench import FinetuneContext
 from reidbench.data import read_market_folder
+from reidbench.matrix.benchmark import Choice
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix
 from reidbench.training import Backbone, IdentityLosses, IdentitySampler, Preprocess
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
 from reidbench_baseline.bdb import BdbEmbedder
-from reidbench_baseline.mgn import MgnEmbedder, MgnLosses, _sampler, start_as_published
+from reidbench_baseline.mgn import MgnEmbedder, MgnLosses, _optimiser, _sampler, start_as_published
 from reidbench_baseline.params import MgnParams, ResNetParams, TinyParams
 from reidbench_baseline.resnet import resnet50, resnet_tiny
 from tests.support.contexts import check_resumes, make_context
@@ -224,3 +225,23 @@ def test_killed_and_resumed_is_uninterrupted(
         )
 
     check_resumes(tmp_path, made, component.load(), 1)
+
+
+def test_the_papers_optimiser_is_an_option_that_leaves_keys_as_they_were(registry: plugins.Registry) -> None:
+    """SGD at .01 with momentum .9; by default neither word is in the key."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    sgd = _optimiser(MgnParams(optimiser="sgd", lr=0.01), [weight])
+    assert isinstance(sgd, torch.optim.SGD)
+    assert {name: sgd.defaults[name] for name in ("lr", "momentum", "weight_decay", "nesterov")} == {
+        "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False,
+    }  # fmt: skip
+    adam = _optimiser(MgnParams(), [weight])
+    assert isinstance(adam, torch.optim.Adam)
+    assert (adam.defaults["lr"], adam.defaults["amsgrad"]) == (2e-4, True)
+    component = registry.get("finetuner", "mgn")
+    default, other = (
+        Choice("finetuner", component, params, {}).identity["params"]
+        for params in (MgnParams(), MgnParams(optimiser="sgd"))
+    )
+    assert not {"optimiser", "momentum"} & default.keys()
+    assert other["optimiser"] == "sgd"

@@ -1,0 +1,18 @@
+"""Steps and images of arn at full scale; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reidbench import Amount, Workload
+
+from .params import ArnParams
+
+
+def workload(params: ArnParams, amounts: Mapping[str, Amount]) -> Workload:
+    """A number of steps that is set, each with a batch of the source, and one of the target where that is passed."""
+    source, target = amounts["source"], amounts["target"]
+    own = params.images * min(params.identities, source.identities or params.identities)
+    others = min(params.target_images or params.identities * params.images, target.images)
+    passed = params.uses_target or params.target_statistics
+    return Workload(params.epochs * params.iterations, own + (others if passed else 0))

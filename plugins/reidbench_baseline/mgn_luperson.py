@@ -1,0 +1,197 @@
+"""LUPerson's MGN (Fu et al., CVPR 2021), by which pre-trainings are compared: GeM, circle softmax, five triplets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidbench import FinetuneContext
+from reidbench.training import (
+    Augment,
+    Backbone,
+    Batches,
+    BatchHardTriplet,
+    BNNeck,
+    Endless,
+    GeM,
+    IdentitySampler,
+    Loop,
+    Preprocess,
+    fit,
+    generalised_mean,
+    labelled_source,
+    trained,
+)
+
+from .mgn import NORM_STD, STRIPES, VECTORS, BranchedEmbedder
+from .params import MgnLupersonParams
+
+
+class Head(nn.Module):
+    """A part of a map to a vector: generalised mean, 1x1 convolution, batch norm whose bias stays 0."""
+
+    def __init__(self, inputs: int, dim: int) -> None:
+        super().__init__()
+        self.pool = GeM()
+        self.convolution = nn.Conv2d(inputs, dim, 1, bias=False)
+        self.neck = BNNeck(dim)
+        nn.init.kaiming_normal_(self.convolution.weight, mode="fan_out")
+        nn.init.normal_(self.neck.norm.weight, 1.0, NORM_STD)
+
+    def forward(self, maps: torch.Tensor, part: int = 0, parts: int = 1) -> torch.Tensor:
+        """Maps [B, inputs, h, w] to the vectors [B, dim] of stripe `part` of `parts` equal ones."""
+        pooled = generalised_mean(maps, self.pool.exponent, (parts, 1))[:, :, part : part + 1]
+        vectors: torch.Tensor = self.neck(self.convolution(pooled).flatten(1))
+        return vectors
+
+
+class MgnLupersonEmbedder(BranchedEmbedder):
+    """Eight vectors of `dim` behind a neck each: [B, 8 dim]. Every branch has a last stride of 1."""
+
+    def __init__(
+        self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], dim: int = 256, extra_norm: bool = True
+    ) -> None:
+        super().__init__((1, 1, 1), backbone=backbone, preprocess=preprocess, extra_norm=extra_norm, dim=dim)
+        self.heads = nn.ModuleList(Head(backbone.dim, dim) for _ in range(VECTORS))
+
+    def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
+        maps = self.maps(images)
+        places = [(branch, 0, 1) for branch in range(len(STRIPES))]
+        places += [(branch, part, parts) for branch, parts in enumerate(STRIPES) if parts > 1 for part in range(parts)]
+        return [head(maps[branch], part, parts) for head, (branch, part, parts) in zip(self.heads, places, strict=True)]
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised images to features [B, 8 dim], to be compared by their cosine."""
+        return torch.cat(self.vectors(images), 1)
+
+
+class CircleSoftmax(nn.Module):
+    """A classifier by cosines that pulls the harder, the farther a cosine is from its aim (Sun et al., CVPR 2020)."""
+
+    def __init__(self, dim: int, classes: int, scale: float, margin: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, dim).uniform_(-(dim**-0.5), dim**-0.5))
+        self.scale, self.margin = scale, margin
+
+    def forward(self, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Vectors [B, dim] and labels [B] from 0 to logits [B, classes].
+
+        With c the cosine of a vector and a class: s [1 + m - c]+ (c - 1 + m) of the own one, s [c + m]+ (c - m) of
+        another. The factors in brackets are weights, through which no gradient flows.
+        """
+        cosines = F.normalize(vectors, dim=1) @ F.normalize(self.weight, dim=1).t()
+        still = cosines.detach()
+        own = (1 + self.margin - still).clamp_min(0) * (cosines - 1 + self.margin)
+        other = (still + self.margin).clamp_min(0) * (cosines - self.margin)
+        mine = F.one_hot(labels, len(self.weight)).bool()
+        return self.scale * torch.where(mine, own, other)
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Against 1 - eps for the own class and eps / (C - 1) for each other one: [B, C] and [B] to a scalar.
+
+    BoT's and torch's give a share of eps to the own class as well.
+    """
+    logs = F.log_softmax(logits, 1)
+    share = smoothing / (logits.shape[1] - 1)
+    own = logs.gather(1, labels[:, None])[:, 0]
+    return -((1 - smoothing - share) * own + share * logs.sum(1)).mean()
+
+
+class MgnLupersonLosses(nn.Module):
+    """The mean of eight cross-entropies, and the mean of five triplet losses."""
+
+    def __init__(self, params: MgnLupersonParams, classes: int) -> None:
+        super().__init__()
+        self.classifiers = nn.ModuleList(
+            CircleSoftmax(params.dim, classes, params.circle_scale, params.circle_margin) for _ in range(VECTORS)
+        )
+        self.triplet = BatchHardTriplet(params.margin)
+        self.triplet_weight = params.triplet_weight
+        self.smoothing = params.label_smoothing
+
+    def forward(self, vectors: Sequence[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Vectors [B, dim] in the embedder's order, labels [B] from 0: the weighted sum, a scalar, as "loss"."""
+        logits = [classifier(vector, labels) for classifier, vector in zip(self.classifiers, vectors, strict=True)]
+        identity = torch.stack([cross_entropy(one, labels, self.smoothing) for one in logits]).mean()
+        compared = [*vectors[:3], torch.cat([*vectors[3:5]], 1), torch.cat([*vectors[5:]], 1)]
+        triplet = torch.stack([self.triplet(one, labels) for one in compared]).mean()
+        return {"loss": identity + self.triplet_weight * triplet}
+
+
+def rate(params: MgnLupersonParams, step: int, steps: int) -> float:
+    """Adam's rate of a step of all `steps`, counted from 0: a linear warm-up, then lr, then a cosine to the floor."""
+    warm, fall = round(params.warmup * steps), round(params.fall * steps)
+    if step < warm:
+        return params.lr * (params.warmup_factor + (1 - params.warmup_factor) * step / warm)
+    if step <= fall:
+        return params.lr
+    return params.floor + (params.lr - params.floor) * (1 + math.cos(math.pi * (step - fall) / (steps - fall))) / 2
+
+
+def finetune(ctx: FinetuneContext[MgnLupersonParams]) -> MgnLupersonEmbedder:
+    """Train by circle softmax and triplets on the source, at first the heads alone.
+
+    Raises DataError when the source has fewer than two identities.
+    """
+    params = ctx.params
+    source = labelled_source(ctx, "mgn-luperson")
+    generator = torch.Generator().manual_seed(ctx.seed)
+    backbone: Backbone = ctx.backbone()
+    preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
+    embedder = MgnLupersonEmbedder(backbone, preprocess, params.dim, params.extra_norm)
+    losses = MgnLupersonLosses(params, source.num_pids)
+    optimiser = torch.optim.Adam(trained(embedder, losses), lr=params.lr, weight_decay=params.weight_decay)
+    black = [-mean / std for mean, std in zip(preprocess.mean, preprocess.std, strict=True)]
+    augment = Augment(flip=params.flip, pad=params.pad, pad_value=black, erase=params.erase, erase_value=black)
+    sampler = IdentitySampler(source.labels(), params.identities, params.images, generator)
+    each = params.steps(len(source))
+    batches = Batches(
+        source, preprocess, Endless(sampler, each), augment, generator, ctx.workers, device=ctx.fabric.device
+    )
+    loop = Loop(ctx, params.epochs, {"embedder": embedder, "losses": losses}, {"optimiser": optimiser}, None,
+                generator=generator)  # fmt: skip
+    schedule = _Schedule(params, embedder, optimiser, each)
+    fit(
+        loop,
+        batches,
+        source.labels(),
+        lambda images, _: embedder.vectors(images),
+        losses,
+        before_epoch=schedule.begin,
+        before_step=schedule.step,
+    )
+    return embedder
+
+
+class _Schedule:
+    """Sets the rate of each step, and keeps what was pre-trained as it is in the first epochs."""
+
+    def __init__(
+        self, params: MgnLupersonParams, embedder: MgnLupersonEmbedder, optimiser: torch.optim.Optimizer, each: int
+    ) -> None:
+        self.params, self.optimiser, self.each = params, optimiser, each
+        self.pretrained = [embedder.shared, *embedder.branches]
+        self.weights = trained(*self.pretrained)
+        self.done = 0
+
+    def begin(self, epoch: int) -> None:
+        """Freeze weights and statistics, or thaw them, as `epoch` has it."""
+        self.done = epoch * self.each
+        frozen = epoch < round(self.params.frozen * self.params.epochs)
+        for weight in self.weights:
+            weight.requires_grad_(not frozen)
+        for module in self.pretrained:
+            module.train(not frozen)
+
+    def step(self) -> None:
+        """The rate of the step to come."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(self.params, self.done, self.params.epochs * self.each)
+        self.done += 1

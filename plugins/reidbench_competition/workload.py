@@ -1,0 +1,37 @@
+"""Steps and images of the system's trainings at full scale; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reidbench import Amount, Workload
+from reidbench.training.batches.counts import identity_batches
+
+from .params import CompetitionParams, JointParams
+
+
+def competition(params: CompetitionParams, amounts: Mapping[str, Amount]) -> Workload:
+    """Passes of the identity sampler over the source, of which the share to be expected comes twice."""
+    return _passes(params, amounts["source"])
+
+
+def joint(params: JointParams, amounts: Mapping[str, Amount]) -> Workload:
+    """The same over source and target together, as if each target image found its cluster.
+
+    How many clusters there will be is unknown: they are taken to be of the size of the source's identities.
+    """
+    source, target = amounts["source"], amounts["target"]
+    identities = source.identities
+    if identities is not None:
+        identities += round(target.images * identities / source.images)
+    return _passes(params, Amount(source.images + target.images, identities))
+
+
+def _passes(params: CompetitionParams, amount: Amount) -> Workload:
+    """Identities below `double_below` images, on the mean all of them, are doubled with `double_probability`."""
+    images, identities = amount.images, amount.identities
+    small = images < params.double_below * (identities or images)
+    drawn = round(images * (1 + params.double_probability)) if small else images
+    together = min(params.identities, identities or params.identities)
+    batches = identity_batches(drawn, identities, together, params.images)
+    return Workload(params.epochs * batches, together * params.images)
