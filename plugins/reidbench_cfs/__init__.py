@@ -114,6 +114,7 @@ def reidbench_selectors() -> Iterator[Component]:
         "reidbench_cfs.cluster:select",
         ClusterParams,
         summary="k-means of self-supervised features; the same number of images from each cluster, centres first",
+        rehearsal={"clusters": 4},
     )
     yield Component(
         "random", "reidbench_cfs.controls:random", RandomParams, summary="a control: images drawn with the seed"

@@ -27,6 +27,8 @@ def reidbench_adapters() -> Iterator[Component]:
         traits=SOURCE_FREE,
         summary="batch-norm statistics re-estimated on the target; nothing is trained",
         requires=frozenset({"bn"}),
+        rehearsal={"batch": 8, "passes": 1},
+        workload="reidbench_cluster.workload:adabn",
         paper=Paper(
             title="Revisiting Batch Normalization For Practical Domain Adaptation",
             venue="arXiv 2016",

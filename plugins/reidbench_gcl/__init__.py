@@ -127,7 +127,7 @@ def reidbench_adapters() -> Iterator[Component]:
         requires=START,
         paper=GCL,
         presets=presets.GCL,
-        rehearsal={**REHEARSAL, "warmup_epochs": 1, "warmup_iterations": 1, "probe": 2, "sheet": 1},
+        rehearsal={**REHEARSAL, "batch": 2, "warmup_epochs": 1, "warmup_iterations": 1, "probe": 2, "sheet": 1},
         workload=WORKLOAD,
     )
     yield Component(

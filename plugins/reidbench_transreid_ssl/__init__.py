@@ -27,7 +27,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         presets=presets.DINO,
         rehearsal={
             "epochs": 1,
-            "batch": 4,
+            "batch": 2,
             "warmup_epochs": 0,
             "warmup_teacher_epochs": 0,
             "local_crops": 2,

@@ -8,19 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from reidbench import SelectContext
 from reidbench.components import ContentHashed, load_attribute
 from reidbench.data import read_market_folder
+from reidbench.errors import DataError
 from reidbench.matrix import reader
 from reidbench.matrix.benchmark import marker
 from reidbench.registry.plugins import Registry
 from reidbench.testing import write_market_folder
-from reidbench_cfs import ranking, released
+from reidbench.training import Backbone
+from reidbench_baseline.params import TinyParams
+from reidbench_baseline.resnet import resnet_tiny
+from reidbench_cfs import cluster, ranking, released
 from reidbench_cfs.params import ListParams
 from tests.support.contexts import make_context
 from tests.support.recipes import preset, rehearsed
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Matrix = Callable[..., Path]
 LUPERSON = 4_180_243
 
@@ -82,3 +88,27 @@ def test_what_stands_for_a_list_has_every_image_of_the_pool(
         SelectContext, tmp_path / "out", params, pool=pool, network=lambda name: None, backbone=lambda: None, truth=None
     )
     np.testing.assert_array_equal(released.select(ctx).indices, np.arange(len(pool)))
+
+
+def test_a_handful_of_images_is_enough_to_rehearse_a_clustering(tmp_path: Path, registry: Registry) -> None:
+    """The default's fifty clusters would leave each of twelve images alone."""
+    pool = read_market_folder(write_market_folder(tmp_path / "pool", identities=3)).train.hide()
+    component = registry.get("selector", "cluster")
+
+    def chosen(params: Any, out: Path) -> Any:
+        ctx, _ = make_context(
+            SelectContext, out, params, pool=pool, network=lambda name: network(), backbone=network, truth=None
+        )
+        return cluster.select(ctx)
+
+    with pytest.raises(DataError, match="50 clusters leave each of 12 images alone"):
+        chosen(component.params(), tmp_path / "default")
+    assert len(chosen(rehearsed(component), tmp_path / "short").indices) == 6
+
+
+def network() -> Backbone:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        made = resnet_tiny(TinyParams(width=4), (32, 16))
+    made.spec = {"use": "resnet-tiny", "params": {"width": 4}, "image_size": [32, 16]}
+    return made

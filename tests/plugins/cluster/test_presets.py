@@ -103,3 +103,19 @@ def test_a_rehearsal_takes_the_steps_that_are_foretold(use: str, tmp_path: Path,
     assert "skipped" not in lines[0]
     foretold = workload(component, params, target=Amount(len(train)), source=Amount(len(train), train.num_pids))
     assert set(taken.values()) == {foretold.steps} == {2}
+
+
+def test_adabn_reads_the_batches_that_are_foretold(tmp_path: Path, registry: Registry) -> None:
+    """24 images in batches of 5, 8 and 64: a last, incomplete one is left out, and of fewer all are one."""
+    component = registry.get("adapter", "adabn")
+    train = read_market_folder(write_market_folder(tmp_path / "target", identities=6)).train
+    for batch, steps in ((5, 2 * 4), (8, 2 * 3), (64, 2 * 1)):
+        embedder, params = started(), component.params(batch=batch, passes=2)
+        ctx, _ = make_context(
+            AdaptContext, tmp_path, params, target=train.hide(), source=None, backbone=lambda: None, start=embedder
+        )
+        component.load()(ctx)
+        foretold = workload(component, params, target=Amount(len(train)))
+        norm: Any = embedder.neck
+        assert int(norm.norm.num_batches_tracked) == foretold.steps == steps
+        assert foretold.images == min(batch, 24)
