@@ -191,7 +191,7 @@ def compare(training: Training, weights: Tensors, stride: int, epoch: int, momen
         rate = 0.01 * RATE + (base - 0.01 * RATE) * epoch / 20
         gradient = wanted + DECAY * start
         moments[name] = MOMENTUM * moments[name] + gradient if name in moments else gradient
-        close(f"step of {name}", weight - start, -rate * moments[name], 2e-4)
+        close(f"step of {name}", weight - start, -rate * moments[name], 5e-4)
 
 
 def stage(
