@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from reidbench import Params
-from reidbench.data import Dataset, Split, fingerprint_file, fingerprint_folder, is_archive, is_stand_in, judge, unpack
+from reidbench.data import (
+    Dataset,
+    Split,
+    fingerprint_file,
+    fingerprint_folder,
+    is_archive,
+    is_stand_in,
+    judge,
+    need_folder,
+    unpack,
+)
 from reidbench.data.archives import inner_folder
+from reidbench.data.walk import walk_images
 from reidbench.errors import DataError
+from reidbench.files.names import shown
 
 from .counts import PUBLISHED
 from .params import CheckedParams
@@ -26,7 +38,18 @@ def place(root: Path, cache: Path, *inside: str) -> Path:
         root = inner_folder(unpack(root, cache))
     elif not root.is_dir():
         raise DataError(f"{root}: no such folder")
+    return inner(root, inside)
+
+
+def inner(root: Path, inside: Sequence[str]) -> Path:
+    """The first of the folders `inside` that is there, else the root itself."""
     return next((root / name for name in inside if (root / name).is_dir()), root)
+
+
+def need_picture(root: Path) -> None:
+    """Raise DataError where no picture lies in a folder or below."""
+    if next(walk_images(root), None) is None:
+        raise DataError(f"{shown(root)}: no picture in it")
 
 
 def finish(dataset: Dataset, params: CheckedParams, variant: str) -> Dataset:
@@ -38,16 +61,27 @@ def finish(dataset: Dataset, params: CheckedParams, variant: str) -> Dataset:
     return named if is_stand_in(named.root) else judge(named, params.check)
 
 
-def fingerprint_parts(params: Params, root: Path, *parts: str, inside: Sequence[str] = ()) -> str:
-    """Names and contents of the files and folders `parts` of the root, or of all of it, and the params that matter.
+def fingerprint_parts(
+    params: Params,
+    root: Path,
+    *folders: str,
+    files: Sequence[str] = (),
+    inside: Sequence[str] = (),
+    check: Callable[[Path], None] = lambda root: None,
+) -> str:
+    """Names and contents of these folders and files of the root, or of all of it, and the params that matter.
 
-    An archive goes by its content, so it has another key than the folder that it unpacks to.
+    An archive goes by its content, so it has another key than the folder that it unpacks to. A wrong root is found
+    here, before anything is run: raises DataError where one of `folders` is not there, and what `check` raises.
     """
     root = Path(root)
     if is_archive(root):
         return f"{fingerprint_file(root)}{params_mark(params)}"
-    root = next((root / name for name in inside if (root / name).is_dir()), root)
-    return fingerprint_folder(root, only=parts) + params_mark(params)
+    root = inner(root, inside)
+    check(root)
+    for folder in folders:
+        need_folder(root / folder)
+    return fingerprint_folder(root, only=(*folders, *files)) + params_mark(params)
 
 
 def params_mark(params: Params) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from reidbench.data import Dataset, FileNameRule, Split, read_market_folder, settle_people
-from reidbench.data.folders import MARKET_FOLDERS
+from reidbench.data.folders import MARKET_FOLDERS, depth_hint
 from reidbench.data.walk import Present, first_names, hidden_notes, list_names, stray_notes
 from reidbench.errors import DataError
 from reidbench.files.names import shown
@@ -36,7 +37,7 @@ CLASSIC_NOTE = "classic protocol: evaluate with gallery: single-shot, and give t
 def open_np(params: CuhkParams, root: Path, cache: Path) -> Dataset:
     """Read CUHK03-NP, from the pictures and the authors' .mat of indices or from its Market-style release."""
     root = place(root, cache)
-    market = next((root / part for part in (params.boxes, ".") if (root / part / "bounding_box_train").is_dir()), None)
+    market = _market_style(root, params.boxes)
     if market is not None:
         dataset = read_market_folder(market, rule=MARKET_STYLE)
     else:
@@ -44,11 +45,22 @@ def open_np(params: CuhkParams, root: Path, cache: Path) -> Dataset:
     return finish(dataset, params, f"cuhk03-np:{params.boxes}")
 
 
-def _read_config(root: Path, boxes: str) -> Dataset:
-    folder, config = f"images_{boxes}", root / CONFIG.format(boxes)
-    _pictures(root, folder)
+def _market_style(root: Path, boxes: str) -> Path | None:
+    """Where the Market-style release of these boxes lies, or None; both layouts may be there."""
+    return next((root / part for part in (boxes, ".") if (root / part / "bounding_box_train").is_dir()), None)
+
+
+def _check_config(root: Path, boxes: str) -> Path:
+    """The authors' .mat of indices. Raises DataError where it or the pictures of these boxes are not there."""
+    config = root / CONFIG.format(boxes)
+    _need_pictures(root, boxes)
     if not config.is_file():
         raise DataError(f"{config}: no such file; it comes with the protocol and tells train, query and gallery")
+    return config
+
+
+def _read_config(root: Path, boxes: str) -> Dataset:
+    folder, config = f"images_{boxes}", _check_config(root, boxes)
     try:
         rows = matfile.load(config)
         names = [str(np.ravel(cell)[0]) for cell in rows["filelist"].ravel()]
@@ -100,7 +112,8 @@ def open_classic(params: CuhkClassicParams, root: Path, cache: Path) -> Dataset:
     """
     root = place(root, cache)
     folder = f"images_{params.boxes}"
-    names = _pictures(root, folder)
+    _need_pictures(root, params.boxes)
+    names = list_names(root / folder)
     tested = _test_persons(root, params)
     rows = [(f"{folder}/{name}", *_pair_person(name)) for name in names if RULE.read(name)]
     strays = [f"{folder}/{name}" for name in names if not RULE.read(name)]
@@ -165,19 +178,32 @@ def _listed_persons(splits: Path, split: int) -> set[int]:
         raise DataError(f"{splits}: the list of test persons cannot be read: {error}") from None
 
 
-def _pictures(root: Path, folder: str) -> list[str]:
-    if not (root / folder).is_dir():
-        packed = " (cuhk-03.mat has to be unpacked into it first)" if list(root.rglob("cuhk-03.mat")) else ""
-        raise DataError(f"{root / folder}: no such folder{packed}")
-    return list_names(root / folder)
+def _need_pictures(root: Path, boxes: str) -> None:
+    """Raise DataError where the pictures of these boxes are not there."""
+    folder = root / f"images_{boxes}"
+    if folder.is_dir():
+        return
+    other = next(iter({"detected", "labeled"} - {boxes}))
+    if any((root / place).is_dir() for place in (f"images_{other}", f"{other}/bounding_box_train")):
+        raise DataError(f"{folder}: no such folder; these are the {other} boxes: say boxes: {other}")
+    packed = " (cuhk-03.mat has to be unpacked into it first)" if list(root.rglob("cuhk-03.mat")) else ""
+    raise DataError(f"{folder}: no such folder{packed or depth_hint(folder)}")
 
 
 def fingerprint_np(params: CuhkParams, root: Path) -> str:
-    """Names and contents of the pictures of these boxes, and the configuration."""
+    """Names and contents of the pictures of these boxes, and the configuration. Raises DataError where neither the
+    pictures and their configuration nor the Market-style release is there."""
+
+    def check(root: Path) -> None:
+        if _market_style(root, params.boxes) is None:
+            _check_config(root, params.boxes)
+
     parts = (f"images_{params.boxes}", CONFIG.format(params.boxes), params.boxes, *MARKET_FOLDERS.values())
-    return fingerprint_parts(params, root, *parts)
+    return fingerprint_parts(params, root, files=parts, check=check)
 
 
 def fingerprint_classic(params: CuhkClassicParams, root: Path) -> str:
-    """Names and contents of the pictures of these boxes, and the test persons."""
-    return fingerprint_parts(params, root, f"images_{params.boxes}", CLASSIC.format(params.boxes), TESTSETS)
+    """Names and contents of the pictures of these boxes, and the test persons. Raises DataError where they are not
+    there."""
+    files = f"images_{params.boxes}", CLASSIC.format(params.boxes), TESTSETS
+    return fingerprint_parts(params, root, files=files, check=partial(_need_pictures, boxes=params.boxes))

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, read_market_folder
+from reidbench.data.folders import MARKET_FOLDERS
 from reidbench.errors import DataError
 
-from .common import finish, place
+from .common import fingerprint_parts, finish, place
 from .params import WithdrawnParams
 
 RULE = FileNameRule(r"(?P<pid>[0-9]{4})_c(?P<cam>[1-8])_f[0-9]{7}")
@@ -24,11 +25,23 @@ NOTICE = (
 
 def _open(name: str, params: WithdrawnParams, root: Path, cache: Path) -> Dataset:
     """Raises DataError unless the withdrawal is accepted."""
-    if not params.accept_withdrawal:
-        raise DataError(f"{name}: {NOTICE}. To use a copy of yours, say accept_withdrawal: true")
+    _check_accepted(name, params)
     dataset = read_market_folder(place(root, cache), name=name, rule=RULE).with_notes(f"{name}: {NOTICE}")
     return finish(dataset, params, name)
 
 
+def _check_accepted(name: str, params: WithdrawnParams) -> None:
+    if not params.accept_withdrawal:
+        raise DataError(f"{name}: {NOTICE}. To use a copy of yours, say accept_withdrawal: true")
+
+
+def _fingerprint(name: str, params: WithdrawnParams, root: Path) -> str:
+    """Names and contents of the three folders. Raises DataError unless the withdrawal is accepted: a plan says so."""
+    _check_accepted(name, params)
+    return fingerprint_parts(params, root, *MARKET_FOLDERS.values())
+
+
 open_duke = partial(_open, "dukemtmc-reid")
 open_occluded = partial(_open, "occluded-duke")  # which is made of the same pictures
+fingerprint_duke = partial(_fingerprint, "dukemtmc-reid")
+fingerprint_occluded = partial(_fingerprint, "occluded-duke")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from reidbench.data import Dataset, FileNameRule, Split, look_through
+from reidbench.data import Dataset, FileNameRule, Split, look_through, need_folder
 from reidbench.data.walk import Present, first_names
 from reidbench.errors import DataError
 from reidbench.files.names import shown
@@ -29,18 +29,24 @@ EXAMPLE = "0000/0000_045_12_0303morning_0006_2.jpg 0"
 
 def _open(name: str, other: str, params: MsmtParams, root: Path, cache: Path) -> Dataset:
     root = place(root, cache, INSIDE[name])
-    train, test = FOLDERS[name]
-    if not (root / train).is_dir():
-        wrong = (root / FOLDERS[other][0]).is_dir() or (root / INSIDE[other]).is_dir()
-        raise DataError(f"{root / train}: no such folder{f'; this is {other}: say use: {other}' if wrong else ''}")
-    gone = [file for file in LISTS if not (root / file).is_file()]
-    if gone:
-        raise DataError(f"{root}: {', '.join(gone)} missing: the lists come with the release and tell the persons")
-    return finish(_read(root, train, test, params), params, f"{name}:{params.train}")
+    _check_layout(name, other, root)
+    return finish(_read(root, *FOLDERS[name], params), params, f"{name}:{params.train}")
 
 
 open_v1 = partial(_open, "msmt17-v1", "msmt17-v2")
 open_v2 = partial(_open, "msmt17-v2", "msmt17-v1")
+
+
+def _check_layout(name: str, other: str, root: Path) -> None:
+    """Raise DataError where the folders or lists of this version are not there."""
+    train, test = FOLDERS[name]
+    if not (root / train).is_dir() and ((root / FOLDERS[other][0]).is_dir() or (root / INSIDE[other]).is_dir()):
+        raise DataError(f"{root / train}: no such folder; this is {other}: say use: {other}")
+    need_folder(root / train)
+    need_folder(root / test)
+    gone = [file for file in LISTS if not (root / file).is_file()]
+    if gone:
+        raise DataError(f"{root}: {', '.join(gone)} missing: the lists come with the release and tell the persons")
 
 
 def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
@@ -97,10 +103,11 @@ def _split(root: Path, *lists: _List) -> Split:
     return sorted_split(root, rows)
 
 
-def _fingerprint(name: str, params: MsmtParams, root: Path) -> str:
-    """Names and contents of the pictures, and the lists."""
-    return fingerprint_parts(params, root, *FOLDERS[name], *LISTS, inside=(INSIDE[name],))
+def _fingerprint(name: str, other: str, params: MsmtParams, root: Path) -> str:
+    """Names and contents of the pictures, and the lists. Raises DataError where they are not there."""
+    check = partial(_check_layout, name, other)
+    return fingerprint_parts(params, root, *FOLDERS[name], files=LISTS, inside=(INSIDE[name],), check=check)
 
 
-fingerprint_v1 = partial(_fingerprint, "msmt17-v1")
-fingerprint_v2 = partial(_fingerprint, "msmt17-v2")
+fingerprint_v1 = partial(_fingerprint, "msmt17-v1", "msmt17-v2")
+fingerprint_v2 = partial(_fingerprint, "msmt17-v2", "msmt17-v1")

@@ -16,7 +16,7 @@ from reidbench.data.folders import UNMATCHED
 from reidbench.data.walk import stray_notes
 from reidbench.errors import DataError
 
-from .common import fingerprint_parts, place
+from .common import fingerprint_parts, inner, place
 
 RULE = FileNameRule(r"(?P<pid>[0-9]+)_\w+", shift=1)  # numbered from 0 or 1; here 0 would mean a distractor
 # Names of the folders of query and gallery, as they are in different copies.
@@ -34,14 +34,10 @@ INSIDE = {
 
 def _open(name: str, params: Params, root: Path, cache: Path) -> Dataset:
     root = place(root, cache, *INSIDE[name])
-    layout = next((pair for pair in LAYOUTS if all((root / folder).is_dir() for folder in pair)), None)
-    if layout is None:
-        pairs = " or ".join("/ and ".join(pair) + "/" for pair in LAYOUTS)
-        raise DataError(f"{root}: neither {pairs}")
     splits: dict[str, Split] = {}
     strays: dict[str, list[str]] = {}
     notes: list[str] = []
-    for part, folder in zip(("query", "gallery"), layout, strict=True):
+    for part, folder in zip(("query", "gallery"), _layout(root), strict=True):
         splits[part], strays[part], more = _read(root, folder)
         notes += more
     strays = {part: files for part, files in strays.items() if files}
@@ -51,6 +47,19 @@ def _open(name: str, params: Params, root: Path, cache: Path) -> Dataset:
 open_partial_reid = partial(_open, "partial-reid")
 open_partial_ilids = partial(_open, "partial-ilids")
 open_occluded_reid = partial(_open, "occluded-reid")
+
+
+def _layout(root: Path) -> tuple[str, str]:
+    """The folders of query and gallery. Raises DataError where no layout has both."""
+    layout = next((pair for pair in LAYOUTS if all((root / folder).is_dir() for folder in pair)), None)
+    if layout is None:
+        pairs = " or ".join("/ and ".join(pair) + "/" for pair in LAYOUTS)
+        raise DataError(f"{root}: neither {pairs}")
+    return layout
+
+
+def _check_layout(root: Path) -> None:
+    _layout(inner(root, [name for names in INSIDE.values() for name in names]))
 
 
 def _read(root: Path, folder: str) -> tuple[Split, list[str], list[str]]:
@@ -67,5 +76,5 @@ def _read(root: Path, folder: str) -> tuple[Split, list[str], list[str]]:
 
 
 def fingerprint(params: Params, root: Path) -> str:
-    """Names and contents of all files."""
-    return fingerprint_parts(params, root)
+    """Names and contents of all files. Raises DataError where the two folders are not there."""
+    return fingerprint_parts(params, root, check=_check_layout)

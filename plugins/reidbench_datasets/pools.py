@@ -15,7 +15,7 @@ from reidbench.data.split import DISTRACTOR
 from reidbench.data.walk import first_names
 from reidbench.errors import DataError
 
-from .common import fingerprint_parts, finish, params_mark, place
+from .common import fingerprint_parts, finish, need_picture, params_mark, place
 from .params import CheckedParams, PoolParams
 
 INSIDE = ("LUP/images", "images", "lmdb")  # how copies of LUPerson are laid out, as far as seen
@@ -51,6 +51,12 @@ def _pool(name: str, root: Path) -> Dataset:
     return Dataset(name, root, split, notes=tuple(notes))
 
 
+def _need_pool(root: Path) -> None:
+    if (root / "lock.mdb").is_file():  # of an lmdb; data.mdb is not there, else it would be taken for one
+        raise DataError(f"{root}: an lmdb without its data.mdb")
+    need_picture(root)
+
+
 def fingerprint_luperson(params: CheckedParams, root: Path) -> str:
     """As `fingerprint`, of the folder that is read."""
     root = Path(root)
@@ -59,8 +65,11 @@ def fingerprint_luperson(params: CheckedParams, root: Path) -> str:
 
 
 def fingerprint(params: PoolParams | CheckedParams, root: Path) -> str:
-    """Names and contents of the pictures; of an lmdb the content of its data file, which is hashed once."""
+    """Names and contents of the pictures; of an lmdb the content of its data file, which is hashed once.
+
+    Raises DataError where there is neither.
+    """
     root = Path(root)
     if not is_lmdb(root):
-        return fingerprint_parts(params, root)
+        return fingerprint_parts(params, root, check=_need_pool)
     return f"{fingerprint_file(data_file(root))}{params_mark(params)}"

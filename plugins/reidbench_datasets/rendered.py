@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from reidbench.data import Dataset, FileNameRule, Split, look_through, read_market_folder
+from reidbench.data import Dataset, FileNameRule, Split, look_through, need_folder, read_market_folder
 from reidbench.data.folders import LARGEST, UNMATCHED
 from reidbench.data.walk import hidden_notes, is_picture, list_names, stray_notes, why_no_picture
 from reidbench.errors import DataError
 
-from .common import fingerprint_parts, finish, place, sorted_split
+from .common import fingerprint_parts, finish, need_picture, place, sorted_split
 from .params import CheckedParams, ClonedPersonParams
 
 # The six cameras of the ViSDA-2020 subset keep the numbers that they have among PersonX's cameras.
@@ -27,6 +27,7 @@ SCENE_NAME = re.compile(
 # The number of cameras before each scene of RandPerson, after its authors' loader: cameras are 0 to 18.
 RANDPERSON_OFFSETS = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)
 OFFICIAL_SCENE = 2  # ClonedPerson's own loader takes every picture for one of this scene
+CLONED_FOLDERS = {"train": "train", "query": "test/query", "gallery": "test/gallery"}
 Place = tuple[int, int]  # scene, camera in it
 
 
@@ -61,20 +62,22 @@ def open_clonedperson(params: ClonedPersonParams, root: Path, cache: Path) -> Da
     authors' loader does, where all scenes collapse into one, to compare with numbers computed so.
     """
     root = place(root, cache)
-    folders = {"train": "train", "query": "test/query", "gallery": "test/gallery"}
-    for folder in folders.values():
-        if not (root / folder).is_dir():
-            raise DataError(f"{root / folder}: no such folder")
-    trees = {part: look_through(root / folder) for part, folder in folders.items()}
-    names = {part: [f"{folders[part]}/{path}" for path in tree.images] for part, tree in trees.items()}
+    _need_cloned(root)
+    trees = {part: look_through(root / folder) for part, folder in CLONED_FOLDERS.items()}
+    names = {part: [f"{CLONED_FOLDERS[part]}/{path}" for path in tree.images] for part, tree in trees.items()}
     seen = sorted({labels[1] for files in names.values() for labels in map(_labels, files) if labels})
     ranks = {spot: rank for rank, spot in enumerate(seen)}
     numbering = ranks.__getitem__ if params.camera_rule == "scene" else _official_camera
     read = {part: _read(root, files, numbering) for part, files in names.items()}
     splits = {part: split for part, (split, _) in read.items()}
     strays = {part: left_out for part, (_, left_out) in read.items()}
-    notes = [note for part, tree in trees.items() for note in tree.notes(folders[part])]
+    notes = [note for part, tree in trees.items() for note in tree.notes(CLONED_FOLDERS[part])]
     return finish(_dataset("clonedperson", root, splits, strays, notes), params, "clonedperson")
+
+
+def _need_cloned(root: Path) -> None:
+    for folder in CLONED_FOLDERS.values():
+        need_folder(root / folder)
 
 
 def _official_camera(spot: Place) -> int:
@@ -114,9 +117,9 @@ def _why_not(name: str) -> str:
 
 def fingerprint_randperson(params: CheckedParams, root: Path) -> str:
     """Names and contents of the flat folder."""
-    return fingerprint_parts(params, root, inside=("randperson_subset",))
+    return fingerprint_parts(params, root, inside=("randperson_subset",), check=need_picture)
 
 
 def fingerprint_clonedperson(params: ClonedPersonParams, root: Path) -> str:
     """Names and contents of train and test."""
-    return fingerprint_parts(params, root, "train", "test")
+    return fingerprint_parts(params, root, files=("train", "test"), check=_need_cloned)

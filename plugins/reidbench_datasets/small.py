@@ -144,4 +144,4 @@ def fingerprint_prid(params: SplitParams, root: Path) -> str:
 
 def fingerprint_grid(params: GridParams, root: Path) -> str:
     """Names and contents of probe and gallery, and the partitions."""
-    return fingerprint_parts(params, root, "probe", "gallery", GRID_PARTITIONS, inside=("underground_reid",))
+    return fingerprint_parts(params, root, "probe", "gallery", files=(GRID_PARTITIONS,), inside=("underground_reid",))

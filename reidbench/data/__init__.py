@@ -18,6 +18,7 @@ from .fingerprints.fingerprint import fingerprint_files as fingerprint_files
 from .fingerprints.fingerprint import fingerprint_folder as fingerprint_folder
 from .fingerprints.fingerprint import fingerprint_paths as fingerprint_paths
 from .folders import FileNameRule as FileNameRule
+from .folders import need_folder as need_folder
 from .folders import read_folder as read_folder
 from .folders import read_market_folder as read_market_folder
 from .hidden import UNKNOWN_CAMERA as UNKNOWN_CAMERA

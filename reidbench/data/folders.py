@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from reidbench.files.names import shown
 from reidbench.files.numbers import whole_number
 
 from .dataset import Dataset
+from .fingerprints.fingerprint import reading
 from .hidden import UNKNOWN_CAMERA
 from .people import settle_people
 from .pictures.images import FOREIGN_ENDINGS
@@ -129,8 +131,7 @@ def read_folder(
 ) -> tuple[Split, list[str]]:
     """(the images of one flat folder in sorted order, the names that do not match). Raises DataError."""
     place = root / folder
-    if not place.is_dir():
-        raise DataError(f"{shown(place)}: no such folder{depth_hint(place)}")
+    need_folder(place)
     prefix = f"{folder}/" if folder else ""
     read = {file: rule.read(file) for file in list_names(place)}
     rows = [(prefix + file, *labels) for file, labels in read.items() if labels is not None]
@@ -139,7 +140,18 @@ def read_folder(
     return Split.of_columns(root, *zip(*rows, strict=True)), [file for file, labels in read.items() if labels is None]
 
 
+def need_folder(place: Path) -> None:
+    """Raise DataError where a folder of a layout is not there, with the root that was meant if it is near."""
+    if not place.is_dir():
+        raise DataError(f"{shown(place)}: no such folder{depth_hint(place)}")
+    with reading(place), os.scandir(place) as entries:
+        if next(entries, None) is None:
+            raise DataError(f"{shown(place)}: an empty folder")
+
+
 def depth_hint(folder: Path) -> str:
-    """An archive unpacked into a folder of its own name is the usual slip."""
+    """The root one folder deeper, as of an archive unpacked into a folder of its own name, or one folder higher."""
     deeper = sorted(folder.parent.glob(f"*/{folder.name}")) if folder.parent.is_dir() else []
-    return f"; did you mean {shown(deeper[0].parent)} as root?" if deeper else ""
+    higher = folder.parent.parent / folder.name
+    meant = deeper[0] if deeper else higher if higher.is_dir() else None
+    return f"; did you mean {shown(meant.parent)} as root?" if meant else ""

@@ -74,11 +74,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A named entry under `data`."""
+    """A named entry under `data`; `place` is where its root stands, as `file:line`."""
 
     name: str
     choice: Choice
     root: Path | None
+    place: str = ""
 
 
 @dataclass(frozen=True)

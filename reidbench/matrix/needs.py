@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reidbench.errors import PluginError
+from reidbench.errors import DataError, PluginError
 from reidbench.words import TASK_NEEDS, complaint
 
 from .benchmark import Choice, DataRef, DataSource, Task
@@ -22,14 +22,21 @@ class Needs:
 
     def __init__(self, data: Mapping[str, DataSource]) -> None:
         self.data = data
+        self.unread: dict[str, str] = {}  # why the files of a data set cannot be read, by its name
         self._lacks: dict[str, frozenset[str]] = {}
         self._met: dict[tuple[int, int, int, str], tuple[Choice, Choice, Task]] = {}  # steps that were checked
 
     def lacks(self, name: str) -> frozenset[str]:
-        """What a data set does not have, as far as its component can say. Raises PluginError for an unknown word."""
+        """What a data set does not have, as far as its component can say; nothing for one that cannot be read.
+
+        Raises PluginError for an unknown word.
+        """
         if name not in self._lacks:
-            source = self.data[name]
-            words = source.choice.component.lacked(source.choice.params, source.root)
+            source, words = self.data[name], frozenset[str]()
+            try:
+                words = source.choice.component.lacked(source.choice.params, source.root)
+            except DataError as error:
+                self.unread[name] = str(error)
             if wrong := complaint("lacks", words, "dataset"):
                 raise PluginError(f"dataset {source.choice.name}: {wrong}")
             self._lacks[name] = words

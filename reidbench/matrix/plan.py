@@ -9,7 +9,8 @@ from typing import Any
 
 from reidbench.components import NestedKind
 from reidbench.data.pictures.size import ImageSize
-from reidbench.errors import PluginError
+from reidbench.errors import ConfigError, DataError, PluginError
+from reidbench.registry.plugins import printable
 
 from .benchmark import Benchmark, Choice, DataRef, Recipe, Setup, Task
 from .keys import (
@@ -105,7 +106,7 @@ class Plan:
 def expand(benchmark: Benchmark) -> Plan:
     """Cross methods, tasks, seeds and evaluators. Renders nothing and runs nothing.
 
-    Raises DataError when a data set's files cannot be listed.
+    Raises ConfigError that names every data set of which the files cannot be read.
     """
     return Expansion(benchmark).plan()
 
@@ -139,6 +140,13 @@ class Expansion:
                     for row in self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
                 )
                 self.result.rows += dict.fromkeys(rows)  # one row for all seeds that it does not depend on
+        if self.needs.unread:
+            raise ConfigError(
+                [
+                    printable(f"{self.benchmark.data[name].place}: data.{name}.root: {why}")
+                    for name, why in self.needs.unread.items()
+                ]
+            )
         if any(row.key is None for row in self.result.rows):  # what was planned before a reason was found
             self.result = self.result.only(self.result.rows)
         self.result.stages = told_apart(self.result.stages)
@@ -305,7 +313,10 @@ class Expansion:
         if name not in self.data_keys:
             source = self.benchmark.data[name]
             choice, root = source.choice, str(source.root) if source.root else None
-            content = content_of(choice.component, choice.params, source.root)
+            try:
+                content = content_of(choice.component, choice.params, source.root)
+            except DataError as error:  # the plan goes on, to name what is wrong with the other sets too
+                content = self.needs.unread[name] = str(error)
             key = self.data_keys[name] = data_key(choice, content)
             self.result.stages[key] = Stage(
                 key,

@@ -163,7 +163,7 @@ class MatrixReader:
         place = self.check.place(root, (*path, "root"), "FOLDER") if root is not None else None
         if place and rooted and self.check.must_exist and not there(place, Path.exists):
             self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
-        return DataSource(name, choice, place) if choice else None
+        return DataSource(name, choice, place, self.check.tree.place((*path, "root"))) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
         refs = [self.data_ref(entry, at, known) for entry, at in _entries(value, path)]

@@ -163,7 +163,10 @@ def test_only_and_set(matrix: Callable[..., Path], tmp_path: Path) -> None:
 def test_failed_cells_exit_with_1_and_end_with_the_command_that_resumes(
     matrix: Callable[..., Path], tmp_path: Path
 ) -> None:
-    file = matrix(data=f"{{tiny: {{use: market-folder, root: {tmp_path}}}}}")
+    for part in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / "bad" / part).mkdir(parents=True)
+        (tmp_path / "bad" / part / "readme.txt").write_text("no picture")
+    file = matrix(data=f"{{tiny: {{use: market-folder, root: {tmp_path / 'bad'}}}}}")
     done = reidbench("run", file, "--store", tmp_path / "a store")
     assert done.returncode == 1
     assert "failed" in done.stdout

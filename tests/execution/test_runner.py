@@ -192,7 +192,9 @@ methods: {{bot: {{finetune: {{use: bot, epochs: 1, images: 2}}}}}}
 
 
 def test_missing_images_of_one_set_harm_only_its_cells(tmp_path: Path, market: Path, site: Path) -> None:
-    (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
+    for part in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / "empty" / part).mkdir(parents=True)
+        (tmp_path / "empty" / part / "readme.txt").write_text("no picture")
     matrix = f"""
 image_size: [32, 16]
 data: {{good: {{use: market-folder, root: {market}}}, bad: {{use: market-folder, root: {tmp_path / "empty"}}}}}

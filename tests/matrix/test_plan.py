@@ -400,9 +400,10 @@ def test_a_target_that_is_a_source_is_named_for_adapters_only(
     )
     named = {(row.method, row.task) for row in expand(file, toys).rows if "target is a source" in row.protocol}
     assert named == {(method, task) for method in ("usl", "after", "both") for task in ("same", "named")}
+    shutil.copytree(market / "query", tmp_path / "copy" / "images")
+    root = f"use: market1501, root: {tmp_path / 'copy'}"
     file = matrix(
-        data=f"""{{tiny: {{use: market1501, root: {market}}}, lax: {{use: market1501, root: {market}, check: "off"}},
-                  more: {{use: market1501, root: {market}, distractors: true}}}}""",
+        data=f"""{{tiny: {{{root}}}, lax: {{{root}, check: "off"}}, more: {{{root}, distractors: true}}}}""",
         tasks="{lax: {source: lax, target: tiny}, more: {source: more, target: tiny}}",
         methods="{usl: {adapt: usl}}",
     )

@@ -1,0 +1,152 @@
+"""A wrong root, a missing list, one version for another: `plan` says so with the line of the file, before any run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench.components import load_attribute
+from reidbench.data import fingerprint_folder
+from reidbench.registry import plugins
+
+Damage = Callable[[Path], Path]  # of a whole stand-in: does it, and gives the root that the file then names
+
+
+def planned(folder: Path, entries: list[str]) -> tuple[int, list[str]]:
+    """Exit code and lines on stderr of `reidbench plan` for these entries under `data`, from line 3 on."""
+    names = [entry.partition(":")[0] for entry in entries]
+    tasks = "".join(f"  {name}: {{source: {name}, target: {name}, pool: {name}}}\n" for name in names)
+    file = folder / "m.yaml"
+    file.write_text(
+        "image_size: [32, 16]\ndata:\n"
+        + "".join(f"  {entry}\n" for entry in entries)
+        + f"tasks:\n{tasks}backbone: resnet-tiny\n"
+        + "methods:\n  a: {pretrain: moco-v2, finetune: bot}\n  b: {finetune: none}\n"
+    )
+    command = [sys.executable, "-m", "reidbench", "plan", "m.yaml", "--store", "store"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.fixture
+def made(registry: plugins.Registry, tmp_path: Path) -> Callable[..., Path]:
+    """The root of a stand-in below a folder of its own."""
+
+    def make(name: str, folder: str, **params: object) -> Path:
+        component = registry.get("dataset", name)
+        root: Path = load_attribute(component.stand_in)(component.params(**params), tmp_path / folder)
+        return root
+
+    return make
+
+
+def without(root: Path, *names: str) -> Path:
+    for name in names:
+        place = root / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    return root
+
+
+def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Path) -> None:
+    """Also from the folder above, where the reader looks for the release in it."""
+    own = {"accept_withdrawal": True}
+    roots = {
+        "market1501": made("market1501", "a"),
+        "dukemtmc-reid": made("dukemtmc-reid", "b", **own),
+        "msmt17-v1": made("msmt17-v1", "c").parent,
+        "msmt17-v2": made("msmt17-v2", "d"),
+        "cuhk03-np": made("cuhk03-np", "e"),
+        "luperson": made("luperson", "f"),
+        "clonedperson": made("clonedperson", "g"),
+        "randperson": made("randperson", "h"),
+        "partial-reid": made("partial-reid", "i").parent,
+        "csv-manifest": made("csv-manifest", "j"),
+    }
+    entries = [
+        f"{name}: {{use: {name}, root: {root}{', accept_withdrawal: true' if 'duke' in name else ''}}}"
+        for name, root in roots.items()
+    ]
+    assert planned(tmp_path, entries) == (0, [])
+
+
+def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callable[..., Path], tmp_path: Path) -> None:
+    market, v1, v2 = made("market1501", "market"), made("msmt17-v1", "v1"), made("msmt17-v2", "v2")
+    gone = without(made("msmt17-v1", "gone"), "list_train.txt", "list_gallery.txt")
+    labeled = made("cuhk03-np", "labeled", boxes="labeled")
+    no_index = without(made("cuhk03-np", "no-index"), "cuhk03_new_protocol_config_detected.mat")
+    lmdb = without(made("luperson", "lmdb"), "lmdb/data.mdb") / "lmdb"
+    (lmdb / "lock.mdb").write_bytes(b"")
+    half = without(made("market1501", "half"), "query")
+    (half / "query").mkdir()
+    (tmp_path / "empty").mkdir()
+    fours = [  # name, entry, the place that is named, what is said of it
+        ("high", f"use: market1501, root: {market.parent}", market.parent / "bounding_box_train",
+         f"no such folder; did you mean {market} as root?"),
+        ("low", f"use: market1501, root: {market}/query", market / "query/bounding_box_train",
+         f"no such folder; did you mean {market} as root?"),
+        ("more", f"use: market1501, root: {market}, distractors: true", market / "images", "no such folder"),
+        ("half", f"use: market1501, root: {half}", half / "query", "an empty folder"),
+        ("lists", f"use: msmt17-v1, root: {gone}", gone,
+         "list_train.txt, list_gallery.txt missing: the lists come with the release and tell the persons"),
+        ("old", f"use: msmt17-v2, root: {v1}", v1 / "mask_train_v2",
+         "no such folder; this is msmt17-v1: say use: msmt17-v1"),
+        ("new", f"use: msmt17-v1, root: {v2.parent}", v2.parent / "train",
+         "no such folder; this is msmt17-v2: say use: msmt17-v2"),
+        ("inside", f"use: msmt17-v1, root: {v1}/train", v1 / "train/train",
+         f"no such folder; did you mean {v1} as root?"),
+        ("boxes", f"use: cuhk03-np, root: {labeled}", labeled / "images_detected",
+         "no such folder; these are the labeled boxes: say boxes: labeled"),
+        ("index", f"use: cuhk03-np, root: {no_index}", no_index / "cuhk03_new_protocol_config_detected.mat",
+         "no such file; it comes with the protocol and tells train, query and gallery"),
+        ("lmdb", f"use: luperson, root: {lmdb}", lmdb, "an lmdb without its data.mdb"),
+        ("pool", f"use: luperson, root: {tmp_path}/empty", tmp_path / "empty", "no picture in it"),
+        ("duke", f"use: dukemtmc-reid, root: {market}", "dukemtmc-reid", "its owner, Duke University, withdrew"),
+        ("person", f"use: personx, root: {tmp_path}/empty", tmp_path / "empty/bounding_box_train", "no such folder"),
+        ("viper", f"use: viper, root: {tmp_path}/empty", tmp_path / "empty/cam_a", "no such folder"),
+        ("grid", f"use: grid, root: {tmp_path}/empty", tmp_path / "empty/probe", "no such folder"),
+        ("cloned", f"use: clonedperson, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
+        ("rand", f"use: randperson, root: {tmp_path}/empty", tmp_path / "empty", "no picture in it"),
+        ("table", f"use: csv-manifest, root: {tmp_path}/none.csv", tmp_path / "none.csv:1",
+         "columns missing pid, split"),
+    ]  # fmt: skip
+    (tmp_path / "none.csv").write_text("path,person\n")
+    code, lines = planned(tmp_path, [f"{name}: {{{entry}}}" for name, entry, _, _ in fours])
+    assert code == 2
+    assert len(lines) == len(fours), lines
+    for number, (line, (name, _, place, sentence)) in enumerate(zip(lines, fours, strict=True), start=3):
+        assert line.startswith(f"m.yaml:{number}: data.{name}.root: {place}: {sentence}"), line
+    assert not (tmp_path / "store").exists()
+
+
+# What entered the keys before the layout was looked at: these parts of the folder that is read, by name and content.
+MARKET_PARTS = ["bounding_box_train", "query", "bounding_box_test"]
+MSMT_LISTS = ["list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt"]
+PARTS = [
+    ("market1501", ".", MARKET_PARTS),
+    ("occluded-duke", ".", MARKET_PARTS),
+    ("msmt17-v1", ".", ["train", "test", *MSMT_LISTS]),
+    ("msmt17-v2", ".", ["mask_train_v2", "mask_test_v2", *MSMT_LISTS]),
+    ("cuhk03-np", ".", ["images_detected", "cuhk03_new_protocol_config_detected.mat", "detected", *MARKET_PARTS]),
+    ("cuhk03-classic", ".", ["images_detected", "splits_classic_detected.json", "testsets.csv"]),
+    ("grid", ".", ["probe", "gallery", "features_and_partitions.mat"]),
+    ("prid2011", "single_shot", ["cam_a", "cam_b"]),
+    ("randperson", "randperson_subset", []),
+    ("clonedperson", ".", ["train", "test"]),
+    ("partial-reid", ".", []),
+    ("image-folder", ".", []),
+]
+
+
+@pytest.mark.parametrize(("name", "inside", "parts"), PARTS, ids=[name for name, *_ in PARTS])
+def test_the_look_at_the_layout_changes_no_key(
+    name: str, inside: str, parts: list[str], made: Callable[..., Path], registry: plugins.Registry
+) -> None:
+    component = registry.get("dataset", name)
+    params = component.params(**({"accept_withdrawal": True} if "duke" in name else {}))
+    root = made(name, "a")
+    assert load_attribute(component.fingerprint)(params, root) == fingerprint_folder(root / inside, only=parts)
