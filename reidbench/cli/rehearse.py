@@ -15,7 +15,7 @@ import typer
 
 from reidbench.errors import ReidbenchError
 
-from .options import FileArgument, SetOption, WithoutOption, at_home, load_plugins
+from .options import FileArgument, SetOption, WithoutOption, at_home, load_plugins, positive
 
 if TYPE_CHECKING:
     from reidbench.rehearsal.rehearse import Rehearsal
@@ -30,6 +30,15 @@ def rehearse_file(
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Leave the stand-ins in this new folder, for `plan` and `run`.")
     ] = None,
+    per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--images-per-second",
+            metavar="N",
+            parser=positive,
+            help="Images that your device trains on in a second, for the time at full scale.",
+        ),
+    ] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
@@ -38,12 +47,18 @@ def rehearse_file(
     The networks, image sizes, losses, stages, and the layouts of data and weights are those of the file; the data are
     a few rendered persons, and a training is a few steps of a small batch. All that fails is told at once, with exit
     code 1. The results are thrown away, since their numbers mean nothing.
+
+    The table is of the trainings at full scale: published counts of the data, steps by each method's own arithmetic.
+    Memory is an estimate for the backbone alone in 32 bits: 16 bytes a parameter (weight, gradient and the moments of
+    Adam), and for each image of a step what its forward pass keeps for the gradient. Heads, losses, second networks
+    and augmentation come on top.
     """
     from rich.console import Console
 
-    from reidbench.execution import progress
+    from reidbench.execution import executors, progress
     from reidbench.matrix import reader
     from reidbench.rehearsal import rehearse
+    from reidbench.rehearsal.printed import scale_table
     from reidbench.rehearsal.variables import unset_variables
 
     began = time.monotonic()
@@ -53,9 +68,10 @@ def rehearse_file(
             benchmark = reader.read(file, registry, overrides or (), must_exist=False)
         folder.mkdir(exist_ok=True)
         with progress.make(Console(stderr=True)) as shown:
-            found = rehearse.rehearse(benchmark, registry, folder, shown, only)
+            found = rehearse.rehearse(benchmark, registry, folder, executors.make("process"), shown, only)
     if keep is not None:
         _print_roots(file, found)
+    print(scale_table(found.lines, found.disk, per_second))
     _conclude(found, time.monotonic() - began)
 
 
