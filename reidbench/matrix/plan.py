@@ -263,7 +263,8 @@ class Expansion:
             source = self.benchmark.data[name]
             choice, root = source.choice, str(source.root) if source.root else None
             content = content_of(choice.component, choice.params, source.root)
-            key = self.data_keys[name] = data_key(choice, content)
+            few = self.benchmark.few if root else 0
+            key = self.data_keys[name] = data_key(choice, content, few)
             self.result.stages[key] = Stage(
                 key,
                 "data",
@@ -272,6 +273,7 @@ class Expansion:
                 root=root,
                 label=f"data {name}",
                 content=short(content),
+                few=few,
                 changed=choice.changed,
             )
         return self.data_keys[name]

@@ -46,19 +46,23 @@ def rehearse(
     executor: Executor,
     display: Display,
     only: str | None = None,
+    real: bool = False,
 ) -> Rehearsal:
     """Run a benchmark, or those of its cells that `only` matches, in small below an empty `folder`.
+
+    With `real` over a few images of the data that it names, and with its own files; else over stand-ins.
 
     Raises ReidbenchError for a pattern that matches nothing.
     """
     for name in (STORE, FILES):
         (folder / name).mkdir(parents=True)
     cast = Cast(_restricted(benchmark, only) if only else benchmark)
-    stand_in_data(cast, folder)
-    stand_in_files(cast, registry, folder / FILES)
+    if not real:
+        stand_in_data(cast, folder)
+        stand_in_files(cast, registry, folder / FILES)
     full = _planned(cast.benchmark, only)
     whole = cast.benchmark
-    shorten(cast)
+    shorten(cast, real)
     short = _planned(cast.benchmark, only)
     store = Store(folder / STORE)
     outcome = Runner(short, store, executor, display, registry.disabled).run()

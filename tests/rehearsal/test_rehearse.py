@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.testing import make_plugin
+from reidbench.testing import make_plugin, write_market_folder
 
 PLUGIN = Path(__file__).parents[1] / "support" / "rehearsed_plugin.py"
 
@@ -163,3 +163,21 @@ def test_weights_of_another_network_are_told_before_anything_trains(
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed")]
     assert line.startswith(f"failed: finetune short [mine, seed 0]: {tmp_path / 'other.pth'}: ")
     assert "missing" in line
+
+
+def test_real_takes_a_few_of_the_users_own_images(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Of 14 train identities with 2 cameras and 5 images, 12 with 4 images; their own counts are the full scale."""
+    root = write_market_folder(tmp_path / "own", identities=14, images=5)
+    data = f"{{mine: {{use: market-folder, root: {root}}}}}"
+    done = rehearse("--real", "--keep", tmp_path / "kept", data=data)
+    assert done.returncode == 0, done.stderr + done.stdout
+    # 14 * 2 * 5 = 140 images are 4 batches of 32 in each of 200 epochs
+    assert re.search(r"^finetune short .* 32x16 +32 +800 x 2 +51,200 ", done.stdout, re.MULTILINE)
+    (counted,) = stages(tmp_path / "kept", "data")
+    assert counted["few"] == 12
+    lists = json.loads(next((tmp_path / "kept" / "store" / "objects").glob("*/train.json")).read_text())
+    assert len(lists["paths"]) == 12 * 2 * 4
+    missing = rehearse("--real", data="{mine: {use: market-folder, root: /nowhere}}")
+    assert (missing.returncode, "no such folder or file: '/nowhere'" in missing.stderr) == (2, True)
