@@ -15,7 +15,7 @@ import typer
 
 from reidbench.errors import ReidbenchError
 
-from .options import FileArgument, SetOption, WithoutOption, at_home, load_plugins
+from .options import FileArgument, SetOption, WithoutOption, at_home, load_plugins, positive
 
 if TYPE_CHECKING:
     from reidbench.rehearsal.rehearse import Rehearsal
@@ -30,6 +30,18 @@ def rehearse_file(
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Leave the stand-ins in this new folder, for `plan` and `run`.")
     ] = None,
+    real: Annotated[
+        bool, typer.Option("--real", help="Your own data and weights instead of stand-ins: a few images of each set.")
+    ] = False,
+    per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--images-per-second",
+            metavar="N",
+            parser=positive,
+            help="Images that your device trains on in a second, for the time at full scale.",
+        ),
+    ] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
@@ -37,25 +49,34 @@ def rehearse_file(
 
     The networks, image sizes, losses, stages, and the layouts of data and weights are those of the file; the data are
     a few rendered persons, and a training is a few steps of a small batch. All that fails is told at once, with exit
-    code 1. The results are thrown away, since their numbers mean nothing.
+    code 1. The results are thrown away, since their numbers mean nothing. With --real every list of your own data is
+    read and compared with the published counts, and a few images of each set take the place of the stand-ins.
+
+    The table is of the trainings at full scale: published counts of the data, steps by each method's own arithmetic.
+    Memory is an estimate for the backbone alone in 32 bits: 16 bytes a parameter (weight, gradient and the moments of
+    Adam), and for each image of a step what its forward pass keeps for the gradient. Heads, losses, second networks
+    and augmentation come on top.
     """
     from rich.console import Console
 
-    from reidbench.execution import progress
+    from reidbench.execution import executors, progress
     from reidbench.matrix import reader
     from reidbench.rehearsal import rehearse
+    from reidbench.rehearsal.printed import scale_table
     from reidbench.rehearsal.variables import unset_variables
 
     began = time.monotonic()
     registry = load_plugins(without)
     with _folder(keep) as folder:
-        with unset_variables(file, overrides or (), folder / "unset"):
-            benchmark = reader.read(file, registry, overrides or (), must_exist=False)
+        with contextlib.nullcontext() if real else unset_variables(file, overrides or (), folder / "unset"):
+            benchmark = reader.read(file, registry, overrides or (), must_exist=real)
         folder.mkdir(exist_ok=True)
         with progress.make(Console(stderr=True)) as shown:
-            found = rehearse.rehearse(benchmark, registry, folder, shown, only)
-    if keep is not None:
+            found = rehearse.rehearse(benchmark, registry, folder, executors.make("process"), shown, only, real)
+    if keep is not None and not real:
         _print_roots(file, found)
+    if found.lines:
+        print(scale_table(found.lines, found.disk, per_second))
     _conclude(found, time.monotonic() - began)
 
 
@@ -92,7 +113,8 @@ def _conclude(found: Rehearsal, seconds: float) -> None:
         print(f"note: {printable(note)}", file=sys.stderr)
     for place, why in found.failed.items():
         print(printable(f"failed: {place}: {why}"))
-    counts = f"{len(found.short.stages)} stages of {found.methods} methods in {seconds / 60:.1f} min"
+    methods = f"{found.methods} method{'' if found.methods == 1 else 's'}"
+    counts = f"{len(found.short.stages)} stages of {methods} in {seconds / 60:.1f} min"
     print(f"rehearsed: {counts}; {f'{len(found.failed)} failed' if found.failed else 'ready'}")
     if found.failed:
         raise typer.Exit(1)

@@ -74,17 +74,18 @@ class Keys:
         return self._choices[id(choice)]
 
 
-def data_key(choice: Choice, content: str) -> str:
+def data_key(choice: Choice, content: str, few: int = 0) -> str:
     """The key of a data stage; `content` is what `content_of` gave.
 
     A component with a fingerprint function of its own says which params matter; else all of them count, and the
-    names and contents of the files under the root.
+    names and contents of the files under the root. `few` is the number of identities that are kept, 0 for all.
     """
     if choice.component.fingerprint:
         identity = [choice.name, choice.component.version, content]
     else:
         identity = [choice.identity, content] if content else [choice.identity]
-    return _digest(canonical([KEY_VERSION, "data", *identity]))
+    kept = [{"few": few}] if few else []
+    return _digest(canonical([KEY_VERSION, "data", *identity, *kept]))
 
 
 def _digest(text: str) -> str:

@@ -317,7 +317,8 @@ class Expansion:
                 content = content_of(choice.component, choice.params, source.root)
             except DataError as error:  # the plan goes on, to name what is wrong with the other sets too
                 content = self.needs.unread[name] = str(error)
-            key = self.data_keys[name] = data_key(choice, content)
+            few = self.benchmark.few if root else 0
+            key = self.data_keys[name] = data_key(choice, content, few)
             self.result.stages[key] = Stage(
                 key,
                 "data",
@@ -327,6 +328,7 @@ class Expansion:
                 root=root,
                 label=f"data {name}",
                 content=short(content),
+                few=few,
                 changed=choice.changed,
             )
         return self.data_keys[name]

@@ -45,6 +45,7 @@ class Stage:
     seed: int = 0
     root: str | None = None  # data stages only; where data lie is no part of a key
     label: str = ""
+    few: int = 0  # data stages only: identities that are kept, in a rehearsal; 0: all
     content: str = ""  # data stages only: what their files contained when the plan was made
     changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
 

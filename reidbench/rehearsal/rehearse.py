@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.execution import executors
+from reidbench.execution.executor import Executor
 from reidbench.execution.runner import Display, Runner
 from reidbench.matrix.benchmark import Benchmark
 from reidbench.matrix.plan import Plan, expand, matches
@@ -15,6 +15,7 @@ from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 
 from .files import stand_in_files
+from .scale import Disk, Line, Scale
 from .shorten import run_as_they_are, shorten
 from .standins import FILES, STORE, Cast, stand_in_data
 
@@ -29,6 +30,8 @@ class Rehearsal:
     cast: Cast
     failed: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    disk: Disk = field(default_factory=lambda: Disk(0, 0))
 
     @property
     def methods(self) -> int:
@@ -37,25 +40,38 @@ class Rehearsal:
 
 
 def rehearse(
-    benchmark: Benchmark, registry: Registry, folder: Path, display: Display, only: str | None = None
+    benchmark: Benchmark,
+    registry: Registry,
+    folder: Path,
+    executor: Executor,
+    display: Display,
+    only: str | None = None,
+    real: bool = False,
 ) -> Rehearsal:
     """Run a benchmark, or those of its cells that `only` matches, in small below an empty `folder`.
+
+    With `real` over a few images of the data that it names, and with its own files; else over stand-ins.
 
     Raises ReidbenchError for a pattern that matches nothing.
     """
     for name in (STORE, FILES):
         (folder / name).mkdir(parents=True)
     cast = Cast(_restricted(benchmark, only) if only else benchmark)
-    stand_in_data(cast, folder)
-    stand_in_files(cast, registry, folder / FILES)
+    if not real:
+        stand_in_data(cast, folder)
+        stand_in_files(cast, registry, folder / FILES)
     full = _planned(cast.benchmark, only)
-    shorten(cast)
+    whole = cast.benchmark
+    shorten(cast, real)
     short = _planned(cast.benchmark, only)
     store = Store(folder / STORE)
-    outcome = Runner(short, store, executors.make("process"), display, registry.disabled).run()
+    outcome = Runner(short, store, executor, display, registry.disabled).run()
     found = Rehearsal(full, short, store, cast, dict(cast.refused))
     found.failed |= {short.stages[key].label: why for key, why in outcome.failed.items()}
     found.failed |= _never_applicable(short)
+    scale = Scale(full, short, store, registry, own_data(whole, cast))
+    found.lines, found.disk = scale.lines(), scale.disk()
+    found.notes += [line.note for line in found.lines if line.note]
     found.notes += [f"{name} has no short form: it was run as it is" for name in run_as_they_are(cast.benchmark)]
     report.write(report.collect(short, store), "md")  # whatever is wrong with the table is found here
     return found
@@ -78,6 +94,13 @@ def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
 def _planned(benchmark: Benchmark, only: str | None) -> Plan:
     plan = expand(benchmark)
     return plan.only([row for row in plan.rows if only is None or matches(only, row.method, row.task)])
+
+
+def own_data(whole: Benchmark, cast: Cast) -> set[str]:
+    """The data sets that are read as they are: no stand-ins, and nothing of them is shortened."""
+    short = cast.benchmark.data
+    plain = {name for name, one in whole.data.items() if one.choice.resolved == short[name].choice.resolved}
+    return plain - cast.roots.keys()
 
 
 def _never_applicable(plan: Plan) -> dict[str, str]:

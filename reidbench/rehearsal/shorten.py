@@ -11,32 +11,48 @@ from reidbench.matrix.kinds import OF_COMPONENT
 from .changes import with_params
 from .standins import Cast, each_method
 
+FEW = 12  # identities of each of the user's own data sets
 
-def shorten(cast: Cast) -> None:
-    """Give each method its components' `rehearsal`; data sets too, such as a rendered one in its smallest size."""
-    each_method(cast, _short_recipe)
+
+def shorten(cast: Cast, real: bool = False) -> None:
+    """Give each method its components' `rehearsal`; data sets too, such as a rendered one in its smallest size.
+
+    With `real` networks keep all their parameters, named weights among them, and data with a root a few images.
+    """
+    each_method(cast, _short_recipe if real else _short_recipe_and_network)
     old = cast.benchmark
     cast.benchmark = replace(
         old,
         seeds=old.seeds[:1],
         pretrain_seeds=old.pretrain_seeds[:1],
         devices=1,
+        few=FEW if real else 0,
         data={name: replace(one, choice=short_choice(one.choice)) for name, one in old.data.items()},
         tasks=tuple(_all_identities(task) for task in old.tasks),
     )
 
 
 def _short_recipe(recipe: Recipe) -> Recipe:
-    backbone = short_choice(recipe.backbone)
-    return replace(
-        recipe, backbone=backbone, steps=tuple((step, short_choice(choice)) for step, choice in recipe.steps)
-    )
+    return replace(recipe, steps=tuple((step, short_choice(choice)) for step, choice in recipe.steps))
+
+
+def _short_recipe_and_network(recipe: Recipe) -> Recipe:
+    """Also the `rehearsal` of networks, which leaves out weights that would be downloaded."""
+    short = _short_recipe(recipe)
+    steps = tuple((step, _with_short_networks(choice)) for step, choice in short.steps)
+    return replace(short, backbone=short_choice(recipe.backbone), steps=steps)
+
+
+def _with_short_networks(choice: Choice) -> Choice:
+    choice = replace(choice, for_data={name: _with_short_networks(one) for name, one in choice.for_data.items()})
+    nested = {name: (_with_short_networks(inner), mark) for name, (inner, mark) in choice.nested.items()}
+    if choice.backbone:
+        choice = replace(choice, backbone=short_choice(choice.backbone))
+    return with_params(choice, {}, nested)
 
 
 def short_choice(choice: Choice) -> Choice:
     """A choice with its `rehearsal`, and so the choices nested in it. Raises NoStandIn where that does not fit."""
-    if choice.backbone:
-        choice = replace(choice, backbone=short_choice(choice.backbone))
     choice = replace(choice, for_data={name: short_choice(one) for name, one in choice.for_data.items()})
     nested = {name: (short_choice(inner), mark) for name, (inner, mark) in choice.nested.items()}
     return with_params(choice, choice.component.rehearsal, nested)

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "table FILE --store STORE --format json": TABLE,
     "table FILE --store STORE --format html": PAGE,
     "run FILE --store STORE": f"{TABLE} psutil",
+    "rehearse FILE": f"{TABLE} psutil",
 }
 LISTING = """
 import sys

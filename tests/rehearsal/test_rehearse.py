@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.testing import make_plugin
+from reidbench.testing import make_plugin, write_market_folder
 
 PLUGIN = Path(__file__).parents[1] / "support" / "rehearsed_plugin.py"
 
@@ -54,34 +54,31 @@ def stages(folder: Path, kind: str) -> list[dict[str, object]]:
 
 
 def test_a_good_file_is_ready(rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    """Two seeds become one; the parameters that are shortened are, the others stay as the file has them."""
+    """Two seeds become one; the parameters that are shortened are, the others stay. The stand-in serves `plan`."""
     methods = "{short: {finetune: {use: short, shift: 0.5}}, styled: {finetune: long, adapt: styled}}"
-    done = rehearse("--keep", tmp_path / "kept", methods=methods)
+    done = rehearse("--keep", tmp_path / "kept", "--images-per-second", "100", methods=methods)
     assert done.returncode == 0, done.stderr + done.stdout
     # 1 data, 2 trainings, 1 adaptation, 1 preparation; each method is embedded and evaluated
     assert re.search(r"^rehearsed: 9 stages of 2 methods in [0-9.]+ min; ready$", done.stdout, re.MULTILINE)
+    # 1000 published images are 31 batches of 32 an epoch
+    assert re.search(r"^finetune short .* 32x16 +32 +6,200 x 2 +396,800 +\S+ MiB +66.1 min$", done.stdout, re.MULTILINE)
     assert "note: finetuner long has no short form: it was run as it is" in done.stderr
     told = {stage["use"]: stage["told"] for stage in stages(tmp_path / "kept", "finetune")}
     assert told == {
-        "short": {"epochs": 1, "batch": 4, "shift": 0.5},
-        "long": {"epochs": 200, "batch": 32, "shift": 0.0},
+        "short": {"epochs": 1, "batch": 4, "shift": 0.5, "accumulate": 1},
+        "long": {"epochs": 200, "batch": 32, "shift": 0.0, "accumulate": 1},
     }
     (adapted,) = stages(tmp_path / "kept", "adapt")
     assert adapted["told"] == {"rounds": 1, "steps": 2}  # the preparer's short form is laid over the nested one
 
-
-def test_the_stand_in_that_is_kept_serves_plan(
-    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    done = rehearse("--keep", tmp_path / "kept")
     root = tmp_path / "kept" / "mine" / "released"
     assert f"export REHEARSED_ROOT={root}\n" in done.stdout
     command = re.search(r"^reidbench plan .* (--set .*)$", done.stdout, re.MULTILINE)
     assert command
     assert command[1] == f"--set data.mine.root={root}"
-    planned = rehearse(*command[1].split(), command="plan")
+    planned = rehearse(*command[1].split(), command="plan", methods=methods)
     assert planned.returncode == 0, planned.stderr
-    assert "2 rows, 0 of them not applicable" in planned.stdout
+    assert "4 rows, 0 of them not applicable" in planned.stdout
     again = rehearse("--keep", tmp_path / "kept")
     assert (again.returncode, again.stderr) == (
         2,
@@ -89,19 +86,12 @@ def test_the_stand_in_that_is_kept_serves_plan(
     )
 
 
-def test_nothing_is_left_without_keep(
+def test_all_failures_are_told_at_once(
     rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A stage that fails, an extra that is missing, a network that cannot, and data that nothing stands in for."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    assert rehearse().returncode == 0
-    assert list((tmp_path / "tmp").glob("reidbench-*")) == []
-
-
-def test_all_failures_are_told_at_once(
-    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    """A stage that fails, an extra that is missing, a network that cannot, and data that nothing stands in for."""
     done = rehearse(
         data="{mine: {use: people, root: /nowhere}, other: {use: nobody, root: /nowhere}, "
         "third: {use: broken, root: /nowhere}}",
@@ -121,12 +111,11 @@ def test_all_failures_are_told_at_once(
     ]
     assert re.search(r"^rehearsed: .*; 5 failed$", done.stdout, re.MULTILINE)
     assert "Traceback" not in done.stderr + done.stdout
+    assert list((tmp_path / "tmp").glob("reidbench-*")) == []  # nothing is left without --keep
 
 
 def test_only_some_cells_are_rehearsed(rehearse: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    methods = "{short: {finetune: short}, lost: {finetune: lost}}"
-    assert rehearse("--only", "short", methods=methods).returncode == 0
-    done = rehearse("--only", "nothing", methods=methods)
+    done = rehearse("--only", "nothing")
     assert (done.returncode, done.stderr) == (
         2,
         "reidbench: --only 'nothing' matches no method and no method/task\n",
@@ -174,3 +163,21 @@ def test_weights_of_another_network_are_told_before_anything_trains(
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed")]
     assert line.startswith(f"failed: finetune short [mine, seed 0]: {tmp_path / 'other.pth'}: ")
     assert "missing" in line
+
+
+def test_real_takes_a_few_of_the_users_own_images(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Of 14 train identities with 2 cameras and 5 images, 12 with 4 images; their own counts are the full scale."""
+    root = write_market_folder(tmp_path / "own", identities=14, images=5)
+    data = f"{{mine: {{use: market-folder, root: {root}}}}}"
+    done = rehearse("--real", "--keep", tmp_path / "kept", data=data)
+    assert done.returncode == 0, done.stderr + done.stdout
+    # 14 * 2 * 5 = 140 images are 4 batches of 32 in each of 200 epochs
+    assert re.search(r"^finetune short .* 32x16 +32 +800 x 2 +51,200 ", done.stdout, re.MULTILINE)
+    (counted,) = stages(tmp_path / "kept", "data")
+    assert counted["few"] == 12
+    lists = json.loads(next((tmp_path / "kept" / "store" / "objects").glob("*/train.json")).read_text())
+    assert len(lists["paths"]) == 12 * 2 * 4
+    missing = rehearse("--real", data="{mine: {use: market-folder, root: /nowhere}}")
+    assert (missing.returncode, "no such folder or file: '/nowhere'" in missing.stderr) == (2, True)

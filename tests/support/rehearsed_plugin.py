@@ -4,6 +4,7 @@ Tests copy this file to where a plugin would be installed.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from reidbench import Component, FileParam, Params, Uses, Workload, hookimpl
 from reidbench.components import ContentHashed
+from reidbench.data import Counts, Published
 from reidbench.errors import DataError
 from reidbench.testing import write_market_folder
 
@@ -23,6 +25,7 @@ class ShortParams(Params):
     epochs: int = 200
     batch: int = 32
     shift: float = 0.0
+    accumulate: int = 1
 
 
 class StyleParams(Params):
@@ -40,6 +43,11 @@ class ListedParams(Params):
 class StyledParams(Params):
     style: Uses["preparer", "target"] = Field({"use": "style"})
     rounds: int = 50
+
+
+@hookimpl
+def reidbench_backbones():
+    yield Component("hand", "rehearsed_plugin:hand")
 
 
 @hookimpl
@@ -63,8 +71,16 @@ def reidbench_preparers():
 @hookimpl
 def reidbench_finetuners():
     short = {"rehearsal": {"epochs": 1, "batch": 4}, "workload": "rehearsed_plugin:workload"}
+    short["traits"] = {"data-parallel"}
     yield Component("short", "rehearsed_plugin:finetune", ShortParams, **short)
-    yield Component("long", "rehearsed_plugin:finetune", ShortParams)
+    yield Component("long", "rehearsed_plugin:finetune", ShortParams, traits={"data-parallel"})
+    yield Component(
+        "doubtful",
+        "rehearsed_plugin:finetune",
+        ShortParams,
+        workload="rehearsed_plugin:cannot",
+        traits={"data-parallel"},
+    )
     yield Component("lost", "rehearsed_plugin:fail", ShortParams, rehearsal={"epochs": 1})
     yield Component("absent", "no_such_package_at_all.training:finetune", ShortParams, rehearsal={"epochs": 1})
     yield Component("tokens-only", "rehearsed_plugin:finetune", ShortParams, requires={"tokens"})
@@ -79,7 +95,28 @@ def read(params, root, cache):
     from reidbench_datasets.market import open_folder
     from reidbench_datasets.params import FolderParams
 
-    return open_folder(FolderParams(), root, cache)
+    parts = {"train": Counts(1000, 50, 4), "query": Counts(10, 5, 4), "gallery": Counts(90, 5, 4)}
+    return replace(open_folder(FolderParams(), root, cache), published=Published(parts, "written by hand"))
+
+
+def hand(params, image_size):
+    """A convolution 1x1 of 3 to 4 channels with a bias, batch norm, ReLU and sums: 24 parameters."""
+    import torch
+
+    from reidbench.training import Backbone, Features
+
+    class Hand(Backbone):
+        dim = 4
+
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+
+        def forward(self, images):
+            found = self.layers(images)
+            return Features(found, found.sum((2, 3)))
+
+    return Hand()
 
 
 def stand_in(params, folder):

@@ -1,0 +1,44 @@
+"""A few of a data set's images, for a rehearsal: enough for every sampler, and not more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from .dataset import Dataset
+from .split import Split
+
+SAME = 4  # images of one identity in one camera
+STRAYS = 64  # images without an identity: of a pool, or junk and distractors of a gallery
+
+
+def few_of(dataset: Dataset, identities: int) -> Dataset:
+    """The data set with so many identities in each part, those with the least pids; the gallery has the queries'.
+
+    Of one identity and camera the first SAME images are kept, of images without an identity the first STRAYS. What
+    rendered data know of their images is told by their place, so such a set stays whole.
+    """
+    if dataset.truth is not None:
+        return dataset
+    parts = {"train": _few(dataset.train, _least(dataset.train, identities))}
+    if dataset.query is not None and dataset.gallery is not None:
+        wanted = _least(dataset.query, identities)
+        parts |= {"query": _few(dataset.query, wanted), "gallery": _few(dataset.gallery, wanted)}
+    return replace(dataset, **parts)  # type: ignore[arg-type]
+
+
+def _least(split: Split, identities: int) -> set[int]:
+    return set(np.unique(split.pids[split.pids > 0])[:identities].tolist())
+
+
+def _few(split: Split, wanted: set[int]) -> Split:
+    seen: Counter[tuple[int, int]] = Counter()
+    kept = []
+    for row, (pid, camid) in enumerate(zip(split.pids.tolist(), split.camids.tolist(), strict=True)):
+        group = (pid, camid) if pid > 0 else (0, 0)
+        if (pid in wanted or pid <= 0) and seen[group] < (SAME if pid > 0 else STRAYS):
+            seen[group] += 1
+            kept.append(row)
+    return split.subset(kept)

@@ -1,0 +1,70 @@
+"""How many images a training is given at full scale."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from reidbench.components import Amount
+from reidbench.data.published import Counts, count
+from reidbench.matrix.stage import DataInput, Stage
+
+from .lists import Lists
+from .standins import ROLES
+
+
+def amounts_of(stage: Stage, lists: Lists, own: Collection[str]) -> dict[str, Amount]:
+    """The amounts of the roles of a stage's data, without those that nobody knows.
+
+    `own` names the data sets that are the user's, which are counted; of the others the published counts are taken.
+    What a preparer learns from, it may call by any role.
+    """
+    found: dict[str, Amount] = {}
+    for role in dict.fromkeys(given.role for given in stage.data):
+        known = [_amount(given, lists, given.data in own) for given in stage.data if given.role == role]
+        if None not in known:
+            found[role] = _together(one for one in known if one is not None)
+    return {**dict.fromkeys(ROLES, found["split"]), **found} if "split" in found else found
+
+
+def _amount(given: DataInput, lists: Lists, own: bool) -> Amount | None:
+    """The amount of one data set in a role."""
+    parts = ("train",) if given.part == "train" else ("query", "gallery")
+    found = [_counted(given.data, part, lists) if own else _published(given.data, part, lists) for part in parts]
+    known = [Amount(one.images, one.identities, one.cameras) for one in found if one and one.images]
+    if len(known) < len(parts):
+        return None
+    query, gallery = known[0], known[-1]
+    whole = query if len(known) == 1 else Amount(query.images + gallery.images, gallery.identities, gallery.cameras)
+    return whole if given.identities is None else _share(whole, given.identities)
+
+
+def _counted(name: str, part: str, lists: Lists) -> Counts | None:
+    split = lists.of(name).parts().get(part)
+    found = count(split) if split is not None else None
+    return Counts(found.images, found.identities, found.cameras) if found else None
+
+
+def _published(name: str, part: str, lists: Lists) -> Counts | None:
+    known = lists.of(name).published
+    return known.parts.get(part, known.parts.get("all")) if known else None
+
+
+def _share(whole: Amount, identities: int | float) -> Amount | None:
+    """As many images as belong to some of the identities, if all have equally many."""
+    if whole.identities is None:
+        return None
+    wanted = round(identities * whole.identities) if isinstance(identities, float) else identities
+    number = min(max(wanted, 2), whole.identities)
+    return Amount(round(whole.images * number / whole.identities), number, whole.cameras)
+
+
+def _together(amounts: Iterable[Amount]) -> Amount:
+    """Several data sets as one; what is not known of one is not known of all."""
+    known = list(amounts)
+    identities = [one.identities for one in known if one.identities is not None]
+    cameras = [one.cameras for one in known if one.cameras is not None]
+    return Amount(
+        sum(one.images for one in known),
+        sum(identities) if len(identities) == len(known) else None,
+        sum(cameras) if len(cameras) == len(known) else None,
+    )

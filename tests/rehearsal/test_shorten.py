@@ -1,0 +1,50 @@
+"""What a rehearsal shortens, and that its results never have the keys of a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from reidbench.matrix import plan, reader
+from reidbench.registry.plugins import Registry
+from reidbench.rehearsal.shorten import FEW, shorten
+from reidbench.rehearsal.standins import Cast
+
+
+def test_few_images_have_another_key(matrix: Callable[..., Path], registry: Registry, market: Path) -> None:
+    """That of a rendered set, which is never cut, stays, and so do all where nothing is cut."""
+    file = matrix(
+        data=f"{{mine: {{use: market-folder, root: {market}}}, plaza: {{use: synthetic, world: plaza, size: tiny}}}}",
+        tasks="{mine: {source: mine, target: mine}, plaza: {source: plaza, target: plaza}}",
+    )
+    benchmark = reader.read(file, registry)
+    whole, again = plan.expand(benchmark).stages, plan.expand(replace(benchmark, few=0)).stages
+    few = plan.expand(replace(benchmark, few=12)).stages
+    assert list(whole) == list(again)
+    common = {stage.label for key, stage in whole.items() if key in few}
+    # the fine-tuner `none` reads no images, and stands before both
+    assert {label.split(" [")[0] for label in common} == {
+        "data plaza",
+        "finetune none",
+        "embed untrained -> plaza",
+        "evaluate cosine of untrained -> plaza",
+    }
+    assert [stage.few for stage in few.values() if stage.kind == "data"] == [12, 0]
+
+
+def test_what_is_shortened(matrix: Callable[..., Path], registry: Registry, market: Path) -> None:
+    file = matrix(
+        seeds="[3, 4]",
+        pretrain_seeds="[5, 6]",
+        devices="{finetune: 2}",
+        data=f"{{mine: {{use: market-folder, root: {market}}}, plaza: {{use: synthetic, world: plaza, size: full}}}}",
+        tasks="{mine: {source: [{use: mine, identities: 0.1}, {use: plaza, identities: 7}], target: mine}}",
+    )
+    cast = Cast(reader.read(file, registry))
+    shorten(cast, real=True)
+    found = cast.benchmark
+    assert (found.seeds, found.pretrain_seeds, found.devices, found.few) == ((3,), (5,), 1, FEW)
+    assert [ref.identities for ref in found.tasks[0].source] == [1.0, 7]
+    assert found.data["plaza"].choice.resolved["size"] == "tiny"
+    assert cast.refused == {}
