@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from reidbench.components import AddedLater, Component, ContentHashed, NestedKind, Params
+from reidbench.components import AddedLater, Component, ContentHashed, NestedKind, Params, Published
 from reidbench.data import fingerprint_file, fingerprint_folder
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
@@ -115,6 +115,16 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """A cell of the matrix, and the row of a published table that it is held against."""
+
+    method: str
+    task: str
+    component: str  # of the method: its paper, or its code, has the row
+    numbers: tuple[Published, ...]
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A whole matrix file, checked."""
 
@@ -132,6 +142,7 @@ class Benchmark:
     evaluate: tuple[Choice, ...]
     methods: tuple[Recipe, ...]
     pictures: Mapping[str, str] = field(default_factory=dict)  # `resize`, `resize_test`, `crop_from` as written
+    expect: tuple[Expected, ...] = ()
 
     @property
     def size(self) -> ImageSize:
