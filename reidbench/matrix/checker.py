@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reidbench.components import STEP_SETTINGS
+from reidbench.data.pictures.size import setting_fault
 from reidbench.errors import ConfigError
 from reidbench.files.variables import UnsetVariable, expanded
 from reidbench.registry.plugins import printable
@@ -20,8 +22,9 @@ MOST_PROBLEMS = 100  # reported for one file; with more it is probably another f
 class Checker:
     """Takes values of a tree if they are what they must be, and else notes a problem and gives a plain one."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, must_exist: bool = True) -> None:
         self.tree = tree
+        self.must_exist = must_exist
         self.problems: dict[str, None] = {}  # an ordered set
 
     def text(self, path: Path_, value: Any) -> str:
@@ -86,15 +89,29 @@ class Checker:
             self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
         return seeds
 
+    def settings(self, given: Mapping[str, Any], path: Path_) -> dict[str, Any]:
+        """The settings of images among the values of a map; what is no such value is left out, and a problem."""
+        found = {}
+        for name in STEP_SETTINGS:
+            if name not in given:
+                continue
+            if fault := setting_fault(name, given[name]):
+                self.wrong((*path, name), f"{fault}, not {self.text((*path, name), given[name])}")
+            else:
+                found[name] = given[name]
+        return found
+
     def place(self, value: str, path: Path_, what: str) -> Path | None:
         """Where a path leads, seen from the file; None and a problem where it names a variable that is not set.
 
         One that can lead nowhere (a user that is not here, a loop of links) stays as it is. `what` to give as the
-        variable's value, FILE or FOLDER, is for the cure.
+        variable's value, FILE or FOLDER, is for the cure. Where nothing must exist, a variable need not be set.
         """
         try:
             text = expanded(value)
         except UnsetVariable as error:
+            if not self.must_exist:
+                return Path(value)
             self.wrong(path, f"{error}; export {error.name}={what}{_or_set(path, what)}")
             return None
         try:

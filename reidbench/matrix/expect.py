@@ -115,7 +115,7 @@ def _with_nested(choices: Sequence[Choice]) -> Iterator[Choice]:
     for choice in choices:
         yield choice
         yield from _with_nested([inner for inner, _ in choice.nested.values()])
-        yield from (inner.backbone for inner, _ in choice.nested.values() if inner.backbone)
+        yield from [choice.backbone] if choice.backbone else []
 
 
 def _offers(parts: Sequence[Recipe]) -> Iterator[Offer]:

@@ -57,15 +57,23 @@ def held(board: Leaderboard, plan: Plan) -> list[Held]:
         task = tasks[cell.task]
         parts = parts_of(methods[cell.method], methods)
         here = published_task(benchmark.data, parts, task)
-        size = "x".join(map(str, benchmark.image_size))
+        sizes = _test_sizes(board, plan, cell)
         apart = [*transductive(parts, task)]
         rules = {
-            name: {number: (*_rules(number, judge, here, size), *apart) for number in cell.numbers}
+            name: {number: (*_rules(number, judge, here, sizes), *apart) for number in cell.numbers}
             for name, judge in judges.items()
         }
         evaluator = _nearest(board, cell, rules)
         found += [_held(board, cell, number, evaluator, rules[evaluator][number]) for number in cell.numbers]
     return found
+
+
+def _test_sizes(board: Leaderboard, plan: Plan, cell: Expected) -> list[str]:
+    """The sizes of test images, as 256x128: several for an ensemble of such, none for a cell that cannot be run."""
+    keys = (r.row.key for evaluator in board.evaluators for r in board.cell(cell.method, cell.task, evaluator))
+    key = next(filter(None, keys), None)
+    embedded = [plan.stages[parent] for _, parent in plan.stages[key].parents] if key else []
+    return list(dict.fromkeys("x".join(map(str, stage.image_size)) for stage in embedded))
 
 
 def _nearest(board: Leaderboard, cell: Expected, rules: dict[str, dict[Published, tuple[str, ...]]]) -> str:
@@ -90,16 +98,16 @@ def _held(board: Leaderboard, cell: Expected, number: Published, evaluator: str,
 
 
 # ---------------------------------------------------------------------- rules
-def _rules(number: Published, judge: Choice, here: str, size: str) -> Iterator[str]:
+def _rules(number: Published, judge: Choice, here: str, sizes: Sequence[str]) -> Iterator[str]:
     """What is other than published, or may be: a sentence each."""
     if number.metric == "mAP":
         yield from ap_rule(number.ap, judge)
     yield from _ranking(number, judge)
     if number.task != here:
         yield f"other data: published {number.task}, measured here {here}"
-    sizes = SIZE.findall(number.row)
-    if sizes and size not in sizes:
-        yield f"other image size: published {', '.join(sizes)}, measured here {size}"
+    published = SIZE.findall(number.row)
+    if published and not set(sizes) <= set(published):
+        yield f"other image size: published {', '.join(published)}, measured here {', '.join(sizes)}"
     yield from _noted(number)
 
 
