@@ -152,6 +152,21 @@ def test_each_rule_that_differs_is_a_sentence(lines: list[Held]) -> None:
     }
 
 
+def test_the_size_is_that_of_the_rows_own_test_images(made: Made, tmp_path: Path) -> None:
+    """Of a method with a size of its own, and of an ensemble of two sizes."""
+    text = MATRIX.format(root=made[1].benchmark.data["market"].root)
+    text = text.replace("large: {finetune", "large: {image_size: [256, 128], finetune")
+    text = text.replace("  base: {finetune", "  joined: {ensemble: [large, small]}\n  base: {finetune")
+    joined = "  joined: {real: {row: full, source: README}}\n"
+    (tmp_path / "sizes.yaml").write_text(text.replace("expect:\n", f"expect:\n{joined}"))
+    the_plan = plan.expand(reader.read(tmp_path / "sizes.yaml", plugins.load()))
+    lines = held(report.Leaderboard("sizes", tuple(map(outcome, the_plan.rows)), ()), the_plan)
+    assert {line.rules for line in of(lines, "large")} == {()}
+    assert {line.rules for line in of(lines, "joined")} == {
+        ("other image size: published 256x128, measured here 256x128, 32x16",)
+    }
+
+
 def test_where_no_evaluator_has_the_published_rule_it_is_said_of_map_alone(made: Made) -> None:
     board, the_plan, _ = made
     for kept, expected in (
