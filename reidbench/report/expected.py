@@ -64,7 +64,8 @@ def held(board: Leaderboard, plan: Plan) -> list[Held]:
             for name, judge in judges.items()
         }
         evaluator = _nearest(board, cell, rules)
-        found += [_held(board, cell, number, evaluator, rules[evaluator][number]) for number in cell.numbers]
+        numbers = sorted(cell.numbers, key=lambda number: number.metric != "mAP")  # first, as `show` prints it
+        found += [_held(board, cell, number, evaluator, rules[evaluator][number]) for number in numbers]
     return found
 
 
