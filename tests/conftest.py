@@ -15,6 +15,7 @@ from reidbench.registry import plugins
 from reidbench.testing import make_plugin, write_market_folder
 
 TOY = Path(__file__).parent / "support" / "toy_plugin.py"
+PAPERS = Path(__file__).parent / "support" / "paper_plugin.py"
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -57,6 +58,20 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delitem(sys.modules, "toy_plugin", raising=False)
     monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-toy-plugin")
     return folder
+
+
+@pytest.fixture(scope="module")
+def papers(registry: plugins.Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a plugin of published numbers, installed for a module's tests and their children.
+
+    It asks for the built-in plugins only so that they are loaded before this one can be among them.
+    """
+    folder = tmp_path_factory.mktemp("papers")
+    make_plugin(folder, "paper_plugin", PAPERS.read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("REIDBENCH_PLUGINS", "reidbench-paper-plugin")
+        yield folder
 
 
 @pytest.fixture

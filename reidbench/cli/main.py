@@ -256,6 +256,14 @@ def table(
         list[str] | None,
         typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Instead, the cells that `expect:` holds against published numbers: both, the difference, and which "
+            "rules differ. HTML: on the page as well.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
     pictures: Annotated[
@@ -274,6 +282,10 @@ def table(
     from reidbench import report
     from reidbench.progressbar import going_through
 
+    if published and form != "html" and (metric or against):
+        raise ReidbenchError(
+            "--published prints all metrics of the cells that `expect:` names: leave out --metric and --against"
+        )
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     the_store = store_at(store)
@@ -286,7 +298,7 @@ def table(
     with going_through(Console(stderr=True)) as through:
         board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
     _warn(board, registry)
-    options = report.Options(metric, ranked, pictures, given, strict)
+    options = report.Options(metric, ranked, pictures, given, strict, published)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     if out is None:
         sys.stdout.write(text)

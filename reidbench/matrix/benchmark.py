@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from reidbench.components import AddedLater, Component, ContentHashed, NestedKind, Params
+from reidbench.components import AddedLater, Component, ContentHashed, NestedKind, Params, Published
 from reidbench.data import fingerprint_file, fingerprint_folder
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
@@ -144,6 +144,16 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """A cell of the matrix, and the row of a published table that it is held against."""
+
+    method: str
+    task: str
+    component: str  # of the method: its paper, or its code, has the row
+    numbers: tuple[Published, ...]
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A whole matrix file, checked."""
 
@@ -163,6 +173,7 @@ class Benchmark:
     few: int = 0  # identities of each data set with a root that a rehearsal keeps; 0: all
     pictures: Mapping[str, str] = field(default_factory=dict)  # `resize`, `resize_test`, `crop_from` as written
     backbone: Choice | None = None  # of the methods that name none
+    expect: tuple[Expected, ...] = ()
 
     @property
     def size(self) -> ImageSize:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from .checker import Checker, guess, kind_word, there
 from .choices import ChoiceReader
 from .devices import MOST as MOST_DEVICES
 from .devices import refusals
+from .expect import ExpectReader
 from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
     "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
-    "data", "tasks", "backbone", "flip_test", "evaluate", "methods", "matrix",
+    "data", "tasks", "backbone", "flip_test", "evaluate", "methods", "matrix", "expect",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
 COMBINED = ("backbone", *STEPS)
@@ -86,9 +88,8 @@ class MatrixReader:
         methods = self.methods(top, backbone)
         settings = self.settings(top, methods)
         self.count_rows(methods, len(tasks), len(evaluate), settings)
-        if self.check.problems:
-            raise ConfigError(list(self.check.problems))
-        return Benchmark(
+        self.stop_at_problems()
+        found = Benchmark(
             file=Path(self.check.tree.file),
             data={name: source for name, source in data.items() if source},
             tasks=tuple(task for task in tasks if task),
@@ -97,6 +98,13 @@ class MatrixReader:
             backbone=backbone,
             **settings,
         )
+        expect = ExpectReader(self.check, found.data, found.tasks, methods).read(top.get("expect", {}))
+        self.stop_at_problems()
+        return replace(found, expect=expect)
+
+    def stop_at_problems(self) -> None:
+        if self.check.problems:
+            raise ConfigError(list(self.check.problems))
 
     def count_rows(self, methods: tuple[Recipe, ...], tasks: int, evaluators: int, settings: dict[str, Any]) -> None:
         pretrained = sum(any(kind == "pretrain" for kind, _ in recipe.steps) for recipe in methods)

@@ -193,7 +193,14 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     text = ", ".join(part for part in (error.context, error.problem) if part)
     if isinstance(error, yaml.composer.ComposerError) and text.startswith(("nested too", "more than")):
         return text
+    if _is_variable(error.problem_mark):
+        return "not YAML: a variable in a map in braces or a list in brackets needs quotes: '${NAME}', or $NAME"
     return printable(f"{text}; indent with spaces, not tabs" if "'\\t'" in text else f"not YAML: {text}")[:300]
+
+
+def _is_variable(mark: yaml.Mark | None) -> bool:
+    """Whether the brace that is out of place is that of `${NAME}`."""
+    return mark is not None and mark.buffer is not None and mark.buffer[: mark.pointer + 1].endswith("${")
 
 
 class _Builder:

@@ -9,6 +9,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.plan import Plan
 from reidbench.store.artifacts import Store
 
+from .expected import held
+from .formats import published
 from .formats.latex import latex
 from .formats.tables import as_csv, as_json, chosen, differences_to, markdown
 from .options import Options
@@ -49,6 +51,11 @@ def write_board(
     figures: Path | None = None,
 ) -> str:
     """As `table`, of a leaderboard that was collected before."""
+    if options.published and not plan.benchmark.expect:
+        raise ReidbenchError(
+            f"{plan.benchmark.file} has no `expect:`, which names the published row of a cell, as in "
+            "`expect: {METHOD: {TASK: ROW}}`; `reidbench show KIND NAME --published` prints the rows"
+        )
     if options.strict:
         refuse_mixed(board)
     if figures is not None:
@@ -59,6 +66,8 @@ def write_board(
         from .html.page import render
 
         return render(board, plan, store, options)
+    if options.published:
+        return published.TEXTS[form](board, held(board, plan))
     return write(board, form, options.metric, against)
 
 

@@ -6,12 +6,12 @@ is that method, learning from and tested on the same data sets, whole; its AP ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from reidbench.components import SameContent
-from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, Recipe, Task, marker
-from reidbench.matrix.protocol import protocol_words
+from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Task
+from reidbench.matrix.expect import changed_params, published_task
 from reidbench.registry.published import Line, lines, percent
 
 
@@ -38,68 +38,47 @@ def compared(
     paper = own[1].component.paper if own else None
     if paper is None:
         return
-    place = published_task(benchmark, recipe, task)
+    place = published_task(benchmark.data, [recipe], task)
     for line in lines(paper.published):
         shown = {metric: percent(metric, value) for metric, value in line.values.items() if metric in measured}
         if line.first.beside and line.first.task == place and shown:
             means = {metric: measured[metric] for metric in shown}
-            warnings = [*_rules(line, "mAP" in shown, judge), *_transductive(recipe, task)]
+            rules = ap_rule(line.first.ap, judge) if "mAP" in shown else ()
+            warnings = [*rules, *ranking_rule(ranking_words(judge)), *transductive([recipe], task)]
             warnings += [f"the published row: {line.first.note}"] if line.first.note else []
             yield Compared(line, shown, means, tuple(warnings))
 
 
-def _transductive(recipe: Recipe, task: Task) -> Iterator[str]:
-    if task.adapt_on == "test" and any(kind == "adapt" for kind, _ in recipe.steps):
+def transductive(parts: Sequence[Recipe], task: Task) -> Iterator[str]:
+    """That a row learned from the images that it is tested on, where it did."""
+    if task.adapt_on == "test" and any(kind == "adapt" for part in parts for kind, _ in part.steps):
         yield "transductive: the measured row learned from the test images"
 
 
-def _rules(line: Line, with_map: bool, judge: Choice) -> Iterator[str]:
-    """Parts of the evaluation that are other than published, or not known."""
-    words = judge.component.protocol_with(judge.params)
-    rules = sorted(word.removeprefix("AP ") for word in words if word.startswith("AP "))
-    if with_map and not rules:
+def ap_rule(published: str, judge: Choice) -> Iterator[str]:
+    """That average precision is computed by another rule than published, or that one of the two is not known."""
+    rules = sorted(word.removeprefix("AP ") for word in _words(judge) if word.startswith("AP "))
+    if not rules:
         yield f"AP rule unknown: {judge.name} does not say under which rule it measured"
-    elif with_map and line.first.ap == "unknown":
+    elif published == "unknown":
         yield f"AP rule unknown: none is stated for the published mAP, measured here is {rules[0]}"
-    elif with_map and rules != [line.first.ap]:
-        yield f"other AP rule: published {line.first.ap}, measured here {', '.join(rules)}"
-    others = sorted(word for word in words if not word.startswith("AP "))
-    if others:
-        yield f"other ranking rule: measured here with {', '.join(others)}"
+    elif rules != [published]:
+        yield f"other AP rule: published {published}, measured here {', '.join(rules)}"
 
 
-def published_task(benchmark: Benchmark, recipe: Recipe, task: Task) -> str | None:
-    """The task of a row as published numbers name it, or None where no published number can be for it.
-
-    That is so for data sets of which the task takes only some identities.
-    """
-    labelled = "source labels" in protocol_words([recipe], task, benchmark.data)
-    refs = task.source if labelled else ()
-    if any(ref.identities not in (None, 1.0) or type(ref.identities) is int for ref in (task.target, *refs)):
-        return None
-    target, sources = data_set(benchmark, task.target), sorted(data_set(benchmark, ref) for ref in refs)
-    adapted = recipe.steps[-1][0] == "adapt"
-    if not sources or (sources == [target] and not adapted):
-        return target
-    return f"{'+'.join(sources)}->{target}"
+def ranking_words(judge: Choice) -> list[str]:
+    """What an evaluator does beside plain ranking."""
+    return sorted(word for word in _words(judge) if not word.startswith("AP "))
 
 
-def data_set(benchmark: Benchmark, ref: DataRef) -> str:
-    """A data set by the name of its component, with the parameters that make it another set than the plain one."""
-    choice = benchmark.data[ref.name].choice
-    changed = changed_params(choice, same_content=False)
-    return choice.name + (f"({', '.join(f'{name}={value}' for name, value in changed.items())})" if changed else "")
+def ranking_rule(words: Sequence[str]) -> Iterator[str]:
+    """That these words of the evaluator are no part of the published ranking."""
+    if words:
+        yield f"other ranking rule: measured here with {', '.join(words)}"
 
 
-def changed_params(choice: Choice, *, same_content: bool = True) -> dict[str, object]:
-    """The parameters that are not at their defaults; without those that change no content, where so asked."""
-    fields = type(choice.params).model_fields
-    return {
-        name: value
-        for name, value in choice.resolved.items()
-        if getattr(choice.params, name) != fields[name].get_default(call_default_factory=True)
-        and (same_content or not marker(fields[name], SameContent))
-    }
+def _words(judge: Choice) -> AbstractSet[str]:
+    return judge.component.protocol_with(judge.params)
 
 
 def circumstances(recipe: Recipe) -> Iterator[str]:

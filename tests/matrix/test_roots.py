@@ -133,6 +133,23 @@ def test_their_missing_variables_and_files(
     assert f"no such folder: '${{STYLES}}/a' leads to '{tmp_path / 'a'}'" in found[1]
 
 
+@pytest.mark.parametrize("data", ["{tiny: {use: market-folder, root: ${MARKET}}}", "[${MARKET}]"])
+def test_yaml_wants_quotes_around_braces_inside_of_braces(
+    data: str, matrix: Callable[..., Path], registry: Registry
+) -> None:
+    file = matrix(data=data)
+    (problem,) = problems(file, registry)
+    assert problem.startswith(f"{file}:3: not YAML: a variable in a map in braces or a list in brackets needs quotes")
+
+
+def test_a_block_wants_none(
+    matrix: Callable[..., Path], registry: Registry, market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARKET", str(market.parent))
+    file = matrix(data="\n  tiny:\n    use: market-folder\n    root: ${MARKET}/tiny")
+    assert reader.read(file, registry).data["tiny"].root == market
+
+
 def test_nothing_else_is_expanded(
     matrix: Callable[..., Path], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,15 @@ from PIL import Image
 from reidbench import report
 from reidbench.matrix import plan, reader
 from reidbench.matrix.benchmark import Choice, DataRef, DataSource
+from reidbench.matrix.expect import data_set
 from reidbench.registry import plugins
 from reidbench.report.html.page import render
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence, Provenance
-from reidbench.report.published import data_set
 from reidbench.report.results import Result, summarise
 from reidbench.store.artifacts import Store
-from reidbench.testing import make_plugin, run_matrix, write_market_folder
+from reidbench.testing import make_plugin, run_matrix
+from tests.support.copies import market1501
 
 EVIL = "<img src=x onerror=alert(1)> {{ 7*7 }}"
 PLUGIN = f"""
@@ -86,14 +86,6 @@ methods:
   both: {{ensemble: [evil, evil too]}}
 """
 PLAIN, TRAPEZOID = "cosine()", "cosine(ap=trapezoid)"
-
-
-def market1501(folder: Path, images: int = 2) -> Path:
-    """A folder of generated pictures that are named like Market-1501's."""
-    for file in sorted(write_market_folder(folder, images=images).rglob("*.png")):
-        Image.open(file).save(file.with_suffix(".jpg"))
-        file.unlink()
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -164,12 +156,11 @@ def test_neither_baselines_nor_metrics_that_were_not_measured(board: Any) -> Non
     ],
 )
 def test_parameters_that_change_the_content_make_another_data_set(
-    board: Any, registry: plugins.Registry, name: str, params: dict[str, Any], label: str
+    registry: plugins.Registry, name: str, params: dict[str, Any], label: str
 ) -> None:
     component = registry.get("dataset", name)
     choice = Choice("dataset", component, component.params(**params))
-    benchmark = replace(board[1].benchmark, data={"mine": DataSource("mine", choice, None)})
-    assert data_set(benchmark, DataRef("mine")) == label
+    assert data_set({"mine": DataSource("mine", choice, None)}, DataRef("mine")) == label
 
 
 def warnings(made: Any, method: str, evaluator: str) -> list[tuple[str, ...]]:

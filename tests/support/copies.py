@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from reidbench import Dataset
+from reidbench.testing import write_market_folder
 
 PICTURE = io.BytesIO()
 Image.new("RGB", (4, 8), (10, 20, 30)).save(PICTURE, "PNG")
@@ -21,6 +22,14 @@ def touch(root: Path, names: Iterable[str]) -> None:
         if not file.parent.is_dir():
             file.parent.mkdir(parents=True)
         file.write_bytes(PICTURE.getvalue())
+
+
+def market1501(folder: Path, images: int = 2) -> Path:
+    """A folder of generated pictures that are named like Market-1501's."""
+    for file in sorted(write_market_folder(folder, images=images).rglob("*.png")):
+        Image.open(file).save(file.with_suffix(".jpg"))
+        file.unlink()
+    return folder
 
 
 def rows(split: object) -> list[tuple[int, int]]:

@@ -20,6 +20,8 @@ from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.plan import Plan
+from reidbench.report.expected import held
+from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.notes import Note, notes
 from reidbench.report.formats.sentences import cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
@@ -128,6 +130,7 @@ class _Page:
             charts=charts(self.board, self.evidence, self.metric),
             file=self.evidence.plan.benchmark.file.name,
             file_hash=self.evidence.file_hash(),
+            published=self.published(),
             version=__version__,
             css=scripts.css,
             scripts=scripts,
@@ -153,6 +156,16 @@ class _Page:
             if ends is not None:
                 found[evaluator] = ends
         return found
+
+    def published(self) -> dict[str, Any] | None:
+        """The cells beside their published numbers, where they were asked for, with the rules that differ."""
+        if not self.options.published:
+            return None
+        found = held(self.board, self.evidence.plan)
+        reasons = published.reasons_of(found)
+        lines = [published.cells(self.board, one, reasons) for one in found]
+        words = {"introduction": published.INTRODUCTION, "because": published.BECAUSE}
+        return {"headers": published.HEADERS, "lines": lines, "rules": reasons, **words}
 
     @property
     def bars(self) -> str:
