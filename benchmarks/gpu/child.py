@@ -5,6 +5,7 @@ Stages are run as `reidbench run --executor inline` runs them, on the GPU unless
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -135,6 +136,7 @@ def _measure(task: Task, spec: StageSpec, store: Store, watch: Stopwatch) -> Ans
             if logged == task.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    gc.collect()  # the networks of the task before
     torch.cuda.empty_cache()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -177,7 +179,7 @@ def neighbours(count: int, dim: int, on_gpu: bool) -> dict[str, Any]:
     nearest_neighbours(vectors[:64], 5, backend="faiss")  # starts the GPU
     for backend in ("product", "faiss"):
         began = time.perf_counter()
-        found[backend] = nearest_neighbours(vectors, 21, backend=backend).indices  # type: ignore[arg-type]
+        found[backend] = nearest_neighbours(vectors, 21, backend=backend).indices
         seconds[backend] = time.perf_counter() - began
     return {"different": int((found["product"] != found["faiss"]).any(1).sum()), "rows": len(vectors), **seconds}
 

@@ -49,7 +49,9 @@ class Processes:
         return found
 
     def lines(self, arguments: Sequence[str], log: Path, *, hidden: bool) -> Iterator[dict[str, Any]]:
-        """What a process prints, as JSON; at the end of the time it is killed."""
+        """What a process prints, as JSON; at the end of the time it is killed. Without time none is started."""
+        if not self.left:
+            return
         paths = os.pathsep.join(os.path.abspath(path or ".") for path in sys.path)  # noqa: PTH100 - import paths are text
         cache = os.environ.get("REIDBENCH_CACHE") or str(self.folder / "cache")
         environment = {**os.environ, "PYTHONPATH": paths, "REIDBENCH_CACHE": cache}
@@ -63,16 +65,16 @@ class Processes:
                 env=environment,
                 start_new_session=True,
             )
+        assert process.stdout is not None
         timer = threading.Timer(self.left, _end, [process])
         timer.start()
-        try:
-            assert process.stdout is not None
-            yield from map(json.loads, process.stdout)
-        finally:
-            timer.cancel()
-            _end(process)
-            process.wait()
-            process.stdout.close()
+        with process.stdout:
+            try:
+                yield from map(json.loads, process.stdout)
+            finally:
+                timer.cancel()
+                _end(process)
+                process.wait()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import __main__ as program
-from benchmarks.gpu.checks import NAMES, OTHERS, compare
+from benchmarks.gpu.checks import NAMES, OTHERS, Checks, compare
 from benchmarks.gpu.child import WARM, Enough, Stopwatch
 from benchmarks.gpu.families import FAMILIES, PERSON, TALL
+from benchmarks.gpu.processes import Processes
 from benchmarks.gpu.tasks import Answer
 
 ROOT = Path(__file__).parents[2]
@@ -74,10 +75,29 @@ def test_a_wrong_loss_fails_its_line_and_the_program(tmp_path: Path) -> None:
     assert found == {LOSS[0]: "ok", LOSS[1]: "failed: another loss", STEP: "measured"}
 
 
-def test_what_the_time_does_not_suffice_for_is_skipped() -> None:
-    code, text, _ = run("--minutes", "0.0001", "--only", "gcl,two-devices")
-    assert code == 2  # not even the first process comes to an end
-    assert text == ""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_the_time_does_not_suffice_for_is_skipped(device: str, tmp_path: Path) -> None:
+    """Every family and every check has its lines, also where nothing could be run."""
+    found = list(Checks(Processes(tmp_path, 0), device, 2, True, []).rows())
+    assert {row.result for row in found} == {"skipped: out of time"}
+    names = [family.name for family in FAMILIES]
+    for check in LOSS:
+        assert [row.subject for row in found if row.check == check] == names
+    assert [row.subject.partition(":")[0] for row in found if row.check == STEP] == names
+    assert len(found) == 3 * len(names) + len(OTHERS) + 1  # two processes have a line each
+
+
+def test_two_devices_are_left_out_where_there_is_one(tmp_path: Path) -> None:
+    found = list(Checks(Processes(tmp_path, 0), "cuda", 1, True, ["two-devices"]).rows())
+    assert [(row.check, row.result) for row in found] == [("two devices", "skipped: one GPU")]
+
+
+def test_the_program_refuses_where_there_is_no_gpu() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("benchmarks.gpu: no GPU is visible to torch")
 
 
 def test_names_are_checked() -> None:
