@@ -6,7 +6,7 @@ JOBS   ?= 2
 # What owns the module faiss: faiss-cpu, or faiss-gpu on a machine with CUDA (`make FAISS=faiss-gpu test`). Never both.
 FAISS  ?= faiss-cpu
 TESTS  ?=
-READY  := $(VENV)/.installed
+READY  := $(VENV)/.installed-with-$(FAISS)
 
 # Tests over JOBS processes, in runs of neighbours, so that a file's fixtures are mostly made once. When a process dies,
 # worksteal reports its test and goes on with the others; loadfile runs that test again in every process that is left.
@@ -47,6 +47,8 @@ bench-slow: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV), the first time only: some minutes and 2 GB, mostly torch"
 	$(PYTHON) -m venv $(VENV)
+	rm -f $(VENV)/.installed-with-*
+	$(BIN)/python -m pip uninstall --quiet --quiet --disable-pip-version-check --yes faiss-cpu faiss-gpu
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e ".[dev]" $(FAISS)
 	touch $(READY)
 

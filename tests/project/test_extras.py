@@ -36,6 +36,9 @@ def test_all_extras_together_ask_for_one_faiss() -> None:
 def test_make_installs_one_faiss_that_can_be_chosen() -> None:
     make = (ROOT / "Makefile").read_text()
     assert re.findall(r"^FAISS +\?= (.*)$", make, re.MULTILINE) == ["faiss-cpu"]
+    assert re.findall(r"pip uninstall .*", make) == [
+        "pip uninstall --quiet --quiet --disable-pip-version-check --yes faiss-cpu faiss-gpu"
+    ]
     assert re.findall(r"pip install .*", make) == [
         'pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e ".[dev]" $(FAISS)'
     ]
