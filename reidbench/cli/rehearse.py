@@ -63,13 +63,11 @@ def rehearse_file(
     from reidbench.matrix import reader
     from reidbench.rehearsal import rehearse
     from reidbench.rehearsal.printed import scale_table
-    from reidbench.rehearsal.variables import unset_variables
 
     began = time.monotonic()
     registry = load_plugins(without)
     with _folder(keep) as folder:
-        with contextlib.nullcontext() if real else unset_variables(file, overrides or (), folder / "unset"):
-            benchmark = reader.read(file, registry, overrides or (), must_exist=real)
+        benchmark = reader.read(file, registry, overrides or (), must_exist=real)
         folder.mkdir(exist_ok=True)
         with progress.make(Console(stderr=True)) as shown:
             found = rehearse.rehearse(benchmark, registry, folder, executors.make("process"), shown, only, real)
@@ -99,7 +97,7 @@ def _print_roots(file: Path, found: Rehearsal) -> None:
     from reidbench.rehearsal.variables import named_roots
 
     roots = found.cast.roots
-    for name, root in named_roots(read_tree(file).value, roots).items():
+    for name, root in {**found.cast.files, **named_roots(read_tree(file).value, roots)}.items():
         print(f"export {name}={shlex.quote(str(root))}")
     given = [word for name, root in roots.items() for word in ("--set", f"data.{name}.root={root}")]
     print(shlex.join(["reidbench", "plan", str(file), *given]))

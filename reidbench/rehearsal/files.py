@@ -19,6 +19,7 @@ from reidbench.words import Declared
 from .changes import with_params
 from .lists import Lists
 from .standins import Cast, NoStandIn, each_method, made, own_folder
+from .variables import named
 
 WEIGHTS = (".pth", ".pt", ".tar", ".safetensors")
 
@@ -31,7 +32,9 @@ def stand_in_files(cast: Cast, registry: Registry, folder: Path) -> None:
     for choice in cast.benchmark.evaluate:
         for name, path in missing_paths(choice).items():
             raise NoStandIn(f"{choice.name} needs your own {path} (its parameter {name})")
-    each_method(cast, Files(cast.benchmark, registry, folder).recipe)
+    files = Files(cast.benchmark, registry, folder)
+    each_method(cast, files.recipe)
+    cast.files |= files.named
 
 
 class Files:
@@ -43,6 +46,7 @@ class Files:
         self.folder = folder
         self.lists = Lists(benchmark)
         self.there: dict[str, Path] = {}
+        self.named: dict[str, Path] = {}  # by the variables that stand for them
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The method over stand-ins. Raises NoStandIn."""
@@ -84,13 +88,19 @@ class Files:
                 what = f"{name} of {choice.kind} {choice.name}"
                 place = own_folder(self.folder, path.name)
                 self.there[key] = made(mark.stand_in, what, place, choice.params, self.lists.names(role))
-            elif choice.kind in ("backbone", "pretrainer") and not mark.folder and path.suffix in WEIGHTS:
+            elif (
+                choice.kind in ("backbone", "pretrainer")
+                and not mark.folder
+                and (path.suffix in WEIGHTS or named(path))
+            ):
                 self.there[key] = self.weights(path, network, getattr(choice.params, "layout", ""))
             else:
                 what = "folder" if mark.folder else "file"
                 raise NoStandIn(
                     f"{choice.name} needs your own {what} {path} (its parameter {name}): no stand-in for it"
                 )
+        if variable := named(path):
+            self.named.setdefault(variable, self.there[key])
         return self.there[key]
 
     def weights(self, path: Path, network: Choice, layout: str) -> Path:
@@ -98,10 +108,14 @@ class Files:
         seed_torch(0)  # the same file in every rehearsal
         described = {"use": network.name, "params": network.resolved, "image_size": self.size}
         state = build_backbone(self.registry, described).state_dict()
-        place = own_folder(self.folder, path.stem) / path.name
+        place = own_folder(self.folder, path.stem) / (f"{named(path)}.pth" if named(path) else path.name)
         place.parent.mkdir(parents=True)
         write_state(place, state, layout)
         return place
+
+
+def _of_weights(path: Path) -> bool:
+    return path.suffix in WEIGHTS or bool(named(path))
 
 
 def missing_paths(choice: Choice) -> dict[str, Path]:

@@ -27,6 +27,7 @@ class Cast:
 
     benchmark: Benchmark
     roots: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)  # that were made, by the variables that stand for them
     refused: dict[str, str] = field(default_factory=dict)  # task or method -> why
 
     def refuse(self, tasks: dict[str, str], methods: dict[str, str]) -> None:

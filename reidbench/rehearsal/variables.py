@@ -1,32 +1,18 @@
-"""Environment variables that a matrix file names and nobody has set: in a rehearsal they lead to where nothing is."""
+"""Environment variables that a matrix file names, and the stand-ins for what they would name."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 NAMED = re.compile(r"\$\{(\w+)\}")
 
 
-@contextlib.contextmanager
-def unset_variables(file: Path, overrides: Sequence[str], nowhere: Path) -> Iterator[None]:
-    """Inside the block each `${NAME}` of the file that is not set leads to `nowhere`/NAME.
-
-    A file that cannot be read is for its reader to complain of.
-    """
-    text = " ".join(overrides)
-    with contextlib.suppress(OSError):
-        text += file.read_bytes().decode(errors="replace")
-    added = {name: str(nowhere / name) for name in NAMED.findall(text) if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+def named(path: Path) -> str:
+    """The name in a path that is `${NAME}` alone, as one is that nobody set; else empty."""
+    alone = NAMED.fullmatch(str(path))
+    return alone[1] if alone else ""
 
 
 def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
