@@ -13,13 +13,13 @@ from pydantic.fields import FieldInfo
 from reidbench.components import STEP_SETTINGS, Component, ContentHashed, NestedKind, Params
 from reidbench.errors import UnknownComponent
 from reidbench.registry.declarations import refused_with
+from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from reidbench.registry.plugins import Registry
 
 from .benchmark import Choice, marker
 from .checker import Checker, guess, there
-from .fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from .kinds import AUXILIARY, OF_COMPONENT
-from .yamlfile import LONGEST_KEY, Path_, is_number, shown
+from .yamlfile import LONGEST_KEY, Path_, is_number
 
 STEP = ("backbone", *STEP_SETTINGS)  # keys of a step that are none of its component's parameters
 BESIDE = (*STEP, "data")  # those of a nested training
@@ -106,15 +106,16 @@ class ChoiceReader:
             if found is None:
                 return None
             nested[name] = found
-            options = {**options, name: _written(*found, mark)}
+            options = {**options, name: written(*found, mark)}
         wrong = misfits(component.params, options)
         for place, sentence, value in wrong:
             quotes = "; write it without quotes" if isinstance(value, str) and is_number(value) else ""
             self.check.wrong((*path, *place), f"{sentence}, not {self.check.text((*path, *place), value)}{quotes}")
-        if wrong:
+        places = self.located(component.params, options, path)
+        if wrong or None in places.values():
             return None
         try:
-            params = component.params(**{key: self.located(component, key, value) for key, value in options.items()})
+            params = component.params(**{**options, **places})
         except ValidationError as error:
             for problem in error.errors():
                 self.param_problem(kind, component, problem, path)
@@ -122,7 +123,8 @@ class ChoiceReader:
         if refused := refused_with(kind, component, params):
             self.check.wrong(path, f"{kind} {component.name}: {refused}")
             return None
-        return Choice(kind, component, params, nested) if self.paths_exist(params, path) else None
+        fine = self.paths_exist(params, options, path) if self.check.must_exist else True
+        return Choice(kind, component, params, nested) if fine else None
 
     def nested(self, given: Any, mark: NestedKind, path: Path_) -> tuple[Choice, NestedKind] | None:
         """The component in a `Uses` field, with its own network, images and data where it names them."""
@@ -143,18 +145,22 @@ class ChoiceReader:
         name = value.get("use") if isinstance(value, dict) else value
         return next((kind for kind in kinds if name in self.registry.names(kind)), kinds[0])
 
-    def located(self, component: Component, key: str, value: Any) -> Any:
-        """Paths in a matrix file are relative to the file."""
-        info = component.params.model_fields.get(key)
-        return self.check.place(value) if info and marker(info, ContentHashed) and isinstance(value, str) else value
+    def located(self, params: type[Params], options: dict[str, Any], path: Path_) -> dict[str, Path | None]:
+        """Where the files and folders among the options lie: paths in a matrix file are relative to the file."""
+        return {
+            name: self.check.place(options[name], (*path, name), "FOLDER" if hashed.folder else "FILE")
+            for name, info in params.model_fields.items()
+            if (hashed := marker(info, ContentHashed)) and isinstance(options.get(name), str)
+        }
 
-    def paths_exist(self, params: Params, path: Path_) -> bool:
+    def paths_exist(self, params: Params, options: dict[str, Any], path: Path_) -> bool:
         """Whether every file and folder among the parameters is there."""
         fine = True
         for name, info in type(params).model_fields.items():
             hashed, value = marker(info, ContentHashed), getattr(params, name)
             if hashed and value is not None and not there(value, Path.is_dir if hashed.folder else Path.is_file):
-                self.check.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {shown(str(value))}")
+                leads = self.check.leads(options.get(name), value)
+                self.check.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {leads}")
                 fine = False
         return fine
 
@@ -178,7 +184,7 @@ class ChoiceReader:
             self.check.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
 
 
-def _written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:
+def written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:
     """A nested component as a matrix file has it, all parameters included."""
     own = {"backbone": {"use": chosen.backbone.name, **chosen.backbone.resolved}} if chosen.backbone else {}
     own |= chosen.settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,6 +55,11 @@ class Row:
     reason: str = ""
     protocol: str = ""
     pretrained: bool = False
+
+
+def matches(pattern: str, method: str, task: str) -> bool:
+    """Whether a method, or one of its cells as "method/task", is meant by a pattern like `bot*` or `*/market`."""
+    return any(fnmatch.fnmatchcase(name, pattern) for name in (method, f"{method}/{task}"))
 
 
 @dataclass

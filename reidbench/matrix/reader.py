@@ -33,15 +33,16 @@ MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
-def read(file: Path, registry: Registry, overrides: Sequence[str] = ()) -> Benchmark:
+def read(file: Path, registry: Registry, overrides: Sequence[str] = (), must_exist: bool = True) -> Benchmark:
     """Read a matrix file. `overrides` are `KEY=VALUE` with dots between keys, values as in YAML.
 
+    Without `must_exist` the roots, files and folders that it names need not be there: a rehearsal makes others.
     Raises ConfigError with every problem found, each as `file:line: sentence`.
     """
     tree = read_tree(Path(file))
     for override in overrides:
         _override(tree, override)
-    return MatrixReader(tree, registry).benchmark()
+    return MatrixReader(tree, registry, must_exist).benchmark()
 
 
 def _override(tree: Tree, override: str) -> None:
@@ -65,8 +66,8 @@ def _override(tree: Tree, override: str) -> None:
 class MatrixReader:
     """Walks a tree once, from its top."""
 
-    def __init__(self, tree: Tree, registry: Registry) -> None:
-        self.check = Checker(tree)
+    def __init__(self, tree: Tree, registry: Registry, must_exist: bool = True) -> None:
+        self.check = Checker(tree, must_exist)
         self.choices = ChoiceReader(self.check, registry)
 
     def benchmark(self) -> Benchmark:
@@ -159,9 +160,9 @@ class MatrixReader:
         rooted = choice is not None and "root" in choice.component.required(choice.params)
         if choice and root is None and rooted:
             self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
-        place = self.check.place(root) if root is not None else None
-        if place and rooted and not there(place, Path.exists):
-            self.check.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
+        place = self.check.place(root, (*path, "root"), "FOLDER") if root is not None else None
+        if place and rooted and self.check.must_exist and not there(place, Path.exists):
+            self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
         return DataSource(name, choice, place) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:

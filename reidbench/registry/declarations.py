@@ -14,6 +14,7 @@ from reidbench.words import METHODS, complaint
 from . import published
 from .metrics import metrics_fault
 from .presets import preset_fault
+from .rehearsals import rehearsal_fault
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 TARGET = re.compile(r"[\w.]+:\w+")
@@ -35,6 +36,7 @@ def faults(kind: str, component: Component) -> Iterator[str]:
     yield metrics_fault(kind, component.metrics)
     yield refused_word(kind, component)
     yield preset_fault(kind, component)
+    yield rehearsal_fault(component)
     yield _setting_among(kind, component)
 
 
