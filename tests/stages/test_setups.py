@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from reidbench.registry import plugins
 from reidbench.report import Leaderboard
 from reidbench.report.results import Result
 from reidbench.stages.networks import build_backbone
+from reidbench.stages.record import Record
 from reidbench.store.artifact import Artifact
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
@@ -219,3 +220,28 @@ def test_other_processes_and_a_second_run_give_the_same_bytes(run: Run, tmp_path
         for name in ("embedder.safetensors", "features.npz"):
             if (one / name).is_file():
                 assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_a_resumed_step_goes_on_in_its_own_network(
+    run: Run, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails in its second epoch of three, and goes on from the end of the first."""
+    finetune = "{use: toy, epochs: 3, image_size: [96, 32]}"
+    methods = f"{{m: {{backbone: {VIT}, image_size: [64, 32], pretrain: {{{DINO}}}, finetune: {finetune}}}}}"
+    the_result(run(methods, "one"))
+    log, keep = tmp_path / "epochs.txt", Record.log
+
+    def failing(self: Record, line: Mapping[str, float]) -> None:
+        if dict(line) == {"epoch": 1}:
+            raise RuntimeError("it went wrong")
+        keep(self, line)
+
+    monkeypatch.setenv("REIDBENCH_TOY_LOG", str(log))
+    with monkeypatch.context() as patched:
+        patched.setattr(Record, "log", failing)
+        (failed,) = run(methods, "two").results
+    assert "it went wrong" in failed.error
+    the_result(run(methods, "two"))
+    assert log.read_text().split("\n") == ["0 0", "0 1", "0 1", "0 2", ""]
+    one, two = (artifact(Store(tmp_path / folder / "store"), "finetune") for folder in ("one", "two"))
+    assert (one.path / "embedder.safetensors").read_bytes() == (two.path / "embedder.safetensors").read_bytes()
