@@ -59,9 +59,16 @@ class Uses:
 
 @dataclass(frozen=True)
 class ContentHashed:
-    """Marks a path whose content, not whose name, enters the key."""
+    """Marks a path whose content, not whose name, enters the key.
+
+    `stand_in` is "module:function" of `(params, folder, names) -> path`, for `reidbench rehearse`: it writes below the
+    empty `folder` what a user would give here, in the layout in which it is released, and returns its path. `params`
+    are the component's own, and `names` the paths of the images of its data role, below the root of their data set
+    (the train images of a labelled one). Without a stand-in the user's own file or folder is needed.
+    """
 
     folder: bool
+    stand_in: str = ""
 
 
 Words = Callable[[Any], AbstractSet[str]] | AbstractSet[str]  # the same for all parameters, or what they make of it

@@ -255,7 +255,7 @@ class MgnParams(Params):
     pool: Literal["max", "avg"] = Field("avg", description="pooling of the branches and of their stripes")
     classify: Annotated[Literal["reduced", "pooled"], AddedLater()] = Field(
         "reduced",
-        description="global vectors that are classified: reduced (the script), or pooled ones, without bias (the paper)",
+        description="global vectors that are classified: reduced (the script), or pooled, without bias (the paper)",
     )
     extra_norm: bool = Field(False, description="batch norm on each branch's map, as LUPerson's fork adds it")
     flip_test: bool = Field(True, description="add the feature of the flipped image at test time")

@@ -21,4 +21,5 @@ def reidbench_datasets() -> Iterator[Component]:
         fingerprint="reidbench_synthetic.dataset:fingerprint",
         capabilities=frozenset({"truth"}),
         lacks=SyntheticParams.lacking,
+        rehearsal={"size": "tiny"},
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fnmatch
 import json
 import shlex
 import signal
@@ -44,6 +43,7 @@ from .options import (
     whole,
 )
 from .plugin import app as plugin_commands
+from .rehearse import app as rehearse_commands
 from .show import app as show_commands
 from .store import app as store_commands
 
@@ -67,6 +67,7 @@ app = typer.Typer(
 app.add_typer(data.app)
 app.add_typer(show_commands)
 app.add_typer(plugin_commands)
+app.add_typer(rehearse_commands)
 app.add_typer(store_commands)
 
 
@@ -171,11 +172,16 @@ def run(
     from rich.console import Console
 
     from reidbench.execution import executors, progress, runner
+    from reidbench.matrix import plan
+    from reidbench.metrics.neighbours import faiss_search
 
+    fault = faiss_search.clash()
+    if fault:
+        raise ReidbenchError(fault)
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     if only:
-        rows = [row for row in the_plan.rows if _matches(row, only)]
+        rows = [row for row in the_plan.rows if plan.matches(only, row.method, row.task)]
         if not rows:
             raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
         the_plan = the_plan.only(rows)
@@ -217,10 +223,6 @@ def _print_board(
         print("standard output is closed: `reidbench table` prints the leaderboard", file=sys.stderr)
     else:
         print(report.write(board, "md"), end="")
-
-
-def _matches(row: plan.Row, pattern: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for name in (row.method, f"{row.method}/{row.task}"))
 
 
 def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:

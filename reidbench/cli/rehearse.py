@@ -1,0 +1,98 @@
+"""`reidbench rehearse`: a matrix file in small, before it is sent to a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reidbench.errors import ReidbenchError
+
+from .options import FileArgument, SetOption, WithoutOption, at_home, load_plugins
+
+if TYPE_CHECKING:
+    from reidbench.rehearsal.rehearse import Rehearsal
+
+app = typer.Typer()
+
+
+@app.command("rehearse")
+def rehearse_file(
+    file: FileArgument,
+    only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Leave the stand-ins in this new folder, for `plan` and `run`.")
+    ] = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+) -> None:
+    """Run the whole plan of a matrix file in small, with stand-ins for its data and weights.
+
+    The networks, image sizes, losses, stages, and the layouts of data and weights are those of the file; the data are
+    a few rendered persons, and a training is a few steps of a small batch. All that fails is told at once, with exit
+    code 1. The results are thrown away, since their numbers mean nothing.
+    """
+    from rich.console import Console
+
+    from reidbench.execution import progress
+    from reidbench.matrix import reader
+    from reidbench.rehearsal import rehearse
+    from reidbench.rehearsal.variables import unset_variables
+
+    began = time.monotonic()
+    registry = load_plugins(without)
+    with _folder(keep) as folder:
+        with unset_variables(file, overrides or (), folder / "unset"):
+            benchmark = reader.read(file, registry, overrides or (), must_exist=False)
+        folder.mkdir(exist_ok=True)
+        with progress.make(Console(stderr=True)) as shown:
+            found = rehearse.rehearse(benchmark, registry, folder, shown, only)
+    if keep is not None:
+        _print_roots(file, found)
+    _conclude(found, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Where a rehearsal takes place: a folder that is not there yet, or a temporary one."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
+            yield Path(folder)
+        return
+    place = at_home(keep).absolute()
+    if place.exists():
+        raise ReidbenchError(f"--keep {place}: it is there already; name a folder that is not")
+    yield place
+
+
+def _print_roots(file: Path, found: Rehearsal) -> None:
+    """The commands that plan the file over the stand-ins."""
+    from reidbench.matrix.yamlfile import read_tree
+    from reidbench.rehearsal.variables import named_roots
+
+    roots = found.cast.roots
+    for name, root in named_roots(read_tree(file).value, roots).items():
+        print(f"export {name}={shlex.quote(str(root))}")
+    given = [word for name, root in roots.items() for word in ("--set", f"data.{name}.root={root}")]
+    print(shlex.join(["reidbench", "plan", str(file), *given]))
+
+
+def _conclude(found: Rehearsal, seconds: float) -> None:
+    """The notes, the failures, and whether the file is ready; ends with 1 where it is not."""
+    from reidbench.registry.plugins import printable
+
+    for note in found.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    for place, why in found.failed.items():
+        print(printable(f"failed: {place}: {why}"))
+    counts = f"{len(found.short.stages)} stages of {found.methods} methods in {seconds / 60:.1f} min"
+    print(f"rehearsed: {counts}; {f'{len(found.failed)} failed' if found.failed else 'ready'}")
+    if found.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,138 @@
+"""Stand-ins for files and folders that are parameters: weights that a fresh network gives, or what a plugin writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reidbench.components import ContentHashed
+from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, canonical, marker
+from reidbench.matrix.checker import there
+from reidbench.matrix.kinds import OF_STAGE
+from reidbench.registry.plugins import Registry
+from reidbench.stages.networks import build_backbone
+from reidbench.stages.worker import seed_torch
+from reidbench.words import Declared
+
+from .changes import with_params
+from .lists import Lists
+from .standins import Cast, NoStandIn, each_method, made, own_folder
+
+WEIGHTS = (".pth", ".pt", ".tar", ".safetensors")
+
+
+def stand_in_files(cast: Cast, registry: Registry, folder: Path) -> None:
+    """Give each parameter whose file or folder is not there a stand-in, and leave out the methods where none can be.
+
+    Raises NoStandIn for one of an evaluator.
+    """
+    for choice in cast.benchmark.evaluate:
+        for name, path in missing_paths(choice).items():
+            raise NoStandIn(f"{choice.name} needs your own {path} (its parameter {name})")
+    each_method(cast, Files(cast.benchmark, registry, folder).recipe)
+
+
+class Files:
+    """Makes stand-ins below a folder, one for all that name the same file for the same network."""
+
+    def __init__(self, benchmark: Benchmark, registry: Registry, folder: Path) -> None:
+        self.size = benchmark.image_size
+        self.registry = registry
+        self.folder = folder
+        self.lists = Lists(benchmark)
+        self.there: dict[str, Path] = {}
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The method over stand-ins. Raises NoStandIn."""
+        backbone = self.backbone(recipe.backbone)
+        steps = tuple(
+            (step, self.choice(choice, backbone, OF_STAGE[step].learns_from)) for step, choice in recipe.steps
+        )
+        return replace(recipe, backbone=backbone, steps=steps)
+
+    def backbone(self, choice: Choice) -> Choice:
+        """A network that reads its stand-in weights as it would read the user's."""
+        return self.filled(choice, choice, "")
+
+    def choice(self, choice: Choice, backbone: Choice, role: str) -> Choice:
+        """A component of a step whose images are those of a role, with what is nested in it."""
+        if choice.backbone:
+            choice = replace(choice, backbone=self.backbone(choice.backbone))
+        nested = {
+            name: (self.choice(inner, choice.backbone or backbone, mark.role), mark)
+            for name, (inner, mark) in choice.nested.items()
+        }
+        return self.filled(with_params(choice, {}, nested), choice.backbone or backbone, role)
+
+    def filled(self, choice: Choice, backbone: Choice, role: str) -> Choice:
+        """The choice with a stand-in for each of its files and folders that is not there."""
+        missing = missing_paths(choice)
+        made = {name: str(self.stand_in(choice, name, path, backbone, role)) for name, path in missing.items()}
+        return with_params(choice, made)
+
+    def stand_in(self, choice: Choice, name: str, path: Path, backbone: Choice, role: str) -> Path:
+        """What stands in for one of them."""
+        mark: ContentHashed = marker(choice.component.params.model_fields[name], ContentHashed)
+        network = without_files(backbone)
+        key = canonical([choice.kind, choice.name, name, str(path), network.name, network.resolved])
+        if key not in self.there:
+            if mark.stand_in:
+                what = f"{name} of {choice.kind} {choice.name}"
+                place = own_folder(self.folder, path.name)
+                self.there[key] = made(mark.stand_in, what, place, choice.params, self.lists.names(role))
+            elif choice.kind in ("backbone", "pretrainer") and not mark.folder and path.suffix in WEIGHTS:
+                self.there[key] = self.weights(path, network, getattr(choice.params, "layout", ""))
+            else:
+                what = "folder" if mark.folder else "file"
+                raise NoStandIn(
+                    f"{choice.name} needs your own {what} {path} (its parameter {name}): no stand-in for it"
+                )
+        return self.there[key]
+
+    def weights(self, path: Path, network: Choice, layout: str) -> Path:
+        """The tensors of a fresh network, in a file of the same name, by the names of a layout."""
+        seed_torch(0)  # the same file in every rehearsal
+        described = {"use": network.name, "params": network.resolved, "image_size": self.size}
+        state = build_backbone(self.registry, described).state_dict()
+        place = own_folder(self.folder, path.stem) / path.name
+        place.parent.mkdir(parents=True)
+        write_state(place, state, layout)
+        return place
+
+
+def missing_paths(choice: Choice) -> dict[str, Path]:
+    """The files and folders among the parameters of a choice that are not there, by parameter."""
+    marks = {name: marker(info, ContentHashed) for name, info in type(choice.params).model_fields.items()}
+    paths = {name: (getattr(choice.params, name), mark) for name, mark in marks.items() if mark}
+    return {
+        name: path
+        for name, (path, mark) in paths.items()
+        if path is not None and not there(path, Path.is_dir if mark.folder else Path.is_file)
+    }
+
+
+def without_files(backbone: Choice) -> Choice:
+    """The network with random weights: no file, and nothing declared of one. Raises NoStandIn where it needs one."""
+    fields = type(backbone.params).model_fields
+    marked = [name for name, info in fields.items() if marker(info, ContentHashed) or marker(info, Declared)]
+    return with_params(backbone, {name: None for name in marked if getattr(backbone.params, name) is not None})
+
+
+def write_state(file: Path, state: Mapping[str, Any], layout: str) -> None:
+    """Write tensors as torch or safetensors does, by the file's ending, in the container and names of a layout."""
+    import torch
+    from safetensors.torch import save_file
+
+    from reidbench.training.weights.layouts import LAYOUTS
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    if layout in LAYOUTS:
+        whose = LAYOUTS[layout]
+        plain = {theirs: tensor for name, tensor in plain.items() for theirs in whose.names(name)}
+    if file.suffix == ".safetensors":
+        save_file({name: tensor.clone() for name, tensor in plain.items()}, file)
+        return
+    container = LAYOUTS[layout].container if layout in LAYOUTS else ""
+    torch.save({container: plain} if container else plain, file)

@@ -1,0 +1,39 @@
+"""The lists of the data sets of a benchmark, opened at most once, and only where somebody asks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from reidbench.data import Dataset
+from reidbench.files.cache import cache_folder
+from reidbench.matrix.benchmark import Benchmark
+from reidbench.registry.plugins import describe
+
+from .shorten import short_choice
+from .standins import NoStandIn
+
+
+class Lists:
+    """The data sets under `data`, by name, as a rehearsal reads them: a rendered one in its smallest size."""
+
+    def __init__(self, benchmark: Benchmark) -> None:
+        self._data = {name: replace(one, choice=short_choice(one.choice)) for name, one in benchmark.data.items()}
+        self._tasks = benchmark.tasks
+        self.of = cache(self._opened)
+
+    def _opened(self, name: str) -> Dataset:
+        """A data set. Raises NoStandIn where it cannot be read."""
+        source = self._data[name]
+        try:
+            found = source.choice.component.load()(source.choice.params, source.root, cache_folder())
+        except Exception as error:
+            raise NoStandIn(f"{name} ({source.choice.name}) cannot be read: {describe(error)}") from error
+        if not isinstance(found, Dataset):
+            raise NoStandIn(f"dataset {source.choice.name} must return a Dataset, got {type(found).__name__}")
+        return found
+
+    def names(self, role: str) -> tuple[str, ...]:
+        """The paths of the train images that the tasks name for a role, each once."""
+        used = dict.fromkeys(ref.name for task in self._tasks for ref in task.refs(role))
+        return tuple(dict.fromkeys(path for name in used for path in self.of(name).train.paths))

@@ -1,0 +1,90 @@
+"""A rehearsal: the plan of a matrix file run in small, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from reidbench import report
+from reidbench.errors import ReidbenchError
+from reidbench.execution import executors
+from reidbench.execution.runner import Display, Runner
+from reidbench.matrix.benchmark import Benchmark
+from reidbench.matrix.plan import Plan, expand, matches
+from reidbench.registry.plugins import Registry
+from reidbench.store.artifacts import Store
+
+from .files import stand_in_files
+from .shorten import run_as_they_are, shorten
+from .standins import FILES, STORE, Cast, stand_in_data
+
+
+@dataclass
+class Rehearsal:
+    """What was planned at full scale and run in small, and all that failed, by stage, task or method."""
+
+    full: Plan
+    short: Plan
+    store: Store
+    cast: Cast
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def methods(self) -> int:
+        """How many methods were rehearsed."""
+        return len({row.method for row in self.short.rows if row.key})
+
+
+def rehearse(
+    benchmark: Benchmark, registry: Registry, folder: Path, display: Display, only: str | None = None
+) -> Rehearsal:
+    """Run a benchmark, or those of its cells that `only` matches, in small below an empty `folder`.
+
+    Raises ReidbenchError for a pattern that matches nothing.
+    """
+    for name in (STORE, FILES):
+        (folder / name).mkdir(parents=True)
+    cast = Cast(_restricted(benchmark, only) if only else benchmark)
+    stand_in_data(cast, folder)
+    stand_in_files(cast, registry, folder / FILES)
+    full = _planned(cast.benchmark, only)
+    shorten(cast)
+    short = _planned(cast.benchmark, only)
+    store = Store(folder / STORE)
+    outcome = Runner(short, store, executors.make("process"), display, registry.disabled).run()
+    found = Rehearsal(full, short, store, cast, dict(cast.refused))
+    found.failed |= {short.stages[key].label: why for key, why in outcome.failed.items()}
+    found.failed |= _never_applicable(short)
+    found.notes += [f"{name} has no short form: it was run as it is" for name in run_as_they_are(cast.benchmark)]
+    report.write(report.collect(short, store), "md")  # whatever is wrong with the table is found here
+    return found
+
+
+def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
+    """The methods and tasks that have a cell which is meant, and the methods that make its ensembles."""
+    cells = [(one, task) for one in benchmark.methods for task in benchmark.tasks if matches(only, one.name, task.name)]
+    if not cells:
+        raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
+    methods = {name for recipe, _ in cells for name in (recipe.name, *recipe.ensemble)}
+    tasks = {task.name for _, task in cells}
+    return replace(
+        benchmark,
+        methods=tuple(one for one in benchmark.methods if one.name in methods),
+        tasks=tuple(task for task in benchmark.tasks if task.name in tasks),
+    )
+
+
+def _planned(benchmark: Benchmark, only: str | None) -> Plan:
+    plan = expand(benchmark)
+    return plan.only([row for row in plan.rows if only is None or matches(only, row.method, row.task)])
+
+
+def _never_applicable(plan: Plan) -> dict[str, str]:
+    """The methods that no task of the plan can have, with the first reason."""
+    can = {row.method for row in plan.rows if row.key}
+    reasons: dict[str, str] = {}
+    for row in plan.rows:
+        if row.method not in can:
+            reasons.setdefault(f"method {row.method}", f"not applicable: {row.reason}")
+    return reasons

@@ -1,0 +1,69 @@
+"""The short form of a benchmark: one seed, and a few steps of small batches on the same networks and image sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, Recipe, Task
+from reidbench.matrix.kinds import OF_COMPONENT
+
+from .changes import with_params
+from .standins import Cast, each_method
+
+
+def shorten(cast: Cast) -> None:
+    """Give each method its components' `rehearsal`; data sets too, such as a rendered one in its smallest size."""
+    each_method(cast, _short_recipe)
+    old = cast.benchmark
+    cast.benchmark = replace(
+        old,
+        seeds=old.seeds[:1],
+        pretrain_seeds=old.pretrain_seeds[:1],
+        devices=1,
+        data={name: replace(one, choice=short_choice(one.choice)) for name, one in old.data.items()},
+        tasks=tuple(_all_identities(task) for task in old.tasks),
+    )
+
+
+def _short_recipe(recipe: Recipe) -> Recipe:
+    backbone = short_choice(recipe.backbone)
+    return replace(
+        recipe, backbone=backbone, steps=tuple((step, short_choice(choice)) for step, choice in recipe.steps)
+    )
+
+
+def short_choice(choice: Choice) -> Choice:
+    """A choice with its `rehearsal`, and so the choices nested in it. Raises NoStandIn where that does not fit."""
+    if choice.backbone:
+        choice = replace(choice, backbone=short_choice(choice.backbone))
+    nested = {name: (short_choice(inner), mark) for name, (inner, mark) in choice.nested.items()}
+    return with_params(choice, choice.component.rehearsal, nested)
+
+
+def _all_identities(task: Task) -> Task:
+    """A tenth of twelve identities is no training set: a fraction becomes the whole."""
+    return replace(task, source=_whole(task.source), auxiliary=_whole(task.auxiliary))
+
+
+def _whole(refs: tuple[DataRef, ...]) -> tuple[DataRef, ...]:
+    return tuple(replace(ref, identities=1.0) if isinstance(ref.identities, float) else ref for ref in refs)
+
+
+def run_as_they_are(benchmark: Benchmark) -> list[str]:
+    """The components that train and have no short form, each once."""
+    steps = (choice for recipe in benchmark.methods for _, choice in recipe.steps)
+    found = (one for choice in steps for one in within(choice) if _trains(one) and not one.component.rehearsal)
+    return list(dict.fromkeys(f"{one.kind} {one.name}" for one in found))
+
+
+def within(choice: Choice) -> Iterator[Choice]:
+    """A choice and those nested in it."""
+    yield choice
+    for inner, _ in choice.nested.values():
+        yield from within(inner)
+
+
+def _trains(choice: Choice) -> bool:
+    kind = OF_COMPONENT[choice.kind]
+    return bool(kind.leaves) and not kind.trains_nothing(choice.component, choice.params)

@@ -1,0 +1,176 @@
+"""`reidbench rehearse` from the command line: what it runs, what it finds, and how it says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reidbench.testing import make_plugin
+
+PLUGIN = Path(__file__).parents[1] / "support" / "rehearsed_plugin.py"
+
+
+@pytest.fixture
+def rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command of the program on a file whose parts are given as YAML text, with the plugin installed."""
+    make_plugin(tmp_path / "site", "rehearsed_plugin", PLUGIN.read_text())
+    monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-rehearsed-plugin")
+    monkeypatch.delenv("REHEARSED_ROOT", raising=False)
+    paths = os.pathsep.join([str(tmp_path / "site"), *sys.path])
+
+    def run(*options: object, command: str = "rehearse", **parts: str) -> subprocess.CompletedProcess[str]:
+        defaults = {
+            "image_size": "[32, 16]",
+            "seeds": "[0, 1]",
+            "data": "{mine: {use: people, root: '${REHEARSED_ROOT}'}}",
+            "tasks": "{mine: {source: mine, target: mine}}",
+            "backbone": "{use: resnet-tiny, width: 4}",
+            "methods": "{short: {finetune: short}}",
+        }
+        file = tmp_path / "matrix.yaml"
+        file.write_text("".join(f"{key}: {value}\n" for key, value in {**defaults, **parts}.items()))
+        words = [sys.executable, "-m", "reidbench", command, str(file), *map(str, options)]
+        return subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+
+    return run
+
+
+def stages(folder: Path, kind: str) -> list[dict[str, object]]:
+    """What the stages of a kind wrote about their parameters, and the stage of each manifest."""
+    found = []
+    for file in sorted((folder / "store" / "objects").glob("*/manifest.json")):
+        stage = json.loads(file.read_text())["stage"]
+        if stage["kind"] == kind:
+            written = file.with_name("params.json")
+            found.append({**stage, "told": json.loads(written.read_text()) if written.exists() else None})
+    return found
+
+
+def test_a_good_file_is_ready(rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    """Two seeds become one; the parameters that are shortened are, the others stay as the file has them."""
+    methods = "{short: {finetune: {use: short, shift: 0.5}}, styled: {finetune: long, adapt: styled}}"
+    done = rehearse("--keep", tmp_path / "kept", methods=methods)
+    assert done.returncode == 0, done.stderr + done.stdout
+    # 1 data, 2 trainings, 1 adaptation, 1 preparation; each method is embedded and evaluated
+    assert re.search(r"^rehearsed: 9 stages of 2 methods in [0-9.]+ min; ready$", done.stdout, re.MULTILINE)
+    assert "note: finetuner long has no short form: it was run as it is" in done.stderr
+    told = {stage["use"]: stage["told"] for stage in stages(tmp_path / "kept", "finetune")}
+    assert told == {
+        "short": {"epochs": 1, "batch": 4, "shift": 0.5},
+        "long": {"epochs": 200, "batch": 32, "shift": 0.0},
+    }
+    (adapted,) = stages(tmp_path / "kept", "adapt")
+    assert adapted["told"] == {"rounds": 1, "steps": 2}  # the preparer's short form is laid over the nested one
+
+
+def test_the_stand_in_that_is_kept_serves_plan(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = rehearse("--keep", tmp_path / "kept")
+    root = tmp_path / "kept" / "mine" / "released"
+    assert f"export REHEARSED_ROOT={root}\n" in done.stdout
+    command = re.search(r"^reidbench plan .* (--set .*)$", done.stdout, re.MULTILINE)
+    assert command
+    assert command[1] == f"--set data.mine.root={root}"
+    planned = rehearse(*command[1].split(), command="plan")
+    assert planned.returncode == 0, planned.stderr
+    assert "2 rows, 0 of them not applicable" in planned.stdout
+    again = rehearse("--keep", tmp_path / "kept")
+    assert (again.returncode, again.stderr) == (
+        2,
+        f"reidbench: --keep {tmp_path / 'kept'}: it is there already; name a folder that is not\n",
+    )
+
+
+def test_nothing_is_left_without_keep(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    assert rehearse().returncode == 0
+    assert list((tmp_path / "tmp").glob("reidbench-*")) == []
+
+
+def test_all_failures_are_told_at_once(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """A stage that fails, an extra that is missing, a network that cannot, and data that nothing stands in for."""
+    done = rehearse(
+        data="{mine: {use: people, root: /nowhere}, other: {use: nobody, root: /nowhere}, "
+        "third: {use: broken, root: /nowhere}}",
+        tasks="{mine: {source: mine, target: mine}, other: {source: other, target: mine}, "
+        "third: {source: mine, target: third}}",
+        methods="{short: {finetune: short}, lost: {finetune: lost}, absent: {finetune: absent}, "
+        "tokens: {finetune: tokens-only}}",
+    )
+    assert done.returncode == 1, done.stderr
+    failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    assert failed == [
+        "failed: task other: no stand-in for other (nobody); give --real",
+        "failed: task third: the stand-in for third (broken) cannot be made: the disk is made of cheese",
+        "failed: finetune lost [mine, seed 0]: RuntimeError: the loss is not a number",
+        "failed: finetune absent [mine, seed 0]: ModuleNotFoundError: No module named 'no_such_package_at_all'",
+        "failed: method tokens: not applicable: tokens-only needs tokens, which resnet-tiny does not provide",
+    ]
+    assert re.search(r"^rehearsed: .*; 5 failed$", done.stdout, re.MULTILINE)
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_only_some_cells_are_rehearsed(rehearse: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    methods = "{short: {finetune: short}, lost: {finetune: lost}}"
+    assert rehearse("--only", "short", methods=methods).returncode == 0
+    done = rehearse("--only", "nothing", methods=methods)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "reidbench: --only 'nothing' matches no method and no method/task\n",
+    )
+
+
+def test_mistakes_of_the_file_are_told_with_their_lines(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = rehearse(methods="{short: {finetune: {use: short, epoch: 3}}}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{tmp_path / 'matrix.yaml'}:6: methods.short.finetune.epoch: ")
+    assert done.stdout == ""
+
+
+def test_weights_and_folders_that_are_not_there_are_stood_in_for(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Of twelve training images: three persons, two cameras, two pictures each."""
+    done = rehearse(
+        "--keep",
+        tmp_path / "kept",
+        backbone="{use: osnet-x0-25, weights_file: '${REHEARSED_ROOT}/osnet.pth', labels: [ImageNet labels]}",
+        methods="{short: {finetune: short}, pretrained: {backbone: {use: resnet-tiny, width: 4}, "
+        "pretrain: {use: weights, file: /nowhere/lup.pth, layout: moco}, finetune: short}, "
+        "pictures: {finetune: short, adapt: {use: styled, style: {use: pictures, folder: /nowhere/styles}}}, "
+        "listed: {finetune: short, adapt: {use: styled, style: {use: listed, file: /nowhere/list.txt}}}}",
+    )
+    assert [line for line in done.stdout.splitlines() if line.startswith("failed")] == [
+        "failed: method listed: listed needs your own file /nowhere/list.txt (its parameter file): no stand-in for it"
+    ]
+    (adapted,) = stages(tmp_path / "kept", "adapt")
+    assert adapted["told"] == {"rounds": 1, "steps": 12}
+
+
+def test_weights_of_another_network_are_told_before_anything_trains(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """A file that is there is used as it is."""
+    import torch
+
+    torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    done = rehearse(backbone="{use: osnet-x0-25, weights_file: other.pth}")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed")]
+    assert line.startswith(f"failed: finetune short [mine, seed 0]: {tmp_path / 'other.pth'}: ")
+    assert "missing" in line
