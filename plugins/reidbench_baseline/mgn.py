@@ -92,15 +92,23 @@ class MgnEmbedder(BranchedEmbedder):
         self.pool = F.adaptive_max_pool2d if pool == "max" else F.adaptive_avg_pool2d
         self.flip_test = flip_test
 
-    def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
+    def pooled(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Maps of three branches, pooled to [B, C, 1, 1]: whole ones first, then two halves and three thirds."""
         wholes: list[torch.Tensor] = []
         parts: list[torch.Tensor] = []
         for maps, stripes in zip(self.maps(images), STRIPES, strict=True):
             wholes.append(self.pool(maps, (1, 1)))
             if stripes > 1:
                 parts += torch.split(self.pool(maps, (stripes, 1)), 1, 2)
-        return [reduce(pooled) for reduce, pooled in zip(self.reductions, [*wholes, *parts], strict=True)]
+        return [*wholes, *parts]
+
+    def reduced(self, pooled: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """What `pooled` gives, to vectors [B, dim]."""
+        return [reduce(one) for reduce, one in zip(self.reductions, pooled, strict=True)]
+
+    def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
+        return self.reduced(self.pooled(images))
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
         """Normalised images to unit features [B, 8 dim]: those of the image and of its mirror image, added."""
@@ -120,18 +128,39 @@ def start_as_published(embedder: MgnEmbedder) -> None:
 
 
 class MgnLosses(IdentityLosses):
-    """The mean of eight cross-entropies, and the mean of the triplet losses of the three global vectors."""
+    """The mean of eight cross-entropies, and the mean of the triplet losses of the three global vectors.
 
-    def __init__(self, params: MgnParams, classes: int) -> None:
-        dims, smoothing = [params.dim] * VECTORS, params.label_smoothing
-        super().__init__(dims, classes, smoothing=smoothing, margin=params.margin, bias=True, start=params.start)
+    With `classify` "pooled" the global vectors are classified before their reduction, of length `inputs`.
+    """
+
+    def __init__(self, params: MgnParams, classes: int, inputs: int = 0) -> None:
+        self.before = params.classify == "pooled"
+        wholes, parts = len(STRIPES), VECTORS - len(STRIPES)
+        dims, smoothing = (
+            [inputs if self.before else params.dim] * wholes + [params.dim] * parts,
+            params.label_smoothing,
+        )
+        bias = not self.before
+        super().__init__(dims, classes, smoothing=smoothing, margin=params.margin, bias=bias, start=params.start)
         self.triplet_weight = params.triplet_weight
 
     def forward(self, vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Vectors [B, dim] in the embedder's order, labels [B] from 0: the weighted sum, a scalar, as "loss"."""
-        triplet = self.triplets(vectors[: len(STRIPES)], labels).mean()
-        cross_entropy = self.cross_entropies(self.logits(vectors), labels).mean()
+        """Vectors [B, dim] in the embedder's order, labels [B] from 0: the weighted sum, a scalar, as "loss".
+
+        With `classify` "pooled" the three global ones before their reduction, [B, inputs], follow.
+        """
+        wholes = len(STRIPES)
+        triplet = self.triplets(vectors[:wholes], labels).mean()
+        classified = [*vectors[VECTORS:], *vectors[wholes:VECTORS]] if self.before else vectors
+        cross_entropy = self.cross_entropies(self.logits(classified), labels).mean()
         return {"loss": cross_entropy + self.triplet_weight * triplet}
+
+
+def _seen(params: MgnParams, embedder: MgnEmbedder, images: torch.Tensor) -> list[torch.Tensor]:
+    """What the losses see of images."""
+    pooled = embedder.pooled(images)
+    before = [one.flatten(1) for one in pooled[: len(STRIPES)]] if params.classify == "pooled" else []
+    return [*embedder.reduced(pooled), *before]
 
 
 def _sampler(params: MgnParams, labels: np.ndarray, generator: torch.Generator) -> OnceSampler | IdentitySampler:
@@ -160,7 +189,7 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
     embedder = MgnEmbedder(backbone, preprocess, params.dim, params.pool, params.extra_norm, params.flip_test)
     if params.start == "fan-out":
         start_as_published(embedder)
-    losses = MgnLosses(params, source.num_pids)
+    losses = MgnLosses(params, source.num_pids, backbone.dim)
     optimiser = _optimiser(params, trained(embedder, losses))
     schedule = warmup_multistep(optimiser, params.epochs, warmup=0, milestones=params.milestones, gamma=params.gamma)
     augment = Augment(flip=params.flip, pad=0, erase=params.erase)
@@ -173,7 +202,7 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
         loop,
         batches,
         source.labels(),
-        lambda images, _: embedder.vectors(images),
+        lambda images, _: _seen(params, embedder, images),
         losses,
         accumulate=params.accumulate,
     )

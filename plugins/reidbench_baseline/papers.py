@@ -65,8 +65,8 @@ MGN = Paper(
     code="https://github.com/seathiefwang/MGN-pytorch (a reproduction)",
     code_licence="none stated",
     deviations=(
-        "follows the reproduction, also with `preset: paper`: cross-entropy on the 256-d vectors, with a bias; the "
-        "paper has it on the 2048-d ones of the branches, without a bias",
+        "follows the reproduction: cross-entropy on the 256-d vectors, with a bias; the paper's on the 2048-d global "
+        "ones, without a bias, is classify: pooled (`preset: paper`)",
         "the paper does not say what an epoch is; here it has each identity once, as in the reproductions",
         "a last batch of a single identity, which has no triplet, is left out",
         "pictures have the file's size and filter unless the step says 384x128 and bicubic, as `preset: code` does",

@@ -253,6 +253,10 @@ class MgnParams(Params):
     triplet_weight: float = Field(2.0, ge=0, description="weight of the triplet loss, the mean over three vectors")
     dim: int = Field(256, ge=1, description="length of each of the eight vectors")
     pool: Literal["max", "avg"] = Field("avg", description="pooling of the branches and of their stripes")
+    classify: Annotated[Literal["reduced", "pooled"], AddedLater()] = Field(
+        "reduced",
+        description="global vectors that are classified: reduced (the script), or pooled, without bias (the paper)",
+    )
     extra_norm: bool = Field(False, description="batch norm on each branch's map, as LUPerson's fork adds it")
     flip_test: bool = Field(True, description="add the feature of the flipped image at test time")
     flip: shared.Flip = 0.5

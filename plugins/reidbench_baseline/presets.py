@@ -115,6 +115,7 @@ MGN = {
         triplet_weight=1.0,
         dim=256,
         pool="max",
+        classify="pooled",
         flip_test=True,
         flip=0.5,
         erase=0.0,

@@ -11,7 +11,7 @@ from torch import nn
 
 from reidbench.training import Backbone, IdentityLosses, Preprocess
 from reidbench_baseline.bdb import BdbEmbedder, BdbLosses
-from reidbench_baseline.mgn import MgnEmbedder, MgnLosses
+from reidbench_baseline.mgn import MgnEmbedder, MgnLosses, _seen
 from reidbench_baseline.params import BdbParams, MgnParams, TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 
@@ -61,7 +61,7 @@ def normed(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
 def cross_entropy(x: torch.Tensor, head: nn.Module, smoothing: float) -> torch.Tensor:
     """- sum over classes of the smoothed target times log softmax, the mean over images."""
     assert isinstance(head, nn.Linear)
-    logits = x @ head.weight.T + head.bias
+    logits = x @ head.weight.T + (0 if head.bias is None else head.bias)
     logs = logits - logits.exp().sum(1, keepdim=True).log()
     target = torch.full_like(logs, smoothing / logs.shape[1])
     target[range(len(LABELS)), LABELS] += 1 - smoothing
@@ -118,6 +118,28 @@ def test_mgn() -> None:
     ids = [cross_entropy(vector, head, 0.0) for vector, head in zip(vectors, losses.classifiers, strict=True)]
     loss = sum(ids) / 8 + 2 * sum(triplet(vector, 1.2) for vector in vectors[:3]) / 3
     compare_losses(losses, ours, torch.as_tensor(loss), next(iter(embedder.shared.parameters())), "mgn")
+
+
+def test_mgn_as_its_paper_has_it() -> None:
+    """Maxima; classifiers without bias read the global vectors of 28 numbers, triplets their reduced ones."""
+    params = MgnParams(dim=6, pool="max", classify="pooled", triplet_weight=1.0)
+    embedder = by_formula(MgnEmbedder(tiny(), Preprocess((96, 32)), dim=6, pool=params.pool).double().train())
+    losses = by_formula(MgnLosses(params, 4, 28).double())
+    assert isinstance(embedder, MgnEmbedder)
+    assert isinstance(losses, MgnLosses)
+    assert [(head.in_features, head.bias) for head in losses.classifiers] == [(28, None)] * 3 + [(6, None)] * 5
+    one, two, three = embedder.maps(images())
+    rows = [one, two, three, two[:, :, :6], two[:, :, 6:], three[:, :, :4], three[:, :, 4:8], three[:, :, 8:]]
+    pooled = [maps.flatten(2).max(2).values for maps in rows]
+    vectors = [
+        normed(maxima @ reduction.convolution.weight.flatten(1).T, reduction.norm).clamp_min(0)
+        for maxima, reduction in zip(pooled, embedder.reductions, strict=True)
+    ]
+    read = [*pooled[:3], *vectors[3:]]
+    ids = [cross_entropy(vector, head, 0.0) for vector, head in zip(read, losses.classifiers, strict=True)]
+    loss = torch.as_tensor(sum(ids) / 8 + sum(triplet(vector, 1.2) for vector in vectors[:3]) / 3)
+    ours = _seen(params, embedder, images())
+    compare_losses(losses, ours, loss, next(iter(embedder.shared.parameters())), "mgn of the paper")
 
 
 def test_bdb() -> None:

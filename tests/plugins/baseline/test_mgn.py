@@ -243,5 +243,5 @@ def test_the_papers_optimiser_is_an_option_that_leaves_keys_as_they_were(registr
         Choice("finetuner", component, params, {}).identity["params"]
         for params in (MgnParams(), MgnParams(optimiser="sgd"))
     )
-    assert not {"optimiser", "momentum"} & default.keys()
+    assert not {"optimiser", "momentum", "classify"} & default.keys()
     assert other["optimiser"] == "sgd"

@@ -73,6 +73,7 @@ PUBLISHED: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
         {
             "epochs": 80, "identities": 16, "images": 4, "optimiser": "sgd", "lr": 0.01, "momentum": 0.9,
             "weight_decay": 5e-4, "margin": 1.2, "pool": "max", "dim": 256, "erase": 0.0, "flip_test": True,
+            "classify": "pooled",
         },
         {"image_size": TALL, "resize": "bilinear"},
     ),
@@ -188,7 +189,11 @@ def tiny() -> Backbone:
         ("finetuner", "bdb", {"epochs": 2, "identities": 3, "images": 2, "global_dim": 8, "drop_dim": 8}),
         ("finetuner", "bdb", {"epochs": 1, "passes": "images", "identities": 4, "images": 2, "drop_dim": 8}),
         ("finetuner", "mgn", {"epochs": 2, "identities": 2, "images": 2, "dim": 8}),
-        ("finetuner", "mgn", {"epochs": 2, "identities": 3, "images": 2, "dim": 8, "optimiser": "sgd"}),
+        (
+            "finetuner",
+            "mgn",
+            {"epochs": 2, "identities": 3, "images": 2, "dim": 8, "optimiser": "sgd", "classify": "pooled"},
+        ),
         ("finetuner", "mgn-luperson", {"epochs": 2, "identities": 2, "images": 3, "dim": 8}),
         ("pretrainer", "supervised", {"epochs": 2, "identities": 4, "images": 4}),
         ("pretrainer", "moco-v2", {"epochs": 2, "batch": 6, "splits": 1, "queue": 8, "held_out": 0.1}),
