@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
+# What owns the module faiss: faiss-cpu, or faiss-gpu on a machine with CUDA (`make FAISS=faiss-gpu test`). Never both.
+FAISS  ?= faiss-cpu
 TESTS  ?=
 READY  := $(VENV)/.installed
 
@@ -45,7 +47,7 @@ bench-slow: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV), the first time only: some minutes and 2 GB, mostly torch"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e ".[dev]" $(FAISS)
 	touch $(READY)
 
 clean:

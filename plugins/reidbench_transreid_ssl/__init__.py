@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 from reidbench import Component, hookimpl
 
+from . import presets
 from .papers import TRANSREID, TRANSREID_SIE, TRANSREID_SSL
 from .params import DinoParams
 from .transreid_params import TransReidParams, TransReidSieParams
+
+REHEARSAL = {"epochs": 1, "identities": 4, "images": 2, "accumulate": 1}
 
 
 @hookimpl
@@ -21,6 +24,15 @@ def reidbench_pretrainers() -> Iterator[Component]:
         summary="self-distillation between crops, with the multi-crop of upright persons; any backbone",
         traits=frozenset({"data-parallel"}),
         paper=TRANSREID_SSL,
+        presets=presets.DINO,
+        rehearsal={
+            "epochs": 1,
+            "batch": 4,
+            "warmup_epochs": 0,
+            "warmup_teacher_epochs": 0,
+            "local_crops": 2,
+        },
+        workload="reidbench_transreid_ssl.workload:dino",
     )
 
 
@@ -35,6 +47,9 @@ def reidbench_finetuners() -> Iterator[Component]:
         requires=TransReidParams.required,
         summary="identity and triplet losses around a BNNeck, for transformers; any backbone without jigsaw patches",
         paper=TRANSREID,
+        presets=presets.TRANSREID,
+        rehearsal=REHEARSAL,
+        workload="reidbench_transreid_ssl.workload:transreid",
     )
     yield Component(
         "transreid-sie",
@@ -45,4 +60,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         requires=frozenset({"tokens", "cameras"}),
         protocol=frozenset({"cameras"}),
         paper=TRANSREID_SIE,
+        presets=presets.TRANSREID_SIE,
+        rehearsal=REHEARSAL,
+        workload="reidbench_transreid_ssl.workload:transreid",
     )

@@ -54,7 +54,7 @@ def _metrics(trial: Trial) -> None:
 
 
 def _pretrained(trial: Trial) -> None:
-    backbone(saved_backbone(trial.inputs.registry, trial.folder), trial.spec.image_size)
+    backbone(saved_backbone(trial.inputs.registry, trial.folder), trial.spec.size)
 
 
 def _embedder(trial: Trial) -> None:

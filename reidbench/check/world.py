@@ -9,7 +9,7 @@ from typing import Any
 
 from reidbench.components import Component, NestedKind, Params
 from reidbench.errors import PluginError
-from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Task
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Setup, Task
 from reidbench.matrix.checker import Checker
 from reidbench.matrix.choices import ChoiceReader
 from reidbench.matrix.keys import Made
@@ -136,16 +136,17 @@ class World:
         backbone = self.backbone_for(choice) if kind != "evaluator" else self.choice("backbone", self.backbones[0])
         expansion = Expansion(self.benchmark)
         recipe = Recipe("check", backbone)
+        setup = self.benchmark.setup(recipe)
         if kind == "preparer":
-            key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, recipe, self.task).key
+            key = expansion.nested_stage(choice, NestedKind((kind,), "target"), None, setup, self.task).key
         elif kind == "evaluator":
             untrained = Recipe("check", backbone, (("finetune", self.choice("finetuner", UNTRAINED)),))
             key = expansion.evaluate(choice, [expansion.embed(untrained, self.task, SEED, SEED)], recipe, self.task, "")
         else:
-            key = self._step(expansion, kind, choice, recipe, with_weights)
+            key = self._step(expansion, kind, choice, setup, with_weights)
         return expansion.result.stages[key], expansion
 
-    def _step(self, expansion: Expansion, kind: str, choice: Choice, recipe: Recipe, with_weights: bool) -> str:
+    def _step(self, expansion: Expansion, kind: str, choice: Choice, setup: Setup, with_weights: bool) -> str:
         steps: list[tuple[str, Any]] = [item for step in self.example.before for item in step.items()]
         steps = steps if kind == "adapter" and "start" not in self.lacking else []
         if with_weights and OF_COMPONENT[kind].leaves and not steps:
@@ -153,8 +154,8 @@ class World:
         chosen = [(OF_STAGE[name], self.choice(OF_STAGE[name].component, value)) for name, value in steps]
         before: Made | None = None
         for of_kind, one in [*chosen, (OF_COMPONENT[kind], choice)]:
-            expansion.needs.check_step(of_kind, one, recipe.backbone, self.task, before.role if before else "")
-            before = expansion.step(of_kind, one, recipe, self.task, SEED, before)
+            expansion.needs.check_step(of_kind, one, setup.backbone, self.task, before.role if before else "")
+            before = expansion.step(of_kind, one, setup, self.task, SEED, before)
         assert before is not None
         return before.key
 

@@ -22,9 +22,10 @@ from reidbench.data.walk import first_names
 from reidbench.errors import ReidbenchError
 from reidbench.files.cache import cache_folder
 from reidbench.files.text import read_lines
-from reidbench.matrix.fieldtypes import misfits
+from reidbench.files.variables import UnsetVariable, expanded
 from reidbench.matrix.yamlfile import read_value, shown
 from reidbench.registry import plugins
+from reidbench.registry.fieldtypes import misfits
 
 from .options import at_home
 
@@ -43,7 +44,7 @@ def check(name: str, root: Path, settings: list[str], against: Path | None, *, f
     """Compare a copy with the published counts and print what differs; whether nothing is certainly wrong."""
     component = plugins.load().get("dataset", name)
     params = _params(component, {**_defaults(component), **_settings(settings)})
-    root, cache = at_home(root).absolute(), cache_folder()
+    root, cache = _rooted(root).absolute(), cache_folder()
     dataset = _open(component, params, root, cache)
     report = examine(dataset)
     sound = _print_report(report)
@@ -57,6 +58,14 @@ def check(name: str, root: Path, settings: list[str], against: Path | None, *, f
     wrong = "not the published set" if report.dataset.published else "see the problems above"
     print(f"{name}: {'nothing wrong found' if sound else wrong}")
     return sound
+
+
+def _rooted(root: Path) -> Path:
+    """Where a root leads, as in a matrix file. Raises ReidbenchError for a variable that is not set."""
+    try:
+        return at_home(Path(expanded(str(root))))
+    except UnsetVariable as error:
+        raise ReidbenchError(f"{shown(str(root))}: {error}; export {error.name}=FOLDER") from None
 
 
 def _rendered(values: dict[str, Any]) -> tuple[Component, Params]:

@@ -173,7 +173,11 @@ def run(
 
     from reidbench.execution import executors, progress, runner
     from reidbench.matrix import plan
+    from reidbench.metrics.neighbours import faiss_search
 
+    fault = faiss_search.clash()
+    if fault:
+        raise ReidbenchError(fault)
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     if only:

@@ -27,7 +27,8 @@ class Choice:
     component: Component
     params: Params
     nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
-    backbone: Choice | None = None  # of a nested training, where it has one of its own
+    backbone: Choice | None = None  # of a step or a nested training that has a network of its own
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the image size and how pictures come to it, as said
 
     @property
     def name(self) -> str:
@@ -104,7 +105,8 @@ class Task:
 class Recipe:
     """A row: the steps of a method, or the rows whose features an ensemble joins.
 
-    With `flip_test` a test image's feature is the mean of its own and of its mirror image's.
+    `backbone` and `settings` (image size and how pictures come to it) are those of the steps that say nothing. With
+    `flip_test` a test image's feature is the mean of its own and of its mirror image's.
     """
 
     name: str
@@ -112,6 +114,26 @@ class Recipe:
     steps: tuple[tuple[str, Choice], ...] = ()
     ensemble: tuple[str, ...] = ()
     flip_test: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The network and the images of a step, each as it says itself or else as what stands around it says."""
+
+    backbone: Choice
+    settings: Mapping[str, Any]  # `image_size` and how pictures come to it
+
+    def of(self, choice: Choice) -> Setup:
+        """That of a component which stands within this one."""
+        if choice.backbone is None and not choice.settings:
+            return self
+        return Setup(choice.backbone or self.backbone, {**self.settings, **choice.settings})
+
+    @cached_property
+    def size(self) -> ImageSize:
+        """The size of its images, and how they come to it."""
+        return ImageSize.of(self.settings)
 
 
 @dataclass(frozen=True)
@@ -136,8 +158,16 @@ class Benchmark:
 
     @property
     def size(self) -> ImageSize:
-        """The size of images, and how they come to it."""
-        return ImageSize(self.image_size, **self.pictures)  # type: ignore[arg-type]
+        """The size of images, and how they come to it, where a method or a step says nothing else."""
+        return ImageSize.of({"image_size": self.image_size, **self.pictures})
+
+    def setup(self, recipe: Recipe) -> Setup:
+        """What the steps of a method have that say nothing themselves."""
+        return Setup(recipe.backbone, {"image_size": self.image_size, **self.pictures, **recipe.settings})
+
+    def test_size(self, recipe: Recipe) -> ImageSize:
+        """The size of the images that a method with steps is tested on: that of its last step."""
+        return self.setup(recipe).of(recipe.steps[-1][1]).size
 
 
 def marker(info: FieldInfo, kind: type) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ConfigError
+from reidbench.files.variables import UnsetVariable, expanded
 from reidbench.registry.plugins import printable
 
 from .yamlfile import Path_, Tree, shown
@@ -18,8 +20,9 @@ MOST_PROBLEMS = 100  # reported for one file; with more it is probably another f
 class Checker:
     """Takes values of a tree if they are what they must be, and else notes a problem and gives a plain one."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, must_exist: bool = True) -> None:
         self.tree = tree
+        self.must_exist = must_exist
         self.problems: dict[str, None] = {}  # an ordered set
 
     def text(self, path: Path_, value: Any) -> str:
@@ -84,12 +87,36 @@ class Checker:
             self.wrong(path, f"a seed appears twice in {shown(list(seeds))}")
         return seeds
 
-    def place(self, value: str) -> Path:
-        """Where a path leads; one that can lead nowhere (a user that is not here, a loop of links) stays as it is."""
+    def place(self, value: str, path: Path_, what: str) -> Path | None:
+        """Where a path leads, seen from the file; None and a problem where it names a variable that is not set.
+
+        One that can lead nowhere (a user that is not here, a loop of links) stays as it is. `what` to give as the
+        variable's value, FILE or FOLDER, is for the cure. Where nothing must exist, a variable need not be set.
+        """
         try:
-            return (Path(self.tree.file).parent / Path(value).expanduser()).resolve()
+            text = expanded(value)
+        except UnsetVariable as error:
+            if not self.must_exist:
+                return Path(value)
+            self.wrong(path, f"{error}; export {error.name}={what}{_or_set(path, what)}")
+            return None
+        try:
+            return (Path(self.tree.file).parent / Path(text).expanduser()).resolve()
         except (OSError, ValueError, RuntimeError):
-            return Path(value)
+            return Path(text)
+
+    @staticmethod
+    def leads(value: object, place: Path) -> str:
+        """Where a path leads, for a sentence; with the text of the file where `~` or a variable stands in it."""
+        replaced = isinstance(value, str) and (value.startswith("~") or "$" in value)
+        return f"{shown(value)} leads to {shown(str(place))}" if replaced else shown(str(place))
+
+
+def _or_set(path: Path_, what: str) -> str:
+    """`, or give --set KEY=FILE` where a key is such that `--set` can name it: no list, no dot in a word."""
+    words = [word for word in path if isinstance(word, str) and not set(".=") & set(word)]
+    setting = shlex.quote(f"{'.'.join(words)}={what}")
+    return f", or give --set {setting}" if len(words) == len(path) else ""
 
 
 def guess(word: str, known: Sequence[str]) -> str:

@@ -13,15 +13,17 @@ from pydantic.fields import FieldInfo
 from reidbench.components import STEP_SETTINGS, Component, ContentHashed, NestedKind, Params
 from reidbench.errors import UnknownComponent
 from reidbench.registry.declarations import refused_with
+from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from reidbench.registry.plugins import Registry
 
 from .benchmark import Choice, marker
 from .checker import Checker, guess, there
-from .fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from .kinds import AUXILIARY, OF_COMPONENT
-from .yamlfile import LONGEST_KEY, Path_, is_number, shown
+from .settings import read_settings
+from .yamlfile import LONGEST_KEY, Path_, is_number
 
-BESIDE = ("backbone", "data")  # keys of a nested training that are none of its parameters
+STEP = ("backbone", *STEP_SETTINGS)  # keys of a step that are none of its component's parameters
+BESIDE = (*STEP, "data")  # those of a nested training
 # What pydantic finds of another kind, by the type of its problem, in the words of a matrix file.
 MUST_BE = {
     "int_type": WHOLE,
@@ -36,10 +38,9 @@ MUST_BE = {
 class ChoiceReader:
     """Reads components with their parameters, and those that are nested in them."""
 
-    def __init__(self, checker: Checker, registry: Registry, must_exist: bool = True) -> None:
+    def __init__(self, checker: Checker, registry: Registry) -> None:
         self.check = checker
         self.registry = registry
-        self.must_exist = must_exist
 
     def choice(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = ()) -> Choice | None:
         """`name` or `{use: name, param: value}`; `extra` keys are not the component's and are left out."""
@@ -59,7 +60,22 @@ class ChoiceReader:
             return None
         options = {key: option for key, option in given.items() if key != "use" and key not in extra}
         filled = self.with_preset(kind, component, options, path)
-        return None if filled is None else self.with_params(kind, component, filled, path)
+        if filled is None:
+            return None
+        settings = {key: filled.pop(key) for key in STEP_SETTINGS if key in filled and key in extra}  # of the preset
+        chosen = self.with_params(kind, component, filled, path)
+        return replace(chosen, settings=settings) if chosen and settings else chosen
+
+    def step(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = STEP) -> Choice | None:
+        """A component with what may stand beside its parameters: a network of its own and the size of its images."""
+        chosen = self.choice(kind, value, path, extra)
+        if not isinstance(value, dict):
+            return chosen
+        settings = read_settings(self.check, value, path)
+        own = None
+        if "backbone" in value and "backbone" in extra:
+            own = self.choice("backbone", value["backbone"], (*path, "backbone"))
+        return chosen and replace(chosen, backbone=own, settings={**chosen.settings, **settings})
 
     def with_preset(
         self, kind: str, component: Component, options: dict[str, Any], path: Path_
@@ -77,8 +93,7 @@ class ChoiceReader:
             sentence = f"{kind} {component.name} has no preset {given}{near} (known: {', '.join(known)})"
             self.check.wrong((*path, "preset"), sentence)
             return None
-        values = {key: value for key, value in component.presets[name].items() if key not in STEP_SETTINGS}
-        return {**values, **{key: value for key, value in options.items() if key != "preset"}}
+        return {**component.presets[name], **{key: value for key, value in options.items() if key != "preset"}}
 
     def with_params(self, kind: str, component: Component, options: dict[str, Any], path: Path_) -> Choice | None:
         """A component with its parameters, nested choices among them; None and problems where they do not fit."""
@@ -97,10 +112,11 @@ class ChoiceReader:
         for place, sentence, value in wrong:
             quotes = "; write it without quotes" if isinstance(value, str) and is_number(value) else ""
             self.check.wrong((*path, *place), f"{sentence}, not {self.check.text((*path, *place), value)}{quotes}")
-        if wrong:
+        places = self.located(component.params, options, path)
+        if wrong or None in places.values():
             return None
         try:
-            params = component.params(**{key: self.located(component, key, value) for key, value in options.items()})
+            params = component.params(**{**options, **places})
         except ValidationError as error:
             for problem in error.errors():
                 self.param_problem(kind, component, problem, path)
@@ -108,19 +124,17 @@ class ChoiceReader:
         if refused := refused_with(kind, component, params):
             self.check.wrong(path, f"{kind} {component.name}: {refused}")
             return None
-        fine = self.paths_exist(params, path) if self.must_exist else True
+        fine = self.paths_exist(params, options, path) if self.check.must_exist else True
         return Choice(kind, component, params, nested) if fine else None
 
     def nested(self, given: Any, mark: NestedKind, path: Path_) -> tuple[Choice, NestedKind] | None:
-        """The component in a `Uses` field, a training with its own backbone and data where it names them."""
+        """The component in a `Uses` field, with its own network, images and data where it names them."""
         kind = self.kind_of(given, mark.kinds)
         trains = kind in OF_COMPONENT and OF_COMPONENT[kind].step
-        chosen = self.choice(kind, given, path, extra=BESIDE if trains else ())
-        if chosen is None or not trains or not isinstance(given, dict):
-            return None if chosen is None else (chosen, mark)
-        if "backbone" in given:
-            chosen = replace(chosen, backbone=self.choice("backbone", given["backbone"], (*path, "backbone")))
-        if "data" in given:
+        chosen = self.step(kind, given, path, BESIDE if trains else STEP_SETTINGS)
+        if chosen is None:
+            return None
+        if trains and isinstance(given, dict) and "data" in given:
             if given["data"] != AUXILIARY:
                 text = self.check.text((*path, "data"), given["data"])
                 self.check.wrong((*path, "data"), f"must be {AUXILIARY}, or left out for the {mark.role}, not {text}")
@@ -132,18 +146,22 @@ class ChoiceReader:
         name = value.get("use") if isinstance(value, dict) else value
         return next((kind for kind in kinds if name in self.registry.names(kind)), kinds[0])
 
-    def located(self, component: Component, key: str, value: Any) -> Any:
-        """Paths in a matrix file are relative to the file."""
-        info = component.params.model_fields.get(key)
-        return self.check.place(value) if info and marker(info, ContentHashed) and isinstance(value, str) else value
+    def located(self, params: type[Params], options: dict[str, Any], path: Path_) -> dict[str, Path | None]:
+        """Where the files and folders among the options lie: paths in a matrix file are relative to the file."""
+        return {
+            name: self.check.place(options[name], (*path, name), "FOLDER" if hashed.folder else "FILE")
+            for name, info in params.model_fields.items()
+            if (hashed := marker(info, ContentHashed)) and isinstance(options.get(name), str)
+        }
 
-    def paths_exist(self, params: Params, path: Path_) -> bool:
+    def paths_exist(self, params: Params, options: dict[str, Any], path: Path_) -> bool:
         """Whether every file and folder among the parameters is there."""
         fine = True
         for name, info in type(params).model_fields.items():
             hashed, value = marker(info, ContentHashed), getattr(params, name)
             if hashed and value is not None and not there(value, Path.is_dir if hashed.folder else Path.is_file):
-                self.check.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {shown(str(value))}")
+                leads = self.check.leads(options.get(name), value)
+                self.check.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {leads}")
                 fine = False
         return fine
 
@@ -170,6 +188,7 @@ class ChoiceReader:
 def written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:
     """A nested component as a matrix file has it, all parameters included."""
     own = {"backbone": {"use": chosen.backbone.name, **chosen.backbone.resolved}} if chosen.backbone else {}
+    own |= chosen.settings
     data = {"data": mark.role} if mark.role != declared.role else {}
     return {"use": chosen.name, **chosen.resolved, **own, **data}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from reidbench.components import Component, Params, load_attribute
 from reidbench.data import fingerprint_file, fingerprint_folder
+from reidbench.data.pictures.size import ImageSize
 from reidbench.words import BACKBONE_FREE, SEEDLESS
 
 from .benchmark import Benchmark, Choice, canonical
@@ -28,7 +29,7 @@ class Keys:
 
     def __init__(self, benchmark: Benchmark) -> None:
         self._benchmark = benchmark
-        self._settings: dict[int, str] = {}  # by devices
+        self._settings: dict[tuple[Any, ...], str] = {}  # by the size of images and by devices
         self._choices: dict[int, str] = {}
 
     def of_stage(
@@ -39,26 +40,30 @@ class Keys:
         data: tuple[DataInput, ...],
         backbone: Choice | None,
         seed: int,
+        size: ImageSize,
         settings: Mapping[str, Any] = NONE,
     ) -> str:
         """The key of a stage that is no data stage. Raises OneDevice where its component must not take several.
 
-        `settings` are those of a stage without a component; where it has none, they are no part of the key.
+        `settings` are those of a stage without a component, and what else sets it apart; none are no part of the key.
         """
         devices = devices_for(kind, choice.component, choice.params, self._benchmark.devices) if choice else 1
         own = [dict(settings)] if settings else []
         given = canonical([parents, [one.identity for one in data], seed, *own])
-        return _digest("|".join((self._setting(devices), kind, self._choice(choice), self._choice(backbone), given)))
+        return _digest(
+            "|".join((self._setting(size, devices), kind, self._choice(choice), self._choice(backbone), given))
+        )
 
-    def _setting(self, devices: int) -> str:
-        """Canonical JSON of the settings that every stage depends on; the devices are those that this one takes."""
-        if devices not in self._settings:
+    def _setting(self, size: ImageSize, devices: int) -> str:
+        """Canonical JSON of the settings that every stage depends on; size and devices are those of this one."""
+        place = (size, size.resize, size.resize_test, size.crop_from, devices)  # sizes with other words are equal
+        if place not in self._settings:
             given = self._benchmark
-            said = given.size.said  # no part of the key at their defaults
-            pictures = [given.image_size, said] if said else given.image_size
+            said = size.said  # no part of the key at their defaults
+            pictures = [size, said] if said else size
             whole = [KEY_VERSION, pictures, given.threads, given.precision, devices]
-            self._settings[devices] = canonical(whole)
-        return self._settings[devices]
+            self._settings[place] = canonical(whole)
+        return self._settings[place]
 
     def _choice(self, choice: Choice | None) -> str:
         if choice is None:
@@ -106,11 +111,12 @@ def short(content: str) -> str:
 # ---------------------------------------------------------------------- seeds
 @dataclass(frozen=True)
 class Made:
-    """A stage of a plan as a parent of others: its role and key, and the seeds that it depends on, by name."""
+    """A stage of a plan as a parent of others: role, key, the names of the seeds behind it, the size of its images."""
 
     role: str
     key: str
     seeds: frozenset[str]
+    size: ImageSize
 
 
 @dataclass(frozen=True)

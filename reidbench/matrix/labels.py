@@ -79,6 +79,7 @@ class _Namer:
         found = dict(self.flat(stage.params, ""))
         if stage.backbone is not None:
             found |= {"backbone": stage.backbone["use"], **self.flat(stage.backbone["params"], "backbone.")}
+        found |= {"images": "{}x{}".format(*stage.image_size), **stage.pictures}
         found |= _data(stage.data)
         for role, key in stage.parents:
             parent = self.stages[key]

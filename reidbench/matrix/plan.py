@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reidbench.components import NestedKind
+from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import PluginError
 
-from .benchmark import Benchmark, Choice, DataRef, Recipe, Task
+from .benchmark import Benchmark, Choice, DataRef, Recipe, Setup, Task
 from .keys import (
     NO_SEED,
     NONE,
@@ -30,8 +31,11 @@ from .keys import (
 from .kinds import OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
 from .needs import A_ROLE, Needs, NotApplicable
-from .protocol import protocol_words
+from .protocol import protocol_words, tested_at
 from .stage import DataInput, Parents, Stage
+
+# In the key of a nested training whose network is not the one that it starts from; it was not built in older results.
+OTHER_NETWORK: Mapping[str, Any] = {"network": "its own"}
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class Expansion:
         self.data_keys: dict[str, str] = {}
         self.keys = Keys(benchmark)
         self._words: dict[tuple[str, str], list[str]] = {}  # of the protocol, by method and task
+        self._tested = tested_at(benchmark)
 
     def plan(self) -> Plan:
         """All cells, with stages that their labels distinguish."""
@@ -172,45 +177,62 @@ class Expansion:
         """The protocol words of a method, of these parts, on a task."""
         place = recipe.name, task.name
         if place not in self._words:
-            self._words[place] = protocol_words(parts, task, self.benchmark.data)
+            sizes = self._tested.get(recipe.name, ())
+            self._words[place] = [*protocol_words(parts, task, self.benchmark.data), *sizes]
         return self._words[place]
 
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
         """The embed stage of a method on a task: target query and gallery to features."""
         before: Made | None = None
+        around = self.benchmark.setup(recipe)
         for step, choice in recipe.steps:
-            kind = OF_STAGE[step]
-            self.needs.check_step(kind, choice, recipe.backbone, task, before.role if before else "")
-            before = self.step(kind, choice, recipe, task, pretrain_seed if kind.pretrains else seed, before)
+            kind, own = OF_STAGE[step], around.of(choice)
+            self.needs.check_step(kind, choice, own.backbone, task, before.role if before else "")
+            before = self.step(kind, choice, own, task, pretrain_seed if kind.pretrains else seed, before)
         assert before is not None  # the reader refuses a recipe without steps
         flip = {"flip": True} if recipe.flip_test else {}
         label = f"embed {recipe.name} -> {task.target.name} [{', '.join([in_words(seed, before.seeds), *flip])}]"
         data = self.inputs("target", (task.target,), "test", True)
         parents = ((before.role, before.key),)
-        return Made("features", self.add("embed", None, parents, data, None, NO_SEED, label, flip), before.seeds)
+        key = self.add("embed", None, parents, data, None, before.size, NO_SEED, label, flip)
+        return Made("features", key, before.seeds, before.size)
 
-    def step(self, kind: Kind, choice: Choice, recipe: Recipe, task: Task, seed: int, before: Made | None) -> Made:
-        """The stage of one step of a recipe, after the step `before`."""
-        parents = [*([before] if before else []), *self.nested(choice, recipe, task)]
+    def step(self, kind: Kind, choice: Choice, setup: Setup, task: Task, seed: int, before: Made | None) -> Made:
+        """The stage of one step of a recipe, with its own setup, after the step `before`."""
+        parents = [*([before] if before else []), *self.nested(choice, setup, task)]
         name = PRETRAIN_SEEDS if kind.pretrains else SEEDS
-        own = stage_seed(kind, choice, recipe.backbone, parents, name, seed)
+        own = stage_seed(kind, choice, setup.backbone, parents, name, seed)
         place = "".join(f"{ref.name}, " for ref in task.refs(kind.learns_from))
         label = f"{kind.stage} {choice.name} [{place}{own.words}]"
         data = tuple(self.given(kind.given, choice, task))
-        key = self.add(kind.stage, choice, parents_of(parents), data, recipe.backbone, own.number, label)
-        return Made(kind.stage, key, own.names)
+        key = self.add(kind.stage, choice, parents_of(parents), data, setup.backbone, setup.size, own.number, label)
+        return Made(kind.stage, key, own.names, setup.size)
 
-    def nested(self, choice: Choice, recipe: Recipe, task: Task) -> list[Made]:
-        """The stages that the `Uses` fields of a choice stand for; a field may start from an earlier one."""
+    def nested(self, choice: Choice, setup: Setup, task: Task) -> list[Made]:
+        """The stages that the `Uses` fields of a choice with this setup stand for; one may start from an earlier one.
+
+        What a field does not say itself it has from the field that it starts from, or else from the choice.
+        """
         made: dict[str, Made] = {}
-        own: dict[str, Choice] = {}
+        own: dict[str, Setup] = {}
         for name, (inner, mark) in choice.nested.items():
-            own[name] = inner.backbone or own.get(mark.start, recipe.backbone)
-            made[name] = self.nested_stage(inner, mark, made.get(mark.start), replace(recipe, backbone=own[name]), task)
+            around = own.get(mark.start, setup)
+            own[name] = around.of(inner)
+            start = made.get(mark.start)
+            other = start is not None and around.backbone.identity != own[name].backbone.identity
+            made[name] = self.nested_stage(inner, mark, start, own[name], task, OTHER_NETWORK if other else NONE)
         return [replace(stage, role=f"prepared.{name}") for name, stage in made.items()]
 
-    def nested_stage(self, choice: Choice, mark: NestedKind, start: Made | None, recipe: Recipe, task: Task) -> Made:
+    def nested_stage(
+        self,
+        choice: Choice,
+        mark: NestedKind,
+        start: Made | None,
+        setup: Setup,
+        task: Task,
+        settings: Mapping[str, Any] = NONE,
+    ) -> Made:
         """One such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
         kind = OF_COMPONENT[choice.kind]
         if not kind.nested:
@@ -223,15 +245,16 @@ class Expansion:
         part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # training never on a test
         data = self.inputs(own.role, refs, part, own.hidden)
         if kind.step:
-            self.needs.check_backbone(choice, recipe.backbone)
+            self.needs.check_backbone(choice, setup.backbone)
             self.needs.check_given(more, choice, task)
             data += tuple(self.given(more, choice, task))
-        backbone = recipe.backbone if kind.step else None
-        parents = (*([start] if start else []), *self.nested(choice, recipe, task))
+        backbone = setup.backbone if kind.step else None
+        parents = (*([start] if start else []), *self.nested(choice, setup, task))
         seed = stage_seed(kind, choice, backbone, parents, PREPARE_SEED, self.benchmark.prepare_seed)
         label = f"{kind.stage} {choice.name} [{', '.join(ref.name for ref in refs)}, {seed.words}]"
-        key = self.add(kind.stage, choice, parents_of(parents), data, backbone, seed.number, label)
-        return Made(kind.stage, key, seed.names)
+        size, number = setup.size, seed.number
+        key = self.add(kind.stage, choice, parents_of(parents), data, backbone, size, number, label, settings)
+        return Made(kind.stage, key, seed.names, size)
 
     def given(self, images: Sequence[Given], choice: Choice, task: Task) -> Iterator[DataInput]:
         """Of the images of a kind, those that a component is given."""
@@ -244,7 +267,7 @@ class Expansion:
         """The key of the stage that evaluates the features of a method, or of several; `seed` is in words."""
         parents = tuple((f"{made.role}.{number}", made.key) for number, made in enumerate(embedded))
         label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [{seed}]"
-        return self.add("evaluate", choice, parents, (), None, NO_SEED, label)
+        return self.add("evaluate", choice, parents, (), None, embedded[0].size, NO_SEED, label)
 
     # ------------------------------------------------------------------ data
     def inputs(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> tuple[DataInput, ...]:
@@ -270,6 +293,7 @@ class Expansion:
                 "data",
                 choice.name,
                 choice.resolved,
+                image_size=self.benchmark.image_size,
                 root=root,
                 label=f"data {name}",
                 content=short(content),
@@ -286,18 +310,20 @@ class Expansion:
         parents: Parents,
         data: tuple[DataInput, ...],
         backbone: Choice | None,
+        size: ImageSize,
         seed: int,
         label: str,
         settings: Mapping[str, Any] = NONE,
     ) -> str:
-        """The key of a stage, which is added when no equal one is there; `settings` for one without a component."""
-        key = self.keys.of_stage(kind, choice, parents, data, backbone, seed, settings)
+        """The key of a stage, which is added when no equal one is there; `settings` are as `Keys.of_stage` has them."""
+        key = self.keys.of_stage(kind, choice, parents, data, backbone, seed, size, settings)
         if key not in self.result.stages:
             network = {"use": backbone.name, "params": backbone.resolved} if backbone else None
             use, params, changed = (
                 (choice.name, choice.resolved, choice.changed) if choice else (kind, {**settings}, {**settings})
             )
             self.result.stages[key] = Stage(
-                key, kind, use, params, parents, data, network, seed, label=label, changed=changed
-            )
+                key, kind, use, params, parents, data, network, (size[0], size[1]), size.said, seed,
+                label=label, changed=changed,
+            )  # fmt: skip
         return key

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reidbench.components import SameContent
+from reidbench.data.pictures.size import ImageSize
 from reidbench.words import BACKBONE_FREE, FLIP
 
-from .benchmark import Choice, DataSource, Recipe, Task, marker
-from .kinds import AUXILIARY, OF_COMPONENT
+from .benchmark import Benchmark, Choice, DataSource, Recipe, Task, marker
+from .kinds import AUXILIARY, OF_COMPONENT, OF_STAGE
 
 
 def _takes(choice: Choice, role: str) -> bool:
@@ -72,6 +73,33 @@ def _content(source: DataSource) -> tuple[Any, ...]:
     return choice.name, params, source.root.resolve() if source.root else None
 
 
+def _started_with(part: Recipe) -> Iterator[Choice]:
+    """The networks whose own weights a recipe uses: a step after a training has the weights of that."""
+    for kind, choice in part.steps:
+        if BACKBONE_FREE not in choice.component.traits_with(choice.params):
+            yield choice.backbone or part.backbone
+            if OF_STAGE[kind].leaves:
+                return
+
+
+def tested_at(benchmark: Benchmark) -> dict[str, tuple[str]]:
+    """By method, the word for the size of its test images, and for their filter; {} where they are those of all."""
+    recipes = {recipe.name: recipe for recipe in benchmark.methods}
+    sizes = {
+        name: [benchmark.test_size(recipes[part]) for part in recipe.ensemble or (name,)]
+        for name, recipe in recipes.items()
+    }
+    filters = {size.resize_test for found in sizes.values() for size in found}
+    words = {name: tuple(_size_word(size, len(filters) > 1) for size in found) for name, found in sizes.items()}
+    if len({word for found in words.values() for word in found}) < 2:
+        return {}
+    return {name: (f"tested at {' and '.join(dict.fromkeys(found))}",) for name, found in words.items()}
+
+
+def _size_word(size: ImageSize, with_filter: bool) -> str:
+    return f"{size[0]}x{size[1]}{f' ({size.resize_test})' if with_filter else ''}"
+
+
 def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> list[str]:
     """Which labels, images and knowledge a method used on a task, for the protocol column; `data` by name."""
     words: dict[str, None] = {}
@@ -87,8 +115,8 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
             words["target images"] = None
             if task.adapt_on == "test":
                 words["transductive"] = None
-        if any(BACKBONE_FREE not in choice.component.traits_with(choice.params) for _, choice in part.steps):
-            words |= dict.fromkeys(sorted(_used(part.backbone)))  # the labels behind the weights that it starts with
+        started = (word for backbone in _started_with(part) for word in sorted(_used(backbone)))
+        words |= dict.fromkeys(started)  # the labels behind the weights that it starts with
         for _, choice in part.steps:
             words |= dict.fromkeys(sorted(_used(choice, shared)))
     if _target_is_source(parts, task, data):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reidbench.data.pictures.size import CROP_FROM, RESIZE
+from reidbench.components import STEP_SETTINGS
 from reidbench.errors import ConfigError
 from reidbench.registry.plugins import Registry, printable
 
@@ -18,19 +18,19 @@ from .choices import ChoiceReader
 from .devices import MOST as MOST_DEVICES
 from .devices import refusals
 from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
+from .settings import read_settings
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
-    "title", "image_size", "resize", "resize_test", "crop_from",
+    "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
     "data", "tasks", "backbone", "flip_test", "evaluate", "methods", "matrix",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
 COMBINED = ("backbone", *STEPS)
-RECIPE = (*COMBINED, "flip_test", "ensemble")
+RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble")
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
-PICTURES = {"resize": RESIZE, "resize_test": RESIZE, "crop_from": CROP_FROM}
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -68,9 +68,8 @@ class MatrixReader:
     """Walks a tree once, from its top."""
 
     def __init__(self, tree: Tree, registry: Registry, must_exist: bool = True) -> None:
-        self.check = Checker(tree)
-        self.choices = ChoiceReader(self.check, registry, must_exist)
-        self.must_exist = must_exist
+        self.check = Checker(tree, must_exist)
+        self.choices = ChoiceReader(self.check, registry)
 
     def benchmark(self) -> Benchmark:
         """The whole file. Raises ConfigError with all problems."""
@@ -106,21 +105,16 @@ class MatrixReader:
             self.check.wrong((), f"stands for {rows} rows; more than {MOST_ROWS} are for several files")
 
     def settings(self, top: dict[str, Any], methods: Sequence[Recipe]) -> dict[str, Any]:
-        size = top.get("image_size", [256, 128])
-        if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and 8 <= n <= 4096 for n in size)):
-            self.check.wrong(
-                ("image_size",),
-                f"must be [height, width] in pixels from 8 to 4096, not {self.check.text(('image_size',), size)}",
-            )
-            size = [256, 128]
+        pictures = read_settings(self.check, top, ())
+        height, width = pictures.pop("image_size", (256, 128))
         precision = self.one_of(top.get("precision", PRECISIONS[0]), ("precision",), PRECISIONS)
         title = top.get("title", Path(self.check.tree.file).stem)
         if not isinstance(title, str):
             self.check.wrong(("title",), f"must be text, not {kind_word(title)}{self.check.quotes(title)}")
         return {
             "title": printable(str(title)),
-            "image_size": (size[0], size[1]),
-            "pictures": {key: self.one_of(top[key], (key,), words) for key, words in PICTURES.items() if key in top},
+            "image_size": (height, width),
+            "pictures": pictures,
             "precision": precision,
             "threads": self.check.whole_number(top.get("threads", 1), ("threads",), 1, 1),
             "devices": self.devices(top.get("devices", 1), methods),
@@ -165,9 +159,9 @@ class MatrixReader:
         rooted = choice is not None and "root" in choice.component.required(choice.params)
         if choice and root is None and rooted:
             self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
-        place = self.check.place(root) if root is not None else None
-        if place and rooted and self.must_exist and not there(place, Path.exists):
-            self.check.wrong((*path, "root"), f"no such folder or file: {shown(str(place))}")
+        place = self.check.place(root, (*path, "root"), "FOLDER") if root is not None else None
+        if place and rooted and self.check.must_exist and not there(place, Path.exists):
+            self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
         return DataSource(name, choice, place) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
@@ -309,13 +303,14 @@ class MatrixReader:
             self.check.wrong((*path, "select"), "chooses images for pre-training, but there is no `pretrain`")
         flips = self.check.yes_or_no(given["flip_test"], (*path, "flip_test")) if "flip_test" in given else None
         flip_test = top.get("flip_test") is True if flips is None else flips
-        return Recipe(name, backbone, tuple(steps), flip_test=flip_test) if backbone and steps else None
+        settings = read_settings(self.check, given, path)
+        return Recipe(name, backbone, tuple(steps), (), flip_test, settings) if backbone and steps else None
 
     def step(self, key: str, value: Any, path: Path_) -> list[tuple[str, Choice]]:
         if isinstance(value, list) and not STEPS[key].repeats:
             self.check.wrong(path, "takes one component, not a list")
             return []
-        choices = [self.choices.choice(STEPS[key].component, entry, at) for entry, at in _entries(value, path)]
+        choices = [self.choices.step(STEPS[key].component, entry, at) for entry, at in _entries(value, path)]
         return [(key, choice) for choice in choices if choice]
 
 

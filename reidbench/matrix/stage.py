@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from reidbench.data.pictures.size import ImageSize
+
 Parents = tuple[tuple[str, str], ...]  # role -> key
 
 
@@ -38,12 +40,19 @@ class Stage:
     parents: Parents = ()
     data: tuple[DataInput, ...] = ()
     backbone: dict[str, Any] | None = None
+    image_size: tuple[int, int] = (256, 128)
+    pictures: dict[str, str] = field(default_factory=dict)  # how they come to that size, where it is not the default
     seed: int = 0
     root: str | None = None  # data stages only; where data lie is no part of a key
     label: str = ""
     few: int = 0  # data stages only: identities that are kept, in a rehearsal; 0: all
     content: str = ""  # data stages only: what their files contained when the plan was made
     changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
+
+    @property
+    def size(self) -> ImageSize:
+        """The size of its images, and how they come to it."""
+        return ImageSize.of({"image_size": self.image_size, **self.pictures})
 
     @cached_property
     def needs(self) -> tuple[str, ...]:

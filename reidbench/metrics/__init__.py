@@ -1,6 +1,6 @@
 """The definitions: ranking, re-ranking, neighbours, pseudo labels and statistics on plain numpy arrays.
 
-Imports numpy, scipy, scikit-learn and faiss, nothing of reidbench. Begin with `ranking/ranking.py`.
+Imports numpy, scipy, scikit-learn and, installed or not, faiss; nothing of reidbench. Begin with `ranking/ranking.py`.
 """
 
 from __future__ import annotations

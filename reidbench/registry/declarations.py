@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reidbench.components import Component, Params
-from reidbench.words import complaint
+from reidbench.components import STEP_SETTINGS, Component, Params
+from reidbench.words import METHODS, complaint
 
 from . import published
 from .metrics import metrics_fault
@@ -33,10 +33,18 @@ def faults(kind: str, component: Component) -> Iterator[str]:
     if not isinstance(version, int) or version < 1:
         yield f"version {version!r} must be a whole number from 1"
     yield published.complaint(component.paper)
-    yield rehearsal_fault(component)
     yield metrics_fault(kind, component.metrics)
     yield refused_word(kind, component)
-    yield preset_fault(component)
+    yield preset_fault(kind, component)
+    yield rehearsal_fault(component)
+    yield _setting_among(kind, component)
+
+
+def _setting_among(kind: str, component: Component) -> str:
+    """The sentence about a parameter of the name of a setting, which a matrix file could not give."""
+    settings = (*STEP_SETTINGS, *(() if kind == "preparer" else ("backbone",)))
+    names = [name for name in settings if name in component.params.model_fields and kind in METHODS]
+    return f"its parameter {names[0]!r} has the name of a setting of its step; rename it" if names else ""
 
 
 def refused_word(kind: str, component: Component) -> str:

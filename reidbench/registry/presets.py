@@ -10,27 +10,33 @@ from typing import Any
 from pydantic import ValidationError
 
 from reidbench.components import STEP_SETTINGS, Component, Params, Preset
+from reidbench.data.pictures.size import setting_fault
+from reidbench.words import METHODS
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(:[a-z0-9]+(-[a-z0-9]+)*)?")  # with a data set's name: paper:msmt17-v1
 
 
-def preset_fault(component: Component) -> str:
-    """What is wrong with the presets of a component, or nothing."""
+def preset_fault(kind: str, component: Component) -> str:
+    """What is wrong with the presets of a component of this kind, or nothing."""
     if not isinstance(component.presets, Mapping):
         return f"presets must be a map of a name to parameters, not {component.presets!r}"
     if component.presets and "preset" in component.params.model_fields:
         return "it has presets and a parameter of the name 'preset'; rename the parameter"
-    found = (_fault(component.params, name, values) for name, values in component.presets.items())
+    found = (_fault(kind, component.params, name, values) for name, values in component.presets.items())
     return next(filter(None, found), "")
 
 
-def _fault(params: type[Params], name: object, values: object) -> str:
+def _fault(kind: str, params: type[Params], name: object, values: object) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         return f"preset {name!r} must be named by words of a-z and 0-9 joined by '-', perhaps with ':DATA-SET' behind"
     if not isinstance(values, Mapping):
         return f"preset {name!r} must be a map of parameters, not {values!r}"
     known = list(params.model_fields)
-    values = {field: value for field, value in values.items() if field not in STEP_SETTINGS}
+    settings = {field: value for field, value in values.items() if field in STEP_SETTINGS and kind in METHODS}
+    values = {field: value for field, value in values.items() if field not in settings}
+    for field, value in settings.items():
+        if fault := setting_fault(field, value):
+            return f"preset {name!r}: {field} {fault}, not {value!r}"
     for field in values:
         if field not in known:
             near = difflib.get_close_matches(str(field), known, n=1)

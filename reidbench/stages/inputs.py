@@ -204,7 +204,7 @@ class Inputs:
                 raise StageError(f"{type(start).__name__}, from the stage before, has no backbone to go on from")
             return start.backbone
         assert self.stage.backbone is not None  # the plan gives one to each step
-        return build_backbone(self.registry, {**self.stage.backbone, "image_size": self.spec.image_size})
+        return build_backbone(self.registry, {**self.stage.backbone, "image_size": list(self.spec.size)})
 
     def start(self) -> Any:
         """The parent's embedder, or None."""

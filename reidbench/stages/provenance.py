@@ -20,7 +20,7 @@ def provenance(inputs: Inputs) -> dict[str, Any]:
     versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
     return {
         "stage": spec["stage"],
-        "settings": {name: spec[name] for name in ("image_size", "threads", "precision")}
+        "settings": {"image_size": list(inputs.spec.size), "threads": spec["threads"], "precision": spec["precision"]}
         | {"devices": inputs.devices, **inputs.spec.size.said},
         "versions": {"python": platform.python_version(), **versions},
         "plugin": inputs.registry.source.get(component, "reidbench"),

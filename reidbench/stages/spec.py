@@ -40,10 +40,8 @@ class StageSpec(BaseModel):
     workers: int
     roots: dict[str, str | None]  # by key of a data stage
     data_stages: dict[str, PlannedData]  # by key
-    image_size: tuple[int, int]
     threads: int
     precision: str
-    pictures: dict[str, str]  # how pictures come to that size, where the benchmark says it
     devices: Devices  # of the benchmark; `Inputs.devices` are those that the stage takes
 
     @classmethod
@@ -63,8 +61,6 @@ class StageSpec(BaseModel):
                 key: PlannedData(use=one.use, params=one.params, root=one.root, content=one.content)
                 for key, one in data.items()
             },
-            image_size=benchmark.image_size,
-            pictures=dict(benchmark.pictures),
             threads=benchmark.threads,
             precision=benchmark.precision,
             devices=benchmark.devices,
@@ -77,8 +73,8 @@ class StageSpec(BaseModel):
 
     @property
     def size(self) -> ImageSize:
-        """The size of images, and how they come to it."""
-        return ImageSize(self.image_size, **self.pictures)  # type: ignore[arg-type]
+        """The size of the stage's images, and how they come to it."""
+        return self.stage.size
 
     def dump(self) -> dict[str, Any]:
         """The spec as JSON values; `StageSpec.model_validate` reads them back."""

@@ -1,4 +1,4 @@
-"""`reidbench data make` renders by whichever data set takes its parameters."""
+"""`reidbench data make` renders by whichever data set takes its parameters; `check` finds a root by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reidbench import Component, Dataset, Params
-from reidbench.cli import data
+from reidbench.cli import data, main
 from reidbench.data import Split
 from reidbench.errors import ReidbenchError
 from reidbench.registry import plugins
@@ -60,3 +60,13 @@ def test_nothing_that_renders_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
 def test_a_world_that_nobody_renders_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReidbenchError, match="world: input should be 'harbour', not 'moon'"):
         make(monkeypatch, "moon", TOWN)
+
+
+def test_a_root_may_be_named_by_a_variable(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKET", str(market))
+    done = CliRunner().invoke(main.app, ["data", "check", "market-folder", "${MARKET}"])
+    assert done.exit_code == 0, done.output
+    assert f" in {market}\n" in done.output
+    monkeypatch.delenv("MARKET")
+    missing = CliRunner().invoke(main.app, ["data", "check", "market-folder", "${MARKET}"]).exception
+    assert str(missing) == "'${MARKET}': the environment variable MARKET is not set; export MARKET=FOLDER"

@@ -45,6 +45,22 @@ def unprivileged() -> list[str]:
     return ["setpriv", *(f"--{kind}=-dac_override,-dac_read_search" for kind in ("bounding-set", "inh-caps"))]
 
 
+def test_run_refuses_two_distributions_of_faiss(tmp_path: Path) -> None:
+    """Whether the matrix needs it or not: before anything is read."""
+    for name in ("faiss_cpu", "faiss_gpu"):
+        (tmp_path / f"{name}-1.15.1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.15.1.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
+        )
+    done = reidbench("run", tmp_path / "none.yaml", PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "reidbench: faiss-cpu and faiss-gpu are installed together and overwrite each other's files: "
+        "pip uninstall -y faiss-cpu faiss-gpu, then pip install faiss-gpu (or faiss-cpu, without a GPU)\n"
+    )
+
+
 @pytest.mark.parametrize("reader", ["market-folder", "image-folder", "csv-manifest"])
 def test_a_folder_that_cannot_be_read_is_a_sentence(reader: str, tmp_path: Path) -> None:
     root = write_market_folder(tmp_path / "m", identities=2)

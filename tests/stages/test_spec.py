@@ -57,7 +57,7 @@ def test_a_spec_has_the_settings_and_the_data(the_plan: Plan, tmp_path: Path) ->
     stage = next(one for one in the_plan.stages.values() if one.kind == "finetune")
     spec = StageSpec.of(the_plan, stage, Store(tmp_path / "store"), {"b", "a"}, workers=3).dump()
     (source,) = stage.data
-    assert (spec["image_size"], spec["threads"], spec["precision"]) == ([48, 24], 2, "32-true")
+    assert (spec["stage"]["image_size"], spec["threads"], spec["precision"]) == ([48, 24], 2, "32-true")
     assert spec["devices"] == {"finetune": 2, "pretrain": 1}
     assert (spec["store"], spec["without"], spec["workers"]) == (str(tmp_path / "store"), ["a", "b"], 3)
     assert spec["roots"] == {source.key: None}

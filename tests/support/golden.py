@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -27,3 +29,14 @@ class Matrix(Backbone):
         """Images [B, 3, H, W] of that many numbers each to their vectors."""
         vector = images.flatten(1) @ self.weight.t()
         return Features(vector[:, :, None, None], vector)
+
+
+def close(name: str, found: Any, wanted: Any, tolerance: float) -> None:
+    """Fails with the name of the quantity where two tensors, or numbers, differ by more than `tolerance` of their size.
+
+    The size is that of the largest entry of `wanted`, at least 1e-12.
+    """
+    found, wanted = (torch.as_tensor(value).detach().double() for value in (found, wanted))
+    assert found.shape == wanted.shape, f"{name}: shape {tuple(found.shape)} instead of {tuple(wanted.shape)}"
+    error = (found - wanted).abs().max().item() / max(wanted.abs().max().item(), 1e-12)
+    assert error <= tolerance, f"{name}: differs by {error:.3g} of its size"

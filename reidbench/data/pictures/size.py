@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 Filter = Literal["bilinear", "bicubic"]
@@ -10,6 +10,20 @@ CropFrom = Literal["resized", "original"]
 # What a matrix file may say beside `image_size`, and the values; the first is the default.
 RESIZE: tuple[str, ...] = get_args(Filter)
 CROP_FROM: tuple[str, ...] = get_args(CropFrom)
+WORDS = {"resize": RESIZE, "resize_test": RESIZE, "crop_from": CROP_FROM}
+SIDES = (8, 4096)  # pixels, the least and the most
+
+
+def setting_fault(name: str, value: Any) -> str:
+    """What `image_size`, or one of the words beside it, must be; nothing where the value is that."""
+    if name in WORDS:
+        fits = isinstance(value, str) and value in WORDS[name]
+        return "" if fits else f"must be one of {', '.join(WORDS[name])}"
+    least, most = SIDES
+    fits = isinstance(value, list | tuple) and len(value) == 2 and all(type(n) is int for n in value)
+    if fits and all(least <= n <= most for n in value):
+        return ""
+    return f"must be [height, width] in pixels from {least} to {most}"
 
 
 class ImageSize(tuple[int, int]):
@@ -40,6 +54,11 @@ class ImageSize(tuple[int, int]):
     def given(cls, size: Iterable[int]) -> ImageSize:
         """A size as it is; a plain pair with the defaults."""
         return size if isinstance(size, ImageSize) else cls(size)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> ImageSize:
+        """The size of settings as a matrix file has them: `image_size`, and what is said of the words beside it."""
+        return cls(settings["image_size"], **{name: settings[name] for name in WORDS if name in settings})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ImageSize, (tuple(self), self.resize, self.resize_test, self.crop_from)

@@ -27,6 +27,7 @@ PACKAGES = (
     "scipy",
     "scikit-learn",
     "faiss-cpu",
+    "faiss-gpu",
     "pillow",
 )
 ANSWER = 100.0  # seconds that a node has to say what it has

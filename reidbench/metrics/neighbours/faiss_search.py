@@ -1,13 +1,16 @@
-"""Nearest neighbours by faiss: a flat index, copied to all GPUs where there are any."""
+"""Nearest neighbours by faiss, where it is installed: a flat index, copied to all GPUs where there are any."""
 
 from __future__ import annotations
 
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reidbench.metrics.errors import MetricError
 from reidbench.metrics.products import Floats
 
 from .vectors import Vectors
@@ -15,16 +18,44 @@ from .vectors import Vectors
 QUERIES = 4_096
 # Without one of these (NVIDIA, ROCm, WSL) there is no GPU, and faiss need not be imported to know it.
 _DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+# Distributions that own the module faiss. What is left of it when two are installed is a mixture of both.
+_OWNERS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
+
+
+def clash() -> str:
+    """Why faiss cannot be used as it is installed, in one sentence with the cure, or nothing. Imports nothing."""
+    found = [name for name in _OWNERS if _is_installed(name)]
+    if len(found) < 2:
+        return ""
+    cure = f"pip uninstall -y {' '.join(found)}, then pip install {found[-1]} (or faiss-cpu, without a GPU)"
+    return f"{' and '.join(found)} are installed together and overwrite each other's files: {cure}"
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def load() -> Any:
+    """The module faiss. Raises MetricError where it cannot be imported, or is installed twice."""
+    fault = clash()
+    if fault:
+        raise MetricError(fault)
+    try:
+        return import_module("faiss")
+    except ImportError as error:
+        cure = "pip install faiss-cpu, or 'reidbench[gpu]' on a machine with CUDA"
+        raise MetricError(f"faiss cannot be imported ({error}): {cure}") from None
 
 
 def gpus() -> int:
-    """How many GPUs the installed faiss can use."""
-    if not any(Path(device).exists() for device in _DEVICES):
+    """How many GPUs the installed faiss can use. Raises MetricError as `load` does, where there is a faiss."""
+    if not any(Path(device).exists() for device in _DEVICES) or find_spec("faiss") is None:
         return 0
-    try:
-        import faiss
-    except ImportError:
-        return 0
+    faiss = load()
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
 
@@ -46,8 +77,7 @@ def nearest(vectors: Vectors, k: int, farthest: bool = False) -> tuple[NDArray[n
 
 
 def _index(vectors: Vectors) -> Any:
-    import faiss
-
+    faiss = load()
     halves = None if vectors.halves is None else -vectors.halves
     index: Any = faiss.IndexFlatIP(vectors.values.shape[1] + (halves is not None))
     if gpus():

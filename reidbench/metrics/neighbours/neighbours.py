@@ -46,7 +46,7 @@ def nearest_neighbours(
     backend: ``product`` computes half of the N x N product in blocks; ``faiss`` searches a flat index, on all GPUs if
     there are any; ``auto`` is faiss where it finds a GPU, else the product. All give the same lists.
 
-    Raises MetricError for features that are not finite and for k < 1.
+    Raises MetricError for features that are not finite, for k < 1, and for a faiss that is missing or installed twice.
     """
     return nearest_of(Vectors({"features": features}, distance), k, backend)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,6 +95,40 @@ def test_a_gpu_is_only_looked_for_where_there_is_a_device(monkeypatch: pytest.Mo
     assert faiss_search.gpus() == 0
     monkeypatch.setattr(faiss_search, "_DEVICES", (str(tmp_path),))
     assert faiss_search.gpus() >= 0
+
+
+def install(site: Path, *distributions: str) -> None:
+    """Folders of metadata as pip leaves them."""
+    for name in distributions:
+        info = site / f"{name.replace('-', '_')}-1.15.1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.15.1\n")
+
+
+@pytest.mark.parametrize("other", ["faiss-gpu", "faiss-gpu-cu12"])
+def test_two_distributions_of_faiss_are_refused_with_the_cure(
+    other: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(tmp_path, "faiss-cpu")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert faiss_search.clash() == ""
+    install(tmp_path, other)
+    importlib.invalidate_caches()
+    cure = f"pip uninstall -y faiss-cpu {other}, then pip install {other} "
+    said = f"faiss-cpu and {other} are installed together and overwrite each other's files: {cure}"
+    assert re.match(said, faiss_search.clash())
+    with pytest.raises(MetricError, match=said):
+        nearest_neighbours(blobs(9), 3, backend="faiss")
+    assert len(nearest_neighbours(blobs(9), 3).indices) == 9  # without a GPU nothing asks for faiss
+
+
+def test_a_missing_faiss_is_a_sentence_and_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setattr(faiss_search, "_DEVICES", (str(tmp_path),))
+    assert faiss_search.gpus() == 0
+    with pytest.raises(MetricError, match=r"No module named 'faiss'.*pip install faiss-cpu, or 'reidbench\[gpu\]'"):
+        nearest_neighbours(blobs(9), 3, backend="faiss")
 
 
 def test_errors() -> None:

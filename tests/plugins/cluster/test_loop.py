@@ -89,8 +89,8 @@ def test_sgd_by_hand() -> None:
     assert isinstance(loop.make_optimiser(network, params), torch.optim.Adam)
 
 
-def test_defaults_are_the_papers(registry: plugins.Registry) -> None:
-    """Cluster Contrast: 16 x 16 images, 200 steps, 400 on MSMT17; SpCL: 64 images, 400 steps, 800 on MSMT17."""
+def test_defaults_are_the_papers() -> None:
+    """Cluster Contrast: 16 x 16 images and 200 steps; SpCL: 64 images and 400 steps."""
     contrast = ClusterContrastParams()
     assert (contrast.identities, contrast.images, contrast.rounds, contrast.iterations) == (16, 16, 50, 200)
     assert (contrast.momentum, contrast.temperature, contrast.update, contrast.pool) == (0.1, 0.05, "cm", "gem")
@@ -99,22 +99,6 @@ def test_defaults_are_the_papers(registry: plugins.Registry) -> None:
     hybrid = SpCLParams()
     assert (hybrid.identities, hybrid.images, hybrid.rounds, hybrid.iterations) == (16, 4, 50, 400)
     assert (hybrid.momentum, hybrid.temperature, hybrid.pool) == (0.2, 0.05, None)
-    steps = {}
-    for use in ("cluster-contrast", "spcl"):
-        component = registry.get("adapter", use)
-        for name, values in component.presets.items():
-            params: Any = component.params(**values)
-            steps[use, name] = params.iterations
-            assert params.batches == "cameras"
-            if name.startswith("transreid-ssl"):
-                assert (params.identities, params.images, params.update, params.momentum) == (32, 8, "hard", 0.2)
-                assert (params.optimiser, params.lr, params.weight_decay) == ("sgd", 3.5e-4, 5e-4)
-                assert params.eps == (0.7 if "msmt17" in name else 0.6)
-    assert steps == {
-        ("cluster-contrast", "code"): 200, ("cluster-contrast", "code:msmt17-v1"): 400,
-        ("cluster-contrast", "transreid-ssl"): 200, ("cluster-contrast", "transreid-ssl:msmt17-v1"): 200,
-        ("spcl", "code"): 400, ("spcl", "code:msmt17-v1"): 800,
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 40])

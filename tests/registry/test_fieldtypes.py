@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, field_validator
 
 from reidbench.components import Params
-from reidbench.matrix.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
+from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 
 
 class Inner(BaseModel):
