@@ -63,14 +63,12 @@ def rehearse_file(
     from reidbench.matrix import reader
     from reidbench.rehearsal import rehearse
     from reidbench.rehearsal.printed import scale_table
-    from reidbench.rehearsal.variables import unset_variables
 
     began = time.monotonic()
     registry = load_plugins(without)
     with _folder(keep) as folder:
-        with contextlib.nullcontext() if real else unset_variables(file, overrides or (), folder / "unset"):
-            benchmark = reader.read(file, registry, overrides or (), must_exist=real)
-        folder.mkdir(exist_ok=True)
+        benchmark = reader.read(file, registry, overrides or (), must_exist=real)
+        folder.mkdir(parents=True, exist_ok=True)
         with progress.make(Console(stderr=True)) as shown:
             found = rehearse.rehearse(benchmark, registry, folder, executors.make("process"), shown, only, real)
     if keep is not None and not real:

@@ -1,32 +1,12 @@
-"""Environment variables that a matrix file names and nobody has set: in a rehearsal they lead to where nothing is."""
+"""Environment variables by which a matrix file names its roots."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-NAMED = re.compile(r"\$\{(\w+)\}")
-
-
-@contextlib.contextmanager
-def unset_variables(file: Path, overrides: Sequence[str], nowhere: Path) -> Iterator[None]:
-    """Inside the block each `${NAME}` of the file that is not set leads to `nowhere`/NAME.
-
-    A file that cannot be read is for its reader to complain of.
-    """
-    text = " ".join(overrides)
-    with contextlib.suppress(OSError):
-        text += file.read_bytes().decode(errors="replace")
-    added = {name: str(nowhere / name) for name in NAMED.findall(text) if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+ALONE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
@@ -39,7 +19,7 @@ def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
     for name, root in roots.items():
         given = data.get(name) if isinstance(data, dict) else None
         written = given.get("root") if isinstance(given, dict) else None
-        alone = NAMED.fullmatch(written) if isinstance(written, str) else None
+        alone = ALONE.fullmatch(written) if isinstance(written, str) else None
         if alone:
-            found.setdefault(alone[1], set()).add(root)
+            found.setdefault(alone[1] or alone[2], set()).add(root)
     return {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
