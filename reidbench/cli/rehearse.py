@@ -68,7 +68,7 @@ def rehearse_file(
     registry = load_plugins(without)
     with _folder(keep) as folder:
         benchmark = reader.read(file, registry, overrides or (), must_exist=real)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with progress.make(Console(stderr=True)) as shown:
             found = rehearse.rehearse(benchmark, registry, folder, executors.make("process"), shown, only, real)
     if keep is not None and not real:

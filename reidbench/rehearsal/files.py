@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reidbench.components import ContentHashed
-from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, canonical, marker
+from reidbench.components import ContentHashed, NestedKind
+from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Setup, canonical, marker
 from reidbench.matrix.checker import there
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.registry.plugins import Registry
@@ -19,9 +19,9 @@ from reidbench.words import Declared
 from .changes import with_params
 from .lists import Lists
 from .standins import Cast, NoStandIn, each_method, made, own_folder
-from .variables import named
+from .variables import variable_of
 
-WEIGHTS = (".pth", ".pt", ".tar", ".safetensors")
+WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", "")  # without an ending: a variable that is not set
 
 
 def stand_in_files(cast: Cast, registry: Registry, folder: Path) -> None:
@@ -41,7 +41,7 @@ class Files:
     """Makes stand-ins below a folder, one for all that name the same file for the same network."""
 
     def __init__(self, benchmark: Benchmark, registry: Registry, folder: Path) -> None:
-        self.size = benchmark.image_size
+        self.benchmark = benchmark
         self.registry = registry
         self.folder = folder
         self.lists = Lists(benchmark)
@@ -50,76 +50,69 @@ class Files:
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The method over stand-ins. Raises NoStandIn."""
-        backbone = self.backbone(recipe.backbone)
-        steps = tuple(
-            (step, self.choice(choice, backbone, OF_STAGE[step].learns_from)) for step, choice in recipe.steps
-        )
+        setup = self.benchmark.setup(recipe)
+        backbone = self.backbone(recipe.backbone, setup)
+        setup = replace(setup, backbone=backbone)
+        steps = tuple((step, self.choice(choice, setup, OF_STAGE[step].learns_from)) for step, choice in recipe.steps)
         return replace(recipe, backbone=backbone, steps=steps)
 
-    def backbone(self, choice: Choice) -> Choice:
+    def backbone(self, choice: Choice, setup: Setup) -> Choice:
         """A network that reads its stand-in weights as it would read the user's."""
-        return self.filled(choice, choice, "")
+        return self.filled(choice, replace(setup, backbone=choice), "")
 
-    def choice(self, choice: Choice, backbone: Choice, role: str) -> Choice:
-        """A component of a step whose images are those of a role, with what is nested in it."""
+    def choice(self, choice: Choice, setup: Setup, role: str) -> Choice:
+        """A component whose images are those of a role, with what is nested in it; `setup` is that around it."""
         if choice.backbone:
-            choice = replace(choice, backbone=self.backbone(choice.backbone))
-        others = {name: self.choice(one, backbone, role) for name, one in choice.for_data.items()}
+            choice = replace(choice, backbone=self.backbone(choice.backbone, setup.of(choice)))
+        others = {name: self.choice(one, setup, role) for name, one in choice.for_data.items()}
         choice = replace(choice, for_data=others)
-        nested = {
-            name: (self.choice(inner, choice.backbone or backbone, mark.role), mark)
-            for name, (inner, mark) in choice.nested.items()
-        }
-        return self.filled(with_params(choice, {}, nested), choice.backbone or backbone, role)
+        inner_setup = setup.of(choice)
+        setups: dict[str, Setup] = {}
+        nested: dict[str, tuple[Choice, NestedKind]] = {}
+        for name, (inner, mark) in choice.nested.items():
+            around = setups.get(mark.start, inner_setup)
+            nested[name] = self.choice(inner, around, mark.role), mark
+            setups[name] = around.of(nested[name][0])
+        return self.filled(with_params(choice, {}, nested), inner_setup, role)
 
-    def filled(self, choice: Choice, backbone: Choice, role: str) -> Choice:
+    def filled(self, choice: Choice, setup: Setup, role: str) -> Choice:
         """The choice with a stand-in for each of its files and folders that is not there."""
         missing = missing_paths(choice)
-        made = {name: str(self.stand_in(choice, name, path, backbone, role)) for name, path in missing.items()}
-        return with_params(choice, made)
+        return with_params(choice, {name: str(self.stand_in(choice, name, setup, role)) for name in missing})
 
-    def stand_in(self, choice: Choice, name: str, path: Path, backbone: Choice, role: str) -> Path:
+    def stand_in(self, choice: Choice, name: str, setup: Setup, role: str) -> Path:
         """What stands in for one of them."""
         mark: ContentHashed = marker(choice.component.params.model_fields[name], ContentHashed)
-        network = without_files(backbone)
-        key = canonical([choice.kind, choice.name, name, str(path), network.name, network.resolved])
+        path: Path = getattr(choice.params, name)
+        network = without_files(setup.backbone)
+        key = canonical([choice.kind, choice.name, name, str(path), network.name, network.resolved, setup.size])
         if key not in self.there:
             if mark.stand_in:
                 what = f"{name} of {choice.kind} {choice.name}"
                 place = own_folder(self.folder, path.name)
                 self.there[key] = made(mark.stand_in, what, place, choice.params, self.lists.names(role))
-            elif (
-                choice.kind in ("backbone", "pretrainer")
-                and not mark.folder
-                and (path.suffix in WEIGHTS or named(path))
-            ):
-                self.there[key] = self.weights(path, network, getattr(choice.params, "layout", ""))
+            elif choice.kind in ("backbone", "pretrainer") and not mark.folder and path.suffix in WEIGHTS:
+                self.there[key] = self.weights(path, network, setup.size, getattr(choice.params, "layout", ""))
             else:
-                what = "folder" if mark.folder else "file"
-                raise NoStandIn(
-                    f"{choice.name} needs your own {what} {path} (its parameter {name}): no stand-in for it"
-                )
-        if variable := named(path):
+                what = f"{'folder' if mark.folder else 'file'} {path} (its parameter {name})"
+                raise NoStandIn(f"{choice.name} needs your own {what}: no stand-in for it")
+        if variable := variable_of(path):
             self.named.setdefault(variable, self.there[key])
         return self.there[key]
 
-    def weights(self, path: Path, network: Choice, layout: str) -> Path:
+    def weights(self, path: Path, network: Choice, size: tuple[int, int], layout: str) -> Path:
         """The tensors of a fresh network, in a file of the same name, by the names of a layout."""
         seed_torch(0)  # the same file in every rehearsal
-        described = {"use": network.name, "params": network.resolved, "image_size": self.size}
+        described = {"use": network.name, "params": network.resolved, "image_size": size}
         state = build_backbone(self.registry, described).state_dict()
-        place = own_folder(self.folder, path.stem) / (f"{named(path)}.pth" if named(path) else path.name)
+        place = own_folder(self.folder, path.stem) / (path.name if path.suffix else "weights.pth")
         place.parent.mkdir(parents=True)
         write_state(place, state, layout)
         return place
 
 
-def _of_weights(path: Path) -> bool:
-    return path.suffix in WEIGHTS or bool(named(path))
-
-
 def missing_paths(choice: Choice) -> dict[str, Path]:
-    """The files and folders among the parameters of a choice that are not there, by parameter."""
+    """The files and folders of a choice that are not there, by parameter."""
     marks = {name: marker(info, ContentHashed) for name, info in type(choice.params).model_fields.items()}
     paths = {name: (getattr(choice.params, name), mark) for name, mark in marks.items() if mark}
     return {

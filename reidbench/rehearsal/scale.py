@@ -71,9 +71,6 @@ class Scale:
         component = self.registry.get(OF_STAGE[stage.kind].component, stage.use)
         return component, component.params(**stage.params)
 
-    def _size(self, stage: Stage) -> tuple[int, int]:
-        return self.full.benchmark.image_size
-
     def _trains(self, stage: Stage) -> bool:
         kind = OF_STAGE[stage.kind]
         if not kind.component:
@@ -83,7 +80,7 @@ class Scale:
 
     def _line(self, stage: Stage, stages: int) -> Line:
         label = stage.label if stages == 1 else re.sub(r"\bseed \d+", f"{stages} seeds", stage.label)
-        line = Line(label, stages, self._size(stage), None, None)
+        line = Line(label, stages, stage.image_size, None, None)
         component, params = self._chosen(stage)
         if not component.workload:
             return line
@@ -115,7 +112,7 @@ class Scale:
             return None
         devices = devices_for(stage.kind, self._chosen(stage)[0], params, self.full.benchmark.devices)
         parts = devices * int(getattr(params, "accumulate", 1))
-        network = canonical({**short.backbone, "image_size": self._size(stage)})
+        network = canonical({**short.backbone, "image_size": stage.image_size})
         return self.bytes_of(network, math.ceil(workload.images / parts))
 
     def _bytes(self, network: str, images: int) -> int | None:
@@ -158,7 +155,16 @@ def without_seeds(plan: Plan) -> dict[str, str]:
     for key, stage in plan.stages.items():  # parents come first
         data = [[given.role, given.data, given.part, given.identities, given.subset_seed] for given in stage.data]
         parents = [[role, found[parent]] for role, parent in stage.parents]
-        own = [stage.kind, stage.use, stage.params, stage.backbone, data, sorted(parents)]
+        own = [
+            stage.kind,
+            stage.use,
+            stage.params,
+            stage.backbone,
+            stage.image_size,
+            stage.pictures,
+            data,
+            sorted(parents),
+        ]
         found[key] = f"{stage.kind}-{hashlib.sha256(canonical(own).encode()).hexdigest()}"
     return found
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-NAMED = re.compile(r"\$\{(\w+)\}")
+ALONE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-def named(path: Path) -> str:
-    """The name in a path that is `${NAME}` alone, as one is that nobody set; else empty."""
-    alone = NAMED.fullmatch(str(path))
-    return alone[1] if alone else ""
+def variable_of(written: object) -> str:
+    """The variable in a path that is `${NAME}` alone; else empty. The path of one that is not set stays so."""
+    alone = ALONE.fullmatch(str(written)) if isinstance(written, str | Path) else None
+    return (alone[1] or alone[2]) if alone else ""
 
 
 def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
@@ -25,7 +25,6 @@ def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
     for name, root in roots.items():
         given = data.get(name) if isinstance(data, dict) else None
         written = given.get("root") if isinstance(given, dict) else None
-        alone = NAMED.fullmatch(written) if isinstance(written, str) else None
-        if alone:
-            found.setdefault(alone[1], set()).add(root)
+        if variable := variable_of(written):
+            found.setdefault(variable, set()).add(root)
     return {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
