@@ -86,7 +86,7 @@ CLUSTERS = {"rounds": 1, "iterations": 2, "identities": 4, "images": 4, "k1": 8,
 FEW = {"k1": 8, "k2": 3}  # neighbours: the target has 72 images
 TINY_VIT = {"use": "vit-tiny"}
 SMALL_GAN = {
-    "use": "stargan", "steps": 4, "save_every": 2, "critic_steps": 2, "batch": 4,
+    "use": "stargan", "steps": 8, "save_every": 4, "critic_steps": 2, "batch": 4,
     "channels": 4, "blocks": 1, "critic_channels": 4, "critic_layers": 4,
 }  # fmt: skip
 SMALL_HHL = {
