@@ -33,6 +33,7 @@ def faults(kind: str, component: Component) -> Iterator[str]:
     if not isinstance(version, int) or version < 1:
         yield f"version {version!r} must be a whole number from 1"
     yield published.complaint(component.paper)
+    yield rehearsal_fault(component)
     yield metrics_fault(kind, component.metrics)
     yield refused_word(kind, component)
     yield preset_fault(kind, component)
