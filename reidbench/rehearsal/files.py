@@ -20,7 +20,7 @@ from .changes import with_params
 from .lists import Lists
 from .standins import Cast, NoStandIn, each_method, made, own_folder
 
-WEIGHTS = (".pth", ".pt", ".tar", ".safetensors")
+WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", "")  # without an ending: a variable that is not set
 
 
 def stand_in_files(cast: Cast, registry: Registry, folder: Path) -> None:
@@ -97,7 +97,7 @@ class Files:
         seed_torch(0)  # the same file in every rehearsal
         described = {"use": network.name, "params": network.resolved, "image_size": size}
         state = build_backbone(self.registry, described).state_dict()
-        place = own_folder(self.folder, path.stem) / path.name
+        place = own_folder(self.folder, path.stem) / (path.name if path.suffix else "weights.pth")
         place.parent.mkdir(parents=True)
         write_state(place, state, layout)
         return place

@@ -138,7 +138,7 @@ def test_weights_and_folders_that_are_not_there_are_stood_in_for(
     done = rehearse(
         "--keep",
         tmp_path / "kept",
-        backbone="{use: osnet-x0-25, weights_file: '${REHEARSED_ROOT}/osnet.pth', labels: [ImageNet labels]}",
+        backbone="{use: osnet-x0-25, weights_file: '${REHEARSED_ROOT}', labels: [ImageNet labels]}",
         methods="{short: {finetune: short}, pretrained: {backbone: {use: resnet-tiny, width: 4}, "
         "pretrain: {use: weights, file: /nowhere/lup.pth, layout: moco}, finetune: short}, "
         "pictures: {finetune: short, adapt: {use: styled, style: {use: pictures, folder: /nowhere/styles}}}, "
