@@ -31,7 +31,9 @@ def stand_in_files(cast: Cast, registry: Registry, folder: Path) -> None:
     for choice in cast.benchmark.evaluate:
         for name, path in missing_paths(choice).items():
             raise NoStandIn(f"{choice.name} needs your own {path} (its parameter {name})")
-    each_method(cast, Files(cast.benchmark, registry, folder).recipe)
+    files = Files(cast.benchmark, registry, folder)
+    each_method(cast, files.recipe)
+    cast.files |= files.first
 
 
 class Files:
@@ -43,6 +45,7 @@ class Files:
         self.folder = folder
         self.lists = Lists(benchmark)
         self.there: dict[str, Path] = {}
+        self.first: dict[str, Path] = {}  # by the path that the file names
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The method over stand-ins. Raises NoStandIn."""
@@ -90,6 +93,7 @@ class Files:
             else:
                 what = f"{'folder' if mark.folder else 'file'} {path} (its parameter {name})"
                 raise NoStandIn(f"{choice.name} needs your own {what}: no stand-in for it")
+        self.first.setdefault(str(path), self.there[key])
         return self.there[key]
 
     def weights(self, path: Path, network: Choice, size: tuple[int, int], layout: str) -> Path:

@@ -1,4 +1,4 @@
-"""Environment variables by which a matrix file names its roots."""
+"""Environment variables by which a matrix file names its roots and files."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
         if alone:
             found.setdefault(alone[1] or alone[2], set()).add(root)
     return {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
+
+
+def named_files(files: Mapping[str, Path]) -> dict[str, Path]:
+    """The stand-ins for paths that are `${NAME}` alone, by that name."""
+    alone = {ALONE.fullmatch(written): place for written, place in files.items()}
+    return {match[1] or match[2]: place for match, place in alone.items() if match}
