@@ -94,11 +94,11 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _print_roots(file: Path, found: Rehearsal) -> None:
     """The commands that plan the file over the stand-ins."""
     from reidbench.matrix.yamlfile import read_tree
-    from reidbench.rehearsal.variables import named_roots
+    from reidbench.rehearsal.variables import named_files, named_roots
 
     roots = found.cast.roots
-    for name, root in {**found.cast.files, **named_roots(read_tree(file).value, roots)}.items():
-        print(f"export {name}={shlex.quote(str(root))}")
+    for name, place in {**named_files(found.cast.files), **named_roots(read_tree(file).value, roots)}.items():
+        print(f"export {name}={shlex.quote(str(place))}")
     given = [word for name, root in roots.items() for word in ("--set", f"data.{name}.root={root}")]
     print(shlex.join(["reidbench", "plan", str(file), *given]))
 

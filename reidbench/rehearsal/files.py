@@ -19,7 +19,6 @@ from reidbench.words import Declared
 from .changes import with_params
 from .lists import Lists
 from .standins import Cast, NoStandIn, each_method, made, own_folder
-from .variables import variable_of
 
 WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", "")  # without an ending: a variable that is not set
 
@@ -34,7 +33,7 @@ def stand_in_files(cast: Cast, registry: Registry, folder: Path) -> None:
             raise NoStandIn(f"{choice.name} needs your own {path} (its parameter {name})")
     files = Files(cast.benchmark, registry, folder)
     each_method(cast, files.recipe)
-    cast.files |= files.named
+    cast.files |= files.first
 
 
 class Files:
@@ -46,7 +45,7 @@ class Files:
         self.folder = folder
         self.lists = Lists(benchmark)
         self.there: dict[str, Path] = {}
-        self.named: dict[str, Path] = {}  # by the variables that stand for them
+        self.first: dict[str, Path] = {}  # by the path that the file names
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The method over stand-ins. Raises NoStandIn."""
@@ -64,8 +63,9 @@ class Files:
         """A component whose images are those of a role, with what is nested in it; `setup` is that around it."""
         if choice.backbone:
             choice = replace(choice, backbone=self.backbone(choice.backbone, setup.of(choice)))
-        others = {name: self.choice(one, setup, role) for name, one in choice.for_data.items()}
-        choice = replace(choice, for_data=others)
+        choice = replace(
+            choice, for_data={name: self.choice(one, setup, role) for name, one in choice.for_data.items()}
+        )
         inner_setup = setup.of(choice)
         setups: dict[str, Setup] = {}
         nested: dict[str, tuple[Choice, NestedKind]] = {}
@@ -96,8 +96,7 @@ class Files:
             else:
                 what = f"{'folder' if mark.folder else 'file'} {path} (its parameter {name})"
                 raise NoStandIn(f"{choice.name} needs your own {what}: no stand-in for it")
-        if variable := variable_of(path):
-            self.named.setdefault(variable, self.there[key])
+        self.first.setdefault(str(path), self.there[key])
         return self.there[key]
 
     def weights(self, path: Path, network: Choice, size: tuple[int, int], layout: str) -> Path:

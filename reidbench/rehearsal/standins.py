@@ -23,11 +23,14 @@ class NoStandIn(ReidbenchError):
 
 @dataclass
 class Cast:
-    """A benchmark with its stand-ins: the roots that were made, by name under `data`, and what cannot be rehearsed."""
+    """A benchmark with its stand-ins, and what cannot be rehearsed.
+
+    `roots` are those that were made, by name under `data`, and `files` the first for each path that was not there.
+    """
 
     benchmark: Benchmark
     roots: dict[str, Path] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)  # that were made, by the variables that stand for them
+    files: dict[str, Path] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # task or method -> why
 
     def refuse(self, tasks: dict[str, str], methods: dict[str, str]) -> None:

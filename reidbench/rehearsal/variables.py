@@ -1,4 +1,4 @@
-"""Environment variables that a matrix file names, and the stand-ins for what they would name."""
+"""Environment variables by which a matrix file names its roots and files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ALONE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-
-
-def variable_of(written: object) -> str:
-    """The variable in a path that is `${NAME}` alone; else empty. The path of one that is not set stays so."""
-    alone = ALONE.fullmatch(str(written)) if isinstance(written, str | Path) else None
-    return (alone[1] or alone[2]) if alone else ""
 
 
 def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
@@ -25,6 +19,13 @@ def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
     for name, root in roots.items():
         given = data.get(name) if isinstance(data, dict) else None
         written = given.get("root") if isinstance(given, dict) else None
-        if variable := variable_of(written):
-            found.setdefault(variable, set()).add(root)
+        alone = ALONE.fullmatch(written) if isinstance(written, str) else None
+        if alone:
+            found.setdefault(alone[1] or alone[2], set()).add(root)
     return {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
+
+
+def named_files(files: Mapping[str, Path]) -> dict[str, Path]:
+    """The stand-ins for paths that are `${NAME}` alone, by that name."""
+    alone = {ALONE.fullmatch(written): place for written, place in files.items()}
+    return {match[1] or match[2]: place for match, place in alone.items() if match}

@@ -138,7 +138,7 @@ def test_weights_and_folders_that_are_not_there_are_stood_in_for(
     done = rehearse(
         "--keep",
         tmp_path / "kept",
-        backbone="{use: osnet-x0-25, weights_file: '${REHEARSED_ROOT}/osnet.pth', labels: [ImageNet labels]}",
+        backbone="{use: osnet-x0-25, weights_file: '${OSNET}', labels: [ImageNet labels]}",
         methods="{short: {finetune: short}, pretrained: {backbone: {use: resnet-tiny, width: 4}, "
         "pretrain: {use: weights, file: /nowhere/lup.pth, layout: moco}, finetune: short}, "
         "pictures: {finetune: short, adapt: {use: styled, style: {use: pictures, folder: /nowhere/styles}}}, "
@@ -149,6 +149,9 @@ def test_weights_and_folders_that_are_not_there_are_stood_in_for(
     ]
     (adapted,) = stages(tmp_path / "kept", "adapt")
     assert adapted["told"] == {"rounds": 1, "steps": 12}
+    exported = re.search(r"^export OSNET=(.+)$", done.stdout, re.MULTILINE)
+    assert exported
+    assert Path(exported[1]).is_file()  # so that `plan` finds it
 
 
 def test_weights_of_another_network_are_told_before_anything_trains(
