@@ -63,9 +63,8 @@ class Files:
         """A component whose images are those of a role, with what is nested in it; `setup` is that around it."""
         if choice.backbone:
             choice = replace(choice, backbone=self.backbone(choice.backbone, setup.of(choice)))
-        choice = replace(
-            choice, for_data={name: self.choice(one, setup, role) for name, one in choice.for_data.items()}
-        )
+        others = {name: self.choice(one, setup, role) for name, one in choice.for_data.items()}
+        choice = replace(choice, for_data=others)
         inner_setup = setup.of(choice)
         setups: dict[str, Setup] = {}
         nested: dict[str, tuple[Choice, NestedKind]] = {}
