@@ -37,6 +37,7 @@ class Line:
     workload: Workload | None  # of one of them
     memory: int | None  # bytes on each device
     note: str = ""  # why the workload is not known, where that is a fault
+    stage: Stage | None = None  # the first of them
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Scale:
 
     def _line(self, stage: Stage, stages: int) -> Line:
         label = stage.label if stages == 1 else re.sub(r"\bseed \d+", f"{stages} seeds", stage.label)
-        line = Line(label, stages, stage.image_size, None, None)
+        line = Line(label, stages, stage.image_size, None, None, stage=stage)
         component, params = self._chosen(stage)
         if not component.workload:
             return line
@@ -98,12 +99,20 @@ class Scale:
         found = amounts_of(stage, self.lists, self.own)
         selection = dict(stage.parents).get("select")
         if selection and "pool" in found:
-            metrics = self._metrics(selection)
-            if not metrics:
+            kept = self._kept(self.full.stages[selection], found["pool"].images)
+            if kept is None:
                 return {}
-            kept = metrics["selected"] / metrics["pool"]
-            found["pool"] = replace(found["pool"], images=round(found["pool"].images * kept))
+            found["pool"] = replace(found["pool"], images=kept)
         return found
+
+    def _kept(self, selection: Stage, pool: int) -> int | None:
+        """How many images a selection keeps: by its `count` or its share `keep`, else as its short form did."""
+        if count := selection.params.get("count"):
+            return min(int(count), pool)
+        if keep := selection.params.get("keep"):
+            return math.ceil(float(keep) * pool)
+        metrics = self._metrics(selection.key)
+        return round(pool * metrics["selected"] / metrics["pool"]) if metrics else None
 
     def _memory(self, stage: Stage, params: Params, workload: Workload) -> int | None:
         """Bytes on each device, where the network is known. A batch that is accumulated is computed in parts."""
@@ -144,9 +153,13 @@ class Scale:
         return sum(file.stat().st_size for file in self.store.path(short.key).glob("*.safetensors"))
 
     def _features(self, stage: Stage) -> int | None:
+        images, metrics = self.test_images(stage), self._metrics(stage.key)
+        return images * int(metrics["dim"]) * 4 if images and metrics else None
+
+    def test_images(self, stage: Stage) -> int | None:
+        """Query and gallery images of an embed stage, where somebody knows."""
         amount = amounts_of(stage, self.lists, self.own).get("target")
-        metrics = self._metrics(stage.key)
-        return amount.images * int(metrics["dim"]) * 4 if amount and metrics else None
+        return amount.images if amount else None
 
 
 def without_seeds(plan: Plan) -> dict[str, str]:

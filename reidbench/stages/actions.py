@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from reidbench.data import Dataset, Split
-from reidbench.data.few import few_of
 from reidbench.data.hidden import hidden_order
 from reidbench.data.overlap import find_overlaps, image_numbers
 from reidbench.data.standin import NOTE, STAND_IN, told_as_stand_in
@@ -18,6 +17,7 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.registry.plugins import Registry
 
+from .few import few_of
 from .inputs import images_place
 from .networks import StageError, saved_backbone, saved_embedder
 from .outputs import (

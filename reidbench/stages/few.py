@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .dataset import Dataset
-from .split import Split
+from reidbench.data import Dataset, Split
 
 SAME = 4  # images of one identity in one camera
 STRAYS = 64  # images without an identity: of a pool, or junk and distractors of a gallery

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reidbench.data import Dataset, Split
-from reidbench.data.few import few_of
+from reidbench.stages.few import few_of
 
 
 def split(*rows: tuple[int, int]) -> Split:

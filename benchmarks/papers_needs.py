@@ -1,0 +1,164 @@
+"""What each file of benchmarks/papers needs, from counted operations: hours of an H200 and disk.
+
+`python -m benchmarks.papers_needs` prints the table of papers/README.md, by the assumptions of `scale.py`. Steps and
+images are those of the files' own parameters on the published counts; the operations of an image are those of the
+stage's network at its size, times the passes that its method makes. Embedding, clustering and heads are not counted.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reidbench.matrix import plan, reader
+from reidbench.matrix.kinds import OF_STAGE
+from reidbench.registry import plugins
+from reidbench.registry.plugins import Registry
+from reidbench.rehearsal.files import stand_in_files
+from reidbench.rehearsal.scale import Line, Scale
+from reidbench.rehearsal.standins import FILES, STORE, Cast, stand_in_data
+from reidbench.stages.networks import build_backbone
+from reidbench.store.artifacts import Store
+
+from .scale import HOUR, PEAK, SHARES, counted
+
+FOLDER = Path(__file__).parent / "papers"
+# Passes of the network with its gradient, and without, for each image that a training reads. MoCo's has a key encoder;
+# UP-ReID's two have views, patches and plain images; DINO's student sees two views and eight of a quarter each, its
+# teacher the two; GCL's identity encoder sees four images.
+PASSES: Mapping[str, tuple[float, float]] = {
+    "moco-v2": (1, 1),
+    "up-reid": (3, 3),
+    "dino": (2 + 8 / 4, 2),
+    "gcl": (4, 0),
+}
+# Operations an image of what is not the stage's network. GCL's other networks forward and backward: see `scale.py`. A
+# camera StarGAN at 256x128: its counted step.
+BESIDE: Mapping[str, float] = {"gcl": 3 * 2 * 30_984e6, "stargan": 122.1e9}
+GENERATOR = 8_433_664 * 4  # bytes of StarGAN's generator
+
+
+@dataclass(frozen=True)
+class Need:
+    """Of one file: trainings, hours of one device at each of `SHARES`, and bytes in the store."""
+
+    name: str
+    trainings: int
+    hours: tuple[float, ...]
+    disk: float
+    unknown: int  # trainings whose steps are not known, as the data's published count is not
+
+    @property
+    def sentence(self) -> str:
+        """As the file says it."""
+        low, high = (f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}" for hours in self.hours)
+        without = f", without {self.unknown} trainings of unknown length" if self.unknown else ""
+        return f"Needs {low} to {high} hours of one H200 and {self.disk / 1e9:,.0f} GB of disk for all seeds{without}."
+
+
+class Networks:
+    """Operations and parameters of the stages' networks, each counted once, on the `meta` device."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.known: dict[str, tuple[float, float, int, int]] = {}
+
+    def of(self, described: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float, int, int]:
+        """Operations an image with the gradient and without, parameters, and the length of the feature."""
+        key = repr((described, size))
+        if key not in self.known:
+            self.known[key] = self._counted({**described, "image_size": size})
+        return self.known[key]
+
+    def _counted(self, described: dict[str, Any]) -> tuple[float, float, int, int]:
+        import torch
+
+        fields = self.registry.get("backbone", described["use"]).params.model_fields
+        random = {name: None for name in ("weights", "weights_file", "labels") if name in fields}
+        with torch.device("meta"):
+            network = build_backbone(self.registry, {**described, "params": {**described["params"], **random}})
+            images = torch.empty(2, 3, *described["image_size"])
+            step = counted(lambda: network(images).vector.sum().backward()) / 2
+            with torch.no_grad():
+                forward = counted(lambda: network(images)) / 2
+        return step, forward, sum(one.numel() for one in network.parameters()), network.dim
+
+
+def need(file: Path, registry: Registry, networks: Networks) -> Need:
+    """What one file needs."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        cast = Cast(reader.read(file, registry, must_exist=False))
+        stand_in_data(cast, folder)
+        stand_in_files(cast, registry, folder / FILES)
+        full = plan.expand(cast.benchmark)
+        scale = Scale(full, full, Store(folder / STORE), registry, ())
+        lines = scale.lines()
+        disk = sum(_bytes(full, key, scale, networks) for key in full.stages)
+    operations = sum(_operations(line, networks) for line in lines)
+    hours = tuple(operations / (share * PEAK) / HOUR for share in SHARES)
+    unknown = sum(line.stages for line in lines if line.workload is None)
+    return Need(file.name, sum(line.stages for line in lines), hours, disk, unknown)
+
+
+def _operations(line: Line, networks: Networks) -> float:
+    if line.workload is None or line.stage is None:
+        return 0.0
+    stage = line.stage
+    step, forward = networks.of(stage.backbone, line.size)[:2] if stage.backbone else (0.0, 0.0)
+    train, look = PASSES.get(stage.use, (1, 0))
+    each = train * step + look * forward + BESIDE.get(stage.use, 0.0)
+    return each * line.workload.total * line.stages
+
+
+def _bytes(full: plan.Plan, key: str, scale: Scale, networks: Networks) -> float:
+    """Of a stage's network, or of its features: 32-bit numbers. Heads are small beside them."""
+    stage = full.stages[key]
+    if OF_STAGE[stage.kind].leaves and stage.backbone:
+        return networks.of(stage.backbone, stage.image_size)[2] * 4
+    if stage.use == "stargan":
+        return GENERATOR
+    if stage.kind != "embed":
+        return 0
+    parent = full.stages[stage.parents[0][1]]
+    images = scale.test_images(stage)
+    return images * networks.of(parent.backbone, stage.image_size)[3] * 4 if parent.backbone and images else 0
+
+
+def table(needs: Sequence[Need]) -> str:
+    """Markdown, a line for each file."""
+    lines = ["| file | trainings | hours of one H200 | disk, GB |", "|---|---|---|---|"]
+    for one in needs:
+        low, high = (f"{hours:,.1f}" for hours in one.hours)
+        more = f", and {one.unknown} trainings of unknown length" if one.unknown else ""
+        lines.append(f"| {one.name} | {one.trainings} | {low} - {high}{more} | {one.disk / 1e9:,.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_sentence(file: Path, sentence: str) -> None:
+    """Put it into the comment at the top of a file, in place of an older one."""
+    text = file.read_text()
+    old = re.search(r"^# Needs .*\n", text, re.MULTILINE)
+    new = f"# {sentence}\n"
+    file.write_text(
+        text.replace(old[0], new, 1) if old else re.sub(r"^title:", f"{new}title:", text, count=1, flags=re.M)
+    )
+
+
+def main() -> None:
+    """Print the table, and write each file's sentence into it."""
+    registry = plugins.load()
+    networks = Networks(registry)
+    needs = []
+    for file in sorted(FOLDER.glob("*.yaml")):
+        needs.append(need(file, registry, networks))
+        write_sentence(file, needs[-1].sentence)
+    print(table(needs), end="")
+
+
+if __name__ == "__main__":
+    main()
