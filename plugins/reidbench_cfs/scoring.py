@@ -35,8 +35,8 @@ class Extractor:
         self.preprocess = (
             network.preprocess if isinstance(network, Embedder) else Preprocess(size, backbone.mean, backbone.std)
         )
-        described = getattr(backbone, "spec", {"image_size": size})  # a bare backbone says it there
-        trained = self.preprocess.size if self.labelled else described["image_size"]
+        described = getattr(backbone, "spec", {}).get("image_size", size)  # a bare backbone says it there
+        trained = self.preprocess.size if self.labelled else described
         if tuple(trained) != tuple(size):
             raise ReidbenchError(f"{name}: trained on images of {tuple(trained)}, the step's have {tuple(size)}")
 

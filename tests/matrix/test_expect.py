@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def known(papers: Path) -> Registry:
 
 @pytest.fixture(scope="module")
 def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return market1501(tmp_path_factory.mktemp("expect") / "market")
+    root = market1501(tmp_path_factory.mktemp("expect") / "market")
+    (root / "images").mkdir()
+    shutil.copy(next((root / "bounding_box_test").glob("*.jpg")), root / "images" / "0000_c1s1_000001_00.jpg")
+    return root
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from reidbench_arn.network import ArnNetwork, Decoder
 from reidbench_arn.params import ArnParams
 from reidbench_baseline.bdb import BdbEmbedder
 from reidbench_baseline.mgn import MgnEmbedder
+from reidbench_baseline.mgn_luperson import MgnLupersonEmbedder
 from reidbench_competition.embedder import CompetitionEmbedder
 from reidbench_gcl.contrast.identity import IdentityEncoder
 from reidbench_gcl.generator.discriminator import Discriminator as GclDiscriminator
@@ -115,6 +116,7 @@ def embedders() -> Iterator[Case]:
 
     mgn, bdb = MgnEmbedder(narrow(), preprocess, dim=8), BdbEmbedder(narrow(), preprocess, 8, 8, 0.3, 1.0)
     yield Case("mgn", mgn, whole)
+    yield Case("mgn-luperson", MgnLupersonEmbedder(narrow(), preprocess, dim=8), whole)
     yield Case("bdb", bdb, whole)
     for branches in ("global", "mgn", "rmgl", "grid"):
         yield Case(f"competition {branches}", CompetitionEmbedder(narrow(), preprocess, branches, 8), whole)
