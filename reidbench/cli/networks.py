@@ -12,7 +12,7 @@ import typer
 
 from reidbench.errors import ReidbenchError
 
-from .options import SetOption, StoreOption, load_plugins, read_plan, store_at, whole
+from .options import SetOption, StoreOption, Variant, load_plugins, read_plan, store_at, whole
 
 if TYPE_CHECKING:
     from reidbench.export.features import Networks
@@ -157,6 +157,64 @@ def export(
     artifact = networks.only_member(members, found or row or "the row")
     for line in networks.export(networks.load(the_store, artifact, registry), artifact, form, out):
         print(line)
+
+
+@app.command("search")
+def search_gallery(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KEY] GALLERY QUERY...",
+            show_default=False,
+            help=f"{KEY}. Then what is searched: a folder of pictures, a manifest (its gallery), or an .npz that "
+            "`embed` wrote with the same network. Then the pictures to search for, or folders of them.",
+        ),
+    ],
+    top: Annotated[int, typer.Option(parser=whole(1), help="Matches of each query.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="PAGE.html", help="Also write a page with the pictures.")
+    ] = None,
+    file: FileOption = None,
+    row: RowOption = None,
+    task: TaskOption = None,
+    seed: SeedOption = None,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    rerank: Annotated[
+        Variant | None, typer.Option(help="k-reciprocal re-ranking among queries and gallery, whose definition.")
+    ] = None,
+    workers: WorkersOption = 0,
+    flip: FlipOption = False,
+) -> None:
+    """Search pictures for those nearest to a query, by the network of a key or of a row: rank, distance, path.
+
+    Distances are 1 - cosine. For many searches in one gallery, `embed` it once and name the .npz.
+    """
+    from reidbench.export import features
+    from reidbench.export.places import check_place, written
+    from reidbench.retrieval import gallery, page, search
+
+    which = _Which(store, file, row, task, seed, overrides)
+    key, given = which.split(words)
+    if len(given) < 2:
+        raise ReidbenchError("a search needs a GALLERY and one QUERY or more, after the KEY where no --file is given")
+    place = Path(given[0])
+    opened, queries = gallery.open_gallery(place), features.pictures([Path(word) for word in given[1:]])
+    if out is not None:
+        check_place(out)
+    if place.is_dir():
+        _note(features.left_out([place]))
+    networks = which.networks(key, workers, flip)
+    asked = features.Named(queries, networks.features(features.split_of(queries), "query_features"))
+    there = gallery.embedded(opened, networks)
+    _note(there.notes)
+    found = search.find(asked, there, top, rerank)
+    for line in search.lines(found):
+        _say(line)
+    if out is not None:
+        ranking = f"Re-ranked ({rerank})" if rerank else "Cosine distance"
+        with written(out) as beside:
+            beside.write_text(page.render(found, networks.name, ranking), encoding="utf-8")
 
 
 def _note(notes: Iterable[str]) -> None:
