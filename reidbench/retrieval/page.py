@@ -42,8 +42,8 @@ def render(found: Sequence[Found], network: str, ranking: str) -> str:
 </head>
 <body>
 <h1>Nearest pictures</h1>
-<p>Features by {_text(network)}. {_text(ranking)}. A near picture is similar to this network; nothing says that it is of
-the same person.</p>
+<p>Features by {_text(network)}. {_text(ranking)}. Near pictures look alike to this network, which does not say
+that they are of one person.</p>
 {absent if thumbnails.left_out else ""}
 {sections}
 </body>

@@ -30,9 +30,9 @@ class Means(Embedder):
         return self.factor * images.mean((2, 3))
 
 
-def networks(*embedders: Embedder, flip: bool = False) -> Networks:
+def networks(*embedders: Embedder, flip: bool = False, workers: int = 0) -> Networks:
     members = [Member(Artifact(f"key{number}", Path(), {})) for number in range(len(embedders))]
-    return Networks(members, flip, _loaded=list(embedders))
+    return Networks(members, flip, workers, list(embedders))
 
 
 def paint(folder: Path, *colours: tuple[int, int, int]) -> list[str]:
@@ -71,10 +71,11 @@ def test_pictures_come_in_batches_and_not_all_at_once() -> None:
     assert ahead == watching.seen  # a batch is decoded when its turn comes
 
 
-def test_what_cannot_be_read_is_left_out_and_named_and_changes_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_what_cannot_be_read_is_left_out_and_named_and_changes_no_other(tmp_path: Path, workers: int) -> None:
     names = paint(tmp_path, (255, 0, 0), (0, 255, 0), (0, 0, 255))
     (tmp_path / "1.png").write_text("none")
-    found = networks(Means()).readable(features.split_of([*names, str(tmp_path / "gone.png")]))
+    found = networks(Means(), workers=workers).readable(features.split_of([*names, str(tmp_path / "gone.png")]))
     assert found.names == [names[0], names[2]]
     np.testing.assert_allclose(found.features, [[1, 0, 0], [0, 0, 1]], atol=1e-6)
     (note,) = found.notes
