@@ -20,6 +20,7 @@ from reidbench import __version__
 from reidbench.errors import ReidbenchError
 
 from . import data, end, streams
+from .networks import app as network_commands
 from .options import (
     AveragePrecision,
     ExecutorName,
@@ -68,6 +69,7 @@ app.add_typer(data.app)
 app.add_typer(show_commands)
 app.add_typer(plugin_commands)
 app.add_typer(rehearse_commands)
+app.add_typer(network_commands)
 app.add_typer(store_commands)
 
 

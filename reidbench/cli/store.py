@@ -1,75 +1,20 @@
-"""`reidbench embed`, `export`, `curves` and `clean`: take networks, features and logs out of a store, and tidy it."""
+"""`reidbench curves` and `clean`: take logs out of a store, and tidy it."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import SetOption, StoreOption, WithoutOption, load_plugins, read_plan, store_at, whole
+from .options import SetOption, StoreOption, WithoutOption, load_plugins, read_plan, store_at
 
 if TYPE_CHECKING:
     from reidbench.store.artifacts import Store
     from reidbench.store.cleaning import Leftover
 
 app = typer.Typer()
-
-KeyArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="KEY",
-        show_default=False,
-        help="Key of a network, features or result (`table --format json`), or its beginning.",
-    ),
-]
-OutOption = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
-
-
-@app.command()
-def embed(
-    key: KeyArgument,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES...", show_default=False, help="Pictures, or folders of them.")
-    ],
-    out: OutOption,
-    store: StoreOption = None,
-    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images.")] = 0,
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the features of the mirror images.")] = False,
-) -> None:
-    """Features of any pictures, by a network of the store: `features` [N, D] and `names` [N] in an .npz or .mat."""
-    from reidbench.export import networks
-    from reidbench.registry import plugins
-
-    networks.writer_of(out)  # refuses an ending that cannot be written before anything is computed
-    networks.pictures(images)  # a name that is not there is reported before a network is built
-    for note in networks.left_out(images):
-        print(f"note: {note}", file=sys.stderr)
-    the_store = store_at(store)
-    artifact = networks.network_of(the_store, key)
-    embedder = networks.load(the_store, artifact, load_plugins(None))
-    count, dim = networks.embed_pictures(embedder, images, out, workers, flip=flip)
-    made = f"{out}: {count} pictures, {dim} numbers each, by {artifact.label} ({artifact.key})"
-    print(plugins.printable(made))
-
-
-@app.command()
-def export(
-    key: KeyArgument,
-    out: OutOption,
-    form: Annotated[
-        Literal["onnx", "safetensors"], typer.Option("--format", help="A whole network, or the backbone's weights.")
-    ] = "onnx",
-    store: StoreOption = None,
-) -> None:
-    """Write a network of the store for other programs; how pixels are prepared stands beside or inside it."""
-    from reidbench.export import networks
-
-    the_store = store_at(store)
-    artifact = networks.network_of(the_store, key)
-    for line in networks.export(networks.load(the_store, artifact, load_plugins(None)), artifact, form, out):
-        print(line)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Take networks and logs out of a store, for other programs.
+"""Take networks, features of any pictures, and logs out of a store, for other programs.
 
-Imports stages, store and training. Begin with `networks.py`.
+Imports matrix, stages, store and training. Begin with `networks.py`.
 """

@@ -1,4 +1,4 @@
-"""Networks of a store: found by key, used on any pictures, written for other programs."""
+"""Networks of a store: found by key, loaded, written for other programs."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reidbench import __version__
-from reidbench.data import Split, look_through, walk_images
 from reidbench.errors import ReidbenchError, StoreError
-from reidbench.files.atomic import written_whole
-from reidbench.files.names import shown
 from reidbench.matrix.kinds import OF_STAGE, TRAINED
 from reidbench.registry.plugins import Registry, one_line
 from reidbench.stages.networks import saved_backbone, saved_embedder
 from reidbench.store.artifact import Artifact
 from reidbench.store.artifacts import Store
 
+from .places import written
+
 if TYPE_CHECKING:
     from reidbench.training import Embedder
 
-MOST_OF_MAT = 2**31  # bytes of one matrix, as MATLAB reads files of level 5
 TOLERANCE = 1e-4  # of the largest feature: how far an exported network may be from torch's
 
 
@@ -43,24 +42,54 @@ def find(store: Store, key: str) -> Artifact:
     return store.read(found[0])
 
 
-def network_of(store: Store, key: str) -> Artifact:
-    """The trained network of a key: of its own stage, or, for features and results, of the stage they come from.
+@dataclass(frozen=True)
+class Member:
+    """A trained network; with `flip` its features are means over an image and its mirror image."""
 
-    Raises StoreError for what has none, and for an ensemble, which has several.
+    artifact: Artifact
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        """The stage that trained it, for a sentence."""
+        return f"{self.artifact.label} ({self.artifact.key})"
+
+
+def members_of(store: Store, key: str) -> list[Member]:
+    """The trained networks of a key: its own, or those that features and results come from, several of an ensemble.
+
+    Raises StoreError for what has none.
     """
-    artifact = find(store, key)
-    passed = set()
-    while (kind := artifact.need("stage", "kind")) not in TRAINED:
-        passed.add(artifact.key)
-        parents = [parent for _, parent in artifact.need("stage", "parents")]
-        if passed.intersection(parents):
-            raise StoreError(f"{artifact.key} names {parents[0]}, which was made from it: no run has written that")
-        if kind not in ("embed", "evaluate") or not parents:
-            raise StoreError(f"{artifact.key} is of a stage {kind!r}, which leaves no network")
-        if len(parents) > 1:
-            raise StoreError(f"{artifact.key} is an ensemble; name one of its members: {', '.join(parents)}")
-        artifact = _parent(store, parents[0])
-    return artifact
+    return _members(store, find(store, key), frozenset(), flip=False)
+
+
+def _members(store: Store, artifact: Artifact, passed: frozenset[str], *, flip: bool) -> list[Member]:
+    kind = artifact.need("stage", "kind")
+    if kind in TRAINED:
+        return [Member(artifact, flip)]
+    parents = [parent for _, parent in artifact.need("stage", "parents")]
+    passed |= {artifact.key}
+    if passed.intersection(parents):
+        raise StoreError(f"{artifact.key} names {parents[0]}, which was made from it: no run has written that")
+    if kind not in ("embed", "evaluate") or not parents:
+        raise StoreError(f"{artifact.key} is of a stage {kind!r}, which leaves no network")
+    if kind == "embed":
+        params = artifact.manifest["stage"].get("params")
+        flip = isinstance(params, dict) and params.get("flip") is True
+    return [one for parent in parents for one in _members(store, _parent(store, parent), passed, flip=flip)]
+
+
+def only_member(members: Sequence[Member], name: str) -> Artifact:
+    """The network of what has one; `name` is what was asked for. Raises StoreError for an ensemble."""
+    if len(members) > 1:
+        keys = ", ".join(member.artifact.key for member in members)
+        raise StoreError(f"{name} is an ensemble; name one of its members: {keys}")
+    return members[0].artifact
+
+
+def network_of(store: Store, key: str) -> Artifact:
+    """The one trained network of a key. Raises StoreError for what has none, and for an ensemble."""
+    return only_member(members_of(store, key), key)
 
 
 def _parent(store: Store, key: str) -> Artifact:
@@ -80,75 +109,6 @@ def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
         return BackboneEmbedder(backbone, Preprocess(size, backbone.mean, backbone.std)).eval()
     embedder: Embedder = saved_embedder(registry, artifact.path)
     return embedder.eval()
-
-
-# ---------------------------------------------------------------------- features
-def pictures(given: Sequence[Path]) -> list[str]:
-    """All pictures of files and folders, in order, as they were named. Raises ReidbenchError when one is not there."""
-    found: list[str] = []
-    for path in given:
-        if path.is_dir():
-            inside = [(path / name).as_posix() for name in walk_images(path)]
-            if not inside:
-                raise ReidbenchError(f"{path}: no picture in this folder")
-            found += inside
-        elif path.is_file():
-            found.append(path.as_posix())
-        else:
-            raise ReidbenchError(f"{path}: no such file or folder")
-    return found
-
-
-def left_out(given: Sequence[Path]) -> list[str]:
-    """Sentences about the files in the given folders that `pictures` passes over."""
-    return [note for path in given if path.is_dir() for note in look_through(path).notes(path.as_posix())]
-
-
-def embed_pictures(
-    embedder: Embedder, given: Sequence[Path], out: Path, workers: int = 0, *, flip: bool = False
-) -> tuple[int, int]:
-    """Write `features` [N, D] float32 and `names` [N], as the pictures were named. Returns (N, D).
-
-    With `flip` features are means over a picture and its mirror image.
-    `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
-    ReidbenchError for another ending, before anything is computed.
-    """
-    from reidbench.stages.worker import default_device
-    from reidbench.training import embed
-
-    write = writer_of(out)
-    names = pictures(given)
-    unknown = np.full(len(names), -1)
-    split = Split.of_columns(Path(), [str(Path(name).absolute()) for name in names], unknown, unknown)
-    features = embed(embedder, split, split.camids, device=default_device(), workers=workers, flip=flip)
-    with _written(out) as beside, beside.open("wb") as stream:
-        write(stream, features, names)
-    return features.shape[0], features.shape[1]
-
-
-def writer_of(out: Path) -> Callable[[IO[bytes], np.ndarray, list[str]], None]:
-    """Writer of features and names for a file of this name. Raises ReidbenchError where nothing can."""
-    writers = {".npz": _write_npz, ".mat": _write_mat}
-    writer = writers.get(out.suffix.lower())
-    if writer is None:
-        ending = f"ends in {shown(out.suffix)}" if out.suffix else "has no ending"
-        raise ReidbenchError(f"{shown(out)}: {ending}; features are written as {' and '.join(writers)}")
-    check_place(out)
-    return writer
-
-
-def _write_npz(stream: IO[bytes], features: np.ndarray, names: list[str]) -> None:
-    np.savez(stream, features=features, names=np.array(names, dtype=np.str_))
-
-
-def _write_mat(stream: IO[bytes], features: np.ndarray, names: list[str]) -> None:
-    import scipy.io
-
-    if features.nbytes > MOST_OF_MAT:
-        raise ReidbenchError(f"{features.nbytes} bytes of features are more than a .mat file can have; write an .npz")
-    cell = np.empty((len(names), 1), dtype=object)
-    cell[:, 0] = names
-    scipy.io.savemat(stream, {"features": features, "names": cell})
 
 
 # ---------------------------------------------------------------------- export
@@ -202,7 +162,7 @@ def _onnx(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
     for name, value in {**facts, "preprocess": json.dumps(_preprocess(embedder))}.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = f"reidbench.{name}", str(value)
-    with _written(out) as beside:
+    with written(out) as beside:
         onnx.save(model, str(beside))
     return [
         f"{out}: images [batch, 3, {size[0]}, {size[1]}] to features; preprocessing stands in its metadata",
@@ -264,27 +224,3 @@ def _difference(embedder: Embedder, session: Any, size: tuple[int, ...]) -> floa
         expected = embedder(images).numpy()
     (found,) = session.run(None, {"images": images.numpy()})
     return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
-
-
-def check_place(file: Path) -> None:
-    """Raise ReidbenchError where no file of this name can be: its folder is missing, or it is a folder itself."""
-    if not file.parent.is_dir():
-        raise ReidbenchError(f"{shown(file)}: no folder {shown(file.parent)}")
-    if file.is_dir():
-        raise ReidbenchError(
-            f"{shown(file)}: is a folder; name a file, like {shown(file / ('features' + file.suffix))}"
-        )
-
-
-@contextmanager
-def _written(file: Path) -> Iterator[Path]:
-    """Give a name beside a file to write to; it becomes the file when the block ends well.
-
-    Raises ReidbenchError when its folder is not there or the system refuses to write it.
-    """
-    check_place(file)
-    try:
-        with written_whole(file) as beside:
-            yield beside
-    except OSError as error:
-        raise ReidbenchError(f"{file}: cannot be written: {error.strerror}") from None

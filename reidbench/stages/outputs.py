@@ -152,20 +152,27 @@ def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:
 def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
     """Query and gallery of one method, or of several as an ensemble; picture numbers are those of the first.
 
-    The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
-    ensemble's evaluator sees ordinary features. Raises DataError for a member with zero vectors, which have no
-    cosine distance.
+    Raises DataError for a member with zero vectors, which have no cosine distance.
     """
     loaded = [dict(np.load(file)) for file in files]
     sides = []
     for side in ("query", "gallery"):
-        parts = [columns[f"{side}_features"] for columns in loaded]
-        if len(parts) > 1:
-            parts = [_unit(part, f"member {i} of the ensemble: {side}_features") for i, part in enumerate(parts, 1)]
+        features = joined([columns[f"{side}_features"] for columns in loaded], f"{side}_features")
         first = loaded[0]
         labels = first[f"{side}_pids"], first[f"{side}_camids"], first.get(f"{side}_images")
-        sides.append(Embedded(np.concatenate(parts, 1), *labels))
+        sides.append(Embedded(features, *labels))
     return sides[0], sides[1]
+
+
+def joined(parts: list[np.ndarray], name: str) -> np.ndarray:
+    """Features [N, D] of one network as they are, or of several as an ensemble's: at unit length, side by side.
+
+    The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
+    ensemble's evaluator sees ordinary features. Raises DataError, with the `name` of the features, for zero vectors.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([_unit(part, f"member {i} of the ensemble: {name}") for i, part in enumerate(parts, 1)], 1)
 
 
 def _unit(features: np.ndarray, name: str) -> np.ndarray:

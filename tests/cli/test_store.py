@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from reidbench.cli import main
 from reidbench.errors import ReidbenchError, StoreError
-from reidbench.export import networks
+from reidbench.export import features, networks
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard
@@ -178,7 +178,7 @@ def test_what_has_no_network_is_reported(place: Place, tmp_path: Path) -> None:
     with pytest.raises(ReidbenchError, match="no such file or folder"):
         run("embed", place.key("bot"), tmp_path / "gone", "-o", tmp_path / "x.npz", "--store", place.store.root)
     with pytest.raises(ReidbenchError, match="no picture in this folder"):
-        networks.pictures([tmp_path])
+        features.pictures([tmp_path])
 
 
 # ---------------------------------------------------------------------- export

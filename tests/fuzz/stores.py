@@ -74,7 +74,10 @@ class Forger:
         yield ["clean", str(self.other), "--dry-run"]
         yield ["curves", "-o", str(self.out / "curves")]
         yield ["embed", key, str(self.matrix.parent / "pictures"), "-o", str(self.out / "o.npz")]
+        yield ["search", key, *[str(self.matrix.parent / "pictures")] * 2, "-o", str(self.out / "o.html")]
         yield ["export", key, "--format", "safetensors", "-o", str(self.out / "o.safetensors")]
+        row = ["--file", matrix, "--row", self.plan.rows[0].method, "--task", self.plan.rows[0].task]
+        yield ["export", *row, "--format", "safetensors", "-o", str(self.out / "row.safetensors")]
         yield ["run", matrix, "--executor", "inline"]
         yield ["clean", str(self.other)]
 

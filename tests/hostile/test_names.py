@@ -249,6 +249,8 @@ COMMANDS = {
     "only": ["run", "MATRIX", "--only", EVIL],
     "show": ["show", "finetuner", EVIL],
     "embed": ["embed", "0", f"{EVIL}.png", "-o", "FOLDER/x.npz"],
+    "search": ["search", "0", EVIL, "QUERY.png"],
+    "row": ["search", "--file", "MATRIX", "--row", EVIL, "FOLDER.png", "FOLDER"],
     "export": ["export", EVIL, "-o", "FOLDER/x.onnx"],
     "data": ["data", "check", "market1501", f"FOLDER/{EVIL}"],
     "setting of data": ["data", "check", "market1501", "FOLDER", "--set", EVIL],

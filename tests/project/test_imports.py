@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "--version": PROGRAM,
     "--help": f"{PROGRAM} {HELP}",
     "table --help": f"{PROGRAM} {HELP} {PARAMS}",
+    "search --help": f"{PROGRAM} {HELP} {PARAMS}",
     "plugins": PLUGINS,
     "show finetuner bot": PLAN,
     "show finetuner bot --published": f"{PLAN} rich attr tabulate",

@@ -1,0 +1,98 @@
+"""A row of a matrix file, chosen by its method, task and seed, and the trained networks behind it."""
+
+from __future__ import annotations
+
+import glob
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reidbench.errors import ReidbenchError, StoreError
+from reidbench.files.names import shown
+from reidbench.matrix.checker import guess
+from reidbench.matrix.plan import Plan, Row
+from reidbench.matrix.stage import Stage
+from reidbench.store.artifacts import Store
+
+from .networks import Member
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A row as the command line names it; what is None has to be the only one. `options` were given for the plan."""
+
+    file: Path
+    method: str | None = None
+    task: str | None = None
+    seed: int | None = None
+    options: Sequence[str] = ()  # such as --set seeds=[0], for the command that makes the row
+
+    def members(self, plan: Plan, store: Store) -> list[Member]:
+        """The trained networks of the row. Raises ReidbenchError for a row that is not there, or not in the store."""
+        row = self.row(plan)
+        return [self._member(plan, store, row, plan.stages[key]) for _, key in plan.stages[row.key or ""].parents]
+
+    def row(self, plan: Plan) -> Row:
+        """The row, of any evaluator. Raises ReidbenchError with what there is where no row, or several, are meant."""
+        method = self._one("--row", self.method, list(dict.fromkeys(row.method for row in plan.rows)), "method")
+        task = self._one("--task", self.task, list(dict.fromkeys(row.task for row in plan.rows)), "task")
+        rows = [row for row in plan.rows if (row.method, row.task) == (method, task)]
+        if rows[0].key is None:
+            raise ReidbenchError(f"{_cell(rows[0])} is not applicable: {rows[0].reason}")
+        return self._of_seed(plan, rows)
+
+    def _one(self, option: str, given: str | None, known: list[str], what: str) -> str:
+        there = f"{shown(self.file)} has {', '.join(map(shown, known))}"
+        if given is None:
+            if len(known) > 1:
+                raise ReidbenchError(f"which {what}? give {option} with one of them: {there}")
+            return known[0]
+        if given not in known:
+            raise ReidbenchError(f"no {what} named {shown(given)!r}{guess(given, known)}; {there}")
+        return given
+
+    def _of_seed(self, plan: Plan, rows: list[Row]) -> Row:
+        """The row of the seed; one that uses no seed stands for all seeds of the file."""
+        seeds = sorted({row.seed for row in rows if row.seed is not None})
+        known = seeds or list(plan.benchmark.seeds)
+        listed = ", ".join(map(str, known))
+        if self.seed is None and len(seeds) > 1:
+            raise ReidbenchError(f"{_cell(rows[0])} has several seeds: give --seed with one of {listed}")
+        if self.seed is not None and self.seed not in known:
+            raise ReidbenchError(f"{_cell(rows[0])} has no seed {self.seed}; {shown(self.file)} has {listed}")
+        found = [row for row in rows if row.seed is None or self.seed in (None, row.seed)]
+        earlier = {row.pretrain_seed for row in found}
+        if len(earlier) > 1:
+            numbers = ", ".join(str(seed) for seed in sorted(earlier, key=str))
+            raise ReidbenchError(
+                f"{_cell(rows[0])} has pre-trainings of several seeds ({numbers}): choose one with "
+                f"--set 'pretrain_seeds=[{min(map(str, earlier))}]'"
+            )
+        return found[0]
+
+    def _member(self, plan: Plan, store: Store, row: Row, embed: Stage) -> Member:
+        """The network that a stage of features is of."""
+        if not embed.parents:
+            raise ReidbenchError(f"{_name(row)} has features and no network ({embed.label})")
+        key = embed.parents[-1][1]
+        try:
+            return Member(store.read(key), embed.params.get("flip") is True)
+        except KeyError:
+            made_by = plan.stages[key].label
+            raise StoreError(
+                f"{_name(row)} is not in the store {shown(store.root)} ({made_by} is missing); to make it: "
+                f"{self._command(row)}"
+            ) from None
+
+    def _command(self, row: Row) -> str:
+        only = glob.escape(f"{row.method}/{row.task}")
+        return shlex.join(["reidbench", "run", str(self.file), "--only", only, *self.options])
+
+
+def _name(row: Row) -> str:
+    return _cell(row) if row.seed is None else f"{_cell(row)}, seed {row.seed},"
+
+
+def _cell(row: Row) -> str:
+    return f"{shown(row.method)} on {shown(row.task)}"
