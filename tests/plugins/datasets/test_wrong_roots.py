@@ -123,6 +123,20 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
     assert not (tmp_path / "store").exists()
 
 
+def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_bytes(b"path,pid,split\r\na.jpg,anna,train\r\nb.jpg,2,test\r\n")
+    said = [
+        f"{file}:2: pid 'anna' is not a whole number: write it with the digits 0 to 9 only, like 12",
+        f"{file}:3: split 'test' is none of train, query, gallery",
+    ]
+    code, lines = planned(tmp_path, [f"own: {{use: csv-manifest, root: {file}}}"])
+    assert (code, lines) == (2, [f"m.yaml:3: data.own.root: {line}" for line in said])
+    command = [sys.executable, "-m", "reidbench", "data", "check", "csv-manifest", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()) == (2, [f"reidbench: {line}" for line in said])
+
+
 # What entered the keys before the layout was looked at: these parts of the folder that is read, by name and content.
 MARKET_PARTS = ["bounding_box_train", "query", "bounding_box_test"]
 MSMT_LISTS = ["list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt"]
