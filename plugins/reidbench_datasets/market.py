@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.data import Dataset, FileNameRule, Split, find_overlap, read_folder, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS, MARKET_LIKE
+from reidbench.data.layouts.folders import MARKET_FOLDERS, MARKET_LIKE
 from reidbench.data.split import DISTRACTOR, JUNK
 from reidbench.data.walk import hidden_notes, list_names, stray_notes
 from reidbench.errors import DataError

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from reidbench.data import make_stand_in
-from reidbench.data.folders import MARKET_FOLDERS
+from reidbench.data.layouts.folders import MARKET_FOLDERS
 
 from ..market import DISTRACTORS as MORE_DISTRACTORS
 from ..params import CheckedParams, Market1501Params, MarketFolderParams, WithdrawnParams

@@ -11,16 +11,16 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from reidbench.data.dataset import PARTS, Dataset
+from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.people import find_overlap, settle_people
+from reidbench.data.split import JUNK, Sample, Split
 from reidbench.errors import DataError, DataErrors
 from reidbench.files.names import shown, stays_inside
 from reidbench.files.numbers import HOW, decimal_number, whole_number
 from reidbench.files.text import read_text
 
-from .dataset import PARTS, Dataset
 from .folders import LARGEST
-from .hidden import UNKNOWN_CAMERA
-from .people import find_overlap, settle_people
-from .split import JUNK, Sample, Split
 
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time")
