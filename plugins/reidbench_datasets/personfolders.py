@@ -6,6 +6,7 @@ The folder's name is the person, and the names in it tell it again with the came
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.numbers import whole_number
 
-from .common import fingerprint_parts, finish, inner, place
+from .common import fingerprint_parts, finish, place
 from .market import otherwise
 from .params import PersonFoldersParams
 
@@ -38,6 +39,7 @@ class File(NamedTuple):
 def open_folders(params: PersonFoldersParams, root: Path, cache: Path) -> Dataset:
     """Read the folders; files whose names do not match, or tell another person than their folder, are left out."""
     root = place(root, cache, *INSIDE)
+    _check_layout(params, root)
     files = {folder: list(_files(root / folder)) for folder in _folders(params)}
     names = [file.name for found in files.values() for file in found]
     rule = MARKET_LIKE.counting_cameras(names) if params.cameras == "name" else None
@@ -61,13 +63,22 @@ def open_folders(params: PersonFoldersParams, root: Path, cache: Path) -> Datase
 
 def fingerprint(params: PersonFoldersParams, root: Path) -> str:
     """Names and contents of the folders that are read. Raises DataError where one is not there."""
-    try:
-        return fingerprint_parts(params, root, *_folders(params), inside=INSIDE)
-    except DataError as error:
-        root = inner(Path(root), INSIDE)
-        there = [name for name in ("train_all", "train") if (root / name).is_dir()]
-        cure = f"; say train: {there[0]}" if there and not (root / _folders(params)[0]).is_dir() else otherwise(root)
-        raise DataError(f"{error}{cure}") from None
+    return fingerprint_parts(params, root, *_folders(params), inside=INSIDE, check=partial(_check_layout, params))
+
+
+def _check_layout(params: PersonFoldersParams, root: Path) -> None:
+    for folder in _folders(params):
+        try:
+            need_folder(root / folder)
+        except DataError as error:
+            raise DataError(f"{error}{_cure(params, root)}") from None
+
+
+def _cure(params: PersonFoldersParams, root: Path) -> str:
+    """The folder of training that is there in place of the one that was asked for, as the end of a sentence."""
+    there = [name for name in ("train_all", "train") if (root / name).is_dir()]
+    missing = not all((root / name).is_dir() for name in _parts(params)["train"])
+    return f"; say train: {there[0]}" if there and missing else otherwise(root)
 
 
 def _parts(params: PersonFoldersParams) -> dict[str, Sequence[str]]:
@@ -80,7 +91,6 @@ def _folders(params: PersonFoldersParams) -> list[str]:
 
 def _files(place: Path) -> Iterator[File]:
     """Every file in a folder and in the folders of its persons, sorted."""
-    need_folder(place)
     for entry in list_names(place):
         person = whole_number(entry.rstrip("/"))
         if person is None or not JUNK <= person <= LARGEST or not (place / entry).is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -129,6 +130,21 @@ def test_what_is_left_out_is_counted_and_named_and_strict_refuses_it(
     assert manifest(shop, "--pattern", SHOP, "-o", shop / "m.csv", "--strict") == 2
     assert f"reidbench: {shop}: 4 of 29 pictures do not match {SHOP}, first holiday 0.jpg" in capsys.readouterr().err
     assert not (shop / "m.csv").exists()
+
+
+def test_odd_names_are_read_or_left_out_and_never_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"{person}_{camera}_{number}.png" for person in ("a\nb", "\x1b[31m", 'q"u,o', "-") for camera in "12"
+             for number in "12"]  # fmt: skip
+    for number, name in enumerate(names):
+        picture(tmp_path / "odd" / name, number, 0, 0)
+    picture(tmp_path / "odd" / os.fsdecode(b"\xff_1_1.png"), 99, 0, 0)
+    out = tmp_path / "m.csv"
+    assert manifest(tmp_path / "odd", "--pattern", "{pid}_{camid}_{}.png", "--split", "none", "-o", out) == 0
+    said = capsys.readouterr().out
+    assert "1 of 17 pictures cannot be written into a manifest or decoded, first \\udcff_1_1.png" in said
+    assert all(line.isprintable() for line in said.splitlines())
+    found = [path for split in read_manifest(out).parts().values() for path in split.paths]
+    assert sorted(found) == sorted(f"odd/{name}" for name in names)
 
 
 def test_equal_pictures_of_two_persons_end_with_1(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:

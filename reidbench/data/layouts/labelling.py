@@ -114,11 +114,12 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     pids = numbered("person", known, 1) | {name: nobody[name] for name in names - known}
     camids = numbered("camera", {picture.camera for picture in pictures}, 0) if rules.template else {}
     train = chosen(known, rules)
-    parts, alone = _parts([picture for picture in pictures if picture.person in known - train], rules.seed)
-    if known - train and "query" not in parts.values():
-        raise DataError(f"none of the {len(known - train)} test persons {_has(rules)[0]}, so that there is no query: "
+    test = known - train
+    parts, alone = _parts([picture for picture in pictures if picture.person in test], rules.seed)
+    if test and "query" not in parts.values():
+        raise DataError(f"none of the {len(test)} test persons {_has(rules)[0]}, so that there is no query: "
                         "say --split train, or leave the camera out of the pattern if it is none")  # fmt: skip
-    others = "gallery" if known - train else ""  # who is nobody has no place among training persons
+    others = "gallery" if test else ""  # who is nobody has no place among training persons
     rows = [
         (picture.path, pids[picture.person], camids.get(picture.camera, UNKNOWN_CAMERA), part)
         for picture in pictures

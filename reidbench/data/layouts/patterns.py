@@ -57,6 +57,8 @@ class PathPattern:
                     f"pattern {shown(text)}: nothing tells where {one} ends and {other} begins: write what stands "
                     "between them, or give a regular expression"
                 )
+        self._fields = [piece.name for piece in self.pieces if piece.is_field]
+        self._told = max((number for number, name in enumerate(self._fields, start=1) if name), default=0)
         few, many = ("".join(piece.expression(most) for piece in self.pieces) for most in ("?", ""))
         self._few, self._many = re.compile(few, re.DOTALL), re.compile(many, re.DOTALL)
 
@@ -69,10 +71,9 @@ class PathPattern:
         few, many = self._few.fullmatch(subject), self._many.fullmatch(subject)
         if few is None or many is None:
             return None
-        if few.groups() != many.groups():  # else there is one way only
+        if few.groups()[: self._told] != many.groups()[: self._told]:  # else there is one way only
             self._refuse_two_ways(path, subject)
-        fields = [piece.name for piece in self.pieces if piece.is_field]
-        return {name: value for name, value in zip(fields, few.groups(), strict=True) if name}
+        return {name: value for name, value in zip(self._fields, few.groups(), strict=True) if name}
 
     def _refuse_two_ways(self, path: str, subject: str) -> None:
         for piece, values in self._readings(subject):

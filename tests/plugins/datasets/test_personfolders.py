@@ -6,8 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from reidbench.cli.main import app
 from reidbench.errors import DataError
+from reidbench_datasets.params import PersonFoldersParams
+from reidbench_datasets.personfolders import fingerprint
 from tests.support.copies import Open, rows, touch
 
 
@@ -75,16 +79,20 @@ def test_what_does_not_belong_is_left_out_and_named(pytorch: Path, read: Open) -
 
 def test_the_other_folder_of_training_is_named_where_one_is_missing(pytorch: Path, read: Open) -> None:
     shutil.rmtree(pytorch / "train_all")
-    with pytest.raises(DataError, match="train_all: no such folder"):
-        read("person-folders", pytorch)
-    from reidbench_datasets.params import PersonFoldersParams
-    from reidbench_datasets.personfolders import fingerprint
-
-    with pytest.raises(DataError, match=r"train_all: no such folder; say train: train$"):
-        fingerprint(PersonFoldersParams(), pytorch)
+    for look in (lambda: read("person-folders", pytorch), lambda: fingerprint(PersonFoldersParams(), pytorch)):
+        with pytest.raises(DataError, match=r"train_all: no such folder; say train: train$"):
+            look()
     shutil.rmtree(pytorch / "train")
     with pytest.raises(DataError, match="train_all: no such folder; `reidbench data manifest` makes a CSV of pictures"):
-        fingerprint(PersonFoldersParams(), pytorch)
+        read("person-folders", pytorch)
+
+
+def test_a_check_of_a_whole_copy_and_of_one_that_should_be_market1501(pytorch: Path) -> None:
+    done = CliRunner().invoke(app, ["data", "check", "person-folders", str(pytorch)])
+    assert (done.exit_code, "person-folders: nothing wrong found" in done.output) == (0, True), done.output
+    done = CliRunner().invoke(app, ["data", "check", "person-folders", str(pytorch), "--set", "published=market1501"])
+    assert done.exit_code == 1
+    assert "problem: query: 1 images, published are 3368: 3367 missing" in done.output
 
 
 def test_published_counts_are_market1501s_where_they_are_asked_for(pytorch: Path, read: Open) -> None:
