@@ -21,6 +21,14 @@ class DataError(ReidbenchError):
     """Images or labels on disk are not what their layout promises."""
 
 
+class DataErrors(DataError):
+    """Several mistakes in one file. `problems` holds one `file:line: sentence` for each that is told."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
 class StoreError(ReidbenchError):
     """The store cannot be read or written."""
 

@@ -10,6 +10,7 @@ from reidbench.data import Counts, Published
 
 _CUHK_DETECTED = {"train": Counts(7365, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5332, 700, 2)}
 _CUHK_LABELED = {"train": Counts(7368, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5328, 700, 2)}
+_CUHK01_SOURCE = "3,884 images of 971 persons (docstring of torchreid), parted by the split files of this plugin"
 _CUHK_SOURCE = "counted in cuhk03_new_protocol_config_*.mat of Zhong et al."
 _MSMT_TEST = {"query": Counts(11659, 3060, 15), "gallery": Counts(82161, 3060, 15)}
 _MSMT_V1_SOURCE = "four libraries and a survey agree: 126,441 images, 4,101 persons; train without val unverified"
@@ -17,6 +18,15 @@ _MARKET_TRAIN = Counts(12936, 751, 6)
 _MARKET_QUERY = Counts(3368, 750, 6)
 _MARKET_ALONE = ("the 500,000 distractors are missing: unpack them as the folder images", {"gallery": 19732})
 _DUKE = {"train": Counts(16522, 702, 8), "query": Counts(2228, 702, 8), "gallery": Counts(17661, 1110, 8)}
+
+
+def _market_folders(train: int) -> Published:
+    """Market-1501 as prepare.py of Person_reID_baseline_pytorch copies it: val has one picture of each person."""
+    return Published(
+        {"train": Counts(train, 751, 6), "query": _MARKET_QUERY, "gallery": Counts(19732, 751, 6)},
+        "Market-1501, with one picture of each person in val",
+    )
+
 
 PUBLISHED: dict[str, Published] = {
     "market1501": Published(
@@ -28,6 +38,9 @@ PUBLISHED: dict[str, Published] = {
             ("junk (-1) and distractors (0000) were removed from bounding_box_test", {"gallery": 13115}),
         ),
     ),
+    "person-folders:market1501:train_all": _market_folders(12936),
+    "person-folders:market1501:train+val": _market_folders(12936),
+    "person-folders:market1501:train": _market_folders(12185),
     "market1501:500k": Published(
         {
             "train": _MARKET_TRAIN,
@@ -88,6 +101,12 @@ PUBLISHED: dict[str, Published] = {
     "prid2011": Published(
         {"train": Counts(200, 100, 2), "query": Counts(100, 100, 1), "gallery": Counts(649, 649, 1)},
         "385 persons in camera A, 749 in B, the first 200 in both",
+    ),
+    "cuhk01:485": Published(
+        {"train": Counts(1940, 485, 2), "query": Counts(972, 486, 1), "gallery": Counts(972, 486, 1)}, _CUHK01_SOURCE
+    ),
+    "cuhk01:871": Published(
+        {"train": Counts(3484, 871, 2), "query": Counts(200, 100, 1), "gallery": Counts(200, 100, 1)}, _CUHK01_SOURCE
     ),
     "personx": Published(
         {

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.data import Dataset, FileNameRule, Split, read_market_folder, settle_people
-from reidbench.data.folders import MARKET_FOLDERS, depth_hint
+from reidbench.data.layouts.folders import MARKET_FOLDERS, depth_hint
 from reidbench.data.walk import Present, first_names, hidden_notes, list_names, stray_notes
 from reidbench.errors import DataError
 from reidbench.files.names import shown

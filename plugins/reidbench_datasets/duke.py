@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS
+from reidbench.data.layouts.folders import MARKET_FOLDERS
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place

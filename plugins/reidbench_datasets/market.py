@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from reidbench.data import Dataset, FileNameRule, Split, find_overlap, read_folder, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS, MARKET_LIKE
+from reidbench.data.layouts.folders import MARKET_FOLDERS, MARKET_LIKE, depth_hint
 from reidbench.data.split import DISTRACTOR, JUNK
-from reidbench.data.walk import hidden_notes, list_names, stray_notes
+from reidbench.data.walk import hidden_notes, list_names, stray_notes, walk_images
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
@@ -44,7 +44,14 @@ def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
     except DataError as error:
         if not camera_free and _without_cameras(root):
             raise DataError(f"{error}; names without a camera, like 0002_1.jpg, need `cameras: none`") from None
-        raise
+        raise DataError(f"{error}{otherwise(root)}") from None
+
+
+def otherwise(root: Path) -> str:
+    """The end of a sentence for a user whose pictures are there, and lie or are called otherwise."""
+    meant = depth_hint(root / MARKET_FOLDERS["train"])
+    there = not meant and root.is_dir() and next(walk_images(root), None) is not None
+    return "; `reidbench data manifest` makes a CSV of pictures in other folders or with other names" if there else ""
 
 
 def _without_cameras(root: Path) -> bool:
@@ -75,6 +82,14 @@ def _checked(dataset: Dataset, params: FolderParams) -> Dataset:
     if params.strict and dataset.strays:
         raise DataError(f"{dataset.root}: {dataset.notes[0]}")  # the notes on strays come first
     return find_overlap(dataset)
+
+
+def fingerprint_folder(params: FolderParams, root: Path) -> str:
+    """As `fingerprint`, for a folder that a user may have named after the wrong layout."""
+    try:
+        return fingerprint(params, root)
+    except DataError as error:
+        raise DataError(f"{error}{otherwise(root)}") from None
 
 
 def fingerprint(params: FolderParams, root: Path) -> str:

@@ -44,6 +44,15 @@ class MarketFolderParams(FolderParams):
         return frozenset({"cameras"}) if self.cameras == "none" else frozenset()
 
 
+class PersonFoldersParams(MarketFolderParams, CheckedParams):
+    """Folders of train, query and gallery with a folder for each person."""
+
+    train: Literal["train_all", "train", "train+val"] = Field("train_all", description="the folders to train on")
+    published: Literal["none", "market1501"] = Field(
+        "none", description="the counts that the folders should have: Market-1501's, or nobody's"
+    )
+
+
 class Market1501Params(FolderParams, CheckedParams):
     """The Market-1501 release."""
 
@@ -94,11 +103,23 @@ class SplitParams(CheckedParams):
     split: int = Field(0, ge=0, le=9, description="which of the ten splits")
 
 
-class ViperParams(SplitParams):
-    """VIPeR."""
+class DirectedParams(SplitParams):
+    """A small set of two cameras, one for the queries and one for the gallery."""
 
     direction: Literal["a-to-b", "b-to-a"] = Field(
         "a-to-b", description="the camera of the queries, then the gallery's"
+    )
+
+
+class ViperParams(DirectedParams):
+    """VIPeR."""
+
+
+class Cuhk01Params(DirectedParams):
+    """CUHK01."""
+
+    train: Literal[485, 871] = Field(
+        485, description="persons for training; 486 or 100 are for the test, in two protocols that do not compare"
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reidbench import Params
 from reidbench.data import Dataset, FileNameRule, Split, look_through
-from reidbench.data.folders import UNMATCHED
+from reidbench.data.layouts.folders import UNMATCHED
 from reidbench.data.walk import stray_notes
 from reidbench.errors import DataError
 

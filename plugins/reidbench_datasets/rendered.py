@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reidbench.data import Dataset, FileNameRule, Split, look_through, need_folder, read_market_folder
-from reidbench.data.folders import LARGEST, UNMATCHED
+from reidbench.data.layouts.folders import LARGEST, UNMATCHED
 from reidbench.data.walk import hidden_notes, is_picture, list_names, stray_notes, why_no_picture
 from reidbench.errors import DataError
 

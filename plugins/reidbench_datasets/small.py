@@ -1,6 +1,8 @@
-"""VIPeR (Gray et al., 2007), PRID 2011 single-shot (Hirzer et al., SCIA 2011) and GRID (Loy et al., CVPR 2009).
+"""VIPeR (Gray et al., 2007), PRID 2011 single-shot (Hirzer et al., SCIA 2011), GRID (Loy et al., CVPR 2009) and CUHK01
+(Li et al., ACCV 2012).
 
-Half of the persons are for training. Which half stands in this plugin, so that two users get the same numbers.
+Half of the persons are for training, or 871 of CUHK01's. Which ones stands in this plugin, so that two users get the
+same numbers.
 """
 
 from __future__ import annotations
@@ -15,21 +17,24 @@ from reidbench.data.walk import hidden_notes, stray_notes, twin_notes
 from reidbench.errors import DataError
 from reidbench.scoring import matfile
 
-from .common import fingerprint_parts, finish, place, sorted_split
-from .params import GridParams, SplitParams, ViperParams
+from .common import fingerprint_parts, finish, need_picture, place, sorted_split
+from .params import Cuhk01Params, GridParams, SplitParams, ViperParams
 from .splits import training_persons
 
 VIPER_NAME = FileNameRule(r"(?P<pid>[0-9]+)_[0-9]+", shift=1)  # its first person is 000; here 0 would mean a distractor
 PRID_NAME = FileNameRule(r"person_(?P<pid>[0-9]{4})")
 GRID_NAME = FileNameRule(r"(?P<pid>[0-9]+)_(?P<cam>[1-8])_\w+")
 GRID_TRAIN = 125
+CUHK01_NAME = FileNameRule(r"(?P<pid>[0-9]{4})(?P<cam>00[1-4])")  # pictures 1 and 2 are of camera A, 3 and 4 of B
+CUHK01_INSIDE = ("campus", "CUHK01/campus", "cuhk01/campus")
+CUHK01_SPLITS = {485: "cuhk01", 871: "cuhk01-871"}
 GRID_PARTITIONS = "features_and_partitions.mat"
 PRID_SHARED = 200  # persons 1 to 200 are in both cameras; the same number beyond it means two persons
 Row = tuple[str, int, int]  # path, pid, camid
 
 
 class _Reader:
-    """Reads flat folders and keeps what does not match."""
+    """Reads flat folders, or the root itself (""), and keeps what does not match."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -40,9 +45,10 @@ class _Reader:
         """(path, pid, camid) of a folder, sorted; the camera is given, or is in the name."""
         split, strays = read_folder(self.root, folder, rule, example=example)
         if strays:
-            self.strays[part] = [f"{folder}/{name}" for name in strays]
-        self.notes += stray_notes(folder, strays, rule.why_not) + hidden_notes(folder, self.root / folder)
-        self.notes += twin_notes(folder, split.paths)
+            self.strays[part] = [f"{folder}/{name}" if folder else name for name in strays]
+        where = folder or self.root.name
+        self.notes += stray_notes(where, strays, rule.why_not) + hidden_notes(where, self.root / folder)
+        self.notes += twin_notes(where, split.paths)
         return [(s.path, s.pid, s.camid if camera is None else camera) for s in split.samples]
 
     def dataset(self, name: str, parts: Mapping[str, list[Row]]) -> Dataset:
@@ -86,6 +92,17 @@ def open_grid(params: GridParams, root: Path, cache: Path) -> Dataset:
         train = _trained("grid", params, probe, persons)
     parts = {"train": _of(probe + persons, train), "query": _but(probe, train), "gallery": _but(gallery, train)}
     return finish(reader.dataset("grid", parts), params, "grid")
+
+
+def open_cuhk01(params: Cuhk01Params, root: Path, cache: Path) -> Dataset:
+    """Read CUHK01: 971 persons, two pictures by each of two cameras in one folder."""
+    reader = _Reader(place(root, cache, *CUHK01_INSIDE))
+    rows = [(path, pid, shot // 2) for path, pid, shot in reader.rows("all", "", CUHK01_NAME, "0001001.png")]
+    a, b = ([row for row in rows if row[2] == camera] for camera in (0, 1))
+    train = _trained(CUHK01_SPLITS[params.train], params, a, b)
+    query, gallery = (a, b) if params.direction == "a-to-b" else (b, a)
+    parts = {"train": _of(rows, train), "query": _but(query, train), "gallery": _but(gallery, train)}
+    return finish(reader.dataset("cuhk01", parts), params, f"cuhk01:{params.train}")
 
 
 def _trained(name: str, params: SplitParams, first: list[Row], second: list[Row]) -> set[int]:
@@ -145,3 +162,8 @@ def fingerprint_prid(params: SplitParams, root: Path) -> str:
 def fingerprint_grid(params: GridParams, root: Path) -> str:
     """Names and contents of probe and gallery, and the partitions."""
     return fingerprint_parts(params, root, "probe", "gallery", files=(GRID_PARTITIONS,), inside=("underground_reid",))
+
+
+def fingerprint_cuhk01(params: Cuhk01Params, root: Path) -> str:
+    """Names and contents of the pictures."""
+    return fingerprint_parts(params, root, inside=CUHK01_INSIDE, check=need_picture)

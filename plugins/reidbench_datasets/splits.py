@@ -8,12 +8,13 @@ from pathlib import Path
 from reidbench.errors import DataError
 
 FOLDER = Path(__file__).parent / "splits"
-PERSONS = {"viper": 632, "grid": 250, "prid2011": 200}
+PERSONS = {"viper": 632, "grid": 250, "prid2011": 200, "cuhk01": 971, "cuhk01-871": 971}
+TRAIN = {"cuhk01-871": 871}  # of the others half
 SPLITS = 10
 
 
 def training_persons(name: str, split: int, persons: int) -> list[int]:
-    """Which of the persons, counted from 0 in the order of their numbers, are for training: half of them.
+    """Which of the persons, counted from 0 in the order of their numbers, are for training.
 
     Raises DataError when the copy has not as many persons as the split file is for.
     """
@@ -24,12 +25,12 @@ def training_persons(name: str, split: int, persons: int) -> list[int]:
 
 
 def drawn(name: str, split: int) -> list[int]:
-    """How the files were made: persons in the order of a hash, the first half of them, sorted.
+    """How the files were made: persons in the order of a hash, the first of them, sorted.
 
     A hash is the same on every machine and in every version of every library, which no random generator promises.
     """
     order = sorted(range(PERSONS[name]), key=lambda n: hashlib.sha256(f"{name} {split} {n}".encode()).digest())
-    return sorted(order[: PERSONS[name] // 2])
+    return sorted(order[: TRAIN.get(name, PERSONS[name] // 2)])
 
 
 def file_text(name: str) -> str:

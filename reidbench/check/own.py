@@ -12,7 +12,7 @@ from pydantic import Field
 from reidbench.components import Component, Params
 from reidbench.contexts import FinetuneContext, PretrainContext
 from reidbench.data import Dataset, FileNameRule, read_market_folder
-from reidbench.data.folders import MARKET_FOLDERS, MARKET_LIKE
+from reidbench.data.layouts.folders import MARKET_FOLDERS, MARKET_LIKE
 
 FOLDER = "check-folder"
 UNTRAINED = "check-untrained"

@@ -84,7 +84,7 @@ def _rendered(values: dict[str, Any]) -> tuple[Component, Params]:
 
 def _open(component: Component, params: Params, root: Path, cache: Path, words: str = "reading") -> Dataset:
     target = component.load()
-    with _bar(words) as progress:
+    with bar(words) as progress:
         more = {"progress": progress} if "progress" in inspect.signature(target).parameters else {}
         dataset: Dataset = target(params, root, cache, **more)
     return told_as_stand_in(dataset, root)
@@ -160,7 +160,7 @@ def _print_overlap(dataset: Dataset, cache: Path) -> bool:
 
 def _print_contents(dataset: Dataset) -> bool:
     """Print the fingerprint of all pictures and those that cannot be decoded; whether there is none."""
-    with _bar("decoding") as progress:
+    with bar("decoding") as progress:
         contents = read_contents(dataset, progress)
     print(f"fingerprint (contents): {contents.fingerprint}")
     print(f"pictures that cannot be decoded: {len(contents.unreadable)}")
@@ -196,7 +196,7 @@ def _params(component: Component, values: dict[str, Any]) -> Params:
 
 
 @contextmanager
-def _bar(words: str) -> Iterator[Any]:
+def bar(words: str) -> Iterator[Any]:
     """A progress bar on a terminal, silence elsewhere; gives `progress(done, total)`."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:

@@ -1,4 +1,4 @@
-"""`reidbench data`: render a synthetic set into a folder, check a copy of a published one."""
+"""`reidbench data`: render a synthetic set, check a copy of a published one, make a manifest of own pictures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 from .options import whole
 
-app = typer.Typer(name="data", help="Data sets: check a copy, render one.", no_args_is_help=True)
+app = typer.Typer(name="data", help="Data sets: check a copy, render one, label your own.", no_args_is_help=True)
 
 
 @app.callback()
 def _options() -> None:
-    """Data sets: check a copy, render one."""
+    """Data sets: check a copy, render one, label your own."""
 
 
 @app.command()
@@ -52,4 +52,45 @@ def check(
     from . import copies
 
     if not copies.check(name, root, settings or [], against, full=full):
+        raise typer.Exit(1)
+
+
+@app.command()
+def manifest(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Your pictures, in it or below.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The CSV file to write; FILE.map.json beside it has names.")],
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="What the names tell: 'cam{camid}_person{pid}_{}.jpg', '{pid}/{camid}_*.png'. {} is anything, * also "
+            "nothing. With a / of the whole path below FOLDER, else of the file's name."
+        ),
+    ] = None,
+    regex: Annotated[
+        str | None,
+        typer.Option(help="Instead, a regular expression of the whole path, with groups (?P<pid>...), (?P<camid>...)."),
+    ] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="What tells cameras apart, of several fields: '{store}-{camid}'.")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="Persons for training: '70% identities', '100 identities', none (all are tested) or train."),
+    ] = "50% identities",
+    seed: Annotated[int, typer.Option(parser=whole(0), help="Another seed, other training persons and queries.")] = 0,
+    distractors: Annotated[
+        str | None, typer.Option(metavar="PID", help="The {pid} of pictures of nobody who is asked for.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse pictures whose names do not match or that cannot be decoded.")
+    ] = False,
+) -> None:
+    """Write a CSV manifest of your own pictures, which `use: csv-manifest` reads, and check it.
+
+    Ends with 1 when the labels contradict each other.
+    """
+    from . import manifests
+
+    wanted = manifests.Wanted(pattern, regex, camera, split, seed, distractors, strict)
+    if not manifests.make(folder, out, wanted):
         raise typer.Exit(1)

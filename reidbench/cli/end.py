@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from reidbench.errors import ConfigError, ReidbenchError
+from reidbench.errors import ConfigError, DataErrors, ReidbenchError
 
 from . import streams
 
@@ -50,7 +50,8 @@ def _files(error: OSError) -> str:
 def _complain(error: ReidbenchError) -> int:
     from reidbench.registry.plugins import printable
 
-    lines = error.problems if isinstance(error, ConfigError) else (f"reidbench: {error}",)
-    for line in lines:
-        print(printable(line), file=sys.stderr)
+    sentences = error.problems if isinstance(error, ConfigError | DataErrors) else (str(error),)
+    program = "" if isinstance(error, ConfigError) else "reidbench: "
+    for sentence in sentences:
+        print(printable(f"{program}{sentence}"), file=sys.stderr)
     return 2

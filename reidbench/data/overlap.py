@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overla
             "no query is compared with its own picture"
         )
     notes += _in_train(parts, numbers)
-    problems = (*broken, *_two_persons(parts, numbers))
+    problems = (*broken, *several_persons(parts, numbers))
     return Overlap(problems, tuple(notes), tuple(_repeated(gallery, numbers["gallery"])))
 
 
@@ -122,9 +122,14 @@ def persons_in_train(train: np.ndarray, query: np.ndarray, gallery: np.ndarray) 
     return np.intersect1d(test[test > 0], train)
 
 
-def _two_persons(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Test pictures with two pids: at least one of them is wrong."""
-    of = [(part, index) for part in ("query", "gallery") for index in np.flatnonzero(parts[part].pids > 0).tolist()]
+def several_persons(
+    parts: Mapping[str, Split],
+    numbers: Mapping[str, np.ndarray],
+    among: Sequence[str] = ("query", "gallery"),
+    what: str = "test",
+) -> Iterator[str]:
+    """Pictures among these parts with two pids: at least one of them is wrong."""
+    of = [(part, index) for part in among for index in np.flatnonzero(parts[part].pids > 0).tolist()]
     if not of:
         return
     content = np.array([numbers[part][index] for part, index in of])
@@ -135,7 +140,7 @@ def _two_persons(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) 
     if len(several):
         first = {int(pids[at]): of[at] for at in np.flatnonzero(content == several[0]).tolist()[::-1]}
         named = [f"{shown(parts[part].paths[index])} is person {pid}" for pid, (part, index) in sorted(first.items())]
-        yield f"{len(several)} test pictures (equal files) have several pids: {', '.join(named[:SHOWN])}"
+        yield f"{len(several)} {what} pictures (equal files) have several pids: {', '.join(named[:SHOWN])}"
 
 
 def _repeated(gallery: Split, numbers: np.ndarray) -> Iterator[str]:

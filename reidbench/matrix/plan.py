@@ -143,8 +143,9 @@ class Expansion:
         if self.needs.unread:
             raise ConfigError(
                 [
-                    printable(f"{self.benchmark.data[name].place}: data.{name}.root: {why}")
+                    printable(f"{self.benchmark.data[name].place}: data.{name}.root: {line}")
                     for name, why in self.needs.unread.items()
+                    for line in why.split("\n")  # a manifest has a line for each of its mistakes
                 ]
             )
         if any(row.key is None for row in self.result.rows):  # what was planned before a reason was found

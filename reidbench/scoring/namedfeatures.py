@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.data import UNKNOWN_CAMERA
-from reidbench.data.folders import MARKET_LIKE
+from reidbench.data.layouts.folders import MARKET_LIKE
 from reidbench.data.walk import first_names
 from reidbench.errors import DataError
 from reidbench.files.names import shown

@@ -220,7 +220,7 @@ def saved(folder: Path) -> Backbone:
     [
         ("reidbench.testing:write_market_folder", {"folder": "owned"}),
         ("reidbench.testing:make_plugin", {"site": "owned", "name": "x", "source": ""}),
-        ("reidbench.data.folders:Path", {}),
+        ("reidbench.data.layouts.folders:Path", {}),
         ("reidbench.stages.run:main", {"arguments": []}),
         ("os:system", {"command": "touch owned"}),
         ("builtins:print", {}),

@@ -18,11 +18,13 @@ from .marketlike import dukemtmc_reid as dukemtmc_reid
 from .marketlike import market1501 as market1501
 from .marketlike import market_folder as market_folder
 from .marketlike import occluded_duke as occluded_duke
+from .marketlike import person_folders as person_folders
 from .marketlike import personx as personx
 from .pools import clonedperson as clonedperson
 from .pools import image_folder as image_folder
 from .pools import luperson as luperson
 from .pools import randperson as randperson
+from .small import cuhk01 as cuhk01
 from .small import grid as grid
 from .small import occluded_reid as occluded_reid
 from .small import partial_ilids as partial_ilids

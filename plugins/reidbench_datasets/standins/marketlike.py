@@ -1,4 +1,5 @@
-"""Stand-ins with bounding_box_train, query and bounding_box_test: Market-1501, DukeMTMC-reID, PersonX, and your own."""
+"""Stand-ins with bounding_box_train, query and bounding_box_test: Market-1501, DukeMTMC-reID, PersonX, and your own;
+and with a folder for each person."""
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from reidbench.data import make_stand_in
-from reidbench.data.folders import MARKET_FOLDERS
+from reidbench.data.layouts.folders import MARKET_FOLDERS
 
 from ..market import DISTRACTORS as MORE_DISTRACTORS
-from ..params import CheckedParams, Market1501Params, MarketFolderParams, WithdrawnParams
+from ..params import CheckedParams, Market1501Params, MarketFolderParams, PersonFoldersParams, WithdrawnParams
 from ..rendered import PERSONX
 from .figures import Shown, Size, write
 from .people import DISTRACTORS, JUNK, TEST, TRAIN, Shot, is_query, shots
@@ -36,13 +37,29 @@ def market1501(params: Market1501Params, folder: Path) -> Path:
 def market_folder(params: MarketFolderParams, folder: Path) -> Path:
     """A folder as Market-1501's; names like 0001_1.jpg where the params say that they tell no camera."""
 
-    def bare(shot: Shot) -> str:
-        return f"{shot.person:04d}_{10 * shot.camera + shot.number:02d}.jpg"
-
     def fill(top: Path) -> None:
-        _parts(top, 6, 2, bare if params.cameras == "none" else _market_name, MARKET_SIZE)
+        _parts(top, 6, 2, _bare_name if params.cameras == "none" else _market_name, MARKET_SIZE)
 
     return make_stand_in(folder / "market-folder", "market-folder", params.model_dump(mode="json"), fill)
+
+
+def person_folders(params: PersonFoldersParams, folder: Path) -> Path:
+    """As prepare.py leaves Market-1501: val has the first picture of each person, train the others, train_all both."""
+    name = _bare_name if params.cameras == "none" else _market_name
+
+    def fill(top: Path) -> None:
+        for shot in shots(TRAIN, 6, 2):
+            for place in ("train_all", "val" if shot.camera == shot.number == 0 else "train"):
+                write(top / place, _in_folder(shot, name), shot.person, shot.camera, MARKET_SIZE)
+        for shot in shots(TEST, 6, 2):
+            place = "query" if is_query(shot, 6) else "gallery"
+            write(top / place, _in_folder(shot, name), shot.person, shot.camera, MARKET_SIZE)
+
+    return make_stand_in(folder / "pytorch", "person-folders", params.model_dump(mode="json"), fill)
+
+
+def _in_folder(shot: Shot, name: Name) -> str:
+    return f"{shot.person:04d}/{name(shot)}"
 
 
 def _duke(name: str, release: str, shown: Shown, params: WithdrawnParams, folder: Path) -> Path:
@@ -80,6 +97,10 @@ def _parts(top: Path, cameras: int, each: int, name: Name, size: Size | None, qu
         asked = is_query(shot, cameras)
         place = MARKET_FOLDERS["query" if asked else "gallery"]
         write(top, f"{place}/{name(shot)}", shot.person, shot.camera, size, shown=queries if asked else "whole")
+
+
+def _bare_name(shot: Shot) -> str:
+    return f"{shot.person:04d}_{10 * shot.camera + shot.number:02d}.jpg"
 
 
 def _market_name(shot: Shot) -> str:

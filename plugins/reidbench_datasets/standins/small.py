@@ -1,5 +1,5 @@
-"""Stand-ins for the small sets: VIPeR, GRID and PRID, with as many persons as their fixed splits need; and the partial
-and occluded sets, which are for tests only."""
+"""Stand-ins for the small sets: VIPeR, GRID, PRID and CUHK01, with as many persons as their fixed splits need; and the
+partial and occluded sets, which are for tests only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from reidbench import Params
 from reidbench.data import make_stand_in
 
-from ..params import GridParams, SplitParams, ViperParams
+from ..params import Cuhk01Params, GridParams, SplitParams, ViperParams
 from ..partial import INSIDE
 from ..small import GRID_PARTITIONS, GRID_TRAIN, PRID_SHARED
 from ..splits import PERSONS
@@ -72,6 +72,17 @@ def prid2011(params: SplitParams, folder: Path) -> Path:
                 write(top, f"single_shot/{place}/person_{number:04d}.png", person, camera, (128, 64))
 
     return make_stand_in(folder / "prid_2011", "prid2011", params.model_dump(mode="json"), fill)
+
+
+def cuhk01(params: Cuhk01Params, folder: Path) -> Path:
+    """971 persons, two pictures by each of two cameras."""
+
+    def fill(top: Path) -> None:
+        for person in range(1, PERSONS["cuhk01"] + 1):
+            for shot in range(4):
+                write(top, f"campus/{person:04d}{shot + 1:03d}.png", person, shot // 2, (160, 60))
+
+    return make_stand_in(folder / "CUHK01", "cuhk01", params.model_dump(mode="json"), fill)
 
 
 def _partial(name: str, layout: tuple[str, str], path: str, queries: Shown, params: Params, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""VIPeR, PRID 2011 and GRID."""
+"""VIPeR, PRID 2011, GRID and CUHK01."""
 
 from __future__ import annotations
 
@@ -61,3 +61,30 @@ def test_grid(read: Open, tmp_path: Path) -> None:
     official = read("grid", tmp_path, partition="official", split=2)
     assert sorted(set(official.train.pids)) == list(range(3, 128))
     assert sorted(set(read("grid", tmp_path, partition="official").train.pids)) == list(range(1, 126))
+
+
+def test_cuhk01(read: Open, tmp_path: Path) -> None:
+    campus = tmp_path / "CUHK01" / "campus"
+    touch(campus, [f"{person:04d}{shot:03d}.png" for person in range(1, 972) for shot in range(1, 5)])
+    for train, query, persons in ((485, 972, 486), (871, 200, 100)):
+        dataset = read("cuhk01", tmp_path, train=train, split=4, check="strict")
+        assert dataset.query is not None
+        assert dataset.gallery is not None
+        assert [len(split) for split in dataset.parts().values()] == [4 * train, query, query]
+        assert len(set(dataset.query.pids)) == persons
+        assert set(dataset.query.pids) == set(dataset.gallery.pids)
+        assert not set(dataset.query.pids) & set(dataset.train.pids)
+        for split, camera, shots in ((dataset.query, 0, "12"), (dataset.gallery, 1, "34")):
+            assert sorted(split.paths) == [
+                f"{pid:04d}00{shot}.png" for pid in sorted(set(split.pids)) for shot in shots
+            ]
+            assert set(split.camids) == {camera}
+        back = read("cuhk01", campus, train=train, split=4, direction="b-to-a")
+        assert back.query is not None
+        assert (back.query.paths, set(back.query.camids)) == (dataset.gallery.paths, {1})
+    (campus / "0007004.png").rename(campus / "0007005.png")
+    with pytest.raises(DataError, match=r"CUHK01/campus: not the published cuhk01:485: .*: 0007005\.png"):
+        read("cuhk01", tmp_path, check="strict")
+    (campus / "0007003.png").unlink()
+    with pytest.raises(DataError, match=r"cuhk01: 1 persons are in one camera only, first \[7\]"):
+        read("cuhk01", tmp_path)

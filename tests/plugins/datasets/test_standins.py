@@ -41,6 +41,10 @@ def three(name: str) -> tuple[str, str, str]:
     return f"bounding_box_train/{name}", f"query/{name}", f"bounding_box_test/{name}"
 
 
+def folders(train: str, name: str) -> tuple[str, str, str]:
+    return f"{train}/\\d{{4}}/{name}", f"query/\\d{{4}}/{name}", f"gallery/\\d{{4}}/{name}"
+
+
 # name, params, the root below the folder, (images, identities, cameras) of each split, and what its names look like;
 # identities count all distractors as one, and unknown cameras are none.
 Counts = tuple[int, int, int]
@@ -77,6 +81,13 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (f"(probe|gallery)/{GRID}", f"probe/{GRID}", f"gallery/{GRID}")),
     ("prid2011", {}, "prid_2011", ((200, 100, 2), (100, 100, 1), (140, 140, 1)),
      (r"cam_[ab]/person_\d{4}\.png", r"cam_a/person_\d{4}\.png", r"cam_b/person_\d{4}\.png")),
+    ("cuhk01", {}, "CUHK01", ((1940, 485, 2), (972, 486, 1), (972, 486, 1)),
+     (r"\d{4}00[1-4]\.png", r"\d{4}00[12]\.png", r"\d{4}00[34]\.png")),
+    ("person-folders", {}, "pytorch", ((144, 12, 6), (6, 6, 6), (66, 6, 6)), folders("train_all", MARKET)),
+    ("person-folders", {"train": "train", "cameras": "none"}, "pytorch", ((132, 12, 0), (6, 6, 0), (66, 6, 0)),
+     folders("train", r"\d{4}_\d\d\.jpg")),
+    ("person-folders", {"train": "train+val", "published": "market1501"}, "pytorch",
+     ((144, 12, 6), (6, 6, 6), (66, 6, 6)), folders("(train|val)", MARKET)),
     ("personx", {}, "subset1", ((144, 12, 6), (6, 6, 6), (66, 6, 6)), three(PERSONX)),
     ("randperson", {}, "RandPerson", ((228, 12, 19),), (SCENES,)),
     ("clonedperson", {}, "ClonedPerson", ((288, 12, 24), (6, 6, 6), (138, 6, 24)),

@@ -13,6 +13,7 @@ import pytest
 from reidbench.components import load_attribute
 from reidbench.data import fingerprint_folder
 from reidbench.registry import plugins
+from tests.support.copies import touch
 
 Damage = Callable[[Path], Path]  # of a whole stand-in: does it, and gives the root that the file then names
 
@@ -121,6 +122,44 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
     for number, (line, (name, _, place, sentence)) in enumerate(zip(lines, fours, strict=True), start=3):
         assert line.startswith(f"m.yaml:{number}: data.{name}.root: {place}: {sentence}"), line
     assert not (tmp_path / "store").exists()
+
+
+def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_bytes(b"path,pid,split\r\na.jpg,anna,train\r\nb.jpg,2,test\r\n")
+    said = [
+        f"{file}:2: pid 'anna' is not a whole number: write it with the digits 0 to 9 only, like 12",
+        f"{file}:3: split 'test' is none of train, query, gallery",
+    ]
+    code, lines = planned(tmp_path, [f"own: {{use: csv-manifest, root: {file}}}"])
+    assert (code, lines) == (2, [f"m.yaml:3: data.own.root: {line}" for line in said])
+    command = [sys.executable, "-m", "reidbench", "data", "check", "csv-manifest", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()) == (2, [f"reidbench: {line}" for line in said])
+
+
+def test_a_folder_that_is_laid_out_otherwise_is_led_to_the_manifest(made: Callable[..., Path], tmp_path: Path) -> None:
+    touch(tmp_path / "own", ["cam1_anna.jpg"])
+    for folder in ("bounding_box_train", "query", "bounding_box_test"):
+        touch(tmp_path / "named", [f"{folder}/cam1_anna.jpg"])
+    (tmp_path / "empty").mkdir()
+    market = made("market-folder", "market")
+    cure = "; `reidbench data manifest` makes a CSV of pictures in other folders or with other names"
+    code, lines = planned(
+        tmp_path,
+        [f"{name}: {{use: market-folder, root: {root}}}" for name, root in
+         (("a", tmp_path / "own"), ("b", tmp_path / "empty"), ("c", market.parent))],
+    )  # fmt: skip
+    assert code == 2
+    assert lines == [
+        f"m.yaml:3: data.a.root: {tmp_path}/own/bounding_box_train: no such folder{cure}",
+        f"m.yaml:4: data.b.root: {tmp_path}/empty/bounding_box_train: no such folder",
+        f"m.yaml:5: data.c.root: {market.parent}/bounding_box_train: no such folder; did you mean {market} as root?",
+    ]
+    command = [sys.executable, "-m", "reidbench", "data", "check", "market-folder", str(tmp_path / "named")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"no image with a name like 0002_c1s1_000451_03.jpg among 1 files{cure}\n")
 
 
 # What entered the keys before the layout was looked at: these parts of the folder that is read, by name and content.

@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reidbench.data.dataset import Dataset
+from reidbench.data.fingerprints.fingerprint import reading
+from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.people import settle_people
+from reidbench.data.pictures.images import FOREIGN_ENDINGS
+from reidbench.data.split import JUNK, Split
+from reidbench.data.walk import FOREIGN, hidden_notes, is_picture, list_names, stray_notes, twin_notes
 from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.numbers import whole_number
-
-from .dataset import Dataset
-from .fingerprints.fingerprint import reading
-from .hidden import UNKNOWN_CAMERA
-from .people import settle_people
-from .pictures.images import FOREIGN_ENDINGS
-from .split import JUNK, Split
-from .walk import FOREIGN, hidden_notes, is_picture, list_names, stray_notes, twin_notes
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 LARGEST = 2**53  # a file whose name has a larger number names no person and no camera

@@ -8,50 +8,84 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reidbench.errors import DataError
+from reidbench.data.dataset import PARTS, Dataset
+from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.people import find_overlap, settle_people
+from reidbench.data.split import JUNK, Sample, Split
+from reidbench.errors import DataError, DataErrors
 from reidbench.files.names import shown, stays_inside
 from reidbench.files.numbers import HOW, decimal_number, whole_number
 from reidbench.files.text import read_text
 
-from .dataset import PARTS, Dataset
 from .folders import LARGEST
-from .hidden import UNKNOWN_CAMERA
-from .people import find_overlap, settle_people
-from .split import JUNK, Sample, Split
 
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time")
 EXPECTED = f"{','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
+OTHER_COLUMNS = "this line has another number of columns than the first"
+SHOWN = 20  # mistakes that are told, before they are only counted
 
 
 def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Dataset:
     """Read a manifest. Paths are relative to `root`, by default the manifest's folder.
 
     Links under the root are followed: they are its owner's. Train rows of pid -1 are left out, with a note. Raises
-    DataError as `file:line: what is wrong` for a missing column, a label that is not a whole number, an unknown split,
-    a path that leaves the root, a path that appears twice in one split, and a file that is not UTF-8.
+    DataErrors with a line `file:line: what is wrong` for each label that is not a whole number, unknown split, path
+    that leaves the root and path that appears twice in one split; DataError for a missing column, and a file that is
+    not UTF-8.
     """
     file, where = Path(file), shown(file)
-    rows: dict[str, list[Sample]] = {part: [] for part in PARTS}
-    seen: set[tuple[str, str]] = set()
     if not file.exists():
         raise DataError(f"{where}: no such manifest")
-    reader = csv.DictReader(io.StringIO(read_text(file, "CSV text file"), newline=""))
-    try:
-        _check_header(where, reader.fieldnames)
-        for row in reader:
-            part, sample = _read_row(f"{where}:{reader.line_num}", row)
+    rows: dict[str, list[Sample]] = {part: [] for part in PARTS}
+    seen: set[tuple[str, str]] = set()
+    mistakes = Mistakes(where)
+    for line, row in _lines(file, mistakes):
+        wrong = [] if None not in row and None not in row.values() else [OTHER_COLUMNS]
+        part, sample = _read_row(row, wrong) if not wrong else ("", None)
+        if sample is not None:
             place = part, posixpath.normpath(sample.path)
-            if place in seen:
-                raise DataError(f"{where}:{reader.line_num}: {shown(sample.path)} appears twice in {part}")
+            wrong += [f"{shown(sample.path)} appears twice in {part}"] * (place in seen)
             seen.add(place)
             rows[part].append(sample)
-    except csv.Error as error:
-        raise DataError(f"{where}:{reader.line_num}: not a CSV text file: {error}") from None
+        mistakes.add(line, wrong)
+    mistakes.raise_any()
     dataset = _dataset(file, root or file.parent, name or file.stem, rows)
     return find_overlap(settle_people(_with_camera_notes(dataset)))
+
+
+class Mistakes:
+    """What is wrong with the lines of a file: the first SHOWN sentences, and how many there are."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.count = 0
+        self._first: list[str] = []
+
+    def add(self, line: int, sentences: Sequence[str]) -> None:
+        """Keep what is wrong with a line, counted from 1."""
+        self.count += len(sentences)
+        self._first += [f"{self.where}:{line}: {sentence}" for sentence in sentences[: SHOWN - len(self._first)]]
+
+    def raise_any(self) -> None:
+        """Raise DataErrors if there was a mistake."""
+        more = self.count - len(self._first)
+        if self.count:
+            raise DataErrors([*self._first, *([f"{self.where}: {more} more mistakes of this kind"] * (more > 0))])
+
+
+def _lines(file: Path, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of each line and its cells by column, as far as the text is CSV. Raises DataError for the first."""
+    reader = csv.DictReader(io.StringIO(read_text(file, "CSV text file"), newline=""))
+    try:
+        _check_header(mistakes.where, reader.fieldnames)
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        mistakes.add(reader.line_num, [f"not a CSV text file: {error}"])
 
 
 def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:
@@ -105,33 +139,33 @@ def _header_cure(names: list[str]) -> str:
     return ""
 
 
-def _read_row(where: str, row: dict[str, str]) -> tuple[str, Sample]:
-    if None in row or None in row.values():
-        raise DataError(f"{where}: this line has another number of columns than the first")
+def _read_row(row: dict[str, str], wrong: list[str]) -> tuple[str, Sample | None]:
+    """The split and the image of a line; None where a cell is `wrong`, of which each gets a sentence there."""
     path, part = row["path"], row["split"]
     if part not in PARTS:
-        raise DataError(f"{where}: split {shown(part)!r} is none of {', '.join(PARTS)}")
+        wrong.append(f"split {shown(part)!r} is none of {', '.join(PARTS)}")
     if not stays_inside(path):
-        raise DataError(f"{where}: path {shown(path)!r} must be relative and stay inside the root")
-    pid = _whole_number(where, "pid", row["pid"])
-    camid = _whole_number(where, "camid", row["camid"]) if row.get("camid") else UNKNOWN_CAMERA
+        wrong.append(f"path {shown(path)!r} must be relative and stay inside the root")
+    pid = _whole_number("pid", row["pid"], wrong)
+    camid = _whole_number("camid", row["camid"], wrong) if row.get("camid") else UNKNOWN_CAMERA
     if pid < JUNK or camid < UNKNOWN_CAMERA:
-        raise DataError(f"{where}: pid {pid} or camid {camid} is negative (only -1 may be: junk, an unknown camera)")
-    time = row.get("time") or None
-    return part, Sample(path, pid, camid, row.get("domain") or "", None if time is None else _seconds(where, time))
+        wrong.append(f"pid {pid} or camid {camid} is negative (only -1 may be: junk, an unknown camera)")
+    time = _seconds(row.get("time") or None, wrong)
+    return part, None if wrong else Sample(path, pid, camid, row.get("domain") or "", time)
 
 
-def _seconds(where: str, text: str) -> float:
-    number = decimal_number(text)
-    if number is None:
-        raise DataError(f"{where}: time {shown(text)!r} is not a decimal number of seconds: write it like 12.5")
+def _seconds(text: str | None, wrong: list[str]) -> float | None:
+    number = None if text is None else decimal_number(text)
+    if text is not None and number is None:
+        wrong.append(f"time {shown(text)!r} is not a decimal number of seconds: write it like 12.5")
     return number
 
 
-def _whole_number(where: str, column: str, text: str) -> int:
+def _whole_number(column: str, text: str, wrong: list[str]) -> int:
+    """The number, or 0 where it is wrong."""
     number = whole_number(text)
     if number is None:
-        raise DataError(f"{where}: {column} {shown(text)!r} is not a whole number: {HOW}")
-    if number > LARGEST:
-        raise DataError(f"{where}: {column} {shown(text)} is beyond 2^53")
-    return number
+        wrong.append(f"{column} {shown(text)!r} is not a whole number: {HOW}")
+    elif number > LARGEST:
+        wrong.append(f"{column} {shown(text)} is beyond 2^53")
+    return number or 0

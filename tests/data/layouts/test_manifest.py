@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.data import read_manifest
-from reidbench.errors import DataError
+from reidbench.errors import DataError, DataErrors
 
 HEADER = "path,pid,camid,split,domain,time\n"
 ROWS = "a.jpg,1,0,train,day,0.5\nb.jpg,-1,0,train,,\nc.jpg,2,0,query,,\nd.jpg,2,11,gallery,,\ne.jpg,-1,1,gallery,,\n"
@@ -120,3 +120,24 @@ def test_images_without_a_camera_among_others_are_noted(tmp_path: Path) -> None:
     )
     file.write_text("\n".join(["path,pid,camid,split", *(row.replace(",4,", ",,") for row in rows[:2])]))
     assert read_manifest(file).notes == ()  # nobody says a word about cameras, and the protocol does
+
+
+def test_all_mistakes_are_told_at_once_by_line_and_further_ones_are_counted(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(HEADER + "a.jpg,x,0,train,,\nb.jpg,1,0,train,,\n/c.jpg,2,y,val,,soon\nb.jpg,1,0,train,,\nd.jpg,3\n")
+    with pytest.raises(DataErrors) as caught:
+        read_manifest(file)
+    assert [problem.removeprefix(f"{file}:").partition(" (")[0] for problem in caught.value.problems] == [
+        "2: pid 'x' is not a whole number: write it with the digits 0 to 9 only, like 12",
+        "4: split 'val' is none of train, query, gallery",
+        "4: path '/c.jpg' must be relative and stay inside the root",
+        "4: camid 'y' is not a whole number: write it with the digits 0 to 9 only, like 12",
+        "4: time 'soon' is not a decimal number of seconds: write it like 12.5",
+        "5: b.jpg appears twice in train",
+        "6: this line has another number of columns than the first",
+    ]
+    file.write_bytes((HEADER + "".join(f"{n}.jpg,x,0,train,,\n" for n in range(25))).replace("\n", "\r\n").encode())
+    with pytest.raises(DataErrors) as caught:
+        read_manifest(file)
+    assert [problem.split(":")[1] for problem in caught.value.problems[:20]] == [str(line) for line in range(2, 22)]
+    assert caught.value.problems[20:] == (f"{file}: 5 more mistakes of this kind",)

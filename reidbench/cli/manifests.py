@@ -1,0 +1,175 @@
+"""A manifest of a user's own pictures: read their names, split them, write the CSV and check what it says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from reidbench.data import read_manifest
+from reidbench.data.layouts.labelling import Labels, Picture, Rules, label
+from reidbench.data.layouts.patterns import PathExpression, PathPattern
+from reidbench.data.overlap import find_overlaps, image_numbers, several_persons
+from reidbench.data.pictures.images import read_image
+from reidbench.data.walk import first_names, look_through
+from reidbench.errors import DataError, ReidbenchError
+from reidbench.files.atomic import write_whole
+from reidbench.files.cache import cache_folder
+from reidbench.files.names import shown
+
+from .copies import bar
+from .options import at_home
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options say."""
+
+    pattern: str | None
+    regex: str | None
+    camera: str | None
+    split: str
+    seed: int
+    distractors: str | None
+    strict: bool
+
+    def rules(self) -> Rules:
+        """How names become labels. Raises DataError, and ReidbenchError for not exactly one of pattern and regex."""
+        if (self.pattern is None) == (self.regex is None):
+            raise ReidbenchError("give either --pattern or --regex: it tells the person of each picture")
+        pattern = PathPattern(self.pattern) if self.pattern is not None else PathExpression(self.regex or "")
+        return Rules(pattern, self.split, self.camera or "", self.seed, self.distractors)
+
+
+def make(folder: Path, out: Path, wanted: Wanted) -> bool:
+    """Write the manifest `out` of the pictures in or below a folder, and the map of names beside it.
+
+    Returns whether its labels are consistent. Raises DataError for what Rules and `label` refuse, and for a folder
+    without a picture that matches.
+    """
+    rules = wanted.rules()
+    given, folder, out = out, _place(folder), _place(out)
+    if not out.parent.is_dir():
+        raise DataError(f"{shown(out.parent)}: no such folder to write {shown(out.name)} into")
+    pictures, notes = _pictures(folder, rules, wanted.strict, {out, map_file(out)})
+    labels = label(pictures, rules)
+    start = _below(folder, out.parent)
+    write_whole(map_file(out), _map(labels, wanted).encode())
+    write_whole(out, _csv(labels, start or "").encode())
+    for note in (*notes, *labels.notes):
+        print(f"note: {note}")
+    consistent = _print_checked(out, folder if start is None else out.parent)
+    _print_entry(given, None if start is not None else os.path.relpath(folder, out.parent))
+    return consistent
+
+
+def _place(path: Path) -> Path:
+    """The absolute path, without `..` and with its links."""
+    return Path(os.path.abspath(at_home(path)))  # noqa: PTH100 - Path.resolve would follow links
+
+
+def map_file(out: Path) -> Path:
+    """Where the numbers of persons and cameras stand beside a manifest."""
+    return out.with_suffix(".map.json")
+
+
+def _pictures(folder: Path, rules: Rules, strict: bool, own: set[Path]) -> tuple[list[Picture], list[str]]:
+    """What the names say of all pictures that can be decoded, and notes on what is left out."""
+    if not folder.is_dir():
+        raise DataError(f"{shown(folder)}: no such folder")
+    tree = look_through(folder)
+    tree.others = [path for path in tree.others if folder / path not in own]
+    read = {path: rules.read(path) for path in tree.images}
+    found = [picture for picture in read.values() if picture is not None]
+    if not found:
+        raise DataError(f"{shown(folder)}: {_no_match(tree.images, rules)}")
+    broken = dict(_broken(folder, [picture.path for picture in found]))
+    strangers = [path for path, picture in read.items() if picture is None]
+    left = [*_left_out(strangers, len(read), f"do not match {shown(rules.pattern.text)}"),
+            *_left_out(list(broken), len(read), "cannot be written into a manifest or decoded")]  # fmt: skip
+    if strict and left:
+        raise DataError(f"{shown(folder)}: {'; '.join(left)}")
+    if len(broken) == len(found):
+        raise DataError(f"{shown(folder)}: no picture can be used: {next(iter(broken.values()))}")
+    return [picture for picture in found if picture.path not in broken], [*left, *tree.notes(shown(folder))]
+
+
+def _no_match(paths: list[str], rules: Rules) -> str:
+    if not paths:
+        return "no picture in it"
+    cure = (
+        "; write paths with /, not \\" if isinstance(rules.pattern, PathPattern) and "\\" in rules.pattern.text else ""
+    )
+    return f"none of {len(paths)} pictures matches {shown(rules.pattern.text)}, first {first_names(paths[:3])}{cure}"
+
+
+def _left_out(paths: list[str], of: int, why: str) -> list[str]:
+    return [f"{len(paths)} of {of} pictures {why}, first {', '.join(map(shown, paths[:3]))}"] * (len(paths) > 0)
+
+
+def _broken(folder: Path, paths: list[str]) -> Iterator[tuple[str, str]]:
+    """The pictures that no stage could read, each with the reason."""
+    with bar("decoding") as progress:
+        for number, path in enumerate(paths, start=1):
+            try:
+                path.encode()
+                read_image(folder / path)
+            except UnicodeEncodeError:
+                yield path, f"{shown(path)}: its name is not UTF-8"
+            except DataError as error:
+                yield path, str(error)
+            progress(number, len(paths))
+
+
+def _below(folder: Path, place: Path) -> str | None:
+    """The way from a place down to a folder, with a / at its end; None where the folder is not there or below."""
+    if not folder.is_relative_to(place):
+        return None
+    way = folder.relative_to(place).as_posix()
+    return "" if way == "." else f"{way}/"
+
+
+def _csv(labels: Labels, start: str) -> str:
+    """A line for each picture; without cameras there is no such column."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    cameras = bool(labels.cameras)
+    writer.writerow(["path", "pid", *(["camid"] * cameras), "split"])
+    writer.writerows([start + path, pid, *([camid] * cameras), part] for path, pid, camid, part in labels.rows)
+    return stream.getvalue()
+
+
+def _map(labels: Labels, wanted: Wanted) -> str:
+    """The numbers of persons and cameras by their names, and the options that they follow from."""
+    options = {name: value for name, value in vars(wanted).items() if name != "strict" and value is not None}
+    return json.dumps({**options, "pid": labels.persons, "camid": labels.cameras}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _print_checked(out: Path, root: Path) -> bool:
+    """Print what the manifest holds; whether no label contradicts another."""
+    dataset = read_manifest(out, root=root)
+    parts = dataset.parts()
+    numbers = image_numbers(dataset, cache_folder())
+    overlap = find_overlaps(dataset, numbers)
+    problems = [*dataset.faults, *overlap.problems, *several_persons(parts, numbers, ("train",), "train")]
+    for part, split in parts.items():
+        print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras")
+    for problem in problems:
+        print(f"problem: {problem}")
+    for note in (*dataset.notes, *overlap.notes, *overlap.remarks):
+        if note not in problems:
+            print(f"note: {note}")
+    return not problems
+
+
+def _print_entry(out: Path, images: str | None) -> None:
+    """Print how a matrix file in the working folder names the manifest."""
+    entry = {"use": "csv-manifest", "root": str(out).replace("$", "$$")} | ({"images": images} if images else {})
+    text = yaml.safe_dump({"own": entry}, default_flow_style=None, allow_unicode=True, width=10**6, sort_keys=False)
+    print(f"{out} is written; in a matrix file:\ndata:\n  {text}", end="")

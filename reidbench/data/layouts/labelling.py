@@ -1,0 +1,244 @@
+"""Labels for a user's own pictures: persons and cameras as their paths name them, numbered, and split by a rule.
+
+What is drawn follows from hashes of the names and the seed: the same on every machine and in every version of every
+library, which no random generator promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.split import DISTRACTOR, JUNK
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+from reidbench.files.numbers import whole_number
+
+from .folders import LARGEST
+from .patterns import PathExpression, PathPattern, fill, template_fields
+
+PERSON, CAMERA = "pid", "camid"
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?% identities")
+_NUMBER = re.compile(r"([0-9]{1,15}) identities")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, the person and the camera as its path names them ("" where the path names none), and all fields."""
+
+    path: str
+    person: str
+    camera: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How paths become labels. `camera` is a template of fields; `distractors` names a person who is nobody.
+
+    Raises DataError for a pattern without `{pid}`, a camera of fields that the pattern does not have, and a split that
+    is no split.
+    """
+
+    pattern: PathPattern | PathExpression
+    split: str
+    camera: str = ""
+    seed: int = 0
+    distractors: str | None = None
+
+    def __post_init__(self) -> None:
+        names = self.pattern.names
+        if PERSON not in names:
+            raise DataError(f"pattern {shown(self.pattern.text)}: no field {{pid}}, which tells the person")
+        unknown = sorted(template_fields(self.camera) - set(names)) if self.camera else []
+        if unknown:
+            raise DataError(f"camera {shown(self.camera)}: the pattern has no field {{{unknown[0]}}}")
+        self.train_persons(2)  # raises for a split that is none
+
+    @property
+    def template(self) -> str:
+        """Of which fields a camera consists; empty where nothing tells it."""
+        return self.camera or (f"{{{CAMERA}}}" if CAMERA in self.pattern.names else "")
+
+    def read(self, path: str) -> Picture | None:
+        """What a path says; None where it does not match, or names an empty person or camera."""
+        values = self.pattern.read(path)
+        if values is None or not values[PERSON]:
+            return None
+        camera = fill(self.template, values) if self.template else ""
+        return Picture(path, values[PERSON], camera, values) if camera or not self.template else None
+
+    def train_persons(self, persons: int) -> int:
+        """How many of so many persons are for training, by the split's text. Raises DataError where it is none."""
+        share, number = _SHARE.fullmatch(self.split), _NUMBER.fullmatch(self.split)
+        if self.split in ("none", "train"):
+            return persons if self.split == "train" else 0
+        if share and 0 < Fraction(share[1]) < 100:
+            return round(persons * Fraction(share[1]) / 100)
+        if number and int(number[1]) > 0:
+            return int(number[1])
+        raise DataError(f"split {shown(self.split)!r}: expected 'N% identities' or 'N identities' for training, none "
+                        "(all for the test) or train (all for training)")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Pictures with their split, in the order of their paths, the numbers of persons and cameras, and what was noted.
+
+    `rows` are (path, pid, camid, split); camid is -1 where nothing tells the camera.
+    """
+
+    rows: tuple[tuple[str, int, int, str], ...]
+    persons: Mapping[str, int]
+    cameras: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
+    """Number persons and cameras, and split the pictures.
+
+    Raises DataError where two names are one number, where nobody has the distractors' name, where a split leaves no
+    person for training or for the test, and where no test person has a query.
+    """
+    nobody = {str(JUNK): JUNK} | ({} if rules.distractors is None else {rules.distractors: DISTRACTOR})
+    names = {picture.person for picture in pictures}
+    known = names - nobody.keys()
+    if rules.distractors is not None and rules.distractors not in names:
+        raise DataError(f"distractors {shown(rules.distractors)!r}: no picture names such a person")
+    pids = numbered("person", known, 1) | {name: nobody[name] for name in names - known}
+    camids = numbered("camera", {picture.camera for picture in pictures}, 0) if rules.template else {}
+    train = chosen(known, rules)
+    test = known - train
+    parts, alone = _parts([picture for picture in pictures if picture.person in test], rules.seed)
+    if test and "query" not in parts.values():
+        raise DataError(f"none of the {len(test)} test persons {_has(rules)[0]}, so that there is no query: "
+                        "say --split train, or leave the camera out of the pattern if it is none")  # fmt: skip
+    others = "gallery" if test else ""  # who is nobody has no place among training persons
+    rows = [
+        (picture.path, pids[picture.person], camids.get(picture.camera, UNKNOWN_CAMERA), part)
+        for picture in pictures
+        if (part := "train" if picture.person in train else parts.get(picture.path, others))
+    ]
+    notes = [*_alone_note(alone, rules), *_left_out_note(len(pictures) - len(rows)), *_camera_notes(pictures, rules),
+             *_zero_note(known, pids)]  # fmt: skip
+    return Labels(tuple(rows), _by_number(pids), _by_number(camids), tuple(notes))
+
+
+def numbered(what: str, names: Iterable[str], first: int) -> dict[str, int]:
+    """A number for each name: its own where all are whole numbers from `first`, else `first`, ... in sorted order.
+
+    Raises DataError where two names are one number, or one text, in two spellings.
+    """
+    spelled: dict[int | str, str] = {}
+    for name in sorted(names):
+        own = whole_number(name)
+        same = spelled.setdefault(unicodedata.normalize("NFC", name) if own is None else own, name)
+        if same != name:
+            raise DataError(f"{what} {shown(same)!r} and {shown(name)!r} are the same in two spellings: rename one")
+    numbers = {name: own for own, name in spelled.items() if isinstance(own, int) and first <= own <= LARGEST}
+    if len(numbers) == len(spelled):
+        return numbers
+    order = sorted(spelled, key=lambda key: (isinstance(key, str), key))
+    return {spelled[key]: number for number, key in enumerate(order, start=first)}
+
+
+def chosen(persons: set[str], rules: Rules) -> set[str]:
+    """The persons for training, drawn by the seed. Raises DataError where a split in two leaves one side empty."""
+    count = rules.train_persons(len(persons))
+    if not persons:
+        raise DataError("no picture shows a person: all are junk or distractors")
+    if rules.split not in ("none", "train") and not 0 < count < len(persons):
+        raise DataError(
+            f"split {rules.split!r} of {len(persons)} persons: {min(count, len(persons))} for training, "
+            f"{max(len(persons) - count, 0)} for the test; each needs at least one"
+        )
+    return set(sorted(persons, key=lambda name: _draw(rules.seed, "person", name))[:count])
+
+
+def _parts(pictures: Iterable[Picture], seed: int) -> tuple[dict[str, str], list[str]]:
+    """(query or gallery for each path of the test persons, the persons who have no query)."""
+    seen: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for picture in pictures:
+        seen[picture.person][picture.camera].append(picture.path)
+    parts: dict[str, str] = {}
+    alone = []
+    for person, by_camera in seen.items():
+        queries = _queries(by_camera, seed)
+        alone += [person] * (not queries)
+        parts |= {path: "gallery" for paths in by_camera.values() for path in paths}
+        parts |= dict.fromkeys(queries, "query")
+    return parts, sorted(alone)
+
+
+def _queries(by_camera: Mapping[str, list[str]], seed: int) -> list[str]:
+    """One picture of each camera such that every query has a match by another camera left, or of all if none is known.
+
+    Where only one camera or none would keep a picture of the person, a camera with a single picture gives no query.
+    """
+    drawn = {camera: min(paths, key=lambda path: _draw(seed, "query", path)) for camera, paths in by_camera.items()}
+    if "" in drawn:  # no camera is known
+        return list(drawn.values()) if len(by_camera[""]) > 1 else []
+    if len(drawn) < 2:
+        return []
+    single = sorted(path for camera, path in drawn.items() if len(by_camera[camera]) == 1)
+    if len(drawn) - len(single) < 2:
+        kept = max(single, key=lambda path: _draw(seed, "query", path))
+        return [path for path in drawn.values() if path != kept]
+    return list(drawn.values())
+
+
+def _draw(seed: int, what: str, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {what} {name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _by_number(numbers: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(numbers.items(), key=lambda item: item[1]))
+
+
+def _has(rules: Rules) -> tuple[str, str]:
+    """What a test person needs for a query, and what those have who have none."""
+    if rules.template:
+        return "is seen by two cameras", "are seen by one camera only"
+    return "has two pictures", "have one picture only"
+
+
+def _alone_note(alone: Sequence[str], rules: Rules) -> list[str]:
+    first = ", ".join(map(shown, alone[:3])) + (", ..." if len(alone) > 3 else "")
+    told = f"{len(alone)} test persons {_has(rules)[1]}: no query asks for them, their pictures are in the gallery"
+    return [f"{told}: {first}"] * (len(alone) > 0)
+
+
+def _left_out_note(count: int) -> list[str]:
+    return [f"{count} pictures of nobody (junk or distractors) are left out, since nothing is tested"] * (count > 0)
+
+
+def _camera_notes(pictures: Iterable[Picture], rules: Rules) -> list[str]:
+    """Where the pattern tells no camera; where one camera has several values of a field that is used for nothing."""
+    if not rules.template:
+        return ["the pattern has no {camid}: cameras are unknown, and the camera rule does not apply"]
+    unused = [name for name in rules.pattern.names if name not in (PERSON, *template_fields(rules.template))]
+    notes = []
+    for name in unused:
+        values: dict[str, set[str]] = defaultdict(set)
+        for picture in pictures:
+            values[picture.camera].add(picture.fields[name])
+        several = sorted(camera for camera, found in values.items() if len(found) > 1)
+        if several:
+            told = " and ".join(map(shown, sorted(values[several[0]])[:2]))
+            notes.append(f"camera {shown(several[0])} is one camera, though {{{name}}} is {told}; where these are "
+                         f"different cameras say --camera '{{{name}}}-{rules.template}'")  # fmt: skip
+    return notes
+
+
+def _zero_note(known: Iterable[str], pids: Mapping[str, int]) -> list[str]:
+    zero = next((name for name in known if whole_number(name) == 0), None)
+    if zero is None:
+        return []
+    return [f"person {zero} is a person like the others, number {pids[zero]}; where it is nobody who is asked for, say "
+            f"--distractors {zero}"]  # fmt: skip

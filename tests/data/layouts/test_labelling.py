@@ -1,0 +1,185 @@
+"""Labels from names: numbers of persons and cameras, training persons, and queries that all have a match."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from reidbench.data.layouts.labelling import Labels, Rules, label, numbered
+from reidbench.data.layouts.patterns import PathPattern
+from reidbench.errors import DataError
+
+NAMES = "{pid}_{camid}_{}.jpg"
+
+
+def labelled(paths: Iterable[str], pattern: str = NAMES, split: str = "none", **more: Any) -> Labels:
+    rules = Rules(PathPattern(pattern), split, **more)
+    pictures = [rules.read(path) for path in paths]
+    return label([picture for picture in pictures if picture is not None], rules)
+
+
+def of(labels: Labels, part: str) -> list[str]:
+    return [path for path, _, _, its in labels.rows if its == part]
+
+
+@pytest.mark.parametrize(
+    ("names", "first", "numbers"),
+    [
+        (["7", "0012", "3"], 1, {"7": 7, "0012": 12, "3": 3}),  # numbers stay
+        (["bob", "anna", "10", "9"], 1, {"9": 1, "10": 2, "anna": 3, "bob": 4}),  # numbers before texts, by value
+        (["0", "1"], 1, {"0": 1, "1": 2}),  # 0 would be a distractor
+        (["0", "3"], 0, {"0": 0, "3": 3}),
+        (["１２", "3"], 1, {"3": 1, "１２": 2}),  # digits of other scripts are text
+        (["-5", "3"], 1, {"-5": 1, "3": 2}),
+    ],
+)
+def test_numbers(names: list[str], first: int, numbers: dict[str, int]) -> None:
+    assert numbered("person", names, first) == numbers
+    assert numbered("person", names[::-1], first) == numbers
+
+
+@pytest.mark.parametrize("pair", [("1", "01"), ("+1", "1"), ("\u00e9", "e\u0301")])
+def test_one_name_in_two_spellings_is_refused(pair: Sequence[str]) -> None:
+    with pytest.raises(DataError, match="are the same in two spellings: rename one"):
+        numbered("camera", [*pair, "7"], 0)
+
+
+def test_training_persons_are_the_first_by_a_hash_of_seed_and_name() -> None:
+    paths = [f"{person}_{camera}_0.jpg" for person in "abcdefghij" for camera in (1, 2)]
+    order = sorted("abcdefghij", key=lambda name: hashlib.sha256(f"3 person {name}".encode()).hexdigest())
+    for split, count in (("70% identities", 7), ("25%  identities".replace("  ", " "), 2), ("4 identities", 4)):
+        labels = labelled(paths, split=split, seed=3)
+        assert {path[0] for path in of(labels, "train")} == set(order[:count])
+        assert len(of(labels, "train")) == 2 * count
+    assert len(of(labelled(paths, split="train"), "train")) == 20
+    assert of(labelled(paths, split="none"), "train") == []
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("70%", "expected 'N% identities'"),
+        ("0% identities", "expected 'N% identities'"),
+        ("100% identities", "expected 'N% identities'"),
+        ("-1 identities", "expected 'N% identities'"),
+        ("10% identities", "split '10% identities' of 3 persons: 0 for training, 3 for the test; each needs"),
+        ("3 identities", "of 3 persons: 3 for training, 0 for the test"),
+    ],
+)
+def test_a_split_that_is_none(split: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        labelled([f"{person}_{camera}_0.jpg" for person in "abc" for camera in (1, 2)], split=split)
+
+
+# The cameras of a person, with the number of its pictures; how many are queries, worked out by hand.
+@pytest.mark.parametrize(
+    ("cameras", "queries"),
+    [
+        ((3, 2), 2),
+        ((1, 1), 1),  # the other is its match
+        ((1, 5), 1),  # the five have a match in the one only if it stays
+        ((1, 1, 1), 2),
+        ((1, 1, 4), 2),
+        ((1, 4, 2), 3),
+        ((6,), 0),  # by one camera: no valid match
+    ],
+)
+def test_queries_of_a_person(cameras: tuple[int, ...], queries: int) -> None:
+    other = [f"x_{camera}_{number}.jpg" for camera in (1, 2) for number in (1, 2)]
+    paths = [f"a_{camera}_{number}.jpg" for camera, many in enumerate(cameras) for number in range(many)]
+    labels = labelled([*paths, *other])
+    assert sum(path.startswith("a") for path in of(labels, "query")) == queries
+    assert len(of(labels, "query")) == queries + 2
+    alone = "1 test persons are seen by one camera only: no query asks for them, their pictures are in the gallery: a"
+    assert (alone in labels.notes) == (queries == 0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_query_has_a_match_by_another_camera_and_no_camera_has_two(seed: int) -> None:
+    """For every person whom up to four cameras see in up to three pictures."""
+    for many in itertools.product(range(4), repeat=4):
+        if sum(number > 0 for number in many) < 2:
+            continue
+        paths = [f"a_{camera}_{number}.jpg" for camera in range(4) for number in range(many[camera])]
+        labels = labelled(paths, seed=seed)
+        cameras = {path: camid for path, _, camid, _ in labels.rows}
+        queries, gallery = of(labels, "query"), of(labels, "gallery")
+        assert sorted([*queries, *gallery]) == sorted(paths)
+        assert len({cameras[path] for path in queries}) == len(queries) >= 1
+        for query in queries:
+            assert any(cameras[path] != cameras[query] for path in gallery), many
+
+
+def test_the_seed_draws_other_queries() -> None:
+    paths = [f"a_{camera}_{number}.jpg" for camera in (1, 2) for number in range(20)]
+    drawn = [of(labelled(paths, seed=seed), "query") for seed in range(4)]
+    assert len({tuple(queries) for queries in drawn}) > 1
+
+
+def test_without_cameras_one_picture_of_each_person_is_the_query() -> None:
+    labels = labelled(["a_1.jpg", "a_2.jpg", "b_1.jpg"], "{pid}_{}.jpg")
+    assert {camid for _, _, camid, _ in labels.rows} == {-1}
+    assert len(of(labels, "query")) == 1
+    assert of(labels, "query")[0].startswith("a")
+    assert labels.notes == (
+        "1 test persons have one picture only: no query asks for them, their pictures are in the gallery: b",
+        "the pattern has no {camid}: cameras are unknown, and the camera rule does not apply",
+    )
+
+
+def test_junk_and_distractors_are_in_the_gallery_and_never_trained_on() -> None:
+    paths = [f"{person}_{camera}_{n}.jpg" for person in ("-1", "none", "4", "5") for camera in (1, 2) for n in (1, 2)]
+    labels = labelled(paths, split="50% identities", distractors="none")
+    assert labels.persons == {"-1": -1, "none": 0, "4": 4, "5": 5}
+    assert {pid for _, pid, _, part in labels.rows if part == "train"} < {4, 5}
+    assert {part for _, pid, _, part in labels.rows if pid <= 0} == {"gallery"}
+    train = labelled(paths, split="train", distractors="none")
+    assert {pid for _, pid, _, _ in train.rows} == {4, 5}
+    assert "8 pictures of nobody (junk or distractors) are left out, since nothing is tested" in train.notes
+    with pytest.raises(DataError, match="distractors 'nobody': no picture names such a person"):
+        labelled(paths, distractors="nobody")
+
+
+def test_cameras_of_several_fields_and_a_note_where_one_could_be_several() -> None:
+    paths = [f"{store}_{camera}_a_{number}.jpg" for store in "AB" for camera in (1, 2) for number in (1, 2)]
+    pattern = "{store}_{camid}_{pid}_{}.jpg"
+    merged = labelled(paths, pattern)
+    assert merged.cameras == {"1": 1, "2": 2}
+    assert merged.notes == (
+        "camera 1 is one camera, though {store} is A and B; where these are different cameras say --camera "
+        "'{store}-{camid}'",
+    )
+    apart = labelled(paths, pattern, camera="{store}-{camid}")
+    assert (apart.cameras, apart.notes) == ({"A-1": 0, "A-2": 1, "B-1": 2, "B-2": 3}, ())
+
+
+def test_person_zero_is_a_person_with_a_note() -> None:
+    labels = labelled([f"{person}_{camera}_0.jpg" for person in ("00", "01") for camera in (1, 2)])
+    assert labels.persons == {"00": 1, "01": 2}
+    assert labels.notes == (
+        "person 00 is a person like the others, number 1; where it is nobody who is asked for, say --distractors 00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "more", "words"),
+    [
+        ("{name}_{camid}.jpg", {}, "no field {pid}, which tells the person"),
+        ("{pid}_{camid}.jpg", {"camera": "{store}"}, "camera {store}: the pattern has no field {store}"),
+        ("{pid}_{camid}.jpg", {"camera": "store"}, "store: expected fields of the pattern"),
+    ],
+)
+def test_rules_that_cannot_be(pattern: str, more: dict[str, str], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        Rules(PathPattern(pattern), "none", **more)
+
+
+def test_nobody_to_ask_for() -> None:
+    with pytest.raises(DataError, match="none of the 2 test persons is seen by two cameras, so that there is no query"):
+        labelled(["a_1_1.jpg", "a_1_2.jpg", "b_2_1.jpg"])
+    with pytest.raises(DataError, match="no picture shows a person"):
+        labelled(["-1_1_1.jpg"])
