@@ -209,3 +209,12 @@ def test_an_ensemble_has_the_seeds_of_its_parts(planned: Read, tmp_path: Path) -
     rows = [row for row in planned(methods, seeds="[0, 1]").rows if row.method == "both"]
     assert [row.seed for row in rows] == [0, 1]
     assert len({row.key for row in rows}) == 2
+
+
+def test_nothing_is_published_for_a_row_of_files(planned: Read, tmp_path: Path) -> None:
+    write(tmp_path / "a.npz")
+    methods = "{own: {finetune: none}, theirs: {features: a.npz}, both: {ensemble: [own, theirs]}}"
+    told = problems(planned, methods, expect="{theirs: {tiny: x}, both: {tiny: x}}")
+    assert told == [
+        f"expect.{name}.tiny: no component of this method has published numbers" for name in ("theirs", "both")
+    ]
