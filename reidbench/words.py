@@ -47,6 +47,9 @@ LACKS = frozenset({"cameras", "labels", "train", "test"})
 # What is used beside the ordinary inputs; beside these, the labels behind pre-trained weights: "ImageNet labels".
 FLIP = "flip"  # features are means over an image and its mirror image
 USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary", FLIP})
+# What a matrix file may declare of a row whose features come from outside; beside these "DATA SET labels".
+DECLARABLE = USED | {"source labels", "target images", "pool", "truth of the pool", "transductive"}
+DECLARED, UNDECLARED = "declared: ", "undeclared"  # before each such word, and of a row that declares none
 RULES = frozenset(
     {"AP step", "AP trapezoid", "no camera rule", "invalid queries count 0", "ties best", "ties worst"}
     | {"cosine", "euclidean", "query expansion", "query expansion among all", "re-ranked"}
@@ -95,6 +98,16 @@ def complaint(field: str, words: object, kind: str) -> str:
     if not wrong:
         return ""
     return f"{field} {wrong[0]!r} is not a word that is known here{_hint(field, wrong[0], kind)}"
+
+
+def undeclarable(word: str) -> str:
+    """What is wrong with a word that is declared of a row from outside, with the nearest known; "" when nothing is."""
+    if word in DECLARABLE or is_supervision(word):
+        return ""
+    known = sorted(DECLARABLE)
+    near = difflib.get_close_matches(word[:100], known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no such word{hint} (known: {', '.join(known)}; or labels that it was trained on, like 'ImageNet labels')"
 
 
 def _hint(field: str, word: str, kind: str) -> str:

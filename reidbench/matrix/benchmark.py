@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -108,20 +109,54 @@ class Task:
         return named.get(role, ())
 
 
+PLACEHOLDERS = ("task", "seed", "part")  # in the paths of features
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
+BOTH = ""  # the part of a file that has the features of query and gallery
+
+
+@dataclass(frozen=True)
+class Features:
+    """Files, or folders, with the features of a row that was made elsewhere: one for query and gallery, or one each.
+
+    Their paths, by part, may hold {task}, {seed} and {part}. `uses` are the protocol words that the matrix file
+    declares of the row, None where it declares nothing; `place` is where the files stand, as `file:line`.
+    """
+
+    paths: Mapping[str, Path]
+    uses: tuple[str, ...] | None = None
+    place: str = ""
+
+    @property
+    def seeded(self) -> bool:
+        """Whether each seed has files of its own."""
+        return any("{seed}" in str(path) for path in self.paths.values())
+
+    def files(self, task: str, seed: int) -> dict[str, str]:
+        """The files of a task and a seed, by part: query and gallery, or BOTH."""
+        alone = self.paths.get(BOTH)
+        paths = dict.fromkeys(("query", "gallery"), alone) if alone and "{part}" in str(alone) else self.paths
+        return {part: _filled(str(path), task=task, seed=str(seed), part=part) for part, path in paths.items()}
+
+
+def _filled(path: str, **values: str) -> str:
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], path)
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A row: the steps of a method, or the rows whose features an ensemble joins.
+    """A row: the steps of a method, the rows whose features an ensemble joins, or files with features.
 
-    `backbone` and `settings` (image size and how pictures come to it) are those of the steps that say nothing. With
-    `flip_test` a test image's feature is the mean of its own and of its mirror image's.
+    `backbone` and `settings` (image size and how pictures come to it) are those of the steps that say nothing; a row
+    of files has no backbone. With `flip_test` a test image's feature is the mean of its own and of its mirror image's.
     """
 
     name: str
-    backbone: Choice
+    backbone: Choice | None
     steps: tuple[tuple[str, Choice], ...] = ()
     ensemble: tuple[str, ...] = ()
     flip_test: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    features: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -182,10 +217,13 @@ class Benchmark:
 
     def setup(self, recipe: Recipe) -> Setup:
         """What the steps of a method have that say nothing themselves."""
+        assert recipe.backbone is not None  # only a row of files has none
         return Setup(recipe.backbone, {"image_size": self.image_size, **self.pictures, **recipe.settings})
 
-    def test_size(self, recipe: Recipe) -> ImageSize:
-        """The size of the images that a method with steps is tested on: that of its last step."""
+    def test_size(self, recipe: Recipe) -> ImageSize | None:
+        """The size of the images that a method is tested on: that of its last step; None where nobody declared it."""
+        if recipe.features:
+            return ImageSize.of({**self.pictures, **recipe.settings}) if "image_size" in recipe.settings else None
         return self.setup(recipe).of(recipe.steps[-1][1]).size
 
 

@@ -1,7 +1,9 @@
-"""From YAML values to components with their parameters; every mistake is named with file, line and cure."""
+"""From YAML values to components with parameters, and to files of features; mistakes have file, line and cure."""
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +13,24 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from reidbench.components import STEP_SETTINGS, Component, ContentHashed, NestedKind, Params
-from reidbench.errors import UnknownComponent
+from reidbench.errors import DataError, UnknownComponent
 from reidbench.registry.declarations import refused_with
 from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from reidbench.registry.plugins import Registry
+from reidbench.scoring.featurefile import check_name
+from reidbench.words import undeclarable
 
-from .benchmark import Choice, marker
-from .checker import Checker, guess, there
+from .benchmark import BOTH, PLACEHOLDERS, Choice, Features, Recipe, Task, marker
+from .checker import Checker, guess, kind_word, there
 from .kinds import AUXILIARY, OF_COMPONENT
-from .yamlfile import LONGEST_KEY, Path_, is_number
+from .yamlfile import LONGEST_KEY, Path_, is_number, shown
 
 STEP = ("backbone", *STEP_SETTINGS)  # keys of a step that are none of its component's parameters
 BESIDE = (*STEP, "data")  # those of a nested training
+OF_FILES = ("features", "uses", *STEP_SETTINGS)  # keys of a row whose features come from files
+PARTS = ("query", "gallery")
+WRITTEN = re.compile(r"(?<!\$)\{(\w*)\}", re.ASCII)  # a placeholder, and no variable ${NAME}
+FIRST = 3  # files that a sentence names
 # What pydantic finds of another kind, by the type of its problem, in the words of a matrix file.
 MUST_BE = {
     "int_type": WHOLE,
@@ -200,6 +208,77 @@ class ChoiceReader:
             sentence = f"{message[:1].lower()}{message[1:]}"
             # What is wrong with all parameters together names the values itself.
             self.check.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
+
+
+class FeaturesReader:
+    """Reads rows whose features come from files."""
+
+    def __init__(self, checker: Checker) -> None:
+        self.check = checker
+
+    def recipe(self, name: str, given: dict[str, Any], path: Path_) -> Recipe | None:
+        """A row whose features were made elsewhere: `{features: FILE, uses: [WORD, ...], image_size: [H, W]}`."""
+        for key in [key for key in given if key not in OF_FILES]:
+            self.check.wrong((*path, key), f"cannot stand beside `features`, only {', '.join(OF_FILES[1:])} can")
+        uses = self.uses(given["uses"], (*path, "uses")) if "uses" in given else None
+        settings = self.check.settings(given, path)
+        here: Path_ = (*path, "features")
+        value = given["features"]
+        by_part = self.check.map(value, here, PARTS) if isinstance(value, dict) else {BOTH: value}
+        if isinstance(value, dict) and set(by_part) != set(PARTS):
+            self.check.wrong(here, "needs `query:` and `gallery:`, or one file for both")
+        places = {part: self.of_features(one, (*here, part) if part else here) for part, one in by_part.items()}
+        paths = {part: place for part, place in places.items() if place}
+        features = Features(paths, uses, self.check.tree.place(here))
+        return Recipe(name, None, settings=settings, features=features) if len(paths) == len(by_part) else None
+
+    def of_features(self, value: Any, path: Path_) -> Path | None:
+        """The path of a file or folder with features; None and a problem for what is none."""
+        if not isinstance(value, str) or not value.strip():
+            self.check.wrong(
+                path, f"must be a path, not {kind_word(value) if value else 'empty'}{self.check.quotes(value)}"
+            )
+            return None
+        for word in WRITTEN.findall(value):
+            if word not in PLACEHOLDERS:
+                known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
+                self.check.wrong(path, f"no placeholder {{{word}}}{guess(word, PLACEHOLDERS)} (known: {known})")
+        return self.check.place(value, path, "FILE")
+
+    def uses(self, value: Any, path: Path_) -> tuple[str, ...]:
+        """The protocol words that a row of files declares; `none`, or [], for nothing."""
+        words = [] if value == "none" else value if isinstance(value, list) else [value]
+        for word in words:
+            fault = undeclarable(word) if isinstance(word, str) else f"must be text, not {kind_word(word)}"
+            if fault:
+                self.check.wrong(path, f"{shown(word)}: {fault}")
+        return tuple(dict.fromkeys(str(word) for word in words))
+
+    def check_there(self, methods: Sequence[Recipe], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        """Whether the files of all rows that come from files are there, for every task and seed."""
+        for recipe in methods:
+            cells = itertools.product(tasks, seeds)
+            files = [file for cell in cells for file in _files(recipe, *cell)]
+            missing = [file for file in dict.fromkeys(files) if not there(Path(file), Path.exists)]
+            if missing:
+                first = ", ".join(map(shown, missing[:FIRST]))
+                more = f" and {len(missing) - FIRST} more" if len(missing) > FIRST else ""
+                self.check.wrong(("methods", recipe.name, "features"), f"no such file or folder: {first}{more}")
+            elif wrong := next((fault for file in files if (fault := _form_fault(Path(file)))), ""):
+                self.check.wrong(("methods", recipe.name, "features"), wrong)
+
+
+def _files(recipe: Recipe, task: Task, seed: int) -> list[str]:
+    return list(recipe.features.files(task.name, seed).values()) if recipe.features else []
+
+
+def _form_fault(file: Path) -> str:
+    try:
+        if not file.is_dir():
+            check_name(file)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def parts_of(recipe: Recipe, methods: Mapping[str, Recipe]) -> list[Recipe]:
 def _components(parts: Sequence[Recipe]) -> dict[tuple[str, str], Component]:
     """The components of recipes by kind and name: their last step first, with what is nested, and networks last."""
     steps = [choice for part in parts for _, choice in reversed(part.steps)]
-    choices = [*_with_nested(steps), *(part.backbone for part in parts)]
+    choices = [*_with_nested(steps), *(part.backbone for part in parts if part.backbone)]
     return {(choice.kind, choice.name): choice.component for choice in choices}
 
 
@@ -208,7 +208,7 @@ def published_task(
     """The task of a row as published numbers name it: TARGET, or SOURCE->TARGET."""
     refs = task.source if "source labels" in protocol_words(parts, task, data) else ()
     target, sources = name(data, task.target), sorted(name(data, ref) for ref in refs)
-    adapted = any(part.steps[-1][0] == "adapt" for part in parts)
+    adapted = any(part.steps and part.steps[-1][0] == "adapt" for part in parts)
     if not sources or (sources == [target] and not adapted):
         return target
     return f"{'+'.join(sources)}->{target}"

@@ -20,6 +20,7 @@ from .kinds import TRAINED, Kind
 from .stage import DataInput, Parents
 
 KEY_VERSION = 2  # bump when the way keys are computed changes
+FEATURES_VERSION = 1  # bump when files with features are read in another way
 SEEDS, PRETRAIN_SEEDS, PREPARE_SEED = "seeds", "pretrain_seeds", "prepare_seed"  # keys of a matrix file
 NONE: Mapping[str, Any] = {}
 NO_SEED = 0  # in the key of a stage that uses none, whose results of seed 0 from older stores so stay valid
@@ -104,6 +105,18 @@ def content_of(component: Component, params: Params, root: Path | None) -> str:
     if root is None:
         return ""
     return (fingerprint_folder(root) if root.is_dir() else fingerprint_file(root)) + mark
+
+
+def features_content(files: Mapping[str, str]) -> str:
+    """The hashes of files or folders with features, in the order of their parts. Raises DataError as above."""
+    places = [Path(files[part]) for part in sorted(files)]
+    return ", ".join(fingerprint_folder(place) if place.is_dir() else fingerprint_file(place) for place in places)
+
+
+def features_key(files: Mapping[str, str], content: str, data: Sequence[DataInput]) -> str:
+    """The key of an embed stage that reads its features from files: of their content, by part, and of the images."""
+    given = [one.identity for one in data]
+    return _digest(canonical([KEY_VERSION, "features", FEATURES_VERSION, sorted(files), content, given]))
 
 
 def short(content: str) -> str:

@@ -12,7 +12,7 @@ from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import ConfigError, DataError, PluginError
 from reidbench.registry.plugins import printable
 
-from .benchmark import Benchmark, Choice, DataRef, Recipe, Setup, Task
+from .benchmark import Benchmark, Choice, DataRef, Features, Recipe, Setup, Task
 from .keys import (
     NO_SEED,
     NONE,
@@ -24,6 +24,8 @@ from .keys import (
     behind,
     content_of,
     data_key,
+    features_content,
+    features_key,
     in_words,
     parents_of,
     short,
@@ -106,7 +108,7 @@ class Plan:
 def expand(benchmark: Benchmark) -> Plan:
     """Cross methods, tasks, seeds and evaluators. Renders nothing and runs nothing.
 
-    Raises ConfigError that names every data set of which the files cannot be read.
+    Raises ConfigError that names every data set, and every row of files, of which the files cannot be read.
     """
     return Expansion(benchmark).plan()
 
@@ -127,6 +129,8 @@ class Expansion:
         self._on: dict[tuple[str, str], Recipe] = {}  # methods with the presets of a task's data, by method and task
         self._tested = tested_at(benchmark)
         self._setups: dict[str, Setup] = {}  # by method
+        self._contents: dict[tuple[str, ...], str] = {}  # of files with features
+        self._unreadable: dict[str, str] = {}  # why files with features cannot be read, by where they are named
 
     def plan(self) -> Plan:
         """All cells, with stages that their labels distinguish."""
@@ -140,14 +144,13 @@ class Expansion:
                     for row in self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
                 )
                 self.result.rows += dict.fromkeys(rows)  # one row for all seeds that it does not depend on
-        if self.needs.unread:
-            raise ConfigError(
-                [
-                    printable(f"{self.benchmark.data[name].place}: data.{name}.root: {line}")
-                    for name, why in self.needs.unread.items()
-                    for line in why.split("\n")  # a manifest has a line for each of its mistakes
-                ]
-            )
+        unread = [
+            (f"{self.benchmark.data[name].place}: data.{name}.root", line)
+            for name, why in self.needs.unread.items()
+            for line in why.split("\n")  # a manifest has a line for each of its mistakes
+        ]
+        if unread or self._unreadable:
+            raise ConfigError([printable(f"{where}: {why}") for where, why in (*unread, *self._unreadable.items())])
         if any(row.key is None for row in self.result.rows):  # what was planned before a reason was found
             self.result = self.result.only(self.result.rows)
         self.result.stages = told_apart(self.result.stages)
@@ -213,6 +216,8 @@ class Expansion:
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
         """The embed stage of a method on a task: target query and gallery to features."""
+        if recipe.features:
+            return self.embed_files(recipe, recipe.features, task, seed)
         before: Made | None = None
         around = self.setup(recipe)
         for step, choice in recipe.steps:
@@ -226,6 +231,31 @@ class Expansion:
         parents = ((before.role, before.key),)
         key = self.add("embed", None, parents, data, None, before.size, NO_SEED, label, flip)
         return Made("features", key, before.seeds, before.size)
+
+    def embed_files(self, recipe: Recipe, features: Features, task: Task, seed: int) -> Made:
+        """The embed stage of a row on a task whose features come from files; it has no parents and no network."""
+        names = frozenset({SEEDS} if features.seeded else ())
+        data = self.inputs("target", (task.target,), "test", True)
+        files, size = features.files(task.name, seed), self.benchmark.size
+        content = self.contents_of(files, f"{features.place}: methods.{recipe.name}.features")
+        key = features_key(files, content, data)
+        if key not in self.result.stages:
+            label = f"embed {recipe.name} -> {task.target.name} [{in_words(seed, names)}, from a file]"
+            self.result.stages[key] = Stage(
+                key, "embed", "features", {}, (), data, image_size=(size[0], size[1]), pictures=size.said,
+                label=label, content=content, files=files,
+            )  # fmt: skip
+        return Made("features", key, names, size)
+
+    def contents_of(self, files: Mapping[str, str], place: str) -> str:
+        """What files with features contain; read once for all cells. What cannot be read is told with the data."""
+        which = tuple(files.values())
+        if which not in self._contents:
+            try:
+                self._contents[which] = features_content(files)
+            except DataError as error:
+                self._contents[which] = self._unreadable[place] = str(error)
+        return self._contents[which]
 
     def step(self, kind: Kind, choice: Choice, setup: Setup, task: Task, seed: int, before: Made | None) -> Made:
         """The stage of one step of a recipe, with its own setup, after the step `before`."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from reidbench.components import SameContent
 from reidbench.data.pictures.size import ImageSize
-from reidbench.words import BACKBONE_FREE, FLIP
+from reidbench.words import BACKBONE_FREE, DECLARED, FLIP, UNDECLARED
 
-from .benchmark import Benchmark, Choice, DataSource, Recipe, Task, marker
+from .benchmark import Benchmark, Choice, DataSource, Features, Recipe, Task, marker
 from .kinds import AUXILIARY, OF_COMPONENT, OF_STAGE
 
 
@@ -77,7 +77,9 @@ def _started_with(part: Recipe) -> Iterator[Choice]:
     """The networks whose own weights a recipe uses: a step after a training has the weights of that."""
     for kind, choice in part.steps:
         if BACKBONE_FREE not in choice.component.traits_with(choice.params):
-            yield choice.backbone or part.backbone
+            backbone = choice.backbone or part.backbone
+            assert backbone is not None  # a method with steps has one
+            yield backbone
             if OF_STAGE[kind].leaves:
                 return
 
@@ -85,19 +87,28 @@ def _started_with(part: Recipe) -> Iterator[Choice]:
 def tested_at(benchmark: Benchmark) -> dict[str, tuple[str]]:
     """By method, the word for the size of its test images, and for their filter; {} where they are those of all."""
     recipes = {recipe.name: recipe for recipe in benchmark.methods}
-    sizes = {
-        name: [benchmark.test_size(recipes[part]) for part in recipe.ensemble or (name,)]
-        for name, recipe in recipes.items()
-    }
-    filters = {size.resize_test for found in sizes.values() for size in found}
-    words = {name: tuple(_size_word(size, len(filters) > 1) for size in found) for name, found in sizes.items()}
+    parts = {name: [recipes[part] for part in recipe.ensemble or (name,)] for name, recipe in recipes.items()}
+    known = {name: [size for part in own if (size := benchmark.test_size(part))] for name, own in parts.items()}
+    filters = {size.resize_test for found in known.values() for size in found}
+    words = {name: tuple(_size_word(size, len(filters) > 1) for size in found) for name, found in known.items()}
     if len({word for found in words.values() for word in found}) < 2:
         return {}
-    return {name: (f"tested at {' and '.join(dict.fromkeys(found))}",) for name, found in words.items()}
+    said = {name: DECLARED if recipe.features else "" for name, recipe in recipes.items()}
+    told = {
+        name: f"{said[name]}tested at {' and '.join(dict.fromkeys(found))}" for name, found in words.items() if found
+    }
+    return {name: (word,) for name, word in told.items()}
 
 
 def _size_word(size: ImageSize, with_filter: bool) -> str:
     return f"{size[0]}x{size[1]}{f' ({size.resize_test})' if with_filter else ''}"
+
+
+def _declared(features: Features) -> list[str]:
+    """The words of a row of files, each as declared: nobody has measured them."""
+    if features.uses is None:
+        return [UNDECLARED]
+    return [f"{DECLARED}{word}" for word in features.uses or ("no labels",)]
 
 
 def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> list[str]:
@@ -105,6 +116,7 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
     words: dict[str, None] = {}
     shared = _among(task, AUXILIARY, data)
     for part in parts:
+        words |= dict.fromkeys(_declared(part.features) if part.features else ())
         kinds = {kind for kind, _ in part.steps}
         pooled = any(kind == "pretrain" and _takes(choice, "pool") for kind, choice in part.steps)
         if task.source and any(_takes(choice, "source") for _, choice in part.steps):

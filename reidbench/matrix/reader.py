@@ -15,7 +15,7 @@ from reidbench.registry.plugins import Registry, printable
 
 from .benchmark import Benchmark, Choice, DataRef, DataSource, Devices, Recipe, Task
 from .checker import Checker, guess, kind_word, there
-from .choices import ChoiceReader
+from .choices import OF_FILES, ChoiceReader, FeaturesReader
 from .devices import MOST as MOST_DEVICES
 from .devices import refusals
 from .expect import ExpectReader
@@ -29,7 +29,7 @@ TOP = (
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
 COMBINED = ("backbone", *STEPS)
-RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble")
+RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2])
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -71,6 +71,7 @@ class MatrixReader:
     def __init__(self, tree: Tree, registry: Registry, must_exist: bool = True) -> None:
         self.check = Checker(tree, must_exist)
         self.choices = ChoiceReader(self.check, registry)
+        self.files = FeaturesReader(self.check)
 
     def benchmark(self) -> Benchmark:
         """The whole file. Raises ConfigError with all problems."""
@@ -88,6 +89,8 @@ class MatrixReader:
         methods = self.methods(top, backbone)
         settings = self.settings(top, methods)
         self.count_rows(methods, len(tasks), len(evaluate), settings)
+        if self.check.must_exist:
+            self.files.check_there(methods, [task for task in tasks if task], settings["seeds"])
         self.stop_at_problems()
         found = Benchmark(
             file=Path(self.check.tree.file),
@@ -286,6 +289,10 @@ class MatrixReader:
 
     def recipe(self, name: str, value: Any, path: Path_, top: dict[str, Any], default: Choice | None) -> Recipe | None:
         given = self.check.map(value, path, RECIPE)
+        if "features" in given:
+            return self.files.recipe(name, given, path)
+        if "uses" in given:
+            self.check.wrong((*path, "uses"), "declares what a row of `features` used; components say it themselves")
         own = (*path, "backbone")
         backbone = self.choices.choice("backbone", given["backbone"], own) if "backbone" in given else default
         if "backbone" not in given and "backbone" not in top:

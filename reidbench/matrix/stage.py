@@ -46,7 +46,8 @@ class Stage:
     root: str | None = None  # data stages only; where data lie is no part of a key
     label: str = ""
     few: int = 0  # data stages only: identities that are kept, in a rehearsal; 0: all
-    content: str = ""  # data stages only: what their files contained when the plan was made
+    content: str = ""  # of data and of files with features: what they contained when the plan was made
+    files: dict[str, str] = field(default_factory=dict)  # with features, by part; where they lie is no part of a key
     changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
 
     @property

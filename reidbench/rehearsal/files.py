@@ -50,7 +50,7 @@ class Files:
     def recipe(self, recipe: Recipe) -> Recipe:
         """The method over stand-ins. Raises NoStandIn."""
         setup = self.benchmark.setup(recipe)
-        backbone = self.backbone(recipe.backbone, setup)
+        backbone = self.backbone(setup.backbone, setup)
         setup = replace(setup, backbone=backbone)
         steps = tuple((step, self.choice(choice, setup, OF_STAGE[step].learns_from)) for step, choice in recipe.steps)
         return replace(recipe, backbone=backbone, steps=steps)

@@ -57,6 +57,7 @@ def rehearse(
     for name in (STORE, FILES):
         (folder / name).mkdir(parents=True)
     cast = Cast(_restricted(benchmark, only) if only else benchmark)
+    notes = _leave_out_files(cast)
     if not real:
         stand_in_data(cast, folder)
         stand_in_files(cast, registry, folder / FILES)
@@ -66,7 +67,7 @@ def rehearse(
     short = _planned(cast.benchmark, only)
     store = Store(folder / STORE)
     outcome = Runner(short, store, executor, display, registry.disabled).run()
-    found = Rehearsal(full, short, store, cast, dict(cast.refused))
+    found = Rehearsal(full, short, store, cast, dict(cast.refused), notes)
     found.failed |= {short.stages[key].label: why for key, why in outcome.failed.items()}
     found.failed |= _never_applicable(short)
     scale = Scale(full, short, store, registry, own_data(whole, cast))
@@ -89,6 +90,15 @@ def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
         methods=tuple(one for one in benchmark.methods if one.name in methods),
         tasks=tuple(task for task in benchmark.tasks if task.name in tasks),
     )
+
+
+def _leave_out_files(cast: Cast) -> list[str]:
+    """Leave out the rows whose features come from files, and their ensembles: a note on each, for nothing failed."""
+    methods = cast.benchmark.methods
+    files = {one.name for one in methods if one.features}
+    left = {one.name for one in methods if files & {one.name, *one.ensemble}}
+    cast.benchmark = replace(cast.benchmark, methods=tuple(one for one in methods if one.name not in left))
+    return [f"{name} is not rehearsed: features from files are of your own images" for name in sorted(left)]
 
 
 def _planned(benchmark: Benchmark, only: str | None) -> Plan:

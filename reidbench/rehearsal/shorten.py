@@ -38,6 +38,7 @@ def _short_recipe(recipe: Recipe) -> Recipe:
 
 def _short_recipe_and_network(recipe: Recipe) -> Recipe:
     """Also the `rehearsal` of networks, which leaves out weights that would be downloaded."""
+    assert recipe.backbone is not None  # rows of files are not rehearsed
     short = _short_recipe(recipe)
     steps = tuple((step, _with_short_networks(choice)) for step, choice in short.steps)
     return replace(short, backbone=short_choice(recipe.backbone), steps=steps)

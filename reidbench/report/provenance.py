@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from reidbench.components import Component
@@ -48,6 +49,14 @@ class Data:
 
 
 @dataclass(frozen=True)
+class FeaturesFrom:
+    """A file or folder that a row has its features from: its name, with its part, and the hash of its content."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Made:
     """One stage behind a row, as its manifest says; `seconds` of its own work, None when the artifact is gone."""
 
@@ -71,6 +80,7 @@ class Provenance:
     made: tuple[Made, ...]
     compared: tuple[Compared, ...] = ()  # published lines that may stand beside the cell
     circumstances: tuple[str, ...] = ()  # how the cell was made, where the published lines may have been otherwise
+    files: tuple[FeaturesFrom, ...] = ()  # of rows that were made elsewhere
     own: tuple[str, Component] | None = None  # kind and component of the last training step
 
 
@@ -148,6 +158,7 @@ class Evidence:
             _told_apart([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
             tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
             (self._made_with(recipe, stages), *circumstances(recipe), *map(_counted, data)),
+            tuple(found for stage in stages for found in _files(stage)),
             (OF_STAGE[own[0]].component, own[1].component) if own else None,
         )
 
@@ -182,7 +193,7 @@ class Evidence:
 
     def choices(self, recipe: Recipe) -> Iterator[tuple[str, Choice]]:
         """Its backbone and steps, also as a preset makes them on one of the file's data sets."""
-        if any(choice.backbone is None for _, choice in recipe.steps):
+        if recipe.backbone and any(choice.backbone is None for _, choice in recipe.steps):
             yield "backbone", recipe.backbone
         data = sorted({source.choice.name for source in self.plan.benchmark.data.values()})
         for kind, choice in recipe.steps:
@@ -208,7 +219,8 @@ class Evidence:
     def _made_with(self, recipe: Recipe, stages: Sequence[Stage]) -> str:
         """The network of a row's last step, and the settings."""
         network = (recipe.steps[-1][1].backbone if recipe.steps else None) or recipe.backbone
-        return "; ".join([f"{network.name}, {self.settings()}", *self._own_settings(stages)])
+        name = network.name if network else "features from a file"
+        return "; ".join([f"{name}, {self.settings()}", *self._own_settings(stages)])
 
     def file_hash(self) -> str:
         """SHA-256 of the matrix file, or empty when it is gone."""
@@ -232,6 +244,14 @@ class Evidence:
                     stage.key,
                     tuple(manifest.get("notes", ())) if manifest else (),
                 )
+
+
+def _files(stage: Stage) -> Iterator[FeaturesFrom]:
+    """The files that a stage reads features from."""
+    if stage.files:
+        for part, fingerprint in zip(sorted(stage.files), stage.content.split(", "), strict=True):
+            name = Path(stage.files[part]).name
+            yield FeaturesFrom(f"{name} ({part})" if part else name, fingerprint)
 
 
 def _counted(data: Data) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
 from reidbench.data.standin import STAND_IN
 from reidbench.metrics.statistics import over_seeds, student, tied_with_best, welch
+from reidbench.words import DECLARED, UNDECLARED
 
 from .queries import Reader, better_by_queries, metric_per_query
 from .results import Leaderboard, Result, by_seed
@@ -19,6 +20,8 @@ from .results import Leaderboard, Result, by_seed
 NOT_COMPARABLE = (
     "transductive",
     "truth",
+    "test-images",
+    UNDECLARED,  # nobody knows whether it is any of these
     TEST_IN_TRAIN,
     PERSONS_IN_TRAIN,
     STAND_IN,
@@ -190,6 +193,6 @@ def better_by_seeds(rows: list[list[float]]) -> np.ndarray:
 
 
 def apart(protocol: str) -> tuple[str, ...]:
-    """The words of a protocol that keep it from being ranked with protocols that lack them."""
-    words = protocol.split(", ")
+    """The words of a protocol, measured or declared, that keep it from being ranked with protocols that lack them."""
+    words = {word.removeprefix(DECLARED) for word in protocol.split(", ")}
     return tuple(word for word in NOT_COMPARABLE if word in words)

@@ -87,7 +87,7 @@ def read_features(
     """
     path = Path(path)
     if not path.is_dir():
-        _check_name(path)
+        check_name(path)
         refuse_placeholder(path)
     if is_table(path):
         if manifest is not None:
@@ -96,19 +96,20 @@ def read_features(
             )
         return _of_rows(path, read_table(path, camera), camera)
     source = open_source(path)
-    assert source is not None  # _check_name
+    assert source is not None  # check_name
     keys = Keys.of(source.names)
     if manifest is not None:
-        return _of_rows(path, _said_unused(keys, pair_by_manifest(_embedded(source, keys), manifest, camera)))
+        return _of_rows(path, _said_unused(keys, pair_by_manifest(named_features(source, keys), manifest, camera)))
     if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
         if "pids" in keys and ("num_query" in keys or "parts" in keys):
             return _of_rows(path, _stacked(source, keys, camera), camera)
         if "names" in keys:
-            return _of_rows(path, _said_unused(keys, pair_by_name(_embedded(source, keys))))
+            return _of_rows(path, _said_unused(keys, pair_by_name(named_features(source, keys))))
     return _of_keys(source, keys, camera, use)
 
 
-def _check_name(path: Path) -> None:
+def check_name(path: Path) -> None:
+    """Raise DataError for a file that is of no form which is read, by its ending."""
     if path.suffix.lower() not in (".npz", ".mat", ".pt", ".pth", ".csv", ".parquet"):
         hints = {
             ".npy": "; put the arrays as query_features.npy, query_pids.npy, ... into one folder and name the folder",
@@ -211,6 +212,11 @@ def _same(one: Any, other: Any) -> bool:
         return False
 
 
+def matrix_of(source: Source, keys: Keys, role: str) -> NDArray[Any]:
+    """The features of a role [N, D]. Raises DataError for what is no matrix of real numbers."""
+    return _matrix(source.path, keys.first(role), _value(source, keys, role))
+
+
 def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
     value = array_of(path, name, given)
     if value.dtype.kind == "b":  # binary codes
@@ -270,20 +276,25 @@ def _labels(
 
 
 # ------------------------------------------------------------------ one row an image
-def _embedded(source: Source, keys: Keys) -> NamedFeatures:
-    if missing := [role for role in ("features", "names") if role not in keys]:
+def named_features(source: Source, keys: Keys, before: str = "") -> NamedFeatures:
+    """The features and the names of their images; of one side where `before` is `query_` or `gallery_`.
+
+    Raises DataError where one of the two is missing or not what it must be.
+    """
+    features_key, names_key = f"{before}features", f"{before}names"
+    if missing := [role for role in (features_key, names_key) if role not in keys]:
         raise DataError(
             f"{shown(source.path)}: {keys.missing(*missing)}; --manifest labels files of features and image names, "
             "such as `reidbench embed` writes"
         )
-    names = array_of(source.path, keys.first("names"), _value(source, keys, "names"))
+    names = array_of(source.path, keys.first(names_key), _value(source, keys, names_key))
     if names.dtype.kind != "U":
-        raise DataError(f"{shown(source.path)}: {shown(keys.first('names'))} must hold texts, not {names.dtype}")
-    features = _matrix(source.path, keys.first("features"), _value(source, keys, "features"))
+        raise DataError(f"{shown(source.path)}: {shown(keys.first(names_key))} must hold texts, not {names.dtype}")
+    features = matrix_of(source, keys, features_key)
     if names.size != len(features):
         raise DataError(
-            f"{shown(source.path)}: {shown(keys.first('features'))} has {len(features)} rows but "
-            f"{shown(keys.first('names'))} has {names.size} entries"
+            f"{shown(source.path)}: {shown(keys.first(features_key))} has {len(features)} rows but "
+            f"{shown(keys.first(names_key))} has {names.size} entries"
         )
     return NamedFeatures(source.path, tuple(names.ravel().tolist()), features)
 
@@ -305,7 +316,7 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
     path, cameras = source.path, "camids" in keys
     if camera and not cameras:
         raise DataError(f"{shown(path)}: {keys.missing('camids')}; to score without the camera rule: --no-camera")
-    features = _matrix(path, keys.first("features"), _value(source, keys, "features"))
+    features = matrix_of(source, keys, "features")
     roles = ("pids", *(["camids"] if cameras else []), *(["parts"] if "parts" in keys else []))
     columns = {role: array_of(path, keys.first(role), _value(source, keys, role)).ravel() for role in roles}
     for role, values in columns.items():

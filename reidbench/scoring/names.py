@@ -62,15 +62,14 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 
+def _of_side(words: tuple[str, ...], nouns: tuple[str, ...]) -> tuple[str, ...]:
+    """Names such as query_features; and label_query, as MATLAB's scripts of MARS have it."""
+    forward = (f"{word}_{noun}" for noun in nouns for word in words)
+    return (*forward, *(f"{noun}_{word}" for noun in nouns for word in words))
+
+
 def _table() -> dict[str, tuple[str, ...]]:
-    sided = {
-        f"{side}_{role}": (
-            *(f"{word}_{noun}" for noun in nouns for word in words),
-            *(f"{noun}_{word}" for noun in nouns for word in words),  # label_query, as MATLAB's scripts of MARS have it
-        )
-        for side, words in SIDES.items()
-        for role, nouns in NOUNS.items()
-    }
+    sided = {f"{side}_{role}": _of_side(words, nouns) for side, words in SIDES.items() for role, nouns in NOUNS.items()}
     return {
         **sided,
         "distances": DISTANCES,
@@ -80,6 +79,7 @@ def _table() -> dict[str, tuple[str, ...]]:
         "num_query": NUM_QUERY,
         "parts": PART_NAMES,
         "names": IMAGE_NAMES,
+        **{f"{side}_names": _of_side(words, IMAGE_NAMES) for side, words in SIDES.items()},
         "query_images": ("query_images",),
         "gallery_images": ("gallery_images",),
     }

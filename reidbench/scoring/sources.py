@@ -103,14 +103,21 @@ def _folder(path: Path) -> Source:
             f"..., and single .npz, .mat, .pt, .csv and .parquet files{hint}"
         )
 
-    def read(name: str) -> Any:
-        file = files[name]
-        size = file.stat().st_size
-        if not size:
-            raise ValueError("it is empty (0 bytes)")
-        return _read_array(lambda: file.open("rb"), size)
+    return Source(
+        path, tuple(files), _explained(path, lambda name: _npy(files[name]), "{}.npy", "save it again with numpy.save")
+    )
 
-    return Source(path, tuple(files), _explained(path, read, "{}.npy", "save it again with numpy.save"))
+
+def read_npy(folder: Path, name: str) -> Any:
+    """The array of a .npy file below a folder. Raises DataError for what is damaged, or could run code."""
+    return _explained(folder, lambda file: _npy(folder / file), "{}", "save it again with numpy.save")(name)
+
+
+def _npy(file: Path) -> Any:
+    size = file.stat().st_size
+    if not size:
+        raise ValueError("it is empty (0 bytes)")
+    return _read_array(lambda: file.open("rb"), size)
 
 
 def _read_array(opened: Callable[[], AbstractContextManager[Any]], size: int) -> Any:

@@ -23,7 +23,7 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.text import read_text
 
-from .names import NOUNS, PART_NAMES, plain
+from .names import IMAGE_NAMES, NOUNS, PART_NAMES, plain
 from .pids import fault
 from .rows import PART_OF, Rows
 
@@ -211,6 +211,32 @@ def _cells(line: str, names: Sequence[str], cells: list[str], places: Sequence[i
 
 # ------------------------------------------------------------------ parquet
 def _parquet(path: Path, camera: bool) -> Rows:
+    return _parquet_rows(path, _open_parquet(path), camera)
+
+
+def named_table(path: Path) -> tuple[NDArray[Any], tuple[str, ...]] | None:
+    """Features [N, D] and names [N] of a parquet file with a column of image names; None where it has none.
+
+    Raises DataError for a missing value, and for a feature that is not a number.
+    """
+    table = _open_parquet(path)
+    where, names = shown(path), [str(name) for name in table.column_names]
+    place = find_column(where, names, IMAGE_NAMES)
+    if place is None:
+        return None
+    kinds = [_kind(table.schema.field(column).type) for column in range(len(names))]
+    others = [column for column in range(len(names)) if column != place]
+    columns = tuple(_list_columns(where, names, kinds)) or _numbered(where, names, others)
+    if kinds[place] != "text" or not columns:
+        lacking = f"{shown(names[place])} must hold texts" if columns else "no column `features`, or f0, f1, ..."
+        raise DataError(f"{where}: {lacking}; the file has: {first_names(names)}")
+    _refuse_missing(where, table, names, (place, *columns))
+    if strange := [column for column in columns if kinds[column] not in ("number", "list")]:
+        raise DataError(f"{where}: {shown(names[strange[0]])} must hold numbers")
+    return _parquet_features(where, table, names, columns), tuple(table.column(place).to_pylist())
+
+
+def _open_parquet(path: Path) -> Any:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
@@ -222,11 +248,10 @@ def _parquet(path: Path, camera: bool) -> Rows:
         size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
         if size > 2 * memory_limit():
             raise MemoryError(f"{size} bytes are more than half of this machine's memory")
-        table = file.read(use_threads=False)
+        return file.read(use_threads=False)
     except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds for a file that is damaged
         reason = shown((str(error).strip() or type(error).__name__).splitlines()[0])
         raise DataError(f"{shown(path)}: not a whole parquet file ({reason})") from None
-    return _parquet_rows(path, table, camera)
 
 
 def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
@@ -240,10 +265,7 @@ def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
         kind = table.schema.field(strange[0]).type
         raise DataError(f"{where}: {shown(names[strange[0]])} must hold numbers, not {kind}; save it as float")
     taken = {header.part, header.pid, header.camid, *columns}
-    for place in sorted(place for place in taken if place is not None):
-        if table.column(place).null_count:
-            row = table.column(place).is_null().to_pylist().index(True)
-            raise DataError(f"{where}: row {row}: {shown(names[place])} is missing")
+    _refuse_missing(where, table, names, sorted(place for place in taken if place is not None))
     parts = [
         part_of(f"{where}: row {row}", str(part)) for row, part in enumerate(table.column(header.part).to_pylist())
     ]
@@ -259,6 +281,14 @@ def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
         [pid for pid, keep in zip(pids, kept, strict=True) if not keep],
         () if lists else header.warnings,
     )
+
+
+def _refuse_missing(where: str, table: Any, names: Sequence[str], places: Sequence[int]) -> None:
+    """Raise DataError for the first cell of these columns that is empty."""
+    for place in places:
+        if table.column(place).null_count:
+            row = table.column(place).is_null().to_pylist().index(True)
+            raise DataError(f"{where}: row {row}: {shown(names[place])} is missing")
 
 
 def _list_columns(where: str, names: Sequence[str], kinds: Sequence[str]) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from reidbench.data import Dataset, Split
 from reidbench.data.hidden import hidden_order
-from reidbench.data.overlap import find_overlaps, image_numbers
+from reidbench.data.overlap import find_overlaps, image_numbers, part_numbers
 from reidbench.data.standin import NOTE, STAND_IN, told_as_stand_in
 from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.registry.plugins import Registry
+from reidbench.scoring.placing import place_features
 
 from .few import few_of
 from .inputs import images_place
@@ -146,12 +147,9 @@ def _keep(
 
 
 def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
-    from reidbench.training import embed
-
     inputs = run.inputs
     (given,) = run.stage.data
     artifact, root = inputs.folder_of(given)
-    embedder = inputs.start()
     parts: dict[str, Split] = {}
     for part in ("query", "gallery"):
         if not (artifact.path / f"{part}.json").is_file():
@@ -162,17 +160,36 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
     for note in seen.notes:
         run.record.note(note)
     columns = seen.columns
-    settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": inputs.progress}
-    settings |= run.stage.params  # flip
+    found = _read_features(run, given.data, parts) if run.stage.files else _computed_features(run, parts)
     for part, split in parts.items():
-        with run.record.clock.running():
-            features = embed(embedder, split, split.camids, **settings)
+        features = found[part]
         if not np.isfinite(features).all():
             row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
             raise StageError(f"features that are no numbers, first for {split.paths[row]}")
         columns |= {f"{part}_features": features, f"{part}_pids": split.pids, f"{part}_camids": split.camids}
     save_arrays(run.folder / "features.npz", columns)  # the layout that `reidbench score` reads
     return {"dim": columns["query_features"].shape[1]}
+
+
+def _computed_features(run: StageRun, parts: dict[str, Split]) -> Mapping[str, np.ndarray]:
+    """Features by part, from the network of the stage before."""
+    from reidbench.training import embed
+
+    embedder = run.inputs.start()
+    settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": run.inputs.progress}
+    settings |= run.stage.params  # flip
+    with run.record.clock.running():
+        return {part: embed(embedder, split, split.camids, **settings) for part, split in parts.items()}
+
+
+def _read_features(run: StageRun, data: str, parts: dict[str, Split]) -> Mapping[str, np.ndarray]:
+    """Features by part, from the files that the matrix file names."""
+    files = {part: Path(file) for part, file in run.stage.files.items()}
+    with run.record.clock.running():
+        placed = place_features(files, parts, data, lambda split: part_numbers(split, run.spec.cache))
+    for note in placed.notes:
+        run.record.note(note)
+    return placed.features
 
 
 def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:

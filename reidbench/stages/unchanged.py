@@ -12,7 +12,7 @@ from reidbench.data import Split
 from reidbench.data.overlap import part_numbers
 from reidbench.errors import DataError
 from reidbench.files.names import shown
-from reidbench.matrix.keys import content_of, short
+from reidbench.matrix.keys import content_of, features_content, short
 from reidbench.matrix.stage import Stage
 from reidbench.store.artifact import Artifact
 
@@ -34,6 +34,8 @@ def refuse_changed(inputs: Inputs, folder: Path, manifest: Mapping[str, Any]) ->
         if _differs(inputs, stage):
             raise _refusal(stage.label, _last(Artifact(stage.key, folder, manifest), stage.root))
         return
+    if stage.files and features_content(stage.files) != stage.content:
+        raise _refusal(stage.label, "")
     names = {given.key: given.data for given in stage.data}
     for key, planned in inputs.spec.data_stages.items():
         changed = _changed_pictures(inputs, inputs.artifact(key), planned.root)

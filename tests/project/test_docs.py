@@ -68,8 +68,12 @@ def test_files_and_modules_that_are_named_exist(document: Path) -> None:
             pkgutil.resolve_name(name)
 
 
+def yaml_blocks() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
-    block, steps = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[:2]
+    block, steps, *_ = yaml_blocks()
     file = tmp_path / "matrix.yaml"
     file.write_text(block.replace("~/data/Market-1501", str(market)))
     assert len(reader.read(file, registry).methods) == 2
@@ -79,6 +83,21 @@ def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Reg
     setups = [benchmark.setup(recipe).of(choice) for _, choice in recipe.steps]
     strides = [setup.backbone.resolved["last_stride"] for setup in setups]
     assert (strides, [setup.size for setup in setups]) == ([2, 1], [(256, 128), (384, 128)])
+
+
+def test_the_features_of_the_readme_are_a_row(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
+    whole = yaml.safe_load(yaml_blocks()[0].replace("~/data/Market-1501", str(market)))
+    (block,) = (text for text in yaml_blocks() if "features:" in text)
+    for task in whole["tasks"]:
+        for seed in whole["seeds"]:
+            (tmp_path / "runs").mkdir(exist_ok=True)
+            (tmp_path / "runs" / f"{task}-{seed}.npz").write_bytes(b"x")
+    file = tmp_path / "matrix.yaml"
+    file.write_text(yaml.safe_dump(whole | yaml.safe_load(block)))
+    rows = plan.expand(reader.read(file, registry)).rows
+    assert {row.seed for row in rows if row.method == "theirs"} == set(whole["seeds"])
+    (words,) = {row.protocol for row in rows if row.method == "theirs"}
+    assert words.startswith("declared: source labels, declared: ImageNet labels, declared: tested at 256x128")
 
 
 def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:

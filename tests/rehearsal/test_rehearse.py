@@ -184,3 +184,15 @@ def test_real_takes_a_few_of_the_users_own_images(
     assert len(lists["paths"]) == 12 * 2 * 4
     missing = rehearse("--real", data="{mine: {use: market-folder, root: /nowhere}}")
     assert (missing.returncode, "no such folder or file: '/nowhere'" in missing.stderr) == (2, True)
+
+
+def test_rows_of_files_are_left_out_with_a_note(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Their features are of the user's own images, which stand-ins are not; nor need the files be here."""
+    methods = "{short: {finetune: short}, theirs: {features: 'far/{seed}.npz'}, both: {ensemble: [short, theirs]}}"
+    done = rehearse(methods=methods)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert re.search(r"^rehearsed: 4 stages of 1 method in [0-9.]+ min; ready$", done.stdout, re.MULTILINE)
+    for name in ("theirs", "both"):
+        assert f"note: {name} is not rehearsed: features from files are of your own images" in done.stderr

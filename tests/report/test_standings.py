@@ -289,3 +289,22 @@ def test_queries_are_averaged_over_seeds_and_other_queries_are_not_mixed() -> No
     assert found.tolist() == pytest.approx([0.5, 0.5])
     kept["m 1"] = {"ap": np.array([0.6, np.nan])}
     assert per_query(results, "mAP", kept.__getitem__) is None
+
+
+def test_declared_rows_are_ranked_by_what_they_declare() -> None:
+    """Like measured rows of the same words; one that declares nothing may have seen anything, and is with its like."""
+    found = board(
+        *rows_of("own", [0.3, 0.31, 0.3]),
+        *rows_of("theirs", [0.5, 0.51, 0.5], protocol="declared: target images, AP step"),
+        *rows_of("knowing", [0.9, 0.91, 0.9], protocol="declared: target images, declared: truth, AP step"),
+        *rows_of("trained on it", [0.8, 0.81, 0.8], protocol="declared: test-images, AP step"),
+        *rows_of("silent", [0.7, 0.71, 0.7], protocol="undeclared, AP step"),
+    )
+    assert places(found, "t", "cosine", "mAP") == {
+        "own": Place(2, 1, 0, 2),
+        "theirs": Place(1, 1, 1, 2),
+        "knowing": Place(1, 1, 0, 1, ("truth",)),
+        "trained on it": Place(1, 1, 0, 1, ("test-images",)),
+        "silent": Place(1, 1, 0, 1, ("undeclared",)),
+    }
+    assert leaders(found, "t", "cosine", "mAP") == {"theirs", "knowing", "trained on it", "silent"}
