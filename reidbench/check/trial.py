@@ -75,7 +75,7 @@ class Trial(StageRun):
             # Torch's own layers draw their weights from its global generator, which the harness has seeded.
             disturb(torch_too=not self.spec.kind.torch)
         self.before = settings(self.warm)
-        answer = super().call(replace(context, scratch=self.own_scratch))
+        answer = super().call(replace(context, scratch=self.own_scratch, log_file=self.own_scratch / "log"))
         self.embedder = answer if self.spec.kind.leaves == "embedder" else None
         return answer
 

@@ -48,6 +48,7 @@ class Stage:
     few: int = 0  # data stages only: identities that are kept, in a rehearsal; 0: all
     content: str = ""  # data stages only: what their files contained when the plan was made
     changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # values of params, for the stage alone
 
     @property
     def size(self) -> ImageSize:

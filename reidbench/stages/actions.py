@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def _keep(
 
 
 def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
-    from reidbench.training import embed
+    from reidbench.training import SplitEmbedder
 
     inputs = run.inputs
     (given,) = run.stage.data
@@ -162,17 +162,36 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
     for note in seen.notes:
         run.record.note(note)
     columns = seen.columns
-    settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": inputs.progress}
-    settings |= run.stage.params  # flip
+    at_once = isinstance(embedder, SplitEmbedder)
+    made = _embed_at_once(run, embedder, parts) if at_once else _embed_by_batches(run, embedder, parts)
     for part, split in parts.items():
-        with run.record.clock.running():
-            features = embed(embedder, split, split.camids, **settings)
+        features = made[part]
         if not np.isfinite(features).all():
             row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
             raise StageError(f"features that are no numbers, first for {split.paths[row]}")
         columns |= {f"{part}_features": features, f"{part}_pids": split.pids, f"{part}_camids": split.camids}
     save_arrays(run.folder / "features.npz", columns)  # the layout that `reidbench score` reads
     return {"dim": columns["query_features"].shape[1]}
+
+
+def _embed_by_batches(run: StageRun, embedder: Any, parts: Mapping[str, Split]) -> dict[str, np.ndarray]:
+    from reidbench.training import embed
+
+    settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": run.inputs.progress}
+    settings |= run.stage.params  # flip
+    with run.record.clock.running():
+        return {part: embed(embedder, split, split.camids, **settings) for part, split in parts.items()}
+
+
+def _embed_at_once(run: StageRun, embedder: Any, parts: Mapping[str, Split]) -> dict[str, np.ndarray]:
+    """Features by part from an embedder that is given both as one hidden set, and cannot know which is which."""
+    if run.stage.params:
+        raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; leave it out")
+    with run.record.clock.running():
+        found = np.asarray(embedder.embed_split(run.split_context()))
+    joined = np.empty_like(found)
+    joined[hidden_order(len(found))] = found
+    return dict(zip(parts, np.split(joined, [len(parts["query"])]), strict=True))
 
 
 def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:
