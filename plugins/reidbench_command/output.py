@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -21,8 +22,10 @@ class Output:
 
     def __init__(self, log: Path | None, values: Iterable[str]) -> None:
         self._file: BinaryIO = appended(log) if log else os.fdopen(os.open(os.devnull, os.O_WRONLY), "wb")
-        secrets = {value.encode() for value in values if len(value) >= SHORTEST}
-        self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
+        secrets = sorted({value.encode() for value in values if len(value) >= SHORTEST}, key=len, reverse=True)
+        # The longest first, since one may be the beginning of another; without any, nothing matches.
+        self._secret = re.compile(b"|".join(map(re.escape, secrets)) or b"(?!)")
+        self._longest = len(secrets[0]) if secrets else 1
         self._held = b""  # the end of the last block, where a secret may have begun
         self._room = HEAD
         self._tail = bytearray()
@@ -35,15 +38,17 @@ class Output:
 
     def write(self, block: bytes) -> None:
         """Take the next block."""
-        text = self._masked(self._held + block)
-        keep = max(map(len, self._secrets), default=1) - 1
-        cut = max(len(text) - keep, 0)
+        text = self._held + block
+        # Where a match begins before this place, the longest secret that could stand there has come whole.
+        cut = max(len(text) - self._longest + 1, 0)
+        begun = [found.end() for found in self._secret.finditer(text) if found.start() < cut]
+        cut = max(cut, *begun) if begun else cut
         self._held = text[cut:]
-        self._keep(text[:cut])
+        self._keep(self._masked(text[:cut]))
 
     def close(self) -> None:
         """Write the end, with a line about what was left out."""
-        self._keep(self._held)
+        self._keep(self._masked(self._held))
         self._held = b""
         if self._left_out:
             self._file.write(f"\n[... {self._left_out} bytes of its output are left out ...]\n".encode())
@@ -53,13 +58,13 @@ class Output:
     @property
     def last_line(self) -> str:
         """The last line that is not empty, fit for a sentence; empty when there is none."""
-        lines = [line.strip() for line in (self._recent + self._held).decode(errors="replace").splitlines()]
+        lines = [
+            line.strip() for line in (self._recent + self._masked(self._held)).decode(errors="replace").splitlines()
+        ]
         return shown(next((line for line in reversed(lines) if line), ""))
 
     def _masked(self, text: bytes) -> bytes:
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
+        return self._secret.sub(MASK, text)
 
     def _keep(self, text: bytes) -> None:
         self._recent = (self._recent + text)[-RECENT:]

@@ -69,7 +69,7 @@ def test_files_and_modules_that_are_named_exist(document: Path) -> None:
 
 
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
-    block, steps = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    block, steps, *_ = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     file = tmp_path / "matrix.yaml"
     file.write_text(block.replace("~/data/Market-1501", str(market)))
     assert len(reader.read(file, registry).methods) == 2
@@ -79,6 +79,20 @@ def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Reg
     setups = [benchmark.setup(recipe).of(choice) for _, choice in recipe.steps]
     strides = [setup.backbone.resolved["last_stride"] for setup in setups]
     assert (strides, [setup.size for setup in setups]) == ([2, 1], [(256, 128), (384, 128)])
+
+
+@pytest.mark.parametrize("page", ["README.md", "plugins/reidbench_command/README.md"])
+def test_the_rows_of_programs_are_valid(page: str, tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (methods,) = [yaml.safe_load(block) for block in blocks if "use: command" in block]
+    (tmp_path / "weights").mkdir()
+    for name in ("extract.py", "train.py", "adapt.py", "old-environment.txt"):
+        (tmp_path / name).touch()
+    data = {"m": {"use": "market-folder", "root": str(market)}}
+    whole = {"data": data, "tasks": {"m": {"source": "m", "target": "m"}}, "backbone": "resnet-tiny", **methods}
+    (tmp_path / "matrix.yaml").write_text(yaml.safe_dump(whole))
+    benchmark = reader.read(tmp_path / "matrix.yaml", registry)
+    assert len(plan.expand(benchmark).rows) == len(methods["methods"])
 
 
 def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reidbench.errors import ConfigError
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard
@@ -60,9 +61,23 @@ class Bench:
 
     def key(self, **step: Any) -> str:
         """The key of the fine-tuning of a method, which is planned and not run."""
-        (self.folder / "matrix.yaml").write_text(self.text(m={"finetune": step}))
-        stages = plan.expand(reader.read(self.folder / "matrix.yaml", plugins.load())).stages
+        stages = self.plan(m={"finetune": step}).stages
         return next(key for key, stage in stages.items() if stage.kind == "finetune")
+
+    def plan(self, **methods: Mapping[str, Any]) -> plan.Plan:
+        """The plan of methods, of which nothing is run."""
+        (self.folder / "matrix.yaml").write_text(self.text(**methods))
+        return plan.expand(reader.read(self.folder / "matrix.yaml", plugins.load()))
+
+    def rows(self, **methods: Mapping[str, Any]) -> list[plan.Row]:
+        """The rows of that plan."""
+        return self.plan(**methods).rows
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the matrix file that was written."""
+        with pytest.raises(ConfigError) as caught:
+            reader.read(self.folder / "matrix.yaml", plugins.load())
+        return caught.value.problems
 
     def command(self, *arguments: str, **methods: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
         """`reidbench ARGUMENTS` in the folder, with a matrix.yaml of the methods if any are given."""
