@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         AdaptContext,
         Checkpoint,
         Context,
+        EmbedContext,
         Embedded,
         EvaluateContext,
         FinetuneContext,
@@ -51,6 +52,7 @@ __all__ = [
     "Component",
     "Context",
     "Dataset",
+    "EmbedContext",
     "Embedded",
     "EvaluateContext",
     "FileParam",
@@ -82,7 +84,7 @@ _HOMES = {
         "Workload"
     ),
     "contexts": (
-        "AdaptContext Checkpoint Context Embedded EvaluateContext FinetuneContext Metrics PrepareContext "
+        "AdaptContext Checkpoint Context EmbedContext Embedded EvaluateContext FinetuneContext Metrics PrepareContext "
         "PretrainContext SelectContext Selection"
     ),
     "data": "Dataset HiddenSplit Sample Split",

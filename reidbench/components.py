@@ -66,16 +66,28 @@ class ContentHashed:
     `stand_in` is "module:function" of `(params, folder, names) -> path`, for `reidbench rehearse`: it writes below the
     empty `folder` what a user would give here, in the layout in which it is released, and returns its path. `params`
     are the component's own, and `names` the paths of the images of its data role, below the root of their data set
-    (the train images of a labelled one). Without a stand-in the user's own file or folder is needed.
+    (the train images of a labelled one). Without a stand-in the user's own file or folder is needed. With `folder` None
+    the parameter is a list of paths, each a file or a folder.
     """
 
-    folder: bool
+    folder: bool | None
     stand_in: str = ""
 
 
 Words = Callable[[Any], AbstractSet[str]] | AbstractSet[str]  # the same for all parameters, or what they make of it
 FileParam = Annotated[Path, ContentHashed(folder=False)]
 FolderParam = Annotated[Path, ContentHashed(folder=True)]
+FilesParam = Annotated[tuple[Path, ...], ContentHashed(folder=None)]
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """Marks a folder that is looked up from the matrix file, its default too, and that is no part of the key."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Marks a map of texts whose values are kept nowhere: the key, the manifest and all reports have their hashes."""
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ class Context(Generic[P_co]):
     # was made from it, in this run and all later ones. Equal sentences are kept once.
     note: Callable[[str], None] = ignore_note
     truth: Any = None
+    log_file: Path | None = None  # the stage's log, to which what another program prints may be appended
 
     @cached_property
     def fabric(self) -> Any:
@@ -154,6 +155,17 @@ class AdaptContext(Context[P_co]):
     source: Split | None
     backbone: Callable[[], Backbone]
     start: Embedder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedContext(Context[P_co]):
+    """For a `SplitEmbedder`: query and gallery of the target as one set without labels, in an order that tells nothing.
+
+    `params` and `seed` are those of the stage that left the embedder, and `model` is the folder of that stage's files.
+    """
+
+    images: HiddenSplit
+    model: Path
 
 
 @dataclass(frozen=True, kw_only=True)

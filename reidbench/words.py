@@ -19,7 +19,7 @@ from pydantic import BeforeValidator
 FIELDS = ("capabilities", "traits", "requires", "protocol", "lacks")
 METHODS = ("selector", "pretrainer", "preparer", "finetuner", "adapter")  # the kinds whose stages have a seed
 SEEDLESS = "seedless"  # whatever its seed, the same inputs (a network to start from is one) give the same bytes
-BACKBONE_FREE = "backbone-free"  # a fine-tuner that computes features without the backbone
+BACKBONE_FREE = "backbone-free"  # a fine-tuner or an adapter that computes features without the backbone
 CAPABILITIES: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({"stages", "bn", "tokens"}),
     "dataset": frozenset({"truth"}),
@@ -30,7 +30,7 @@ TRAITS: Mapping[str, frozenset[str]] = {
     "pretrainer": frozenset({"pool-free", "data-parallel", SEEDLESS}),
     "preparer": frozenset({SEEDLESS}),
     "finetuner": frozenset({"label-free", BACKBONE_FREE, "data-parallel", SEEDLESS}),
-    "adapter": frozenset({"source-free", SEEDLESS}),
+    "adapter": frozenset({"source-free", BACKBONE_FREE, SEEDLESS}),
 }
 # What a component may require of its task, its data and the steps before it. All else that selectors, pretrainers,
 # fine-tuners and adapters require is a capability of the backbone.

@@ -61,7 +61,11 @@ def _embedder(trial: Trial) -> None:
     """Features [B, D], the same alone as in a batch, and the same from the file as from the answer."""
     import torch
 
+    from reidbench.training import SplitEmbedder
+
     rebuilt = saved_embedder(trial.inputs.registry, trial.folder).eval()
+    if isinstance(rebuilt, SplitEmbedder):  # it takes no batches of pixels
+        return
     images = _images(tuple(trial.embedder.preprocess.size))
     cameras = torch.arange(len(images)) % 2
     with torch.no_grad():

@@ -75,7 +75,7 @@ class Trial(StageRun):
             # Torch's own layers draw their weights from its global generator, which the harness has seeded.
             disturb(torch_too=not self.spec.kind.torch)
         self.before = settings(self.warm)
-        answer = super().call(replace(context, scratch=self.own_scratch))
+        answer = super().call(replace(context, scratch=self.own_scratch, log_file=self.own_scratch / "log"))
         self.embedder = answer if self.spec.kind.leaves == "embedder" else None
         return answer
 
@@ -83,6 +83,7 @@ class Trial(StageRun):
         """Run; digests of what it left, and its metrics. Raises Broken for files or settings that are not its own."""
         self.folder.mkdir()
         harness = self.inputs.store.scratch(self.stage.key)  # made here, so that its making is not seen as a stray
+        self.inputs.store.log_file(self.stage.key)  # so is the folder of logs
         with written_files([self.folder, self.own_scratch, harness]) as strays, limited_threads(1):
             try:
                 metrics = perform(self, {})

@@ -100,14 +100,21 @@ def _parent(store: Store, key: str) -> Artifact:
 
 
 def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
-    """The network of an artifact, ready for use; a pre-trained backbone gives its pooled vector."""
-    from reidbench.training import BackboneEmbedder, Preprocess
+    """The network of an artifact, ready for use; a pre-trained backbone gives its pooled vector.
+
+    Raises ReidbenchError for a row of another program, which leaves no network.
+    """
+    from reidbench.training import BackboneEmbedder, Preprocess, SplitEmbedder
 
     if OF_STAGE[artifact.need("stage", "kind")].leaves == "backbone":
         backbone = saved_backbone(registry, artifact.path)
         size = backbone.spec["image_size"]
         return BackboneEmbedder(backbone, Preprocess(size, backbone.mean, backbone.std)).eval()
     embedder: Embedder = saved_embedder(registry, artifact.path)
+    if isinstance(embedder, SplitEmbedder):
+        raise ReidbenchError(
+            f"{artifact.label} ({artifact.key}) is a program, and no network: run that program on the pictures"
+        )
     return embedder.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,8 +14,17 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from reidbench.components import AddedLater, Component, ContentHashed, NestedKind, Params, Published
-from reidbench.data import fingerprint_file, fingerprint_folder
+from reidbench.components import (
+    AddedLater,
+    Component,
+    ContentHashed,
+    InPlace,
+    NestedKind,
+    Params,
+    Published,
+    Secret,
+)
+from reidbench.data import fingerprint_file, fingerprint_folder, fingerprint_paths
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
 
@@ -44,8 +54,16 @@ class Choice:
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """All params as JSON values, defaults included."""
-        return self.params.model_dump(mode="json")
+        """All params as JSON values, defaults included, with hashes in place of secrets."""
+        hashed = {name: {key: _hash(text) for key, text in texts.items()} for name, texts in self.secrets.items()}
+        return {**self.params.model_dump(mode="json"), **hashed}
+
+    @cached_property
+    def secrets(self) -> dict[str, dict[str, str]]:
+        """The params that only the stage itself may see, by name; {} for nearly all components."""
+        fields = type(self.params).model_fields
+        found = {name: dict(getattr(self.params, name)) for name, info in fields.items() if marker(info, Secret)}
+        return {name: texts for name, texts in found.items() if texts}
 
     @cached_property
     def changed(self) -> dict[str, Any]:
@@ -55,6 +73,7 @@ class Choice:
             name: value
             for name, value in self.resolved.items()
             if getattr(self.params, name) != fields[name].get_default(call_default_factory=True)
+            and not marker(fields[name], InPlace)
         }
 
     @cached_property
@@ -63,14 +82,37 @@ class Choice:
         params = dict(self.resolved)
         for name, info in type(self.params).model_fields.items():
             value, later = getattr(self.params, name), marker(info, AddedLater)
-            if marker(info, Declared) or (later and later.unsaid(value, name not in self.changed)):
+            if (
+                marker(info, Declared)
+                or marker(info, InPlace)
+                or (later and later.unsaid(value, name not in self.changed))
+            ):
                 del params[name]
             hashed = marker(info, ContentHashed)
             if hashed and value is not None:
-                params[name] = fingerprint_folder(value) if hashed.folder else fingerprint_file(value)
+                params[name] = _content(value, hashed.folder)
         for name, (inner, _) in self.nested.items():
             params[name] = {"use": inner.name, **inner.identity["params"]}
         return {"use": self.name, "version": self.component.version, "params": params}
+
+
+def _content(value: Any, folder: bool | None) -> Any:
+    """What of a file, a folder or a list of both (`folder` None) enters the key; of a list the names do too.
+
+    Bytecode that Python leaves in listed folders is not theirs.
+    """
+    if folder is not None:
+        return fingerprint_folder(value) if folder else fingerprint_file(value)
+    found = []
+    for path in value:
+        inside = [file.relative_to(path) for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
+        code = [file.as_posix() for file in inside if "__pycache__" not in file.parts]
+        found.append([path.name, fingerprint_paths(path, code) if path.is_dir() else fingerprint_file(path)])
+    return found
+
+
+def _hash(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)

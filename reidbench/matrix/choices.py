@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from reidbench.components import STEP_SETTINGS, Component, ContentHashed, NestedKind, Params
+from reidbench.components import STEP_SETTINGS, Component, ContentHashed, InPlace, NestedKind, Params
 from reidbench.errors import DataError, UnknownComponent
 from reidbench.registry.declarations import refused_with
 from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
@@ -171,22 +171,41 @@ class ChoiceReader:
         name = value.get("use") if isinstance(value, dict) else value
         return next((kind for kind in kinds if name in self.registry.names(kind)), kinds[0])
 
-    def located(self, params: type[Params], options: dict[str, Any], path: Path_) -> dict[str, Path | None]:
-        """Where the files and folders among the options lie: paths in a matrix file are relative to the file."""
-        return {
-            name: self.check.place(options[name], (*path, name), "FOLDER" if hashed.folder else "FILE")
-            for name, info in params.model_fields.items()
-            if (hashed := marker(info, ContentHashed)) and isinstance(options.get(name), str)
-        }
+    def located(self, params: type[Params], options: dict[str, Any], path: Path_) -> dict[str, Any]:
+        """Where the files and folders among the options lie: paths in a matrix file are relative to the file.
+
+        None for one that names a variable which is not set.
+        """
+        found: dict[str, Any] = {}
+        for name, info in params.model_fields.items():
+            hashed, in_place = marker(info, ContentHashed), marker(info, InPlace)
+            given = options.get(name, str(_default(info)) if in_place else None)
+            what = "FILE" if hashed and not hashed.folder else "FOLDER"
+            if isinstance(given, str) and (in_place or (hashed and hashed.folder is not None)):
+                found[name] = self.check.place(given, (*path, name), what)
+            elif isinstance(given, list) and hashed and all(isinstance(item, str) for item in given):
+                places = [self.check.place(item, (*path, name, at), what) for at, item in enumerate(given)]
+                found[name] = None if None in places else places
+        return found
 
     def paths_exist(self, params: Params, options: dict[str, Any], path: Path_) -> bool:
         """Whether every file and folder among the parameters is there."""
         fine = True
         for name, info in type(params).model_fields.items():
             hashed, value = marker(info, ContentHashed), getattr(params, name)
-            if hashed and value is not None and not there(value, Path.is_dir if hashed.folder else Path.is_file):
+            if hashed and hashed.folder is None:
+                given = options.get(name, ())
+                lost = [at for at, place in enumerate(value) if not there(place, Path.exists)]
+                for at in lost:
+                    leads = self.check.leads(given[at], value[at])
+                    self.check.wrong((*path, name, at), f"no such file or folder: {leads}")
+                fine = fine and not lost
+            elif hashed and value is not None and not there(value, Path.is_dir if hashed.folder else Path.is_file):
                 leads = self.check.leads(options.get(name), value)
                 self.check.wrong((*path, name), f"no such {'folder' if hashed.folder else 'file'}: {leads}")
+                fine = False
+            elif marker(info, InPlace) and not there(value, Path.is_dir):
+                self.check.wrong((*path, name), f"no such folder: {self.check.leads(options.get(name), value)}")
                 fine = False
         return fine
 

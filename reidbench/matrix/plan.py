@@ -386,6 +386,6 @@ class Expansion:
             )
             self.result.stages[key] = Stage(
                 key, kind, use, params, parents, data, network, (size[0], size[1]), size.said, seed,
-                label=label, changed=changed,
+                label=label, changed=changed, secrets=choice.secrets if choice else {},
             )  # fmt: skip
         return key

@@ -49,6 +49,7 @@ class Stage:
     content: str = ""  # of data and of files with features: what they contained when the plan was made
     files: dict[str, str] = field(default_factory=dict)  # with features, by part; where they lie is no part of a key
     changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # values of params, for the stage alone
 
     @property
     def size(self) -> ImageSize:

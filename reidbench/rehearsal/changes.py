@@ -25,7 +25,7 @@ def with_params(choice: Choice, changes: Mapping[str, Any], nested: Nested | Non
     fields = choice.component.params.model_fields
     inner = {name: written(chosen, mark, marker(fields[name], NestedKind)) for name, (chosen, mark) in nested.items()}
     try:
-        params = choice.component.params(**{**choice.resolved, **changes, **inner})
+        params = choice.component.params(**{**choice.resolved, **choice.secrets, **changes, **inner})
     except ValidationError as error:
         why = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
         given = ", ".join(f"{name}: {value}" for name, value in changes.items())

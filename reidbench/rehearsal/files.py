@@ -82,7 +82,7 @@ class Files:
     def stand_in(self, choice: Choice, name: str, setup: Setup, role: str) -> Path:
         """What stands in for one of them."""
         mark: ContentHashed = marker(choice.component.params.model_fields[name], ContentHashed)
-        path: Path = getattr(choice.params, name)
+        path = missing_paths(choice)[name]
         network = without_files(setup.backbone)
         key = canonical([choice.kind, choice.name, name, str(path), network.name, network.resolved, setup.size])
         if key not in self.there:
@@ -110,14 +110,17 @@ class Files:
 
 
 def missing_paths(choice: Choice) -> dict[str, Path]:
-    """The files and folders of a choice that are not there, by parameter."""
-    marks = {name: marker(info, ContentHashed) for name, info in type(choice.params).model_fields.items()}
-    paths = {name: (getattr(choice.params, name), mark) for name, mark in marks.items() if mark}
-    return {
-        name: path
-        for name, (path, mark) in paths.items()
-        if path is not None and not there(path, Path.is_dir if mark.folder else Path.is_file)
-    }
+    """The files and folders of a choice that are not there, by parameter; of a list the first."""
+    found = {}
+    for name, info in type(choice.params).model_fields.items():
+        mark, value = marker(info, ContentHashed), getattr(choice.params, name)
+        if mark is None or value is None:
+            continue
+        test = Path.exists if mark.folder is None else Path.is_dir if mark.folder else Path.is_file
+        lost = [path for path in (value if mark.folder is None else [value]) if not there(path, test)]
+        if lost:
+            found[name] = lost[0]
+    return found
 
 
 def without_files(backbone: Choice) -> Choice:

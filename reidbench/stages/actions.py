@@ -172,14 +172,27 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
 
 
 def _computed_features(run: StageRun, parts: dict[str, Split]) -> Mapping[str, np.ndarray]:
-    """Features by part, from the network of the stage before."""
-    from reidbench.training import embed
+    """Features by part, from the embedder of the stage before."""
+    from reidbench.training import SplitEmbedder, embed
 
     embedder = run.inputs.start()
+    if isinstance(embedder, SplitEmbedder):
+        return _embedded_at_once(run, embedder, parts)
     settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": run.inputs.progress}
     settings |= run.stage.params  # flip
     with run.record.clock.running():
         return {part: embed(embedder, split, split.camids, **settings) for part, split in parts.items()}
+
+
+def _embedded_at_once(run: StageRun, embedder: Any, parts: Mapping[str, Split]) -> Mapping[str, np.ndarray]:
+    """Features by part from an embedder that is given both as one hidden set, and cannot know which is which."""
+    if run.stage.params:
+        raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; leave it out")
+    with run.record.clock.running():
+        found = np.asarray(embedder.embed_split(run.split_context()))
+    joined = np.empty_like(found)
+    joined[hidden_order(len(found))] = found
+    return dict(zip(parts, np.split(joined, [len(parts["query"])]), strict=True))
 
 
 def _read_features(run: StageRun, data: str, parts: dict[str, Split]) -> Mapping[str, np.ndarray]:

@@ -18,7 +18,7 @@ from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.matrix.devices import devices_for
 from reidbench.matrix.kinds import EMBEDDERS, TRAINED, Given
-from reidbench.matrix.stage import DataInput
+from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifact import Artifact, DamagedArtifact
 from reidbench.store.artifacts import GONE, Store
@@ -76,7 +76,12 @@ class Inputs:
     @cached_property
     def params(self) -> Params:
         """Its parameters."""
-        return self.component.params(**self.stage.params)
+        return self.params_of(self.component, self.stage)
+
+    @staticmethod
+    def params_of(component: Component, stage: Stage) -> Params:
+        """A component's parameters in a stage, the secret ones among them."""
+        return component.params(**{**stage.params, **stage.secrets})
 
     @cached_property
     def devices(self) -> int:

@@ -19,7 +19,7 @@ def provenance(inputs: Inputs) -> dict[str, Any]:
     spec, component = inputs.spec.dump(), (inputs.spec.kind.component, inputs.stage.use)
     versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
     return {
-        "stage": spec["stage"],
+        "stage": {name: value for name, value in spec["stage"].items() if name != "secrets"},
         "settings": {"image_size": list(inputs.spec.size), "threads": spec["threads"], "precision": spec["precision"]}
         | {"devices": inputs.devices, **inputs.spec.size.said},
         "versions": {"python": platform.python_version(), **versions},

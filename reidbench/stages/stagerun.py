@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reidbench.contexts import Context
+from reidbench.components import Params
+from reidbench.contexts import Context, EmbedContext
+from reidbench.matrix.kinds import EMBEDDERS, OF_STAGE
 from reidbench.store.leavings import UnfitLeavings, check_leavings
 
 from . import distributed
@@ -55,13 +57,23 @@ class StageRun:
             own["backbone"] = self.aside(self.inputs.backbone)
         if kind.given and kind.given[0].hidden:
             own["truth"] = self.inputs.truth(kind.learns_from, own[kind.learns_from])
-        return kind.context(**own, **self._common())
+        return kind.context(**own, **self._common(self.inputs.params))
+
+    def split_context(self) -> EmbedContext[Any]:
+        """What a SplitEmbedder is given, on the target's query and gallery."""
+        trained = self.spec.start
+        assert trained is not None  # each embed stage follows one
+        component = self.inputs.registry.get(OF_STAGE[trained.kind].component, trained.use)
+        common = self._common(self.inputs.params_of(component, trained)) | {"seed": trained.seed}
+        model = self.inputs.parent(*EMBEDDERS)
+        assert model is not None
+        return EmbedContext(images=self.inputs.images("target"), model=model.path, **common)
 
     def aside(self, given: Callable[..., Any]) -> Callable[..., Any]:
         """What the harness does when a component asks it for something: no work of the component's own."""
         return self.record.clock.paused()(given)
 
-    def _common(self) -> dict[str, Any]:
+    def _common(self, params: Params) -> dict[str, Any]:
         """The arguments that all contexts share."""
         shared = scratch = self.inputs.store.scratch(self.stage.key)
         if self.rank > 0:
@@ -79,7 +91,7 @@ class StageRun:
             if role.startswith("prepared.")
         }
         return {
-            "params": self.inputs.params,
+            "params": params,
             "image_size": self.spec.size,
             "seed": self.stage.seed,
             "device": device,
@@ -94,6 +106,7 @@ class StageRun:
             "prepared": prepared,
             "network": self.aside(self.inputs.network),
             "note": self.record.note,
+            "log_file": self.inputs.store.log_file(self.stage.key),
         }
 
     def make_fabric(self) -> Any:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .networks.embedder import BNNeck as BNNeck
     from .networks.embedder import Embedder as Embedder
     from .networks.embedder import Preprocess as Preprocess
+    from .networks.embedder import SplitEmbedder as SplitEmbedder
     from .networks.heads import BatchDrop as BatchDrop
     from .networks.heads import Encoder as Encoder
     from .networks.heads import ProjectionHead as ProjectionHead
@@ -81,7 +82,7 @@ _PLACES = {  # module -> its public names
     "contrastive.views": "ViewAugment",
     "networks.backbone": "Backbone Features",
     "networks.branching": "divide set_stride",
-    "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess",
+    "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess SplitEmbedder",
     "networks.heads": "BatchDrop Encoder ProjectionHead Reduction identity_heads",
     "networks.pointwise": "StridedPointwise",
     "networks.pooling": "GeM generalised_mean",

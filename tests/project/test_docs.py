@@ -100,6 +100,20 @@ def test_the_features_of_the_readme_are_a_row(tmp_path: Path, registry: plugins.
     assert words.startswith("declared: source labels, declared: ImageNet labels, declared: tested at 256x128")
 
 
+@pytest.mark.parametrize("page", ["README.md", "plugins/reidbench_command/README.md"])
+def test_the_rows_of_programs_are_valid(page: str, tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (methods,) = [yaml.safe_load(block) for block in blocks if "use: command" in block]
+    (tmp_path / "weights").mkdir()
+    for name in ("extract.py", "train.py", "adapt.py", "old-environment.txt"):
+        (tmp_path / name).touch()
+    data = {"m": {"use": "market-folder", "root": str(market)}}
+    whole = {"data": data, "tasks": {"m": {"source": "m", "target": "m"}}, "backbone": "resnet-tiny", **methods}
+    (tmp_path / "matrix.yaml").write_text(yaml.safe_dump(whole))
+    benchmark = reader.read(tmp_path / "matrix.yaml", registry)
+    assert len(plan.expand(benchmark).rows) == len(methods["methods"])
+
+
 def test_the_plugin_of_the_readme_is_the_one_that_is_tested() -> None:
     blocks = re.findall(r"```python\n# mean_colour/.*?\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     tested = (ROOT / "tests" / "project" / "test_packaging.py").read_text()

@@ -5,6 +5,9 @@ by the same exit code or signal. It is the worker's subreaper: a child that deta
 becomes a child of this process and not of init, whatever its session, and is killed with the others. Standard input is
 a pipe that nobody writes to: when it ends, the driver is gone.
 
+`guard.py -- PROGRAM ARGUMENT...` guards any program, which reads nothing and writes to standard output alone. On
+standard error the guard says why it could not be started, or how many processes it has left, which are ended.
+
 It runs by its path and imports nothing of reidbench, so that it costs about ten milliseconds. Its command line does not
 contain "reidbench.stages.run": a user who looks for workers by that finds the workers alone. A worker that is forked
 (see `server`) has a guard that is forked too, and calls `adopt_orphans` and `attend`.
@@ -24,17 +27,38 @@ KILLING = 10.0  # seconds for killed processes to be gone; one in the kernel's h
 PAUSE = 0.005
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 ORDERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)  # signals that Python ignores, and other programs do not expect to be
+PROGRAM, NOT_STARTED = "--", 127
 
 
 def main(arguments: list[str]) -> None:
-    """Run a worker and end as it ends."""
+    """Run a worker, or a program, and end as it ends."""
     adopt_orphans()
+    if arguments[0] == PROGRAM:
+        leave(run_program(arguments[1:]))
     python, module, *rest = arguments
     command = [python, "-m", f"reidbench.{module}", *rest]
     # In a group of its own: what a plugin does to its process group does not hit this process.
-    worker = os.posix_spawn(python, command, os.environ, setpgroup=0, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+    worker = os.posix_spawn(python, command, os.environ, setpgroup=0, setsigdef=DEFAULT)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the events' pipe is the worker's
     leave(attend(worker))
+
+
+def run_program(command: list[str]) -> int:
+    """Run a program to its end, end what it leaves, and say so. Its exit code, as `attend` gives it."""
+    # The guard's own standard input tells it that the driver is gone, and its standard error is the driver's to read.
+    streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, 1, 2)]
+    try:
+        program = os.posix_spawnp(command[0], command, os.environ, file_actions=streams, setpgroup=0, setsigdef=DEFAULT)
+    except OSError as error:
+        print(f"not started: {error.strerror}", file=sys.stderr)
+        return NOT_STARTED
+    code = watch(program)
+    if code is None or not gone_within(EASE):
+        if code is not None:
+            print(f"left {len(children())}", file=sys.stderr)
+        clear(KILLING)
+    return 3 if code is None else code
 
 
 def adopt_orphans() -> None:

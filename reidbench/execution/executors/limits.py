@@ -67,6 +67,16 @@ def guarded(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"reidbench.{module}", *arguments]
 
 
+def guarded_program(command: list[str]) -> list[str]:
+    """The command that runs any program under a guard, which ends with the process that holds its standard input.
+
+    As it is where there is no /proc: then only the program's process group ends with it.
+    """
+    if sys.platform == "linux" and sees_processes():
+        return [sys.executable, "-I", "-S", str(GUARD), "--", *command]
+    return command
+
+
 @dataclass(frozen=True)
 class Process:
     """One that lives: its parent and its session."""

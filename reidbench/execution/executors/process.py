@@ -90,6 +90,7 @@ class Processes:
         try:
             with store.writing():
                 file = store.spec_file(key)
+                file.touch(mode=0o600)  # a spec has what no manifest may keep
                 file.write_text(json.dumps(spec.dump()))
                 log = store.log(key)
             with log:

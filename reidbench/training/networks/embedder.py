@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from reidbench.data.pictures.size import Filter, ImageSize
+from reidbench.errors import ReidbenchError
 
 from .backbone import Backbone, Features
 from .pooling import pooling
+
+if TYPE_CHECKING:
+    from reidbench.contexts import EmbedContext
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,18 @@ class Embedder(nn.Module):
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
         """Normalised images to features [B, D]; how they are compared is the evaluator's choice."""
+        raise NotImplementedError
+
+
+class SplitEmbedder(Embedder):
+    """Base of embedders that take all pictures at once, as files, and not by batches of pixels."""
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        """Raises ReidbenchError: there is no network here."""
+        raise ReidbenchError(f"{type(self).__name__} embeds whole sets of pictures and has no network for single ones")
+
+    def embed_split(self, ctx: EmbedContext[Any]) -> np.ndarray:
+        """Features [N, D] of `ctx.images` in their order. How they are compared is the evaluator's choice."""
         raise NotImplementedError
 
 
