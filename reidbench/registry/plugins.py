@@ -38,6 +38,7 @@ BUILTIN = (
     "reidbench_gcl",
     "reidbench_competition",
     "reidbench_onnx",
+    "reidbench_timm",
 )
 
 
