@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -339,6 +340,15 @@ class Component:
     rehearsal: Mapping[str, Any] = field(default_factory=dict, hash=False)
     workload: str = ""
     stand_in: str = ""
+    packages: Sequence[str] = ()
+    extra: str = ""
+
+    @property
+    def cannot_run(self) -> str:
+        """Which of its packages are not installed, and how to get them; "" where nothing is missing."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        cure = f": pip install 'reidbench[{self.extra}]'" if self.extra else ""
+        return f"cannot run: {', '.join(missing)} not installed{cure}" if missing else ""
 
     @property
     def declared(self) -> dict[str, Metric]:

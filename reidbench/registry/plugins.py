@@ -38,6 +38,8 @@ BUILTIN = (
     "reidbench_gcl",
     "reidbench_competition",
     "reidbench_command",
+    "reidbench_onnx",
+    "reidbench_timm",
 )
 
 
@@ -213,7 +215,10 @@ def report(registry: Registry) -> dict[str, Any]:
     """What `reidbench plugins --json` prints."""
     offered: dict[str, list[dict[str, str]]] = {name: [] for name in registry.plugins}
     for (kind, name), plugin in registry.source.items():
-        offered[plugin].append({"kind": kind, "name": name, "summary": registry.components[kind, name].summary})
+        component = registry.components[kind, name]
+        offered[plugin].append(
+            {"kind": kind, "name": name, "summary": component.summary, "cannot_run": component.cannot_run}
+        )
     return {
         "plugins": [
             {"name": plugin.name, "version": plugin.version, "file": plugin.file, "components": offered[plugin.name]}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reidbench.cli import main
 from reidbench.components import Component, Params
 from reidbench.errors import PluginError, UnknownComponent
 from reidbench.registry import plugins
@@ -167,3 +168,19 @@ def test_terminal_escapes_of_a_plugin_are_made_visible() -> None:
 def test_every_builtin_target_can_be_imported(registry: plugins.Registry) -> None:
     for component in registry.components.values():
         assert callable(component.load()), component.name
+
+
+def test_a_component_says_which_of_its_packages_is_missing_and_how_to_get_it(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packages = '"json", "no_such_package"'
+    text = GOOD.replace('")', f'", packages=({packages}), extra="hf")')
+    make_plugin(site, "lacking", source(text, "lacking"))
+    make_plugin(site, "fine", source(GOOD, "fine"))
+    sentence = "cannot run: no_such_package not installed: pip install 'reidbench[hf]'"
+    offered = {one["name"]: one["components"] for one in plugins.report(plugins.load())["plugins"]}
+    assert [one["cannot_run"] for one in offered["reidbench-lacking:lacking"]] == [sentence]
+    assert [one["cannot_run"] for one in offered["reidbench-fine:fine"]] == [""]
+    main.list_plugins()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index(next(line for line in lines if " lacking " in line)) + 1].strip() == sentence

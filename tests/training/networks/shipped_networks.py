@@ -68,6 +68,10 @@ def joined(answer: Any) -> torch.Tensor:
 
 
 REGISTRY = plugins.load()
+# Backbones that are many: models of theirs whose shortcuts have all kinds of strides.
+BY_NAME: dict[str, list[dict[str, Any]]] = {
+    "timm": [{"model": name, "pretrained": False} for name in ("test_resnet", "test_convnext", "test_vit")]
+}
 
 
 def backbone(name: str, size: tuple[int, int] = SMALL, **params: Any) -> Backbone:
@@ -91,7 +95,12 @@ def smallest(name: str) -> dict[str, Any]:
 
 def backbones() -> Iterator[Case]:
     """Each backbone by default, and in channels-last layout also with every size as small as a matrix file may say."""
+    for name, given in BY_NAME.items():
+        for params in given if not REGISTRY.get("backbone", name).cannot_run else ():
+            yield Case(f"{name} {params}", backbone(name, SIZE, **params), lambda n: joined(n(images(SIZE))))
     for name in REGISTRY.names("backbone"):
+        if name in BY_NAME:
+            continue
         # Instance norm over a map of few positions would magnify rounding without bound.
         size = (128, 64) if "-ibn" in name else SMALL if name == "resnet-tiny" else SIZE
         pixels = images(size)
