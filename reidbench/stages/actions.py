@@ -202,13 +202,15 @@ def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:
 
 
 def _profile(run: StageRun, manifest: Manifest) -> dict[str, Any]:
-    from reidbench.training.efficiency import measure
+    from reidbench.training.efficiency import is_network, measure
 
     inputs, threads = run.inputs, run.spec.threads
     embedder = inputs.start()
     ((_, parent),) = run.stage.parents
     manifest["machine"] = machine(threads)
     manifest["network"] = network_hash(inputs.store.path(parent))
+    if not is_network(embedder):
+        return {}  # whatever gives its features, nobody can call it with an image
     settings: Any = {"device": default_device(), "progress": inputs.progress, **run.stage.params}  # flip
     with run.record.clock.running(), limited_threads(threads):
         return measure(embedder, **settings)

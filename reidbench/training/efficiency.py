@@ -27,6 +27,11 @@ MIB = 2**20
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
+def is_network(embedder: Embedder) -> bool:
+    """Whether an embedder takes images by itself, and so has costs that can be measured."""
+    return type(embedder).forward is not Embedder.forward
+
+
 @torch.no_grad()
 def measure(
     embedder: Embedder,

@@ -45,6 +45,11 @@ def test_a_toy_by_hand() -> None:
     }
 
 
+def test_what_takes_no_images_is_no_network() -> None:
+    assert measuring.is_network(Toy())
+    assert not measuring.is_network(Embedder(preprocess=Preprocess((8, 6))))
+
+
 def test_with_flip_an_image_costs_two_passes_and_has_one_feature() -> None:
     plain, both = measure(Toy()), measure(Toy(), flip=True)
     assert both["macs"] == 2 * plain["macs"]
