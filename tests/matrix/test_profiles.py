@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +136,29 @@ def test_threads_are_part_of_the_machine(expand: Callable[..., Plan]) -> None:
     assert ", 2 threads, torch" in texts[1]
     one, two = (profiles(expand("{one: {finetune: tunes}}", threads=n))[0] for n in ("1", "2"))
     assert (one.key[:16] == two.key[:16], one.key[16:] == two.key[16:]) == (True, False)
+
+
+def test_a_gpu_is_the_machine_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "sees_gpus", lambda: True)
+    monkeypatch.setattr(devices, "_gpu", lambda: "Some GPU")
+    assert devices.machine(1) == devices.machine(2)
+    assert devices.machine(1).startswith("Some GPU, torch ")
+    monkeypatch.setattr(devices, "_gpu", lambda: "")  # a torch without CUDA
+    assert devices.machine(1).startswith(devices.processor(computes_with_torch=False))
+
+
+def test_planning_asks_another_process_for_the_gpu(tmp_path: Path) -> None:
+    """This one sees no GPU, as it is told, and torch is not imported where the plan is made."""
+    code = (
+        "import sys; from reidbench.matrix import devices; devices.GPUS = (sys.argv[1],); "
+        "assert devices.sees_gpus(); devices.ASK = 'print(\"Asked GPU\")'; "
+        "print(devices.machine(1)); assert 'torch' not in sys.modules"
+    )
+    (device := tmp_path / "device").touch()
+    given = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code, str(device)], env={**given, **paths}, capture_output=True)
+    assert done.stdout.decode().startswith("Asked GPU, torch "), done.stderr.decode()
 
 
 def test_an_ensemble_has_those_of_its_parts(expand: Callable[..., Plan]) -> None:

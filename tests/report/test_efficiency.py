@@ -27,6 +27,7 @@ from reidbench.report import Leaderboard, Options, Result
 from reidbench.report.efficiency import COLUMNS, Cost, Efficiency, Shown, efficiency, names_of
 from reidbench.report.results import summarise
 from reidbench.store.artifacts import Store
+from reidbench.training.efficiency import RUNS, WARM_UP
 
 Matrix = Callable[..., Path]
 ALL = tuple(COLUMNS)
@@ -126,7 +127,7 @@ def test_markdown() -> None:
     assert slow == ["86", "41", "24.4", "no labels"]
     assert other == ["**11**", "2 (B, 2 cores)", "500 (B, 2 cores)", "no labels"]
     assert none == ["-", "-", "-", "no labels"]
-    assert "Measured on A: forward passes" in text
+    assert f"Measured on A: forward passes in float32, the median of up to {RUNS} after {WARM_UP} to warm up" in text
     assert "latency: median time of one image" in text
     assert "nothing on t: no costs: not measured yet; run again." in text
 
