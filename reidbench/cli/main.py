@@ -268,6 +268,14 @@ def table(
             "rules differ. HTML: on the page as well.",
         ),
     ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Also what the networks cost, as `profile: true` had it measured: params, macs, latency, latency64, "
+            "throughput, throughput64, memory, bytes, with commas between them, or all.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
     pictures: Annotated[
@@ -285,11 +293,14 @@ def table(
 
     from reidbench import report
     from reidbench.progressbar import going_through
+    from reidbench.report import efficiency
 
-    if published and form != "html" and (metric or against):
+    if published and form != "html" and (metric or against or columns):
         raise ReidbenchError(
-            "--published prints all metrics of the cells that `expect:` names: leave out --metric and --against"
+            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against and "
+            "--columns"
         )
+    costs = efficiency.names_of(columns) if columns else ()
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     the_store = store_at(store)
@@ -302,7 +313,7 @@ def table(
     with going_through(Console(stderr=True)) as through:
         board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
     _warn(board, registry)
-    options = report.Options(metric, ranked, pictures, given, strict, published)
+    options = report.Options(metric, ranked, pictures, given, strict, published, costs)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     if out is None:
         sys.stdout.write(text)

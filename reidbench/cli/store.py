@@ -56,13 +56,17 @@ def clean(
     """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
     from rich.console import Console
 
+    from reidbench.matrix.keys import of_network
     from reidbench.progressbar import going_through
     from reidbench.registry import plugins
     from reidbench.store import cleaning
 
     the_store = store_at(store)
     registry = load_plugins(without)
-    needed = {key for file in files for key in read_plan(file, registry, overrides).stages}
+    stages = [stage for file in files for stage in read_plan(file, registry, overrides).stages.values()]
+    published = the_store.keys()
+    elsewhere = {one for stage in stages if stage.kind == "profile" for one in of_network(stage.key, published)}
+    needed = {stage.key for stage in stages} | elsewhere  # what other machines have measured is kept
     with going_through(Console(stderr=True)) as through:
         gone = cleaning.leftovers(the_store, needed, _note, through)
         if not dry_run:

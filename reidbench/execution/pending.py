@@ -27,7 +27,7 @@ def pending(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, St
     """
     published = store.keys()
     needed: set[str] = set()
-    waiting = list(dict.fromkeys(row.key for row in plan.rows if row.key))
+    waiting = list(dict.fromkeys(key for row in plan.rows for key in row.ends))
     declared = {choice.name: choice.component.declared for choice in plan.benchmark.evaluate}
     waiting = [
         key for key in waiting if not _intact(store, key, published, declared.get(plan.stages[key].use, {}), note)

@@ -21,7 +21,7 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
     """What a run would do, as JSON values: counts by component, expected seconds, warnings. Changes nothing."""
     published = store.keys()
     needed: set[str] = set()
-    waiting = [row.key for row in plan.rows if row.key and row.key not in published]
+    waiting = [key for row in plan.rows for key in row.ends if key not in published]
     while waiting:
         key = waiting.pop()
         if key not in needed:

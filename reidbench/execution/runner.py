@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reidbench.errors import StoreError
+from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.plan import Plan
 from reidbench.matrix.stage import Stage
 from reidbench.stages.spec import StageSpec
@@ -128,8 +129,9 @@ class Runner:
 
     def _have_vanished(self) -> bool:
         """Whether results have gone since they were made or seen; then they wait again, each REMAKES times at most."""
-        lost = [row.key for row in self.plan.rows if row.key and not self.store.has(row.key)]
-        lost = [key for key in dict.fromkeys(lost) if key not in self.outcome.failed | self.outcome.blocked]
+        ends = dict.fromkeys(key for row in self.plan.rows for key in row.ends)
+        lost = [key for key in ends if not self.store.has(key)]
+        lost = [key for key in lost if key not in self.outcome.failed | self.outcome.blocked]
         lost = [key for key in lost if self.remade[key] < REMAKES]
         if not lost:
             return False
@@ -221,8 +223,10 @@ class Runner:
     def _submit_ready(self) -> None:
         unmade = self.waiting.keys() | self.running.keys()
         for key, stage in list(self.waiting.items()):
-            if len(self.running) >= self.executor.slots:
+            if len(self.running) >= self.executor.slots or any(map(self._alone, self.running)):
                 return
+            if self.running and self._alone(key):
+                continue
             if any(parent in unmade for parent in self.reads[key]) or self.retry_at.get(key, 0) > time.monotonic():
                 continue
             if self.store.has(key):  # another driver has made it meanwhile
@@ -241,6 +245,9 @@ class Runner:
             self.display.started(stage)
             spec = StageSpec.of(self.plan, stage, self.store, self.without, self.workers)
             self.executor.submit(spec, self._on_event)
+
+    def _alone(self, key: str) -> bool:
+        return OF_STAGE[self.plan.stages[key].kind].alone
 
     def _on_event(self, key: str, event: dict[str, Any]) -> None:
         self.silence.heard(key)

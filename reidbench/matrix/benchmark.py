@@ -250,6 +250,7 @@ class Benchmark:
     few: int = 0  # identities of each data set with a root that a rehearsal keeps; 0: all
     pictures: Mapping[str, str] = field(default_factory=dict)  # `resize`, `resize_test`, `crop_from` as written
     backbone: Choice | None = None  # of the methods that name none
+    profile: bool = False  # whether the cost of networks is measured as well
     expect: tuple[Expected, ...] = ()
 
     @property

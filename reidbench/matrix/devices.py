@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,8 @@ from .kinds import OF_COMPONENT, OF_STAGE, SEVERAL_DEVICES
 
 DATA_PARALLEL = "data-parallel"  # a component with this trait trains on several devices as it does on one
 MOST = 64  # devices of one machine
+GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # of NVIDIA, also in WSL, and of AMD
+ASK = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
 
 
 class OneDevice(ReidbenchError):
@@ -60,6 +67,34 @@ def processor(computes_with_torch: bool) -> str:
         return platform.processor() or platform.machine()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.machine())
+
+
+def sees_gpus() -> bool:
+    """Whether stages compute on a GPU, as far as can be said without waking it: a fork does not survive that."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path(device).exists() for device in GPUS)
+
+
+def machine(threads: int) -> str:
+    """What times are measured on, in words: the GPU, or else the processor, its cores and the threads; and torch."""
+    torch = f"torch {metadata.version('torch')}"
+    gpu = _gpu() if sees_gpus() else ""
+    if gpu:
+        return f"{gpu}, {torch}"
+    cores = os.cpu_count() or 1
+    counts = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((cores, "core"), (threads, "thread"))]
+    return ", ".join([processor(computes_with_torch=False), *counts, torch])
+
+
+@functools.cache
+def _gpu() -> str:
+    """The GPU's name as torch has it, or nothing. A process without torch asks another: planning wakes no GPU."""
+    if "torch" in sys.modules:
+        import torch
+
+        return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else ""
+    asked = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=False)  # noqa: S603
+    return asked.stdout.strip()
 
 
 def refusals(recipes: Sequence[Recipe], devices: Devices) -> Iterator[str]:

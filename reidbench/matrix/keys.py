@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from reidbench.data.pictures.size import ImageSize
 from reidbench.data.standin import STAND_IN
 from reidbench.words import BACKBONE_FREE, SEEDLESS
 
-from .benchmark import Benchmark, Choice, canonical
-from .devices import devices_for
+from .benchmark import Benchmark, Choice, Setup, Task, canonical
+from .devices import devices_for, machine
 from .kinds import TRAINED, Kind
 from .stage import DataInput, Parents
 
 KEY_VERSION = 2  # bump when the way keys are computed changes
 FEATURES_VERSION = 1  # bump when files with features are read in another way
+PROFILE_VERSION = 1  # bump when what a profile measures changes
 SEEDS, PRETRAIN_SEEDS, PREPARE_SEED = "seeds", "pretrain_seeds", "prepare_seed"  # keys of a matrix file
 NONE: Mapping[str, Any] = {}
+NETWORK = 16  # digits of the key of a profile that name the network; as many behind them name the machine
 NO_SEED = 0  # in the key of a stage that uses none, whose results of seed 0 from older stores so stay valid
 
 
@@ -56,6 +59,28 @@ class Keys:
             "|".join((self._setting(size, devices), kind, self._choice(choice), self._choice(backbone), given))
         )
 
+    def of_profile(
+        self, steps: Sequence[tuple[str, Choice, Setup]], task: Task, data_key: Callable[[str], str], flip: bool
+    ) -> str:
+        """The key of the profile of an embedder that these steps made: which network it is, then which machine.
+
+        Seeds, data and what a `rehearsal` may change are no part of it: they change no network. Only the network of a
+        method that uses cameras may have a part for each of them.
+        """
+        cameras = any("cameras" in choice.component.protocol_with(choice.params) for _, choice, _ in steps)
+        refs = [(role, ref) for role in ("source", "target") for ref in task.refs(role)] if cameras else []
+        data = [[role, data_key(ref.name), ref.identities, ref.subset_seed] for role, ref in refs]
+        networks = [
+            [step, _network(choice), _network(setup.backbone), setup.size, setup.size.said]
+            for step, choice, setup in steps
+        ]
+        network = canonical([KEY_VERSION, "profile", PROFILE_VERSION, networks, data, flip])
+        return f"{_digest(network)[:NETWORK]}{_digest(self._machine)[:NETWORK]}"
+
+    @cached_property
+    def _machine(self) -> str:
+        return machine(self._benchmark.threads)
+
     def _setting(self, size: ImageSize, devices: int) -> str:
         """Canonical JSON of the settings that every stage depends on; size and devices are those of this one."""
         place = (size, size.resize, size.resize_test, size.crop_from, devices)  # sizes with other words are equal
@@ -87,6 +112,18 @@ def data_key(choice: Choice, content: str, few: int = 0) -> str:
         identity = [choice.identity, content] if content else [choice.identity]
     kept = [{"few": few}] if few else []
     return _digest(canonical([KEY_VERSION, "data", *identity, *kept]))
+
+
+def _network(choice: Choice) -> dict[str, Any]:
+    """What of a choice may change the network; its `rehearsal` is declared to change none."""
+    identity = choice.identity
+    params = {name: value for name, value in identity["params"].items() if name not in choice.component.rehearsal}
+    return {**identity, "params": params}
+
+
+def of_network(key: str, published: Iterable[str]) -> list[str]:
+    """Of the keys of a store, those of profiles of the network that a profile's key names: its own, then others'."""
+    return sorted((one for one in published if one[:NETWORK] == key[:NETWORK]), key=lambda one: (one != key, one))
 
 
 def _digest(text: str) -> str:

@@ -56,6 +56,7 @@ class Kind:
     repeats: bool = False  # a recipe may name several in a row
     several_devices: bool = False  # it may run on several devices
     torch: bool = True  # it computes with torch
+    alone: bool = False  # it measures time, so that no other stage of a run goes on beside it
 
     @property
     def learns_from(self) -> str:
@@ -120,6 +121,7 @@ KINDS = (
     ),
     Kind(stage="embed"),
     Kind(stage="evaluate", component="evaluator", context=EvaluateContext, torch=False),
+    Kind(stage="profile", alone=True),
 )
 OF_STAGE = {kind.stage: kind for kind in KINDS}
 OF_COMPONENT = {kind.component: kind for kind in KINDS if kind.component}

@@ -31,11 +31,11 @@ from .keys import (
     short,
     stage_seed,
 )
-from .kinds import OF_COMPONENT, OF_STAGE, Given, Kind
+from .kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
 from .needs import A_ROLE, Needs, NotApplicable
 from .protocol import protocol_words, tested_at
-from .stage import DataInput, Parents, Stage
+from .stage import DataInput, Parents, Stage, profile_stage
 
 # In the key of a nested training whose network is not the one that it starts from; it was not built in older results.
 OTHER_NETWORK: Mapping[str, Any] = {"network": "its own"}
@@ -47,6 +47,7 @@ class Row:
 
     `seed` is None where no stage behind the row depends on `seeds`: its one result stands for all of them. So is
     `pretrain_seed` where nothing depends on `pretrain_seeds`; `pretrained` says whether there is a pre-training.
+    `profiles` are keys: what each embedder that the row ends in costs, "" for features that no network here made.
     """
 
     method: str
@@ -58,6 +59,12 @@ class Row:
     reason: str = ""
     protocol: str = ""
     pretrained: bool = False
+    profiles: tuple[str, ...] = ()
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The keys of all that the row shows: its result and its profiles."""
+        return tuple(filter(None, (self.key, *self.profiles)))
 
 
 def matches(pattern: str, method: str, task: str) -> bool:
@@ -83,7 +90,22 @@ class Plan:
                 wanted.add(key)
                 waiting += self.stages[key].needs
         stages = {key: stage for key, stage in self.stages.items() if key in wanted}
-        return Plan(self.benchmark, stages, list(keep))
+        return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
+
+    def _profiles(self, keep: Sequence[Row]) -> dict[str, Stage]:
+        """The profiles of these rows, each of the first embedder of its network that they end in."""
+        found: dict[str, Stage] = {}
+        for row in keep:
+            for key, parent in zip(row.profiles, self.embedders(row), strict=True) if row.profiles else ():
+                if key and key not in found:
+                    found[key] = replace(self.stages[key], parents=(parent,))
+        return found
+
+    def embedders(self, row: Row) -> Parents:
+        """Role and key of each embedder that a row ends in; both empty for features that no network here made."""
+        features = [self.stages[key] for _, key in self.stages[row.key].parents] if row.key else []
+        trained = [[parent for parent in one.parents if parent[0] in EMBEDDERS] for one in features]
+        return tuple(one[0] if one else ("", "") for one in trained)
 
     def trained_on(self, key: str) -> list[DataInput]:
         """The train splits that the stages behind one were given, pools and preparers' among them."""
@@ -144,6 +166,15 @@ class Expansion:
                     for row in self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
                 )
                 self.result.rows += dict.fromkeys(rows)  # one row for all seeds that it does not depend on
+        self.refuse_unread()
+        # What was planned before a reason was found goes; profiles come last, behind what they are profiles of.
+        if self.benchmark.profile or any(row.key is None for row in self.result.rows):
+            self.result = self.result.only(self.result.rows)
+        self.result.stages = told_apart(self.result.stages)
+        return self.result
+
+    def refuse_unread(self) -> None:
+        """Raise ConfigError with a line for all that could not be read."""
         unread = [
             (f"{self.benchmark.data[name].place}: data.{name}.root", line)
             for name, why in self.needs.unread.items()
@@ -151,10 +182,6 @@ class Expansion:
         ]
         if unread or self._unreadable:
             raise ConfigError([printable(f"{where}: {why}") for where, why in (*unread, *self._unreadable.items())])
-        if any(row.key is None for row in self.result.rows):  # what was planned before a reason was found
-            self.result = self.result.only(self.result.rows)
-        self.result.stages = told_apart(self.result.stages)
-        return self.result
 
     def seeds(self, recipe: Recipe, recipes: dict[str, Recipe]) -> Iterator[tuple[int, int | None]]:
         """Seeds, crossed with pre-training seeds where something is pre-trained."""
@@ -180,12 +207,15 @@ class Expansion:
             reason = ""
         except NotApplicable as error:
             embedded, reason = [], str(error)
+        asked = zip(parts, embedded, strict=True) if self.benchmark.profile and embedded else ()
+        profiles = tuple(self.profile(part, made, task) for part, made in asked)
         names = behind(embedded) if embedded else frozenset({SEEDS, PRETRAIN_SEEDS})
         seeds = seed if SEEDS in names else None, pretrain_seed if PRETRAIN_SEEDS in names else None
         for choice, label in evaluators:
             key = self.evaluate(choice, embedded, recipe, task, in_words(seed, names)) if embedded else None
             protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
-            yield Row(recipe.name, task.name, label, *seeds, key, reason, protocol, pretrain_seed is not None)
+            pretrained = pretrain_seed is not None
+            yield Row(recipe.name, task.name, label, *seeds, key, reason, protocol, pretrained, profiles)
 
     def words(self, recipe: Recipe, parts: Sequence[Recipe], task: Task) -> list[str]:
         """The protocol words of a method, of these parts, on a task."""
@@ -327,6 +357,19 @@ class Expansion:
         parents = tuple((f"{made.role}.{number}", made.key) for number, made in enumerate(embedded))
         label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [{seed}]"
         return self.add("evaluate", choice, parents, (), None, embedded[0].size, NO_SEED, label)
+
+    def profile(self, recipe: Recipe, features: Made, task: Task) -> str:
+        """The key of the profile of the embedder behind features, one for all seeds; "" where there is none."""
+        parents, around = self.result.stages[features.key].parents, self.setup(recipe)
+        if not any(role in EMBEDDERS for role, _ in parents):
+            return ""
+        steps = [(step, choice, around.of(choice)) for step, choice in recipe.steps if step in EMBEDDERS]
+        key = self.keys.of_profile(steps, task, self.data_key, recipe.flip_test)
+        if key not in self.result.stages:
+            _, choice, setup = steps[-1]
+            names = choice.name, setup.backbone.name
+            self.result.stages[key] = profile_stage(key, parents, names, setup.size, recipe.flip_test)
+        return key
 
     # ------------------------------------------------------------------ data
     def inputs(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> tuple[DataInput, ...]:

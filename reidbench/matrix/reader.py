@@ -25,7 +25,7 @@ from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 TOP = (
     "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
-    "data", "tasks", "backbone", "flip_test", "evaluate", "methods", "matrix", "expect",
+    "data", "tasks", "backbone", "flip_test", "evaluate", "profile", "methods", "matrix", "expect",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
 COMBINED = ("backbone", *STEPS)
@@ -130,6 +130,7 @@ class MatrixReader:
             "precision": precision,
             "threads": self.check.whole_number(top.get("threads", 1), ("threads",), 1, 1),
             "devices": self.devices(top.get("devices", 1), methods),
+            "profile": self.check.yes_or_no(top["profile"], ("profile",)) is True if "profile" in top else False,
             "prepare_seed": self.check.whole_number(top.get("prepare_seed", 0), ("prepare_seed",), 0, 0),
             "seeds": self.check.seeds(top.get("seeds", [0]), ("seeds",)),
             "pretrain_seeds": self.check.seeds(top.get("pretrain_seeds", [0]), ("pretrain_seeds",)),

@@ -60,3 +60,11 @@ class Stage:
     def needs(self) -> tuple[str, ...]:
         """Keys of the stages that must be there first, each once."""
         return tuple(dict.fromkeys([key for _, key in self.parents] + [given.key for given in self.data]))
+
+
+def profile_stage(key: str, parents: Parents, names: tuple[str, str], size: ImageSize, flip: bool) -> Stage:
+    """The stage that measures what an embedder costs; `names` are those of its last step and of its network."""
+    params = {"flip": True} if flip else {}
+    label = f"profile {names[0]} [{', '.join([names[1], size.words, *params])}]"
+    place = (size[0], size[1])
+    return Stage(key, "profile", "profile", params, parents, (), None, place, size.said, label=label, changed=params)

@@ -26,6 +26,7 @@ def shorten(cast: Cast, real: bool = False) -> None:
         seeds=old.seeds[:1],
         pretrain_seeds=old.pretrain_seeds[:1],
         devices=1,
+        profile=False,  # a laptop would need minutes for a large network, and the numbers are thrown away
         few=FEW if real else 0,
         data={name: replace(one, choice=short_choice(one.choice)) for name, one in old.data.items()},
         tasks=tuple(_all_identities(task) for task in old.tasks),

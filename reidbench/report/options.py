@@ -17,6 +17,7 @@ class Options:
     `metric` None is mAP or, where no evaluator of the table gives it, the first metric that there is.
     `arguments` are those of the command line that changed the matrix file, for the command that makes a row again.
     `published` writes the cells that the file expects a published number of instead, or on the page as well.
+    `columns` are what the networks cost, beside what they reach (see `efficiency.COLUMNS`).
     `strict` refuses a table in which one mean is over results of different versions, sources or processors.
     """
 
@@ -26,3 +27,4 @@ class Options:
     arguments: Sequence[str] = ()
     strict: bool = False
     published: bool = False
+    columns: Sequence[str] = ()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.plan import Plan
 from reidbench.store.artifacts import Store
 
+from .efficiency import efficiency
 from .expected import held
 from .formats import published
 from .formats.latex import latex
@@ -58,6 +60,8 @@ def write_board(
         )
     if options.strict:
         refuse_mixed(board)
+    if options.columns:
+        board = replace(board, efficiency=efficiency(plan, store, options.columns))
     if figures is not None:
         from .formats.figures import draw
 

@@ -21,6 +21,7 @@ from reidbench.store.artifacts import Store
 
 from .conditions import READ as CONDITIONS
 from .conditions import Conditions, Made, Mixture, Slot, conditions, mixtures
+from .efficiency import Efficiency
 from .queries import Reader, no_arrays, reader
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
@@ -87,6 +88,7 @@ class Leaderboard:
     queries: Reader = field(default=no_arrays, repr=False, compare=False)
     mixed: tuple[str, ...] = ()
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    efficiency: Efficiency | None = None  # where columns of it are asked for
 
     @cached_property
     def methods(self) -> list[str]:

@@ -15,12 +15,13 @@ from reidbench.data.overlap import find_overlaps, image_numbers, part_numbers
 from reidbench.data.standin import NOTE, STAND_IN, told_as_stand_in
 from reidbench.errors import DataError
 from reidbench.files.names import shown
+from reidbench.matrix.devices import machine
 from reidbench.registry.plugins import Registry
 from reidbench.scoring.placing import place_features
 
 from .few import few_of
 from .inputs import images_place
-from .networks import StageError, saved_backbone, saved_embedder
+from .networks import StageError, network_hash, saved_backbone, saved_embedder
 from .outputs import (
     answer_fault,
     by_plain_name,
@@ -34,7 +35,7 @@ from .outputs import (
 from .record import cluster_purity
 from .stagerun import StageRun
 from .trained import IMAGES, look_back
-from .worker import default_device, describe, seed_torch
+from .worker import default_device, describe, limited_threads, seed_torch
 
 Manifest = dict[str, Any]
 
@@ -230,6 +231,21 @@ def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:
     return values
 
 
+def _profile(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    from reidbench.training.efficiency import is_network, measure
+
+    inputs, threads = run.inputs, run.spec.threads
+    embedder = inputs.start()
+    ((_, parent),) = run.stage.parents
+    manifest["machine"] = machine(threads)
+    manifest["network"] = network_hash(inputs.store.path(parent))
+    if not is_network(embedder):
+        return {}  # whatever gives its features, nobody can call it with an image
+    settings: Any = {"device": default_device(), "progress": inputs.progress, **run.stage.params}  # flip
+    with run.record.clock.running(), limited_threads(threads):
+        return measure(embedder, **settings)
+
+
 def _judge_clusters(run: StageRun) -> dict[str, float]:
     """Purity of the last clustering against the labels that its method never saw."""
     clusters = run.record.clusters[-1][1]
@@ -253,4 +269,5 @@ ACTIONS: dict[str, Callable[[StageRun, Manifest], dict[str, Any]]] = {
     "adapt": _adapt,
     "embed": _embed,
     "evaluate": _evaluate,
+    "profile": _profile,
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.benchmark import Choice
+from reidbench.matrix.benchmark import Choice, canonical
 from reidbench.matrix.labels import params_text
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
@@ -54,3 +56,18 @@ def saved_embedder(registry: Registry, folder: Path, own: OwnNetwork | None = No
     from reidbench.training.weights.artifacts import load_embedder
 
     return load_embedder(folder, partial(build_backbone, registry), plugins.packages(registry), own)
+
+
+def network_hash(folder: Path) -> str:
+    """A hash of the class of a saved embedder and the shapes of its tensors, whatever their values.
+
+    Empty where the folder has none that can be read.
+    """
+    try:
+        described = json.loads((folder / "embedder.json").read_text())
+        with (folder / "embedder.safetensors").open("rb") as file:
+            tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        shapes = {name: tensor["shape"] for name, tensor in tensors.items() if name != "__metadata__"}
+        return hashlib.sha256(canonical([described["class"], shapes]).encode()).hexdigest()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError):
+        return ""

@@ -137,6 +137,8 @@ FIELDS: Mapping[str, tuple[str, Check]] = {
     "settings": ("a mapping", _dict),
     "platform": ("text", _text),
     "processor": ("text", _text),
+    "machine": ("text", _text),
+    "network": ("text", _text),
     "plugin": ("text", _text),
     "source": ("text", _text),
     "notes": ("a list of texts", _texts),

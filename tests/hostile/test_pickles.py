@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from reidbench.errors import ReidbenchError
-from reidbench.report.curves import read_arrays, read_notes
+from reidbench.report.formats.curves import read_arrays, read_notes
 from reidbench.scoring import score
 from reidbench.store.artifact import Artifact
 from reidbench.training import Backbone, BackboneEmbedder, Preprocess, TrainingCheckpoint

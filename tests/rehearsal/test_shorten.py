@@ -38,6 +38,7 @@ def test_what_is_shortened(matrix: Callable[..., Path], registry: Registry, mark
         seeds="[3, 4]",
         pretrain_seeds="[5, 6]",
         devices="{finetune: 2}",
+        profile="true",
         data=f"{{mine: {{use: market-folder, root: {market}}}, plaza: {{use: synthetic, world: plaza, size: full}}}}",
         tasks="{mine: {source: [{use: mine, identities: 0.1}, {use: plaza, identities: 7}], target: mine}}",
     )
@@ -45,6 +46,7 @@ def test_what_is_shortened(matrix: Callable[..., Path], registry: Registry, mark
     shorten(cast, real=True)
     found = cast.benchmark
     assert (found.seeds, found.pretrain_seeds, found.devices, found.few) == ((3,), (5,), 1, FEW)
+    assert not found.profile
     assert [ref.identities for ref in found.tasks[0].source] == [1.0, 7]
     assert found.data["plaza"].choice.resolved["size"] == "tiny"
     assert cast.refused == {}

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from reidbench.matrix.devices import sees_gpus
 from reidbench.stages.spec import StageSpec
 from reidbench.stages.worker import EVENTS, environment
 
@@ -27,7 +28,6 @@ from .titles import ROOM
 
 END = 1.0  # seconds between looks at a process that has been killed
 DEATHS = 3  # servers in a row that end before they have forked a worker, before no more is started
-GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # of NVIDIA, also in WSL, and of AMD
 
 
 class Refused(Exception):
@@ -274,9 +274,3 @@ class Starter:
         if self._server is not None:
             self._server.end()
             self._server = None
-
-
-def sees_gpus() -> bool:
-    """Whether stages compute on a GPU, as far as can be said without waking it: a fork does not survive that."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not hidden and any(Path(device).exists() for device in GPUS)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reidbench.errors import ReidbenchError
-from reidbench.report.curves import costs, curves
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import axis, described, from_zero, nearness, number, scaled
 
+from .curves import costs, curves
 from .extras import require
 from .tables import visible
 
@@ -136,7 +136,7 @@ def _cost(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, met
         mean, interval = cost.summary.mean, cost.summary.ci95
         sides = [[scaled(mean - interval[0], known)], [scaled(interval[1] - mean, known)]] if interval else None
         look = _look(board, cost.method)
-        axes.errorbar([max(cost.seconds, 0.01)], [scaled(mean, known)], yerr=sides, linestyle="none", capsize=3, **look)
+        axes.errorbar([cost.amount], [scaled(mean, known)], yerr=sides, linestyle="none", capsize=3, **look)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")

@@ -45,15 +45,16 @@ def latex(board: Leaderboard, metric: str) -> str:
     shown = [name for name in dict.fromkeys((metric, "cmc1", "mAP")) if name in board.metrics][:2] or [metric]
     several = len(board.evaluators) > 1
     lead = 2 if several else 1
+    costs = board.efficiency.columns if board.efficiency else ()
     lines = [
         r"% \usepackage[T1]{fontenc} \usepackage{booktabs,textcomp}",
         *_comments(board, shown),
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(board.title)}. {' '.join(_caption(board, metric, shown))}}}",
-        rf"\begin{{tabular}}{{{'l' * lead}{'r' * (len(shown) * len(board.tasks))}}}",
+        rf"\begin{{tabular}}{{{'l' * lead}{'r' * (len(shown) * len(board.tasks) + len(costs))}}}",
         r"\toprule",
-        *_header(board.tasks, shown, lead),
+        *_header(board.tasks, shown, lead, [column.heading for column in costs]),
         r"\midrule",
         *_rows(board, shown, several),
         r"\bottomrule",
@@ -73,7 +74,9 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
         yield BOLD
     said = [sentence for name in shown for sentence in ([nothing[name]] if nothing[name] else ranking(board, name))]
     seedless = [sentence for name in shown for sentence in no_seed(board, name)]
-    yield from map(escape, dict.fromkeys([*said, *seedless, *set_apart(board), *rule_warnings(board, metric)]))
+    spent = board.efficiency.sentences() if board.efficiency else ()
+    warned = rule_warnings(board, metric)
+    yield from map(escape, dict.fromkeys([*said, *seedless, *set_apart(board), *warned, *spent]))
 
 
 def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
@@ -86,7 +89,7 @@ def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
     yield from (f"% without a number: {visible(sentence)}" for sentence in dict.fromkeys(reasons))
 
 
-def _header(tasks: Sequence[str], shown: Sequence[str], lead: int) -> list[str]:
+def _header(tasks: Sequence[str], shown: Sequence[str], lead: int, costs: Sequence[str]) -> list[str]:
     width = len(shown)
     titles = [rf"\multicolumn{{{width}}}{{c}}{{{escape(task)}}}" for task in tasks] if width else []
     rules = [
@@ -94,7 +97,8 @@ def _header(tasks: Sequence[str], shown: Sequence[str], lead: int) -> list[str]:
     ]
     names = [escape(NAMES.get(name, name)) for _ in tasks for name in shown]
     first = ["Method", "Evaluator"][:lead]
-    return [_line([*[""] * lead, *titles]), " ".join(rules if width else []), _line([*first, *names])]
+    above, below = [""] * len(costs), map(escape, costs)
+    return [_line([*[""] * lead, *titles, *above]), " ".join(rules if width else []), _line([*first, *names, *below])]
 
 
 def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
@@ -112,8 +116,17 @@ def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
                 for task in board.tasks
                 for name in shown
             ]
-            lines.append(_line([escape(method), *([escape(evaluator)] if several else []), *cells]))
+            spent = _costs(board, method)
+            lines.append(_line([escape(method), *([escape(evaluator)] if several else []), *cells, *spent]))
     return lines
+
+
+def _costs(board: Leaderboard, method: str) -> list[str]:
+    """The cells of a method in the columns of efficiency, where the table has some."""
+    found = board.efficiency
+    cells = [found.of_method(method, board.tasks, column) for column in found.columns] if found else []
+    words = [{"-": "--"}.get(cell.text, escape(cell.text)) for cell in cells]
+    return [rf"\textbf{{{text}}}" if cell.bold else text for cell, text in zip(cells, words, strict=True)]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from tabulate import tabulate
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.differences import Paired, differences
+from reidbench.report.efficiency import Efficiency
 from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
 from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
@@ -101,6 +102,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
     parts = [f"# {one_line(board.title)}", ""]
     parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
+    said += board.efficiency.sentences() if board.efficiency else []
     parts += map(one_line, said)
     parts += ["", _matrix(board, metric), ""]
     lower = lower_is_better(board, board.metrics)
@@ -133,8 +135,10 @@ def _matrix(board: Leaderboard, metric: str) -> str:
             protocols = dict.fromkeys(
                 r.row.protocol for task in board.tasks for r in board.cell(method, task, evaluator)
             )
-            rows.append([method, *([evaluator] if several else []), *cells, " / ".join(protocols)])
-    headers = ["method", *(["evaluator"] if several else []), *board.tasks, "protocol"]
+            costs = _costs(board, method)
+            rows.append([method, *([evaluator] if several else []), *cells, *costs, " / ".join(protocols)])
+    columns = [column.heading for column in board.efficiency.columns] if board.efficiency else []
+    headers = ["method", *(["evaluator"] if several else []), *board.tasks, *columns, "protocol"]
     return table(headers, rows)
 
 
@@ -145,6 +149,13 @@ def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: st
         return status_word(results)
     seeds = of_seeds(found, results)
     return _interval(board, found, leads) + (f" ({seeds})" if seeds else "")
+
+
+def _costs(board: Leaderboard, method: str) -> list[str]:
+    """The cells of a method in the columns of efficiency, where the table has some."""
+    found = board.efficiency
+    cells = [found.of_method(method, board.tasks, column) for column in found.columns] if found else []
+    return [f"**{cell.text}**" if cell.bold else cell.text for cell in cells]
 
 
 def _interval(board: Leaderboard, summary: Summary, leads: bool) -> str:
@@ -213,21 +224,35 @@ def visible(text: str) -> str:
 def as_csv(board: Leaderboard, metric: str) -> str:
     """The rows, one a line, metrics as their evaluators gave them (fractions); no times. No seed: an empty field.
 
-    Text that a spreadsheet would compute is quoted by `'`.
+    Text that a spreadsheet would compute is quoted by `'`. Columns of efficiency come last, in the units of JSON, with
+    the machine.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = board.metrics
     first = ["method", "task", "evaluator", "seed", "pretrain_seed", "status"]
-    writer.writerow([*first, *map(_column, names), "error", "protocol", "notes", "key"])
+    costs = board.efficiency
+    last = [*(column.name for column in costs.columns), "machine"] if costs else []
+    writer.writerow([*first, *map(_column, names), "error", "protocol", "notes", "key", *last])
     for result in board.results:
         row = result.row
         numbers = [repr(result.metrics[name]) if name in result.metrics else "" for name in names]
         seeds = ["" if seed is None else seed for seed in (row.seed, row.pretrain_seed)]
         place = [*map(plain, (row.method, row.task, row.evaluator)), *seeds, result.status]
         words = [plain(text) for text in (result.error, row.protocol, "; ".join(result.notes))]
-        writer.writerow([*place, *numbers, *words, row.key or ""])
+        numbers_of_costs = _raw_costs(board, row.method, row.task)
+        spent = [plain(value) if isinstance(value, str) else repr(value) for value in numbers_of_costs.values()]
+        writer.writerow([*place, *numbers, *words, row.key or "", *(spent or [""] * len(last))])
     return stream.getvalue()
+
+
+def _raw_costs(board: Leaderboard, method: str, task: str) -> dict[str, float | str]:
+    """The columns of efficiency of a cell as they were measured, and the machine; empty where they are not known."""
+    found = board.efficiency
+    cost = found.costs.get((method, task)) if found else None
+    if found is None or cost is None:
+        return {}
+    return {**{column.name: cost.values[column.name][1] for column in found.columns}, "machine": cost.machine}
 
 
 def _column(metric: str) -> str:
@@ -244,8 +269,10 @@ def plain(text: str) -> str:
 def as_json(board: Leaderboard, metric: str) -> str:
     """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions).
 
-    A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary.
+    A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary. Columns of efficiency are
+    in the rows, and described, where they were asked for.
     """
+    costs = board.efficiency
     rows = [
         {
             "method": result.row.method,
@@ -259,6 +286,7 @@ def as_json(board: Leaderboard, metric: str) -> str:
             "protocol": result.row.protocol,
             "notes": list(result.notes),
             "key": result.row.key,
+            **({"efficiency": _raw_costs(board, result.row.method, result.row.task) or None} if costs else {}),
         }
         for result in board.results
     ]
@@ -280,8 +308,17 @@ def as_json(board: Leaderboard, metric: str) -> str:
         }
         for s in board.summary
     ]
-    content = {"title": board.title, "rows": rows, "summary": summary, "metrics": _declarations(board)}
+    content: dict[str, Any] = {"title": board.title, "rows": rows, "summary": summary, "metrics": _declarations(board)}
+    if costs:
+        content["efficiency"] = _columns(costs)
     return json.dumps(content, indent=1) + "\n"
+
+
+def _columns(costs: Efficiency) -> dict[str, Any]:
+    columns = [
+        {"column": one.name, "unit": one.unit, "better": one.better, "measured": one.measured} for one in costs.columns
+    ]
+    return {"machine": costs.machine, "columns": columns, "missing": list(costs.missing)}
 
 
 def _declarations(board: Leaderboard) -> list[dict[str, Any]]:

@@ -9,18 +9,23 @@ from functools import cache
 from typing import Any
 
 from reidbench.components import Metric
-from reidbench.report.curves import Cost, Curve, costs, curves
+from reidbench.report.efficiency import Column
+from reidbench.report.formats.curves import Cost, Curve, costs, curves, efficiency_costs
 from reidbench.report.formats.tables import visible
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, axis, from_zero, number, scaled, unit
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star", "x")
+SECONDS = Column("training", "seconds", "the methods' own work", measured=True)
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any]:
-    """CMC and cost figures by "TASK-EVALUATOR" (their numbers), without those that nothing can be drawn in."""
+    """CMC and cost figures by "TASK-EVALUATOR" (their numbers), without those that nothing can be drawn in.
+
+    Costs are seconds of training and, by their names, the columns of efficiency.
+    """
     found: dict[str, Any] = {}
     style = {method: number for number, method in enumerate(board.methods)}
     for t, task in enumerate(board.tasks):
@@ -28,7 +33,11 @@ def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any
             drawn = curves(board, evidence, task, evaluator)
             spent = costs(board, evidence, task, evaluator, metric)
             figures = {"cmc": _cmc_figure(drawn, style)} if drawn else {}
-            figures |= {"cost": _cost_figure(spent, style, board.metric(evaluator, metric), metric)} if spent else {}
+            known = board.metric(evaluator, metric)
+            figures |= {"cost": _cost_figure(spent, style, known, metric, SECONDS)} if spent else {}
+            for column in board.efficiency.columns if board.efficiency else ():
+                points = efficiency_costs(board, task, evaluator, metric, column)
+                figures |= {column.name: _cost_figure(points, style, known, metric, column)} if points else {}
             if figures:
                 found[f"{t}-{e}"] = figures
     return found
@@ -63,14 +72,16 @@ def _cmc_figure(drawn: Sequence[Curve], style: Mapping[str, int]) -> dict[str, A
     )
 
 
-def _cost_figure(spent: Sequence[Cost], style: Mapping[str, int], metric: Metric | None, name: str) -> dict[str, Any]:
+def _cost_figure(
+    spent: Sequence[Cost], style: Mapping[str, int], metric: Metric | None, name: str, axis_of: Column
+) -> dict[str, Any]:
     points = []
     for cost in spent:
         mean = cost.summary.mean
         low, high = cost.summary.ci95 or (mean, mean)
         value = f"{number(mean, metric)}{unit(metric)}"
         point = {
-            "x": [round(max(cost.seconds, 0.01), 2)],
+            "x": [_digits(cost.amount * axis_of.scale)],
             "y": [_digits(scaled(mean, metric))],
             "error_y": {
                 "array": [_digits(scaled(high - mean, metric))],
@@ -79,14 +90,22 @@ def _cost_figure(spent: Sequence[Cost], style: Mapping[str, int], metric: Metric
             },
             "mode": "markers",
             "marker": {"symbol": _trace(style[cost.method])["symbol"], "size": 11},
-            "hovertemplate": f"%{{x}} s, {text(NAMES.get(name, name))} {text(value)}<extra>%{{fullData.name}}</extra>",
+            "hovertemplate": f"%{{x}} {axis_of.printed}, {text(NAMES.get(name, name))} {text(value)}"
+            "<extra>%{fullData.name}</extra>",
         }
         points.append(_scatter(cost.method, style, point))
     return _figure(
         points,
-        {"title": {"text": "training, seconds (log)"}, "type": "log"},
+        _amounts_axis(spent, axis_of),
         {"title": {"text": text(axis(name, metric))}, "rangemode": "tozero" if from_zero(metric) else "normal"},
     )
+
+
+def _amounts_axis(spent: Sequence[Cost], column: Column) -> dict[str, Any]:
+    """The axis of a cost, logarithmic where no method costs nothing."""
+    if all(cost.amount > 0 for cost in spent):
+        return {"title": {"text": f"{text(column.heading)} (log)"}, "type": "log"}
+    return {"title": {"text": text(column.heading)}, "rangemode": "tozero"}
 
 
 def _scatter(method: str, style: Mapping[str, int], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class _Page:
             names=NAMES,
             lines=lines,
             columns=[name for name in self.board.metrics if name != self.metric],
+            efficiency=self.board.efficiency,
             heading=heading(self.board, self.metric),
             all_percent=all_percent(self.board, self.board.metrics),
             lower=lower_is_better(self.board, self.board.metrics),

@@ -24,7 +24,7 @@ from reidbench.execution import executors, runner
 from reidbench.execution.executors import starter
 from reidbench.execution.executors.server import Server
 from reidbench.execution.executors.starter import Starter
-from reidbench.matrix import plan, reader
+from reidbench.matrix import devices, plan, reader
 from reidbench.registry import plugins
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store
@@ -475,7 +475,7 @@ def test_where_a_gpu_may_be_used_stages_that_use_it_are_not_forked(
 
     monkeypatch.setattr(starter, "Fresh", lambda *given: "fresh")
     monkeypatch.setattr(Starter, "_living", lambda self: Living())
-    monkeypatch.setattr(starter, "GPUS", (str(tmp_path / "none"), str(tmp_path / "nvidia0")))
+    monkeypatch.setattr(devices, "GPUS", (str(tmp_path / "none"), str(tmp_path / "nvidia0")))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     data, training = stages.spec("data"), stages.spec("training", kind="finetune")
 

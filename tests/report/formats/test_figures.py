@@ -17,8 +17,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan, reader
 from reidbench.matrix.plan import Plan
 from reidbench.registry.plugins import Registry
-from reidbench.report.curves import costs, curves
 from reidbench.report.formats import extras, figures
+from reidbench.report.formats.curves import costs, curves
 from reidbench.report.provenance import Evidence
 from reidbench.store.artifacts import Store
 
@@ -76,7 +76,7 @@ def test_costs_are_all_training_behind_a_row(made: tuple[Plan, Store]) -> None:
     board = report.collect(the_plan, store)
     found = {cost.method: cost for cost in costs(board, Evidence(the_plan, store), "tiny", "cosine", "mAP")}
     assert set(found) == {"a $b$ <i>", "_hidden"}
-    assert found["_hidden"].seconds == pytest.approx((10 + 30) / 2)  # evaluation is no training
+    assert found["_hidden"].amount == pytest.approx((10 + 30) / 2)  # evaluation is no training
     assert found["_hidden"].summary.mean == pytest.approx(0.3)
 
 
@@ -89,8 +89,8 @@ def test_costs_are_the_methods_own_work_where_that_is_known(made: tuple[Plan, St
             publish(store, stage.key, 10.0 + 20 * stage.seed, {}, work_seconds=4.0 + stage.seed)
     evidence = Evidence(the_plan, store)
     found = {cost.method: cost for cost in costs(report.collect(the_plan, store), evidence, "tiny", "cosine", "mAP")}
-    assert found["a $b$ <i>"].seconds == pytest.approx((4 + 5) / 2)
-    assert found["_hidden"].seconds == pytest.approx((10 + 30) / 2)
+    assert found["a $b$ <i>"].amount == pytest.approx((4 + 5) / 2)
+    assert found["_hidden"].amount == pytest.approx((10 + 30) / 2)
     made_by = evidence.provenance(report.collect(the_plan, store), "a $b$ <i>", "tiny", "cosine").made
     assert made_by[0].seconds == 4.0
 

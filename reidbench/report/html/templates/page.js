@@ -110,8 +110,8 @@ function coloured(trace) {
 function drawCharts() {
   if (!byId("charts")) return;
   const found = figures[`${byId("chart-task").value}-${byId("chart-evaluator").value}`] ?? {};
-  for (const id of ["cmc", "cost"]) {
-    const figure = found[id];
+  const shown = { cmc: found.cmc, cost: found[byId("chart-cost")?.value ?? "cost"] };
+  for (const [id, figure] of Object.entries(shown)) {
     byId(id).closest("figure").hidden = !figure;
     if (figure) {
       const buttons = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
@@ -121,9 +121,9 @@ function drawCharts() {
       Plotly.purge(byId(id));
     }
   }
-  byId("no-chart").hidden = Boolean(found.cmc || found.cost);
+  byId("no-chart").hidden = Boolean(shown.cmc || shown.cost);
 }
-for (const id of ["chart-task", "chart-evaluator"]) byId(id)?.addEventListener("change", drawCharts);
+for (const id of ["chart-task", "chart-evaluator", "chart-cost"]) byId(id)?.addEventListener("change", drawCharts);
 dark.addEventListener("change", drawCharts);
 
 // ---------------------------------------------------------------- pictures, only of the lists that are opened

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reidbench.report.efficiency import Column
+from reidbench.report.provenance import Evidence
+from reidbench.report.queries import CMC, read_arrays, read_notes
+from reidbench.report.results import Leaderboard, Result, Summary
 from reidbench.store.artifact import BadArtifact
-
-from .provenance import Evidence
-from .queries import CMC, read_arrays, read_notes
-from .results import Leaderboard, Result, Summary
 
 RANKS = 50
 
@@ -26,10 +26,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Cost:
-    """One method's metric against the seconds of all training behind it, both means over seeds."""
+    """One method's metric, a mean over seeds, against an amount: seconds of all training behind it, or another cost."""
 
     method: str
-    seconds: float
+    amount: float
     summary: Summary
 
 
@@ -57,7 +57,18 @@ def costs(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, met
         summary = board.summarised(method, task, evaluator).get(metric)
         seconds = evidence.mean_seconds(board.cell(method, task, evaluator))
         if summary is not None and seconds is not None:
-            found.append(Cost(method, seconds, summary))
+            found.append(Cost(method, max(seconds, 0.01), summary))
+    return found
+
+
+def efficiency_costs(board: Leaderboard, task: str, evaluator: str, metric: str, column: Column) -> list[Cost]:
+    """Metric and a column of efficiency of the methods of a table's column, measured on one machine."""
+    found = []
+    for method in board.methods:
+        summary = board.summarised(method, task, evaluator).get(metric)
+        amount = board.efficiency.shown(method, task, column).value if board.efficiency else None
+        if summary is not None and amount is not None:
+            found.append(Cost(method, amount, summary))
     return found
 
 

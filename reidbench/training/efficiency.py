@@ -1,0 +1,152 @@
+"""Measure what an embedder costs: parameters, multiply-adds, time, memory, and the bytes of a feature."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import psutil
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from .networks.embedder import Embedder
+
+BATCHES = (1, 64)  # images that are timed together
+WARM_UP = 3  # forward passes that are not timed
+RUNS = 30  # forward passes of which the median is taken, fewer where they take longer than SECONDS
+FEWEST = 5
+SECONDS = 10.0
+LOOK = 0.001  # seconds between looks at the memory of this process
+MIB = 2**20
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+def is_network(embedder: Embedder) -> bool:
+    """Whether an embedder takes images by itself, and so has costs that can be measured."""
+    return type(embedder).forward is not Embedder.forward
+
+
+@torch.no_grad()
+def measure(
+    embedder: Embedder,
+    *,
+    device: str = "cpu",
+    flip: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, float]:
+    """Numbers by name. The embedder, left in eval mode on the device, computes in float32, as `embed` has it do.
+
+    `params` are all its parameters, and `macs` the multiply-adds of its convolutions and matrix products (linear layers
+    and attention among them) for one image; additions, norms, activations and pooling are not counted. `bytes` are
+    those of one image's feature. `latency` is the median of `runs` forward passes of one image in milliseconds,
+    `latency_low` and `latency_high` their quartiles; `latency64` and its like are for 64 images. Reading and
+    resizing pictures are not timed. `memory` in MiB is the most that the weights and a forward pass of 64 images take:
+    on a GPU what torch has allocated, on a CPU the weights and what the process grew by. With `flip` all of it is for
+    the image and its mirror image, one after the other.
+    """
+    forward = partial(_features, embedder.eval(), flip=flip)
+    one, many = (_images(embedder, count) for count in BATCHES)
+    found: dict[str, float] = {"params": sum(tensor.numel() for tensor in embedder.parameters())}
+    found["macs"] = multiply_adds(forward, one)  # on the CPU, where attention is counted
+    progress(1, 4)
+    embedder.to(device)
+    one, many = one.to(device), many.to(device)
+    found["memory"] = _memory(embedder, forward, many) / MIB
+    progress(2, 4)
+    feature = forward(one)
+    found["bytes"] = feature.numel() * feature.element_size()
+    for done, (images, suffix) in enumerate(((one, ""), (many, "64")), 3):
+        times = 1000 * _seconds(forward, images)
+        quartiles = np.percentile(times, (25, 50, 75)).tolist()
+        names = (f"latency{suffix}{part}" for part in ("_low", "", "_high"))
+        found |= {**dict(zip(names, quartiles, strict=True)), f"runs{suffix}": len(times)}
+        progress(done, 4)
+    return found
+
+
+def multiply_adds(forward: Forward, images: torch.Tensor) -> int:
+    """Multiply-adds of the convolutions and matrix products in a forward pass on the CPU."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it is one operation, of which the counter knows nothing
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # attention as matrix products
+            forward(images)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return int(counter.get_total_flops()) // 2
+
+
+def _features(embedder: Embedder, images: torch.Tensor, *, flip: bool) -> torch.Tensor:
+    """Features [B, D] in float32 as `embed` computes them."""
+    camids = torch.zeros(len(images), dtype=torch.long, device=images.device)
+    features: torch.Tensor = embedder(images, camids).float()
+    if flip:
+        features = (features + embedder(images.flip(3), camids).float()) / 2
+    return features
+
+
+def _images(embedder: Embedder, count: int) -> torch.Tensor:
+    """Noise [B, 3, H, W] of the size that the embedder was trained for, normalised as its pictures are."""
+    height, width = embedder.preprocess.size
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (count, height, width, 3), generator=generator, dtype=torch.uint8)
+    return embedder.preprocess.normalise(pixels)
+
+
+def _seconds(forward: Forward, images: torch.Tensor) -> np.ndarray:
+    """Seconds of each timed forward pass."""
+    for _ in range(WARM_UP):
+        forward(images)
+    times: list[float] = []
+    while len(times) < RUNS and (len(times) < FEWEST or sum(times) < SECONDS):
+        _finish(images.device)
+        began = time.perf_counter()
+        forward(images)
+        _finish(images.device)
+        times.append(time.perf_counter() - began)
+    return np.array(times)
+
+
+def _finish(device: torch.device) -> None:
+    """Wait for what a GPU still computes."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _memory(embedder: Embedder, forward: Forward, images: torch.Tensor) -> float:
+    """Bytes of the weights and of the first forward pass of these images, at its peak."""
+    if images.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(images.device)
+        forward(images)
+        return float(torch.cuda.max_memory_allocated(images.device))
+    with _growth() as grown:
+        forward(images)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in embedder.state_dict().values())
+    return float(weights + grown[0])
+
+
+@contextmanager
+def _growth() -> Iterator[list[int]]:
+    """The bytes by which this process has grown at most, the only number of the list, once the block has ended."""
+    process, ended = psutil.Process(), threading.Event()
+    before = process.memory_info().rss
+    grown = [0]
+
+    def look() -> None:
+        while not ended.wait(LOOK):
+            grown[0] = max(grown[0], process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield grown
+    finally:
+        ended.set()
+        watcher.join()
+        grown[0] = max(grown[0], process.memory_info().rss - before)
