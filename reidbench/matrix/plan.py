@@ -245,7 +245,7 @@ class Expansion:
         return Made("features", key, names, size)
 
     def contents_of(self, files: Mapping[str, str], place: str) -> str:
-        """The hashes of files with features, computed once for all cells; a file that cannot be read is kept as a problem."""
+        """The hashes of files with features, computed once for all cells; an unreadable file is kept as a problem."""
         which = tuple(files.values())
         if which not in self._contents:
             try:
