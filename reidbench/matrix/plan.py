@@ -278,7 +278,7 @@ class Expansion:
         return Made("features", key, names, size)
 
     def contents_of(self, files: Mapping[str, str], place: str) -> str:
-        """What files with features contain; read once for all cells. What cannot be read is told with the data."""
+        """The hashes of files with features, computed once for all cells; an unreadable file is kept as a problem."""
         which = tuple(files.values())
         if which not in self._contents:
             try:

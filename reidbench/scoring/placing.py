@@ -207,7 +207,9 @@ class _Placing:
         if missing:
             without = _counted([self.path(place) for place in missing])
             unused = f"; the file also has what {self.data} has not: {_counted(self.surplus)}" if self.surplus else ""
-            raise DataError(f"{where}: no features for {without}, of {len(every)} images of {self.data}{unused}")
+            junk = sum(int(self.parts[part].pids[row]) == JUNK for part, row in missing)
+            few = f"; {junk} of them junk (pid -1), which here needs features too" if junk else ""
+            raise DataError(f"{where}: no features for {without}, of {len(every)} images of {self.data}{few}{unused}")
         return Placed(self.arrays(), tuple(self.notes(where)))
 
     def notes(self, where: str) -> Iterator[str]:

@@ -114,6 +114,18 @@ def test_missing_images_are_counted_and_the_first_named(tmp_path: Path, parts: d
     )
 
 
+def test_missing_junk_is_called_so(tmp_path: Path, parts: dict[str, Split]) -> None:
+    """Other programs leave junk out, with names or without."""
+    gallery = parts["gallery"]
+    parts["gallery"] = Split(gallery.root, [*gallery.samples, Sample("gallery/-1.jpg", -1, 0)])
+    with pytest.raises(DataError, match=r"1 image \(gallery/-1\.jpg\), of 6 images of market; 1 of them junk"):
+        placed(parts, both=named(tmp_path, PATHS))
+    with pytest.raises(
+        DataError, match=r"3 gallery features without names, and market has 4 .* \(1 of them junk, which"
+    ):
+        placed(parts, both=scored(tmp_path))
+
+
 def test_doubled_images_with_equal_features_are_noted(tmp_path: Path, parts: dict[str, Split]) -> None:
     file = named(tmp_path, [*PATHS, "b.jpg", "query/b.jpg"], np.concatenate([VALUES, VALUES[[1, 1]]]))
     found = placed(parts, both=file)

@@ -131,6 +131,11 @@ def test_every_layout_gives_the_numbers_of_the_networks_own_row(world: World) ->
     for name in rows:
         for (evaluator, _), value in numbers(board, name).items():
             assert value == pytest.approx(own[evaluator, 0], abs=1e-6), (name, evaluator)
+    keys = {result.row.method: result.row.key or "" for result in reversed(board.results)}  # by cosine, of seed 0
+    per_query = {name: board.queries(key)["ap"] for name, key in keys.items()}
+    assert len(per_query["own"]) == len(world.query)
+    for name in rows:
+        np.testing.assert_allclose(per_query[name], per_query["own"], atol=1e-6)
     arrays = [found for stage, found in embedded(Store(world.folder / "layouts")) if stage["use"] == "features"]
     assert len(arrays) == len(rows)
     for found in arrays:  # exactly what the network gave; the table's are of 64 bits
