@@ -321,6 +321,9 @@ class Component:
     `Amount` for each role of data that the task names ("source", "target", "pool", "auxiliary"). `stand_in`, for data
     sets only, is "module:function" of `(params, folder) -> root`: it writes a few rendered persons in the layout in
     which the set is released, below the folder, and returns the `root` that a user of it would give.
+
+    `packages` are modules that the component, or a part of it, cannot run without and that an installation may lack,
+    and `extra` is the extra of reidbench that brings them: `reidbench plugins` says what is missing and how to get it.
     """
 
     name: str
@@ -344,11 +347,11 @@ class Component:
     extra: str = ""
 
     @property
-    def cannot_run(self) -> str:
+    def missing(self) -> str:
         """Which of its packages are not installed, and how to get them; "" where nothing is missing."""
-        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
-        cure = f": pip install 'reidbench[{self.extra}]'" if self.extra else ""
-        return f"cannot run: {', '.join(missing)} not installed{cure}" if missing else ""
+        gone = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        cure = f" (pip install 'reidbench[{self.extra}]')" if self.extra else ""
+        return f"not installed: {', '.join(gone)}{cure}" if gone else ""
 
     @property
     def declared(self) -> dict[str, Metric]:

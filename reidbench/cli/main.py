@@ -109,8 +109,8 @@ def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> 
         print(plugins.printable(f"{plugin['name']} ({plugin['version']}) {plugin['file']}"))
         for component in plugin["components"]:
             print(plugins.printable(f"  {component['kind']:<10} {component['name']:<20} {component['summary']}"))
-            if component["cannot_run"]:
-                print(plugins.printable(f"  {'':<31} {component['cannot_run']}"))
+            if component["missing"]:
+                print(plugins.printable(f"  {'':<31} {component['missing']}"))
     for broken in found["broken"]:
         print(f"{plugins.printable(broken['name'])}: NOT LOADED")
         print("\n".join(f"  {plugins.printable(line)}" for line in broken["traceback"].splitlines()))

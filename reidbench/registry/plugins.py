@@ -40,6 +40,7 @@ BUILTIN = (
     "reidbench_command",
     "reidbench_onnx",
     "reidbench_timm",
+    "reidbench_hf",
 )
 
 
@@ -216,9 +217,7 @@ def report(registry: Registry) -> dict[str, Any]:
     offered: dict[str, list[dict[str, str]]] = {name: [] for name in registry.plugins}
     for (kind, name), plugin in registry.source.items():
         component = registry.components[kind, name]
-        offered[plugin].append(
-            {"kind": kind, "name": name, "summary": component.summary, "cannot_run": component.cannot_run}
-        )
+        offered[plugin].append({"kind": kind, "name": name, "summary": component.summary, "missing": component.missing})
     return {
         "plugins": [
             {"name": plugin.name, "version": plugin.version, "file": plugin.file, "components": offered[plugin.name]}

@@ -177,10 +177,10 @@ def test_a_component_says_which_of_its_packages_is_missing_and_how_to_get_it(
     text = GOOD.replace('")', f'", packages=({packages}), extra="hf")')
     make_plugin(site, "lacking", source(text, "lacking"))
     make_plugin(site, "fine", source(GOOD, "fine"))
-    sentence = "cannot run: no_such_package not installed: pip install 'reidbench[hf]'"
+    sentence = "not installed: no_such_package (pip install 'reidbench[hf]')"
     offered = {one["name"]: one["components"] for one in plugins.report(plugins.load())["plugins"]}
-    assert [one["cannot_run"] for one in offered["reidbench-lacking:lacking"]] == [sentence]
-    assert [one["cannot_run"] for one in offered["reidbench-fine:fine"]] == [""]
+    assert [one["missing"] for one in offered["reidbench-lacking:lacking"]] == [sentence]
+    assert [one["missing"] for one in offered["reidbench-fine:fine"]] == [""]
     main.list_plugins()
     lines = capsys.readouterr().out.splitlines()
     assert lines[lines.index(next(line for line in lines if " lacking " in line)) + 1].strip() == sentence

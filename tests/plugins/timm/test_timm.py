@@ -56,12 +56,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
 # ---------------------------------------------------------------------- three lines
 def test_three_lines_from_a_name_to_a_scored_row(market: Path, tmp_path: Path) -> None:
     text = f"image_size: [64, 32]\ndata: {{tiny: {{use: market-folder, root: {market}}}}}\n"
-    board = run_matrix(
-        text
-        + "tasks: {t: {target: tiny}}\nmethods:\n  mine:\n    backbone: {use: timm, model: test_convnext.r160_in1k, pretrained: false}\n"
-        "    finetune: none\n",
-        tmp_path,
-    )
+    text += "tasks: {t: {target: tiny}}\n"
+    text += "methods:\n  mine:\n    backbone: {use: timm, model: test_convnext.r160_in1k, pretrained: false}\n"
+    board = run_matrix(text + "    finetune: none\n", tmp_path)
     (result,) = board.results
     assert (result.status, result.row.protocol) == ("ok", "no labels, AP step")
     assert 0 < result.metrics["mAP"] <= 1

@@ -70,7 +70,8 @@ def joined(answer: Any) -> torch.Tensor:
 REGISTRY = plugins.load()
 # Backbones that are many: models of theirs whose shortcuts have all kinds of strides.
 BY_NAME: dict[str, list[dict[str, Any]]] = {
-    "timm": [{"model": name, "pretrained": False} for name in ("test_resnet", "test_convnext", "test_vit")]
+    "timm": [{"model": name, "pretrained": False} for name in ("test_resnet", "test_convnext", "test_vit")],
+    "hf": [],  # transformers' networks are not ours, and timm's are these
 }
 
 
@@ -96,7 +97,7 @@ def smallest(name: str) -> dict[str, Any]:
 def backbones() -> Iterator[Case]:
     """Each backbone by default, and in channels-last layout also with every size as small as a matrix file may say."""
     for name, given in BY_NAME.items():
-        for params in given if not REGISTRY.get("backbone", name).cannot_run else ():
+        for params in given:
             yield Case(f"{name} {params}", backbone(name, SIZE, **params), lambda n: joined(n(images(SIZE))))
     for name in REGISTRY.names("backbone"):
         if name in BY_NAME:
