@@ -41,6 +41,7 @@ BUILTIN = (
     "reidbench_onnx",
     "reidbench_timm",
     "reidbench_hf",
+    "reidbench_torchreid",
 )
 
 

@@ -10,7 +10,7 @@ import torch
 from reidbench.files.names import shown
 
 from .files import DEEPEST, State
-from .layouts import LAYOUTS, Layout, variants
+from .layouts import READ, Layout, variants
 
 ENOUGH = 0.9  # of the backbone's tensors; a checkpoint whose names nobody knew matches none, and trains from scratch
 MOST = 3  # names in a sentence
@@ -86,10 +86,10 @@ class Fit:
 
 def fits(state: State, expected: Mapping[str, torch.Tensor], layout: str) -> Iterator[Fit]:
     """All ways to read a file: plain names before others, fewer prefixes taken off before more."""
-    candidates = list(LAYOUTS) if layout == "auto" else variants(layout)
+    candidates = list(READ) if layout == "auto" else variants(layout)
     for names in _unwrapped(list(state)):
         for name in candidates:
-            yield _fit(name, LAYOUTS[name], names, state, expected)
+            yield _fit(name, READ[name], names, state, expected)
 
 
 def _unwrapped(full: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -152,7 +152,7 @@ def report_of(fit: Fit, state: State, expected: Mapping[str, torch.Tensor]) -> L
 
 def _inside(fit: Fit, flat: str, parts: Mapping[str, Sequence[str]]) -> bool:
     """Whether a tensor belongs in the network by its name: in a part of it, or under the prefix of all its names."""
-    prefixed = all(theirs for theirs, _ in LAYOUTS[fit.layout].pairs)
+    prefixed = all(theirs for theirs, _ in READ[fit.layout].pairs)
     return bool(_place(flat, parts)) or (prefixed and not flat.startswith(HEADS))
 
 

@@ -80,6 +80,22 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 
 
+def _flat_mobilenet() -> Pairs:
+    """MobileNetV2 as its first ports to PyTorch: a block's layers in one row, where torchvision groups them."""
+    pairs: list[tuple[str, str]] = [("features.0.", "features.0."), ("features.18.", "features.18.")]
+    whole = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
+    first = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}  # which does not expand
+    for block in range(1, 18):
+        stem = f"features.{block}.conv."
+        layers = first if block == 1 else whole
+        pairs += [(f"{stem}{theirs}.", f"{stem}{ours}.") for theirs, ours in layers.items()]
+    return tuple(pairs)
+
+
+# What `auto` reads too: names of networks that are no ResNets.
+READ: Mapping[str, Layout] = {**LAYOUTS, "mobilenet-v2": Layout(_flat_mobilenet())}
+
+
 def variants(layout: str) -> list[str]:
     """A layout and its spellings: `mgn` is also `mgn-backbone` and `mgn-fast-reid`."""
     return [name for name in LAYOUTS if name == layout or name.startswith(f"{layout}-")]

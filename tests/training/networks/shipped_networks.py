@@ -72,6 +72,7 @@ REGISTRY = plugins.load()
 BY_NAME: dict[str, list[dict[str, Any]]] = {
     "timm": [{"model": name, "pretrained": False} for name in ("test_resnet", "test_convnext", "test_vit")],
     "hf": [],  # transformers' networks are not ours, and timm's are these
+    "torchreid": [],  # nor are torchreid's
 }
 
 

@@ -249,3 +249,23 @@ def test_an_se_block_with_ibn_is_its_equations() -> None:
     y = norm(F.conv2d(y, w["conv3.weight"]), w, "bn3")
     gate = torch.sigmoid((y.mean((2, 3)) @ w["se.fc.0.weight"].T).clamp_min(0) @ w["se.fc.2.weight"].T)
     golden(block(x), (y * gate[:, :, None, None] + x).clamp_min(0), w["conv1.weight"], "se block")
+
+
+def test_names_of_the_first_ports_of_mobilenet_are_read() -> None:
+    """Their blocks are rows of convolution, batch norm, ReLU6: the same tensors under other names."""
+    torch.manual_seed(0)
+    network = mobilenet_v2(MobileNetParams(), (64, 32))
+    state = network.state_dict()
+    rows = {"0.0": "0", "0.1": "1", "1.0": "3", "1.1": "4", "2": "6", "3": "7"}
+    first = {"0.0": "0", "0.1": "1", "1": "3", "2": "4"}
+
+    def theirs(name: str) -> str:
+        head, _, rest = name.partition(".conv.")
+        layer, _, leaf = rest.rpartition(".")
+        return f"{head}.conv.{(first if head == 'features.1' else rows)[layer]}.{leaf}" if rest else name
+
+    torch.manual_seed(1)
+    other = mobilenet_v2(MobileNetParams(), (64, 32))
+    report = load_weights(other, {theirs(name): one for name, one in state.items()}, exactly=True)
+    assert (report.layout, report.missing) == ("mobilenet-v2", ())
+    assert all(torch.equal(other.state_dict()[name], one) for name, one in state.items())

@@ -1,0 +1,28 @@
+"""Networks of torchreid by name, through the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reidbench import Component, hookimpl
+from reidbench.testing import Example
+
+from .params import TorchreidParams
+
+
+@hookimpl
+def reidbench_backbones() -> Iterator[Component]:
+    """One backbone for all networks."""
+    yield Component(
+        "torchreid",
+        "reidbench_torchreid.backbone:build",
+        TorchreidParams,
+        summary="a network of torchreid by its name, with a checkpoint of its zoo or random weights",
+        traits=TorchreidParams.traits,
+        protocol=TorchreidParams.supervision,
+        packages=("torchreid", "gdown", "cv2"),
+        extra="torchreid",
+    )
+
+
+CHECK = {"torchreid": Example(skip="needs the package torchreid; pip install 'reidbench[torchreid]'")}
