@@ -149,9 +149,9 @@ class Efficiency:
         yield "; ".join(f"{column.name}: {column.words}" for column in self.columns) + "."
         if any(column.measured for column in self.columns) and self.machine:
             yield (
-                f"Measured on {self.machine}: forward passes in float32, the median of up to 30 after 3 to warm up; "
-                "reading pictures is not timed. Numbers of other machines are printed with their machine, and are not "
-                "compared."
+                f"Measured on {self.machine}: forward passes in float32, the median of up to 30 after up to 3 to warm "
+                "up; reading pictures is not timed. Numbers of other machines are printed with their machine, and are "
+                "not compared."
             )
         if any(self._best.values()):
             yield "Bold in these columns: the best, and what cannot be told from it (quartiles that overlap)."

@@ -187,8 +187,7 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
         results = tuple(_scored(result) for result in results)
     rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
     results, mixed = _with_mixtures(results, behind)
-    summary = tuple(summarise(results, declared))
-    title, sources = plan.benchmark.title, behind.sources
+    title, summary, sources = plan.benchmark.title, tuple(summarise(results, declared)), behind.sources
     return Leaderboard(title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
 
 

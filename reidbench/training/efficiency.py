@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from .networks.embedder import Embedder
 
 BATCHES = (1, 64)  # images that are timed together
-WARM_UP = 3  # forward passes that are not timed
-RUNS = 30  # forward passes of which the median is taken, fewer where they take longer than SECONDS
-FEWEST = 5
+WARM_UP = 3  # forward passes whose times are not kept, and
+RUNS = 30  # those of which the median is taken; fewer of both where they take longer than SECONDS,
+FEWEST = 3  # but so many at least, behind one to warm up
 SECONDS = 10.0
 LOOK = 0.001  # seconds between looks at the memory of this process
 MIB = 2**20
@@ -100,17 +100,21 @@ def _images(embedder: Embedder, count: int) -> torch.Tensor:
 
 
 def _seconds(forward: Forward, images: torch.Tensor) -> np.ndarray:
-    """Seconds of each timed forward pass."""
-    for _ in range(WARM_UP):
-        forward(images)
+    """Seconds of each forward pass that is kept."""
+    _passes(forward, images, 1, WARM_UP)
+    return np.array(_passes(forward, images, FEWEST, RUNS))
+
+
+def _passes(forward: Forward, images: torch.Tensor, fewest: int, most: int) -> list[float]:
+    """Seconds of so many forward passes, as many as SECONDS allow."""
     times: list[float] = []
-    while len(times) < RUNS and (len(times) < FEWEST or sum(times) < SECONDS):
+    while len(times) < most and (len(times) < fewest or sum(times) < SECONDS):
         _finish(images.device)
         began = time.perf_counter()
         forward(images)
         _finish(images.device)
         times.append(time.perf_counter() - began)
-    return np.array(times)
+    return times
 
 
 def _finish(device: torch.device) -> None:

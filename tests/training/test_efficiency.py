@@ -71,13 +71,16 @@ def test_times_are_medians_between_their_quartiles_after_a_warm_up() -> None:
 
 def test_a_slow_network_is_timed_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "SECONDS", 0.0)
-    found = measure(Toy())
+    toy = Toy()
+    found = measure(toy)
     assert (found["runs"], found["runs64"]) == (FEWEST, FEWEST)
+    assert toy.calls.count(64) == 1 + 1 + FEWEST  # for the memory, to warm up, and timed
 
 
 def test_the_quartiles_of_known_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passes of 1, 2, ..., 9 s: quartiles 3, 5 and 7."""
-    ticks = iter([tick for seconds in [*range(1, 10), *range(1, 10)] for tick in (0.0, float(seconds))])
+    """Passes of 1, 2, ..., 9 s after three of 100 s: quartiles 3, 5 and 7."""
+    passes = [100] * WARM_UP + list(range(1, 10))
+    ticks = iter([tick for seconds in [*passes, *passes] for tick in (0.0, float(seconds))])
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(ticks))
     monkeypatch.setattr(measuring, "RUNS", 9)
     monkeypatch.setattr(measuring, "SECONDS", 1000.0)
