@@ -22,7 +22,7 @@ class DataError(ReidbenchError):
 
 
 class DataErrors(DataError):
-    """Several mistakes in one file. `problems` holds one `file:line: sentence` for each that is told."""
+    """Several mistakes in one file. `problems` holds a `file:line: sentence` for each of the first."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)

@@ -22,9 +22,12 @@ from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.atomic import write_whole
 from reidbench.files.cache import cache_folder
 from reidbench.files.names import shown
+from reidbench.registry import plugins
 
 from .copies import bar
 from .options import at_home
+
+IMAGES = "images"  # the parameter of the data set that reads manifests
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,18 @@ def _print_checked(out: Path, root: Path) -> bool:
 
 
 def _print_entry(out: Path, images: str | None) -> None:
-    """Print how a matrix file in the working folder names the manifest."""
-    entry = {"use": "csv-manifest", "root": str(out).replace("$", "$$")} | ({"images": images} if images else {})
-    text = yaml.safe_dump({"own": entry}, default_flow_style=None, allow_unicode=True, width=10**6, sort_keys=False)
-    print(f"{out} is written; in a matrix file:\ndata:\n  {text}", end="")
+    """Print how a matrix file in the working folder names the manifest, if a data set that is there reads one."""
+    print(f"{out} is written")
+    reader = _reader()
+    if reader is not None:
+        entry = {"use": reader, "root": str(out).replace("$", "$$")} | ({IMAGES: images} if images else {})
+        text = yaml.safe_dump({"own": entry}, default_flow_style=None, allow_unicode=True, width=10**6, sort_keys=False)
+        print(f"in a matrix file:\ndata:\n  {text}", end="")
+
+
+def _reader() -> str | None:
+    """The data set that reads manifests, by its parameter for where their pictures lie."""
+    components = plugins.load().components.items()
+    return next(
+        (name for (kind, name), one in components if kind == "dataset" and IMAGES in one.params.model_fields), None
+    )
