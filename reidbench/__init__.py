@@ -15,13 +15,16 @@ if TYPE_CHECKING:
         Amount,
         Component,
         FileParam,
+        FilesParam,
         FolderParam,
+        InPlace,
         Metric,
         Paper,
         Params,
         Preset,
         Published,
         SameContent,
+        Secret,
         Uses,
         Workload,
     )
@@ -56,9 +59,11 @@ __all__ = [
     "Embedded",
     "EvaluateContext",
     "FileParam",
+    "FilesParam",
     "FinetuneContext",
     "FolderParam",
     "HiddenSplit",
+    "InPlace",
     "Metric",
     "Metrics",
     "Paper",
@@ -69,6 +74,7 @@ __all__ = [
     "Published",
     "SameContent",
     "Sample",
+    "Secret",
     "SelectContext",
     "Selection",
     "Split",
@@ -80,8 +86,8 @@ __all__ = [
 # Each name is imported at its first use: `reidbench --help` needs none of them, nor pydantic and numpy behind them.
 _HOMES = {
     "components": (
-        "AddedLater Amount Component FileParam FolderParam Metric Paper Params Preset Published SameContent Uses "
-        "Workload"
+        "AddedLater Amount Component FileParam FilesParam FolderParam InPlace Metric Paper Params Preset Published "
+        "SameContent Secret Uses Workload"
     ),
     "contexts": (
         "AdaptContext Checkpoint Context EmbedContext Embedded EvaluateContext FinetuneContext Metrics PrepareContext "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ class CommandEmbedder(SplitEmbedder):
         """Features [N, D] float32. Raises ReidbenchError for a program that fails, DataError for what it writes."""
         with workplace(ctx.scratch, resumable=ctx.params.resumable) as (given, out):
             names = write_hidden(ctx.images, given / "images", ctx.seed)
-            values = {"images": given / "images", "out": out, "seed": ctx.seed, "model": ctx.model / MODEL}
+            values = {"images": given / "images", "out": out, "seed": ctx.seed, "model": given / MODEL}
+            if ctx.params.train is not None:  # a copy: what a program writes there must not damage the artifact
+                shutil.copytree(ctx.model / MODEL, given / MODEL)
             if ctx.params.cameras:
                 values["cameras"] = given / "cameras.csv"
                 write_cameras(given / "cameras.csv", names, ctx.images.camids)

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from reidbench import FileParam, Params
-from reidbench.components import FilesParam, InPlace, Secret
+from reidbench import FileParam, FilesParam, InPlace, Params, Secret
 from reidbench.words import BACKBONE_FREE, SEEDLESS, UNKNOWN, Declared
 
 from .template import fault, placeholders

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Bench, errors
+from .conftest import BYTES, Bench, errors
 
 # Counts its runs in its own folder, and fails in the first: so it ends well only where the folder was kept.
 STEPS = """
@@ -49,6 +49,18 @@ def test_what_a_training_must_leave(bench: Bench) -> None:
     assert "train ended well and left no file in {out}" in found["empty"]
     assert "finetuner command left model/passwd" in found["link"]
     assert "link" in found["link"].partition("model/passwd")[2]
+
+
+def test_a_program_that_writes_into_its_model_does_no_harm_to_the_store(bench: Bench) -> None:
+    bench.program("one.py", "import sys; open(sys.argv[1] + '/w', 'w').write('one')")
+    bench.program(
+        "extract.py",
+        BYTES + "    open(sys.argv[3] + '/w', 'a').write('two')\n    print(open(sys.argv[3] + '/w').read())\n",
+    )
+    assert errors(bench.run(m=trained("python one.py {out}"))) == {}
+    assert "onetwo\n" in bench.log()
+    (folder,) = bench.artifacts("finetune")
+    assert (folder / "model" / "w").read_text() == "one"
 
 
 def test_an_adapter_refuses_a_step_that_no_program_can_read(bench: Bench) -> None:
