@@ -100,7 +100,7 @@ class Bench:
             return {name: arrays[name] for name in arrays.files}
 
     def log(self) -> str:
-        """All that stands in the logs of all stages."""
+        """The text of the logs of all stages."""
         return "".join(file.read_text() for file in sorted((self.store / "logs").iterdir()))
 
 
