@@ -59,9 +59,11 @@ class HfParams(Params):
 
     def capabilities(self) -> frozenset[str]:
         """What the network offers, as far as its files are there."""
-        from .backbone import capabilities_of
+        if self.config_file is None:
+            return frozenset()
+        from .backbone import capabilities_of  # with torch
 
-        return capabilities_of(self.config_file.read_text()) if self.config_file else frozenset()
+        return capabilities_of(self.config_file.read_text())
 
     def traits(self) -> frozenset[str]:
         """Weights from elsewhere fill the whole network, so that nothing of it is drawn."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reidbench import Component, hookimpl
-from reidbench.testing import Example
 
 from .params import TorchreidParams
 
@@ -25,4 +24,4 @@ def reidbench_backbones() -> Iterator[Component]:
     )
 
 
-CHECK = {"torchreid": Example(skip="needs the package torchreid; pip install 'reidbench[torchreid]'")}
+CHECK = {"torchreid": "reidbench_torchreid.examples:small"}

@@ -19,7 +19,8 @@ CORE = Path(plugins.__file__).parents[1]
 WORDS = {
     "all", "none", "list", "random", "grid", "weights", "cluster",
     "cosine", "euclidean", "market1501",  # distances, and the camera rule
-    "bot", "bdb", "mgn", "spcl", "dino", "transreid", "cluster-contrast",  # layouts of files of weights
+    "bot", "bdb", "mgn", "spcl", "dino", "transreid", "cluster-contrast", "mobilenet-v2",  # layouts of files of weights
+    "timm", "torchreid", "onnx",  # packages, a score's definition, a format and an extra
 }  # fmt: skip
 PLACES = {"use", "select", "pretrain", "finetune", "adapt", *HOOKS}  # of a matrix file, where a name stands behind them
 HOOKLESS = [name for name in plugins.BUILTIN if name not in HOOKS.values()]  # a hook may be called as a package is

@@ -1,0 +1,19 @@
+"""How `reidbench check` tries torchreid: by a small network, where the package is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reidbench.check.examples import Example
+
+
+def small(folder: Path) -> Example | dict[str, Any]:
+    """Parameters, or why nothing can be tried."""
+    from reidbench.check.examples import Example
+
+    if importlib.util.find_spec("torchreid") is None:
+        return Example(skip="needs the package torchreid; pip install 'reidbench[torchreid]'")
+    return {"model": "osnet_x0_25"}
