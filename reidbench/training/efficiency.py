@@ -14,7 +14,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from .networks.embedder import Embedder
+from .networks.embedder import Embedder, SplitEmbedder
 
 BATCHES = (1, 64)  # images that are timed together
 WARM_UP = 3  # forward passes whose times are not kept, and
@@ -29,7 +29,7 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 def is_network(embedder: Embedder) -> bool:
     """Whether an embedder takes images by itself, and so has costs that can be measured."""
-    return type(embedder).forward is not Embedder.forward
+    return type(embedder).forward not in (Embedder.forward, SplitEmbedder.forward)
 
 
 @torch.no_grad()

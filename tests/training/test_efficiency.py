@@ -11,7 +11,7 @@ from torch import nn
 
 from reidbench.registry import plugins
 from reidbench.stages.networks import build_backbone
-from reidbench.training import BackboneEmbedder, Embedder, Preprocess
+from reidbench.training import BackboneEmbedder, Embedder, Preprocess, SplitEmbedder
 from reidbench.training import efficiency as measuring
 from reidbench.training.efficiency import FEWEST, RUNS, WARM_UP, measure, multiply_adds
 
@@ -48,6 +48,7 @@ def test_a_toy_by_hand() -> None:
 def test_what_takes_no_images_is_no_network() -> None:
     assert measuring.is_network(Toy())
     assert not measuring.is_network(Embedder(preprocess=Preprocess((8, 6))))
+    assert not measuring.is_network(SplitEmbedder(preprocess=Preprocess((8, 6))))  # a program
 
 
 def test_with_flip_an_image_costs_two_passes_and_has_one_feature() -> None:
