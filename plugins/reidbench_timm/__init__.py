@@ -20,7 +20,7 @@ def reidbench_backbones() -> Iterator[Component]:
         capabilities=TimmParams.capabilities,
         traits=TimmParams.traits,
         protocol=TimmParams.supervision,
-        rehearsal={"pretrained": False},
+        rehearsal={"pretrained": False, "revision": None, "labels": None},
     )
 
 

@@ -221,6 +221,13 @@ def test_without_network_and_cache_there_is_one_sentence(market: Path, tmp_path:
     assert key_of(market, tmp_path, "")  # a plan can be made all the same
 
 
+def test_a_rehearsal_needs_no_weights(registry: plugins.Registry, hub: Any) -> None:
+    component = registry.get("backbone", "timm")
+    given = {"model": NAME, "revision": "v1", "labels": "ImageNet labels"}
+    params = component.params(**{**given, **component.rehearsal})
+    assert build(params, SIZE).dim == 96
+
+
 def test_fetched_weights_are_used_from_the_next_plan_on(
     hub: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
