@@ -18,11 +18,12 @@ from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, progress, runner
 from reidbench.export import networks
+from reidbench.export.features import split_of
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
-from reidbench.training import Preprocess
+from reidbench.training import Preprocess, embed
 from reidbench_onnx.embedder import OnnxEmbedder
 from reidbench_onnx.examples import stand_in, write_network
 from reidbench_onnx.finetune import finetune
@@ -128,8 +129,9 @@ def test_pixels_come_to_the_network_by_the_files_mean_and_deviation(tmp_path: Pa
     Image.new("RGB", (16, 32), (51, 51, 51)).save(tmp_path / "grey.png")
     for given, expected in (({"mean": None, "std": None}, 0.2), ({"mean": (0.2, 0.2, 0.2), "std": None}, 0.0)):
         embedder = embedder_of(file, tmp_path, **given)
-        networks.embed_pictures(embedder, [tmp_path / "grey.png"], tmp_path / "f.npz")
-        assert np.load(tmp_path / "f.npz")["features"] == pytest.approx(np.full((1, 3), expected), abs=1e-6)
+        grey = split_of([str(tmp_path / "grey.png")])
+        found = embed(embedder, grey, grey.camids)
+        assert found == pytest.approx(np.full((1, 3), expected), abs=1e-6)
 
 
 # ---------------------------------------------------------------------- keys, workers
