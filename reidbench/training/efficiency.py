@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -21,6 +22,8 @@ WARM_UP = 3  # forward passes whose times are not kept, and
 RUNS = 30  # those of which the median is taken; fewer of both where they take longer than SECONDS,
 FEWEST = 3  # but so many at least, behind one to warm up
 SECONDS = 10.0
+STATUS = Path("/proc/self/status")
+WRITTEN = {"RssAnon", "VmSwap"}  # lines of it, in KiB
 LOOK = 0.001  # seconds between looks at the memory of this process
 MIB = 2**20
 
@@ -138,13 +141,13 @@ def _memory(embedder: Embedder, forward: Forward, images: torch.Tensor) -> float
 @contextmanager
 def _growth() -> Iterator[list[int]]:
     """The bytes by which this process has grown at most, the only number of the list, once the block has ended."""
-    process, ended = psutil.Process(), threading.Event()
-    before = process.memory_info().rss
+    ended = threading.Event()
+    before = _held()
     grown = [0]
 
     def look() -> None:
         while not ended.wait(LOOK):
-            grown[0] = max(grown[0], process.memory_info().rss - before)
+            grown[0] = max(grown[0], _held() - before)
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -153,4 +156,16 @@ def _growth() -> Iterator[list[int]]:
     finally:
         ended.set()
         watcher.join()
-        grown[0] = max(grown[0], process.memory_info().rss - before)
+        grown[0] = max(grown[0], _held() - before)
+
+
+def _held() -> int:
+    """Bytes of memory that this process has written to, in RAM or swapped out.
+
+    Elsewhere than on Linux its resident memory, which also falls where the system takes pages that nobody reads.
+    """
+    text = STATUS.read_text() if STATUS.exists() else ""
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    if not lines.keys() >= WRITTEN:
+        return int(psutil.Process().memory_info().rss)
+    return sum(int(lines[name].split()[0]) * 1024 for name in WRITTEN)
