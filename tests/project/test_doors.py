@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ MORE = """
   file: {features: theirs.npz, uses: [source labels]}
   onnx: {finetune: {use: onnx, file: net.onnx, labels: [tiny labels]}}
   program:
-    finetune: {use: command, extract: "python extract.py {images} {out}", files: [extract.py], uses: [tiny labels]}
+    finetune: {use: command, extract: "PYTHON extract.py {images} {out}", files: [extract.py], uses: [tiny labels]}
 """
 PROGRAM = """
 import subprocess, sys
@@ -56,7 +58,7 @@ def test_a_plugin_a_file_onnx_and_a_program_have_the_same_map_in_one_table(marke
     program = f"KEY, STORE = {artifact.key!r}, {str(store.root)!r}\n{PROGRAM}"
     (tmp_path / "extract.py").write_text(program)
 
-    board = run_matrix(text + MORE, tmp_path)
+    board = run_matrix(text + MORE.replace("PYTHON", shlex.quote(sys.executable)), tmp_path)
     assert {result.row.method: result.error for result in board.results if result.error} == {}
     found = {(result.row.method, result.row.evaluator): result.metrics["mAP"] for result in board.results}
     assert {method for method, _ in found} == {"plugin", "file", "onnx", "program"}

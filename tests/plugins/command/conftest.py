@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ class Bench:
 
     def text(self, **methods: Mapping[str, Any]) -> str:
         """The matrix file of these methods; `python` in a command is this interpreter."""
-        steps = json.dumps(methods).replace('"python ', f'"{sys.executable} ')
+        steps = json.dumps(methods).replace('"python ', f'"{shlex.quote(sys.executable)} ')
         head = "title: Programs\nimage_size: [64, 32]\ntasks: {t: {source: d, target: d}}\nbackbone: resnet-tiny\n"
         return f"{head}data: {{d: {self.data}}}\nseeds: [0, 1]\nmethods: {steps}\n"
 
