@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from reidbench.components import Amount, Component, Params, Workload, load_attribute
+from reidbench.components import Amount, Component, ContentHashed, Params, Workload, load_attribute
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.benchmark import canonical
+from reidbench.matrix.benchmark import canonical, marker
 from reidbench.matrix.devices import devices_for
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.plan import Plan
@@ -106,9 +106,15 @@ class Scale:
         return found
 
     def _kept(self, selection: Stage, pool: int) -> int | None:
-        """How many images a selection keeps: by its `count` or its share `keep`, else as its short form did."""
+        """How many images a selection keeps: by its `count` or its share `keep`, else as its short form did.
+
+        The share of a user's list is none of the pool, so that without a count nobody knows what it keeps.
+        """
         if count := selection.params.get("count"):
             return min(int(count), pool)
+        fields = self._chosen(selection)[0].params.model_fields.values()
+        if any(marker(info, ContentHashed) for info in fields):
+            return None
         if keep := selection.params.get("keep"):
             return math.ceil(float(keep) * pool)
         metrics = self._metrics(selection.key)

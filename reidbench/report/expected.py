@@ -16,7 +16,7 @@ from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.plan import Plan
 from reidbench.registry.published import DISTANCE
 
-from .published import ap_rule, ranking_rule, ranking_words, transductive
+from .published import ap_rule, from_stand_ins, ranking_rule, ranking_words, transductive
 from .results import Leaderboard, Result, Summary
 from .units import is_percent
 
@@ -58,7 +58,7 @@ def held(board: Leaderboard, plan: Plan) -> list[Held]:
         parts = parts_of(methods[cell.method], methods)
         here = published_task(benchmark.data, parts, task)
         sizes = _test_sizes(board, plan, cell)
-        apart = [*transductive(parts, task)]
+        apart = [*transductive(parts, task), *from_stand_ins(benchmark, task)]
         rules = {
             name: {number: (*_rules(number, judge, here, sizes), *apart) for number in cell.numbers}
             for name, judge in judges.items()

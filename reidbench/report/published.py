@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from reidbench.data import is_stand_in
 from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Task
 from reidbench.matrix.expect import changed_params, published_task
 from reidbench.registry.published import Line, lines, percent
@@ -39,12 +40,13 @@ def compared(
     if paper is None:
         return
     place = published_task(benchmark.data, [recipe], task)
+    apart = [*transductive([recipe], task), *from_stand_ins(benchmark, task)]
     for line in lines(paper.published):
         shown = {metric: percent(metric, value) for metric, value in line.values.items() if metric in measured}
         if line.first.beside and line.first.task == place and shown:
             means = {metric: measured[metric] for metric in shown}
             rules = ap_rule(line.first.ap, judge) if "mAP" in shown else ()
-            warnings = [*rules, *ranking_rule(ranking_words(judge)), *transductive([recipe], task)]
+            warnings = [*rules, *ranking_rule(ranking_words(judge)), *apart]
             warnings += [f"the published row: {line.first.note}"] if line.first.note else []
             yield Compared(line, shown, means, tuple(warnings))
 
@@ -53,6 +55,15 @@ def transductive(parts: Sequence[Recipe], task: Task) -> Iterator[str]:
     """That a row learned from the images that it is tested on, where it did."""
     if task.adapt_on == "test" and any(kind == "adapt" for part in parts for kind, _ in part.steps):
         yield "transductive: the measured row learned from the test images"
+
+
+def from_stand_ins(benchmark: Benchmark, task: Task) -> Iterator[str]:
+    """That data of a task are stand-ins, where some are: no number from them compares with a published one."""
+    used = dict.fromkeys(ref.name for role in ("source", "target", "pool", "auxiliary") for ref in task.refs(role))
+    roots = {name: benchmark.data[name].root for name in used}
+    marked = [name for name, root in roots.items() if root is not None and is_stand_in(root)]
+    if marked:
+        yield f"stand-in data: {' and '.join(marked)} is not the published data set, but made by reidbench"
 
 
 def ap_rule(published: str, judge: Choice) -> Iterator[str]:

@@ -14,13 +14,14 @@ from reidbench import Amount, Workload
 from reidbench.data import Counts, Published
 from reidbench.execution.executors.inline import Inline
 from reidbench.execution.progress import Lines
-from reidbench.matrix import reader
+from reidbench.matrix import plan, reader
 from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry import plugins
 from reidbench.rehearsal.amounts import amounts_of
 from reidbench.rehearsal.printed import duration, gibibytes, scale_table
 from reidbench.rehearsal.rehearse import Rehearsal, rehearse
-from reidbench.rehearsal.scale import Disk, Line
+from reidbench.rehearsal.scale import Disk, Line, Scale
+from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin
 
 PLUGIN = Path(__file__).parents[1] / "support" / "rehearsed_plugin.py"
@@ -136,3 +137,26 @@ def test_amounts_of_several_sets_and_of_tests() -> None:
     assert amounts_of(stage(("source", "one", "train"), ("source", "nobody", "train")), lists, ()) == {}
     prepared = amounts_of(stage(("split", "one", "train")), lists, ())  # which may call it what it likes
     assert prepared["target"] == prepared["source"] == prepared["split"] == Amount(100, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("use", "params", "kept"),
+    [
+        ("random", {"keep": 0.25}, 251),  # of 1001, rounded up as the selector does
+        ("cfs", {"keep": 0.6}, 601),
+        ("list", {"file": "list.txt", "keep": 0.5}, None),  # the half of a list of unknown length
+        ("list", {"file": "list.txt", "keep": 1.0, "count": 40}, 40),
+        ("list", {"file": "list.txt", "count": 4000}, 1001),
+        ("all", {}, None),  # which says neither, and was not run
+    ],
+)
+def test_what_a_selection_keeps(use: str, params: dict[str, Any], kept: int | None, tmp_path: Path) -> None:
+    file = tmp_path / "matrix.yaml"
+    file.write_text(
+        "data: {d: {use: synthetic, world: plaza, size: tiny}}\ntasks: {t: {target: d}}\n"
+        "backbone: resnet-tiny\nmethods: {m: {finetune: none}}\n"
+    )
+    registry = plugins.load()
+    full = plan.expand(reader.read(file, registry))
+    scale = Scale(full, full, Store(tmp_path / "store"), registry, ())
+    assert scale._kept(Stage("k", "select", use, params), 1001) == kept

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from reidbench import report
 from reidbench.cli import main
+from reidbench.data.standin import MARK
 from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan, reader
 from reidbench.registry import plugins
@@ -165,6 +166,20 @@ def test_the_size_is_that_of_the_rows_own_test_images(made: Made, tmp_path: Path
     assert {line.rules for line in of(lines, "joined")} == {
         ("other image size: published 256x128, measured here 256x128, 32x16",)
     }
+
+
+def test_stand_in_data_are_a_rule_that_differs(made: Made, papers: Path, tmp_path: Path) -> None:
+    root = market1501(tmp_path / "market")
+    (root / MARK).write_text("{}")
+    file = tmp_path / "matrix.yaml"
+    file.write_text(MATRIX.format(root=root))
+    marked = plan.expand(reader.read(file, plugins.load()))
+    sentence = "stand-in data: market is not the published data set, but made by reidbench"
+    board = replace(made[0], results=[outcome(row) for row in marked.rows])
+    found = held(board, marked)
+    assert {line.cell.method for line in found} >= {"small", "old"}
+    assert all(sentence in line.rules for line in found if line.cell.task == "real")
+    assert not any("stand-in" in rule for line in held(made[0], made[1]) for rule in line.rules)
 
 
 def test_where_no_evaluator_has_the_published_rule_it_is_said_of_map_alone(made: Made) -> None:
