@@ -2,7 +2,8 @@
 
 `python -m benchmarks.papers_needs` prints the table of papers/README.md, by the assumptions of `scale.py`. Steps and
 images are those of the files' own parameters on the published counts; the operations of an image are those of the
-stage's network at its size, times the passes that its method makes. Embedding, clustering and heads are not counted.
+stage's network at its size, times the passes that its method makes. Embedding, clustering and heads are not counted,
+nor is what preparers write (camera styles: a picture of each image for each camera).
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from typing import Any
 
 from reidbench.matrix import plan, reader
 from reidbench.matrix.kinds import OF_STAGE
+from reidbench.matrix.stage import Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
+from reidbench.rehearsal.amounts import amounts_of
 from reidbench.rehearsal.files import stand_in_files
 from reidbench.rehearsal.scale import Line, Scale
 from reidbench.rehearsal.standins import FILES, STORE, Cast, stand_in_data
 from reidbench.stages.networks import build_backbone
 from reidbench.store.artifacts import Store
 
-from .scale import HOUR, PEAK, SHARES, counted
+from .scale import HOUR, PEAK, SHARES, Counts, counted
 
 FOLDER = Path(__file__).parent / "papers"
 # Passes of the network with its gradient, and without, for each image that a training reads. MoCo's has a key encoder;
@@ -36,10 +39,7 @@ PASSES: Mapping[str, tuple[float, float]] = {
     "dino": (2 + 8 / 4, 2),
     "gcl": (4, 0),
 }
-# Operations an image of what is not the stage's network. GCL's other networks forward and backward: see `scale.py`. A
-# camera StarGAN at 256x128: its counted step.
-BESIDE: Mapping[str, float] = {"gcl": 3 * 2 * 30_984e6, "stargan": 122.1e9}
-GENERATOR = 8_433_664 * 4  # bytes of StarGAN's generator
+GCL_BESIDE = 3 * 2 * 30_984e6  # operations an image of GCL's other networks, forward and backward: see `scale.py`
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Networks:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.known: dict[str, tuple[float, float, int, int]] = {}
+        self.beside: dict[str, float] = {}
+        self.counts = Counts()
 
     def of(self, described: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float, int, int]:
         """Operations an image with the gradient and without, parameters, and the length of the feature."""
@@ -73,6 +75,13 @@ class Networks:
         if key not in self.known:
             self.known[key] = self._counted({**described, "image_size": size})
         return self.known[key]
+
+    def stargan(self, cameras: int, size: tuple[int, int]) -> float:
+        """Operations an image of a camera StarGAN, of both its networks."""
+        key = f"stargan {cameras} {size}"
+        if key not in self.beside:
+            self.beside[key] = self.counts.stargan(cameras, size)
+        return self.beside[key]
 
     def _counted(self, described: dict[str, Any]) -> tuple[float, float, int, int]:
         import torch
@@ -99,20 +108,27 @@ def need(file: Path, registry: Registry, networks: Networks) -> Need:
         scale = Scale(full, full, Store(folder / STORE), registry, ())
         lines = scale.lines()
         disk = sum(_bytes(full, key, scale, networks) for key in full.stages)
-    operations = sum(_operations(line, networks) for line in lines)
+        operations = sum(_operations(line, scale, networks) for line in lines)
     hours = tuple(operations / (share * PEAK) / HOUR for share in SHARES)
     unknown = sum(line.stages for line in lines if line.workload is None)
     return Need(file.name, sum(line.stages for line in lines), hours, disk, unknown)
 
 
-def _operations(line: Line, networks: Networks) -> float:
+def _operations(line: Line, scale: Scale, networks: Networks) -> float:
     if line.workload is None or line.stage is None:
         return 0.0
-    stage = line.stage
-    step, forward = networks.of(stage.backbone, line.size)[:2] if stage.backbone else (0.0, 0.0)
+    return _an_image(line.stage, scale, networks) * line.workload.total * line.stages
+
+
+def _an_image(stage: Stage, scale: Scale, networks: Networks) -> float:
+    if stage.use == "stargan":
+        cameras = amounts_of(stage, scale.lists, ())["split"].cameras
+        assert cameras is not None  # the counts of all sets that have cameras name them
+        height, width = stage.params["size"] or stage.image_size
+        return networks.stargan(cameras, (height, width))
+    step, forward = networks.of(stage.backbone, stage.image_size)[:2] if stage.backbone else (0.0, 0.0)
     train, look = PASSES.get(stage.use, (1, 0))
-    each = train * step + look * forward + BESIDE.get(stage.use, 0.0)
-    return each * line.workload.total * line.stages
+    return train * step + look * forward + (GCL_BESIDE if stage.use == "gcl" else 0.0)
 
 
 def _bytes(full: plan.Plan, key: str, scale: Scale, networks: Networks) -> float:
@@ -120,8 +136,6 @@ def _bytes(full: plan.Plan, key: str, scale: Scale, networks: Networks) -> float
     stage = full.stages[key]
     if OF_STAGE[stage.kind].leaves and stage.backbone:
         return networks.of(stage.backbone, stage.image_size)[2] * 4
-    if stage.use == "stargan":
-        return GENERATOR
     if stage.kind != "embed":
         return 0
     parent = full.stages[stage.parents[0][1]]

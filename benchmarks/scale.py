@@ -105,21 +105,21 @@ class Counts:
             heads += counted(lambda: head(vectors[:4])) / 2
         return 2 * self.step(name) + 8 * self.step(name, (128, 64)) + 2 * self.forward(name) + heads
 
-    def stargan(self, cameras: int) -> float:
-        """One critic's step and a fifth of a generator's, an image of 256 x 128: the losses of the plugin."""
+    def stargan(self, cameras: int, size: tuple[int, int] = SIZE) -> float:
+        """One critic's step and a fifth of a generator's, an image: the losses of the plugin."""
         torch = self.torch
         from reidbench_hhl.networks import Discriminator, Generator
 
         with torch.device("meta"):
-            generator, critic = Generator(cameras), Discriminator(SIZE, cameras)
-            images, labels = self.images(2), torch.zeros(2, dtype=torch.int64)
+            generator, critic = Generator(cameras), Discriminator(size, cameras)
+            images, labels = self.images(2, size), torch.zeros(2, dtype=torch.int64)
 
         def critic_step() -> None:
             with torch.no_grad():
                 fakes = generator(images, labels)
             loss = _sum(critic(images)) + _sum(critic(fakes))
             # The gradient penalty: a gradient to the pictures, through which the loss goes backward once more.
-            points = self.images(2).requires_grad_() * 1.0
+            points = self.images(2, size).requires_grad_() * 1.0
             (gradient,) = torch.autograd.grad(critic(points)[0].sum(), points, create_graph=True)
             (loss + gradient.norm()).backward()
 
