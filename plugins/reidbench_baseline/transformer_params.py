@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reidbench import Params
-from reidbench_baseline.backbones.params import FileWeightsParams
+from reidbench.training.params import FileWeightsParams
 
 Stem = Literal["patchify", "ics", "conv"]
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from reidbench.components import AddedLater
+from reidbench.components import AddedLater, FileParam, Params
+from reidbench.words import DESCRIPTION, Labels, behind, require_file
 
 Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 
@@ -79,3 +80,25 @@ Pool = Annotated[PoolName, AddedLater()]
 def pool_needs(pool: str | None) -> frozenset[str]:
     """What a method with this `pool` requires of a backbone: only those with "stages" have a map of positive values."""
     return frozenset() if pool in (None, "backbone") else frozenset({"stages"})
+
+
+class FileWeightsParams(Params):
+    """A network whose weights come from a file, or are random."""
+
+    weights_file: FileParam | None = Field(
+        None, description="a local checkpoint (.pth, .tar or .safetensors) with the official names; default: random"
+    )
+    labels: Labels = Field(None, description=DESCRIPTION)
+
+    @model_validator(mode="after")
+    def _labels_of_a_file(self) -> FileWeightsParams:
+        require_file(self.weights_file, self.labels, "weights_file")
+        return self
+
+    def traits(self) -> frozenset[str]:
+        """A file fills the whole network, so that nothing of it is drawn."""
+        return frozenset({"seedless"} if self.weights_file is not None else ())
+
+    def supervision(self) -> frozenset[str]:
+        """Words for the protocol column."""
+        return behind(self.weights_file, self.labels)

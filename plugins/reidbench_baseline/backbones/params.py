@@ -4,33 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from reidbench import FileParam, Params
-from reidbench.words import DESCRIPTION, Labels, behind, require_file
+from reidbench.training.params import FileWeightsParams
 from reidbench_baseline.params import ResNetParams
-
-
-class FileWeightsParams(Params):
-    """A network whose weights come from a file, or are random."""
-
-    weights_file: FileParam | None = Field(
-        None, description="a local checkpoint (.pth, .tar or .safetensors) with the official names; default: random"
-    )
-    labels: Labels = Field(None, description=DESCRIPTION)
-
-    @model_validator(mode="after")
-    def _labels_of_a_file(self) -> FileWeightsParams:
-        require_file(self.weights_file, self.labels, "weights_file")
-        return self
-
-    def traits(self) -> frozenset[str]:
-        """A file fills the whole network, so that nothing of it is drawn."""
-        return frozenset({"seedless"} if self.weights_file is not None else ())
-
-    def supervision(self) -> frozenset[str]:
-        """Words for the protocol column."""
-        return behind(self.weights_file, self.labels)
 
 
 class OsNetParams(FileWeightsParams):
