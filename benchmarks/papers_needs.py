@@ -17,7 +17,7 @@ from typing import Any
 
 from reidbench.matrix import plan, reader
 from reidbench.matrix.kinds import OF_STAGE
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from reidbench.rehearsal.amounts import amounts_of
@@ -131,7 +131,7 @@ def _an_image(stage: Stage, scale: Scale, networks: Networks) -> float:
     return train * step + look * forward + (GCL_BESIDE if stage.use == "gcl" else 0.0)
 
 
-def _bytes(full: plan.Plan, key: str, scale: Scale, networks: Networks) -> float:
+def _bytes(full: Plan, key: str, scale: Scale, networks: Networks) -> float:
     """Of a stage's network, or of its features: 32-bit numbers. Heads are small beside them."""
     stage = full.stages[key]
     if OF_STAGE[stage.kind].leaves and stage.backbone:

@@ -11,6 +11,7 @@ from pydantic import Field
 from reidbench.components import Component, FileParam, Params
 from reidbench.errors import ConfigError, PluginError
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Row
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from reidbench.words import Labels, behind, is_supervision, require_file
@@ -37,7 +38,7 @@ def file(tmp_path: Path) -> Path:
     return place
 
 
-def rows(file: Path, registry: Registry) -> dict[str, plan.Row]:
+def rows(file: Path, registry: Registry) -> dict[str, Row]:
     return {row.method: row for row in plan.expand(reader.read(file, registry)).rows}
 
 

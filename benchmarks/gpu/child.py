@@ -25,7 +25,7 @@ import numpy as np
 
 from reidbench.execution.executors.inline import Inline
 from reidbench.matrix import plan, reader
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.metrics import nearest_neighbours
 from reidbench.metrics.neighbours import faiss_search
 from reidbench.registry import plugins
@@ -114,7 +114,7 @@ def run(task: Task) -> Answer:
     return _measure(task, StageSpec.of(the_plan, measured, store, (), task.workers), store, watch)
 
 
-def _before(the_plan: plan.Plan, stage: Stage) -> list[Stage]:
+def _before(the_plan: Plan, stage: Stage) -> list[Stage]:
     found: dict[str, Stage] = {}
     for key in stage.needs:
         parent = the_plan.stages[key]

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reidbench import report
-    from reidbench.matrix import plan
+    from reidbench.matrix.stage import Plan
     from reidbench.registry import plugins
     from reidbench.store.artifacts import Store
 
@@ -178,7 +178,7 @@ def run(
     from rich.console import Console
 
     from reidbench.execution import executors, progress, runner
-    from reidbench.matrix import plan
+    from reidbench.matrix.stage import matches
     from reidbench.metrics.neighbours import faiss_search
 
     fault = faiss_search.clash()
@@ -187,7 +187,7 @@ def run(
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     if only:
-        rows = [row for row in the_plan.rows if plan.matches(only, row.method, row.task)]
+        rows = [row for row in the_plan.rows if matches(only, row.method, row.task)]
         if not rows:
             raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
         the_plan = the_plan.only(rows)
@@ -213,9 +213,7 @@ def run(
 
 
 @uncollected()
-def _print_board(
-    the_plan: plan.Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool
-) -> None:
+def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool) -> None:
     """The leaderboard of a run; with `strict` raises ReidbenchError where a mean is over different origins."""
     from reidbench import report
     from reidbench.progressbar import going_through

@@ -16,7 +16,7 @@ import typer
 from reidbench.errors import ReidbenchError
 
 if TYPE_CHECKING:
-    from reidbench.matrix.plan import Plan
+    from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
     from reidbench.store.artifacts import Store
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from reidbench.components import Metric
-from reidbench.matrix.plan import Plan
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry.metrics import stored_fault
 from reidbench.stages.inputs import images_root
 from reidbench.store.artifact import DamagedArtifact

@@ -8,8 +8,7 @@ from typing import Any
 from reidbench.matrix.benchmark import Benchmark, Choice
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.labels import params_text
-from reidbench.matrix.plan import Plan
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry.plugins import Registry, source_hash
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store

@@ -14,8 +14,7 @@ from typing import Any, Protocol
 
 from reidbench.errors import StoreError
 from reidbench.matrix.kinds import OF_STAGE
-from reidbench.matrix.plan import Plan
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.stages.spec import StageSpec
 from reidbench.store import locks
 from reidbench.store.artifact import BadArtifact

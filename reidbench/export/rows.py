@@ -11,8 +11,7 @@ from pathlib import Path
 from reidbench.errors import ReidbenchError, StoreError
 from reidbench.files.names import shown
 from reidbench.matrix.checker import guess
-from reidbench.matrix.plan import Plan, Row
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.store.artifacts import Store
 
 from .networks import Member

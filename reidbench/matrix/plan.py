@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from reidbench.components import NestedKind
@@ -35,96 +34,10 @@ from .kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
 from .needs import A_ROLE, Needs, NotApplicable
 from .protocol import protocol_words, tested_at
-from .stage import DataInput, Parents, Stage, profile_stage
+from .stage import DataInput, Parents, Plan, Row, Stage, profile_stage
 
 # In the key of a nested training whose network is not the one that it starts from; it was not built in older results.
 OTHER_NETWORK: Mapping[str, Any] = {"network": "its own"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the results: a method on a task, by an evaluator, with its seeds.
-
-    `seed` is None where no stage behind the row depends on `seeds`: its one result stands for all of them. So is
-    `pretrain_seed` where nothing depends on `pretrain_seeds`; `pretrained` says whether there is a pre-training.
-    `profiles` are keys: what each embedder that the row ends in costs, "" for features that no network here made.
-    """
-
-    method: str
-    task: str
-    evaluator: str
-    seed: int | None
-    pretrain_seed: int | None
-    key: str | None  # None: not applicable
-    reason: str = ""
-    protocol: str = ""
-    pretrained: bool = False
-    profiles: tuple[str, ...] = ()
-
-    @property
-    def ends(self) -> tuple[str, ...]:
-        """The keys of all that the row shows: its result and its profiles."""
-        return tuple(filter(None, (self.key, *self.profiles)))
-
-
-def matches(pattern: str, method: str, task: str) -> bool:
-    """Whether a method, or one of its cells as "method/task", is meant by a pattern like `bot*` or `*/market`."""
-    return any(fnmatch.fnmatchcase(name, pattern) for name in (method, f"{method}/{task}"))
-
-
-@dataclass
-class Plan:
-    """Stages by key, parents first, and rows."""
-
-    benchmark: Benchmark
-    stages: dict[str, Stage] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-
-    def only(self, keep: Sequence[Row]) -> Plan:
-        """The plan that these rows need."""
-        wanted: set[str] = set()
-        waiting = [row.key for row in keep if row.key]
-        while waiting:
-            key = waiting.pop()
-            if key not in wanted:
-                wanted.add(key)
-                waiting += self.stages[key].needs
-        stages = {key: stage for key, stage in self.stages.items() if key in wanted}
-        return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
-
-    def _profiles(self, keep: Sequence[Row]) -> dict[str, Stage]:
-        """The profiles of these rows, each of the first embedder of its network that they end in."""
-        found: dict[str, Stage] = {}
-        for row in keep:
-            for key, parent in zip(row.profiles, self.embedders(row), strict=True) if row.profiles else ():
-                if key and key not in found:
-                    found[key] = replace(self.stages[key], parents=(parent,))
-        return found
-
-    def embedders(self, row: Row) -> Parents:
-        """Role and key of each embedder that a row ends in; both empty for features that no network here made."""
-        features = [self.stages[key] for _, key in self.stages[row.key].parents] if row.key else []
-        trained = [[parent for parent in one.parents if parent[0] in EMBEDDERS] for one in features]
-        return tuple(one[0] if one else ("", "") for one in trained)
-
-    def trained_on(self, key: str) -> list[DataInput]:
-        """The train splits that the stages behind one were given, pools and preparers' among them."""
-        found: dict[DataInput, None] = {}
-        waiting = [parent for _, parent in self.stages[key].parents]
-        looked = set()
-        while waiting:
-            earlier = waiting.pop()
-            if earlier not in looked:
-                looked.add(earlier)
-                waiting += [parent for _, parent in self.stages[earlier].parents]
-                found |= dict.fromkeys(given for given in self.stages[earlier].data if given.part == "train")
-        return list(found)
-
-    def reads(self, key: str) -> list[str]:
-        """Keys of the artifacts that a stage reads: what it needs and, to embed, the lists that it is compared with."""
-        stage = self.stages[key]
-        behind = self.trained_on(key) if stage.kind == "embed" else []
-        return list(dict.fromkeys([*stage.needs, *(given.key for given in behind)]))
 
 
 def expand(benchmark: Benchmark) -> Plan:

@@ -10,7 +10,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.execution.executor import Executor
 from reidbench.execution.runner import Display, Runner
 from reidbench.matrix.benchmark import Benchmark
-from reidbench.matrix.plan import Plan, expand, matches
+from reidbench.matrix.plan import expand
+from reidbench.matrix.stage import Plan, matches
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 

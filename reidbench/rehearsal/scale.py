@@ -17,8 +17,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import canonical, marker
 from reidbench.matrix.devices import devices_for
 from reidbench.matrix.kinds import OF_STAGE
-from reidbench.matrix.plan import Plan
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry.plugins import Registry, describe
 from reidbench.stages.networks import build_backbone
 from reidbench.store.artifacts import Store

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.devices import machine
 from reidbench.matrix.keys import of_network
-from reidbench.matrix.plan import Plan, Row
+from reidbench.matrix.stage import Plan, Row
 from reidbench.stages.networks import network_hash
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store

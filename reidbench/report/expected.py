@@ -13,7 +13,7 @@ from reidbench.components import Published
 from reidbench.matrix.benchmark import Choice, Expected
 from reidbench.matrix.expect import parts_of, published_task
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry.published import DISTANCE
 
 from .published import ap_rule, from_stand_ins, ranking_rule, ranking_words, transductive

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.store.artifacts import Store
 
 from .efficiency import efficiency

@@ -16,8 +16,7 @@ from reidbench.components import Component
 from reidbench.matrix.benchmark import Choice, Recipe, Task
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.labels import evaluator_labels
-from reidbench.matrix.plan import Plan
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from reidbench.components import Metric, fractions
 from reidbench.matrix.labels import evaluator_labels, with_params
-from reidbench.matrix.plan import Plan, Row
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
 from reidbench.progressbar import Through, quietly
 from reidbench.registry.metrics import range_fault

@@ -13,8 +13,7 @@ from reidbench.data.pictures.size import ImageSize
 from reidbench.files.cache import cache_folder
 from reidbench.matrix.benchmark import Devices
 from reidbench.matrix.kinds import OF_STAGE, TRAINED, Kind
-from reidbench.matrix.plan import Plan
-from reidbench.matrix.stage import DataInput, Stage
+from reidbench.matrix.stage import DataInput, Plan, Stage
 from reidbench.store.artifacts import Store
 
 

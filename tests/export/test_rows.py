@@ -10,6 +10,7 @@ import pytest
 from reidbench.errors import ReidbenchError
 from reidbench.export.rows import Choice
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Plan, matches
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 
@@ -18,8 +19,8 @@ METHODS = f"{{untrained: {{finetune: none}}, colours: {{finetune: colour-histogr
 
 
 @pytest.fixture
-def planned(matrix: Callable[..., Path], registry: plugins.Registry) -> Callable[..., plan.Plan]:
-    def make(**parts: str) -> plan.Plan:
+def planned(matrix: Callable[..., Path], registry: plugins.Registry) -> Callable[..., Plan]:
+    def make(**parts: str) -> Plan:
         return plan.expand(reader.read(matrix(**parts), registry))
 
     return make
@@ -29,22 +30,20 @@ def choice(method: str | None = None, task: str | None = None, seed: int | None 
     return Choice(Path("m.yaml"), method, task, seed, ["--set", "seeds=[0, 1]"])
 
 
-def test_a_row_is_that_of_its_seed(planned: Callable[..., plan.Plan]) -> None:
+def test_a_row_is_that_of_its_seed(planned: Callable[..., Plan]) -> None:
     found = planned(methods=METHODS, seeds="[3, 5]", evaluate="[cosine, euclidean]")
     row = choice("bot", "tiny", 5).row(found)
     assert (row.method, row.task, row.seed) == ("bot", "tiny", 5)
     assert row.key in {one.key for one in found.rows if (one.method, one.seed) == ("bot", 5)}
 
 
-def test_what_there_is_one_of_need_not_be_said(planned: Callable[..., plan.Plan]) -> None:
+def test_what_there_is_one_of_need_not_be_said(planned: Callable[..., Plan]) -> None:
     assert choice("bot").row(planned(methods=METHODS)).seed == 0
     assert choice().row(planned(methods=f"{{bot: {BOT}}}", seeds="[4]")).seed == 4
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1])
-def test_a_row_without_a_seed_stands_for_every_seed_of_the_file(
-    planned: Callable[..., plan.Plan], seed: int | None
-) -> None:
+def test_a_row_without_a_seed_stands_for_every_seed_of_the_file(planned: Callable[..., Plan], seed: int | None) -> None:
     assert choice("colours", "tiny", seed).row(planned(methods=METHODS, seeds="[0, 1]")).seed is None
 
 
@@ -60,13 +59,13 @@ def test_a_row_without_a_seed_stands_for_every_seed_of_the_file(
     ],
 )
 def test_a_row_that_is_not_there_is_a_sentence_with_what_there_is(
-    planned: Callable[..., plan.Plan], chosen: Choice, sentence: str
+    planned: Callable[..., Plan], chosen: Choice, sentence: str
 ) -> None:
     with pytest.raises(ReidbenchError, match=sentence):
         chosen.row(planned(methods=METHODS, seeds="[0, 1]"))
 
 
-def test_pre_trainings_of_several_seeds_are_told_apart(planned: Callable[..., plan.Plan]) -> None:
+def test_pre_trainings_of_several_seeds_are_told_apart(planned: Callable[..., Plan]) -> None:
     moco = "{moco: {pretrain: {use: moco-v2, epochs: 1}, finetune: none}}"
     tasks = "{t: {target: tiny, pool: tiny}}"
     with pytest.raises(
@@ -76,14 +75,12 @@ def test_pre_trainings_of_several_seeds_are_told_apart(planned: Callable[..., pl
     assert choice("moco").row(planned(methods=moco, tasks=tasks, pretrain_seeds="[1]")).pretrain_seed == 1
 
 
-def test_a_cell_that_cannot_be_says_why(planned: Callable[..., plan.Plan]) -> None:
+def test_a_cell_that_cannot_be_says_why(planned: Callable[..., Plan]) -> None:
     with pytest.raises(ReidbenchError, match=r"^bot on t is not applicable: .*source"):
         choice("bot").row(planned(methods=f"{{bot: {BOT}}}", tasks="{t: {target: tiny}}"))
 
 
-def test_a_row_that_was_not_made_gives_the_command_that_makes_it(
-    planned: Callable[..., plan.Plan], tmp_path: Path
-) -> None:
+def test_a_row_that_was_not_made_gives_the_command_that_makes_it(planned: Callable[..., Plan], tmp_path: Path) -> None:
     found = planned(methods=f"{{'bot [a]': {BOT}}}", seeds="[0, 1]")
     with pytest.raises(ReidbenchError) as caught:
         choice("bot [a]", seed=1).members(found, Store(tmp_path / "none"))
@@ -93,10 +90,10 @@ def test_a_row_that_was_not_made_gives_the_command_that_makes_it(
         == f"bot [a] on tiny, seed 1, is not in the store {tmp_path / 'none'} (finetune bot [tiny, seed 1] is missing)"
     )
     assert command == "reidbench run m.yaml --only 'bot [[]a]/tiny' --set 'seeds=[0, 1]'"
-    assert plan.matches("bot [[]a]/tiny", "bot [a]", "tiny")
+    assert matches("bot [[]a]/tiny", "bot [a]", "tiny")
 
 
-def test_an_ensemble_has_the_networks_of_its_members(planned: Callable[..., plan.Plan], tmp_path: Path) -> None:
+def test_an_ensemble_has_the_networks_of_its_members(planned: Callable[..., Plan], tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     found = planned(methods=f"{{a: {BOT}, b: {{flip_test: true, finetune: none}}, both: {{ensemble: [a, b]}}}}")
     for stage in found.stages.values():

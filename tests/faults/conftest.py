@@ -18,6 +18,7 @@ import pytest
 from reidbench import report
 from reidbench.execution import executors, runner
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin
@@ -70,7 +71,7 @@ class Bench:
     market: Path
     log: Path
     listeners: list[Listener] = field(default_factory=list)
-    planned: tuple[str, plan.Plan, plugins.Registry] | None = None
+    planned: tuple[str, Plan, plugins.Registry] | None = None
 
     @property
     def file(self) -> Path:
@@ -80,7 +81,7 @@ class Bench:
         """Write the matrix that everything below is about."""
         self.file.write_text(MATRIX.format(root=self.market, methods=methods, seeds=seeds, evaluate=evaluate))
 
-    def plan(self) -> tuple[plan.Plan, plugins.Registry]:
+    def plan(self) -> tuple[Plan, plugins.Registry]:
         """The plan of the matrix, made once."""
         text = self.file.read_text()
         if self.planned is None or self.planned[0] != text:

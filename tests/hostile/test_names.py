@@ -21,8 +21,7 @@ from reidbench.cli import main
 from reidbench.errors import ReidbenchError
 from reidbench.execution import progress
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan, Row
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from reidbench.report import Leaderboard, Options, Result

@@ -12,7 +12,7 @@ import pytest
 
 from reidbench.errors import ConfigError
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 
 Read = Callable[..., Plan]

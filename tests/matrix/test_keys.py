@@ -16,7 +16,7 @@ from reidbench.data.standin import MARK
 from reidbench.execution.preview import preview
 from reidbench.matrix import plan, reader
 from reidbench.matrix.keys import content_of
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder

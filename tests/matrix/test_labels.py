@@ -9,6 +9,7 @@ import pytest
 
 from reidbench.matrix import plan, reader
 from reidbench.matrix.labels import with_params
+from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 
 METHODS = """{
@@ -78,7 +79,7 @@ def test_keys_do_not_depend_on_neighbours(matrix: Callable[..., Path], registry:
     assert alone.stages.keys() < beside.stages.keys()
 
 
-def sentences(the_plan: plan.Plan, kind: str) -> list[str]:
+def sentences(the_plan: Plan, kind: str) -> list[str]:
     return [with_params(stage) for stage in the_plan.stages.values() if stage.kind == kind]
 
 

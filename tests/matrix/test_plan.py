@@ -13,6 +13,7 @@ import pytest
 from reidbench.components import AddedLater, Component, FileParam, FolderParam, Params, Uses
 from reidbench.errors import ConfigError
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.testing import write_market_folder
 
@@ -86,11 +87,11 @@ def toys() -> Registry:
     return registry
 
 
-def expand(file: Path, registry: Registry, *overrides: str) -> plan.Plan:
+def expand(file: Path, registry: Registry, *overrides: str) -> Plan:
     return plan.expand(reader.read(file, registry, overrides))
 
 
-def keys(the_plan: plan.Plan, kind: str) -> set[str]:
+def keys(the_plan: Plan, kind: str) -> set[str]:
     return {key for key, stage in the_plan.stages.items() if stage.kind == kind}
 
 

@@ -15,8 +15,7 @@ from reidbench.errors import ConfigError
 from reidbench.execution.preview import preview
 from reidbench.matrix import devices, keys, plan, reader
 from reidbench.matrix.kinds import OF_STAGE
-from reidbench.matrix.plan import Plan
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store

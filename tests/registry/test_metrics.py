@@ -18,7 +18,7 @@ import pytest
 from reidbench import Metric, report
 from reidbench.components import Component, fractions
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.registry.metrics import metrics_fault
 from reidbench.report.html.page import render

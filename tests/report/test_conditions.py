@@ -15,7 +15,7 @@ from reidbench.cli import main
 from reidbench.errors import ReidbenchError
 from reidbench.execution.preview import changed_code
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.report.conditions import conditions, mixtures
 from reidbench.store.artifacts import Store

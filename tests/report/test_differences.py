@@ -9,7 +9,7 @@ import pytest
 
 from reidbench import report
 from reidbench.components import Metric
-from reidbench.matrix.plan import Row
+from reidbench.matrix.stage import Row
 from reidbench.report import Leaderboard, Paired, Result, differences
 from reidbench.report.results import Declared, summarise
 

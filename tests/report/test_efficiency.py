@@ -21,7 +21,7 @@ from reidbench.execution import executors, progress
 from reidbench.execution.runner import Runner
 from reidbench.files.atomic import write_whole
 from reidbench.matrix import devices, plan, reader
-from reidbench.matrix.plan import Plan, Row
+from reidbench.matrix.stage import Plan, Row
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard, Options, Result
 from reidbench.report.efficiency import COLUMNS, Cost, Efficiency, Shown, efficiency, names_of

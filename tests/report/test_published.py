@@ -14,6 +14,7 @@ from reidbench import report
 from reidbench.matrix import plan, reader
 from reidbench.matrix.benchmark import Choice, DataRef, DataSource
 from reidbench.matrix.expect import data_set
+from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.report.html.page import render
 from reidbench.report.options import Options
@@ -89,7 +90,7 @@ PLAIN, TRAPEZOID = "cosine()", "cosine(ap=trapezoid)"
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Leaderboard, plan.Plan, Store]:
+def board(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Leaderboard, Plan, Store]:
     """A table made by hand: each row of a matrix has mAP .5 and rank 1 .6, and nothing was run."""
     folder = tmp_path_factory.mktemp("published")
     root, other = market1501(folder / "market"), market1501(folder / "other", images=3)

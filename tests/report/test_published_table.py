@@ -21,6 +21,7 @@ from reidbench.cli import main
 from reidbench.data.standin import MARK
 from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Plan, Row
 from reidbench.registry import plugins
 from reidbench.report.expected import Held, held
 from reidbench.report.options import Options
@@ -64,7 +65,7 @@ MAP = {PLAIN: (0.4, 0.5, 0.6), TRAPEZOID: (0.55, 0.55, 0.55), "k-reciprocal": (0
 # Three seeds with sd 0.1: the interval is mean +- t(2 degrees of freedom, 97.5 %) x 0.1 / sqrt(3).
 HALF = 4.302652729911275 * 0.1 / math.sqrt(3)
 UNRUN, FAILED, ONE_SEED = "re-ranked", "base", "large"
-Made = tuple[report.Leaderboard, plan.Plan, Store]
+Made = tuple[report.Leaderboard, Plan, Store]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def made(papers: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     return report.Leaderboard("held against", results, tuple(summarise(results))), the_plan, Store(folder / "store")
 
 
-def outcome(row: plan.Row) -> Result:
+def outcome(row: Row) -> Result:
     if row.method == FAILED:
         return Result(row, "failed", error="it went wrong")
     if row.method == UNRUN or (row.method == ONE_SEED and row.seed):

@@ -7,7 +7,7 @@ import pytest
 
 from reidbench import report
 from reidbench.components import Metric
-from reidbench.matrix.plan import Row
+from reidbench.matrix.stage import Row
 from reidbench.report import Leaderboard, Place, Result, leaders, places
 from reidbench.report.results import Declared, summarise
 from reidbench.report.standings import per_query

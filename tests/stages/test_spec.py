@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store

@@ -19,7 +19,7 @@ from reidbench.execution import executors, progress, runner
 from reidbench.matrix import plan
 from reidbench.matrix import reader as config
 from reidbench.matrix.keys import content_of, short
-from reidbench.matrix.stage import Stage
+from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry import plugins
 from reidbench.stages.inputs import Inputs
 from reidbench.stages.spec import StageSpec
@@ -86,13 +86,13 @@ class Bench:
         self.market = write_market_folder(folder / "market")
         self.store = Store(folder / "store")
 
-    def plan(self, methods: str, reader: str = "market-folder") -> plan.Plan:
+    def plan(self, methods: str, reader: str = "market-folder") -> Plan:
         file = self.folder / "matrix.yaml"
         file.write_text(MATRIX.format(root=self.market, methods=methods, reader=reader))
         registry = plugins.load()
         return plan.expand(config.read(file, registry))
 
-    def run(self, the_plan: plan.Plan) -> report.Leaderboard:
+    def run(self, the_plan: Plan) -> report.Leaderboard:
         shown: Any = progress.Lines(Console(file=io.StringIO()))
         runner.Runner(the_plan, self.store, executors.Inline(), shown, frozenset()).run()
         return report.collect(the_plan, self.store)
@@ -100,7 +100,7 @@ class Bench:
     def picture(self, part: str) -> Path:
         return sorted((self.market / part).glob("*.*g"))[3]
 
-    def published(self, the_plan: plan.Plan) -> set[str]:
+    def published(self, the_plan: Plan) -> set[str]:
         return {stage.kind for key, stage in the_plan.stages.items() if self.store.has(key)}
 
 

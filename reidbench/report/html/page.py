@@ -19,7 +19,7 @@ from typing import Any
 from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.report.expected import held
 from reidbench.report.formats import published
 from reidbench.report.formats.extras import require

@@ -16,6 +16,7 @@ import pytest
 
 from reidbench.errors import ConfigError
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Plan, Row
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix
@@ -65,12 +66,12 @@ class Bench:
         stages = self.plan(m={"finetune": step}).stages
         return next(key for key, stage in stages.items() if stage.kind == "finetune")
 
-    def plan(self, **methods: Mapping[str, Any]) -> plan.Plan:
+    def plan(self, **methods: Mapping[str, Any]) -> Plan:
         """The plan of methods, of which nothing is run."""
         (self.folder / "matrix.yaml").write_text(self.text(**methods))
         return plan.expand(reader.read(self.folder / "matrix.yaml", plugins.load()))
 
-    def rows(self, **methods: Mapping[str, Any]) -> list[plan.Row]:
+    def rows(self, **methods: Mapping[str, Any]) -> list[Row]:
         """The rows of that plan."""
         return self.plan(**methods).rows
 

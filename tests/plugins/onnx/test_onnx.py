@@ -20,6 +20,7 @@ from reidbench.execution import executors, progress, runner
 from reidbench.export import networks
 from reidbench.export.features import split_of
 from reidbench.matrix import plan, reader
+from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
@@ -135,7 +136,7 @@ def test_pixels_come_to_the_network_by_the_files_mean_and_deviation(tmp_path: Pa
 
 
 # ---------------------------------------------------------------------- keys, workers
-def planned(folder: Path, market: Path, file: Path) -> plan.Plan:
+def planned(folder: Path, market: Path, file: Path) -> Plan:
     (folder / "m.yaml").write_text(
         f"image_size: [32, 16]\ndata: {{tiny: {{use: market-folder, root: {market}}}}}\n"
         f"tasks: {{t: {{source: tiny, target: tiny}}}}\nbackbone: resnet-tiny\nseeds: [0, 1]\n"

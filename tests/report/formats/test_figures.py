@@ -15,7 +15,7 @@ from PIL import Image
 from reidbench import report
 from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.report.formats import extras, figures
 from reidbench.report.formats.curves import costs, curves

@@ -8,7 +8,7 @@ import pytest
 
 from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.plan import Row
+from reidbench.matrix.stage import Row
 from reidbench.report import Leaderboard, Place, Result, places
 from reidbench.report.formats.latex import escape
 from reidbench.report.results import USUAL, summarise

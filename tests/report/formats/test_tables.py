@@ -16,7 +16,7 @@ from scipy import stats
 from reidbench import Metric, report
 from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Row
+from reidbench.matrix.stage import Row
 from reidbench.registry.plugins import Registry
 from reidbench.report.formats.notes import notes
 from reidbench.report.formats.tables import one_line, table

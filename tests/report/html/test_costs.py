@@ -16,7 +16,7 @@ from reidbench import report
 from reidbench.execution import executors, progress
 from reidbench.execution.runner import Runner
 from reidbench.matrix import devices, plan, reader
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.report import Options
 from reidbench.report.efficiency import COLUMNS, efficiency

@@ -25,7 +25,7 @@ import pytest
 
 from reidbench import report
 from reidbench.matrix import plan, reader
-from reidbench.matrix.plan import Plan
+from reidbench.matrix.stage import Plan
 from reidbench.metrics import rank
 from reidbench.registry import plugins
 from reidbench.report.html import ranked
