@@ -1,7 +1,8 @@
 """reidbench: cross person re-identification methods, data sets and seeds into leaderboards that can be defended.
 
-All that a plugin needs is here, and nothing of it imports torch. Imports the modules at this folder's top and data,
-each at the first use of a name of it; nothing below imports it. Begin with `hookspecs.py`, then `components.py`.
+All that a plugin needs is here, beside `run` and `load` for a program or a notebook, and nothing of it imports torch.
+Imports the modules at this folder's top, data and api, each at the first use of a name of it; nothing below imports it.
+Begin with `hookspecs.py`, then `components.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.calls import load, run
+    from .api.results import Results
     from .components import (
         AddedLater,
         Amount,
@@ -72,6 +75,7 @@ __all__ = [
     "Preset",
     "PretrainContext",
     "Published",
+    "Results",
     "SameContent",
     "Sample",
     "Secret",
@@ -81,10 +85,14 @@ __all__ = [
     "Uses",
     "Workload",
     "hookimpl",
+    "load",
+    "run",
 ]
 
 # Each name is imported at its first use: `reidbench --help` needs none of them, nor pydantic and numpy behind them.
 _HOMES = {
+    "api.calls": "load run",
+    "api.results": "Results",
     "components": (
         "AddedLater Amount Component FileParam FilesParam FolderParam InPlace Metric Paper Params Preset Published "
         "SameContent Secret Uses Workload"

@@ -1,4 +1,4 @@
 """The Python API behind `reidbench.run` and `reidbench.load`.
 
-Imports packs, execution, report, matrix and registry. Begin with `results.py`.
+Imports execution, report, matrix and registry. Begin with `calls.py`, then `results.py`.
 """

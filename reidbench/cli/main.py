@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reidbench import __version__
+from reidbench.api.opening import chosen_rows
 from reidbench.errors import ReidbenchError
 
 from . import data, end, streams
@@ -178,7 +179,6 @@ def run(
     from rich.console import Console
 
     from reidbench.execution import executors, progress, runner
-    from reidbench.matrix.stage import matches
     from reidbench.metrics.neighbours import faiss_search
 
     fault = faiss_search.clash()
@@ -187,10 +187,7 @@ def run(
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
     if only:
-        rows = [row for row in the_plan.rows if matches(only, row.method, row.task)]
-        if not rows:
-            raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
-        the_plan = the_plan.only(rows)
+        the_plan = chosen_rows(the_plan, only)
     the_store = store_at(store)
     console = Console(stderr=True)
     where = executors.make(executor, jobs, address, time_limit, memory_limit)

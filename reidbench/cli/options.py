@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import math
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from reidbench.errors import ReidbenchError
+from reidbench.api.opening import at_home as at_home
+from reidbench.api.opening import store_at as store_at
+from reidbench.api.opening import uncollected as uncollected
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
-    from reidbench.store.artifacts import Store
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
 AveragePrecision = Literal["step", "trapezoid"]
@@ -47,18 +45,6 @@ StrictOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Keep the garbage collector away: plans and tables are many objects and little garbage, and it looks at all."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
 @uncollected()
 def load_plugins(without: list[str] | None) -> Registry:
     """The plugins that load; standard error names the others."""
@@ -76,21 +62,6 @@ def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Pl
     from reidbench.matrix import plan, reader
 
     return plan.expand(reader.read(file, registry, overrides or ()))
-
-
-def store_at(given: Path | None) -> Store:
-    """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
-    from reidbench.store.artifacts import Store
-
-    return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
-
-
-def at_home(path: Path) -> Path:
-    """A path whose `~` is the home folder. Raises ReidbenchError where there is none."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise ReidbenchError(f"{path}: no home folder is known for `~`: set HOME, or give the whole path") from None
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:

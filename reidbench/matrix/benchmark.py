@@ -130,7 +130,7 @@ def _hash(text: str) -> str:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A named entry under `data`; `place` is where its root stands, as `file:line`."""
+    """A named entry under `data`; `place` begins a sentence about its root."""
 
     name: str
     choice: Choice
@@ -180,7 +180,7 @@ class Features:
     """Files, or folders, with the features of a row that was made elsewhere: one for query and gallery, or one each.
 
     Their paths, by part, may hold {task}, {seed} and {part}. `uses` are the protocol words that the matrix file
-    declares of the row, None where it declares nothing; `place` is where the files stand, as `file:line`.
+    declares of the row, None where it declares nothing; `place` begins a sentence about them: `file:line: key.key`.
     """
 
     paths: Mapping[str, Path]

@@ -33,11 +33,10 @@ class Checker:
 
     def wrong(self, path: Path_, sentence: str) -> None:
         """A problem, told with its line. Raises ConfigError when there are too many to go on."""
-        where = ".".join(map(str, path))
-        text = f"{self.tree.place(path)}: {where + ': ' if where else ''}{sentence}"
+        text = f"{self.tree.where(path)}: {sentence}"
         self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
         if len(self.problems) >= MOST_PROBLEMS:
-            raise ConfigError([*self.problems, f"{printable(str(self.tree.file))}: and more; these are the first"])
+            raise ConfigError([*self.problems, f"{printable(self.tree.name)}: and more; these are the first"])
 
     def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
         """`value` if it is a map of known keys, else {} and a problem."""

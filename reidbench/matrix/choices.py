@@ -248,7 +248,7 @@ class FeaturesReader:
             self.check.wrong(here, "needs `query:` and `gallery:`, or one file for both")
         places = {part: self.of_features(one, (*here, part) if part else here) for part, one in by_part.items()}
         paths = {part: place for part, place in places.items() if place}
-        features = Features(paths, uses, self.check.tree.place(here))
+        features = Features(paths, uses, self.check.tree.where(here))
         return Recipe(name, None, settings=settings, features=features) if len(paths) == len(by_part) else None
 
     def of_features(self, value: Any, path: Path_) -> Path | None:

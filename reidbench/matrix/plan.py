@@ -89,7 +89,7 @@ class Expansion:
     def refuse_unread(self) -> None:
         """Raise ConfigError with a line for all that could not be read."""
         unread = [
-            (f"{self.benchmark.data[name].place}: data.{name}.root", line)
+            (self.benchmark.data[name].place, line)
             for name, why in self.needs.unread.items()
             for line in why.split("\n")  # a manifest has a line for each of its mistakes
         ]
@@ -180,7 +180,7 @@ class Expansion:
         names = frozenset({SEEDS} if features.seeded else ())
         data = self.inputs("target", (task.target,), "test", True)
         files, size = features.files(task.name, seed), self.benchmark.size
-        content = self.contents_of(files, f"{features.place}: methods.{recipe.name}.features")
+        content = self.contents_of(files, features.place)
         key = features_key(files, content, data)
         if key not in self.result.stages:
             label = f"embed {recipe.name} -> {task.target.name} [{in_words(seed, names)}, from a file]"

@@ -41,7 +41,11 @@ def read(file: Path, registry: Registry, overrides: Sequence[str] = (), must_exi
     Without `must_exist` the roots, files and folders that it names need not be there: a rehearsal makes others.
     Raises ConfigError with every problem found, each as `file:line: sentence`.
     """
-    tree = read_tree(Path(file))
+    return read_from(read_tree(Path(file)), registry, overrides, must_exist)
+
+
+def read_from(tree: Tree, registry: Registry, overrides: Sequence[str] = (), must_exist: bool = True) -> Benchmark:
+    """As `read`, from the values of a file, or of a mapping: there sentences begin with its keys."""
     for override in overrides:
         _override(tree, override)
     return MatrixReader(tree, registry, must_exist).benchmark()
@@ -176,7 +180,7 @@ class MatrixReader:
         place = self.check.place(root, (*path, "root"), "FOLDER") if root is not None else None
         if place and rooted and self.check.must_exist and not there(place, Path.exists):
             self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
-        return DataSource(name, choice, place, self.check.tree.place((*path, "root"))) if choice else None
+        return DataSource(name, choice, place, self.check.tree.where((*path, "root"))) if choice else None
 
     def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
         refs = [self.data_ref(entry, at, known) for entry, at in _entries(value, path)]

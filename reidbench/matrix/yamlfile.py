@@ -44,7 +44,10 @@ LEAST_SECRET = 8  # characters
 
 @dataclass
 class Tree:
-    """The values of a file, and the line of each by its path of keys and indices."""
+    """The values of a file, and the line of each by its path of keys and indices.
+
+    A `mapping` that a program gave has no lines; `file` is then where its YAML would be, and paths begin there.
+    """
 
     file: Path
     value: Any
@@ -52,6 +55,7 @@ class Tree:
     written: dict[Path_, str] = field(default_factory=dict)  # numbers, true and false, as they were typed
     changed: dict[Path_, str] = field(default_factory=dict)  # by `--set`, and by what
     source: str = ""  # the text of the file
+    mapping: bool = False
 
     def give(self, path: Path_, written: dict[Path_, str], override: str) -> None:
         """Note that `--set` has put another value at `path`, and what was typed for it."""
@@ -62,11 +66,20 @@ class Tree:
         self.changed[path] = override
 
     def place(self, path: Path_) -> str:
-        """Where the value at `path` comes from: `file:line`, or the `--set` that gave it."""
+        """Where the value at `path` comes from: `file:line`, or the `--set` that gave it; nothing in a mapping."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.changed:
                 return f"--set {shown(self.changed[path[:length]])}"
-        return f"{self.file}:{self.line(path)}"
+        return "" if self.mapping else f"{self.file}:{self.line(path)}"
+
+    def where(self, path: Path_) -> str:
+        """What begins a sentence about the value at `path`: `file:line: key.key`, or the keys of a mapping alone."""
+        return ": ".join(filter(None, (self.place(path), ".".join(map(str, path))))) or self.name
+
+    @property
+    def name(self) -> str:
+        """The file, or what a program's mapping is called in a sentence."""
+        return "the matrix" if self.mapping else str(self.file)
 
     def text(self, path: Path_, value: Any) -> str:
         """The value at `path` for a sentence, as it was typed: `yes (which YAML reads as true)`."""

@@ -11,19 +11,9 @@ def run_matrix(text: str, folder: Path, *, store: Path | None = None, jobs: int 
 
     `jobs` = 0 runs the stages in this process, more run that many worker processes at a time.
     """
-    from rich.console import Console
-
-    from reidbench import report
-    from reidbench.execution import executors, progress, runner
-    from reidbench.matrix import plan, reader
-    from reidbench.registry import plugins
-    from reidbench.store.artifacts import Store
+    from reidbench.api.calls import run
 
     file = folder / "matrix.yaml"
     file.write_text(text)
-    registry = plugins.load()
-    the_plan = plan.expand(reader.read(file, registry))
-    the_store = Store(store or folder / "store")
-    executor = executors.make("process" if jobs else "inline", max(jobs, 1))
-    runner.Runner(the_plan, the_store, executor, progress.Lines(Console(stderr=True)), registry.disabled).run()
-    return report.collect(the_plan, the_store)
+    executor = "process" if jobs else "inline"
+    return run(file, store=store or folder / "store", jobs=jobs or None, executor=executor).board

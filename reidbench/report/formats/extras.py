@@ -7,8 +7,8 @@ import importlib.util
 from reidbench.errors import ReidbenchError
 
 
-def require(what: str, *modules: str) -> None:
-    """Raise ReidbenchError, with the command that cures it, when a module of the extra `report` is missing."""
+def require(what: str, *modules: str, extra: str = "report") -> None:
+    """Raise ReidbenchError, with the command that cures it, when a module of an extra is missing."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise ReidbenchError(f"{what} needs {', '.join(missing)}: pip install 'reidbench[report]'")
+        raise ReidbenchError(f"{what} needs {', '.join(missing)}: pip install 'reidbench[{extra}]'")

@@ -104,7 +104,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
     said += board.efficiency.sentences() if board.efficiency else []
     parts += map(one_line, said)
-    parts += ["", _matrix(board, metric), ""]
+    parts += ["", table(*wide(board, metric)), ""]
     lower = lower_is_better(board, board.metrics)
     unit_words = " in %" if all_percent(board, board.metrics) else ", each in its own unit"
     lower_words = f" (lower is better: {', '.join(lower)})" if lower else ""
@@ -123,7 +123,8 @@ def markdown(board: Leaderboard, metric: str) -> str:
     return "\n".join(parts)
 
 
-def _matrix(board: Leaderboard, metric: str) -> str:
+def wide(board: Leaderboard, metric: str) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of the table of one metric, methods over tasks; `**` is around the means that are bold."""
     several = len(board.evaluators) > 1
     rows = []
     first = {(task, e): leaders(board, task, e, metric) for task in board.tasks for e in board.evaluators}
@@ -138,8 +139,7 @@ def _matrix(board: Leaderboard, metric: str) -> str:
             costs = _costs(board, method)
             rows.append([method, *([evaluator] if several else []), *cells, *costs, " / ".join(protocols)])
     columns = [column.heading for column in board.efficiency.columns] if board.efficiency else []
-    headers = ["method", *(["evaluator"] if several else []), *board.tasks, *columns, "protocol"]
-    return table(headers, rows)
+    return ["method", *(["evaluator"] if several else []), *board.tasks, *columns, "protocol"], rows
 
 
 def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:

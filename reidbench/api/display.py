@@ -1,0 +1,168 @@
+"""How a run looks from Python: bars on a terminal, one block that changes in a notebook, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+
+from reidbench.execution import progress
+from reidbench.execution.runner import Display
+from reidbench.matrix.labels import with_params
+from reidbench.matrix.stage import Stage
+from reidbench.registry.plugins import printable
+
+EVERY = 0.25  # seconds between two changes of a notebook's block, which every open page of it is sent
+
+
+@contextlib.contextmanager
+def display(wanted: bool) -> Iterator[Display]:
+    """What shows a run where this process is: on standard error, or in the notebook's cell; nothing if not `wanted`."""
+    if not wanted:
+        yield Silent()
+    elif in_notebook():
+        with Notebook() as block:
+            yield block
+    else:
+        with progress.make(Console(stderr=True, force_jupyter=False)) as shown:
+            yield shown
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, and not a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, stages: int) -> None:
+        """So many stages are missing."""
+
+    def more(self, stages: int) -> None:
+        """So many stages have to be made again."""
+
+    def started(self, stage: Stage) -> None:
+        """A stage starts."""
+
+    def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
+        """A running stage has progressed or has something to say."""
+
+    def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
+        """A stage has ended."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should read."""
+
+
+class Notebook:
+    """A block in the cell's output: how many stages have ended, what runs, how far it is, and notes.
+
+    It needs IPython alone. Stages tell their progress from threads, and the block changes in whichever it is.
+    """
+
+    def __init__(self) -> None:
+        self.total = self.done = 0
+        self.running: dict[str, tuple[str, float, float]] = {}  # key -> label, how much of how much
+        self.notes: list[str] = []
+        self.drawn = 0.0
+        self.block: Any = None
+        self.lock = threading.Lock()
+
+    def begin(self, stages: int) -> None:
+        """So many stages are missing."""
+        self._change(total=stages)
+
+    def more(self, stages: int) -> None:
+        """So many stages have to be made again."""
+        self._change(total=self.total + stages)
+
+    def started(self, stage: Stage) -> None:
+        """A stage starts."""
+        self._change(stage.key, (printable(stage.label), 0.0, 0.0))
+
+    def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
+        """A running stage has progressed or has something to say."""
+        if event["event"] == "note":
+            self.note(f"{stage.label}: {event['text']}")
+        elif progress.is_progress(event) and stage.key in self.running:
+            self._change(stage.key, (printable(stage.label), float(event["done"]), float(event["total"])), seldom=True)
+
+    def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
+        """A stage has ended."""
+        self.running.pop(stage.key, None)
+        if error and status not in ("busy", "damaged"):
+            self.note(f"{with_params(stage)}: {status}: {error}")
+        self._change(done=self.done + (status not in ("busy", "damaged")))
+
+    def note(self, text: str) -> None:
+        """Something that a person should read."""
+        self.notes.append(printable(text))
+        self._change()
+
+    def _change(
+        self,
+        key: str = "",
+        running: tuple[str, float, float] | None = None,
+        *,
+        total: int | None = None,
+        done: int | None = None,
+        seldom: bool = False,
+    ) -> None:
+        """Take note of a change, and show it."""
+        with self.lock:
+            self.total = self.total if total is None else total
+            self.done = self.done if done is None else done
+            if running:
+                self.running[key] = running
+            if not seldom or time.monotonic() - self.drawn > EVERY:
+                self.drawn = time.monotonic()
+                self._draw()
+
+    def _draw(self) -> None:
+        from IPython.display import display as show
+
+        if self.block is None:
+            self.block = show(self, display_id=True)
+        else:
+            self.block.update(self)
+
+    def __repr__(self) -> str:
+        """The block as text."""
+        if not self.total:
+            return "\n".join(["nothing to run: every stage is there", *(f"note: {text}" for text in self.notes)])
+        lines = [f"{self.done} of {self.total} stages"]
+        lines += [f"  {label}" + (f": {done:g} of {total:g}" if total else "") for label, done, total in self._now()]
+        return "\n".join([*lines, *(f"note: {text}" for text in self.notes)])
+
+    def _repr_html_(self) -> str:
+        """The block with bars."""
+        if not self.total:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        lines = [f"{_bar(self.done, self.total)} {self.done} of {self.total} stages"]
+        lines += [f"{_bar(done, total)} {html.escape(label)}" for label, done, total in self._now()]
+        lines += [f"note: {html.escape(text)}" for text in self.notes]
+        return "".join(f"<div>{line}</div>" for line in lines)
+
+    def _now(self) -> list[tuple[str, float, float]]:
+        return list(self.running.values())
+
+    def __enter__(self) -> Notebook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.running.clear()
+        self._change()
+
+
+def _bar(done: float, total: float) -> str:
+    place = f' value="{done:g}" max="{total:g}"' if total else ""
+    return f"<progress{place}></progress>"

@@ -1,0 +1,98 @@
+"""Results as frames of pandas, which is imported at the first of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from reidbench import report
+from reidbench.report.formats.extras import require
+from reidbench.report.formats.tables import chosen
+from reidbench.report.formats.tables import wide as wide_texts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST = ("method", "task", "evaluator", "seed", "pretrain_seed", "status", "protocol")
+LAST = ("error", "key")
+SEEDS = ("seed", "pretrain_seed")
+SUMMARY = (
+    "method", "task", "evaluator", "metric", "n", "mean", "sd", "low", "high", "pretrainings", "seedless", "better",
+    "unit",
+)  # fmt: skip
+DIFFERENCES = (
+    "method", "against", "task", "evaluator", "metric", "difference", "low", "high", "n", "better", "seedless", "apart",
+)  # fmt: skip
+
+
+def _pandas() -> Any:
+    require("a frame", "pandas", extra="pandas")
+    import pandas
+
+    return pandas
+
+
+def _typed(columns: Sequence[str], lines: Sequence[Sequence[Any]], types: dict[str, str]) -> pd.DataFrame:
+    """A frame of lines, the columns of `types` as these also where there is no line."""
+    frame = _pandas().DataFrame(list(lines), columns=list(columns))
+    return frame.astype(types)
+
+
+def rows(board: report.Leaderboard) -> pd.DataFrame:
+    """One row a result, in the order of the matrix."""
+    metrics = {name: _column(name) for name in board.metrics}
+    lines = []
+    for result in board.results:
+        row = result.row
+        first = (row.method, row.task, row.evaluator, row.seed, row.pretrain_seed, result.status, row.protocol)
+        numbers = (result.metrics.get(name) for name in metrics)
+        lines.append((*first, *numbers, result.error, row.key))
+    types = dict.fromkeys(metrics.values(), "float64") | dict.fromkeys(SEEDS, "Int64")
+    return _typed([*FIRST, *metrics.values(), *LAST], lines, types)
+
+
+def _column(metric: str) -> str:
+    """The heading of a metric: not that of another column, though an undeclared metric may have any name."""
+    return f"metric {metric}" if re.sub("^(metric )+", "", metric) in (*FIRST, *LAST) else metric
+
+
+def summary(board: report.Leaderboard) -> pd.DataFrame:
+    """One row a mean over seeds."""
+    lines = []
+    for one in board.summary:
+        known = board.metric(one.evaluator, one.metric)
+        low, high = one.ci95 or (None, None)
+        place = one.method, one.task, one.evaluator, one.metric
+        meant = (known.better, known.unit) if known else (None, None)
+        lines.append((*place, one.n, one.mean, one.sd, low, high, one.pretrainings, one.seedless, *meant))
+    types = dict.fromkeys(("mean", "sd", "low", "high"), "float64") | dict.fromkeys(("n", "pretrainings"), "int64")
+    return _typed(SUMMARY, lines, types | {"seedless": "bool"})
+
+
+def differences(board: report.Leaderboard, against: str, metric: str | None) -> pd.DataFrame:
+    """One row a paired difference."""
+    name = chosen(board, metric)
+    lines = [
+        (
+            *(pair.method, against, pair.task, pair.evaluator, name),
+            *(pair.difference.value, pair.difference.low, pair.difference.high, pair.difference.n),
+            *(pair.better, pair.seedless, ", ".join(pair.apart)),
+        )
+        for pair in report.differences(board, against, name)
+    ]
+    types = dict.fromkeys(("difference", "low", "high"), "float64") | {"n": "int64", "better": "Int64"}
+    return _typed(DIFFERENCES, lines, types | {"seedless": "int64"})
+
+
+def wide(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:
+    """The wide table of one metric, as texts."""
+    headings, lines = wide_texts(board, chosen(board, metric))
+    index = 2 if len(board.evaluators) > 1 else 1
+    pandas = _pandas()
+    columns = pandas.Index(headings[index:], dtype="object")
+    if index == 1:
+        names = pandas.Index([line[0] for line in lines], name=headings[0], dtype="object")
+    else:
+        names = pandas.MultiIndex.from_tuples([tuple(line[:2]) for line in lines], names=headings[:2])
+    return pandas.DataFrame([line[index:] for line in lines], index=names, columns=columns)
