@@ -7,7 +7,7 @@ import gc
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,7 +32,13 @@ Variant = Literal["zhong", "torchreid", "fastreid"]
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
+    list[Path] | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/. May be repeated where nothing is written: "
+        "the first that has a result gives it.",
+    ),
 ]
 WithoutOption = Annotated[
     list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
@@ -78,11 +84,42 @@ def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Pl
     return plan.expand(reader.read(file, registry, overrides or ()))
 
 
-def store_at(given: Path | None) -> Store:
-    """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
-    from reidbench.store.artifacts import Store
+def store_at(given: Sequence[Path] | None) -> Store:
+    """The stores that were asked for, read as one; else that of $REIDBENCH_STORE, or in `.reidbench`.
 
-    return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
+    Raises ReidbenchError for an unknown ~, and where one of several is not there.
+    """
+    from reidbench.store.several import open_stores
+
+    return open_stores([at_home(path) for path in given or _usual_store()])
+
+
+def one_store_at(given: Sequence[Path] | None, command: str) -> Store:
+    """As `store_at`, for a command that writes. Raises ReidbenchError for several."""
+    from reidbench.store.several import refusal
+
+    store = store_at(given)
+    if len(store.roots) > 1:
+        raise ReidbenchError(refusal(command, store.roots))
+    return store
+
+
+def _usual_store() -> list[Path]:
+    return [Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")]
+
+
+def warn_of_conflicts(store: Store) -> None:
+    """Name on standard error what was read and differs between several stores."""
+    from reidbench.registry.plugins import printable
+    from reidbench.store.several import Stores
+
+    for sentence in store.conflicts() if isinstance(store, Stores) else ():
+        print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def where(store: Store) -> str:
+    """The folders of a store, for the last line of a command."""
+    return f"results: {', '.join(str(root.absolute()) for root in store.roots)}"
 
 
 def at_home(path: Path) -> Path:

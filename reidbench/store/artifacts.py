@@ -48,6 +48,11 @@ class Store:
         self.watch = Watch()
         self._held: dict[Path, frozenset[str]] = {}
 
+    @property
+    def roots(self) -> list[Path]:
+        """The folders that are read: the store's own."""
+        return [self.root]
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Turn what the file system refuses (full, read-only, too many files) into one StoreError."""
