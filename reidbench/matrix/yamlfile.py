@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ DECIMAL = re.compile(rf"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|{POWER.
 # Numbers to some readers of YAML and text to others: 08, 0o17, 1_0e3.
 DOUBTFUL = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?)", re.ASCII)
 
+VARIABLE = re.compile(r"\$\w+|\$\{\w+\}", re.ASCII)  # a value that is one variable, and nothing else
+BLANK = "<secret>"  # stands where a secret was
+LEAST_SECRET = 8  # characters
+
 
 @dataclass
 class Tree:
@@ -47,6 +51,7 @@ class Tree:
     lines: dict[Path_, int]
     written: dict[Path_, str] = field(default_factory=dict)  # numbers, true and false, as they were typed
     changed: dict[Path_, str] = field(default_factory=dict)  # by `--set`, and by what
+    source: str = ""  # the text of the file
 
     def give(self, path: Path_, written: dict[Path_, str], override: str) -> None:
         """Note that `--set` has put another value at `path`, and what was typed for it."""
@@ -88,11 +93,12 @@ def read_tree(file: Path) -> Tree:
     def at(line: int) -> str:
         return printable(f"{file}:{line}")
 
-    node = _compose(_text(file, at), at)
+    text = _text(file, at)
+    node = _compose(text, at)
     if node is None:
         raise ConfigError([f"{at(1)}: the file is empty; a matrix needs data, tasks, backbone and methods"])
     builder = _Builder(at)
-    return Tree(file, builder.build(node, ()), builder.lines, builder.written)
+    return Tree(file, builder.build(node, ()), builder.lines, builder.written, source=text)
 
 
 def _text(file: Path, at: Callable[[int], str]) -> str:
@@ -122,6 +128,34 @@ def read_values(text: str, where: str) -> tuple[Any, dict[Path_, str]]:
     node = _compose(text, lambda line: place)
     builder = _Builder(lambda line: place)
     return None if node is None else builder.build(node, ()), builder.written
+
+
+def without_secrets(text: str, fields: Collection[str], values: Collection[str]) -> str:
+    """A YAML text with BLANK for all that the maps named in `fields` contain, and for each of these values.
+
+    A reference to a variable of the environment stays: it contains nothing. So does a value that is shorter than
+    LEAST_SECRET where it stands elsewhere: it may be any word. Raises ConfigError for what is not YAML.
+    """
+    root = _compose(text, str) if fields else None
+    spans: set[tuple[int, int]] = set()
+    waiting: list[tuple[yaml.Node, bool]] = [(root, False)] if root else []
+    seen: set[tuple[int, bool]] = set()
+    while waiting:
+        node, inside = waiting.pop()
+        if (id(node), inside) in seen:
+            continue
+        seen.add((id(node), inside))
+        if isinstance(node, yaml.MappingNode):
+            waiting += [(value, inside or key.value in fields) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(child, inside) for child in node.value]
+        elif inside and not VARIABLE.fullmatch(node.value):
+            spans.add((node.start_mark.index, node.end_mark.index))
+    for start, end in sorted(spans, reverse=True):
+        text = text[:start] + f"'{BLANK}'" + ("\n" if text[start:end].endswith("\n") else "") + text[end:]
+    for value in sorted((value for value in values if len(value) >= LEAST_SECRET), key=len, reverse=True):
+        text = text.replace(value, BLANK)
+    return text
 
 
 def _shortest(digits: str) -> str:
