@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,28 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def store_at(given: Path | None) -> Store:
-    """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
-    from reidbench.store.artifacts import Store
+def store_at(given: Sequence[Path] | None) -> Store:
+    """The stores that were asked for, read as one; else that of $REIDBENCH_STORE, or in `.reidbench`.
 
-    return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
+    Raises ReidbenchError for an unknown ~, and where one of several is not there.
+    """
+    from reidbench.store.several import open_stores
+
+    return open_stores([at_home(path) for path in given or _usual_store()])
+
+
+def one_store_at(given: Sequence[Path] | None, command: str) -> Store:
+    """As `store_at`, for a command that writes. Raises ReidbenchError for several."""
+    from reidbench.store.several import refusal
+
+    store = store_at(given)
+    if len(store.roots) > 1:
+        raise ReidbenchError(refusal(command, store.roots))
+    return store
+
+
+def _usual_store() -> list[Path]:
+    return [Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")]
 
 
 def at_home(path: Path) -> Path:

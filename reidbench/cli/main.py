@@ -38,10 +38,13 @@ from .options import (
     WithoutOption,
     decimal,
     load_plugins,
+    one_store_at,
     positive,
     read_plan,
     store_at,
     uncollected,
+    warn_of_conflicts,
+    where,
     whole,
 )
 from .plugin import app as plugin_commands
@@ -132,7 +135,9 @@ def show_plan(
 
     registry = load_plugins(without)
     the_plan = read_plan(file, registry, overrides)
-    found = preview.preview(the_plan, store_at(store), registry)
+    the_store = store_at(store)
+    found = preview.preview(the_plan, the_store, registry)
+    warn_of_conflicts(the_store)
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -181,6 +186,7 @@ def run(
     from reidbench.execution import executors, progress, runner
     from reidbench.metrics.neighbours import faiss_search
 
+    the_store = one_store_at(store, "run")
     fault = faiss_search.clash()
     if fault:
         raise ReidbenchError(fault)
@@ -188,21 +194,18 @@ def run(
     the_plan = read_plan(file, registry, overrides)
     if only:
         the_plan = chosen_rows(the_plan, only)
-    the_store = store_at(store)
     console = Console(stderr=True)
-    where = executors.make(executor, jobs, address, time_limit, memory_limit)
+    pool = executors.make(executor, jobs, address, time_limit, memory_limit)
     with contextlib.ExitStack() as held:
         try:
             with progress.make(console) as shown:
-                outcome = runner.Runner(
-                    the_plan, the_store, where, shown, frozenset(without or ()), workers, held
-                ).run()
+                outcome = runner.Runner(the_plan, the_store, pool, shown, frozenset(without or ()), workers, held).run()
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C, which wants the same
             print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
             sys.exit(130)
         _print_board(the_plan, the_store, registry, console, strict)
-    print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+    print(where(the_store), file=sys.stderr)
     if outcome.failed:
         counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
         print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
@@ -310,10 +313,11 @@ def table(
     _warn(board, registry)
     options = report.Options(metric, ranked, pictures, given, strict, published, costs)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
+    warn_of_conflicts(the_store)
     if out is None:
         sys.stdout.write(text)
         if form == "md":
-            print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+            print(where(the_store), file=sys.stderr)
     else:
         try:
             out.write_text(text, encoding="utf-8")

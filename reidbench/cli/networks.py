@@ -12,7 +12,7 @@ import typer
 
 from reidbench.errors import ReidbenchError
 
-from .options import SetOption, StoreOption, Variant, load_plugins, read_plan, store_at, whole
+from .options import SetOption, StoreOption, Variant, load_plugins, read_plan, store_at, warn_of_conflicts, whole
 
 if TYPE_CHECKING:
     from reidbench.export.features import Networks
@@ -43,7 +43,7 @@ FlipOption = Annotated[
 class _Which:
     """The networks that a command is to use: those of a key, or those of a row of a file."""
 
-    store: Path | None
+    stores: list[Path] | None
     file: Path | None
     row: str | None
     task: str | None
@@ -64,17 +64,20 @@ class _Which:
         """The networks, and the store and the plugins to load them with."""
         from reidbench.export import networks, rows
 
-        the_store = store_at(self.store)
+        the_store = store_at(self.stores)
         if self.file is None:
             if not key:
                 raise ReidbenchError("which network? give its KEY, or --file FILE --row METHOD --task TASK --seed N")
             members = networks.members_of(the_store, key)
+            warn_of_conflicts(the_store)
             return the_store, load_plugins(None), members
         registry = load_plugins(None)
         options = [word for value in self.overrides or () for word in ("--set", value)]
-        options += [] if self.store is None else ["--store", str(self.store)]
+        options += ["--store", str(self.stores[0])] if self.stores else []  # where a run that makes the row may write
         choice = rows.Choice(self.file, self.row, self.task, self.seed, options)
-        return the_store, registry, choice.members(read_plan(self.file, registry, self.overrides), the_store)
+        members = choice.members(read_plan(self.file, registry, self.overrides), the_store)
+        warn_of_conflicts(the_store)
+        return the_store, registry, members
 
     def networks(self, key: str | None, workers: int, flip: bool) -> Networks:
         """The networks, ready to embed pictures."""

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reidbench.api.opening import at_home as at_home
+from reidbench.api.opening import one_store_at as one_store_at
 from reidbench.api.opening import store_at as store_at
 from reidbench.api.opening import uncollected as uncollected
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
+    from reidbench.store.artifacts import Store
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
 AveragePrecision = Literal["step", "trapezoid"]
@@ -30,7 +32,13 @@ Variant = Literal["zhong", "torchreid", "fastreid"]
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The matrix file (YAML).", show_default=False)]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/.")
+    list[Path] | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/. May be repeated where nothing is written: "
+        "the first that has a result gives it.",
+    ),
 ]
 WithoutOption = Annotated[
     list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
@@ -62,6 +70,20 @@ def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Pl
     from reidbench.matrix import plan, reader
 
     return plan.expand(reader.read(file, registry, overrides or ()))
+
+
+def warn_of_conflicts(store: Store) -> None:
+    """Name on standard error what was read and differs between several stores."""
+    from reidbench.registry.plugins import printable
+    from reidbench.store.several import Stores
+
+    for sentence in store.conflicts() if isinstance(store, Stores) else ():
+        print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def where(store: Store) -> str:
+    """The folders of a store, for the last line of a command."""
+    return f"results: {', '.join(str(root.absolute()) for root in store.roots)}"
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import SetOption, StoreOption, WithoutOption, load_plugins, read_plan, store_at
+from .options import (
+    SetOption,
+    StoreOption,
+    WithoutOption,
+    load_plugins,
+    one_store_at,
+    read_plan,
+    store_at,
+    warn_of_conflicts,
+    where,
+)
 
 if TYPE_CHECKING:
     from reidbench.store.artifacts import Store
@@ -36,6 +46,7 @@ def curves(
     if file is not None:
         keys &= set(read_plan(file, load_plugins(without), overrides).stages)
     written, left_out = write_curves(the_store, keys, out)
+    warn_of_conflicts(the_store)
     for sentence in left_out:
         print(plugins.printable(f"note: {sentence}"), file=sys.stderr)
     print(f"{written} new runs; to see them: tensorboard --logdir {out}")
@@ -61,7 +72,7 @@ def clean(
     from reidbench.registry import plugins
     from reidbench.store import cleaning
 
-    the_store = store_at(store)
+    the_store = one_store_at(store, "clean")
     registry = load_plugins(without)
     stages = [stage for file in files for stage in read_plan(file, registry, overrides).stages.values()]
     published = the_store.keys()
@@ -76,7 +87,7 @@ def clean(
             plugins.printable(f"{'would remove' if dry_run else 'removed'} {one.what} {one.key} ({_bytes(one.size)})")
         )
     words = "to remove" if dry_run else "removed"
-    print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; results: {the_store.root.absolute()}")
+    print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; {where(the_store)}")
 
 
 def _removed(store: Store, one: Leftover) -> bool:

@@ -24,6 +24,7 @@ from reidbench.registry.plugins import Registry, one_line
 from reidbench.stages.networks import saved_backbone, saved_embedder
 from reidbench.store.artifact import Artifact
 from reidbench.store.artifacts import Store
+from reidbench.store.several import joined
 
 from .places import written
 
@@ -38,7 +39,7 @@ def find(store: Store, key: str) -> Artifact:
     found = sorted(name for name in store.keys() if name.startswith(key))  # noqa: SIM118 - a method, not a mapping
     if not key or len(found) != 1:
         several = f"{len(found)} artifacts begin with it: {', '.join(found[:3])}" if found else "no artifact has it"
-        raise StoreError(f"key {key!r}: {several} (store: {store.root})")
+        raise StoreError(f"key {key!r}: {several} (store: {joined(store)})")
     return store.read(found[0])
 
 
@@ -96,7 +97,7 @@ def _parent(store: Store, key: str) -> Artifact:
     try:
         return store.read(key)
     except KeyError:
-        raise StoreError(f"{key}, which the result was made with, is no longer in {store.root}") from None
+        raise StoreError(f"{key}, which the result was made with, is no longer in {joined(store)}") from None
 
 
 def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:

@@ -13,6 +13,7 @@ from reidbench.files.names import shown
 from reidbench.matrix.checker import guess
 from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.store.artifacts import Store
+from reidbench.store.several import joined
 
 from .networks import Member
 
@@ -80,7 +81,7 @@ class Choice:
         except KeyError:
             made_by = plan.stages[key].label
             raise StoreError(
-                f"{_name(row)} is not in the store {shown(store.root)} ({made_by} is missing); to make it: "
+                f"{_name(row)} is not in the store {joined(store)} ({made_by} is missing); to make it: "
                 f"{self._command(row)}"
             ) from None
 

@@ -51,6 +51,11 @@ class Store(Kept):
         self.watch = Watch()
         self._held: dict[Path, frozenset[str]] = {}
 
+    @property
+    def roots(self) -> list[Path]:
+        """The folders that are read: the store's own."""
+        return [self.root]
+
     # ------------------------------------------------------------------ reading
     def path(self, key: str) -> Path:
         """Where the artifact of that key lies, or would."""

@@ -1,0 +1,178 @@
+"""Several stores that are read as one. Begin with `open_stores`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from reidbench.errors import StoreError
+from reidbench.files.names import shown
+
+from .artifact import Artifact, BadArtifact
+from .artifacts import Store
+from .kept import KeptBoard
+
+NAMED = 10  # conflicts that are named; more are counted
+CONTENT = ("metrics", "files", "stage")
+Found = TypeVar("Found")
+
+
+def open_stores(roots: Sequence[Path]) -> Store:
+    """The store of these folders: an ordinary one for one folder, read-only for several. One named twice counts once.
+
+    Raises StoreError where one of several is no folder: a wrong name would silently leave its results out.
+    """
+    places: dict[str, Path] = {}
+    for root in roots:
+        places.setdefault(os.path.realpath(root), root)
+    different = list(places.values())
+    if len(different) == 1:
+        return Store(different[0])
+    for root in different:
+        if not root.is_dir():
+            raise StoreError(f"{root}: no such folder; each of several --store must be there")
+    return Stores(different)
+
+
+def joined(store: Store) -> str:
+    """The folders of a store, for a sentence."""
+    return " and ".join(shown(root) for root in store.roots)
+
+
+def refusal(command: str, roots: Sequence[Path]) -> str:
+    """Why a command that writes takes one store only, and what to do."""
+    return f"{command} writes to one store, but {len(roots)} are given; {_cure(roots)}"
+
+
+def _cure(roots: Sequence[Path]) -> str:
+    return (
+        f"merge them first: `{shlex.join(['reidbench', 'merge', *map(str, roots)])} --store NEW`, and give --store NEW"
+    )
+
+
+class Stores(Store):
+    """The first store that has an artifact whole gives it; nothing is written to any of them."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        super().__init__(roots[0])
+        self.parts = tuple(map(Store, roots))
+        self._compared: dict[str, list[str]] = {}
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders of all stores, in order."""
+        return [store.root for store in self.parts]
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Refuse, as every way of writing begins here. Raises StoreError."""
+        raise StoreError(f"several stores are only read; {_cure(self.roots)}")
+        yield
+
+    def path(self, key: str) -> Path:
+        """Where the artifact of that key lies in the first store that has it, or would in the first of all."""
+        return next((store for store in self.parts if store.has(key)), self.parts[0]).path(key)
+
+    def has(self, key: str) -> bool:
+        """Whether one of the stores has published an artifact of that key."""
+        return any(store.has(key) for store in self.parts)
+
+    def keys(self) -> set[str]:
+        """The keys of the published artifacts of all stores."""
+        return set().union(*(store.keys() for store in self.parts))
+
+    def manifest(self, key: str) -> Artifact:
+        """As `Store.manifest`, of the first store that has it whole."""
+        return self._first(key, lambda store: store.manifest(key))
+
+    def with_facts(self, key: str, names: tuple[str, ...]) -> tuple[Artifact, Mapping[str, Any]]:
+        """As `Store.with_facts`, of the first store that has it whole."""
+        return self._first(key, lambda store: store.with_facts(key, names))
+
+    def facts(self, key: str, names: tuple[str, ...]) -> Mapping[str, Any]:
+        """As `Store.facts`, of the first store that has it whole."""
+        return self._first(key, lambda store: store.facts(key, names))
+
+    def read(self, key: str) -> Artifact:
+        """As `Store.read`, of the first store that has it whole."""
+        return self._first(key, lambda store: store.read(key))
+
+    def glance(self, key: str) -> tuple[str, int] | None:
+        """As `Store.glance`, of the first store that can tell."""
+        return next(filter(None, (store.glance(key) for store in self.parts)), None)
+
+    def boards(self) -> Iterator[KeptBoard]:
+        """The boards of all stores in the order of their dates, each once."""
+        found = {board.digest: board for store in self.parts[::-1] for board in store.boards()}
+        yield from sorted(found.values(), key=lambda one: (one.date, one.digest))
+
+    def environment(self, digest: str) -> Mapping[str, str] | None:
+        """The packages behind a digest, of the first store that has them."""
+        return next(filter(None, (store.environment(digest) for store in self.parts)), None)
+
+    def failure(self, key: str) -> str | None:
+        """Why the stage failed last time in the first store that knows, or None."""
+        return next(filter(None, (store.failure(key) for store in self.parts)), None)
+
+    def _first(self, key: str, ask: Callable[[Store], Found]) -> Found:
+        """What the first store answers that has the artifact whole. Raises as `Store.manifest`, of the first fault."""
+        fault: BadArtifact | None = None
+        for number, store in enumerate(self.parts):
+            try:
+                found = ask(store)
+            except KeyError:
+                continue
+            except BadArtifact as error:
+                fault = fault or error
+                continue
+            self._compare(key, store, self.parts[number + 1 :])
+            return found
+        raise fault or KeyError(key)
+
+    # ------------------------------------------------------------------ conflicts
+    def conflicts(self) -> list[str]:
+        """Artifacts read so far that differ between the stores, a sentence each: the first ones, and how many more."""
+        found = [sentence for sentences in self._compared.values() for sentence in sentences]
+        more = len(found) - NAMED
+        return [*found[:NAMED], f"{more} more artifacts differ between the stores"] if more > 0 else found
+
+    def _compare(self, key: str, taken: Store, others: Sequence[Store]) -> None:
+        """Note, once, what the later stores have under the same key that is not the same."""
+        if key not in self._compared:
+            there = [other for other in others if other.has(key)]
+            self._compared[key] = list(filter(None, (_conflict(key, taken, other) for other in there)))
+
+
+def _conflict(key: str, taken: Store, other: Store) -> str:
+    """In a sentence, how an artifact differs between two stores; "" where it does not, or one copy is damaged."""
+    try:
+        one, two = taken.facts(key, CONTENT), other.facts(key, CONTENT)
+    except (KeyError, BadArtifact):
+        return ""
+    different = "; ".join(differing(one, two))
+    label = one.get("stage", {}).get("label", "a stage without a name")
+    where = f"{taken.root} and {other.root}"
+    return f"{label} ({key}): {where} differ in {different}; that of {taken.root} is used" if different else ""
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In words, what two manifests of one key say differently of its content: metrics, and files by their hashes."""
+    return [*_different_metrics(one, other), *_different_files(one, other)]
+
+
+def _different_metrics(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    ours, theirs = (manifest.get("metrics") or {} for manifest in (one, other))
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            yield f"{name} ({ours.get(name, 'none')}, {theirs.get(name, 'none')})"
+
+
+def _different_files(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    ours, theirs = (manifest.get("files") or {} for manifest in (one, other))
+    names = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
+    if names:
+        yield f"{'file' if len(names) == 1 else 'files'} {', '.join(names)}"
