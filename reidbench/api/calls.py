@@ -120,7 +120,8 @@ def _open(
     if only is not None:
         the_plan = chosen_rows(the_plan, only)
     given = [("--set", text) for text in settings] + [("--without", name) for name in left_out]
-    return _Opened(the_plan, store_at(store and [_path("store", store)]), registry, tuple(itertools.chain(*given)), says)
+    place = _path("store", store)
+    return _Opened(the_plan, store_at([place] if place else None), registry, tuple(itertools.chain(*given)), says)
 
 
 def _plan(matrix: Matrix, registry: Registry, settings: tuple[str, ...]) -> Plan:
