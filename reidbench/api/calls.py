@@ -120,7 +120,9 @@ def _open(
     if only is not None:
         the_plan = chosen_rows(the_plan, only)
     given = [("--set", text) for text in settings] + [("--without", name) for name in left_out]
-    return _Opened(the_plan, store_at(_path("store", store)), registry, tuple(itertools.chain(*given)), says)
+    the_store = store_at(_path("store", store))
+    the_store.root = the_store.root.absolute()  # a notebook may go to another folder before it asks for a page
+    return _Opened(the_plan, the_store, registry, tuple(itertools.chain(*given)), says)
 
 
 def _plan(matrix: Matrix, registry: Registry, settings: tuple[str, ...]) -> Plan:
