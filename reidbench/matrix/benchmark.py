@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,9 +24,11 @@ from reidbench.components import (
     Published,
     Secret,
 )
-from reidbench.data import fingerprint_file, fingerprint_folder, fingerprint_paths
+from reidbench.data import fingerprint_file, fingerprint_folder, fingerprint_paths, is_stand_in
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
+
+from .yamlfile import without_secrets
 
 Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
 
@@ -58,11 +60,22 @@ class Choice:
         hashed = {name: {key: _hash(text) for key, text in texts.items()} for name, texts in self.secrets.items()}
         return {**self.params.model_dump(mode="json"), **hashed}
 
+    @property
+    def hidden(self) -> list[str]:
+        """The names of the params that only the stage itself may see."""
+        return [name for name, info in type(self.params).model_fields.items() if marker(info, Secret)]
+
+    def parts(self) -> Iterator[Choice]:
+        """What stands within the choice, and then the choice itself."""
+        beside = [inner for inner, _ in self.nested.values()] + [*self.for_data.values()]
+        for choice in [*beside, *([self.backbone] if self.backbone else [])]:
+            yield from choice.parts()
+        yield self
+
     @cached_property
     def secrets(self) -> dict[str, dict[str, str]]:
         """The params that only the stage itself may see, by name; {} for nearly all components."""
-        fields = type(self.params).model_fields
-        found = {name: dict(getattr(self.params, name)) for name, info in fields.items() if marker(info, Secret)}
+        found = {name: dict(getattr(self.params, name)) for name in self.hidden}
         return {name: texts for name, texts in found.items() if texts}
 
     @cached_property
@@ -123,6 +136,12 @@ class DataSource:
     choice: Choice
     root: Path | None
     place: str = ""
+    marked: bool | None = None  # whether the root is a stand-in's, where that was found out before; None: look
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether its root is marked as a stand-in for the data set."""
+        return self.root is not None and is_stand_in(self.root) if self.marked is None else self.marked
 
 
 @dataclass(frozen=True)
@@ -252,6 +271,33 @@ class Benchmark:
     backbone: Choice | None = None  # of the methods that name none
     profile: bool = False  # whether the cost of networks is measured as well
     expect: tuple[Expected, ...] = ()
+    text: str = field(default="", repr=False)  # of the matrix file, as it was read
+    digest: str = ""  # SHA-256 of the file, where `text` is not all of it
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the matrix file, in UTF-8; empty where no text is known."""
+        return self.digest or (hashlib.sha256(self.text.encode()).hexdigest() if self.text else "")
+
+    @cached_property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every choice once, nested ones, networks of steps and presets of single data sets before their own."""
+        first = [source.choice for source in self.data.values()] + [*self.evaluate]
+        first += [self.backbone] if self.backbone else []
+        for recipe in self.methods:
+            first += [*([recipe.backbone] if recipe.backbone else []), *(choice for _, choice in recipe.steps)]
+        return tuple({id(choice): choice for one in first for choice in one.parts()}.values())
+
+    def without_secrets(self, text: str) -> str:
+        """A YAML text, such as that of the file, with a blank for every secret."""
+        fields = {name for choice in self.choices for name in choice.hidden}
+        values = {value for choice in self.choices for texts in choice.secrets.values() for value in texts.values()}
+        return without_secrets(text, fields, values)
+
+    @cached_property
+    def public_text(self) -> str:
+        """The text of the matrix file that may be shown: secrets are blank."""
+        return self.without_secrets(self.text)
 
     @property
     def size(self) -> ImageSize:

@@ -273,9 +273,10 @@ class Expansion:
 
     def profile(self, recipe: Recipe, features: Made, task: Task) -> str:
         """The key of the profile of the embedder behind features, one for all seeds; "" where there is none."""
-        parents, around = self.result.stages[features.key].parents, self.setup(recipe)
+        parents = self.result.stages[features.key].parents
         if not any(role in EMBEDDERS for role, _ in parents):
             return ""
+        around = self.setup(recipe)
         steps = [(step, choice, around.of(choice)) for step, choice in recipe.steps if step in EMBEDDERS]
         key = self.keys.of_profile(steps, task, self.data_key, recipe.flip_test)
         if key not in self.result.stages:

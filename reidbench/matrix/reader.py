@@ -103,6 +103,7 @@ class MatrixReader:
             evaluate=evaluate,
             methods=methods,
             backbone=backbone,
+            text=self.check.tree.source,
             **settings,
         )
         expect = ExpectReader(self.check, found.data, found.tasks, methods).read(top.get("expect", {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ POWER = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
 DECIMAL = re.compile(rf"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|{POWER.pattern}|{WHOLE.pattern}")
 # Numbers to some readers of YAML and text to others: 08, 0o17, 1_0e3.
 DOUBTFUL = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?)", re.ASCII)
+
+VARIABLE = re.compile(r"\$\w+|\$\{\w+\}", re.ASCII)  # a value that is one variable, and nothing else
+BLANK = "<secret>"  # stands where a secret was
+LEAST_SECRET = 8  # characters
 
 
 @dataclass
@@ -137,6 +141,34 @@ def read_values(text: str, where: str) -> tuple[Any, dict[Path_, str]]:
     node = _compose(text, lambda line: place)
     builder = _Builder(lambda line: place)
     return None if node is None else builder.build(node, ()), builder.written
+
+
+def without_secrets(text: str, fields: Collection[str], values: Collection[str]) -> str:
+    """A YAML text with BLANK for all that the maps named in `fields` contain, and for each of these values.
+
+    A reference to a variable of the environment stays: it contains nothing. So does a value that is shorter than
+    LEAST_SECRET where it stands elsewhere: it may be any word. Raises ConfigError for what is not YAML.
+    """
+    root = _compose(text, str) if fields else None
+    spans: set[tuple[int, int]] = set()
+    waiting: list[tuple[yaml.Node, bool]] = [(root, False)] if root else []
+    seen: set[tuple[int, bool]] = set()
+    while waiting:
+        node, inside = waiting.pop()
+        if (id(node), inside) in seen:
+            continue
+        seen.add((id(node), inside))
+        if isinstance(node, yaml.MappingNode):
+            waiting += [(value, inside or key.value in fields) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(child, inside) for child in node.value]
+        elif inside and not VARIABLE.fullmatch(node.value):
+            spans.add((node.start_mark.index, node.end_mark.index))
+    for start, end in sorted(spans, reverse=True):
+        text = text[:start] + f"'{BLANK}'" + ("\n" if text[start:end].endswith("\n") else "") + text[end:]
+    for value in sorted((value for value in values if len(value) >= LEAST_SECRET), key=len, reverse=True):
+        text = text.replace(value, BLANK)
+    return text
 
 
 def _shortest(digits: str) -> str:

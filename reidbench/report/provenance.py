@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -220,13 +219,6 @@ class Evidence:
         network = (recipe.steps[-1][1].backbone if recipe.steps else None) or recipe.backbone
         name = network.name if network else "features from a file"
         return "; ".join([f"{name}, {self.settings()}", *self._own_settings(stages)])
-
-    def file_hash(self) -> str:
-        """SHA-256 of the matrix file, or empty when it is gone."""
-        try:
-            return hashlib.sha256(self.plan.benchmark.file.read_bytes()).hexdigest()
-        except OSError:
-            return ""
 
     def _data(self, stages: Sequence[Stage]) -> Iterator[Data]:
         for stage in stages:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from reidbench.data import is_stand_in
 from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Task
 from reidbench.matrix.expect import changed_params, published_task
 from reidbench.registry.published import Line, lines, percent
@@ -60,8 +59,7 @@ def transductive(parts: Sequence[Recipe], task: Task) -> Iterator[str]:
 def from_stand_ins(benchmark: Benchmark, task: Task) -> Iterator[str]:
     """That data of a task are stand-ins, where some are: no number from them compares with a published one."""
     used = dict.fromkeys(ref.name for role in ("source", "target", "pool", "auxiliary") for ref in task.refs(role))
-    roots = {name: benchmark.data[name].root for name in used}
-    marked = [name for name, root in roots.items() if root is not None and is_stand_in(root)]
+    marked = [name for name in used if benchmark.data[name].stand_in]
     if marked:
         yield f"stand-in data: {' and '.join(marked)} is not the published data set, but made by reidbench"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,9 @@ def measured(rows: int, folder: Path) -> tuple[dict[str, float], Any]:
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, tuple[dict[str, float], Any]]]:
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[dict[str, float], Any]]:
     pytest.importorskip("pandas")
-    yield {rows: measured(rows, tmp_path_factory.mktemp(f"rows-{rows}")) for rows in SIZES}
+    return {rows: measured(rows, tmp_path_factory.mktemp(f"rows-{rows}")) for rows in SIZES}
 
 
 def test_a_frame_of_300_rows(figures: Any, figure: Any, benchmark: Any) -> None:
