@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reidbench.api.opening import at_home as at_home
-from reidbench.api.opening import store_at as store_at
 from reidbench.api.opening import uncollected as uncollected
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
+    from reidbench.store.artifacts import Store
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
 AveragePrecision = Literal["step", "trapezoid"]
@@ -62,6 +63,20 @@ def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Pl
     from reidbench.matrix import plan, reader
 
     return plan.expand(reader.read(file, registry, overrides or ()))
+
+
+def note(text: str) -> None:
+    """Something that a person should read, on standard error."""
+    from reidbench.registry.plugins import printable
+
+    print(printable(f"note: {text}"), file=sys.stderr)
+
+
+def store_at(given: Path | None) -> Store:
+    """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
+    from reidbench.store.artifacts import Store
+
+    return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:
