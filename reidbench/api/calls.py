@@ -121,7 +121,9 @@ def _open(
         the_plan = chosen_rows(the_plan, only)
     given = [("--set", text) for text in settings] + [("--without", name) for name in left_out]
     place = _path("store", store)
-    return _Opened(the_plan, store_at([place] if place else None), registry, tuple(itertools.chain(*given)), says)
+    the_store = store_at([place] if place else None)
+    the_store.root = the_store.root.absolute()  # a notebook may go to another folder before it asks for a page
+    return _Opened(the_plan, the_store, registry, tuple(itertools.chain(*given)), says)
 
 
 def _plan(matrix: Matrix, registry: Registry, settings: tuple[str, ...]) -> Plan:

@@ -18,8 +18,8 @@ from reidbench.matrix.yamlfile import (
     DOUBTFUL,
     LARGEST,
     LONGEST_KEY,
-    MOST_CHARACTERS,
-    MOST_VALUES,
+    MOST_BYTES,
+    MOST_NODES,
     Path_,
     Tree,
     shown,
@@ -27,6 +27,7 @@ from reidbench.matrix.yamlfile import (
 from reidbench.registry.plugins import printable
 
 NAME = "matrix.yaml"  # what the file would be called
+TOO_MUCH = f"the matrix: larger than {MOST_NODES} values and keys, or {MOST_BYTES >> 20} MiB, that a file may have"
 PLAIN = "a map, a list, text, a number, true, false or nothing"
 
 
@@ -40,7 +41,10 @@ def mapping_tree(values: Mapping[str, Any], folder: Path) -> Tree:
     value = plain.of(values, ())
     if plain.problems:
         raise ConfigError(plain.problems)
-    return Tree(folder / NAME, value, {}, source=as_yaml(value), mapping=True)
+    source = as_yaml(value)
+    if len(source.encode()) > MOST_BYTES:
+        raise ConfigError([TOO_MUCH])
+    return Tree(folder / NAME, value, {}, source=source, mapping=True)
 
 
 def as_yaml(value: Any) -> str:
@@ -67,7 +71,7 @@ class _Plain:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.open: set[int] = set()  # maps and lists being read: meeting one again means that it contains itself
-        self.values = 0
+        self.nodes = 0
         self.characters = 0
 
     def wrong(self, path: Path_, sentence: str) -> None:
@@ -77,10 +81,8 @@ class _Plain:
             raise ConfigError([*self.problems, "the matrix: and more; these are the first"])
 
     def of(self, value: Any, path: Path_) -> Any:
-        """The plain value; None and a problem where there is none. Raises ConfigError for far too many."""
-        self.values += 1
-        if self.values > MOST_VALUES or self.characters > MOST_CHARACTERS:
-            raise ConfigError([f"the matrix: more than {MOST_VALUES} values or {MOST_CHARACTERS} characters"])
+        """The plain value; None and a problem where there is none."""
+        self.count(value)
         if isinstance(value, np.generic | np.ndarray):
             value = value.tolist()
         if value is None or isinstance(value, bool):
@@ -94,8 +96,14 @@ class _Plain:
         self.wrong(path, f"must be {PLAIN}, not {type(value).__name__}")
         return None
 
+    def count(self, value: Any) -> None:
+        """One more value or key. Raises ConfigError for more than a file may have."""
+        self.nodes += 1
+        self.characters += len(value) if isinstance(value, str) else 0
+        if self.nodes > MOST_NODES or self.characters > MOST_BYTES:
+            raise ConfigError([TOO_MUCH])
+
     def text(self, value: str, path: Path_) -> str:
-        self.characters += len(value)
         if any("\ud800" <= character <= "\udfff" for character in value):
             self.wrong(path, f"{shown(value)} holds half a character")
         return value
@@ -123,6 +131,7 @@ class _Plain:
             self.open.discard(id(value))
 
     def key(self, key: Any, path: Path_) -> str | None:
+        self.count(key)
         if not isinstance(key, str):
             self.wrong(path, f"the key {shown(key)} must be text")
         elif not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:

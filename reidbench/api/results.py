@@ -55,6 +55,7 @@ class Results:
         """
         return frames.rows(self.board)
 
+    @uncollected()
     def summary(self) -> pd.DataFrame:
         """One row a mean over seeds: method, task, evaluator, metric, n, mean, sd, low, high and how they are meant.
 
@@ -64,6 +65,7 @@ class Results:
         """
         return frames.summary(self.board)
 
+    @uncollected()
     def against(self, method: str, metric: str | None = None) -> pd.DataFrame:
         """Paired differences of every other method to `method`, a row for each task and evaluator where there is one.
 
@@ -73,6 +75,7 @@ class Results:
         """
         return frames.differences(self.board, method, metric)
 
+    @uncollected()
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
         """The wide table of one metric as texts, in its unit: a row a method, a column a task, and the protocol.
 
@@ -81,11 +84,13 @@ class Results:
         """
         return frames.wide(self.board, metric)
 
+    @uncollected()
     def markdown(self, metric: str | None = None, against: str | Sequence[str] = ()) -> str:
         """The leaderboard as `reidbench table` prints it, with differences to the methods in `against`."""
         names = [against] if isinstance(against, str) else against
         return report.write(self.board, "md", metric, names)
 
+    @uncollected()
     def html(
         self,
         metric: str | None = None,
@@ -104,6 +109,7 @@ class Results:
         options = report.Options(metric, ranked, pictures, self.arguments)
         return report.write_board(self.board, self.plan, self.store, "html", options)
 
+    @uncollected()
     def _repr_html_(self) -> str:
         """The leaderboard in a notebook: a table, what belongs beside its numbers, and no scripts."""
         return snippet.html(self.board)

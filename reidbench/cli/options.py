@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,13 @@ def warn_of_conflicts(store: Store) -> None:
 def where(store: Store) -> str:
     """The folders of a store, for the last line of a command."""
     return f"results: {', '.join(str(root.absolute()) for root in store.roots)}"
+
+
+def note(text: str) -> None:
+    """Something that a person should read, on standard error."""
+    from reidbench.registry.plugins import printable
+
+    print(printable(f"note: {text}"), file=sys.stderr)
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:
