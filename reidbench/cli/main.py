@@ -282,8 +282,7 @@ def table(
         bool,
         typer.Option(
             "--history",
-            help="Markdown and JSON: also a row for each result of an earlier state of the file, such as an older "
-            "version of a component, which its plan no longer has.",
+            help="Markdown and JSON: also results that the file's plan no longer has, as of an older component.",
         ),
     ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,

@@ -14,7 +14,7 @@ from reidbench.matrix.expect import parts_of
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry.plugins import printable
-from reidbench.report.history import Past
+from reidbench.report.formats.history import Past
 from reidbench.report.results import Result, collect
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
