@@ -78,6 +78,13 @@ def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Pl
     return plan.expand(reader.read(file, registry, overrides or ()))
 
 
+def note(text: str) -> None:
+    """Something that a person should read, on standard error."""
+    from reidbench.registry.plugins import printable
+
+    print(printable(f"note: {text}"), file=sys.stderr)
+
+
 def store_at(given: Path | None) -> Store:
     """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
     from reidbench.store.artifacts import Store

@@ -35,7 +35,6 @@ from .boards import (
     StageRecord,
     TaskRecord,
 )
-from .recording import public_arguments as public_arguments
 from .recording import record as record
 
 DEEPEST = 100  # levels of a parameter

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from reidbench.components import Metric, fractions
 from reidbench.matrix.labels import evaluator_labels, with_params
@@ -23,6 +24,9 @@ from .behind import Behind
 from .conditions import Mixture, mixtures
 from .efficiency import Efficiency
 from .queries import Reader, no_arrays, reader
+
+if TYPE_CHECKING:
+    from .history import Past
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
@@ -88,6 +92,7 @@ class Leaderboard:
     mixed: tuple[str, ...] = ()
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     efficiency: Efficiency | None = None  # where columns of it are asked for
+    history: tuple[Past, ...] | None = None  # where it is asked for
 
     @cached_property
     def methods(self) -> list[str]:

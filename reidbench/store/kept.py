@@ -94,6 +94,10 @@ class Kept:
             self.record_file(key).unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ boards
+    def board_file(self, digest: str) -> Path:
+        """Where a board is kept."""
+        return self.root / "boards" / f"{digest}.json"
+
     def save_board(self, board: Mapping[str, Any], date: str | None = None) -> str:
         """Keep a recorded board with its date, by default now, unless it is there. Returns its digest."""
         digest = board_digest(board)

@@ -34,7 +34,12 @@ def test_the_first_of_a_name_counts_and_damage_costs_nothing(tmp_path: Path, mon
     (tmp_path / "second" / "broken-1.dist-info").mkdir()
     (tmp_path / "second" / "broken-1.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe")
     monkeypatch.setattr("sys.path", [str(tmp_path / "first"), str(tmp_path / "second")])
-    assert dict(installed.__wrapped__()) == {"some-thing": "1"}
+    assert installed() == {"some-thing": "1"}
+    (tmp_path / "second" / "late-4.dist-info").mkdir()
+    (tmp_path / "second" / "late-4.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: late\nVersion: 4\n"
+    )
+    assert installed() == {"late": "4", "some-thing": "1"}
 
 
 def test_every_manifest_names_packages_and_version(

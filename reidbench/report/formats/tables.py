@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
+from reidbench.report import history
 from reidbench.report.differences import Paired, differences
 from reidbench.report.efficiency import Efficiency
 from reidbench.report.results import Leaderboard, Summary
@@ -120,7 +121,16 @@ def markdown(board: Leaderboard, metric: str) -> str:
     reasons = list(map(one_line, without_number(board, metric)))
     if reasons:
         parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
+    if board.history is not None:
+        parts += _history(board.history, metric)
     return "\n".join(parts)
+
+
+def _history(found: Sequence[history.Past], metric: str) -> list[str]:
+    if not found:
+        return ["No results of earlier states of this file are in the store.", ""]
+    headers = ["method", "task", "evaluator", NAMES.get(metric, metric), "results", "then", "made", "protocol"]
+    return [history.INTRODUCTION, "", table(headers, history.cells(found, metric)), ""]
 
 
 def _matrix(board: Leaderboard, metric: str) -> str:
@@ -311,6 +321,8 @@ def as_json(board: Leaderboard, metric: str) -> str:
     content: dict[str, Any] = {"title": board.title, "rows": rows, "summary": summary, "metrics": _declarations(board)}
     if costs:
         content["efficiency"] = _columns(costs)
+    if board.history is not None:
+        content["history"] = history.raw(board.history)
     return json.dumps(content, indent=1) + "\n"
 
 
