@@ -1,0 +1,353 @@
+"""Join stores and packs: a set union into one store, which overwrites nothing and names what contradicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from reidbench.data.fingerprints.fingerprint import fingerprint_content
+from reidbench.errors import ReidbenchError
+from reidbench.files.names import shown
+from reidbench.progressbar import Through, quietly
+from reidbench.store.artifact import Artifact, BadArtifact, DamagedArtifact
+from reidbench.store.artifacts import Store
+from reidbench.store.manifests import KEY, sealed
+
+from .archive import CHUNK
+from .reading import Pack
+from .recorded import recorded_plan
+from .redaction import bare
+
+SELF_REPORTED = "self-reported"
+MEASURED = "profile"  # a stage whose numbers are measured, and differ each time
+LARGEST_HEADER = 64 << 20  # bytes
+MOST_SHOWN = 4  # numbers that a conflict names
+
+
+@dataclass
+class Merged:
+    """What a merge did: how many of each came, and sentences about contradictions and about what was left out."""
+
+    artifacts: int = 0
+    records: int = 0
+    boards: int = 0
+    there: int = 0  # artifacts that were there already
+    conflicts: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """A store or a pack to take from."""
+
+    name: str
+
+    def keys(self) -> Iterable[str]:
+        """Of artifacts with their files."""
+
+    def records(self) -> Iterable[str]:
+        """Of manifests without files."""
+
+    def manifest(self, key: str) -> Mapping[str, Any]:
+        """Raises BadArtifact, KeyError and ReidbenchError."""
+
+    def fill(self, key: str, folder: Path) -> None:
+        """Put the files of an artifact into a folder. Raises as `manifest`."""
+
+    def file(self, key: str, name: str) -> Path | None:
+        """A file of an artifact, where it is one on disk."""
+
+    def beside(self, target: Store) -> int:
+        """Copy boards and lists of packages. Returns how many boards are new."""
+
+    def failures(self) -> Iterable[tuple[str, str]]:
+        """Why stages failed, by key."""
+
+
+def open_source(path: Path, *, trusted: bool) -> StoreSource | PackSource:
+    """A folder is a store, a file is a pack. Raises ReidbenchError for what is neither."""
+    if not path.is_dir():
+        return PackSource(Pack(path), trusted=trusted)
+    if not any((path / name).is_dir() for name in ("objects", "records")):
+        raise ReidbenchError(f"{shown(path)}: not a results store (it has no folder `objects`)")
+    return StoreSource(Store(path))
+
+
+class StoreSource:
+    """A store of one's own: taken as it is."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.name = shown(store.root)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def keys(self) -> Iterable[str]:
+        return sorted(filter(KEY.fullmatch, self.store.keys()))
+
+    def records(self) -> Iterable[str]:
+        return sorted(self.store.records())
+
+    def manifest(self, key: str) -> Mapping[str, Any]:
+        return self.store.manifest(key).manifest
+
+    def fill(self, key: str, folder: Path) -> None:
+        artifact = self.store.manifest(key)
+        for name, said in artifact.manifest["files"].items():
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(artifact.path / name, copy, follow_symlinks=False)
+                whole = not copy.is_symlink() and fingerprint_content(copy) == said["sha256"]
+            except (OSError, shutil.Error) as error:
+                raise DamagedArtifact(key, f"{artifact.path / name}: {getattr(error, 'strerror', error)}") from None
+            if not whole:
+                raise DamagedArtifact(key, f"{artifact.path / name}: not the bytes that were published")
+
+    def file(self, key: str, name: str) -> Path | None:
+        return self.store.path(key) / name
+
+    def beside(self, target: Store) -> int:
+        before = len(target.files("boards"))
+        for kept in self.store.boards():
+            target.save_board(kept.board, kept.date)
+        for file in self.store.files("environments"):
+            packages = self.store.environment(file.stem)
+            if packages is not None:
+                target.keep_environment(packages)
+        return len(target.files("boards")) - before
+
+    def failures(self) -> Iterable[tuple[str, str]]:
+        for file in self.store.files("failures"):
+            reason = self.store.failure(file.stem) if KEY.fullmatch(file.stem) else None
+            if reason is not None:
+                yield file.stem, reason
+
+
+class PackSource:
+    """A pack: what it says is self-reported, unless it is trusted; of all but evaluations it has the manifest alone."""
+
+    def __init__(self, pack: Pack, *, trusted: bool) -> None:
+        self.pack = pack
+        self.trusted = trusted
+        self.name = pack.name
+        self.plan = recorded_plan(pack.board)  # raises for a board that is none
+
+    def close(self) -> None:
+        """Close the file."""
+        self.pack.close()
+
+    def keys(self) -> Iterable[str]:
+        return sorted(self._whole)
+
+    def records(self) -> Iterable[str]:
+        return sorted(self.pack.manifests.keys() - self._whole)
+
+    @cached_property
+    def _whole(self) -> frozenset[str]:
+        return frozenset(key for key in self.pack.manifests if self._has_files(key))
+
+    def _has_files(self, key: str) -> bool:
+        """Whether the pack has all that the artifact has: an evaluation's files, or there are none to have."""
+        manifest = self.pack.manifests[key]
+        if manifest.get("stage", {}).get("kind") != "evaluate":
+            return False
+        return bool(manifest["files"]) and set(self.pack.results(key)) == set(manifest["files"])
+
+    def manifest(self, key: str) -> Mapping[str, Any]:
+        found = dict(self.pack.manifests[key])
+        if not self.trusted:
+            found.pop("claimed", None)
+            found["checked"] = SELF_REPORTED  # whatever its kind is said to be
+        return found
+
+    def fill(self, key: str, folder: Path) -> None:
+        for name, content in self.pack.results(key).items():
+            (folder / name).write_bytes(content)
+
+    def file(self, key: str, name: str) -> Path | None:
+        return None
+
+    def beside(self, target: Store) -> int:
+        before = len(target.files("boards"))
+        dates = (str(manifest.get("started", "")) for manifest in self.pack.manifests.values())
+        target.save_board(self.pack.board, max(dates, default=""))
+        for packages in self.pack.environments.values():
+            target.keep_environment(packages)
+        return len(target.files("boards")) - before
+
+    def failures(self) -> Iterable[tuple[str, str]]:
+        return [(key, reason) for key, reason in self.pack.failures.items() if KEY.fullmatch(key)]
+
+
+def merge(sources: Iterable[Source], target: Store, through: Through = quietly) -> Merged:
+    """Add what is in each source to a store, in their order; what is there already stays as it is.
+
+    Raises ReidbenchError for a source that is not sound, and StoreError where the store cannot be written.
+    """
+    target.prepare()
+    done = Merged()
+    origins: dict[str, str] = {}
+    for source in sources:
+        merging = _Merging(source, target, done, origins)
+        for key in through(f"merging {source.name}", [*source.keys(), *source.records()]):
+            merging.take(key)
+        for key, reason in source.failures():
+            if not target.has(key) and target.failure(key) is None:
+                target.record_failure(key, reason)
+        done.boards += source.beside(target)
+    return done
+
+
+@dataclass(frozen=True)
+class _Merging:
+    """One source on its way into a store; `origins` says which source what is there came from in this merge."""
+
+    source: Source
+    target: Store
+    done: Merged
+    origins: dict[str, str]
+
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """The keys of artifacts that the source has with their files."""
+        return frozenset(self.source.keys())
+
+    def take(self, key: str) -> None:
+        """Take one artifact or record; one that is damaged is named, and the rest goes on."""
+        try:
+            given = self.source.manifest(key)
+            there = self.target.has(key)
+            if there or key in self.kept:
+                self.compare(key, given)
+            if not there and key in self.whole:
+                self.publish(key, given)
+            elif not there and self.target.keep_record(key, sealed(given)):
+                self.origins[key] = self.source.name
+                self.done.records += 1
+            self.done.there += there
+        except KeyError:
+            self.done.left_out.append(f"{self.source.name}: {key}: gone meanwhile")
+        except BadArtifact as error:
+            self.done.left_out.append(f"{self.source.name}: {error}")
+
+    @cached_property
+    def kept(self) -> set[str]:
+        """The keys of manifests that were in the store without their files before this source came."""
+        return self.target.records()
+
+    def publish(self, key: str, given: Mapping[str, Any]) -> None:
+        """Copy an artifact, unless somebody is making it."""
+        with self.target.claim(key) as mine:
+            if not mine:
+                somebody = f"somebody is making it in {shown(self.target.root)}"
+                self.done.left_out.append(f"{self.source.name}: {_label(given)}: {somebody}")
+                return
+            with self.target.publishing(key) as (folder, manifest):
+                self.source.fill(key, folder)
+                manifest.update(given)
+        self.origins[key] = self.source.name
+        self.done.artifacts += 1
+
+    def compare(self, key: str, given: Mapping[str, Any]) -> None:
+        """Name what differs between the result that is there and the one that is given, if anything."""
+        try:
+            there = self.target.manifest(key)
+        except BadArtifact as error:
+            self.done.left_out.append(f"{error}; it stays as it is: `reidbench run` makes it again")
+            return
+        differs = differences(there.manifest, given) + _other_files(there, self.source, key, given)
+        if differs:
+            first = _made(there.manifest, self.origins.get(key, shown(self.target.root)))
+            self.done.conflicts.append(
+                f"{_label(there.manifest)} ({key}): {'; '.join(differs)} - there: {first}, which stays; "
+                f"given: {_made(given, self.source.name)}"
+            )
+
+
+# ---------------------------------------------------------------------- conflicts
+def differences(there: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """What two manifests of one key say differently about the result, apart from its files: each as words.
+
+    Times, hosts and versions may differ. Paths in notes count by their last part, since packs have no more of them.
+    """
+    kind = given.get("stage", {}).get("kind")
+    found = [] if kind == MEASURED else _other_metrics(there.get("metrics", {}), given.get("metrics", {}))
+    for name, what in (("notes", "notes"), ("protocol", "words of the protocol")):
+        one, other = ({bare(text) for text in manifest.get(name, ())} for manifest in (there, given))
+        if one != other:
+            sides = [f"{len(only)} only {where}" for only, where in ((one - other, "there"), (other - one, "given"))]
+            text = min((one - other) | (other - one))
+            found.append(f"other {what} ({', '.join(sides)}, like {shown(text)!r})")
+    return found
+
+
+def _other_metrics(there: Mapping[str, float], given: Mapping[str, float]) -> list[str]:
+    names = sorted(name for name in there.keys() | given.keys() if there.get(name) != given.get(name))
+    shown_first = [f"{name} {there.get(name, 'none')} and {given.get(name, 'none')}" for name in names[:MOST_SHOWN]]
+    more = [f"{len(names) - MOST_SHOWN} more metrics"] if len(names) > MOST_SHOWN else []
+    return shown_first + more
+
+
+def _other_files(there: Artifact, source: Source, key: str, given: Mapping[str, Any]) -> list[str]:
+    """Files that both name with other bytes. Notes with places in them are redacted in packs: words count there."""
+    one, other = there.manifest["files"], given["files"]
+    names = [name for name in sorted(one.keys() & other.keys()) if one[name]["sha256"] != other[name]["sha256"]]
+    return [f"another {shown(name)}" for name in names if not _same_content(there.path / name, source.file(key, name))]
+
+
+def _same_content(there: Path, given: Path | None) -> bool:
+    """Whether files of other bytes say the same: notes but for places, tensors but for the order of their names.
+
+    Where one of them is not at hand, notes and tensors say nothing about a difference.
+    """
+    if there.name == "notes.json":
+        return given is None or not given.is_file() or not there.is_file() or _notes(there) == _notes(given)
+    if there.suffix != ".safetensors":
+        return False
+    return given is None or not given.is_file() or not there.is_file() or _same_tensors(there, given)
+
+
+def _notes(file: Path) -> Any:
+    try:
+        return bare(json.dumps(json.loads(file.read_bytes()), sort_keys=True, ensure_ascii=False))
+    except (OSError, ValueError, RecursionError):
+        return file
+
+
+def _same_tensors(there: Path, given: Path) -> bool:
+    """Whether two files of tensors have the same header but for the order of names in it, and the same bytes after."""
+    try:
+        with there.open("rb") as one, given.open("rb") as other:
+            if _header(one) != _header(other):
+                return False
+            while part := one.read(CHUNK):
+                if part != other.read(len(part)):
+                    return False
+            return not other.read(1)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _header(stream: BinaryIO) -> Any:
+    length = int.from_bytes(stream.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(length)
+    return json.loads(stream.read(length))
+
+
+def _made(manifest: Mapping[str, Any], where: str) -> str:
+    """Where a result comes from, and the host that made it as far as it says so."""
+    host = manifest.get("host")
+    made = f"made on {shown(str(host))}" if host else "its host is not named"
+    started = f", {shown(str(manifest['started']))}" if manifest.get("started") else ""
+    return f"{where} ({made}{started})"
+
+
+def _label(manifest: Mapping[str, Any]) -> str:
+    return shown(str(manifest.get("stage", {}).get("label", "a stage without a name")))

@@ -1,0 +1,170 @@
+"""What leaves a machine says nothing of its places and people: no absolute path, no name of a user or a host."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reidbench.errors import ReidbenchError
+from reidbench.files.cache import cache_folder
+from reidbench.files.names import shown
+from reidbench.matrix.stage import Plan
+from reidbench.store.artifacts import Store
+
+# A folder that is known is first a mark of these characters, which no text has, and a name in brackets at the end.
+OPEN, CLOSE = "\ue000", "\ue001"
+MARK = re.compile(f"{OPEN}(\\d+){CLOSE}")
+PART = (
+    r"[^\s/\\\"'<>|:;,*?(){}\[\]`\ue000\ue001]"  # of a path that is not known: what sentences have behind one, ends it
+)
+WORDS = rf"{PART}+(?:[ ]{PART}+){{0,3}}"  # a name with blanks in it counts where a slash follows
+PATH = re.compile(
+    rf"""
+      (?P<url>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+)      # an address of the web stays
+    | file:(?://[^\s"'<>]+|/[^\s"'<>]+)
+    | (?<![\w])[A-Za-z]:[\\/]+(?:{WORDS}[\\/]+)*{PART}*              # C:\Users\name
+    | (?<![\w\\])\\\\(?:{WORDS}\\+)+{PART}*                         # \\server\share
+    | (?<![\w./\\~-])~[A-Za-z0-9_][\w.-]*(?:/+(?:{WORDS}/+)*{PART}*)? # ~name/data
+    | (?<![\w.}}~<>{CLOSE}/-])/+(?=[\w.~$@%+-])(?:{WORDS}/+)*{PART}*   # /home/name/data
+    """,
+    re.VERBOSE,
+)
+HOME = re.compile(
+    r"(?:/+(?:[\w.-]+/+)*(?:home|Users)|[A-Za-z]:[\\/]+(?:Users|Documents and Settings))[\\/]+[^\\/]+[\\/]*"
+)
+KNOWN = re.compile("<(?:root of [^<>]*|store|folder of the file|cache|temp|cwd|home)>/")
+# Names that are also words of any text: of these only paths are looked for, which are replaced in any case.
+_ORDINARY = (
+    "root user users admin administrator test tests tester guest me you ubuntu debian ec2-user centos ci runner"
+    " docker build builder nobody data home work local localhost host server desktop laptop linux mac windows default"
+    " jovyan vscode vagrant pi app main lab dev python torch numpy"
+)
+ORDINARY = frozenset(_ORDINARY.split())
+SHORTEST = 3  # letters of a name that is looked for as a word
+
+
+class Redaction:
+    """Replaces known folders by what they are, and keeps of any other absolute path its last part alone."""
+
+    def __init__(self, known: Iterable[tuple[str, str]] = (), names: Iterable[str] = ()) -> None:
+        """`known` are folders and what to call each; `names` are of users and hosts, which no text may contain."""
+        spellings: dict[str, str] = {}
+        for folder, name in known:
+            for spelling in (folder, os.path.realpath(folder)):
+                if len(spelling.strip("/")) > 1:
+                    spellings.setdefault(spelling.rstrip("/"), name)
+        self._labels = list(dict.fromkeys(spellings.values()))
+        self._marks = {folder: f"{OPEN}{self._labels.index(name)}{CLOSE}" for folder, name in spellings.items()}
+        longest = sorted(map(re.escape, spellings), key=len, reverse=True)
+        self._known = re.compile(f"(?:{'|'.join(longest)})(?![\\w-]|\\.\\w)") if longest else None
+        self.names = frozenset(name for name in names if len(name) >= SHORTEST and name.lower() not in ORDINARY)
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store, hosts: Iterable[str] = (), *, with_host: bool = False) -> Redaction:
+        """What is known of this machine, of a plan's data and of the hosts that made its results."""
+        benchmark = plan.benchmark
+        known = [(str(one.root.absolute()), f"root of {one.name}") for one in benchmark.data.values() if one.root]
+        known += [(str(stage.root), f"root of {stage.use}") for stage in plan.stages.values() if stage.root]
+        own = {"store": store.root, "folder of the file": benchmark.file.parent, "cache": cache_folder()}
+        own |= {"temp": Path(tempfile.gettempdir()), "cwd": Path()}
+        known += [(str(folder.absolute()), name) for name, folder in own.items()]
+        known += [(folder, "home") for folder in homes()]
+        return cls(known, users() if with_host else {*users(), *host_names(), *hosts})
+
+    def text(self, given: str) -> str:
+        """A text without paths of this machine."""
+        marked = given.replace(OPEN, "").replace(CLOSE, "")
+        if self._known:
+            marked = self._known.sub(lambda found: self._marks[found[0]], marked)
+        bare = PATH.sub(_last_part, marked)
+        return MARK.sub(lambda found: f"<{self._labels[int(found[1])]}>", bare)
+
+    def value(self, given: Any) -> Any:
+        """JSON with every text in it, names of fields too, as `text` gives it."""
+        if isinstance(given, str):
+            return self.text(given)
+        if isinstance(given, Mapping):
+            return {self.text(str(name)): self.value(value) for name, value in given.items()}
+        if isinstance(given, list | tuple):
+            return [self.value(value) for value in given]
+        return given
+
+    def check(self, name: str, content: bytes, words: frozenset[str] = frozenset()) -> None:
+        """Raise ReidbenchError where a file has the name of a user or a host in it as a whole word.
+
+        `words` are ordinary here: names of components and packages.
+        """
+        for wanted in sorted(self.names - words):
+            if found := _found(wanted, content):
+                raise ReidbenchError(
+                    f"the pack would contain the name {shown(wanted)!r} of a user or host ({name}: {shown(found)}): "
+                    "give data another place or name, or (for a host) use --host"
+                )
+
+
+def bare(given: str) -> str:
+    """A text in which every path has its last part alone, on whichever machine, packed or not, it was written."""
+    return PATH.sub(_last_part, KNOWN.sub("/", given))
+
+
+def _last_part(found: re.Match[str]) -> str:
+    text = found[0]
+    if found["url"]:
+        return text
+    if HOME.fullmatch(text):
+        return "<home>"
+    parts = [part for part in re.split(r"[\\/]+", text) if part]
+    if len(parts) == 1 and text.startswith("~"):
+        return "<home>"
+    ending = re.search(r"[.!]*$", parts[-1]) if parts else None  # of the sentence
+    last = parts[-1] if parts else ""
+    return last if last.strip(".") else f"<path>{ending[0] if ending else ''}"
+
+
+def _found(name: str, content: bytes) -> str:
+    """A little of the text around a name that is in there as a whole word; empty without one."""
+    pattern = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+    for text in _texts(name, content):
+        if found := re.search(pattern, text, re.IGNORECASE):
+            return text[max(found.start() - 30, 0) : found.end() + 30]
+    return ""
+
+
+def _texts(name: str, content: bytes) -> Iterable[str]:
+    """What a file says in UTF-8, and the places where it may say it in arrays of text (4 bytes a character)."""
+    for encoding in ("utf-8", "utf-32-le"):
+        if re.search(re.escape(name.encode(encoding)), content, re.IGNORECASE):
+            for shift in range(4 if encoding == "utf-32-le" else 1):
+                yield content[shift:].decode(encoding, "replace")
+
+
+def homes() -> set[str]:
+    """The home folder, as the environment and as the list of users have it."""
+    found = {os.environ.get("HOME", ""), os.environ.get("USERPROFILE", "")}
+    found.add(_or_nothing(lambda: str(Path.home())))
+    return {folder for folder in found if folder.strip("/")}
+
+
+def users() -> set[str]:
+    """The names of this user."""
+    found = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")}
+    return {*found, _or_nothing(getpass.getuser), *(Path(home).name for home in homes())} - {""}
+
+
+def host_names() -> set[str]:
+    """The names of this host, whole and without the domain."""
+    found = {os.environ.get("HOSTNAME", ""), socket.gethostname()}
+    return {part for name in found for part in (name, name.partition(".")[0]) if part}
+
+
+def _or_nothing(asked: Callable[[], str]) -> str:
+    try:
+        return asked()
+    except (OSError, KeyError, RuntimeError):  # this user is in no list
+        return ""

@@ -1,0 +1,252 @@
+"""Write a pack: what is behind the rows of a plan, taken out of a store, redacted, in one deterministic zip file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidbench import __version__
+from reidbench.errors import ReidbenchError
+from reidbench.files.atomic import written_whole
+from reidbench.files.names import shown
+from reidbench.matrix.stage import Plan, Row
+from reidbench.progressbar import Through, quietly
+from reidbench.store.artifact import Artifact, BadArtifact
+from reidbench.store.artifacts import Store
+from reidbench.store.manifests import sealed
+
+from . import entries as form
+from .archive import Content, sums, write_archive
+from .recorded import record
+from .redaction import Redaction
+
+PLACES = ("root", "root_from_given")  # of images, in a manifest
+Sign = Callable[[str], bytes]  # digest -> signature
+
+
+@dataclass(frozen=True)
+class Written:
+    """A pack that was written. `missing` are rows without a result, `left_out` sentences about what it lacks."""
+
+    digest: str
+    size: int
+    rows: int
+    missing: tuple[Row, ...]
+    evaluations: int
+    features: int
+    left_out: tuple[str, ...]
+
+
+@dataclass
+class _Contents:
+    """What is to be written, by name, and what is not, with the reasons."""
+
+    files: dict[str, Content] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    evaluations: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # manifests as the store has them
+    embeds: dict[str, str] = field(default_factory=dict)  # label by key
+
+
+def write_pack(
+    plan: Plan,
+    store: Store,
+    out: Path,
+    arguments: Sequence[str] = (),
+    *,
+    features: bool = False,
+    with_host: bool = False,
+    sign: Sign | None = None,
+    without: Collection[str] = (),
+    through: Through = quietly,
+) -> Written:
+    """Write the results of a plan that are in a store as one file, which is replaced.
+
+    `arguments` are the words that changed the matrix file (`--set`, `seeds=[0]`). With `features` those behind each
+    evaluation are in it too, in half precision, and what the evaluator gives for them. `sign` makes a signature of the
+    digest. Raises ReidbenchError where nothing is there to pack, or where a name that must not leave would.
+    """
+    artifacts = dict(_artifacts(plan, store, through))
+    hosts = {str(one.manifest["host"]) for one in artifacts.values() if one and one.manifest.get("host")}
+    redaction = Redaction.of(plan, store, hosts, with_host=with_host)
+    with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
+        contents = _Contents()
+        board = redaction.value(record(plan, arguments))
+        contents.files |= {form.BOARD: form.to_json(board), form.MATRIX: board["text"].encode()}
+        for key, artifact in through("reading results", list(artifacts.items())):
+            if artifact:
+                _add(contents, key, artifact, store, redaction, with_host)
+            else:
+                contents.left_out.append(f"{plan.stages[key].label}: its artifact is damaged or cannot be read")
+        if not contents.evaluations:
+            raise ReidbenchError(f"{store.root}: none of the {len(plan.rows)} rows has a result: run the file first")
+        _add_failures(contents, plan, store, redaction)
+        if features:
+            _add_features(contents, store, Path(folder), without, through)
+        _check(contents, redaction, board)
+        digest = _write(contents, out, board["title"], sign)
+    missing = tuple(row for row in plan.rows if row.key not in contents.evaluations)
+    counts = len(contents.evaluations), sum(name.startswith("rounded/") for name in contents.files)
+    return Written(digest, out.stat().st_size, len(plan.rows), missing, *counts, tuple(contents.left_out))
+
+
+def _artifacts(plan: Plan, store: Store, through: Through) -> Iterator[tuple[str, Artifact | None]]:
+    """The manifest of each stage behind a row that is there; None where it is damaged."""
+    for key in through("reading manifests", list(plan.stages)):
+        try:
+            yield key, store.manifest(key)
+        except KeyError:
+            continue
+        except BadArtifact:
+            yield key, None
+
+
+# ---------------------------------------------------------------------- manifests and results
+def _add(
+    contents: _Contents, key: str, artifact: Artifact, store: Store, redaction: Redaction, with_host: bool
+) -> None:
+    manifest = redacted_manifest(artifact.manifest, redaction, with_host)
+    try:
+        if manifest["stage"]["kind"] == "evaluate":
+            _add_results(contents, manifest, artifact, store, redaction)
+            contents.evaluations[key] = artifact.manifest
+        elif manifest["stage"]["kind"] == "embed":
+            contents.embeds[key] = artifact.label
+        json.dumps(manifest, allow_nan=False)
+        contents.files[f"manifests/{key}.json"] = sealed(manifest).encode()
+    except (KeyError, BadArtifact, OSError, ValueError):
+        contents.left_out.append(f"{redaction.text(artifact.label)}: its artifact is damaged, or gone")
+        contents.evaluations.pop(key, None)
+        return
+    digest = manifest.get("environment", "")
+    packages = store.environment(digest)
+    if packages is not None:
+        contents.files[f"environments/{digest}.json"] = form.to_json(dict(sorted(packages.items())))
+
+
+def redacted_manifest(manifest: Mapping[str, Any], redaction: Redaction, with_host: bool) -> dict[str, Any]:
+    """A manifest without places, paths and, unless asked for, the host. Its checksum is to be made again."""
+    kept = {name: value for name, value in manifest.items() if name not in ("checksum", "files")}
+    if not with_host:
+        kept.pop("host", None)
+    found: dict[str, Any] = redaction.value(kept)
+    found["files"] = dict(manifest["files"])
+    found |= dict.fromkeys((name for name in PLACES if name in found), None)
+    stage = found["stage"] = dict(found.get("stage", {}))
+    if stage.get("root") is not None:
+        stage["root"] = None
+    given = manifest.get("stage", {}).get("files", {})
+    if given:
+        stage["files"] = {part: redaction.text(Path(file).name) for part, file in given.items()}
+    return found
+
+
+def _add_results(
+    contents: _Contents, manifest: dict[str, Any], artifact: Artifact, store: Store, redaction: Redaction
+) -> None:
+    """The files of an evaluation. Where a note of one names a place it is redacted, and named so in the manifest."""
+    key = artifact.key
+    if not store.has(key):  # a record: numbers whose files are elsewhere
+        manifest["files"] = {}
+        return
+    whole = store.read(key)
+    more = sorted(set(manifest["files"]) - set(form.RESULTS))
+    if more:
+        contents.left_out.append(f"{redaction.text(artifact.label)}: {len(more)} more files of it, like {more[0]}")
+    files = {name: (whole.path / name).read_bytes() for name in form.RESULTS if name in manifest["files"]}
+    if "notes.json" in files:
+        files["notes.json"] = _redacted_notes(files["notes.json"], redaction)
+    if "per_query.npz" in files and (wrong := form.npz_fault(files["per_query.npz"])):
+        contents.left_out.append(f"{redaction.text(artifact.label)}: its results of each query: {wrong}")
+        del files["per_query.npz"]
+    manifest["files"] = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)} for name, content in files.items()
+    }
+    contents.files |= {f"results/{key}/{name}": content for name, content in files.items()}
+
+
+def _redacted_notes(content: bytes, redaction: Redaction) -> bytes:
+    notes = json.loads(content)
+    redacted = redaction.value(notes)
+    return content if redacted == notes else json.dumps(redacted, sort_keys=True).encode()
+
+
+def _add_failures(contents: _Contents, plan: Plan, store: Store, redaction: Redaction) -> None:
+    reasons = {key: reason for key in plan.stages if not store.has(key) and (reason := store.failure(key)) is not None}
+    if reasons:
+        contents.files[form.FAILURES] = form.to_json(redaction.value(dict(sorted(reasons.items()))))
+
+
+# ---------------------------------------------------------------------- features
+def _add_features(contents: _Contents, store: Store, folder: Path, without: Collection[str], through: Through) -> None:
+    """The features behind each evaluation, and what they give; none of it where rounding them gives no numbers."""
+    from .rescoring import evaluate_again, rounded_columns
+
+    for number, (key, manifest) in enumerate(through("rounding features", list(contents.evaluations.items()))):
+        parents = [parent for _, parent in manifest["stage"]["parents"]]
+        try:
+            columns = {parent: rounded_columns(dict(_columns(store, parent))) for parent in parents}
+            again = evaluate_again(manifest, columns, without)
+        except Exception as error:  # noqa: BLE001 - an evaluator may raise anything: its row has no features then
+            reason = shown(str(error)) or type(error).__name__
+            contents.left_out.append(f"the features of {manifest['stage']['label']}: {reason}")
+            continue
+        contents.files[f"rounded/{key}.json"] = form.to_json(dict(sorted(again.means.items())))
+        for parent, given in columns.items():
+            for side in form.SIDES:
+                name = f"features/{parent}/{side}.npy"
+                if name not in contents.files:
+                    file = folder / f"{number}-{parent}-{side}"
+                    file.write_bytes(form.to_npy(given[f"{side}_features"].astype(np.float16)))
+                    contents.files[name] = file
+
+
+def _columns(store: Store, key: str) -> Mapping[str, np.ndarray]:
+    try:
+        artifact = store.read(key)
+    except KeyError:
+        raise ReidbenchError("they are not in the store") from None
+    with np.load(artifact.path / "features.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+# ---------------------------------------------------------------------- the file
+def _check(contents: _Contents, redaction: Redaction, board: Mapping[str, Any]) -> None:
+    """Raise ReidbenchError where a name would leave, or where a file is larger than readers take."""
+    words = {one["name"] for one in board["components"]}
+    texts = {name: content for name, content in contents.files.items() if isinstance(content, bytes)}
+    packages = (json.loads(content) for name, content in texts.items() if name.startswith("environments/"))
+    words |= {name for found in packages for name in found}
+    for name, content in sorted(contents.files.items()):
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        limit = form.limit_of(name)
+        if limit is None or size > limit:
+            raise ReidbenchError(f"{name} has {size} bytes, and a pack takes at most {limit or 0} of such a file")
+        if name in texts and not name.startswith("environments/"):
+            redaction.check(name, texts[name], frozenset(words))
+    total = sum(len(content) for name, content in texts.items() if name.startswith(("manifests/", "environments/")))
+    if total > form.MOST_JSON:
+        raise ReidbenchError(f"its manifests have {total} bytes, and a pack has at most {form.MOST_JSON}: use --only")
+
+
+def _write(contents: _Contents, out: Path, title: str, sign: Sign | None) -> str:
+    known = {name: sums(content) for name, content in contents.files.items()}
+    listed = {name: {"sha256": one.sha256, "size": one.size} for name, one in sorted(known.items())}
+    about = form.to_json({"format": form.FORMAT, "reidbench": __version__, "title": title, "files": listed})
+    digest = hashlib.sha256(about).hexdigest()
+    files: dict[str, Content] = {**contents.files, form.PACK: about}
+    if sign:
+        files[form.SIGNATURE] = sign(digest)
+    known |= {name: sums(files[name]) for name in files.keys() - known.keys()}
+    try:
+        with written_whole(out) as beside, beside.open("wb") as stream:
+            write_archive(stream, files, known)
+    except OSError as error:
+        raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
+    return digest
