@@ -165,6 +165,7 @@ class _Reader:
             backbone=self.optional(board.backbone, "backbone"),
             profile=board.profile,
             expect=tuple(self.expected(methods, tasks)),
+            published=tuple(_number(number) for number in board.published),
             text=board.text,
             digest=board.sha256,
         )

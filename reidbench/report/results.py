@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from reidbench.components import Metric, fractions
+from reidbench.components import Metric, Published, fractions
 from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
@@ -88,6 +88,7 @@ class Leaderboard:
     mixed: tuple[str, ...] = ()
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     efficiency: Efficiency | None = None  # where columns of it are asked for
+    published: tuple[Published, ...] = ()  # that the matrix file has below the table; nothing is ranked with them
 
     @cached_property
     def methods(self) -> list[str]:
@@ -187,7 +188,8 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
     rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
     results, mixed = _with_mixtures(results, behind)
     title, summary, sources = plan.benchmark.title, tuple(summarise(results, declared)), behind.sources
-    return Leaderboard(title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
+    shown = (title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
+    return Leaderboard(*shown, published=plan.benchmark.published)
 
 
 def _with_mixtures(results: tuple[Result, ...], behind: _Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:
