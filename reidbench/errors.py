@@ -34,8 +34,12 @@ class StoreError(ReidbenchError):
 
 
 class ConfigError(ReidbenchError):
-    """A matrix file is wrong. `problems` holds one `file:line: sentence` for each mistake found."""
+    """A matrix file is wrong. `problems` holds one `file:line: sentence` for each mistake found.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    `unknown` are the components, as "KIND NAME", that it names and that no loaded plugin offers.
+    """
+
+    def __init__(self, problems: Sequence[str], unknown: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
+        self.unknown = tuple(unknown)
         super().__init__("\n".join(self.problems))

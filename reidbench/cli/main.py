@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import json
 import shlex
 import signal
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reidbench import __version__
-from reidbench.errors import ReidbenchError
+from reidbench.errors import ConfigError, ReidbenchError
 
 from . import data, end, streams
 from .networks import app as network_commands
@@ -37,6 +38,7 @@ from .options import (
     WithoutOption,
     decimal,
     load_plugins,
+    note,
     one_store_at,
     positive,
     read_plan,
@@ -185,13 +187,14 @@ def run(
     from reidbench.execution import executors, progress, runner
     from reidbench.matrix.stage import matches
     from reidbench.metrics.neighbours import faiss_search
+    from reidbench.packs import lasting
 
     the_store = one_store_at(store, "run")
     fault = faiss_search.clash()
     if fault:
         raise ReidbenchError(fault)
     registry = load_plugins(without)
-    the_plan = read_plan(file, registry, overrides)
+    the_plan = whole_plan = read_plan(file, registry, overrides)
     if only:
         rows = [row for row in the_plan.rows if matches(only, row.method, row.task)]
         if not rows:
@@ -199,6 +202,7 @@ def run(
         the_plan = the_plan.only(rows)
     console = Console(stderr=True)
     pool = executors.make(executor, jobs, address, time_limit, memory_limit)
+    lasting.record_run(whole_plan, the_store, overrides, note)
     with contextlib.ExitStack() as held:
         try:
             with progress.make(console) as shown:
@@ -277,6 +281,13 @@ def table(
             "throughput, throughput64, memory, bytes, with commas between them, or all.",
         ),
     ] = None,
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history",
+            help="Markdown and JSON: also results that the file's plan no longer has, as of an older component.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
     pictures: Annotated[
@@ -293,9 +304,12 @@ def table(
     from rich.console import Console
 
     from reidbench import report
+    from reidbench.packs import lasting
     from reidbench.progressbar import going_through
     from reidbench.report import efficiency
 
+    if history and (published or form not in ("md", "json")):
+        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
     if published and form != "html" and (metric or against or columns):
         raise ReidbenchError(
             "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against and "
@@ -303,23 +317,23 @@ def table(
         )
     costs = efficiency.names_of(columns) if columns else ()
     registry = load_plugins(without)
-    the_plan = read_plan(file, registry, overrides)
     the_store = store_at(store)
-    given = [
-        word
-        for key, values in (("--set", overrides), ("--without", without))
-        for v in values or ()
-        for word in (key, v)
-    ]
+    try:
+        the_plan = read_plan(file, registry, overrides)
+    except ConfigError as error:
+        the_plan, said = lasting.board_instead(error, file, overrides, the_store)
+        note(said)
+    given = [*lasting.set_words(overrides), *(word for name in without or () for word in ("--without", name))]
     with going_through(Console(stderr=True)) as through:
         board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
     _warn(board, registry)
+    if history:
+        board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
     options = report.Options(metric, ranked, pictures, given, strict, published, costs)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
-        words = "CSV has the measured rows only; the published ones of the file are in md, json, latex and html"
-        print(f"note: {words}", file=sys.stderr)
+        note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
     if out is None:
         sys.stdout.write(text)
         if form == "md":

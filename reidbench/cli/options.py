@@ -84,6 +84,13 @@ def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Pl
     return plan.expand(reader.read(file, registry, overrides or ()))
 
 
+def note(text: str) -> None:
+    """Something that a person should read, on standard error."""
+    from reidbench.registry.plugins import printable
+
+    print(printable(f"note: {text}"), file=sys.stderr)
+
+
 def store_at(given: Sequence[Path] | None) -> Store:
     """The stores that were asked for, read as one; else that of $REIDBENCH_STORE, or in `.reidbench`.
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reidbench.errors import StoreError
+
 from .options import (
     SetOption,
     StoreOption,
     WithoutOption,
     load_plugins,
+    note,
     one_store_at,
     read_plan,
     store_at,
@@ -63,23 +66,40 @@ def clean(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in the runs to keep. May be repeated.")
     ] = None,
     without: WithoutOption = None,
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history", help="Also what `table --history` shows: results of earlier states of these files, and boards."
+        ),
+    ] = False,
 ) -> None:
-    """Remove artifacts that none of these files needs, and what dead workers left; never what is being made."""
+    """Remove artifacts that none of these files needs, and what dead workers left; never what is being made.
+
+    Results of earlier states of the files stay, unless `--history` is given, and of all that a recorded board names the
+    manifest stays.
+    """
     from rich.console import Console
 
     from reidbench.matrix.keys import of_network
+    from reidbench.packs import lasting
     from reidbench.progressbar import going_through
     from reidbench.registry import plugins
     from reidbench.store import cleaning
 
     the_store = one_store_at(store, "clean")
     registry = load_plugins(without)
-    stages = [stage for file in files for stage in read_plan(file, registry, overrides).stages.values()]
+    plans = [read_plan(file, registry, overrides) for file in files]
+    stages = [stage for plan in plans for stage in plan.stages.values()]
     published = the_store.keys()
     elsewhere = {one for stage in stages if stage.kind == "profile" for one in of_network(stage.key, published)}
     needed = {stage.key for stage in stages} | elsewhere  # what other machines have measured is kept
+    kept = lasting.kept(the_store, plans, history)
+    if results := kept.results & published - needed:
+        counted = "1 result" if len(results) == 1 else f"{len(results)} results"
+        shows = "`table --history` shows them, `clean --history` removes them"
+        note(f"kept: {counted} of earlier states of these files; {shows}")
     with going_through(Console(stderr=True)) as through:
-        gone = cleaning.leftovers(the_store, needed, _note, through)
+        gone = cleaning.leftovers(the_store, needed | kept.results, note, through, kept.named, kept.boards)
         if not dry_run:
             gone = [one for one in through("removing", gone) if _removed(the_store, one)]
     for one in gone:
@@ -97,14 +117,10 @@ def _removed(store: Store, one: Leftover) -> bool:
     try:
         return cleaning.remove(store, one)
     except OSError as error:
-        _note(f"{one.path}: cannot be removed: {error.strerror or error}")
-        return False
-
-
-def _note(text: str) -> None:
-    from reidbench.registry import plugins
-
-    print(plugins.printable(f"note: {text}"), file=sys.stderr)
+        note(f"{one.path}: cannot be removed: {error.strerror or error}")
+    except StoreError as error:
+        note(f"{one.path}: not removed, since its manifest cannot be kept: {error}")
+    return False
 
 
 def _bytes(size: int) -> str:

@@ -26,6 +26,7 @@ class Checker:
         self.tree = tree
         self.must_exist = must_exist
         self.problems: dict[str, None] = {}  # an ordered set
+        self.unknown: dict[str, None] = {}  # components that no plugin offers, as "KIND NAME"
 
     def text(self, path: Path_, value: Any) -> str:
         """A value as the file says it."""
@@ -37,7 +38,13 @@ class Checker:
         text = f"{self.tree.place(path)}: {where + ': ' if where else ''}{sentence}"
         self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
         if len(self.problems) >= MOST_PROBLEMS:
-            raise ConfigError([*self.problems, f"{printable(str(self.tree.file))}: and more; these are the first"])
+            more = f"{printable(str(self.tree.file))}: and more; these are the first"
+            raise ConfigError([*self.problems, more], list(self.unknown))
+
+    def stop_at_problems(self) -> None:
+        """Raise ConfigError with all problems, if there are any."""
+        if self.problems:
+            raise ConfigError(list(self.problems), list(self.unknown))
 
     def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
         """`value` if it is a map of known keys, else {} and a problem."""

@@ -16,7 +16,7 @@ from reidbench.components import STEP_SETTINGS, Component, ContentHashed, InPlac
 from reidbench.errors import DataError, UnknownComponent
 from reidbench.registry.declarations import refused_with
 from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
-from reidbench.registry.plugins import Registry
+from reidbench.registry.plugins import Registry, printable
 from reidbench.scoring.featurefile import check_name
 from reidbench.words import undeclarable
 
@@ -63,6 +63,7 @@ class ChoiceReader:
         try:
             component = self.registry.get(kind, name)
         except UnknownComponent as error:
+            self.check.unknown[printable(f"{kind} {name}")] = None
             self.check.wrong((*path, "use") if isinstance(value, dict) else path, str(error))
             return None
         options = {key: option for key, option in given.items() if key != "use" and key not in extra}

@@ -92,7 +92,7 @@ class MatrixReader:
         self.count_rows(methods, len(tasks), len(evaluate), settings)
         if self.check.must_exist:
             self.files.check_there(methods, [task for task in tasks if task], settings["seeds"])
-        self.stop_at_problems()
+        self.check.stop_at_problems()
         found = Benchmark(
             file=Path(self.check.tree.file),
             data={name: source for name, source in data.items() if source},
@@ -105,12 +105,8 @@ class MatrixReader:
         )
         expect = ExpectReader(self.check, found.data, found.tasks, methods).read(top.get("expect", {}))
         published = PublishedReader(self.check, self.registry, found).read(top.get("published", []))
-        self.stop_at_problems()
+        self.check.stop_at_problems()
         return replace(found, expect=expect, published=published)
-
-    def stop_at_problems(self) -> None:
-        if self.check.problems:
-            raise ConfigError(list(self.check.problems))
 
     def count_rows(self, methods: tuple[Recipe, ...], tasks: int, evaluators: int, settings: dict[str, Any]) -> None:
         pretrained = sum(any(kind == "pretrain" for kind, _ in recipe.steps) for recipe in methods)

@@ -96,6 +96,11 @@ class Row:
     profiles: tuple[str, ...] = ()
 
     @property
+    def cell(self) -> tuple[str, str, str]:
+        """Method, task and evaluator: the rows of one mean have the same."""
+        return self.method, self.task, self.evaluator
+
+    @property
     def ends(self) -> tuple[str, ...]:
         """The keys of all that the row shows: its result and its profiles."""
         return tuple(filter(None, (self.key, *self.profiles)))

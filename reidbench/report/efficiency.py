@@ -192,7 +192,7 @@ class _Reading:
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan = plan
         self.store = store
-        self.published = store.keys()
+        self.published = store.keys() | store.records()
         self._profiles: dict[str, dict[str, Mapping[str, Any]]] = {}  # manifests by the machine, by planned key
         self._networks: dict[str, str] = {}  # hashes by key of an embedder
 

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reidbench.components import Metric, Published, fractions
 from reidbench.matrix.labels import evaluator_labels, with_params
-from reidbench.matrix.stage import Plan, Row, Stage
+from reidbench.matrix.stage import Plan, Row
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
 from reidbench.progressbar import Through, quietly
 from reidbench.registry.metrics import range_fault
-from reidbench.store.artifact import BadArtifact, DamagedArtifact, UnreadableArtifact
+from reidbench.store.artifact import DamagedArtifact, UnreadableArtifact
 from reidbench.store.artifacts import Store
+from reidbench.store.manifests import CHECKED
 
-from .conditions import READ as CONDITIONS
-from .conditions import Conditions, Made, Mixture, Slot, conditions, mixtures
+from .conditions import Behind, Mixture, mixtures
 from .efficiency import Efficiency
 from .queries import Reader, no_arrays, reader
+
+if TYPE_CHECKING:
+    from .formats.history import Past
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
 USUAL = {metric.name: metric for metric in fractions(*METRICS, SCORE)}
-READ = ("protocol", "notes", *CONDITIONS)  # what a table shows of every stage behind a row
 RULE = "AP "  # begins the word for the rule by which an evaluator computes average precision
 
 Declared = Mapping[str, Mapping[str, Metric]]  # evaluator -> name of a metric -> its declaration
@@ -89,6 +92,7 @@ class Leaderboard:
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     efficiency: Efficiency | None = None  # where columns of it are asked for
     published: tuple[Published, ...] = ()  # that the matrix file has below the table; nothing is ranked with them
+    history: tuple[Past, ...] | None = None  # where it is asked for
 
     @cached_property
     def methods(self) -> list[str]:
@@ -179,7 +183,7 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
     evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
     declared = {label: choice.component.declared for label, choice in evaluators.items()}
     rules = {word for choice in choices for word in choice.component.protocol_with(choice.params)}
-    behind = _Behind(plan, store)
+    behind = Behind(plan, store)
     results = tuple(
         _within_range(_result(row, plan, store, behind), declared) for row in through("reading results", plan.rows)
     )
@@ -187,12 +191,13 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
         results = tuple(_scored(result) for result in results)
     rules |= {word for result in results if result.status == "ok" for word in behind.words(result.row.key or "")}
     results, mixed = _with_mixtures(results, behind)
+    results = _with_checks(results, behind)
     title, summary, sources = plan.benchmark.title, tuple(summarise(results, declared)), behind.sources
     shown = (title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
     return Leaderboard(*shown, published=plan.benchmark.published)
 
 
-def _with_mixtures(results: tuple[Result, ...], behind: _Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+def _with_mixtures(results: tuple[Result, ...], behind: Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:
     """The results, each with what differs among those of its mean as protocol words and notes; and all sentences."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
@@ -204,6 +209,26 @@ def _with_mixtures(results: tuple[Result, ...], behind: _Behind) -> tuple[tuple[
             found[cell] = mixtures([(_seed(one.row), behind.made(one.row.key or "")) for one in members])
     mixed = (f"{m} on {t} by {e}: {one.sentence}" for (m, t, e), several in found.items() for one in several)
     return tuple(_mixed(result, found) for result in results), tuple(mixed)
+
+
+def _with_checks(results: tuple[Result, ...], behind: Behind) -> tuple[Result, ...]:
+    """The results, with how far numbers were checked that no run of this store made, as a word of the protocol.
+
+    All results of one mean have the words of all of them.
+    """
+    words: dict[tuple[str, str, str], Counter[str]] = {}
+    for result in results:
+        if result.status == "ok":
+            words.setdefault(result.row.cell, Counter())[behind.checked.get(result.row.key or "", "")] += 1
+    return tuple(_checked(result, words.get(result.row.cell, Counter())) for result in results)
+
+
+def _checked(result: Result, words: Counter[str]) -> Result:
+    total, row = sum(words.values()), result.row
+    said = [word if words[word] == total else f"{word} ({words[word]} of {total})" for word in CHECKED if words[word]]
+    if result.status != "ok" or not said:
+        return result
+    return replace(result, row=replace(row, protocol=", ".join(filter(None, [row.protocol, *said]))))
 
 
 def _seed(row: Row) -> str:
@@ -239,80 +264,7 @@ def _scored(result: Result) -> Result:
     return replace(result, metrics={**result.metrics, SCORE: sum(parts) / 2})
 
 
-class _Behind:
-    """Notes, conditions and protocol words of the stages behind a row."""
-
-    def __init__(self, plan: Plan, store: Store) -> None:
-        self.plan, self.store = plan, store
-        self.found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
-        self.own: dict[str, tuple[str, ...]] = {}
-        self.conditions: dict[str, Conditions] = {}
-        self.sources: dict[tuple[str, str], frozenset[str]] = {}
-        self._read: dict[str, Mapping[str, Any]] = {}  # of rows, until they are asked for
-        self._equal: dict[int, tuple[Mapping[str, Any], Conditions]] = {}  # by identity of what was read
-
-    def words(self, key: str) -> tuple[str, ...]:
-        """The protocol words of one stage alone."""
-        self.of(key)
-        return self.own[key]
-
-    def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
-        """Protocol words and notes of a stage and of all that it was made from, without repetition."""
-        if key not in self.found:
-            stage = self.plan.stages[key]
-            earlier = [self.of(parent) for parent in stage.needs]
-            words, notes = self._own(stage)
-            self.found[key] = (
-                _joined([*(one[0] for one in earlier), words]),
-                _joined([*(one[1] for one in earlier), notes]),
-            )
-        return self.found[key]
-
-    def metrics(self, key: str) -> Mapping[str, float]:
-        """The numbers of a row's stage. Raises as `Store.manifest`."""
-        artifact, self._read[key] = self.store.with_facts(key, READ)
-        return artifact.metrics
-
-    def _own(self, stage: Stage) -> tuple[dict[str, None], dict[str, None]]:
-        """Protocol words and notes of one stage alone, and its conditions kept; none where nothing is there."""
-        self.own[stage.key] = ()
-        try:
-            manifest = self._read.pop(stage.key, None) or self.store.facts(stage.key, READ)
-        except (KeyError, BadArtifact):
-            return {}, {}
-        self._keep(stage, manifest)
-        notes = dict.fromkeys(f"{stage.label}: {text}" for text in manifest.get("notes", ()))
-        return dict.fromkeys(self.own[stage.key]), notes
-
-    def _keep(self, stage: Stage, manifest: Mapping[str, Any]) -> None:
-        if id(manifest) not in self._equal:  # thousands of stages are made with the same, and share it
-            self._equal[id(manifest)] = manifest, conditions(manifest)
-        self.own[stage.key] = tuple(manifest.get("protocol", ()))
-        self.conditions[stage.key] = self._equal[id(manifest)][1]
-        own = stage.kind, stage.use
-        self.sources[own] = self.sources.get(own, frozenset()) | {manifest.get("source", "")}
-
-    def made(self, key: str) -> Made:
-        """The stages behind a result, parents first, by kind and component, with what they were made with."""
-        found: dict[Slot, tuple[str, Conditions]] = {}
-        waiting, seen = [key], {key}
-        while waiting:
-            stage = self.plan.stages[waiting.pop()]
-            number = sum(slot[:2] == (stage.kind, stage.use) for slot in found)
-            found[stage.kind, stage.use, number] = stage.key, self.conditions.get(stage.key, ())
-            new = [parent for parent in stage.needs if parent not in seen]
-            seen.update(new)
-            waiting += new
-        return found
-
-
-def _joined(parts: Sequence[dict[str, None]]) -> dict[str, None]:
-    """All words in order, each once. Nobody changes what this gives: stages share it with those behind them."""
-    some = [part for part in parts if part]
-    return dict.fromkeys(word for part in some for word in part) if len(some) > 1 else next(iter(some), {})
-
-
-def _result(row: Row, plan: Plan, store: Store, behind: _Behind) -> Result:
+def _result(row: Row, plan: Plan, store: Store, behind: Behind) -> Result:
     if row.key is None:
         return Result(row, "not-applicable", error=row.reason)
     try:

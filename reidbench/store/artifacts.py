@@ -19,7 +19,6 @@ from reidbench.files.atomic import flush, rename_whole, write_whole
 from reidbench.files.filesystem import (
     appended,
     discard,
-    in_the_way,
     is_folder,
     is_foreign,
     own_lock,
@@ -29,19 +28,23 @@ from reidbench.files.filesystem import (
 
 from .artifact import Artifact, DamagedArtifact, UnreadableArtifact
 from .facts import facts, glance, shared
+from .kept import Kept
 from .leavings import MANIFEST as MANIFEST
 from .leavings import check_leavings
 from .locks import HEARTBEAT, Watch, beating, owner_of
 from .locks import identity as _identity
 from .locks import process_start as process_start
-from .manifests import KEY, fault, is_whole, names_files
-from .manifests import checksum as _checksum
+from .manifests import KEY, fault, is_whole, names_files, sealed
 
 GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
 
 
-class Store:
-    """`objects/<key>` are whole artifacts; the folders beside `objects` serve their making."""
+class Store(Kept):
+    """`objects/<key>` are whole artifacts; the folders beside `objects` serve their making, or keep what outlasts them.
+
+    A manifest that is kept without its artifact (`records/<key>.json`) can be read as that of an artifact: `manifest`,
+    `facts` and `with_facts` fall back to it. `has`, `keys` and `read` do not know it: who needs the artifact makes it.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -52,21 +55,6 @@ class Store:
     def roots(self) -> list[Path]:
         """The folders that are read: the store's own."""
         return [self.root]
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Turn what the file system refuses (full, read-only, too many files) into one StoreError."""
-        try:
-            yield
-        except OSError as error:
-            reason = f"{error.strerror or error}{in_the_way(error)}"
-            raise StoreError(f"{self.root}: the store cannot be written: {reason}") from error
-
-    def _place(self, *parts: str) -> Path:
-        path = self.root.joinpath(*parts)
-        with self.writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        return path
 
     # ------------------------------------------------------------------ reading
     def path(self, key: str) -> Path:
@@ -108,22 +96,28 @@ class Store:
         path = self.path(key)
         try:
             text = regular_bytes(f"{path}/{MANIFEST}")
-            manifest = json.loads(text)
-            intact = is_whole(text, manifest) and manifest["key"] == key and names_files(manifest)
         except (FileNotFoundError, NotADirectoryError):
-            if not path.is_dir():
-                raise KeyError(key) from None
-            raise DamagedArtifact(key, f"{path}: {MANIFEST} is missing") from None
+            if path.is_dir():
+                raise DamagedArtifact(key, f"{path}: {MANIFEST} is missing") from None
+            return self._record(key)
         except OSError as error:
             raise UnreadableArtifact(key, unreadable(path / MANIFEST, error)) from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            intact = False
-        if not intact:
-            raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged")
-        wrong = fault(manifest)
-        if wrong:
-            raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged: {wrong}")
-        return Artifact(key, path, manifest), text
+        except ValueError:
+            raise DamagedArtifact(key, f"{path}: {MANIFEST} is damaged") from None
+        return Artifact(key, path, _verified(key, text, f"{path}: {MANIFEST}")), text
+
+    def _record(self, key: str) -> tuple[Artifact, bytes]:
+        """What is kept of an artifact that is not here. Raises as `manifest`."""
+        file = self.record_file(key)
+        try:
+            text = regular_bytes(file)
+        except (FileNotFoundError, NotADirectoryError):
+            raise KeyError(key) from None
+        except OSError as error:
+            raise UnreadableArtifact(key, unreadable(file, error)) from None
+        except ValueError:
+            raise DamagedArtifact(key, f"{file} is damaged") from None
+        return Artifact(key, self.path(key), _verified(key, text, str(file))), text
 
     def facts(self, key: str, names: tuple[str, ...]) -> Mapping[str, Any]:
         """Some fields of the manifest, verified: quicker than `manifest`, for very many artifacts. Raises as that."""
@@ -131,7 +125,9 @@ class Store:
             found = facts(regular_bytes(f"{self.root}/objects/{key}/{MANIFEST}"), key, names)
             if found is not None:
                 return found
-        return self.manifest(key).manifest
+        artifact, text = self._read(key)
+        found = shared(text, names)
+        return artifact.manifest if found is None else found
 
     def glance(self, key: str) -> tuple[str, int] | None:
         """The stage of an artifact in words and its bytes, verified; None where more than a glance is needed."""
@@ -141,8 +137,10 @@ class Store:
             return None
 
     def read(self, key: str) -> Artifact:
-        """The artifact with every file's checksum verified. Raises as `manifest`."""
+        """The artifact with every file's checksum verified. Raises as `manifest`; KeyError where only that is kept."""
         artifact = self.manifest(key)
+        if not artifact.manifest["files"] and not self.has(key):
+            raise KeyError(key)
         for name, entry in artifact.manifest["files"].items():
             file = artifact.path / name
             try:
@@ -198,8 +196,9 @@ class Store:
                 rename_whole(folder, final, lambda: self.has(key))
             # It is published: what follows only tidies up.
             discard(self.root / "scratch" / key)
-            with contextlib.suppress(OSError):
-                self.failure_file(key).unlink(missing_ok=True)
+            for file in (self.failure_file(key), self.record_file(key)):
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
         finally:
             discard(folder)
 
@@ -211,8 +210,7 @@ class Store:
             path.relative_to(folder).as_posix(): {"sha256": fingerprint_content(path), "size": path.stat().st_size}
             for path in files
         }
-        manifest["checksum"] = _checksum(manifest)
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        (folder / MANIFEST).write_text(sealed(manifest))
         for path in [*files, folder / MANIFEST]:
             flush(path)
 
@@ -327,16 +325,6 @@ class Store:
                 self._held[file] = frozenset()
         return self._held[file]
 
-    def files(self, folder: str) -> list[Path]:
-        """The entries of one of the store's folders, in order, without what file systems and desktops leave there."""
-        try:
-            place = self.root / folder
-            return [place / name for name in sorted(os.listdir(place)) if not is_foreign(name)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StoreError(f"{self.root / folder}: the store cannot be read: {error.strerror}") from None
-
     def _take(self, file: Path, claim: str) -> bool:
         with self.exclusively():  # two drivers may both find a dead owner's claim
             if self.watch.gone(file) is not True:
@@ -418,6 +406,21 @@ class Store:
             pid = rest.partition("-")[0]
             if not pid.isdigit() or process_start(int(pid)) is None:
                 discard(folder)
+
+
+def _verified(key: str, text: bytes, name: str) -> dict[str, Any]:
+    """The manifest of that key in a text, by that name. Raises DamagedArtifact."""
+    manifest: dict[str, Any] = {}
+    try:
+        manifest = json.loads(text)
+        intact = is_whole(text, manifest) and manifest["key"] == key and names_files(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        intact = False
+    if not intact:
+        raise DamagedArtifact(key, f"{name} is damaged")
+    if wrong := fault(manifest):
+        raise DamagedArtifact(key, f"{name} is damaged: {wrong}")
+    return manifest
 
 
 def _own_name(key: str) -> str:

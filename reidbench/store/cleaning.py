@@ -6,8 +6,9 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reidbench.errors import StoreError
@@ -16,6 +17,7 @@ from reidbench.progressbar import Through, quietly
 from . import locks
 from .artifact import BadArtifact, UnreadableArtifact
 from .artifacts import Store
+from .leavings import MANIFEST
 from .manifests import KEY, checksum
 
 Note = Callable[[str], None]
@@ -27,16 +29,29 @@ def _say_nothing(text: str) -> None:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something to remove: what it is in words, where it lies, of which stage, and how many bytes it has."""
+    """Something to remove: what it is in words, where it lies, of which stage, and how many bytes it has.
+
+    With `named` a recorded board names it: its manifest stays.
+    """
 
     what: str
     path: Path
     key: str
     size: int
+    named: bool = False
 
 
-def leftovers(store: Store, needed: set[str], note: Note = _say_nothing, through: Through = quietly) -> list[Leftover]:
+def leftovers(
+    store: Store,
+    needed: set[str],
+    note: Note = _say_nothing,
+    through: Through = quietly,
+    named: AbstractSet[str] = frozenset(),
+    boards: Collection[str] = (),
+) -> list[Leftover]:
     """Everything in a store that no stage in `needed`, and no run that goes on, is or has a use for.
+
+    `named` are the keys that recorded boards name, whose manifests stay, and `boards` the digests of those that go.
 
     Changes nothing. What a living claim holds is left alone, a planned stage's checkpoints too. `note` gets what is
     kept for whom, `through` shows how far the look at the artifacts is. Where the last sign of life of another host is
@@ -57,16 +72,25 @@ def leftovers(store: Store, needed: set[str], note: Note = _say_nothing, through
         if others := keys - needed:
             note(f"{locks.owner_of(file)} runs a matrix that is not named here: its {len(others)} stages are kept")
     kept = claimed | held
-    found = [*_artifacts(store, needed, through), *_of_stages(store, needed), *_of_workers(store, kept)]
+    artifacts = (replace(one, named=one.key in named) for one in _artifacts(store, needed, through))
+    found = [
+        *artifacts,
+        *_of_stages(store, needed),
+        *_of_workers(store, kept),
+        *_of_boards(store, needed | named, boards),
+    ]
     return [*(one for one in found if one.key not in kept), *_of_runs(store, runs)]
 
 
 def remove(store: Store, leftover: Leftover) -> bool:
     """Remove it, unless somebody has begun to make or to need that stage meanwhile. Returns whether it is gone.
 
-    Raises OSError where the system refuses, as for another user's files.
+    Raises OSError where the system refuses, as for another user's files, and StoreError where a manifest that stays
+    cannot be kept.
     """
     key = leftover.key
+    if leftover.named:
+        _keep_manifest(store, key)
     with store.claim(key if KEY.fullmatch(key) else checksum({"name": os.fsencode(key).hex()})) as mine:
         if not mine:
             return False
@@ -82,6 +106,15 @@ def remove(store: Store, leftover: Leftover) -> bool:
         else:
             aside.unlink(missing_ok=True)
     return True
+
+
+def _keep_manifest(store: Store, key: str) -> None:
+    """Keep the manifest of an artifact without the rest, if it is whole."""
+    try:
+        store.manifest(key)
+        store.keep_record(key, (store.path(key) / MANIFEST).read_bytes())
+    except (KeyError, BadArtifact, FileNotFoundError):
+        return  # damaged, gone meanwhile, or a name that no artifact has: nothing can be kept of it
 
 
 def living_claims(store: Store) -> set[str]:
@@ -163,6 +196,14 @@ def _of_workers(store: Store, kept: set[str]) -> Iterator[Leftover]:
     for path in store.files("claims"):
         if path.suffix == ".json" and path.stem not in kept:
             yield _leftover("claim of a dead worker", path, path.stem)
+
+
+def _of_boards(store: Store, used: set[str], boards: Collection[str]) -> Iterator[Leftover]:
+    """Boards that are to go, and manifests without files that neither a plan nor a board names."""
+    for digest in boards:
+        yield _leftover("board", store.board_file(digest), digest)
+    for key in sorted(store.records() - used):
+        yield _leftover("manifest without files", store.record_file(key), key)
 
 
 def _of_runs(store: Store, living: Mapping[Path, object]) -> Iterator[Leftover]:

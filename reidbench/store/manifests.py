@@ -16,6 +16,10 @@ LARGEST_METRIC = 1e100  # its square, and sums over seeds, still are numbers
 LONGEST = 1e12  # seconds of a stage: more than thirty thousand years
 KEY = re.compile(r"\w[\w.-]{0,250}", re.ASCII)  # of an artifact: the name of one folder, and no path
 
+# How far the numbers of an evaluation were checked that this store's runs did not make: not at all; computed again from
+# its features with the checker's own labels; trained again.
+CHECKED = ("self-reported", "re-scored", "re-trained")
+
 Check = Callable[[Any], bool]
 
 
@@ -23,6 +27,12 @@ def checksum(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of all that a manifest contains but its own `checksum`, as JSON on one line with sorted names."""
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def sealed(manifest: Mapping[str, Any]) -> str:
+    """The text of a manifest as stores write it, with its checksum computed again."""
+    whole = {**manifest, "checksum": checksum(manifest)}
+    return json.dumps(whole, indent=1, sort_keys=True) + "\n"
 
 
 def is_sealed(text: bytes, given: bytes) -> bool:
@@ -91,6 +101,14 @@ def _numbers(value: object) -> bool:
     return isinstance(value, dict) and all(is_number(one, LARGEST_METRIC) for one in value.values())
 
 
+def _whole(value: object) -> bool:
+    return type(value) is int
+
+
+def _checked(value: object) -> bool:
+    return value in CHECKED
+
+
 def _versions(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
@@ -141,6 +159,10 @@ FIELDS: Mapping[str, tuple[str, Check]] = {
     "network": ("text", _text),
     "plugin": ("text", _text),
     "source": ("text", _text),
+    "version": ("a whole number", _whole),
+    "environment": ("text", _text),
+    "checked": (f"one of {', '.join(CHECKED)}", _checked),
+    "claimed": ("numbers by name", _numbers),
     "notes": ("a list of texts", _texts),
     "protocol": ("a list of texts", _texts),
     "root": ("a path", _place),

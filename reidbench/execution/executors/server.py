@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 from reidbench.matrix.devices import asked_for
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
+from reidbench.stages.provenance import installed
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store
 
@@ -120,6 +121,7 @@ class Server:
         spec = StageSpec.model_validate(json.loads(file.read_text()))
         for module in _needed(spec, plugins.load(frozenset(spec.without), others=False)):
             importlib.import_module(module)
+        installed()  # once for all workers
         component = f"{spec.stage.kind} {spec.stage.use}"
         for module in self.late.pop(component, ()):
             with contextlib.suppress(ImportError):  # some are there only after others

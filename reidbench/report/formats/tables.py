@@ -21,6 +21,7 @@ from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
 from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
 
+from . import history
 from .notes import notes
 from .quoted import TITLE, block
 from .sentences import (
@@ -125,7 +126,16 @@ def markdown(board: Leaderboard, metric: str) -> str:
     quoted = block(board)
     if quoted:
         parts += [f"## {TITLE}", "", one_line(f"{quoted.introduction}."), "", table(quoted.headers, quoted.lines), ""]
+    if board.history is not None:
+        parts += _history(board.history, metric)
     return "\n".join(parts)
+
+
+def _history(found: Sequence[history.Past], metric: str) -> list[str]:
+    if not found:
+        return ["No results of earlier states of this file are in the store.", ""]
+    headers = ["method", "task", "evaluator", NAMES.get(metric, metric), "results", "then", "made", "protocol"]
+    return [history.INTRODUCTION, "", table(headers, history.cells(found, metric)), ""]
 
 
 def _matrix(board: Leaderboard, metric: str) -> str:
@@ -320,6 +330,8 @@ def as_json(board: Leaderboard, metric: str) -> str:
         content["efficiency"] = _columns(costs)
     if board.published:
         content["published"] = list(map(_published, board.published))
+    if board.history is not None:
+        content["history"] = history.raw(board.history)
     return json.dumps(content, indent=1) + "\n"
 
 
