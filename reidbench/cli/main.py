@@ -329,6 +329,8 @@ def table(
     options = report.Options(metric, ranked, pictures, given, strict, published, costs)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     warn_of_conflicts(the_store)
+    if form == "csv" and board.published and not published:
+        note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
     if out is None:
         sys.stdout.write(text)
         if form == "md":

@@ -271,6 +271,7 @@ class Benchmark:
     backbone: Choice | None = None  # of the methods that name none
     profile: bool = False  # whether the cost of networks is measured as well
     expect: tuple[Expected, ...] = ()
+    published: tuple[Published, ...] = ()  # that stand below the table, their tasks by the names of the file
     text: str = field(default="", repr=False)  # of the matrix file, as it was read
     digest: str = ""  # SHA-256 of the file, where `text` is not all of it
 

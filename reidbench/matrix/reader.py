@@ -18,14 +18,14 @@ from .checker import Checker, guess, kind_word, there
 from .choices import OF_FILES, ChoiceReader, FeaturesReader
 from .devices import MOST as MOST_DEVICES
 from .devices import refusals
-from .expect import ExpectReader
+from .expect import ExpectReader, PublishedReader
 from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
     "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
-    "data", "tasks", "backbone", "flip_test", "evaluate", "profile", "methods", "matrix", "expect",
+    "data", "tasks", "backbone", "flip_test", "evaluate", "profile", "methods", "matrix", "expect", "published",
 )  # fmt: skip
 TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
 COMBINED = ("backbone", *STEPS)
@@ -74,6 +74,7 @@ class MatrixReader:
 
     def __init__(self, tree: Tree, registry: Registry, must_exist: bool = True) -> None:
         self.check = Checker(tree, must_exist)
+        self.registry = registry
         self.choices = ChoiceReader(self.check, registry)
         self.files = FeaturesReader(self.check)
 
@@ -107,8 +108,9 @@ class MatrixReader:
             **settings,
         )
         expect = ExpectReader(self.check, found.data, found.tasks, methods).read(top.get("expect", {}))
+        published = PublishedReader(self.check, self.registry, found).read(top.get("published", []))
         self.check.stop_at_problems()
-        return replace(found, expect=expect)
+        return replace(found, expect=expect, published=published)
 
     def count_rows(self, methods: tuple[Recipe, ...], tasks: int, evaluators: int, settings: dict[str, Any]) -> None:
         pretrained = sum(any(kind == "pretrain" for kind, _ in recipe.steps) for recipe in methods)

@@ -228,5 +228,6 @@ class BoardRecord(_Record):
     backbone: Index | None
     methods: list[MethodRecord]
     expect: list[ExpectedRecord]
+    published: list[NumberRecord] = []
     stages: list[StageRecord]
     rows: list[RowRecord]

@@ -19,6 +19,7 @@ from reidbench.report.results import Result, collect
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 from reidbench.store.kept import KeptBoard
+from reidbench.store.several import joined
 
 from .recorded import record, recorded_plan
 
@@ -49,18 +50,22 @@ def board_instead(error: ConfigError, file: Path, overrides: Sequence[str] | Non
     if not error.unknown:
         raise error
     digest, words = hashlib.sha256(file.read_bytes()).hexdigest(), set_words(overrides)
-    found = [one for one in store.boards() if one.board.get("sha256") == digest and one.board.get("arguments") == words]
-    if not found:
+    found: KeptBoard | None = None
+    for one in store.boards():
+        same = one.board.get("sha256") == digest and one.board.get("arguments") == words
+        if same and (found is None or found.source or not one.source):  # of this store's own runs where there is one
+            found = one
+    if found is None:
         hint = (
-            f"reidbench: {store.root} has no board of this very file{' and --set' if words else ''}, from which a "
+            f"reidbench: {joined(store)} has no board of this very file{' and --set' if words else ''}, from which a "
             "table can be made without the plugin: install it, or name the --store in which the file was run"
         )
         raise ConfigError([*error.problems, hint], error.unknown) from None
-    newest = found[-1]
-    plan = recorded_plan(newest.board, file)
+    plan = recorded_plan(found.board, file)
     gone = " and ".join(error.unknown)
-    when = f" on {newest.date[:DAY]}" if newest.date else ""
-    return plan, printable(f"not installed: {gone}; the table is made from the board that was recorded{when}")
+    when = f" on {found.date[:DAY]}" if found.date else ""
+    source = f", and which came with {found.source}" if found.source else ""
+    return plan, printable(f"not installed: {gone}; the table is made from the board that was recorded{when}{source}")
 
 
 # ---------------------------------------------------------------------- history
@@ -133,7 +138,7 @@ def history(plan: Plan, store: Store, note: Note) -> list[Past]:
         try:
             before = recorded_plan(one.board)
         except ReidbenchError as error:
-            note(f"{store.root / 'boards'}: {one.digest} is left out of the history: {error}")
+            note(f"board {one.digest} in {joined(store)} is left out of the history: {error}")
             continue
         for past in _past(before, plan, store, present):
             keys = frozenset(result.row.key or "" for result in past.results)

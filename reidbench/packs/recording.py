@@ -85,6 +85,7 @@ class _Recorder:
                 | {"numbers": [asdict(number) for number in cell.numbers]}
                 for cell in given.expect
             ],
+            "published": [asdict(number) for number in given.published],
             "stages": [self.stage(stage) for stage in self.plan.stages.values()],
             "rows": [_row(row) for row in self.plan.rows],
         }

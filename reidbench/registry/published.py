@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
@@ -57,10 +57,15 @@ def _complaint(number: object) -> str:
     return wrong
 
 
+def usual_name(metric: str) -> str:
+    """The name by which evaluators give a metric that may be written in another way, as Rank-1 or map."""
+    rank = RANK.fullmatch(metric)
+    return f"cmc{int(rank[1])}" if rank else {"map": "mAP", "minp": "mINP"}.get(metric.lower(), metric)
+
+
 def _wrong_metric(metric: str) -> str:
     """A metric that no evaluator of ours gives under this name would silently never stand beside a row."""
-    rank = RANK.fullmatch(metric)
-    right = f"cmc{int(rank[1])}" if rank else {"map": "mAP", "minp": "mINP"}.get(metric.lower(), metric)
+    right = usual_name(metric)
     return f".metric {metric!r}: write {right}" if right != metric else ""
 
 
@@ -103,6 +108,16 @@ def lines(numbers: Sequence[Published]) -> list[Line]:
         key = (number.task, number.row, number.source, number.ap, number.note, number.beside)
         found.setdefault(key, Line(number, {})).values[number.metric] = number.value
     return list(found.values())
+
+
+def is_wanted(number: Published, wanted: Mapping[str, str]) -> bool:
+    """Whether a number is of the `row` (its name, or the end of it after a comma) and `source` that are wanted.
+
+    Where no row is named, those are that may stand beside a measured one.
+    """
+    row = wanted.get("row")
+    named = number.beside if row is None else number.row == row or number.row.endswith(f", {row}")
+    return named and wanted.get("source", number.source) == number.source
 
 
 def percent(metric: str, value: float) -> str:

@@ -21,6 +21,7 @@ from .results import SCORE, Leaderboard, collect
 
 TEXTS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": latex}
 FORMATS = (*TEXTS, "html")
+ELSEWHERE = "; the rows of `published:` stand below the table without --published"
 
 
 def table(
@@ -57,6 +58,7 @@ def write_board(
         raise ReidbenchError(
             f"{plan.benchmark.file} has no `expect:`, which names the published row of a cell, as in "
             "`expect: {METHOD: {TASK: ROW}}`; `reidbench show KIND NAME --published` prints the rows"
+            f"{ELSEWHERE * bool(plan.benchmark.published)}"
         )
     if options.strict:
         refuse_mixed(board)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from reidbench.components import Metric, fractions
+from reidbench.components import Metric, Published, fractions
 from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.stage import Plan, Row
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
@@ -91,6 +91,7 @@ class Leaderboard:
     mixed: tuple[str, ...] = ()
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     efficiency: Efficiency | None = None  # where columns of it are asked for
+    published: tuple[Published, ...] = ()  # that the matrix file has below the table; nothing is ranked with them
     history: tuple[Past, ...] | None = None  # where it is asked for
 
     @cached_property
@@ -192,7 +193,8 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
     results, mixed = _with_mixtures(results, behind)
     results = _with_checks(results, behind)
     title, summary, sources = plan.benchmark.title, tuple(summarise(results, declared)), behind.sources
-    return Leaderboard(title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
+    shown = (title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
+    return Leaderboard(*shown, published=plan.benchmark.published)
 
 
 def _with_mixtures(results: tuple[Result, ...], behind: Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:

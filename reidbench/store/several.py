@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,6 +118,22 @@ class Stores(Store):
     def failure(self, key: str) -> str | None:
         """Why the stage failed last time in the first store that knows, or None."""
         return next(filter(None, (store.failure(key) for store in self.parts)), None)
+
+    def records(self) -> set[str]:
+        """The keys of all manifests that one of the stores keeps without the artifact."""
+        return set().union(*(store.records() for store in self.parts))
+
+    def boards(self) -> Iterator[KeptBoard]:
+        """The boards of all stores in the order of their dates, each once."""
+        seen: set[str] = set()
+        for one in heapq.merge(*(store.boards() for store in self.parts), key=lambda board: board.date):
+            if one.digest not in seen:
+                seen.add(one.digest)
+                yield one
+
+    def environment(self, digest: str) -> Mapping[str, str] | None:
+        """The packages behind a digest in the first store that has them whole; None where none has."""
+        return next(filter(None, (store.environment(digest) for store in self.parts)), None)
 
     def _first(self, key: str, ask: Callable[[Store], Found]) -> Found:
         """What the first store answers that has the artifact whole. Raises as `Store.manifest`, of the first fault."""

@@ -95,6 +95,27 @@ def test_of_very_many_conflicts_some_are_named_and_all_counted(tmp_path: Path) -
     assert said[-1] == "3 more artifacts differ between the stores"
 
 
+def test_what_is_kept_beside_artifacts_is_that_of_all(tmp_path: Path) -> None:
+    one, two, both = pair(tmp_path)
+    two.save_board({"title": "first"}, "2026-01-01T00:00:00Z")
+    one.save_board({"title": "second"}, "2026-01-02T00:00:00Z")
+    two.save_board({"title": "second"}, "2026-01-03T00:00:00Z")
+    assert [board.board["title"] for board in both.boards()] == ["first", "second"]
+    digest = two.keep_environment({"torch": "2.6"})
+    assert both.environment(digest) == {"torch": "2.6"}
+    assert both.environment("0" * 32) is None
+    publish(one, KEYS[0], mAP=0.5)
+    two.keep_record(KEYS[0], (one.path(KEYS[0]) / "manifest.json").read_text())
+    turned = open_stores([two.root, one.root])
+    assert turned.records() == both.records() == {KEYS[0]}
+    for store in (both, turned):  # a manifest alone is no artifact, and the same one no conflict
+        assert store.keys() == {KEYS[0]}
+        assert store.read(KEYS[0]).path == one.path(KEYS[0])
+        assert store.manifest(KEYS[0]).metrics == {"mAP": 0.5}
+        assert isinstance(store, Stores)
+        assert store.conflicts() == []
+
+
 def test_nothing_is_written_to_several(tmp_path: Path) -> None:
     one, two, both = pair(tmp_path)
     publish(one, KEYS[0], mAP=0.5)

@@ -10,6 +10,7 @@ from reidbench.report.standings import Place, places
 from reidbench.report.units import NAMES, all_percent, heading, number, own_unit
 
 from .notes import notes
+from .quoted import TITLE, block
 from .sentences import no_seed, nothing_bold, of_seeds, ranking, rule_warnings, set_apart, status_word, without_number
 from .tables import visible
 
@@ -60,8 +61,32 @@ def latex(board: Leaderboard, metric: str) -> str:
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
+        *_published(board),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _published(board: Leaderboard) -> list[str]:
+    """A table of its own with the published rows of the matrix file, where it has some."""
+    quoted = block(board)
+    if quoted is None:
+        return []
+    numbers = len(quoted.metrics)
+    texts = "l" * (len(quoted.headers) - 2 - numbers)
+    return [
+        "",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(f'{TITLE}. {quoted.introduction}.')}}}",
+        rf"\begin{{tabular}}{{ll{'r' * numbers}{texts}}}",
+        r"\toprule",
+        _line([*map(escape, quoted.titles)]),
+        r"\midrule",
+        *(_line([{"-": "--"}.get(cell, escape(cell)) for cell in cells]) for cells in quoted.lines),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
 
 
 def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from reidbench.components import Published
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.differences import Paired, differences
@@ -22,6 +23,7 @@ from reidbench.report.units import NAMES, all_percent, heading, lower_is_better,
 
 from . import history
 from .notes import notes
+from .quoted import TITLE, block
 from .sentences import (
     bold,
     cut,
@@ -121,6 +123,9 @@ def markdown(board: Leaderboard, metric: str) -> str:
     reasons = list(map(one_line, without_number(board, metric)))
     if reasons:
         parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
+    quoted = block(board)
+    if quoted:
+        parts += [f"## {TITLE}", "", one_line(f"{quoted.introduction}."), "", table(quoted.headers, quoted.lines), ""]
     if board.history is not None:
         parts += _history(board.history, metric)
     return "\n".join(parts)
@@ -234,6 +239,8 @@ def visible(text: str) -> str:
 def as_csv(board: Leaderboard, metric: str) -> str:
     """The rows, one a line, metrics as their evaluators gave them (fractions); no times. No seed: an empty field.
 
+    Published rows of the matrix file are not among them.
+
     Text that a spreadsheet would compute is quoted by `'`. Columns of efficiency come last, in the units of JSON, with
     the machine.
     """
@@ -280,7 +287,7 @@ def as_json(board: Leaderboard, metric: str) -> str:
     """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions).
 
     A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary. Columns of efficiency are
-    in the rows, and described, where they were asked for.
+    in the rows, and described, where they were asked for. Published rows of the file are no rows, but `published`.
     """
     costs = board.efficiency
     rows = [
@@ -321,9 +328,16 @@ def as_json(board: Leaderboard, metric: str) -> str:
     content: dict[str, Any] = {"title": board.title, "rows": rows, "summary": summary, "metrics": _declarations(board)}
     if costs:
         content["efficiency"] = _columns(costs)
+    if board.published:
+        content["published"] = list(map(_published, board.published))
     if board.history is not None:
         content["history"] = history.raw(board.history)
     return json.dumps(content, indent=1) + "\n"
+
+
+def _published(number: Published) -> dict[str, Any]:
+    words = {name: getattr(number, name) for name in ("row", "task", "metric", "value", "source", "note")}
+    return {**words, "ap": number.ap if number.metric == "mAP" else None}
 
 
 def _columns(costs: Efficiency) -> dict[str, Any]:

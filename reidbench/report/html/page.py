@@ -24,6 +24,7 @@ from reidbench.report.expected import held
 from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.notes import Note, notes
+from reidbench.report.formats.quoted import TITLE, block
 from reidbench.report.formats.sentences import cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.formats.tables import chosen, visible
 from reidbench.report.options import Options
@@ -134,6 +135,8 @@ class _Page:
             file_hash=self.evidence.plan.benchmark.sha256,
             again=again(self.evidence),
             published=self.published(),
+            quoted=block(self.board),
+            quoted_title=TITLE,
             version=__version__,
             css=scripts.css,
             scripts=scripts,

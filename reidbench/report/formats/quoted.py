@@ -1,0 +1,84 @@
+"""Published rows of the matrix file, in a block of their own below the table: never ranked, in the file's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from reidbench.components import Metric, Published
+from reidbench.registry.published import percent
+from reidbench.report.results import METRICS, Leaderboard
+from reidbench.report.units import NAMES, is_percent
+
+TITLE = "Published rows"
+INTRODUCTION = "Published elsewhere, as their sources give them: not measured here, and not ranked with the rows above"
+IN_PERCENT = "; in %"
+
+
+@dataclass
+class Quoted:
+    """The numbers of one published row on one task from one source, as text by metric."""
+
+    row: str
+    task: str
+    source: str
+    ap: str = "-"  # the rule of its mAP
+    notes: dict[str, None] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+
+    def cells(self, metrics: Sequence[str], noted: bool) -> list[str]:
+        """The texts of a line below `headers`."""
+        values = [self.values.get(name, "-") for name in metrics]
+        return [self.row, self.task, *values, self.ap, self.source, *(["; ".join(self.notes)] if noted else [])]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The table of published rows, the columns of whose `metrics` numbers come third."""
+
+    introduction: str
+    headers: list[str]
+    metrics: list[str]
+    lines: list[list[str]]
+
+    @property
+    def titles(self) -> list[str]:
+        """The headers with a capital letter, but for the names of metrics."""
+        first = 2 + len(self.metrics)
+        return [text if 2 <= place < first else text[:1].upper() + text[1:] for place, text in enumerate(self.headers)]
+
+
+def block(board: Leaderboard) -> Block | None:
+    """What is shown of the published rows of a board; None where there are none."""
+    if not board.published:
+        return None
+    found: dict[tuple[str, str, str], Quoted] = {}
+    for number in board.published:
+        one = found.setdefault((number.row, number.task, number.source), Quoted(number.row, number.task, number.source))
+        one.values[number.metric] = _text(board, number)
+        one.notes |= dict.fromkeys(filter(None, [number.note]))
+        one.ap = number.ap if number.metric == "mAP" else one.ap
+    given = dict.fromkeys(number.metric for number in board.published)
+    metrics = [name for name in METRICS if name in given] + [name for name in given if name not in METRICS]
+    noted = any(one.notes for one in found.values())
+    headers = ["row", "task", *(NAMES.get(name, name) for name in metrics), "AP rule", "source", *(["note"] * noted)]
+    fractions = all(_is_fraction(board, number) for number in board.published)
+    introduction = f"{INTRODUCTION}{IN_PERCENT if fractions else ', each in its own unit'}"
+    return Block(introduction, headers, metrics, [one.cells(metrics, noted) for one in found.values()])
+
+
+def _text(board: Leaderboard, number: Published) -> str:
+    """A value with the digits that were published, and its unit where it is no fraction."""
+    if _is_fraction(board, number):
+        return percent(number.metric, number.value)
+    known = _declared(board, number.metric)
+    return " ".join(filter(None, (f"{number.value:g}", known.unit if known else "")))
+
+
+def _is_fraction(board: Leaderboard, number: Published) -> bool:
+    return is_percent(_declared(board, number.metric))
+
+
+def _declared(board: Leaderboard, metric: str) -> Metric | None:
+    """The declaration of a metric; evaluators of one file that all have it give it in one unit, if it is published."""
+    return next(filter(None, (board.metric(evaluator, metric) for evaluator in board.evaluators)), None)
