@@ -1,4 +1,4 @@
-"""`reidbench plugins`, `new` and `check`: what plugins are there, one to start from, and whether one keeps contracts."""
+"""`reidbench plugins`, `new` and `check`: which plugins there are, a new one, and whether one keeps contracts."""
 
 from __future__ import annotations
 
