@@ -14,6 +14,7 @@ from reidbench.api.opening import at_home as at_home
 from reidbench.api.opening import one_store_at as one_store_at
 from reidbench.api.opening import store_at as store_at
 from reidbench.api.opening import uncollected as uncollected
+from reidbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
@@ -91,6 +92,18 @@ def note(text: str) -> None:
     from reidbench.registry.plugins import printable
 
     print(printable(f"note: {text}"), file=sys.stderr)
+
+
+def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Plan:
+    """As `read_plan`; where a plugin of the file is gone, the plan of the board that the store keeps of it."""
+    from reidbench.packs import lasting
+
+    try:
+        return read_plan(file, registry, overrides)
+    except ConfigError as error:
+        plan, said = lasting.board_instead(error, file, overrides, store)
+        note(said)
+        return plan
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:

@@ -106,15 +106,6 @@ class Stores(Store):
         """As `Store.glance`, of the first store that can tell."""
         return next(filter(None, (store.glance(key) for store in self.parts)), None)
 
-    def boards(self) -> Iterator[KeptBoard]:
-        """The boards of all stores in the order of their dates, each once."""
-        found = {board.digest: board for store in self.parts[::-1] for board in store.boards()}
-        yield from sorted(found.values(), key=lambda one: (one.date, one.digest))
-
-    def environment(self, digest: str) -> Mapping[str, str] | None:
-        """The packages behind a digest, of the first store that has them."""
-        return next(filter(None, (store.environment(digest) for store in self.parts)), None)
-
     def failure(self, key: str) -> str | None:
         """Why the stage failed last time in the first store that knows, or None."""
         return next(filter(None, (store.failure(key) for store in self.parts)), None)
