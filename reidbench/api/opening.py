@@ -1,10 +1,9 @@
-"""What a command and a call from Python open alike: a plan, a store, and without the garbage collector in between."""
+"""What commands and calls from Python begin alike: places, rows, and objects without the garbage collector."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from reidbench.errors import ReidbenchError
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
-    from reidbench.store.artifacts import Store
 
 
 @contextlib.contextmanager
@@ -26,13 +24,6 @@ def uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def store_at(given: Path | None) -> Store:
-    """The store that was asked for, of $REIDBENCH_STORE, or in `.reidbench`. Raises ReidbenchError for an unknown ~."""
-    from reidbench.store.artifacts import Store
-
-    return Store(at_home(given or Path(os.environ.get("REIDBENCH_STORE") or ".reidbench")))
 
 
 def at_home(path: Path) -> Path:
