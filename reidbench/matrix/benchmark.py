@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +28,7 @@ from reidbench.data import fingerprint_file, fingerprint_folder, fingerprint_pat
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
 
-from .yamlfile import without_secrets
+from .yamlfile import BLANK, without_secrets
 
 Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
 
@@ -288,11 +288,24 @@ class Benchmark:
             first += [*([recipe.backbone] if recipe.backbone else []), *(choice for _, choice in recipe.steps)]
         return tuple({id(choice): choice for one in first for choice in one.parts()}.values())
 
+    @cached_property
+    def _hidden(self) -> frozenset[str]:
+        return frozenset(name for choice in self.choices for name in choice.hidden)
+
     def without_secrets(self, text: str) -> str:
         """A YAML text, such as that of the file, with a blank for every secret."""
-        fields = {name for choice in self.choices for name in choice.hidden}
         values = {value for choice in self.choices for texts in choice.secrets.values() for value in texts.values()}
-        return without_secrets(text, fields, values)
+        return without_secrets(text, self._hidden, values)
+
+    def public_words(self, words: Sequence[str]) -> list[str]:
+        """The words of a command line with a blank for every secret among the values that `--set` gives."""
+        found = []
+        for word in words:
+            key, equals, value = word.partition("=")
+            if equals:
+                value = BLANK if self._hidden & set(key.split(".")) else self.without_secrets(value)
+            found.append(f"{key}{equals}{value}")
+        return found
 
     @cached_property
     def public_text(self) -> str:

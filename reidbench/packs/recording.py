@@ -9,10 +9,9 @@ from typing import Any
 
 from reidbench import __version__
 from reidbench.components import Component, InPlace, SameContent
-from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, Features, Recipe, Task, canonical, marker
+from reidbench.matrix.benchmark import Choice, DataRef, Features, Recipe, Task, canonical, marker
 from reidbench.matrix.expect import changed_params
 from reidbench.matrix.stage import DataInput, Plan, Row, Stage
-from reidbench.matrix.yamlfile import BLANK
 
 from .boards import FORMAT
 
@@ -64,7 +63,7 @@ class _Recorder:
             "name": given.file.name,
             "text": given.public_text,
             "sha256": given.sha256,
-            "arguments": public_arguments(given, arguments),
+            "arguments": given.public_words(arguments),
             "title": given.title,
             "image_size": list(given.image_size),
             "pictures": dict(given.pictures),
@@ -155,18 +154,6 @@ class _Recorder:
             "files": {part: Path(file).name for part, file in stage.files.items()},
             "changed": self.values.same(stage.changed),
         }
-
-
-def public_arguments(benchmark: Benchmark, arguments: Sequence[str]) -> list[str]:
-    """The words of a command line with a blank for every secret among the values that `--set` gives."""
-    fields = {name for choice in benchmark.choices for name in choice.hidden}
-    found = []
-    for word in arguments:
-        key, equals, value = word.partition("=")
-        if equals:
-            value = BLANK if fields & set(key.split(".")) else benchmark.without_secrets(value)
-        found.append(f"{key}{equals}{value}")
-    return found
 
 
 def _component(kind: str, component: Component) -> dict[str, Any]:

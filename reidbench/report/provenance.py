@@ -88,7 +88,9 @@ class Evidence:
     def __init__(self, plan: Plan, store: Store, arguments: Sequence[str] = ()) -> None:
         self.plan = plan
         self.store = store
-        self.arguments = tuple(arguments)  # of the command line that read the file, like --set seeds=[0]
+        self.arguments = tuple(
+            plan.benchmark.public_words(arguments)
+        )  # of the command line that read the file, like --set seeds=[0]
         self._manifests: dict[str, Mapping[str, Any] | None] = {}
 
     def manifest(self, key: str) -> Mapping[str, Any] | None:

@@ -45,6 +45,7 @@ from reidbench.report.units import (
 )
 from reidbench.store.artifacts import Store
 
+from .again import again
 from .charts import charts
 from .ranked import Thumbnails, ranked_lists
 
@@ -131,6 +132,7 @@ class _Page:
             charts=charts(self.board, self.evidence, self.metric),
             file=self.evidence.plan.benchmark.file.name,
             file_hash=self.evidence.plan.benchmark.sha256,
+            again=again(self.evidence),
             published=self.published(),
             version=__version__,
             css=scripts.css,
