@@ -9,15 +9,17 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reidbench.errors import ReidbenchError
+from reidbench import report
+from reidbench.errors import ConfigError, ReidbenchError
 from reidbench.execution import executors, preview, runner
 from reidbench.matrix import plan, reader
 from reidbench.matrix.stage import Plan
 from reidbench.metrics.neighbours import faiss_search
+from reidbench.packs import lasting
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry, printable
 from reidbench.store.artifacts import Store
@@ -64,16 +66,21 @@ def run(
     _check_counts(jobs, workers)
     _check_limits(time_limit, memory_limit)
     where = executors.make(_executor(executor), jobs, address, time_limit, memory_limit)
-    opened = _open(matrix, store, only, set, without, progress)
+    call = _Call.of(matrix, store, set, without, progress)
+    whole = call.plan()
+    the_plan = _chosen(whole, only)
     with contextlib.ExitStack() as held:
         with display(progress) as shown:
-            one = runner.Runner(opened.plan, opened.store, where, shown, opened.registry.disabled, workers, held)
+            unrecorded = lasting.record_run(whole, call.store, call.settings)
+            one = runner.Runner(the_plan, call.store, where, shown, call.registry.disabled, workers, held)
             try:
                 one.run()
             except KeyboardInterrupt:
                 shown.note(INTERRUPTED)
                 raise
-        return _results(opened)
+            if unrecorded:  # and nothing was missing, else the run has ended with the same reason
+                shown.note(unrecorded)
+        return call.results(the_plan)
 
 
 def load(
@@ -87,64 +94,87 @@ def load(
 ) -> Results:
     """The results of a matrix that a store has; runs nothing and writes nothing.
 
-    Arguments and errors are those of `run`. A cell that was never run has the status "missing".
+    Arguments and errors are those of `run`. A cell that was never run has the status "missing". Where a file names a
+    component that is not installed, and the store has the board of a run of this very file, that is what is shown.
     """
-    return _results(_open(matrix, store, only, set, without, progress))
+    call = _Call.of(matrix, store, set, without, progress)
+    return call.results(_chosen(call.lasting_plan(), only))
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """What a call is about."""
+@dataclass
+class _Call:
+    """What a call is about. `warnings` are what a person should know of its results."""
 
-    plan: Plan
+    matrix: Any
     store: Store
     registry: Registry
-    arguments: tuple[str, ...]  # of a command, that change the matrix file
+    settings: tuple[str, ...]
+    left_out: tuple[str, ...]
     says: bool
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, matrix: Any, store: Any, settings: Any, without: Any, says: bool) -> _Call:
+        """Raises ReidbenchError for arguments of another type."""
+        place = _path("store", store)
+        the_store = store_at([place] if place else None)
+        the_store.root = the_store.root.absolute()  # a notebook may go to another folder before it asks for a page
+        texts, left_out = _texts("set", settings), _texts("without", without)
+        registry = plugins.load(frozenset(left_out))
+        found = cls(matrix, the_store, registry, texts, left_out, says)
+        for complaint in registry.complaints():
+            found.warn(complaint)
+        return found
+
+    def warn(self, text: str) -> None:
+        """Keep a sentence, and print it unless nothing is to be printed."""
+        self.warnings.append(printable(text))
+        if self.says:
+            print(f"warning: {self.warnings[-1]}", file=sys.stderr)
+
+    @uncollected()
+    def plan(self) -> Plan:
+        """The plan of the file or mapping. Raises ConfigError with every mistake."""
+        if isinstance(self.matrix, Mapping):
+            tree = mapping_tree(self.matrix, Path.cwd())
+            return plan.expand(reader.read_from(tree, self.registry, self.settings))
+        return plan.expand(reader.read(self.file, self.registry, self.settings))
+
+    @property
+    def file(self) -> Path:
+        """The matrix file. Raises ReidbenchError where the matrix is no path."""
+        found = _path("a matrix", self.matrix)
+        if found is None:
+            raise ReidbenchError("a matrix must be the path of a file or a mapping, not None")
+        return at_home(found)
+
+    def lasting_plan(self) -> Plan:
+        """The plan, or that of a recorded board of the same file where a component is not installed."""
+        try:
+            return self.plan()
+        except ConfigError as error:
+            if isinstance(self.matrix, Mapping):
+                raise
+            found, said = lasting.board_instead(error, self.file, self.settings, self.store)
+        self.warn(said)
+        return found
+
+    @uncollected()
+    def results(self, the_plan: Plan) -> Results:
+        """What the store has of a plan."""
+        board = report.collect(the_plan, self.store)
+        for warning in preview.changed_code(board.sources, self.registry):
+            self.warn(warning)
+        given = [("--set", text) for text in self.settings] + [("--without", name) for name in self.left_out]
+        return Results(board, the_plan, self.store, tuple(itertools.chain(*given)), tuple(self.warnings))
 
 
-@uncollected()
-def _open(
-    matrix: Matrix,
-    store: str | os.PathLike[str] | None,
-    only: str | None,
-    overrides: str | Iterable[str],
-    without: str | Iterable[str],
-    says: bool,
-) -> _Opened:
-    settings, left_out = _texts("set", overrides), _texts("without", without)
-    registry = plugins.load(frozenset(left_out))
-    for complaint in registry.complaints() if says else ():
-        print(f"reidbench: {complaint}", file=sys.stderr)
-    the_plan = _plan(matrix, registry, settings)
-    if only is not None:
-        the_plan = chosen_rows(the_plan, only)
-    given = [("--set", text) for text in settings] + [("--without", name) for name in left_out]
-    place = _path("store", store)
-    the_store = store_at([place] if place else None)
-    the_store.root = the_store.root.absolute()  # a notebook may go to another folder before it asks for a page
-    return _Opened(the_plan, the_store, registry, tuple(itertools.chain(*given)), says)
-
-
-def _plan(matrix: Matrix, registry: Registry, settings: tuple[str, ...]) -> Plan:
-    if isinstance(matrix, Mapping):
-        tree = mapping_tree(matrix, Path.cwd())
-        return plan.expand(reader.read_from(tree, registry, settings))
-    file = _path("a matrix", matrix)
-    if file is None:
-        raise ReidbenchError("a matrix must be the path of a file or a mapping, not None")
-    return plan.expand(reader.read(at_home(file), registry, settings))
-
-
-@uncollected()
-def _results(opened: _Opened) -> Results:
-    from reidbench import report
-
-    board = report.collect(opened.plan, opened.store)
-    warnings = tuple(map(printable, preview.changed_code(board.sources, opened.registry)))
-    for warning in warnings if opened.says else ():
-        print(f"warning: {warning}", file=sys.stderr)
-    return Results(board, opened.plan, opened.store, opened.arguments, warnings)
+def _chosen(whole: Plan, only: Any) -> Plan:
+    if only is None:
+        return whole
+    if not isinstance(only, str):
+        raise ReidbenchError(f"only must be a pattern like 'bot*' or '*/market', not {type(only).__name__}")
+    return chosen_rows(whole, only)
 
 
 # ---------------------------------------------------------------------- arguments

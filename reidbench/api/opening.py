@@ -1,4 +1,4 @@
-"""What a command and a call from Python open alike: a plan, a store, and without the garbage collector in between."""
+"""What commands and calls from Python begin alike: places, rows, and objects without the garbage collector."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ class Results:
     """The results of a matrix, as its store had them when they were read.
 
     `board` has every row and every mean as objects, `plan` what the matrix asks for, `store` where it is kept.
-    `warnings` are sentences about cached results whose plugin has changed since. All numbers are the evaluators' own
-    values: fractions where their unit is "%". Methods that return a frame need pandas (`reidbench[pandas]`) and raise
-    ReidbenchError without it; those that take a metric raise it for one that no evaluator gives. `metric` None is mAP,
-    or the first metric of a matrix without it.
+    `warnings` are sentences about plugins that do not load, are gone, or have changed since results were made. All
+    numbers are the evaluators' own values: fractions where their unit is "%". Methods that return a frame need pandas
+    (`reidbench[pandas]`) and raise ReidbenchError without it; those that take a metric raise it for one that no
+    evaluator gives. `metric` None is mAP, or the first metric of a matrix without it.
     """
 
     board: report.Leaderboard
@@ -115,7 +115,7 @@ class Results:
         return snippet.html(self.board)
 
     def __repr__(self) -> str:
-        """Title, rows by status, and the store."""
+        """Title, and rows by status; no path, since notebooks are shared with what they show."""
         counts = Counter(result.status for result in self.board.results)
         said = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return f"<Results of {self.board.title!r}: {len(self.board.results)} rows: {said}; store {self.store.root}>"
+        return f"<Results of {self.board.title!r}: {len(self.board.results)} rows: {said or 'none'}>"

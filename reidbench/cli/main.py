@@ -182,7 +182,7 @@ def run(
         the_plan = chosen_rows(the_plan, only)
     console = Console(stderr=True)
     pool = executors.make(executor, jobs, address, time_limit, memory_limit)
-    lasting.record_run(whole_plan, the_store, overrides, note)
+    unrecorded = lasting.record_run(whole_plan, the_store, overrides)
     with contextlib.ExitStack() as held:
         try:
             with progress.make(console) as shown:
@@ -191,6 +191,8 @@ def run(
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C, which wants the same
             print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
             sys.exit(130)
+        if unrecorded:  # and nothing was missing, else the run has ended with the same reason
+            note(unrecorded)
         _print_board(the_plan, the_store, registry, console, strict)
     print(where(the_store), file=sys.stderr)
     if outcome.failed:
@@ -263,11 +265,7 @@ def table(
         ),
     ] = None,
     history: Annotated[
-        bool,
-        typer.Option(
-            "--history",
-            help="Markdown and JSON: also results that the file's plan no longer has, as of an older component.",
-        ),
+        bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
     ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,

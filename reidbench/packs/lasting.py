@@ -33,12 +33,13 @@ def set_words(overrides: Sequence[str] | None) -> list[str]:
     return [word for override in overrides or () for word in ("--set", override)]
 
 
-def record_run(plan: Plan, store: Store, overrides: Sequence[str] | None, note: Note) -> None:
-    """Keep the board of a run that begins. A store that cannot be written costs no run: `note` gets the reason."""
+def record_run(plan: Plan, store: Store, overrides: Sequence[str] | None) -> str:
+    """Keep the board of a run that begins. Why it was not kept, or "": a store that cannot be written costs no run."""
     try:
         store.save_board(record(plan, set_words(overrides)))
     except StoreError as error:
-        note(f"the board is not recorded: {error}")
+        return f"the board is not recorded: {error}"
+    return ""
 
 
 # ---------------------------------------------------------------------- without the plugins

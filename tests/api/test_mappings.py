@@ -35,7 +35,7 @@ ODD = ["3e-4", "010", "1:30", "yes", "null", "~", "08", "0o17", "1_000", "1e3", 
 
 
 def of(mapping: Any) -> Any:
-    return mapping_tree(mapping, Path("/work")).value
+    return mapping_tree(mapping, Path("/folder")).value
 
 
 @settings(max_examples=150, deadline=None)
@@ -88,7 +88,7 @@ def test_what_programs_have_in_place_of_lists_and_numbers() -> None:
 def test_a_part_that_appears_twice_is_written_twice() -> None:
     """No anchor: some readers refuse them, and none is needed."""
     step = {"use": "bot", "epochs": 2}
-    assert "&" not in mapping_tree({"a": step, "b": [step, step]}, Path("/work")).source
+    assert "&" not in mapping_tree({"a": step, "b": [step, step]}, Path("/folder")).source
 
 
 def contains_itself() -> dict[str, Any]:
@@ -187,6 +187,6 @@ def test_mistakes_are_the_sentences_of_the_file_with_keys_in_place_of_lines(
 
 
 def test_what_set_has_changed_is_blamed_on_it(matrix: Callable[..., Path], registry: Registry) -> None:
-    tree = mapping_tree(yaml.safe_load(matrix().read_text()), Path("/work"))
+    tree = mapping_tree(yaml.safe_load(matrix().read_text()), Path("/folder"))
     with pytest.raises(ConfigError, match=r"--set 'seeds=3': seeds: must be a list of whole numbers"):
         reader.read_from(tree, registry, ["seeds=3"])

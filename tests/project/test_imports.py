@@ -82,6 +82,24 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
+def test_the_package_imports_nothing_until_a_name_is_asked_for() -> None:
+    line = "import sys; before = set(sys.modules); import reidbench; print(*sorted(set(sys.modules) - before))"
+    imported = start("-c", line).stdout.split()
+    assert {name.partition(".")[0] for name in imported} - {"__future__"} <= {"reidbench", *sys.stdlib_module_names}
+    assert {name for name in imported if name.startswith("reidbench.")} == set()
+
+
+def test_a_call_from_python_imports_no_more_than_its_command(places: dict[str, str]) -> None:
+    """Neither torch, nor pandas before a frame is asked for."""
+    line = (
+        "import sys; before = set(sys.modules); import reidbench; "
+        "reidbench.load(sys.argv[1], store=sys.argv[2]).markdown(); print(*sorted(set(sys.modules) - before))"
+    )
+    imported = {name.partition(".")[0] for name in start("-c", line, places["FILE"], places["STORE"]).stdout.split()}
+    own = {name for name in imported if name.startswith(("_", "reidbench"))}
+    assert imported - own - set(sys.stdlib_module_names) - set(f"{TABLE} psutil".split()) == set()
+
+
 @pytest.mark.parametrize("command", MAY_IMPORT)
 def test_a_command_imports_no_more_than_it_may(command: str, places: dict[str, str]) -> None:
     done = start("-c", LISTING, *(places.get(word, word) for word in command.split()))

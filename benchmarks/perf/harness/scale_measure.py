@@ -53,14 +53,15 @@ def planned(folder: Path, rows: int) -> tuple[float, float, Any]:
 
 def stored(the_plan: Any, root: Path) -> Any:
     """A store in which every row has its result, and nothing else is there."""
-    from reidbench.store.artifacts import MANIFEST, Store, _checksum
+    from reidbench.store.artifacts import MANIFEST, Store
+    from reidbench.store.manifests import checksum
 
     for number, row in enumerate(the_plan.rows):
         metrics = {"mAP": 0.3 + number % 97 / 200, "cmc1": 0.5, "cmc5": 0.75, "mINP": 0.1}
         manifest: dict[str, Any] = {"key": row.key, "files": {}, "metrics": metrics, "seconds": 0.1, "platform": "-"}
         manifest |= {"plugin": "reidbench_baseline", "source": "0" * 32, "versions": {"python": "3", "numpy": "2"}}
         manifest |= {"stage": {"label": the_plan.stages[row.key].label, "kind": "evaluate"}}
-        manifest["checksum"] = _checksum(manifest)
+        manifest["checksum"] = checksum(manifest)
         place = root / "objects" / row.key
         place.mkdir(parents=True)
         (place / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
