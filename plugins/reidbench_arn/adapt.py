@@ -28,16 +28,24 @@ from .embedder import ArnEmbedder, starting_embedder
 from .network import ArnNetwork
 from .params import ArnParams
 
+CURE = (
+    "lower lr_code, difference_weight or reconstruction_weight, or take the default forms (reconstruction: mean, "
+    "difference: cosine)"
+)
+
 
 def adapt(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
     """Train on the labelled source and the unlabelled target; the answer is E_C(E_I(x)) alone.
 
     Raises DataError without a source of two or more identities or with fewer than two target images, and
-    ReidbenchError for more than one device and for losses that grew beyond all numbers.
+    ReidbenchError for more than one device and for losses or weights that are no longer finite.
     """
     run = _Run(ctx)
     run.train()
-    return run.network.embedder
+    embedder = run.network.embedder
+    if not all(bool(tensor.isfinite().all()) for tensor in embedder.state_dict().values()):
+        raise ReidbenchError(f"arn diverged in its last steps: weights no longer finite; {CURE}")
+    return embedder
 
 
 class _Run:
@@ -126,10 +134,7 @@ def _require_finite(line: dict[str, float], epoch: int) -> None:
     """Raise ReidbenchError when a training diverged, which the paper's sums and raw norms make likely."""
     wrong = [name for name, value in line.items() if not math.isfinite(value)]
     if wrong:
-        raise ReidbenchError(
-            f"arn diverged in epoch {epoch + 1}: {', '.join(wrong)} no longer finite; lower lr_code, difference_weight "
-            "or reconstruction_weight, or take the default forms (reconstruction: mean, difference: cosine)"
-        )
+        raise ReidbenchError(f"arn diverged in epoch {epoch + 1}: {', '.join(wrong)} no longer finite; {CURE}")
 
 
 def _checked(ctx: AdaptContext[ArnParams]) -> Split:

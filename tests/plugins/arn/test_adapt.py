@@ -564,6 +564,13 @@ def test_a_training_that_diverges_ends_with_a_reason(worlds: Any, tmp_path: Path
         adapt(context(worlds, tmp_path, **settings)[0])
 
 
+def test_weights_that_diverge_in_the_last_step_end_with_a_reason(worlds: Any, tmp_path: Path) -> None:
+    """The losses of that step were computed before it, and are finite."""
+    settings = {**PAPER_FORM, "epochs": 1, "iterations": 1, "warmup_epochs": 0, "lr_code": 1e38, "dropout": 0.0}
+    with pytest.raises(ReidbenchError, match=r"arn diverged in its last steps: .* lower lr_code"):
+        adapt(context(worlds, tmp_path, **settings)[0])
+
+
 # ---------------------------------------------------------------------- groups, warm-up, rates (27, 28)
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 def test_every_parameter_is_in_one_group_at_its_rate(worlds: Any, tmp_path: Path, split: str) -> None:
