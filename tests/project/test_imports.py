@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "show finetuner bot": PLAN,
     "show finetuner bot --published": f"{PLAN} rich attr tabulate",
     "plan FILE --store STORE": PLAN,
-    "clean FILE --dry-run --store STORE": f"{PLAN} rich attr",
+    "clean FILE --dry-run --store STORE": f"{PLAN} rich attr tabulate",
     "table FILE --store STORE": TABLE,
     "table FILE --store STORE --format json": TABLE,
     "table FILE --store STORE --format html": PAGE,
