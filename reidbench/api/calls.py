@@ -71,7 +71,8 @@ def run(
     the_plan = _chosen(whole, only)
     with contextlib.ExitStack() as held:
         with display(progress) as shown:
-            lasting.record_run(whole, call.store, call.settings, shown.note)
+            if unrecorded := lasting.record_run(whole, call.store, call.settings):
+                shown.note(unrecorded)
             one = runner.Runner(the_plan, call.store, where, shown, call.registry.disabled, workers, held)
             try:
                 one.run()
