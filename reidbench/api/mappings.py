@@ -54,11 +54,11 @@ def as_yaml(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that some reader of YAML takes for a number."""
+    """Quotes text that some reader of YAML takes for a number, or of which PyYAML would lose a line end."""
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "'" if DOUBTFUL.fullmatch(text) else None
+    style = "'" if DOUBTFUL.fullmatch(text) else None if text.isprintable() else '"'  # which escapes odd line ends
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

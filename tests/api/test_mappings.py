@@ -30,8 +30,8 @@ VALUES = st.recursive(
     LEAF | NUMBERS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY, inner, max_size=3)
 )
 ODD = ["3e-4", "010", "1:30", "yes", "null", "~", "08", "0o17", "1_000", "1e3", "2026-01-01", "=", "<<", "a: b",
-       "#x", "- x", "", " x ", "line\nline", "'", '"', "&a", "*a", "!x", "%", "@", "`", "1.",
-       ".5e3", "+12e03", "0x10"]  # fmt: skip
+       "#x", "- x", "", " x ", "line\nline", "\x85", "a\u2028b\x00", "\ufeff", "'", '"', "&a", "*a", "!x", "%", "@",
+       "`", "1.", ".5e3", "+12e03", "0x10"]  # fmt: skip
 
 
 def of(mapping: Any) -> Any:
