@@ -56,6 +56,7 @@ from .plugin import app as plugin_commands
 from .rehearse import app as rehearse_commands
 from .show import app as show_commands
 from .store import app as store_commands
+from .verify import app as verify_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,6 +82,7 @@ app.add_typer(rehearse_commands)
 app.add_typer(network_commands)
 app.add_typer(store_commands)
 app.add_typer(pack_commands)
+app.add_typer(verify_commands)
 
 
 def main() -> None:

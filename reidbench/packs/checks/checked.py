@@ -1,0 +1,68 @@
+"""What passed a check goes into a store: with the numbers that were computed here, and with the pack's as `claimed`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reidbench.files.filesystem import discard
+from reidbench.matrix.stage import Plan
+from reidbench.packs.merging import SELF_REPORTED, PackSource
+from reidbench.packs.reading import Pack
+from reidbench.packs.rescoring import Evaluated
+from reidbench.stages.environment import installed
+from reidbench.store.artifacts import Store
+from reidbench.store.manifests import CHECKED, sealed
+
+from .findings import behind
+
+
+def publish_checked(
+    pack: Pack, plan: Plan, passed: Mapping[str, tuple[Evaluated, str]], store: Store
+) -> tuple[int, list[str]]:
+    """Publish evaluations with the word that each has earned. Gives how many, and sentences about those that are there.
+
+    One that the store has with a weaker word is replaced; any other stays. Of the stages behind them the manifests are
+    kept as records. Raises StoreError.
+    """
+    store.prepare()
+    count, kept = 0, []
+    for key, (evaluated, word) in passed.items():
+        if reason := _publish(pack, key, evaluated, word, store):
+            kept.append(reason)
+            continue
+        count += 1
+        for other in behind(plan, key):
+            if other != key and other in pack.manifests and not store.has(other):
+                store.keep_record(other, sealed({**pack.manifests[other], "checked": SELF_REPORTED}))
+    PackSource(pack, trusted=False).beside(store)
+    store.keep_environment(installed())
+    return count, kept
+
+
+def _publish(pack: Pack, key: str, evaluated: Evaluated, word: str, store: Store) -> str:
+    """Publish one evaluation. Why not, or nothing."""
+    with store.claim(key) as mine:
+        if not mine:
+            return f"{evaluated.manifest['stage']['label']}: another process is making it"
+        if store.has(key):
+            there = store.manifest(key)
+            if _rank(there.manifest.get("checked")) >= _rank(word):
+                said = there.manifest.get("checked", "made by runs of that store")
+                return f"{there.label}: {store.root} has it already ({said}), and keeps it"
+            discard(store.path(key))
+        with store.publishing(key) as (folder, manifest):
+            manifest |= _manifest(evaluated, word, pack.manifests[key])
+            for name, content in evaluated.files.items():
+                (folder / name).write_bytes(content)
+    return ""
+
+
+def _manifest(evaluated: Evaluated, word: str, claimed: Mapping[str, Any]) -> dict[str, Any]:
+    own = {name: value for name, value in evaluated.manifest.items() if name not in ("checksum", "files", "key")}
+    return {**own, "checked": word, "claimed": dict(claimed.get("metrics", {}))}
+
+
+def _rank(word: str | None) -> int:
+    """How much a word says; none is of a store's own runs, than which nothing says more."""
+    return CHECKED.index(word) if word in CHECKED else len(CHECKED)

@@ -1,0 +1,172 @@
+"""Whether a pack agrees with itself, and with what its matrix file plans here."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reidbench.errors import ReidbenchError
+from reidbench.matrix import plan, reader
+from reidbench.matrix.keys import Keys
+from reidbench.matrix.stage import Plan, Row, Stage
+from reidbench.packs.recorded import record
+from reidbench.registry.plugins import Registry
+
+from .findings import Findings, PackContents, row_words
+from .owndata import choice_of
+
+# What a stage's manifest and the board must agree on; its label has the name of whichever method came first.
+SAME = (
+    "key",
+    "kind",
+    "use",
+    "parents",
+    "data",
+    "backbone",
+    "image_size",
+    "pictures",
+    "seed",
+    "few",
+    "content",
+    "params",
+)
+
+
+def check_manifests(pack: PackContents, the_plan: Plan, findings: Findings) -> None:
+    """Hold the manifest of each stage against the board: parents, parameters, settings. Note its own words."""
+    if pack.board["text"] != pack.text:
+        findings.mismatch("the matrix file of the pack is not the one that its board was made from")
+    said: Counter[str] = Counter()
+    for key, manifest in pack.manifests.items():
+        stage = the_plan.stages.get(key)
+        if stage is None:
+            findings.mismatch(f"the pack has a manifest of {key}, which is no stage of its board", key)
+            continue
+        if wrong := list(_differences(stage, manifest, the_plan)):
+            findings.mismatch(f"{stage.label}: the manifest and the board differ in {', '.join(wrong)}", key)
+        if "checked" in manifest:
+            said[manifest["checked"]] += 1
+    for word, count in said.items():
+        findings.note(f"the pack itself calls {count} of its results {word}, which is not taken over")
+
+
+def _differences(stage: Stage, manifest: Mapping[str, Any], the_plan: Plan) -> Iterator[str]:
+    board = json.loads(json.dumps(asdict(stage)))
+    claimed = manifest.get("stage", {})
+    yield from (name for name in SAME if name in claimed and claimed[name] != board[name])
+    yield from (name for name in ("key", "kind", "use", "parents", "params") if name not in claimed)
+    settings = manifest.get("settings", {})
+    given = {"threads": the_plan.benchmark.threads, "precision": the_plan.benchmark.precision}
+    yield from (name for name, value in given.items() if settings.get(name, value) != value)
+
+
+def check_keys(the_plan: Plan, registry: Registry, findings: Findings) -> None:
+    """Compute the keys of all embeddings and evaluations again from what the board says of them."""
+    keys = Keys(the_plan.benchmark)
+    for key, stage in the_plan.stages.items():
+        if stage.kind not in ("embed", "evaluate") or stage.files:
+            continue
+        try:
+            choice = choice_of("evaluator", stage, registry) if stage.kind == "evaluate" else None
+        except ReidbenchError as error:
+            findings.note(f"{stage.label}: its key was not computed again: {error}")
+            continue
+        settings = {} if choice else stage.params
+        found = keys.of_stage(
+            stage.kind, choice, stage.parents, stage.data, None, stage.seed, stage.size, settings
+        )  # fmt: skip
+        if found != key:
+            findings.mismatch(
+                f"{stage.label}: its key is not that of its contents, by the versions installed here", key
+            )
+
+
+# ---------------------------------------------------------------------- the matrix file, planned again
+def planned_again(pack: PackContents, roots: Mapping[str, Path], registry: Registry, findings: Findings) -> Plan | None:
+    """The plan of the pack's matrix file with the plugins and data here; None, with a note, where there is none."""
+    try:
+        found = _expanded(pack, roots, registry)
+    except ReidbenchError as error:
+        findings.note(f"not planned again: {_missing(pack, registry) or str(error).splitlines()[0]}")
+        return None
+    _compare(pack, found, findings)
+    return found
+
+
+def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry) -> Plan:
+    with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
+        file = Path(folder) / "matrix.yaml"
+        file.write_text(pack.text, encoding="utf-8")
+        given = [f"data.{name}.root={json.dumps(str(root.absolute()))}" for name, root in roots.items()]
+        return plan.expand(reader.read(file, registry, [*_overrides(pack.board["arguments"]), *given]))
+
+
+def _overrides(arguments: Sequence[str]) -> list[str]:
+    """The values that `--set` gave, of a command line."""
+    words = list(arguments)
+    after = [words[place + 1] for place, word in enumerate(words[:-1]) if word == "--set"]
+    return after + [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
+
+
+def _missing(pack: PackContents, registry: Registry) -> str:
+    """Which components of the board are not installed, in words."""
+    missing = [
+        f"{one['kind']} {one['name']}"
+        for one in pack.board["components"]
+        if (one["kind"], one["name"]) not in registry.components
+    ]
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{', '.join(missing)} {verb} not installed" if missing else ""
+
+
+def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
+    """Report each row that is not planned, or planned otherwise, and whatever else the board shows that is untrue."""
+    board = pack.board
+    again = json.loads(json.dumps(record(found)))
+    claimed: dict[tuple[Any, ...], Mapping[str, Any]] = {_place(row): row for row in board["rows"]}
+    own = {_place(row): row for row in again["rows"]}
+    for place, row in claimed.items():
+        if wrong := _otherwise(row, own.get(place)):
+            findings.mismatch(f"{_row_words(row)}: {wrong}", *([row["key"]] if row["key"] else []))
+    if left_out := [row for place, row in own.items() if place not in claimed]:
+        count = f"{len(left_out)} row{'' if len(left_out) == 1 else 's'} that the matrix file plans"
+        findings.note(f"the pack leaves out {count}, first {_row_words(left_out[0])}")
+    if len(claimed) < len(board["rows"]):
+        findings.mismatch("the board has the same row twice")
+    for what in ("title", "seeds", "pretrain_seeds", "prepare_seed", "tasks", "expect", "threads", "precision"):
+        if board[what] != again[what]:
+            findings.mismatch(f"the board's {what} {'are' if what.endswith('s') else 'is'} not what its file says")
+    mine_by_name = {(one["kind"], one["name"]): one for one in again["components"]}
+    for one in board["components"]:
+        other = mine_by_name.get((one["kind"], one["name"]))
+        if other is not None and other != one:
+            wrong = ", ".join(name for name in one if one[name] != other[name])
+            findings.mismatch(f"{one['kind']} {one['name']}: {wrong} on the board not as in the plugin installed here")
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("method", "task", "evaluator", "seed", "pretrain_seed"))
+
+
+def _row_words(row: Mapping[str, Any]) -> str:
+    method, task, evaluator, seed, pretrain_seed = _place(row)
+    return row_words(Row(method, task, evaluator, seed, pretrain_seed, row["key"]))
+
+
+def _otherwise(theirs: Mapping[str, Any], mine: Mapping[str, Any] | None) -> str:
+    """How a row differs from the one that is planned here, in words; profiles do, on another machine."""
+    if mine is None:
+        return "the matrix file does not plan this row"
+    wrong = [name for name in mine if mine[name] != theirs.get(name) and name != "profiles"]
+    return f"planned here with another {', '.join(wrong)}" if wrong else ""
+
+
+def drawable(again: Plan, the_plan: Plan) -> list[Row]:
+    """The rows that can be trained again: those that are planned here as they are on the board."""
+    planned = {row.key for row in again.rows if row.key}
+    return [row for row in the_plan.rows if row.key in planned]

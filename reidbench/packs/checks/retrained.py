@@ -1,0 +1,141 @@
+"""Rows of a pack trained again: drawn with a seed that its submitter could not know."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidbench.execution import executors
+from reidbench.execution.runner import Display, Runner
+from reidbench.matrix.stage import Plan, Row
+from reidbench.metrics.statistics import student
+from reidbench.registry.plugins import Registry
+from reidbench.store.artifacts import Store
+
+from .findings import Findings, PackContents, behind, row_words
+
+LEVEL = 0.99  # of the prediction interval
+FEWEST = 3  # seeds that one is made from
+DRAW_BITS = 64
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What training a row again gave. `exact`: every number is the pack's to the bit."""
+
+    key: str
+    metrics: Mapping[str, float]
+    exact: bool
+
+
+def drawn(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+    """So many of the rows, by a seed: the same for the same rows in any order, each training once at most."""
+    by_key = {str(row.key): row for row in rows}
+    chosen = random.Random(seed).sample(sorted(by_key), min(count, len(by_key)))  # noqa: S311 - `secrets` gave the seed
+    return [by_key[key] for key in chosen]
+
+
+def retrain(
+    rows: Sequence[Row],
+    plan: Plan,
+    pack: PackContents,
+    folder: Path,
+    registry: Registry,
+    display: Display,
+    findings: Findings,
+) -> tuple[Store, list[Retrained]]:
+    """Train rows again in a store that is made in a folder. Gives it, and the rows that pass.
+
+    `plan` is what the matrix file plans here.
+    """
+    store = Store(folder)
+    outcome = Runner(plan.only(rows), store, executors.make("process"), display, registry.disabled).run()
+    passed = []
+    for row in rows:
+        key = str(row.key)
+        reason = outcome.failed.get(key) or outcome.blocked.get(key)
+        if reason or not store.has(key):
+            findings.mismatch(f"{row_words(row)}: cannot be trained again: {reason or 'it was not made'}")
+            continue
+        made = Retrained(key, store.read(key).metrics, store.read(key).metrics == pack.manifests[key].get("metrics"))
+        if made.exact or _within(row, made, pack, plan, store, findings):
+            passed.append(made)
+    return store, passed
+
+
+def _within(row: Row, made: Retrained, pack: PackContents, plan: Plan, store: Store, findings: Findings) -> bool:
+    """Whether numbers that are not the pack's to the bit are as near as they must be; the findings say why not."""
+    other = _differs_in(row, pack, plan, store)
+    if not other:
+        text = "trained again on the same kind of processor with the same versions"
+        findings.mismatch(f"{row_words(row)}: {text}: {_numbers(made.metrics, pack.manifests[made.key])}", made.key)
+        return False
+    seeds = [one for one in _of_cell(row, pack) if one in pack.manifests]
+    if len(seeds) < FEWEST:
+        count = f"the pack has {len(seeds)} seed{'' if len(seeds) == 1 else 's'} of it, and an interval needs {FEWEST}"
+        numbers = _numbers(made.metrics, pack.manifests[made.key])
+        findings.note(f"{row_words(row)}: trained again with another {other}, not judged: {count}; {numbers}")
+        return False
+    outside = []
+    for name, value in made.metrics.items():
+        low, high = prediction([pack.manifests[key].get("metrics", {}).get(name, math.nan) for key in seeds])
+        if not low <= value <= high:
+            outside.append(f"{name} {value:.6f} is outside {low:.6f} to {high:.6f}")
+    if outside:
+        text = f"trained again with another {other}: {'; '.join(outside)}"
+        findings.mismatch(f"{row_words(row)}: {text}, the 99 % prediction interval of its seeds", made.key)
+    return not outside
+
+
+def prediction(values: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
+    """Where one more value lies with that probability, by Student's t, after values [S] of a normal distribution.
+
+    NaN, in which nothing lies, where a value is missing.
+    """
+    array = np.array(values, dtype=np.float64)
+    count = len(array)
+    half = student((1 + level) / 2, count - 1) * float(array.std(ddof=1)) * math.sqrt(1 + 1 / count)
+    return float(array.mean()) - half, float(array.mean()) + half
+
+
+def _of_cell(row: Row, pack: PackContents) -> list[str]:
+    """The keys of all rows of the same cell, and of the same pre-training."""
+    place = (*row.cell, row.pretrain_seed)
+    return [
+        one["key"]
+        for one in pack.board["rows"]
+        if (one["method"], one["task"], one["evaluator"], one["pretrain_seed"]) == place and one["key"]
+    ]
+
+
+def _differs_in(row: Row, pack: PackContents, plan: Plan, store: Store) -> str:
+    """In what the making of a row here and there differs so that its bits may: the processor, or versions; or ""."""
+    found: dict[str, None] = {}
+    for key in behind(plan, str(row.key)):
+        if plan.stages[key].kind == "data" or key not in pack.manifests:
+            continue
+        here, there = store.manifest(key).manifest, pack.manifests[key]
+        if here.get("processor") != there.get("processor"):
+            found["processor"] = None
+        found |= dict.fromkeys(_versions(here, there))
+    return " and ".join(found)
+
+
+def _versions(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    mine, theirs = here.get("versions", {}), there.get("versions", {})
+    changed = [f"version of {name}" for name in mine if mine[name] != theirs.get(name)]
+    return changed + (["source of its plugin"] if here.get("source") != there.get("source") else [])
+
+
+def _numbers(made: Mapping[str, float], manifest: Mapping[str, Any]) -> str:
+    claimed = manifest.get("metrics", {})
+    differ = [name for name in sorted({*made, *claimed}) if made.get(name) != claimed.get(name)]
+    return "; ".join(
+        f"{name} {made.get(name, 'missing')}, and the pack says {claimed.get(name, 'missing')}" for name in differ
+    )

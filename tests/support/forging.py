@@ -1,0 +1,69 @@
+"""Packs that lie: a sound pack's files are changed, and all sums and the digest are made again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidbench.packs.archive import sums, write_archive
+from reidbench.packs.entries import to_json
+from reidbench.store.manifests import sealed
+
+Files = dict[str, bytes]
+Change = Callable[[Files], None]
+
+
+def forge(pack: Path, out: Path, change: Change) -> Path:
+    """A pack with other files, whole by its own sums."""
+    with zipfile.ZipFile(pack) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    about = json.loads(files.pop("pack.json"))
+    change(files)
+    about["files"] = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)} for name, content in files.items()
+    }
+    files["pack.json"] = to_json(about)
+    with out.open("wb") as stream:
+        write_archive(stream, files, {name: sums(content) for name, content in files.items()})
+    return out
+
+
+def board(files: Files) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(files["board.json"])
+    return found
+
+
+def edit_board(files: Files, change: Callable[[dict[str, Any]], None]) -> None:
+    given = board(files)
+    change(given)
+    files["board.json"] = to_json(given)
+    files["matrix.yaml"] = given["text"].encode()
+
+
+def edit_manifest(files: Files, key: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a manifest and make its checksum again."""
+    manifest = json.loads(files[f"manifests/{key}.json"])
+    change(manifest)
+    files[f"manifests/{key}.json"] = sealed(manifest).encode()
+
+
+def edit_rounded(files: Files, key: str, **numbers: float) -> None:
+    files[f"rounded/{key}.json"] = to_json(json.loads(files[f"rounded/{key}.json"]) | numbers)
+
+
+def key_of(files: Files, kind: str, place: int = 0) -> str:
+    """The key of the first stage of a kind on the board, or of a later one."""
+    found: str = [stage["key"] for stage in board(files)["stages"] if stage["kind"] == kind][place]
+    return found
+
+
+def with_array(content: bytes) -> np.ndarray:
+    found: np.ndarray = np.load(io.BytesIO(content))
+    return found
