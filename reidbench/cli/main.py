@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reidbench import __version__
-from reidbench.errors import ConfigError, ReidbenchError
+from reidbench.errors import ReidbenchError
 
 from . import data, end, streams
 from .networks import app as network_commands
@@ -38,13 +38,17 @@ from .options import (
     WithoutOption,
     decimal,
     load_plugins,
+    matching,
     note,
+    plan_or_board,
     positive,
     read_plan,
     store_at,
     uncollected,
     whole,
 )
+from .packs import app as pack_commands
+from .packs import is_pack, unpacked
 from .plugin import app as plugin_commands
 from .rehearse import app as rehearse_commands
 from .show import app as show_commands
@@ -68,13 +72,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(plugin_commands)
 app.add_typer(data.app)
 app.add_typer(show_commands)
-app.add_typer(plugin_commands)
 app.add_typer(rehearse_commands)
 app.add_typer(network_commands)
 app.add_typer(store_commands)
 app.add_typer(verify_commands)
+app.add_typer(pack_commands)
 
 
 def main() -> None:
@@ -97,27 +102,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the program itself."""
-
-
-@app.command("plugins")
-def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> None:
-    """What plugins are there, from where; what failed to load and why."""
-    from reidbench.registry import plugins
-
-    registry = plugins.load(frozenset(without or ()))
-    found = plugins.report(registry)
-    if as_json:
-        print(json.dumps(found, indent=1))
-        return
-    for plugin in found["plugins"]:
-        print(plugins.printable(f"{plugin['name']} ({plugin['version']}) {plugin['file']}"))
-        for component in plugin["components"]:
-            print(plugins.printable(f"  {component['kind']:<10} {component['name']:<20} {component['summary']}"))
-            if component["missing"]:
-                print(plugins.printable(f"  {'':<31} {component['missing']}"))
-    for broken in found["broken"]:
-        print(f"{plugins.printable(broken['name'])}: NOT LOADED")
-        print("\n".join(f"  {plugins.printable(line)}" for line in broken["traceback"].splitlines()))
 
 
 @app.command("plan")
@@ -182,7 +166,6 @@ def run(
     from rich.console import Console
 
     from reidbench.execution import executors, progress, runner
-    from reidbench.matrix.stage import matches
     from reidbench.metrics.neighbours import faiss_search
     from reidbench.packs import lasting
 
@@ -192,10 +175,7 @@ def run(
     registry = load_plugins(without)
     the_plan = whole_plan = read_plan(file, registry, overrides)
     if only:
-        rows = [row for row in the_plan.rows if matches(only, row.method, row.task)]
-        if not rows:
-            raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
-        the_plan = the_plan.only(rows)
+        the_plan = matching(the_plan, only)
     the_store = store_at(store)
     console = Console(stderr=True)
     where = executors.make(executor, jobs, address, time_limit, memory_limit)
@@ -250,6 +230,7 @@ def _again() -> str:
 @app.command()
 @uncollected()
 def table(
+    context: typer.Context,
     file: FileArgument,
     store: StoreOption = None,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "md",
@@ -300,7 +281,7 @@ def table(
     without: WithoutOption = None,
     strict: StrictOption = False,
 ) -> None:
-    """The leaderboard, from what the store holds."""
+    """The leaderboard, from what the store holds, or a pack: `reidbench table results.zip`."""
     from rich.console import Console
 
     from reidbench import report
@@ -316,17 +297,16 @@ def table(
             "--columns"
         )
     costs = efficiency.names_of(columns) if columns else ()
-    registry = load_plugins(without)
-    the_store = store_at(store)
-    try:
-        the_plan = read_plan(file, registry, overrides)
-    except ConfigError as error:
-        the_plan, said = lasting.board_instead(error, file, overrides, the_store)
-        note(said)
+    if packed := is_pack(file):
+        the_plan, the_store = unpacked(context, file, store, overrides)
+    else:
+        registry, the_store = load_plugins(without), store_at(store)
+        the_plan = plan_or_board(file, registry, overrides, the_store)
     given = [*lasting.set_words(overrides), *(word for name in without or () for word in ("--without", name))]
     with going_through(Console(stderr=True)) as through:
         board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
-    _warn(board, registry)
+    if not packed:
+        _warn(board, registry)
     if history:
         board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
     options = report.Options(metric, ranked, pictures, given, strict, published, costs)
@@ -334,7 +314,7 @@ def table(
     if out is None:
         sys.stdout.write(text)
         if form == "md":
-            print(f"results: {the_store.root.absolute()}", file=sys.stderr)
+            print(f"results: {file.absolute() if packed else the_store.root.absolute()}", file=sys.stderr)
     else:
         try:
             out.write_text(text, encoding="utf-8")

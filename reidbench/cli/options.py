@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from reidbench.errors import ReidbenchError
+from reidbench.errors import ConfigError, ReidbenchError
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
@@ -83,6 +83,28 @@ def note(text: str) -> None:
     from reidbench.registry.plugins import printable
 
     print(printable(f"note: {text}"), file=sys.stderr)
+
+
+def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Plan:
+    """As `read_plan`; where a plugin of the file is gone, the plan of the board that the store keeps of it."""
+    from reidbench.packs import lasting
+
+    try:
+        return read_plan(file, registry, overrides)
+    except ConfigError as error:
+        plan, said = lasting.board_instead(error, file, overrides, store)
+        note(said)
+        return plan
+
+
+def matching(plan: Plan, only: str) -> Plan:
+    """The part of a plan that `--only` means. Raises ReidbenchError where it means nothing."""
+    from reidbench.matrix.stage import matches
+
+    rows = [row for row in plan.rows if matches(only, row.method, row.task)]
+    if not rows:
+        raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
+    return plan.only(rows)
 
 
 def store_at(given: Path | None) -> Store:

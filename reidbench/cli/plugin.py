@@ -1,15 +1,37 @@
-"""`reidbench new` and `reidbench check`: a plugin to start from, and whether one keeps the contracts."""
+"""`reidbench plugins`, `new` and `check`: which plugins there are, a new one, and whether one keeps contracts."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import Kind, positive
+from .options import JsonOption, Kind, WithoutOption, positive
 
 app = typer.Typer()
+
+
+@app.command("plugins")
+def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> None:
+    """What plugins are there, from where; what failed to load and why."""
+    from reidbench.registry import plugins
+
+    registry = plugins.load(frozenset(without or ()))
+    found = plugins.report(registry)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for plugin in found["plugins"]:
+        print(plugins.printable(f"{plugin['name']} ({plugin['version']}) {plugin['file']}"))
+        for component in plugin["components"]:
+            print(plugins.printable(f"  {component['kind']:<10} {component['name']:<20} {component['summary']}"))
+            if component["missing"]:
+                print(plugins.printable(f"  {'':<31} {component['missing']}"))
+    for broken in found["broken"]:
+        print(f"{plugins.printable(broken['name'])}: NOT LOADED")
+        print("\n".join(f"  {plugins.printable(line)}" for line in broken["traceback"].splitlines()))
 
 
 @app.command()

@@ -216,8 +216,7 @@ def _opened(path: Path) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ReidbenchError(f"{shown(path)}: cannot be read: {reason}") from None
-    stream = open(descriptor, "rb")  # noqa: PTH123, SIM115 - a descriptor, which the archive closes
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        stream.close()
+        os.close(descriptor)
         raise ReidbenchError(f"{shown(path)}: not a file")
-    return stream
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, which the archive closes

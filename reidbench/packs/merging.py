@@ -174,9 +174,11 @@ class PackSource:
         return None
 
     def beside(self, target: Store) -> int:
+        """A board from elsewhere may say that it is of any file: only a trusted one becomes history of this store."""
         before = len(target.files("boards"))
         dates = (str(manifest.get("started", "")) for manifest in self.pack.manifests.values())
-        target.save_board(self.pack.board, max(dates, default=""))
+        if self.trusted:
+            target.save_board(self.pack.board, max(dates, default=""))
         for packages in self.pack.environments.values():
             target.keep_environment(packages)
         return len(target.files("boards")) - before

@@ -1,71 +1,68 @@
-"""A pack of a tiny matrix that was really run."""
+"""A small matrix whose data lie below a folder with a space and other letters, its store, and a pack of it."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rich.console import Console
 
-from reidbench.execution import progress
+from reidbench.execution import executors, progress, runner
 from reidbench.matrix import plan, reader
-from reidbench.packs.checks.verify import Asked, Verified, verify
-from reidbench.packs.reading import Pack
+from reidbench.matrix.stage import Plan
+from reidbench.packs.lasting import record_run
 from reidbench.packs.writing import write_pack
+from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
-from reidbench.testing import run_matrix
-from tests.support.forging import Change, forge
+from tests.support.copies import market1501
 
 MATRIX = """
-title: Verified
 image_size: [32, 16]
-seeds: [0, 1, 2]
-data: {tiny: {use: market-folder, root: "${TINY}"}}
-tasks: {tiny: {source: tiny, target: tiny}}
-backbone: {use: resnet-tiny, width: 4}
-methods: {bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}
+seeds: [0, 1]
+data: {{m: {{use: market1501, root: "{root}"}}}}
+tasks: {{t: {{source: m, target: m}}}}
+backbone: {{use: resnet-tiny, width: 4}}
+evaluate: [cosine]
+methods:
+  narrow: {{finetune: none}}
+  wide: {{finetune: none, backbone: {{use: resnet-tiny, width: 8}}}}
 """
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """A pack, the store that it is of, and the folder of its data."""
+class Ran:
+    """A matrix that was run: its plan, its store, its data and the pack of it with features."""
 
+    plan: Plan
+    store: Store
+    root: Path
     pack: Path
-    store: Path
-    data: Path
+
+
+def run(the_plan: Plan, store: Store) -> None:
+    """Run a plan in this process, as `reidbench run` does."""
+    record_run(the_plan, store, (), print)
+    shown = progress.Lines(progress.Console(stderr=True))
+    runner.Runner(the_plan, store, executors.make("inline", 1), shown, frozenset()).run()
+
+
+def planned(file: Path, registry: Registry) -> Plan:
+    return plan.expand(reader.read(file, registry))
 
 
 @pytest.fixture(scope="session")
-def submitted(market: Path, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Submitted:
-    """With features, of one method and three seeds. Read only."""
-    folder = tmp_path_factory.mktemp("submitted")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINY", str(market))
-        run_matrix(MATRIX, folder)
-        the_plan = plan.expand(reader.read(folder / "matrix.yaml", registry))
-        write_pack(the_plan, Store(folder / "store"), folder / "sub.zip", features=True)
-    return Submitted(folder / "sub.zip", folder / "store", market)
+def registry() -> Registry:
+    return plugins.load()
 
 
-Checked = Callable[..., Verified]
-
-
-@pytest.fixture
-def checked(submitted: Submitted, registry: Registry, tmp_path: Path) -> Checked:
-    """Verifies the pack after a change, by default with the verifier's own data; keyword arguments go to `Asked`."""
-
-    def check(change: Change | None = None, the_registry: Registry = registry, **asked: Any) -> Verified:
-        file = forge(submitted.pack, tmp_path / "forged.zip", change) if change else submitted.pack
-        given = Asked(**{"roots": {"tiny": submitted.data}, **asked})
-        with Pack(file) as pack:
-            found = verify(pack, the_registry, given, progress.Lines(Console(file=io.StringIO())))
-            found.report()  # reads of the pack what it shows
-            return found
-
-    return check
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Ran:
+    folder = tmp_path_factory.mktemp("packs")
+    root = market1501(folder / "Jürgen Müller" / "Market-1501")
+    file = folder / "matrix.yaml"
+    file.write_text(MATRIX.format(root=root), encoding="utf-8")
+    the_plan, store = planned(file, registry), Store(folder / "a store")
+    run(the_plan, store)
+    write_pack(the_plan, store, folder / "results.zip", features=True)
+    return Ran(the_plan, store, root, folder / "results.zip")

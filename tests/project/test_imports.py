@@ -33,6 +33,9 @@ MAY_IMPORT = {
     "table FILE --store STORE": TABLE,
     "table FILE --store STORE --format json": TABLE,
     "table FILE --store STORE --format html": PAGE,
+    "pack FILE --store STORE -o NEW": TABLE,
+    "merge PACK --store OTHER": TABLE,
+    "table PACK": TABLE,
     "run FILE --store STORE": f"{TABLE} psutil",
     "rehearse FILE": f"{TABLE} psutil",
 }
@@ -73,7 +76,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "methods: {untrained: {finetune: none}}\n"
     )
     found = {"FILE": str(folder / "matrix.yaml"), "STORE": str(folder / "store")}
+    found |= {name: str(folder / name) for name in ("PACK", "NEW", "OTHER")}
     start("-m", "reidbench", "run", found["FILE"], "--store", found["STORE"], "--executor", "inline")
+    start("-m", "reidbench", "pack", found["FILE"], "--store", found["STORE"], "-o", found["PACK"])
     return found
 
 
