@@ -73,7 +73,7 @@ def yaml_blocks() -> list[str]:
 
 
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
-    block, steps, *_ = yaml_blocks()
+    block, steps, *_ = [one for one in yaml_blocks() if not one.startswith("published:")]
     file = tmp_path / "matrix.yaml"
     file.write_text(block.replace("~/data/Market-1501", str(market)))
     assert len(reader.read(file, registry).methods) == 2

@@ -1,4 +1,4 @@
 """What a pack claims, held against what the verifier's own data, readers and evaluators give.
 
-Begin with `verify.py`.
+Imports execution, stages, matrix, registry and store, and the packs around it. Begin with `verify.py`.
 """

@@ -10,7 +10,7 @@ from reidbench.matrix.stage import Plan
 from reidbench.packs.merging import SELF_REPORTED, PackSource
 from reidbench.packs.reading import Pack
 from reidbench.packs.rescoring import Evaluated
-from reidbench.stages.environment import installed
+from reidbench.stages.provenance import installed
 from reidbench.store.artifacts import Store
 from reidbench.store.manifests import CHECKED, sealed
 
