@@ -177,7 +177,7 @@ def run(
     the_store = store_at(store)
     console = Console(stderr=True)
     where = executors.make(executor, jobs, address, time_limit, memory_limit)
-    lasting.record_run(whole_plan, the_store, overrides, note)
+    unrecorded = lasting.record_run(whole_plan, the_store, overrides)
     with contextlib.ExitStack() as held:
         try:
             with progress.make(console) as shown:
@@ -188,6 +188,8 @@ def run(
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C, which wants the same
             print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
             sys.exit(130)
+        if unrecorded:  # and nothing was missing, else the run has ended with the same reason
+            note(unrecorded)
         _print_board(the_plan, the_store, registry, console, strict)
     print(f"results: {the_store.root.absolute()}", file=sys.stderr)
     if outcome.failed:
@@ -260,12 +262,7 @@ def table(
         ),
     ] = None,
     history: Annotated[
-        bool,
-        typer.Option(
-            "--history",
-            help="Markdown and JSON: also a row for each result of an earlier state of the file, such as an older "
-            "version of a component, which its plan no longer has.",
-        ),
+        bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
     ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,

@@ -14,7 +14,7 @@ from reidbench.matrix.expect import parts_of
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry.plugins import printable
-from reidbench.report.history import Past
+from reidbench.report.formats.history import Past
 from reidbench.report.results import Result, collect
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
@@ -32,12 +32,13 @@ def set_words(overrides: Sequence[str] | None) -> list[str]:
     return [word for override in overrides or () for word in ("--set", override)]
 
 
-def record_run(plan: Plan, store: Store, overrides: Sequence[str] | None, note: Note) -> None:
-    """Keep the board of a run that begins. A store that cannot be written costs no run: `note` gets the reason."""
+def record_run(plan: Plan, store: Store, overrides: Sequence[str] | None) -> str:
+    """Keep the board of a run that begins. Why it was not kept, or "": a store that cannot be written costs no run."""
     try:
         store.save_board(record(plan, set_words(overrides)))
     except StoreError as error:
-        note(f"the board is not recorded: {error}")
+        return f"the board is not recorded: {error}"
+    return ""
 
 
 # ---------------------------------------------------------------------- without the plugins
@@ -49,18 +50,22 @@ def board_instead(error: ConfigError, file: Path, overrides: Sequence[str] | Non
     if not error.unknown:
         raise error
     digest, words = hashlib.sha256(file.read_bytes()).hexdigest(), set_words(overrides)
-    found = [one for one in store.boards() if one.board.get("sha256") == digest and one.board.get("arguments") == words]
-    if not found:
+    found: KeptBoard | None = None
+    for one in store.boards():
+        same = one.board.get("sha256") == digest and one.board.get("arguments") == words
+        if same and (found is None or found.source or not one.source):  # of this store's own runs where there is one
+            found = one
+    if found is None:
         hint = (
             f"reidbench: {store.root} has no board of this very file{' and --set' if words else ''}, from which a "
             "table can be made without the plugin: install it, or name the --store in which the file was run"
         )
         raise ConfigError([*error.problems, hint], error.unknown) from None
-    newest = found[-1]
-    plan = recorded_plan(newest.board, file)
+    plan = recorded_plan(found.board, file)
     gone = " and ".join(error.unknown)
-    when = f" on {newest.date[:DAY]}" if newest.date else ""
-    return plan, printable(f"not installed: {gone}; the table is made from the board that was recorded{when}")
+    when = f" on {found.date[:DAY]}" if found.date else ""
+    source = f", and which came with {found.source}" if found.source else ""
+    return plan, printable(f"not installed: {gone}; the table is made from the board that was recorded{when}{source}")
 
 
 # ---------------------------------------------------------------------- history

@@ -228,6 +228,9 @@ class _Reader:
         given = plan.benchmark
         methods, tasks = {one.name for one in given.methods}, {one.name for one in given.tasks}
         evaluators = set(evaluator_labels(given.evaluate))
+        places = {(*row.cell, row.seed, row.pretrain_seed) for row in plan.rows}
+        if len(places) < len(plan.rows):
+            raise _wrong("a cell has two rows of one seed")
         for row in plan.rows:
             known = row.method in methods and row.task in tasks and row.evaluator in evaluators
             ended = row.key is None or (row.key in plan.stages and plan.stages[row.key].kind == "evaluate")

@@ -20,13 +20,12 @@ from reidbench.store.artifact import DamagedArtifact, UnreadableArtifact
 from reidbench.store.artifacts import Store
 from reidbench.store.manifests import CHECKED
 
-from .behind import Behind
-from .conditions import Mixture, mixtures
+from .conditions import Behind, Mixture, mixtures
 from .efficiency import Efficiency
 from .queries import Reader, no_arrays, reader
 
 if TYPE_CHECKING:
-    from .history import Past
+    from .formats.history import Past
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for

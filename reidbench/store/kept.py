@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,15 +20,20 @@ from reidbench.files.filesystem import in_the_way, is_foreign, regular_bytes
 from .manifests import KEY
 
 DIGITS = 32  # of a SHA-256, in the names of files
+DATE = re.compile(rb'\{"date": "([^"]*)"')
 LARGEST_BOARD = 256 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class KeptBoard:
-    """A recorded board, and when it was first run: `2026-01-31T12:00:00Z`, or "" where nobody knows."""
+    """A recorded board, and when it was first run: `2026-01-31T12:00:00Z`, or "" where nobody knows.
+
+    `source` says from which pack it came; "" where a run in this store recorded it.
+    """
 
     digest: str
     date: str
+    source: str
     board: Mapping[str, Any]
 
 
@@ -98,18 +104,23 @@ class Kept:
         """Where a board is kept."""
         return self.root / "boards" / f"{digest}.json"
 
-    def save_board(self, board: Mapping[str, Any], date: str | None = None) -> str:
+    def save_board(self, board: Mapping[str, Any], date: str | None = None, source: str = "") -> str:
         """Keep a recorded board with its date, by default now, unless it is there. Returns its digest."""
         digest = board_digest(board)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        text = json.dumps({"date": now if date is None else date, "board": board}, allow_nan=False) + "\n"
-        self._keep("boards", digest, text.encode())
+        content = {"date": now if date is None else date, "source": source, "board": board}
+        self._keep("boards", digest, (json.dumps(content, allow_nan=False) + "\n").encode())
         return digest
 
     def boards(self) -> Iterator[KeptBoard]:
-        """The boards that are kept, in the order of their dates; what is damaged, or no board at all, is left out."""
-        found = [board for file in self.files("boards") if (board := _board(file)) is not None]
-        yield from sorted(found, key=lambda one: (one.date, one.digest))
+        """The boards that are kept, in the order of their dates; what is damaged, or no board at all, is left out.
+
+        One is read at a time: those of large matrices have many megabytes.
+        """
+        for file in sorted(self.files("boards"), key=lambda file: (_date(file), file.name)):
+            board = _board(file)
+            if board is not None:
+                yield board
 
     # ------------------------------------------------------------------ packages
     def keep_environment(self, packages: Mapping[str, str]) -> str:
@@ -145,11 +156,24 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
+def _date(file: Path) -> bytes:
+    """The date of a board, from the beginning of its file."""
+    if not file.is_file():  # opening a fifo would wait
+        return b""
+    try:
+        with file.open("rb") as stream:
+            found = DATE.match(stream.read(100))
+    except OSError:
+        return b""
+    return found[1] if found else b""
+
+
 def _board(file: Path) -> KeptBoard | None:
     try:
         found = json.loads(regular_bytes(file, LARGEST_BOARD))
-        date, board = found["date"], found["board"]
-        whole = isinstance(date, str) and isinstance(board, dict) and board_digest(board) == file.stem
+        date, source, board = found["date"], found["source"], found["board"]
+        whole = isinstance(date, str) and isinstance(source, str) and isinstance(board, dict)
+        whole = whole and board_digest(board) == file.stem
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return KeptBoard(file.stem, date, board) if whole else None
+    return KeptBoard(file.stem, date, source, board) if whole else None

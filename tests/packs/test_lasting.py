@@ -122,6 +122,18 @@ def test_a_table_outlasts_its_plugin(desk: Desk) -> None:
     assert ".reidbench has no board of this very file, from which a table can be made without the plugin" in refused
 
 
+def test_a_board_from_a_pack_says_so_and_stands_back(desk: Desk) -> None:
+    """A stranger may have written it; the one that a run here has recorded is taken where there is one."""
+    desk.matrix()
+    (own,) = desk.store.boards()
+    desk.store.save_board({**own.board, "title": "Theirs"}, "2099-01-01T00:00:00Z", source="theirs.zip")
+    assert desk.run("table", "matrix.yaml", plugin=False).stdout.startswith("# Lasting\n")
+    desk.store.board_file(own.digest).unlink()
+    done = desk.run("table", "matrix.yaml", plugin=False)
+    assert done.stdout.startswith("# Theirs\n")
+    assert "recorded on 2099-01-01, and which came with theirs.zip" in done.stderr
+
+
 def test_what_set_changed_belongs_to_the_board(desk: Desk) -> None:
     printed = desk.matrix("--set", "seeds=[0]")
     assert desk.run("table", "matrix.yaml", "--set", "seeds=[0]", plugin=False).stdout == printed

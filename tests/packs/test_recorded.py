@@ -236,6 +236,7 @@ BROKEN: dict[str, Change] = {
     "stage twice": lambda b: b["stages"].append(b["stages"][0]),
     "parents later": lambda b: b["stages"].reverse(),
     "unknown parent": lambda b: b["stages"][-1].update(parents=[["features.0", "nothing"]]),
+    "row twice": lambda b: b["rows"].append({**b["rows"][0], "key": b["rows"][1]["key"]}),
     "row of nothing": lambda b: b["rows"][0].update(key="nothing"),
     "row of a data set": lambda b: b["rows"][0].update(key=b["stages"][0]["key"]),
     "row of nobody": lambda b: b["rows"][0].update(method="nobody"),

@@ -111,15 +111,20 @@ def test_boards_are_kept_once_with_their_first_date(tmp_path: Path) -> None:
     assert [one.board for one in found] == [second, first]
     assert [one.date for one in found] == ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"]
     assert list(found[1].board) == ["b", "a"]  # the order of names is that of the board
+    assert [one.source for one in found] == ["", ""]
+    store.save_board({"from": "afar"}, "2025-01-01T00:00:00Z", source="a.zip")
+    assert next(iter(store.boards())).source == "a.zip"
     assert store.save_board({"c": 1}) == list(store.boards())[-1].digest  # now
 
 
 def test_what_is_no_board_is_left_out(tmp_path: Path) -> None:
     store = Store(tmp_path)
     kept = store.save_board({"a": 1}, "2026-01-01T00:00:00Z")
-    (tmp_path / "boards" / f"{'0' * 32}.json").write_text(json.dumps({"date": "x", "board": {"a": 1}}))
+    (tmp_path / "boards" / f"{'0' * 32}.json").write_text(json.dumps({"date": "x", "source": "", "board": {"a": 1}}))
     (tmp_path / "boards" / "deep.json").write_text("[" * 100_000)
     (tmp_path / "boards" / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "boards" / "fifo.json")
+    (tmp_path / "boards" / "dangling.json").symlink_to(tmp_path / "nothing")
     (tmp_path / "boards" / ".DS_Store").write_text("x")
     assert [one.digest for one in store.boards()] == [kept]
 

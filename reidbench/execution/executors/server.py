@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 from reidbench.matrix.devices import asked_for
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
-from reidbench.stages.environment import installed
+from reidbench.stages.provenance import installed
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store
 

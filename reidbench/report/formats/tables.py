@@ -14,13 +14,13 @@ from tabulate import tabulate
 
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
-from reidbench.report import history
 from reidbench.report.differences import Paired, differences
 from reidbench.report.efficiency import Efficiency
 from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
 from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
 
+from . import history
 from .notes import notes
 from .sentences import (
     bold,

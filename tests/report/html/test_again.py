@@ -18,7 +18,7 @@ from reidbench.registry.plugins import Registry
 from reidbench.report.html.again import again
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
-from reidbench.stages.environment import installed
+from reidbench.stages.provenance import installed
 from reidbench.store.artifacts import Store
 
 EVIL = "</pre></details><script>window.hacked=1</script> {{ 7*7 }} &amp; \u202e"

@@ -10,7 +10,7 @@ import pytest
 
 from reidbench.matrix import plan, reader
 from reidbench.registry.plugins import Registry
-from reidbench.stages.environment import installed
+from reidbench.stages.provenance import installed
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reidbench.components import Metric
-
-from .results import Result, Summary
-from .units import number, unit
+from reidbench.report.results import Result, Summary
+from reidbench.report.units import number, unit
 
 INTRODUCTION = (
     "History: results of earlier states of this file, which its plan no longer has. They are not ranked, and not "
