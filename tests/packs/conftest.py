@@ -42,7 +42,7 @@ class Ran:
 
 def run(the_plan: Plan, store: Store) -> None:
     """Run a plan in this process, as `reidbench run` does."""
-    record_run(the_plan, store, (), print)
+    record_run(the_plan, store, ())
     shown = progress.Lines(progress.Console(stderr=True))
     runner.Runner(the_plan, store, executors.make("inline", 1), shown, frozenset()).run()
 
