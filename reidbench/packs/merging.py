@@ -115,7 +115,7 @@ class StoreSource:
     def beside(self, target: Store) -> int:
         before = len(target.files("boards"))
         for kept in self.store.boards():
-            target.save_board(kept.board, kept.date)
+            target.save_board(kept.board, kept.date, kept.source)
         for file in self.store.files("environments"):
             packages = self.store.environment(file.stem)
             if packages is not None:
@@ -178,7 +178,7 @@ class PackSource:
         before = len(target.files("boards"))
         dates = (str(manifest.get("started", "")) for manifest in self.pack.manifests.values())
         if self.trusted:
-            target.save_board(self.pack.board, max(dates, default=""))
+            target.save_board(self.pack.board, max(dates, default=""), self.name)
         for packages in self.pack.environments.values():
             target.keep_environment(packages)
         return len(target.files("boards")) - before
