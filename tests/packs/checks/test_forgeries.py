@@ -110,5 +110,5 @@ def test_no_number_passes_that_its_features_do_not_give(
         assert mismatches, one.name
         assert all(found[key] == pytest.approx(true[key], abs=1e-6) for key in found), one.name
         published = Store(store)
-        for key in published.keys():
+        for key in published.keys():  # noqa: SIM118 - a method
             assert dict(published.manifest(key).metrics) == pytest.approx(true[key], abs=1e-6), one.name
