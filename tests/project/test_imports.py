@@ -18,8 +18,8 @@ HELP = "rich attr markdown_it mdurl pygments"
 PARAMS = "pydantic pydantic_core annotated_types typing_extensions typing_inspection"
 PLUGINS = f"{PROGRAM} {PARAMS} pluggy numpy PIL platformdirs"
 PLAN = f"{PLUGINS} yaml cython_runtime"
-TABLE = f"{PLAN} rich attr tabulate scipy charset_normalizer"
-PAGE = f"{TABLE} jinja2 markupsafe plotly google narwhals itables"
+TABLE = f"{PLAN} rich attr tabulate wcwidth scipy charset_normalizer"
+PAGE = f"{TABLE} jinja2 markupsafe plotly google narwhals itables pandas dateutil pyarrow cloudpickle"
 MAY_IMPORT = {
     "--version": PROGRAM,
     "--help": f"{PROGRAM} {HELP}",
@@ -27,9 +27,9 @@ MAY_IMPORT = {
     "search --help": f"{PROGRAM} {HELP} {PARAMS}",
     "plugins": PLUGINS,
     "show finetuner bot": PLAN,
-    "show finetuner bot --published": f"{PLAN} rich attr tabulate",
+    "show finetuner bot --published": f"{PLAN} rich attr tabulate wcwidth",
     "plan FILE --store STORE": PLAN,
-    "clean FILE --dry-run --store STORE": f"{PLAN} rich attr tabulate",
+    "clean FILE --dry-run --store STORE": f"{PLAN} rich attr tabulate wcwidth",
     "table FILE --store STORE": TABLE,
     "table FILE --store STORE --format json": TABLE,
     "table FILE --store STORE --format html": PAGE,

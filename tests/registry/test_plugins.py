@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.cli import main
+from reidbench.cli.plugin import list_plugins
 from reidbench.components import Component, Params
 from reidbench.errors import PluginError, UnknownComponent
 from reidbench.registry import plugins
@@ -181,6 +181,6 @@ def test_a_component_says_which_of_its_packages_is_missing_and_how_to_get_it(
     offered = {one["name"]: one["components"] for one in plugins.report(plugins.load())["plugins"]}
     assert [one["missing"] for one in offered["reidbench-lacking:lacking"]] == [sentence]
     assert [one["missing"] for one in offered["reidbench-fine:fine"]] == [""]
-    main.list_plugins()
+    list_plugins()
     lines = capsys.readouterr().out.splitlines()
     assert lines[lines.index(next(line for line in lines if " lacking " in line)) + 1].strip() == sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,12 +33,12 @@ def no_leftovers() -> Iterator[None]:
     /proc nothing is ended.
     """
     before = descendants()
-    adopted = _adopt(1)
+    _ADOPTION.begin()
     try:
         yield
     finally:
         _end_all_but(before)
-        _adopt(adopted)
+        _ADOPTION.end()
 
 
 def descendants() -> set[int]:
@@ -54,6 +55,32 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+class _Adoption:
+    """Whether this process adopts orphans: from the first block of all threads to the last, then as it was before."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks = 0
+        self._before = 0
+
+    def begin(self) -> None:
+        """A block begins."""
+        with self._lock:
+            if not self._blocks:
+                self._before = _adopt(1)
+            self._blocks += 1
+
+    def end(self) -> None:
+        """A block has ended."""
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                _adopt(self._before)
+
+
+_ADOPTION = _Adoption()
 
 
 def _adopt(whether: int) -> int:
