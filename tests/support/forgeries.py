@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.packs.archive import sums, write_archive
+from reidbench.packs.entries import to_json
 from reidbench.store.manifests import sealed
 
-Entries = dict[str, bytes]
-Change = Callable[[Entries, random.Random], None]
+from .forging import Files, files_of, indexed, packed
+
+Change = Callable[[Files, random.Random], None]
 REFUSED, FORGED = "refused", "forged"
 
 
@@ -36,38 +37,10 @@ class Forgery:
     data: bytes
 
 
-def entries_of(pack: Path) -> Entries:
-    """The files in a sound pack by name."""
-    with zipfile.ZipFile(pack) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def indexed(entries: Mapping[str, bytes]) -> Entries:
-    """The files with a `pack.json` that agrees with them."""
-    about = json.loads(entries["pack.json"])
-    about["files"] = {
-        name: {"sha256": hashlib.sha256(entries[name]).hexdigest(), "size": len(entries[name])}
-        for name in sorted(entries)
-        if name not in ("pack.json", "pack.sig")
-    }
-    return {**entries, "pack.json": as_json(about)}
-
-
-def as_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1) + "\n").encode()
-
-
-def packed(entries: Mapping[str, bytes]) -> bytes:
-    """An archive in the form of packs."""
-    stream = io.BytesIO()
-    write_archive(stream, entries, {name: sums(data) for name, data in entries.items()})
-    return stream.getvalue()
-
-
 def forgeries(pack: Path, count: int = 200, seed: int = 0) -> Iterator[Forgery]:
     """So many packs: each way once, then those that draw again with other places and values."""
     rng = random.Random(seed)
-    sound = entries_of(pack)
+    sound = files_of(pack)
     ways = [
         *((name, REFUSED, make) for name, make in RAW.items()),
         *((name, REFUSED, _of_contents(change)) for name, change in BROKEN.items()),
@@ -78,8 +51,8 @@ def forgeries(pack: Path, count: int = 200, seed: int = 0) -> Iterator[Forgery]:
         yield Forgery(f"{name} {number // len(ways)}", expected, make(dict(sound), rng))
 
 
-def _of_contents(change: Change) -> Callable[[Entries, random.Random], bytes]:
-    def make(entries: Entries, rng: random.Random) -> bytes:
+def _of_contents(change: Change) -> Callable[[Files, random.Random], bytes]:
+    def make(entries: Files, rng: random.Random) -> bytes:
         change(entries, rng)
         return packed(entries if "pack.json" not in entries else indexed(entries))
 
@@ -87,7 +60,7 @@ def _of_contents(change: Change) -> Callable[[Entries, random.Random], bytes]:
 
 
 # ---------------------------------------------------------------------- the file itself
-def _zip(entries: Entries, compression: int = zipfile.ZIP_STORED, **fields: Any) -> bytes:
+def _zip(entries: Files, compression: int = zipfile.ZIP_STORED, **fields: Any) -> bytes:
     """An archive of another form; `fields` are set in each entry's header."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as archive:
@@ -101,30 +74,30 @@ def _zip(entries: Entries, compression: int = zipfile.ZIP_STORED, **fields: Any)
     return stream.getvalue()
 
 
-def _with_entry(name: str, data: bytes = b"x") -> Callable[[Entries, random.Random], bytes]:
+def _with_entry(name: str, data: bytes = b"x") -> Callable[[Files, random.Random], bytes]:
     return lambda entries, rng: packed(indexed({**entries, name: data}))
 
 
-def _bomb(entries: Entries, rng: random.Random) -> bytes:
+def _bomb(entries: Files, rng: random.Random) -> bytes:
     name = rng.choice(sorted(entries))
     return _zip({**entries, name: bytes(100 << 20)}, zipfile.ZIP_DEFLATED)
 
 
-def _flipped(entries: Entries, rng: random.Random) -> bytes:
+def _flipped(entries: Files, rng: random.Random) -> bytes:
     data = bytearray(packed(entries))
     data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     return bytes(data)
 
 
-def _cut(entries: Entries, rng: random.Random) -> bytes:
+def _cut(entries: Files, rng: random.Random) -> bytes:
     data = packed(entries)
     return data[: rng.randrange(len(data))]
 
 
-def _patched(place: int, value: bytes) -> Callable[[Entries, random.Random], bytes]:
+def _patched(place: int, value: bytes) -> Callable[[Files, random.Random], bytes]:
     """Bytes of the central header of one entry written over; `place` counts from its start."""
 
-    def make(entries: Entries, rng: random.Random) -> bytes:
+    def make(entries: Files, rng: random.Random) -> bytes:
         data = bytearray(packed(entries))
         starts = []
         at = int.from_bytes(data[-6:-2], "little")
@@ -138,13 +111,13 @@ def _patched(place: int, value: bytes) -> Callable[[Entries, random.Random], byt
     return make
 
 
-def _claims_many(entries: Entries, rng: random.Random) -> bytes:
+def _claims_many(entries: Files, rng: random.Random) -> bytes:
     data = bytearray(packed(entries))
     data[-14:-10] = b"\xff\xff\xff\xff"
     return bytes(data)
 
 
-RAW: dict[str, Callable[[Entries, random.Random], bytes]] = {
+RAW: dict[str, Callable[[Files, random.Random], bytes]] = {
     "no zip file": lambda entries, rng: rng.randbytes(rng.randrange(2000)),
     "an empty file": lambda entries, rng: b"",
     "an empty zip file": lambda entries, rng: _zip({}),
@@ -181,7 +154,7 @@ RAW: dict[str, Callable[[Entries, random.Random], bytes]] = {
 
 
 # ---------------------------------------------------------------------- what the files contain
-def _keys(entries: Entries, kind: str) -> list[str]:
+def _keys(entries: Files, kind: str) -> list[str]:
     """The keys of the stages of a kind."""
     found = []
     for name, data in entries.items():
@@ -190,7 +163,7 @@ def _keys(entries: Entries, kind: str) -> list[str]:
     return sorted(found)
 
 
-def _manifest(entries: Entries, key: str, change: Callable[[dict[str, Any]], None]) -> None:
+def _manifest(entries: Files, key: str, change: Callable[[dict[str, Any]], None]) -> None:
     """Change a manifest, and redo its checksum."""
     name = f"manifests/{key}.json"
     manifest = json.loads(entries[name])
@@ -199,21 +172,21 @@ def _manifest(entries: Entries, key: str, change: Callable[[dict[str, Any]], Non
 
 
 def _replace(name: str, data: bytes) -> Change:
-    def change(entries: Entries, rng: random.Random) -> None:
+    def change(entries: Files, rng: random.Random) -> None:
         entries[name] = data
 
     return change
 
 
 def _about(**fields: Any) -> Change:
-    def change(entries: Entries, rng: random.Random) -> None:
-        entries["pack.json"] = as_json({**json.loads(entries["pack.json"]), **fields})
+    def change(entries: Files, rng: random.Random) -> None:
+        entries["pack.json"] = to_json({**json.loads(entries["pack.json"]), **fields})
 
     return change
 
 
 def _features(make: Callable[[bytes, random.Random], bytes]) -> Change:
-    def change(entries: Entries, rng: random.Random) -> None:
+    def change(entries: Files, rng: random.Random) -> None:
         name = rng.choice(sorted(name for name in entries if name.startswith("features/")))
         entries[name] = make(entries[name], rng)
 
@@ -238,7 +211,7 @@ def _not_a_number(data: bytes, rng: random.Random) -> bytes:
 
 
 def _without(prefix: str) -> Change:
-    def change(entries: Entries, rng: random.Random) -> None:
+    def change(entries: Files, rng: random.Random) -> None:
         del entries[rng.choice(sorted(name for name in entries if name.startswith(prefix)))]
 
     return change
@@ -247,13 +220,13 @@ def _without(prefix: str) -> Change:
 def _per_query(data: bytes) -> Change:
     """Another per_query.npz, with its hash in the manifest."""
 
-    def change(entries: Entries, rng: random.Random) -> None:
+    def change(entries: Files, rng: random.Random) -> None:
         _put_result(entries, rng.choice(_keys(entries, "evaluate")), "per_query.npz", data)
 
     return change
 
 
-def _put_result(entries: Entries, key: str, name: str, data: bytes) -> None:
+def _put_result(entries: Files, key: str, name: str, data: bytes) -> None:
     entries[f"results/{key}/{name}"] = data
     said = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
     _manifest(entries, key, lambda manifest: manifest["files"].update({name: said}))
@@ -271,7 +244,7 @@ def _of_manifest(kind: str, change: Callable[[dict[str, Any]], None]) -> Change:
     return lambda entries, rng: _manifest(entries, rng.choice(_keys(entries, kind)), change)
 
 
-def _renamed_manifest(entries: Entries, rng: random.Random) -> None:
+def _renamed_manifest(entries: Files, rng: random.Random) -> None:
     key = rng.choice(_keys(entries, "evaluate"))
     entries[f"manifests/{'0' * 32}.json"] = entries.pop(f"manifests/{key}.json")
 
@@ -323,7 +296,7 @@ def _better(value: float, rng: random.Random) -> float:
 def _metrics(names: Callable[[Mapping[str, float]], list[str]], *, rounded: bool) -> Change:
     """Better numbers of one evaluation, also in what the features are said to give."""
 
-    def change(entries: Entries, rng: random.Random) -> None:
+    def change(entries: Files, rng: random.Random) -> None:
         key = rng.choice(_keys(entries, "evaluate"))
         new: dict[str, float] = {}
 
@@ -334,43 +307,43 @@ def _metrics(names: Callable[[Mapping[str, float]], list[str]], *, rounded: bool
         _manifest(entries, key, claim)
         if rounded:
             name = f"rounded/{key}.json"
-            entries[name] = as_json({**json.loads(entries[name]), **new})
+            entries[name] = to_json({**json.loads(entries[name]), **new})
 
     return change
 
 
-def _two(entries: Entries, kind: str, rng: random.Random) -> tuple[str, str]:
+def _two(entries: Files, kind: str, rng: random.Random) -> tuple[str, str]:
     """Two different stages of a kind."""
     first, second = rng.sample(_keys(entries, kind), 2)
     return first, second
 
 
-def _swapped_features(entries: Entries, rng: random.Random) -> None:
+def _swapped_features(entries: Files, rng: random.Random) -> None:
     first, second = _two(entries, "embed", rng)
     for side in ("query", "gallery"):
         one, other = (f"features/{key}/{side}.npy" for key in (first, second))
         entries[one], entries[other] = entries[other], entries[one]
 
 
-def _shuffled_features(entries: Entries, rng: random.Random) -> None:
+def _shuffled_features(entries: Files, rng: random.Random) -> None:
     name = f"features/{rng.choice(_keys(entries, 'embed'))}/query.npy"
     array = _half(entries[name])
     entries[name] = _npy(array[np.random.default_rng(rng.randrange(1 << 30)).permutation(len(array))])
 
 
-def _fewer_queries(entries: Entries, rng: random.Random) -> None:
+def _fewer_queries(entries: Files, rng: random.Random) -> None:
     name = f"features/{rng.choice(_keys(entries, 'embed'))}/query.npy"
     entries[name] = _npy(_half(entries[name])[: rng.randrange(1, 10)])
 
 
-def _another_rule(entries: Entries, rng: random.Random) -> None:
+def _another_rule(entries: Files, rng: random.Random) -> None:
     """The camera rule is left out, as the manifest says and the row does not."""
     key = rng.choice(_keys(entries, "evaluate"))
     rule = rng.choice([{"camera": "none"}, {"ap": "trapezoid"}, {"ties": "best"}, {"invalid": "zero"}])
     _manifest(entries, key, lambda manifest: manifest["stage"]["params"].update(rule))
 
 
-def _per_query_better(entries: Entries, rng: random.Random) -> None:
+def _per_query_better(entries: Files, rng: random.Random) -> None:
     """Results of queries that are not those of the features, with metrics that are their means."""
     key = rng.choice(_keys(entries, "evaluate"))
     with np.load(io.BytesIO(entries[f"results/{key}/per_query.npz"])) as loaded:

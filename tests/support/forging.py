@@ -20,18 +20,35 @@ Files = dict[str, bytes]
 Change = Callable[[Files], None]
 
 
+def files_of(pack: Path) -> Files:
+    """The files of a pack by name."""
+    with zipfile.ZipFile(pack) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def indexed(files: Files) -> Files:
+    """The files with a `pack.json` that agrees with them: every sum is made again."""
+    about = json.loads(files["pack.json"])
+    about["files"] = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        for name, content in files.items()
+        if name not in ("pack.json", "pack.sig")
+    }
+    return {**files, "pack.json": to_json(about)}
+
+
+def packed(files: Files) -> bytes:
+    """An archive in the form of packs."""
+    stream = io.BytesIO()
+    write_archive(stream, files, {name: sums(content) for name, content in files.items()})
+    return stream.getvalue()
+
+
 def forge(pack: Path, out: Path, change: Change) -> Path:
     """A pack with other files, whole by its own sums."""
-    with zipfile.ZipFile(pack) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    about = json.loads(files.pop("pack.json"))
+    files = files_of(pack)
     change(files)
-    about["files"] = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)} for name, content in files.items()
-    }
-    files["pack.json"] = to_json(about)
-    with out.open("wb") as stream:
-        write_archive(stream, files, {name: sums(content) for name, content in files.items()})
+    out.write_bytes(packed(indexed(files)))
     return out
 
 

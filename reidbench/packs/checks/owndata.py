@@ -42,15 +42,18 @@ def roots_of(pack: PackContents, given: Mapping[str, Path]) -> dict[str, Path]:
     return {**_from_variables(pack.text), **given}
 
 
-def _from_variables(text: str) -> dict[str, Path]:
+def written_roots(text: str) -> dict[str, str]:
+    """The roots of data sets by name, as a matrix file has them; none of a text that is no such file."""
     try:
         data = yaml.safe_load(text)["data"]
-        roots = {name: one["root"] for name, one in data.items() if isinstance(one, dict) and "root" in one}
+        return {str(name): str(one["root"]) for name, one in data.items() if isinstance(one, dict) and "root" in one}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    expanded = {
-        str(name): os.path.expandvars(root) for name, root in roots.items() if VARIABLE in str(root).partition("/")[0]
-    }
+
+
+def _from_variables(text: str) -> dict[str, Path]:
+    roots = written_roots(text).items()
+    expanded = {name: os.path.expandvars(root) for name, root in roots if VARIABLE in root.partition("/")[0]}
     return {name: Path(root) for name, root in expanded.items() if VARIABLE not in root and Path(root).exists()}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.errors import ReidbenchError
+from reidbench.files.names import shown
 from reidbench.matrix import plan, reader
 from reidbench.matrix.keys import Keys
 from reidbench.matrix.stage import Plan, Row, Stage
@@ -18,7 +19,7 @@ from reidbench.packs.recorded import record
 from reidbench.registry.plugins import Registry
 
 from .findings import Findings, PackContents, row_words
-from .owndata import choice_of
+from .owndata import choice_of, written_roots
 
 # What a stage's manifest and the board must agree on; its label has the name of whichever method came first.
 SAME = (
@@ -99,6 +100,9 @@ def planned_again(pack: PackContents, roots: Mapping[str, Path], registry: Regis
 
 
 def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry) -> Plan:
+    """Raises ReidbenchError also for a root that is the submitter's: no folder here is read because a pack names it."""
+    if unknown := sorted(written_roots(pack.text).keys() - roots.keys()):
+        raise ReidbenchError(f"give the folder of {shown(unknown[0])}, as --root {shown(unknown[0])}=DIR")
     with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         file = Path(folder) / "matrix.yaml"
         file.write_text(pack.text, encoding="utf-8")

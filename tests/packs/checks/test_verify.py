@@ -268,3 +268,20 @@ def test_the_command(submitted: Submitted, tmp_path: Path) -> None:
     unsound = run(tmp_path / "none.zip")
     assert unsound.returncode == 2
     assert "Traceback" not in unsound.stderr
+
+
+def test_no_folder_is_read_because_a_pack_names_it(
+    checked: Checked, submitted: Submitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix file has a plain path to real data of this machine: it is neither read nor planned with."""
+    monkeypatch.delenv("TINY", raising=False)
+
+    def names_it(files: Files) -> None:
+        def change(board: dict[str, Any]) -> None:
+            board["text"] = board["text"].replace("${TINY}", str(submitted.data))
+
+        forging.edit_board(files, change)
+
+    found = checked(names_it, roots={})
+    assert "not planned again: give the folder of tiny, as --root tiny=DIR" in found.findings.notes
+    assert set(found.counts) == {"self-reported"}
