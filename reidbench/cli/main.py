@@ -289,13 +289,7 @@ def table(
     from reidbench.progressbar import going_through
     from reidbench.report import efficiency
 
-    if history and (published or form not in ("md", "json")):
-        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
-    if published and form != "html" and (metric or against or columns):
-        raise ReidbenchError(
-            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against and "
-            "--columns"
-        )
+    _refuse_clash(form, history, published, bool(metric or against or columns))
     costs = efficiency.names_of(columns) if columns else ()
     if packed := is_pack(file):
         the_plan, the_store = unpacked(context, file, store, overrides)
@@ -314,15 +308,31 @@ def table(
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
         note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
+    _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
+
+
+def _refuse_clash(form: str, history: bool, published: bool, chosen: bool) -> None:
+    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
+    if history and (published or form not in ("md", "json")):
+        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
+    if published and form != "html" and chosen:
+        raise ReidbenchError(
+            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against and "
+            "--columns"
+        )
+
+
+def _put(text: str, out: Path | None, where_from: str) -> None:
+    """Print a table, and on standard error where it is from; or write it to a file."""
     if out is None:
         sys.stdout.write(text)
-        if form == "md":
-            print(f"results: {file.absolute()}" if packed else where(the_store), file=sys.stderr)
-    else:
-        try:
-            out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
+        if where_from:
+            print(where_from, file=sys.stderr)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
 
 
 @app.command("score")
