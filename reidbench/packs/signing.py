@@ -27,7 +27,7 @@ def sign(digest: str, key: Path) -> bytes:
     done = _call(["-Y", "sign", "-f", str(key.absolute()), "-n", NAMESPACE], _message(digest))
     if done.returncode or not done.stdout.startswith(BEGINS):
         locked = b"passphrase" in done.stderr
-        reason = "it has a passphrase, which nobody is asked for: `ssh-add` it, and give KEY.pub" if locked else ""
+        reason = "the key has a passphrase, and none is asked for: `ssh-add` it, and give KEY.pub" if locked else ""
         raise ReidbenchError(f"{shown(key)}: cannot sign: {reason or _reason(done)}")
     return done.stdout
 
@@ -53,7 +53,7 @@ def signer(digest: str, signature: bytes, signers: Path) -> str:
                     return who
     if not found.returncode:
         raise ReidbenchError("the signature is not one of this pack's digest")
-    raise ReidbenchError(f"the signature is of nobody in {shown(signers)}: {_reason(found)}")
+    raise ReidbenchError(f"the key of the signature is not in {shown(signers)}: {_reason(found)}")
 
 
 def _message(digest: str) -> bytes:
