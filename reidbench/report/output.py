@@ -10,12 +10,13 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Plan
 from reidbench.store.artifacts import Store
 
+from .breakdown.parts import breakdowns
 from .efficiency import efficiency
 from .expected import held
-from .formats import published
+from .formats import breakdown, published
 from .formats.latex import latex
 from .formats.tables import as_csv, as_json, chosen, differences_to, markdown
-from .options import Options
+from .options import Breakdown, Options
 from .provenance import Evidence
 from .results import SCORE, Leaderboard, collect
 
@@ -68,6 +69,8 @@ def write_board(
         from .formats.figures import draw
 
         draw(board, Evidence(plan, store), figures, chosen(board, options.metric))
+    if options.breakdown:
+        return _in_parts(board, Evidence(plan, store), form, options, options.breakdown)
     if form == "html":
         from .html.page import render
 
@@ -75,6 +78,15 @@ def write_board(
     if options.published:
         return published.TEXTS[form](board, held(board, plan))
     return write(board, form, options.metric, against)
+
+
+def _in_parts(board: Leaderboard, evidence: Evidence, form: str, options: Options, kind: Breakdown) -> str:
+    """Every row in parts. Raises ReidbenchError for a format that has no such tables."""
+    if form not in breakdown.TEXTS:
+        raise ReidbenchError(f"a breakdown is written as {', '.join(breakdown.TEXTS)}, not as {form}")
+    metric = chosen(board, options.metric)
+    found = list(breakdowns(board, evidence, kind, metric, options.worst))
+    return breakdown.TEXTS[form](board, found, kind, metric)
 
 
 def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:

@@ -17,12 +17,18 @@ from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
 from reidbench.metrics import MetricError, Ranking, Rules, rank
 from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import Store
 
 from .provenance import Evidence
 from .queries import read_arrays, read_notes
 
 JUNK = -1
 SAME = 1e-6  # how near average precision must be to the stored one
+GONE = "what it was ranked from is no longer in the store"
+RECORDED = (
+    "only the manifest of what it was ranked from is here: it was cleaned away, or came in a pack, which has no "
+    "labels, and features in half precision at most, which may rank in another order"
+)
 
 
 class Unknown(Exception):
@@ -35,7 +41,7 @@ def explaining() -> Iterator[None]:
     try:
         yield
     except (KeyError, BadArtifact):
-        raise Unknown("what it was ranked from is no longer in the store") from None
+        raise Unknown(GONE) from None
     except (DataError, IndexError, ValueError, TypeError):
         raise Unknown("what it was ranked from is not what its stages leave") from None
 
@@ -63,7 +69,7 @@ class Scored:
         if ap is None or valid is None or ap.shape != valid.shape:
             raise Unknown("its evaluator keeps no average precision per query")
         embeds = tuple(evidence.plan.stages[parent] for _, parent in evidence.plan.stages[key].parents)
-        columns = _joined([read_arrays(evidence.store.read(stage.key), "features.npz") for stage in embeds])
+        columns = _joined([_features(evidence.store, stage) for stage in embeds])
         if len(columns["query_pids"]) != len(ap):
             raise Unknown("its evaluator judged other queries than the target's")
         return cls(ap, valid, rules, columns, embeds)
@@ -74,7 +80,7 @@ class Scored:
         query, gallery = self.columns.get("query_images"), self.columns.get("gallery_images")
         return None if query is None or gallery is None else (query, gallery)
 
-    def ranked(self, some: np.ndarray) -> Ranking:
+    def ranked(self, some: np.ndarray, by_camera: bool = False) -> Ranking:
         """Some queries, by number, ranked again as they were scored. Raises Unknown where that gives another AP."""
         c = self.columns
         images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
@@ -87,11 +93,14 @@ class Scored:
                 c["gallery_pids"],
                 c["gallery_camids"],
                 self.rules,
+                by_camera=by_camera,
                 **images,
             )
         except MetricError as error:
             raise Unknown(f"its features cannot be ranked: {error}") from None
-        if not np.allclose(again.ap, self.ap[some], rtol=0, atol=SAME, equal_nan=True):
+        valid = self.valid[some].astype(bool)
+        same = np.array_equal(again.valid, valid) and np.allclose(again.ap[valid], self.ap[some][valid], 0, SAME)
+        if not same:
             raise Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
         return again
 
@@ -107,6 +116,22 @@ class Scored:
             kept &= self.images[1] != self.images[0][query]
         order = np.flatnonzero(kept)
         return order[np.argsort(distances[order], kind="stable")]
+
+
+def _features(store: Store, embed: Stage) -> dict[str, Any]:
+    try:
+        return read_arrays(store.read(embed.key), "features.npz")
+    except KeyError:
+        raise Unknown(gone(store, embed)) from None
+
+
+def gone(store: Store, embed: Stage) -> str:
+    """Why the features and labels of an embed stage are not in a store that does not have them."""
+    try:
+        store.manifest(embed.key)
+    except (KeyError, BadArtifact):
+        return GONE
+    return RECORDED
 
 
 def _rules(noted: Any) -> Rules:
