@@ -318,6 +318,15 @@ def table(
     if form == "csv" and board.published and not published:
         note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
     _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
+    if form == "html":
+        _say_size(text)
+
+
+def _say_size(page: str) -> None:
+    """The size of a page, on standard error."""
+    from reidbench.report.html.page import size_words
+
+    print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
 
 
 def _refuse_clash(form: str, history: bool, published: bool, chosen: bool) -> None:
