@@ -251,7 +251,7 @@ def table(
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),
+        typer.Option(metavar="METHOD", help="Markdown, JSON: also differences to a method. May be repeated."),
     ] = None,
     published: Annotated[
         bool,

@@ -14,8 +14,9 @@ from .breakdown.parts import breakdowns
 from .efficiency import efficiency
 from .expected import held
 from .formats import breakdown, published
+from .formats.differences import differences_to, raw_differences
 from .formats.latex import latex
-from .formats.tables import as_csv, as_json, chosen, differences_to, markdown
+from .formats.tables import as_csv, as_json, chosen, markdown
 from .options import Breakdown, Options
 from .provenance import Evidence
 from .results import SCORE, Leaderboard, collect
@@ -90,10 +91,12 @@ def _in_parts(board: Leaderboard, evidence: Evidence, form: str, options: Option
 
 
 def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:
-    """The leaderboard as text; Markdown also as paired differences to the methods in `against`.
+    """The leaderboard as text; Markdown and JSON also have paired differences to the methods in `against`.
 
     `metric` None is the board's main one. Raises ReidbenchError for an unknown metric or method.
     """
-    metric = chosen(board, metric) if form in ("md", "latex") else ""
+    metric = chosen(board, metric) if form in ("md", "latex") or against else ""
+    if form == "json":
+        return as_json(board, metric, [line for name in against for line in raw_differences(board, name, metric)])
     text = TEXTS[form](board, metric)
     return "\n".join([text, *(differences_to(board, name, metric) for name in against)]) if form == "md" else text

@@ -15,6 +15,7 @@ from reidbench.report.options import Breakdown as Kind
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, heading, number, own_unit
 
+from .sentences import some
 from .tables import one_line, plain, table
 
 LABELS: dict[Kind, tuple[str, ...]] = {
@@ -55,7 +56,7 @@ def markdown(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric:
         parts += [f"## {one_line(title)}", "", *lines, ""]
     notes = list(dict.fromkeys(note for one in found for note in _notes(board, one)))
     parts += [*(f"- {one_line(note)}" for note in notes), ""] if notes else []
-    lacking = [f"{_named(board, one)}: {one.reason}" for one in found if one.reason]
+    lacking = [f"{some(rows)}: {reason}" for reason, rows in without_parts(board, found).items()]
     parts += ["Rows that cannot be broken down:", "", *(f"- {one_line(row)}" for row in lacking), ""] if lacking else []
     return "\n".join(parts)
 
@@ -149,8 +150,13 @@ def _where(board: Leaderboard, one: Breakdown) -> str:
     return f"{one.cell[1]} by {one.cell[2]}" if len(board.evaluators) > 1 else one.cell[1]
 
 
-def _named(board: Leaderboard, one: Breakdown) -> str:
-    return f"{one.cell[0]} on {_where(board, one)}"
+def without_parts(board: Leaderboard, found: Sequence[Breakdown]) -> dict[str, list[str]]:
+    """The rows that cannot be broken down, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for one in found:
+        if one.reason:
+            reasons.setdefault(one.reason, []).append(f"{one.cell[0]} on {_where(board, one)}")
+    return reasons
 
 
 def _notes(board: Leaderboard, one: Breakdown) -> Iterator[str]:
