@@ -68,7 +68,8 @@ def load_plugins(without: list[str] | None) -> Registry:
 @uncollected()
 def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Plan:
     """The plan of a matrix file. Raises ConfigError with every mistake."""
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
 
     return plan.expand(reader.read(file, registry, overrides or ()))
 
@@ -110,7 +111,7 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
     """Reads a whole number from `least`, in plain digits: neither 1_000 nor digits of other scripts."""
 
     def integer(given: str | int) -> int:
-        from reidbench.matrix.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
+        from reidbench.matrix.reading.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
 
         text = str(given)
         if len(text) > LONGEST_NUMBER or not WHOLE.fullmatch(text) or not least <= int(text) < LARGEST:
@@ -122,7 +123,7 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
 
 def decimal(given: str | float) -> float:
     """Reads a finite number in plain digits: neither 1_000 nor nan."""
-    from reidbench.matrix.yamlfile import DECIMAL, LONGEST_NUMBER, shown
+    from reidbench.matrix.reading.yamlfile import DECIMAL, LONGEST_NUMBER, shown
 
     text = str(given)
     if len(text) > LONGEST_NUMBER or not DECIMAL.fullmatch(text) or not math.isfinite(float(text)):
@@ -132,7 +133,7 @@ def decimal(given: str | float) -> float:
 
 def positive(given: str | float) -> float:
     """Reads a number above 0."""
-    from reidbench.matrix.yamlfile import shown
+    from reidbench.matrix.reading.yamlfile import shown
 
     if decimal(given) <= 0:
         raise typer.BadParameter(f"must be above 0, not {shown(str(given))}")

@@ -11,15 +11,16 @@ from typing import Any
 
 from reidbench.components import STEP_SETTINGS
 from reidbench.errors import ConfigError
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Devices, Recipe, Task
+from reidbench.matrix.devices import MOST as MOST_DEVICES
+from reidbench.matrix.devices import refusals
+from reidbench.matrix.kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
 from reidbench.registry.plugins import Registry, printable
 
-from .benchmark import Benchmark, Choice, DataRef, DataSource, Devices, Recipe, Task
 from .checker import Checker, guess, kind_word, there
 from .choices import OF_FILES, ChoiceReader, FeaturesReader
-from .devices import MOST as MOST_DEVICES
-from .devices import refusals
-from .expect import ExpectReader, PublishedReader
-from .kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
+from .expect import ExpectReader
+from .quoted import PublishedReader
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
