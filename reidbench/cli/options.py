@@ -14,7 +14,7 @@ from reidbench.api.opening import at_home as at_home
 from reidbench.api.opening import one_store_at as one_store_at
 from reidbench.api.opening import store_at as store_at
 from reidbench.api.opening import uncollected as uncollected
-from reidbench.errors import ConfigError
+from reidbench.errors import ConfigError, ReidbenchError
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
 AveragePrecision = Literal["step", "trapezoid"]
+Breakdown = Literal["camera-pair", "camera", "persons"]
 ExecutorName = Literal["inline", "process", "ray"]
 Format = Literal["md", "csv", "json", "latex", "html"]
 Invalid = Literal["drop", "zero"]
@@ -50,6 +51,13 @@ SetOption = Annotated[
 ]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
+]
+BreakdownOption = Annotated[
+    Breakdown | None,
+    typer.Option(
+        help="Instead, every row in parts (Markdown, CSV, JSON): by the camera of the query, by pair of cameras, or "
+        "its worst persons."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -107,6 +115,19 @@ def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, s
         return plan
 
 
+def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str | None, beside: bool) -> None:
+    """Raise ReidbenchError for options of `table` that --breakdown excludes (`beside`), or that need it."""
+    if kind is None and (worst is not None or only is not None):
+        raise ReidbenchError("--worst and --only choose what --breakdown prints: add it, or leave them out")
+    if kind is not None and worst is not None and kind != "persons":
+        raise ReidbenchError(f"--worst is for --breakdown persons, not {kind}: leave it out")
+    if kind is not None and (beside or form not in ("md", "csv", "json")):
+        raise ReidbenchError(
+            "--breakdown is for Markdown, CSV and JSON, and prints rows in parts only: leave out --history, "
+            "--published, --against, --columns and --figures"
+        )
+
+
 def whole(least: int = 0) -> Callable[[str | int], int]:
     """Reads a whole number from `least`, in plain digits: neither 1_000 nor digits of other scripts."""
 
@@ -119,6 +140,11 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
         return int(text)
 
     return integer
+
+
+WorstOption = Annotated[
+    int | None, typer.Option(parser=whole(1), help="--breakdown persons: so many of each row. Default: 10.")
+]
 
 
 def decimal(given: str | float) -> float:
