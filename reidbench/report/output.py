@@ -11,11 +11,11 @@ from reidbench.matrix.stage import Plan
 from reidbench.store.artifacts import Store
 
 from .efficiency import efficiency
-from .expected import held
 from .formats import published
 from .formats.latex import latex
 from .formats.tables import as_csv, as_json, chosen, differences_to, markdown
 from .options import Options
+from .papers.expected import held
 from .provenance import Evidence
 from .results import SCORE, Leaderboard, collect
 
