@@ -31,6 +31,7 @@ from .options import (
     Invalid,
     JsonOption,
     Pictures,
+    RanksOption,
     SetOption,
     StoreOption,
     StrictOption,
@@ -44,6 +45,7 @@ from .options import (
     plan_or_board,
     positive,
     read_plan,
+    refuse_clash,
     store_at,
     uncollected,
     warn_of_conflicts,
@@ -266,6 +268,7 @@ def table(
             "throughput, throughput64, memory, bytes, with commas between them, or all.",
         ),
     ] = None,
+    ranks: RanksOption = False,
     history: Annotated[
         bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
     ] = False,
@@ -289,7 +292,7 @@ def table(
     from reidbench.progressbar import going_through
     from reidbench.report import efficiency
 
-    _refuse_clash(form, history, published, bool(metric or against or columns))
+    refuse_clash(form, history, published, ranks, bool(metric or against or columns or ranks))
     costs = efficiency.names_of(columns) if columns else ()
     if packed := is_pack(file):
         the_plan, the_store = unpacked(context, file, store, overrides)
@@ -303,23 +306,12 @@ def table(
         _warn(board, registry)
     if history:
         board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
-    options = report.Options(metric, ranked, pictures, given, strict, published, costs)
+    options = report.Options(metric, ranked, pictures, given, strict, published, costs, ranks)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
         note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
     _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
-
-
-def _refuse_clash(form: str, history: bool, published: bool, chosen: bool) -> None:
-    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
-    if history and (published or form not in ("md", "json")):
-        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
-    if published and form != "html" and chosen:
-        raise ReidbenchError(
-            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against and "
-            "--columns"
-        )
 
 
 def _put(text: str, out: Path | None, where_from: str) -> None:

@@ -14,7 +14,7 @@ from reidbench.api.opening import at_home as at_home
 from reidbench.api.opening import one_store_at as one_store_at
 from reidbench.api.opening import store_at as store_at
 from reidbench.api.opening import uncollected as uncollected
-from reidbench.errors import ConfigError
+from reidbench.errors import ConfigError, ReidbenchError
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
@@ -50,6 +50,14 @@ SetOption = Annotated[
 ]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
+]
+RanksOption = Annotated[
+    bool,
+    typer.Option(
+        "--ranks",
+        help="Also ranks over tasks: mean rank with its interval, win rate, Borda count, and which methods are not set "
+        "apart. Not in CSV; HTML has them anyway.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -104,6 +112,19 @@ def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, s
         plan, said = lasting.board_instead(error, file, overrides, store)
         note(said)
         return plan
+
+
+def refuse_clash(form: str, history: bool, published: bool, ranks: bool, chosen: bool) -> None:
+    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
+    if history and (published or form not in ("md", "json")):
+        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
+    if published and form != "html" and chosen:
+        raise ReidbenchError(
+            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against, "
+            "--columns and --ranks"
+        )
+    if ranks and form == "csv":
+        raise ReidbenchError("--ranks is for Markdown, JSON, LaTeX and HTML: CSV has rows only")
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:

@@ -18,6 +18,7 @@ class Options:
     `arguments` are those of the command line that changed the matrix file, for the command that makes a row again.
     `published` writes the cells that the file expects a published number of instead, or on the page as well.
     `columns` are what the networks cost, beside what they reach (see `efficiency.COLUMNS`).
+    `ranks` over tasks stand below the table in text; the HTML page has them anyway.
     `strict` refuses a table in which one mean is over results of different versions, sources or processors.
     """
 
@@ -28,3 +29,4 @@ class Options:
     strict: bool = False
     published: bool = False
     columns: Sequence[str] = ()
+    ranks: bool = False

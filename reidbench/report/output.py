@@ -12,15 +12,18 @@ from reidbench.store.artifacts import Store
 
 from .efficiency import efficiency
 from .formats import published
+from .formats import ranks as ranks_texts
 from .formats.latex import latex
 from .formats.tables import as_csv, as_json, chosen, differences_to, markdown
 from .options import Options
 from .papers.expected import held
 from .provenance import Evidence
+from .ranks.cells import ranks_of
 from .results import SCORE, Leaderboard, collect
 
 TEXTS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": latex}
 FORMATS = (*TEXTS, "html")
+RANKS = {"md": ranks_texts.markdown, "latex": ranks_texts.latex}  # JSON has them among the rest
 ELSEWHERE = "; the rows of `published:` stand below the table without --published"
 
 
@@ -64,6 +67,8 @@ def write_board(
         refuse_mixed(board)
     if options.columns:
         board = replace(board, efficiency=efficiency(plan, store, options.columns))
+    if options.ranks:
+        board = replace(board, ranks=ranks_of(board, chosen(board, options.metric)))
     if figures is not None:
         from .formats.figures import draw
 
@@ -84,4 +89,6 @@ def write(board: Leaderboard, form: str, metric: str | None = None, against: Seq
     """
     metric = chosen(board, metric) if form in ("md", "latex") else ""
     text = TEXTS[form](board, metric)
+    if board.ranks is not None and form in RANKS:
+        text = "\n".join([text, RANKS[form](board, board.ranks)])
     return "\n".join([text, *(differences_to(board, name, metric) for name in against)]) if form == "md" else text

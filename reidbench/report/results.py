@@ -27,6 +27,7 @@ from .queries import Reader, no_arrays, reader
 
 if TYPE_CHECKING:
     from .formats.history import Past
+    from .ranks.cells import Ranks
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
@@ -95,6 +96,7 @@ class Leaderboard:
     published: tuple[Published, ...] = ()  # that the matrix file has below the table; nothing is ranked with them
     history: tuple[Past, ...] | None = None  # where it is asked for
     targets: Mapping[str, str] = field(default_factory=dict, repr=False)  # what names the test images of a task
+    ranks: Ranks | None = None  # where they are asked for
 
     @cached_property
     def methods(self) -> list[str]:

@@ -17,6 +17,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.differences import Paired, differences
 from reidbench.report.efficiency import Efficiency
+from reidbench.report.ranks.lines import raw as raw_ranks
 from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
 from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
@@ -288,6 +289,7 @@ def as_json(board: Leaderboard, metric: str) -> str:
 
     A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary. Columns of efficiency are
     in the rows, and described, where they were asked for. Published rows of the file are no rows, but `published`.
+    `ranks` over tasks are there where they were asked for.
     """
     costs = board.efficiency
     rows = [
@@ -332,6 +334,8 @@ def as_json(board: Leaderboard, metric: str) -> str:
         content["published"] = list(map(_published, board.published))
     if board.history is not None:
         content["history"] = history.raw(board.history)
+    if board.ranks is not None:
+        content["ranks"] = raw_ranks(board.ranks)
     return json.dumps(content, indent=1) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,25 +17,38 @@ from reidbench.report.units import NAMES
 from .comparison import Cell, Comparison, Kind, comparisons, without_comparison
 
 
-def ranks_of(board: Leaderboard, metric: str) -> list[Comparison]:
-    """The comparisons of all evaluators that give a metric and declare it; none of an undeclared one."""
-    found = []
+@dataclass(frozen=True)
+class Refused:
+    """Rows of one kind by an evaluator that are not compared at all, and why."""
+
+    evaluator: str
+    kind: Kind
+    why: str
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Every comparison by one metric, and what is not compared."""
+
+    metric: str
+    comparisons: tuple[Comparison, ...]
+    refused: tuple[Refused, ...]
+
+
+def ranks_of(board: Leaderboard, metric: str) -> Ranks:
+    """The comparisons of all evaluators that give a metric; none of one that they do not declare."""
+    found: list[Comparison] = []
+    refused: list[Refused] = []
     for evaluator in board.giving(metric):
         known = board.metric(evaluator, metric)
-        if known is not None:
-            found += comparisons(cells_of(board, evaluator, metric), evaluator, metric, known.better)
-    return found
-
-
-def unranked(board: Leaderboard, metric: str) -> list[tuple[str, Kind, str]]:
-    """What is not compared at all: evaluator, kind of rows, and why."""
-    found: list[tuple[str, Kind, str]] = []
-    for evaluator in board.giving(metric):
-        if board.metric(evaluator, metric) is None:
-            found.append((evaluator, (), f"it does not declare whether more of {NAMES.get(metric, metric)} is better"))
-        else:
-            found += [(evaluator, *one) for one in without_comparison(cells_of(board, evaluator, metric))]
-    return found
+        if known is None:
+            why = f"it does not declare whether more of {NAMES.get(metric, metric)} is better"
+            refused.append(Refused(evaluator, (), why))
+            continue
+        cells = cells_of(board, evaluator, metric)
+        found += comparisons(cells, evaluator, metric, known.better)
+        refused += [Refused(evaluator, kind, why) for kind, why in without_comparison(cells)]
+    return Ranks(metric, tuple(found), tuple(refused))
 
 
 def cells_of(board: Leaderboard, evaluator: str, metric: str) -> list[Cell]:

@@ -10,7 +10,7 @@ import pytest
 from reidbench.components import Metric
 from reidbench.matrix.stage import Row
 from reidbench.report import Leaderboard, Result
-from reidbench.report.ranks.cells import cells_of, ranks_of, unranked
+from reidbench.report.ranks.cells import Refused, cells_of, ranks_of
 from reidbench.report.ranks.comparison import NO_ROW, Cell, Comparison, LeftOut, comparisons, without_comparison
 from reidbench.report.results import Declared, summarise
 
@@ -281,9 +281,9 @@ def test_cells_of_a_board_with_a_failed_seed() -> None:
     assert found["a", "y"].value == pytest.approx(0.2)
     assert found["a", "y"].target == "images"
     assert found["a", "y"].results == {"a y cosine 0", "a y cosine 1"}
-    assert unranked(board(*given), "mAP") == [
-        ("cosine", (), "fewer than two methods are complete on two tasks or more")
-    ]
+    found_ranks = ranks_of(board(*given), "mAP")
+    assert found_ranks.comparisons == ()
+    assert found_ranks.refused == (Refused("cosine", (), "fewer than two methods are complete on two tasks or more"),)
 
 
 def test_each_evaluator_is_compared_alone_and_undeclared_metrics_are_not() -> None:
@@ -294,17 +294,16 @@ def test_each_evaluator_is_compared_alone_and_undeclared_metrics_are_not() -> No
     ]
     declared = {"cosine": {"mAP": Metric("mAP")}, "other": {"mAP": Metric("mAP", better="lower")}}
     found = ranks_of(board(*given, declared=declared), "mAP")
-    assert [(one.evaluator, one.mean_rank.tolist()) for one in found] == [("cosine", [2, 1]), ("other", [2, 1])]
-    assert unranked(board(*given, declared=declared), "mAP") == [
-        ("third", (), "it does not declare whether more of mAP is better")
-    ]
+    ranked = [(one.evaluator, one.mean_rank.tolist()) for one in found.comparisons]
+    assert ranked == [("cosine", [2, 1]), ("other", [2, 1])]
+    assert found.refused == (Refused("third", (), "it does not declare whether more of mAP is better"),)
 
 
 def test_one_result_that_saw_the_test_images_sets_its_cell_apart() -> None:
     given = everywhere(a=[0.1, 0.3], b=[0.2, 0.2], c=[0.9, 0.9])
     spoilt = results("c", "x", [0.9, 0.9], protocol=f"{PROTOCOL}, test-images")[1]
     given = [spoilt if one.row.key == spoilt.row.key else one for one in given]
-    found = only(ranks_of(board(*given), "mAP"))
+    found = only(list(ranks_of(board(*given), "mAP").comparisons))
     assert found.methods == ("a", "b")
     assert found.missing == {("c", "x"): "its row is of another kind (test-images)"}
 
