@@ -32,6 +32,7 @@ from .options import (
     Invalid,
     JsonOption,
     Pictures,
+    RanksOption,
     SetOption,
     StoreOption,
     StrictOption,
@@ -47,6 +48,7 @@ from .options import (
     positive,
     read_plan,
     refuse_breakdown,
+    refuse_clash,
     store_at,
     uncollected,
     warn_of_conflicts,
@@ -269,6 +271,7 @@ def table(
             "throughput, throughput64, memory, bytes, with commas between them, or all.",
         ),
     ] = None,
+    ranks: RanksOption = False,
     history: Annotated[
         bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
     ] = False,
@@ -295,8 +298,9 @@ def table(
     from reidbench.progressbar import going_through
     from reidbench.report import efficiency
 
-    _refuse_clash(form, history, published, bool(metric or against or columns))
-    refuse_breakdown(breakdown, form, worst, only, bool(history or published or against or columns or figures))
+    breakdown_clash = bool(history or published or ranks or against or columns or figures)
+    refuse_clash(form, history, published, ranks, bool(metric or against or columns or ranks))
+    refuse_breakdown(breakdown, form, worst, only, breakdown_clash)
     costs = efficiency.names_of(columns) if columns else ()
     if packed := is_pack(file):
         the_plan, the_store = unpacked(context, file, store, overrides)
@@ -312,7 +316,7 @@ def table(
     if history:
         board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
     in_parts = breakdown, worst or report.Options.worst
-    options = report.Options(metric, ranked, pictures, given, strict, published, costs, *in_parts)
+    options = report.Options(metric, ranked, pictures, given, strict, published, costs, *in_parts, ranks)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
@@ -327,17 +331,6 @@ def _say_size(page: str) -> None:
     from reidbench.report.html.page import size_words
 
     print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
-
-
-def _refuse_clash(form: str, history: bool, published: bool, chosen: bool) -> None:
-    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
-    if history and (published or form not in ("md", "json")):
-        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
-    if published and form != "html" and chosen:
-        raise ReidbenchError(
-            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against and "
-            "--columns"
-        )
 
 
 def _put(text: str, out: Path | None, where_from: str) -> None:

@@ -59,6 +59,14 @@ BreakdownOption = Annotated[
         "its worst persons."
     ),
 ]
+RanksOption = Annotated[
+    bool,
+    typer.Option(
+        "--ranks",
+        help="Also ranks over tasks: mean rank with its interval, win rate, Borda count, and which methods are not set "
+        "apart. Not in CSV; HTML has them anyway.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -124,8 +132,21 @@ def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str |
     if kind is not None and (beside or form not in ("md", "csv", "json")):
         raise ReidbenchError(
             "--breakdown is for Markdown, CSV and JSON, and prints rows in parts only: leave out --history, "
-            "--published, --against, --columns and --figures"
+            "--published, --ranks, --against, --columns and --figures"
         )
+
+
+def refuse_clash(form: str, history: bool, published: bool, ranks: bool, chosen: bool) -> None:
+    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
+    if history and (published or form not in ("md", "json")):
+        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
+    if published and form != "html" and chosen:
+        raise ReidbenchError(
+            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against, "
+            "--columns and --ranks"
+        )
+    if ranks and form == "csv":
+        raise ReidbenchError("--ranks is for Markdown, JSON, LaTeX and HTML: CSV has rows only")
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:
