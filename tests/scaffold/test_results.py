@@ -43,7 +43,7 @@ PYTHON = """#!/usr/bin/env bash
 [[ $1 == -m && $2 == venv ]] || exit 1
 mkdir -p "$3/bin"
 cp "$RECORDER" "$3/bin/reidbench"
-printf '#!/usr/bin/env bash\\ncp "$3" "$CALLS.requirements"\\n' > "$3/bin/pip"
+printf '#!/usr/bin/env bash\\ncp "${@: -1}" "$CALLS.requirements"\\n' > "$3/bin/pip"
 chmod +x "$3/bin/pip"
 """
 
@@ -121,16 +121,17 @@ def steps(name: str) -> list[Mapping[str, Any]]:
 def as_github_does(board: Board, name: str, code: int = 0) -> str:
     """Run the shell lines of a workflow one after the other; the last that runs must end with that code."""
     said = ""
-    lines = [step["run"] for step in steps(name) if "run" in step]
-    for number, line in enumerate(lines):
-        script = board.runner / "step.sh"
+    shell = [step for step in steps(name) if "run" in step]
+    for number, step in enumerate(shell):
+        line, script = step["run"], board.runner / "step.sh"
         script.write_text(line)
+        board.environment |= step.get("env", {})
         if board.paths.exists():
             board.environment["PATH"] = f"{board.paths.read_text().strip()}{os.pathsep}{board.environment['PATH']}"
         fails = code and "verify.sh" in line
         said += board.run("bash", "-e", script, code=code if fails else 0)
         if fails:
-            assert number < len(lines) - 1  # what follows is not run
+            assert number < len(shell) - 1  # what follows is not run
             return said
     return said
 
