@@ -22,7 +22,12 @@ from reidbench.report.formats.tables import table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("plugins/*/README.md")],
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("benchmarks/results/*.md"),
+        *ROOT.glob("plugins/*/README.md"),
+    ],
     key=lambda path: path.as_posix(),
 )
 
