@@ -19,6 +19,7 @@ from reidbench.errors import ConfigError, ReidbenchError
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
+    from reidbench.report import Leaderboard
     from reidbench.store.artifacts import Store
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
@@ -59,6 +60,14 @@ BreakdownOption = Annotated[
         "its worst persons."
     ),
 ]
+RanksOption = Annotated[
+    bool,
+    typer.Option(
+        "--ranks",
+        help="Also ranks over tasks: mean rank with its interval, win rate, Borda count, and which methods are not set "
+        "apart. Not in CSV; HTML has them anyway.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -76,7 +85,8 @@ def load_plugins(without: list[str] | None) -> Registry:
 @uncollected()
 def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Plan:
     """The plan of a matrix file. Raises ConfigError with every mistake."""
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
 
     return plan.expand(reader.read(file, registry, overrides or ()))
 
@@ -88,6 +98,15 @@ def warn_of_conflicts(store: Store) -> None:
 
     for sentence in store.conflicts() if isinstance(store, Stores) else ():
         print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def warn_of_changes(board: Leaderboard, registry: Registry) -> None:
+    """Warn on standard error of plugins whose code has changed since results were made."""
+    from reidbench.execution import preview
+    from reidbench.registry.plugins import printable
+
+    for warning in preview.changed_code(board.sources, registry):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
 
 
 def where(store: Store) -> str:
@@ -123,15 +142,28 @@ def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str |
     if kind is not None and (beside or form not in ("md", "csv", "json")):
         raise ReidbenchError(
             "--breakdown is for Markdown, CSV and JSON, and prints rows in parts only: leave out --history, "
-            "--published, --against, --columns and --figures"
+            "--published, --ranks, --against, --columns and --figures"
         )
+
+
+def refuse_clash(form: str, history: bool, published: bool, ranks: bool, chosen: bool) -> None:
+    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
+    if history and (published or form not in ("md", "json")):
+        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
+    if published and form != "html" and chosen:
+        raise ReidbenchError(
+            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against, "
+            "--columns and --ranks"
+        )
+    if ranks and form == "csv":
+        raise ReidbenchError("--ranks is for Markdown, JSON, LaTeX and HTML: CSV has rows only")
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:
     """Reads a whole number from `least`, in plain digits: neither 1_000 nor digits of other scripts."""
 
     def integer(given: str | int) -> int:
-        from reidbench.matrix.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
+        from reidbench.matrix.reading.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
 
         text = str(given)
         if len(text) > LONGEST_NUMBER or not WHOLE.fullmatch(text) or not least <= int(text) < LARGEST:
@@ -148,7 +180,7 @@ WorstOption = Annotated[
 
 def decimal(given: str | float) -> float:
     """Reads a finite number in plain digits: neither 1_000 nor nan."""
-    from reidbench.matrix.yamlfile import DECIMAL, LONGEST_NUMBER, shown
+    from reidbench.matrix.reading.yamlfile import DECIMAL, LONGEST_NUMBER, shown
 
     text = str(given)
     if len(text) > LONGEST_NUMBER or not DECIMAL.fullmatch(text) or not math.isfinite(float(text)):
@@ -158,7 +190,7 @@ def decimal(given: str | float) -> float:
 
 def positive(given: str | float) -> float:
     """Reads a number above 0."""
-    from reidbench.matrix.yamlfile import shown
+    from reidbench.matrix.reading.yamlfile import shown
 
     if decimal(given) <= 0:
         raise typer.BadParameter(f"must be above 0, not {shown(str(given))}")

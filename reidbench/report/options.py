@@ -20,6 +20,7 @@ class Options:
     `published` writes the cells that the file expects a published number of instead, or on the page as well.
     `columns` are what the networks cost, beside what they reach (see `efficiency.COLUMNS`).
     `breakdown` writes every row in parts instead (see `breakdown.parts.KINDS`), of persons the `worst`.
+    `ranks` over tasks stand below the table in text; the HTML page has them anyway.
     `strict` refuses a table in which one mean is over results of different versions, sources or processors.
     """
 
@@ -32,3 +33,4 @@ class Options:
     columns: Sequence[str] = ()
     breakdown: Breakdown | None = None
     worst: int = 10
+    ranks: bool = False

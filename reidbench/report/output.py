@@ -12,17 +12,20 @@ from reidbench.store.artifacts import Store
 
 from .breakdown.parts import breakdowns
 from .efficiency import efficiency
-from .expected import held
 from .formats import breakdown, published
+from .formats import ranks as ranks_texts
 from .formats.differences import differences_to, raw_differences
 from .formats.latex import latex
 from .formats.tables import as_csv, as_json, chosen, markdown
 from .options import Breakdown, Options
+from .papers.expected import held
 from .provenance import Evidence
+from .ranks.cells import ranks_of
 from .results import SCORE, Leaderboard, collect
 
 TEXTS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": latex}
 FORMATS = (*TEXTS, "html")
+RANKS = {"md": ranks_texts.markdown, "latex": ranks_texts.latex}  # JSON has them among the rest
 ELSEWHERE = "; the rows of `published:` stand below the table without --published"
 
 
@@ -66,6 +69,8 @@ def write_board(
         refuse_mixed(board)
     if options.columns:
         board = replace(board, efficiency=efficiency(plan, store, options.columns))
+    if options.ranks:
+        board = replace(board, ranks=ranks_of(board, chosen(board, options.metric)))
     if figures is not None:
         from .formats.figures import draw
 
@@ -99,4 +104,6 @@ def write(board: Leaderboard, form: str, metric: str | None = None, against: Seq
     if form == "json":
         return as_json(board, metric, [line for name in against for line in raw_differences(board, name, metric)])
     text = TEXTS[form](board, metric)
+    if board.ranks is not None and form in RANKS:
+        text = "\n".join([text, RANKS[form](board, board.ranks)])
     return "\n".join([text, *(differences_to(board, name, metric) for name in against)]) if form == "md" else text

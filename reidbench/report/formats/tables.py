@@ -15,6 +15,7 @@ from reidbench.components import Published
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.efficiency import Efficiency
+from reidbench.report.ranks.lines import raw as raw_ranks
 from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
 from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
@@ -233,6 +234,7 @@ def as_json(board: Leaderboard, metric: str, against: Sequence[Mapping[str, Any]
 
     A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary. Columns of efficiency are
     in the rows, and described, where they were asked for. Published rows of the file are no rows, but `published`.
+    `ranks` over tasks are there where they were asked for.
     """
     costs = board.efficiency
     rows = [
@@ -279,6 +281,8 @@ def as_json(board: Leaderboard, metric: str, against: Sequence[Mapping[str, Any]
         content["history"] = history.raw(board.history)
     if against:
         content["against"] = list(against)
+    if board.ranks is not None:
+        content["ranks"] = raw_ranks(board.ranks)
     return json.dumps(content, indent=1) + "\n"
 
 
