@@ -30,7 +30,8 @@ from reidbench.files.atomic import write_whole
 from reidbench.packs import merging
 from reidbench.packs.reading import Pack
 from reidbench.report import Options, collect, efficiency, write_board
-from reidbench.report.formats.tables import chosen, differences_to
+from reidbench.report.formats.differences import differences_to
+from reidbench.report.formats.tables import chosen
 from reidbench.report.results import SCORE
 from reidbench.store.artifacts import Store
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.report.results import Leaderboard
-from reidbench.report.scored import Unknown
 from reidbench.report.units import is_percent
 
 from .rows import Row, row_of
+from .scored import Unknown
 
 NOT_COUNTED = 0xFFFF  # the code of a query that does not count
 FINE = 1e-4  # of fractions

@@ -16,9 +16,10 @@ from reidbench.report.formats.sentences import status_word
 from reidbench.report.provenance import Evidence
 from reidbench.report.queries import Arrays, metric_per_query, read_arrays
 from reidbench.report.results import Leaderboard, Result
-from reidbench.report.scored import Unknown, gone
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
+
+from .scored import Unknown, gone
 
 Cell = tuple[str, str, str]  # method, task, evaluator
 

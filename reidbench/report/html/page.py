@@ -46,6 +46,7 @@ from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
 from .fails import fails
+from .pictures import picture_warning
 from .ranked import Thumbnails, ranked_lists
 
 SIZE = "<!-- size -->"  # no text of plugins or files has it, since that is escaped
@@ -156,6 +157,7 @@ class Page:
             },
             lists=lists,
             pictures=self.options.pictures,
+            picture_warning=picture_warning(self.evidence.plan, self.options),
             left_out=self.thumbnails.left_out,
             thumbnails=self.thumbnails.pictures,
             printed=self.printed,

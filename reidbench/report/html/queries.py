@@ -15,10 +15,10 @@ import numpy as np
 
 from reidbench.report.breakdown.compare import NOT_COUNTED, Column
 from reidbench.report.breakdown.rows import Labels, Row, Targets
+from reidbench.report.breakdown.scored import Unknown
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard
-from reidbench.report.scored import Unknown
 from reidbench.report.standings import apart
 from reidbench.report.units import unit
 

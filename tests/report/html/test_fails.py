@@ -20,6 +20,7 @@ from reidbench.report.html import fails as section
 from reidbench.report.html import queries
 from reidbench.report.html.fails import Fails, fails
 from reidbench.report.html.page import render
+from reidbench.report.html.pictures import picture_warning
 from reidbench.report.html.queries import apart_most
 from reidbench.report.html.ranked import Thumbnails
 from reidbench.report.options import Options
@@ -130,6 +131,16 @@ def test_too_many_values_are_not_on_the_page(made: Made, monkeypatch: pytest.Mon
     assert len(found(made).queries["columns"]) == 2
 
 
+def test_pictures_of_real_persons_are_warned_of(made: Made) -> None:
+    warning = picture_warning(made[0], Options(pictures="all"))
+    assert warning.startswith("The page has pictures of line, as --pictures all asks")
+    assert picture_warning(made[0], Options()) == ""
+    assert picture_warning(made[0], Options(pictures="all", ranked=0)) == ""
+    stages = {key: dataclasses.replace(stage, root=None) for key, stage in made[0].stages.items()}
+    rendered = Plan(made[0].benchmark, stages, made[0].rows)
+    assert picture_warning(rendered, Options(pictures="all")) == ""
+
+
 class Visible(HTMLParser):
     """The text of a page that is neither script nor style."""
 
@@ -158,6 +169,7 @@ def test_the_section_escapes_names(text: str) -> None:
     assert data
     assert "<img" not in data[1]
     assert EVIL in json.loads(data[1])["columns"][0]["methods"]
+    assert "The page has pictures of line" in text
 
 
 # ---------------------------------------------------------------------- in a browser

@@ -16,11 +16,10 @@ import numpy as np
 from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
 from reidbench.metrics import MetricError, Ranking, Rules, rank
+from reidbench.report.provenance import Evidence
+from reidbench.report.queries import read_arrays, read_notes
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
-
-from .provenance import Evidence
-from .queries import read_arrays, read_notes
 
 JUNK = -1
 SAME = 1e-6  # how near average precision must be to the stored one
