@@ -55,6 +55,7 @@ from .packs import is_pack, unpacked
 from .plugin import app as plugin_commands
 from .rehearse import app as rehearse_commands
 from .show import app as show_commands
+from .site import app as site_commands
 from .store import app as store_commands
 from .verify import app as verify_commands
 
@@ -82,6 +83,7 @@ app.add_typer(rehearse_commands)
 app.add_typer(network_commands)
 app.add_typer(store_commands)
 app.add_typer(pack_commands)
+app.add_typer(site_commands)
 app.add_typer(verify_commands)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.matrix.stage import Plan
+from reidbench.report.checked import checked
 from reidbench.report.expected import held
 from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
@@ -86,6 +87,11 @@ class Line:
         return list(dict.fromkeys(filter(None, words)))
 
     @property
+    def checked(self) -> str:
+        """How far its numbers were checked; empty where it has none."""
+        return checked(self.words) if self.good else ""
+
+    @property
     def anchor(self) -> str:
         """Its place on the page."""
         return row_anchor(self.method, self.task, self.evaluator)
@@ -126,8 +132,8 @@ class Page:
         self.metric = chosen(board, options.metric)
         self.assets, self.thumbnails = assets, thumbnails
 
-    def html(self, ending: str) -> str:
-        """The text; `ending` is what the footer says last."""
+    def html(self, ending: str, site: Any = None) -> str:
+        """The text; `ending` is what the footer says last, `site` leads to the other pages where the page has such."""
         lists = list(
             ranked_lists(self.board, self.evidence, self.options.ranked, self.options.pictures, self.thumbnails)
         )
@@ -168,6 +174,7 @@ class Page:
             quoted_title=TITLE,
             version=__version__,
             assets=self.assets,
+            site=site,
             ending=Markup(ending),  # noqa: S704 - ours, with the place of the size
         )
         return text
