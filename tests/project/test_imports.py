@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "plugins": PLUGINS,
     "show finetuner bot": PLAN,
     "show finetuner bot --published": f"{PLAN} rich attr tabulate wcwidth",
+    "new-results BOARD": PLUGINS,
     "plan FILE --store STORE": PLAN,
     "clean FILE --dry-run --store STORE": f"{PLAN} rich attr tabulate wcwidth",
     "table FILE --store STORE": TABLE,
@@ -77,7 +78,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "methods: {untrained: {finetune: none}}\n"
     )
     found = {"FILE": str(folder / "matrix.yaml"), "STORE": str(folder / "store")}
-    found |= {name: str(folder / name) for name in ("PACK", "NEW", "OTHER", "SITE")}
+    found |= {name: str(folder / name) for name in ("PACK", "NEW", "OTHER", "BOARD", "SITE")}
     start("-m", "reidbench", "run", found["FILE"], "--store", found["STORE"], "--executor", "inline")
     start("-m", "reidbench", "pack", found["FILE"], "--store", found["STORE"], "-o", found["PACK"])
     return found

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from reidbench import report
 from reidbench.cli import main
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.report.html.again import again
 from reidbench.report.options import Options

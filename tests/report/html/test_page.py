@@ -22,11 +22,12 @@ import numpy as np
 import pytest
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.metrics import rank
 from reidbench.registry import plugins
-from reidbench.report.html import ranked
+from reidbench.report import scored as scored_again
 from reidbench.report.html.page import render
 from reidbench.report.html.ranked import RankedList, Thumbnails, ranked_lists
 from reidbench.report.options import Options
@@ -220,7 +221,7 @@ def test_ranked_lists_are_what_was_scored(made: tuple[Plan, Store]) -> None:
 
 def test_ranked_lists_leave_out_own_pictures(made: tuple[Plan, Store], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each query's picture is numbered as that of the next gallery row, and scored so: no list shows it."""
-    plain = ranked.read_arrays
+    plain = scored_again.read_arrays
     names = [f"{side}_{what}" for side in ("query", "gallery") for what in ("features", "pids", "camids", "images")]
 
     def numbered(artifact: Any, name: str) -> dict[str, Any]:
@@ -234,7 +235,7 @@ def test_ranked_lists_leave_out_own_pictures(made: tuple[Plan, Store], monkeypat
         again = rank(q, q_pids, q_camids, g, g_pids, g_camids, **images)
         return found | {"ap": again.ap, "valid": again.valid}
 
-    monkeypatch.setattr(ranked, "read_arrays", numbered)
+    monkeypatch.setattr(scored_again, "read_arrays", numbered)
     found = next(x for x in lists_of(made)[0] if (x.method, x.task, x.evaluator) == ("untrained", "second", "cosine"))
     assert found.note == ""
     # Eight rows less the own camera's and the own picture, which is another row here.

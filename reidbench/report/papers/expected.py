@@ -1,0 +1,134 @@
+"""Hold the cells that `expect:` names against published numbers: what was measured, the difference, other rules.
+
+A cell that was not run is there too, with its published number alone. Nothing here is ranked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reidbench.components import Published
+from reidbench.matrix.benchmark import Choice, Expected
+from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.reading.expect import parts_of, published_task
+from reidbench.matrix.stage import Plan
+from reidbench.registry.published import DISTANCE
+from reidbench.report.results import Leaderboard, Result, Summary
+from reidbench.report.units import is_percent
+
+from .published import ap_rule, from_stand_ins, ranking_rule, ranking_words, transductive
+
+RERANKED = re.compile(r"(?<!not )\bre-rank")  # in the published row or its note; how evaluators begin their word too
+SIZE = re.compile(r"\b\d+x\d+\b")
+ON_TEST = "on test data"  # in a note on which epoch was published
+
+
+@dataclass(frozen=True)
+class Held:
+    """One metric of a cell beside its published number, both in the evaluator's own values.
+
+    `summary` is None where nothing was measured; `rules` are sentences on what was computed in another way, with which
+    the two numbers do not compare.
+    """
+
+    cell: Expected
+    number: Published
+    evaluator: str
+    results: Sequence[Result]
+    summary: Summary | None
+    rules: tuple[str, ...]
+
+    @property
+    def difference(self) -> float | None:
+        """Measured mean minus published number."""
+        return None if self.summary is None else self.summary.mean - self.number.value
+
+
+def held(board: Leaderboard, plan: Plan) -> list[Held]:
+    """All numbers that the file expects, cell by cell in its order."""
+    benchmark = plan.benchmark
+    methods = {recipe.name: recipe for recipe in benchmark.methods}
+    tasks = {task.name: task for task in benchmark.tasks}
+    judges = dict(zip(evaluator_labels(benchmark.evaluate), benchmark.evaluate, strict=True))
+    found = []
+    for cell in benchmark.expect:
+        task = tasks[cell.task]
+        parts = parts_of(methods[cell.method], methods)
+        here = published_task(benchmark.data, parts, task)
+        sizes = _test_sizes(board, plan, cell)
+        apart = [*transductive(parts, task), *from_stand_ins(benchmark, task)]
+        rules = {
+            name: {number: (*_rules(number, judge, here, sizes), *apart) for number in cell.numbers}
+            for name, judge in judges.items()
+        }
+        evaluator = _nearest(board, cell, rules)
+        numbers = sorted(cell.numbers, key=lambda number: number.metric != "mAP")  # first, as `show` prints it
+        found += [_held(board, cell, number, evaluator, rules[evaluator][number]) for number in numbers]
+    return found
+
+
+def _test_sizes(board: Leaderboard, plan: Plan, cell: Expected) -> list[str]:
+    """The sizes of test images, as 256x128: several for an ensemble of such, none for a cell that cannot be run."""
+    keys = (r.row.key for evaluator in board.evaluators for r in board.cell(cell.method, cell.task, evaluator))
+    key = next(filter(None, keys), None)
+    embedded = [plan.stages[parent] for _, parent in plan.stages[key].parents] if key else []
+    return list(dict.fromkeys("x".join(map(str, stage.image_size)) for stage in embedded))
+
+
+def _nearest(board: Leaderboard, cell: Expected, rules: dict[str, dict[Published, tuple[str, ...]]]) -> str:
+    """The evaluator that gives most of the cell's metrics, and of those the one with the fewest other rules.
+
+    The first in the file where several are equal.
+    """
+
+    def distance(evaluator: str) -> tuple[int, int]:
+        lacking = sum(evaluator not in board.giving(number.metric) for number in cell.numbers)
+        return lacking, sum(map(len, rules[evaluator].values()))
+
+    return min(rules, key=distance)
+
+
+def _held(board: Leaderboard, cell: Expected, number: Published, evaluator: str, rules: tuple[str, ...]) -> Held:
+    summary = board.summarised(cell.method, cell.task, evaluator).get(number.metric)
+    known = board.metric(evaluator, number.metric)
+    if is_percent(known) == number.metric.startswith(DISTANCE):  # published fractions are held against fractions only
+        summary = None
+    return Held(cell, number, evaluator, board.cell(cell.method, cell.task, evaluator), summary, rules)
+
+
+# ---------------------------------------------------------------------- rules
+def _rules(number: Published, judge: Choice, here: str, sizes: Sequence[str]) -> Iterator[str]:
+    """What is other than published, or may be: a sentence each."""
+    if number.metric == "mAP":
+        yield from ap_rule(number.ap, judge)
+    yield from _ranking(number, judge)
+    if number.task != here:
+        yield f"other data: published {number.task}, measured here {here}"
+    published = SIZE.findall(number.row)
+    if published and not set(sizes) <= set(published):
+        yield f"other image size: published {', '.join(published)}, measured here {', '.join(sizes)}"
+    yield from _noted(number)
+
+
+def _ranking(number: Published, judge: Choice) -> Iterator[str]:
+    words = ranking_words(judge)
+    published = RERANKED.search(f"{number.row}; {number.note}") is not None
+    measured = [word for word in words if RERANKED.match(word)]
+    if published and not measured:
+        yield "other ranking rule: published with re-ranking, measured here without"
+    yield from ranking_rule([word for word in words if not (published and word in measured)])
+
+
+def _noted(number: Published) -> Iterator[str]:
+    """What the note says beside re-ranking, and that no row was meant to stand beside the number."""
+    parts = [part for part in number.note.split("; ") if part and not part.startswith(("re-ranked", "not re-ranked"))]
+    chosen = [part for part in parts if ON_TEST in part]
+    if chosen:
+        yield f"other epoch choice: published {', '.join(chosen)}, measured here without labels of the test"
+    rest = [part for part in parts if part not in chosen]
+    if rest:
+        yield f"the published row: {'; '.join(rest)}"
+    if not number.beside:
+        yield "the published row: its component says that no row of its own compares with it"
