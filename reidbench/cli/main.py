@@ -50,10 +50,10 @@ from .options import (
 from .plugin import app as plugin_commands
 from .rehearse import app as rehearse_commands
 from .results.packs import app as pack_commands
+from .results.site import app as site_commands
 from .results.table import app as table_commands
 from .results.verify import app as verify_commands
 from .show import app as show_commands
-from .site import app as site_commands
 from .store import app as store_commands
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from reidbench import report
 from reidbench.matrix import plan, reader
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry.plugins import Registry
-from reidbench.report.site.sources import Given
+from reidbench.report.html.site.sources import Given
 from reidbench.store.artifacts import Store
 
 MADE = {"started": "2026-01-02T03:04:05Z", "versions": {"numpy": "2"}, "platform": "p", "plugin": "x", "source": "s"}

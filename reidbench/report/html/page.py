@@ -15,18 +15,18 @@ from typing import Any
 from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.matrix.stage import Plan
-from reidbench.report.checked import checked
 from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.notes import Note, notes
 from reidbench.report.formats.quoted import TITLE, block
 from reidbench.report.formats.sentences import cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.formats.tables import chosen
+from reidbench.report.html.checked import checked
+from reidbench.report.html.slugs import row_anchor
 from reidbench.report.options import Options
 from reidbench.report.papers.expected import held
 from reidbench.report.provenance import Evidence, Provenance
 from reidbench.report.results import Leaderboard, Result, Summary, without_seed
-from reidbench.report.slugs import row_anchor
 from reidbench.report.standings import Place, places
 from reidbench.report.units import (
     NAMES,

@@ -10,9 +10,9 @@ import pytest
 
 from reidbench.errors import ReidbenchError
 from reidbench.registry.plugins import Registry
-from reidbench.report.site.catalogue import Catalogue
-from reidbench.report.site.entries import Entries, Entry
-from reidbench.report.site.sources import sources
+from reidbench.report.html.site.catalogue import Catalogue
+from reidbench.report.html.site.entries import Entries, Entry
+from reidbench.report.html.site.sources import sources
 from reidbench.store.artifacts import Store
 from tests.support.sites import given, publish, read
 

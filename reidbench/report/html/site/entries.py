@@ -11,8 +11,8 @@ from functools import cached_property
 from reidbench.components import Metric
 from reidbench.report.formats.sentences import status_word
 from reidbench.report.formats.tables import chosen
+from reidbench.report.html.slugs import row_anchor
 from reidbench.report.results import Summary
-from reidbench.report.slugs import row_anchor
 from reidbench.report.standings import Place as Rank
 from reidbench.report.standings import places
 from reidbench.report.units import described, number, unit

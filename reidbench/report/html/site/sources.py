@@ -10,10 +10,10 @@ from pathlib import Path
 
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Plan
-from reidbench.report.checked import checked, level
+from reidbench.report.html.checked import checked, level
+from reidbench.report.html.slugs import row_anchor, slug
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard, Result
-from reidbench.report.slugs import row_anchor, slug
 from reidbench.store.artifacts import Store
 
 

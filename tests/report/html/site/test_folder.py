@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.errors import ReidbenchError
-from reidbench.report.site import folder
+from reidbench.report.html.site import folder
 
 PAGES = {"index.html": b"one", "method/bot.html": b"two", "assets/page.js": b"three"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from reidbench.errors import ReidbenchError
 from reidbench.registry.plugins import Registry
-from reidbench.report.site.catalogue import Catalogue
-from reidbench.report.site.sources import Given, sources
+from reidbench.report.html.site.catalogue import Catalogue
+from reidbench.report.html.site.sources import Given, sources
 from reidbench.store.artifacts import Store
 from tests.support.sites import given, publish, read
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reidbench.errors import ReidbenchError
-
-from .options import (
+from reidbench.cli.options import (
     Pictures,
     StoreOption,
     WithoutOption,
@@ -20,11 +18,13 @@ from .options import (
     warn_of_conflicts,
     whole,
 )
+from reidbench.errors import ReidbenchError
+
 from .packs import is_pack, unpacked
 
 if TYPE_CHECKING:
     from reidbench.progressbar import Through
-    from reidbench.report.site.sources import Given
+    from reidbench.report.html.site.sources import Given
 
 app = typer.Typer()
 
@@ -56,8 +56,8 @@ def write(
     from rich.console import Console
 
     from reidbench.progressbar import going_through
+    from reidbench.report.html.site import folder, pages
     from reidbench.report.options import Options
-    from reidbench.report.site import folder, pages
 
     folder.check(out)
     with going_through(Console(stderr=True)) as through:
@@ -81,7 +81,7 @@ def _read(
 ) -> list[Given]:
     """All files with their results. Raises ReidbenchError for the first that cannot be read."""
     from reidbench import report
-    from reidbench.report.site.sources import Given
+    from reidbench.report.html.site.sources import Given
 
     packed = {file for file in files if is_pack(file)}
     if store and packed.issuperset(files):

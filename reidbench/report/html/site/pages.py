@@ -14,9 +14,9 @@ from reidbench.report.formats.extras import require
 from reidbench.report.html.assets import Linked, files, template
 from reidbench.report.html.page import Page
 from reidbench.report.html.ranked import Thumbnails
+from reidbench.report.html.slugs import slug
 from reidbench.report.options import Options
 from reidbench.report.provenance import Step
-from reidbench.report.slugs import slug
 from reidbench.report.units import NAMES, described
 
 from .catalogue import Catalogue, Method

@@ -15,12 +15,12 @@ import pytest
 
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
+from reidbench.report.html.site import pages
+from reidbench.report.html.site.folder import OURS
+from reidbench.report.html.site.pages import Site
+from reidbench.report.html.site.sources import Given
 from reidbench.report.options import Options
 from reidbench.report.results import collect
-from reidbench.report.site import pages
-from reidbench.report.site.folder import OURS
-from reidbench.report.site.pages import Site
-from reidbench.report.site.sources import Given
 from reidbench.store.artifacts import Store
 from tests.support.sites import given, publish, read
 
