@@ -41,13 +41,16 @@ def _seconds(number: float | None) -> str:
     return f"{number:.1f}" if number < 10 else f"{number:,.0f}".replace(",", "\u202f")
 
 
+STYLES = ("page.css", "ranks.css")
+
+
 @dataclass
 class Scripts:
     """The scripts of the page, and the policy that allows them and nothing else."""
 
     @cached_property
     def css(self) -> str:
-        return _resource("page.css")
+        return "\n".join(map(_resource, STYLES))
 
     @cached_property
     def plotly(self) -> str:

@@ -45,6 +45,7 @@ from .again import again
 from .assets import Scripts, template
 from .charts import charts
 from .ranked import Thumbnails, ranked_lists
+from .ranks import section
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class _Page:
                 evaluator: found for evaluator in self.board.evaluators if any((found := self.heat(evaluator)).values())
             },
             lists=lists,
+            ranks=section(self.board, self.metric),
             pictures=self.options.pictures,
             left_out=self.thumbnails.left_out,
             thumbnails=self.thumbnails.pictures,

@@ -27,8 +27,12 @@ NO_GROUPS = "Every two methods are set apart: one ranks better in 97.5 % or more
 
 def about(found: Comparison, known: Metric | None) -> str:
     """What is compared, as a heading: metric, evaluator, and what rows of this kind have in common."""
-    kind = f" ({', '.join(found.kind)})" if found.kind else ""
-    return f"{described(found.metric, known)}, by {found.evaluator}{kind}"
+    return f"{described(found.metric, known)}, by {by(found)}"
+
+
+def by(found: Comparison) -> str:
+    """The evaluator, and what rows of this kind have in common."""
+    return found.evaluator + (f" ({', '.join(found.kind)})" if found.kind else "")
 
 
 def sentences(found: Comparison) -> Iterator[str]:
