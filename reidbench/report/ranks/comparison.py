@@ -212,7 +212,8 @@ class _Pool:
         ordered = sorted(self.methods, key=lambda method: -len(self.tasks_of(method)))
         seen: dict[str, int] = dict.fromkeys(self.tasks, 0)  # tasks with the same number have the same results
         numbers: dict[tuple[int, frozenset[str]], int] = {}
-        best, chosen = 0, ((), ())  # type: tuple[int, tuple[tuple[str, ...], tuple[str, ...]]]
+        best, size = 0, 0
+        compared: tuple[str, ...] = ()
         for count, method in enumerate(ordered, 1):
             cells = {task: self.complete[method, task] for task in seen if (method, task) in self.complete}
             seen = {
@@ -220,10 +221,10 @@ class _Pool:
                 for task, cell in cells.items()
             }
             tasks = tuple({number: task for task, number in reversed(seen.items())}.values())[::-1]
-            if count > 1 and len(tasks) > 1 and count * len(tasks) >= best:
-                best = count * len(tasks)
-                chosen = tuple(m for m in self.methods if m in ordered[:count]), tasks
-        return chosen
+            if count > 1 and len(tasks) > 1 and count * len(tasks) >= size:
+                best, compared, size = count, tasks, count * len(tasks)
+        methods = set(ordered[:best])
+        return tuple(method for method in self.methods if method in methods), compared
 
     @property
     def too_few(self) -> str:
@@ -248,12 +249,13 @@ class _Pool:
 
 
 def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iterator[LeftOut]:
+    compared = {*methods}, {*tasks}
     for method in pool.methods:
-        if method not in methods:
+        if method not in compared[0]:
             count, total = len(pool.tasks_of(method)), len(pool.tasks)
             yield LeftOut("method", method, f"it is complete on {count} of {total} tasks")
     for task in pool.tasks:
-        if task not in tasks:
+        if task not in compared[1]:
             lacking = [method for method in methods if (method, task) not in pool.complete]
             more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
             yield LeftOut(
