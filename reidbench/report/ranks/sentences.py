@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from reidbench.components import Metric
 from reidbench.report.units import described
 
-from .cells import Ranks, Refused
+from .cells import Ranks
 from .comparison import Comparison, Groups
 
 TITLE = "Ranks over tasks"
@@ -106,13 +106,10 @@ def _of_test(found: Comparison) -> Iterator[str]:
 
 def refusals(ranks: Ranks) -> Iterator[str]:
     """What is not compared at all."""
-    for one in ranks.refused:
-        yield f"No ranks over tasks by {named(one)}: {one.why}."
-
-
-def named(one: Refused) -> str:
-    """An evaluator, and the kind of its rows."""
-    return one.evaluator + (f" ({', '.join(one.kind)})" if one.kind else "")
+    for evaluator, one in ranks.refused:
+        more = f" and {len(one.methods) - 3} more" if len(one.methods) > 3 else ""
+        kind = f" ({', '.join(one.kind)})" if one.kind else ""
+        yield f"No ranks over tasks by {evaluator} of {', '.join(one.methods[:3])}{more}{kind}: {one.why}."
 
 
 def letters(groups: Groups | None, methods: Sequence[str]) -> Mapping[str, str]:
