@@ -47,6 +47,7 @@ from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
 from .ranked import Thumbnails, ranked_lists
+from .ranks import section
 
 SIZE = "<!-- size -->"  # no text of plugins or files has it, since that is escaped
 
@@ -159,6 +160,7 @@ class Page:
                 evaluator: found for evaluator in self.board.evaluators if any((found := self.heat(evaluator)).values())
             },
             lists=lists,
+            ranks=section(self.board, self.metric),
             pictures=self.options.pictures,
             left_out=self.thumbnails.left_out,
             thumbnails=self.thumbnails.pictures,
