@@ -32,8 +32,8 @@ backbone: {use: resnet-tiny, width: 4}
 methods: {untrained: {finetune: none}}
 """
 PEOPLE = {"GIT_AUTHOR_NAME": "a", "GIT_COMMITTER_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_EMAIL": "a@b"}
-# Writes down each call, with a NUL behind each word, and reads whatever it is given; `site` makes a folder, and any other
-# command is run if REAL is set.
+# Writes down each call, with a NUL behind each word, and reads whatever it is given; `site` makes a folder, and any
+# other command is run if REAL is set.
 RECORDER = f"""#!/usr/bin/env bash
 cat > /dev/null
 printf '%s\\0' "$@" END >> "$CALLS"
