@@ -26,6 +26,14 @@ def test_every_table_is_that_of_its_pack() -> None:
     assert tables.stale(ROOT, write=False) == []
 
 
+def test_make_tables_is_that_program() -> None:
+    said = subprocess.run(["make", "--dry-run", "tables"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = said.splitlines()[-1].split()
+    assert words[1:] == ["-m", "benchmarks.tables"]
+    done = subprocess.run([sys.executable, *words[1:], "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
 def test_the_table_of_the_quickstart_names_its_pack(page: str) -> None:
     text = (ROOT / page).read_text()
