@@ -127,7 +127,7 @@ def test_a_table_that_cannot_be_made_is_named_with_its_line(words: str, project:
 def test_nothing_is_written_where_one_table_cannot_be_made(project: Path) -> None:
     (project / "CHANGELOG.md").write_text(f"{BEGIN}old\n{END}")
     (project / "README.md").write_text(f"{BEGIN}old\n{END}<!-- table: absent.zip -->\n{END}")
-    with pytest.raises(ReidbenchError, match=r"README\.md:4: absent.zip: cannot be read"):
+    with pytest.raises(ReidbenchError, match=r"README\.md:4: .*absent\.zip: cannot be read"):
         tables.stale(project, write=True)
     for page in ("CHANGELOG.md", "README.md"):
         assert (project / page).read_text().startswith(f"{BEGIN}old\n")
