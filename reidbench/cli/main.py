@@ -25,18 +25,21 @@ from . import data, end, streams
 from .networks import app as network_commands
 from .options import (
     AveragePrecision,
+    BreakdownOption,
     ExecutorName,
     FileArgument,
     Format,
     Invalid,
     JsonOption,
     Pictures,
+    RanksOption,
     SetOption,
     StoreOption,
     StrictOption,
     Ties,
     Variant,
     WithoutOption,
+    WorstOption,
     decimal,
     load_plugins,
     note,
@@ -44,6 +47,8 @@ from .options import (
     plan_or_board,
     positive,
     read_plan,
+    refuse_breakdown,
+    refuse_clash,
     store_at,
     uncollected,
     warn_of_conflicts,
@@ -248,7 +253,7 @@ def table(
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),
+        typer.Option(metavar="METHOD", help="Markdown, JSON: also differences to a method. May be repeated."),
     ] = None,
     published: Annotated[
         bool,
@@ -266,9 +271,13 @@ def table(
             "throughput, throughput64, memory, bytes, with commas between them, or all.",
         ),
     ] = None,
+    ranks: RanksOption = False,
     history: Annotated[
         bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
     ] = False,
+    breakdown: BreakdownOption = None,
+    worst: WorstOption = None,
+    only: Annotated[str | None, typer.Option(metavar="GLOB", help="--breakdown: only methods, or method/task.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
     ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
     pictures: Annotated[
@@ -289,13 +298,16 @@ def table(
     from reidbench.progressbar import going_through
     from reidbench.report import efficiency
 
-    _refuse_clash(form, history, published, bool(metric or against or columns))
+    breakdown_clash = bool(history or published or ranks or against or columns or figures)
+    refuse_clash(form, history, published, ranks, bool(metric or against or columns or ranks))
+    refuse_breakdown(breakdown, form, worst, only, breakdown_clash)
     costs = efficiency.names_of(columns) if columns else ()
     if packed := is_pack(file):
         the_plan, the_store = unpacked(context, file, store, overrides)
     else:
         registry, the_store = load_plugins(without), store_at(store)
         the_plan = plan_or_board(file, registry, overrides, the_store)
+    the_plan = chosen_rows(the_plan, only) if only else the_plan
     given = [*lasting.set_words(overrides), *(word for name in without or () for word in ("--without", name))]
     with going_through(Console(stderr=True)) as through:
         board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
@@ -303,23 +315,22 @@ def table(
         _warn(board, registry)
     if history:
         board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
-    options = report.Options(metric, ranked, pictures, given, strict, published, costs)
+    in_parts = breakdown, worst or report.Options.worst
+    options = report.Options(metric, ranked, pictures, given, strict, published, costs, *in_parts, ranks)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
         note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
     _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
+    if form == "html":
+        _say_size(text)
 
 
-def _refuse_clash(form: str, history: bool, published: bool, chosen: bool) -> None:
-    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
-    if history and (published or form not in ("md", "json")):
-        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
-    if published and form != "html" and chosen:
-        raise ReidbenchError(
-            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against and "
-            "--columns"
-        )
+def _say_size(page: str) -> None:
+    """The size of a page, on standard error."""
+    from reidbench.report.html.page import size_words
+
+    print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
 
 
 def _put(text: str, out: Path | None, where_from: str) -> None:

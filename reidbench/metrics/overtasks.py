@@ -7,7 +7,7 @@ average ranks for ties the three summaries order methods alike (Borda = tasks x 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MetricError
-from .statistics import SAMPLES, TINY, Doubles, Interval
+from .statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
 
 FEWEST_TASKS = 5  # below it no rank test can be significant, whatever the values
-Answers = Sequence[Sequence[Any]]  # task -> method -> results of each seed and query [S, Q]
 
 
 def task_ranks(values: Any) -> Doubles:
@@ -36,11 +35,15 @@ def task_ranks(values: Any) -> Doubles:
 
 
 def _ranks(values: Doubles) -> Doubles:
-    """Ranks along the first axis: 1 + methods that are better + half of the others that are equal."""
+    """Ranks along the first axis [M, N]; neighbours in their order that are equal to 1e-12 share a rank."""
+    order = np.argsort(-values, axis=0, kind="stable")
+    falls = -np.diff(np.take_along_axis(values, order, axis=0), axis=0) > TINY
+    places = np.arange(len(values))[:, None]
+    edge = np.ones((1, values.shape[1]), bool)
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, falls]), places, 0))
+    last = np.minimum.accumulate(np.where(np.concatenate([falls, edge]), places, len(values))[::-1])[::-1]
     ranks = np.empty_like(values)
-    for number, own in enumerate(values):
-        better = (values - own > TINY).sum(0)
-        ranks[number] = 1 + better + ((np.abs(values - own) <= TINY).sum(0) - 1) / 2
+    np.put_along_axis(ranks, order, 1 + (first + last) / 2, axis=0)
     return ranks
 
 
@@ -72,28 +75,54 @@ class RankIntervals:
     better: NDArray[np.bool_]
 
 
-def rank_intervals(answers: Answers, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> RankIntervals:
-    """Percentile bootstrap of mean ranks: on each task queries and seeds are drawn again, then all methods ranked.
+def rank_intervals(
+    answers: Iterable[Sequence[Any]],
+    targets: Sequence[Hashable] = (),
+    seeds: Sequence[Sequence[Sequence[Hashable]]] = (),
+    level: float = 0.95,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> RankIntervals:
+    """Intervals of mean ranks over other queries and seeds: both are drawn, then the methods of each task ranked.
 
-    `answers[t][m]` are the results [S, Q] of method m on task t by seed and query, more being better; NaN marks invalid
-    queries, the same for all methods of a task. A draw takes the same queries for all methods of a task, and the same
-    places of seeds for those with equally many. `n` of the intervals is the number of tasks, which are not drawn:
-    they speak of other queries and seeds, not of other tasks. Raises MetricError for answers of other shapes.
+    `answers` has for each task the results [S, Q] of its methods by seed and query, more being better; NaN marks
+    invalid queries, the same for all methods of a task. `targets` names the queries of each task, `seeds` the seeds of
+    each task's methods; without them each task has queries of its own, and seeds are numbered.
+
+    Queries are drawn with replacement (percentile bootstrap), the same for all methods of a task and for all tasks of
+    one target. Seeds are too few for that: over three, two equal methods would be set apart in one of four cases, and
+    where one network is tested on several tasks, more often the more tasks there are. The mean over seeds is drawn
+    from Student's t distribution instead, with the deviations of the seeds, the same draw for the same seeds of all
+    methods and tasks: on one task, of queries that do not vary, a method is then better where the paired t-test over
+    seeds says so. One seed does not vary: nothing is known of others.
+
+    An interval contains the mean rank itself. `n` of the intervals is the number of tasks, which are not drawn: they
+    speak of other queries and seeds, not of other tasks. Raises MetricError for answers of other shapes.
     """
-    rng = np.random.default_rng(seed)
-    tasks = [[np.atleast_2d(np.asarray(one, np.float64)) for one in methods] for methods in answers]
-    if not tasks or len({len(methods) for methods in tasks}) > 1 or len(tasks[0]) < 2:
-        raise MetricError("ranks over tasks need the same two methods or more on each task")
-    observed = np.array([[one[:, _valid(methods)].mean() for one in methods] for methods in tasks]).T
-    drawn = np.mean([_ranks(_drawn_means(methods, samples, rng)) for methods in tasks], axis=0)  # [M, samples]
-    ends = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=1)
-    means = mean_rank(task_ranks(observed))
+    draws = _Draws(samples, seed)
+    observed: list[list[float]] = []
+    drawn = np.zeros((0, 0), np.int32)
+    for number, given in enumerate(answers):
+        methods = [np.atleast_2d(np.asarray(one, np.float64)) for one in given]
+        named = seeds[number] if seeds else [range(len(one)) for one in methods]
+        if len(methods) < 2 or (observed and len(methods) != len(drawn)):
+            raise MetricError("ranks over tasks need the same two methods or more on each task")
+        valid = _valid(methods)
+        observed.append([float(one[:, valid].mean()) for one in methods])
+        means = draws.means(methods, valid, targets[number] if targets else number, list(map(tuple, named)))
+        ranks = np.rint(2 * _ranks(means)).astype(np.int32)  # whole numbers: their sums can be compared
+        drawn = drawn + ranks if drawn.size else ranks
+    if not observed:
+        raise MetricError("ranks over tasks need a task")
+    half = (1 - level) / 2
+    ends = np.quantile(drawn / (2 * len(observed)), [half, 1 - half], axis=1)
+    means = mean_rank(task_ranks(np.array(observed).T))
     intervals = tuple(
-        Interval(float(mean), float(low), float(high), len(tasks), level)
+        Interval(float(mean), min(float(low), float(mean)), max(float(high), float(mean)), len(observed), level)
         for mean, low, high in zip(means, *ends, strict=True)
     )
-    worse = np.stack([(own - drawn >= -TINY).mean(1) for own in drawn])  # how often i is not better than j
-    return RankIntervals(intervals, worse <= (1 - level) / 2)
+    not_better = np.stack([(own >= drawn).mean(1) for own in drawn])
+    return RankIntervals(intervals, not_better <= half)
 
 
 def _valid(methods: Sequence[Doubles]) -> NDArray[np.bool_]:
@@ -105,21 +134,50 @@ def _valid(methods: Sequence[Doubles]) -> NDArray[np.bool_]:
         raise MetricError("ranks over tasks need the same valid queries for all methods of a task")
     if invalid.all():
         raise MetricError("there is no valid query to draw from")
+    if any(np.isinf(one).any() for one in methods):
+        raise MetricError("the values of the queries hold infinity")
     found: NDArray[np.bool_] = ~invalid
     return found
 
 
-def _drawn_means(methods: Sequence[Doubles], samples: int, rng: np.random.Generator) -> Doubles:
-    """Means [M, samples] of one task's methods over drawn queries and seeds."""
-    valid = _valid(methods)
-    queries = _shares(int(valid.sum()), samples, rng)
-    of_seeds = {seeds: _shares(seeds, samples, rng) for seeds in sorted({len(one) for one in methods})}
-    return np.stack([((one[:, valid] @ queries.T) * of_seeds[len(one)].T).sum(0) for one in methods])
+class _Draws:
+    """What is drawn, the same for the same target and for the same seeds."""
 
+    def __init__(self, samples: int, seed: int) -> None:
+        self.samples, self.seed = samples, seed
+        self.targets: dict[Hashable, int] = {}
+        self.seeds: dict[tuple[Hashable, ...], Doubles] = {}
+        self.rng = np.random.default_rng([seed, 0])
 
-def _shares(n: int, samples: int, rng: np.random.Generator) -> Doubles:
-    """Which share [samples, n] each of n things has in a draw of n with replacement."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=samples) / n
+    def means(
+        self,
+        methods: Sequence[Doubles],
+        valid: NDArray[np.bool_],
+        target: Hashable,
+        seeds: Sequence[tuple[Hashable, ...]],
+    ) -> Doubles:
+        """Means [M, samples] of one task's methods over drawn queries and seeds."""
+        weights = [self.weights(named) for named in seeds]
+        rows = [np.ascontiguousarray(one[:, valid]) for one in methods]
+        found, n = np.empty((len(rows), self.samples)), int(valid.sum())
+        place = self.targets.setdefault((target, valid.tobytes()), len(self.targets) + 1)
+        for start, counts in drawn_counts(n, self.samples, [self.seed, place]):
+            part, shares = slice(start, start + len(counts)), counts.T / n
+            for own, row, weight in zip(found, rows, weights, strict=True):
+                own[part] = ((row @ shares) * weight[:, part]).sum(0)
+        return found
+
+    def weights(self, named: tuple[Hashable, ...]) -> Doubles:
+        """Weights [S, samples] of seeds: weighted sums are their mean and a deviation by Student's t distribution."""
+        count = len(named)
+        if named not in self.seeds:
+            found = np.full((count, self.samples), 1 / count)
+            if count > 1:
+                normal = self.rng.normal(size=(count, self.samples))
+                spread = np.sqrt(self.rng.chisquare(count - 1, self.samples) / (count - 1))
+                found += (normal - normal.mean(0)) / spread / np.sqrt(count * (count - 1))
+            self.seeds[named] = found
+        return self.seeds[named]
 
 
 # ---------------------------------------------------------------------- critical difference
@@ -191,15 +249,18 @@ def _wilcoxon(differences: Doubles) -> float:
 
 def cliques(means: Any, apart: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     """The longest runs of methods, by mean rank, of which no two are apart: the bars of a diagram."""
-    order = np.argsort(np.asarray(means), kind="stable").tolist()
+    order = np.argsort(np.asarray(means), kind="stable")
+    count = len(order)
     found: list[tuple[int, ...]] = []
+    ends, end = [], count  # where the run of each place ends: before the first that is apart from one of its members
+    for place in range(count - 1, -1, -1):
+        later = apart[order[place], order[place + 1 : end]]
+        end = place + 1 + int(np.argmax(later)) if later.any() else end
+        ends.append(end)
     reached = 0
-    for start in range(len(order)):
-        end = start + 1
-        while end < len(order) and not apart[np.ix_(order[start : end + 1], order[start : end + 1])].any():
-            end += 1
-        if end > max(reached, start + 1):
-            found.append(tuple(order[start:end]))
+    for place, end in enumerate(reversed(ends)):
+        if end > max(reached, place + 1):
+            found.append(tuple(order[place:end].tolist()))
             reached = end
     return found
 

@@ -6,7 +6,7 @@ digit, which tables have printed, in the same time, and neither shares of sample
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -142,13 +142,18 @@ def beyond_noise(rows: Any, level: float = 0.95, samples: int = SAMPLES, seed: i
 
 def _means_of_all(rows: Doubles, samples: int, seed: int) -> Doubles:
     """[M, samples]: means of rows [M, Q] over the same drawn queries, as products with how often each was drawn."""
-    rng, n = np.random.default_rng(seed), rows.shape[1]
-    means, step = np.empty((len(rows), samples)), max(1, _DRAWN_AT_ONCE // n)
+    n, means = rows.shape[1], np.empty((len(rows), samples))
+    for start, counts in drawn_counts(n, samples, seed):
+        means[:, start : start + len(counts)] = rows @ counts.T / n
+    return means
+
+
+def drawn_counts(n: int, samples: int, seed: int | Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """How often each of n things is in a draw of n with replacement, [part, n] of the samples from `start` on."""
+    rng, step = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // n)
     for start in range(0, samples, step):
         drawn = rng.integers(n, size=(min(step, samples - start), n), dtype=np.int32)
-        counts = np.stack([np.bincount(places, minlength=n) for places in drawn])
-        means[:, start : start + step] = rows @ counts.T / n
-    return means
+        yield start, np.stack([np.bincount(places, minlength=n) for places in drawn])
 
 
 def tied_with_best(rows: Sequence[Any], level: float = 0.95) -> list[bool]:

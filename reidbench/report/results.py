@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import Counter
@@ -26,6 +27,7 @@ from .queries import Reader, no_arrays, reader
 
 if TYPE_CHECKING:
     from .formats.history import Past
+    from .ranks.cells import Ranks
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
 SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
@@ -93,6 +95,8 @@ class Leaderboard:
     efficiency: Efficiency | None = None  # where columns of it are asked for
     published: tuple[Published, ...] = ()  # that the matrix file has below the table; nothing is ranked with them
     history: tuple[Past, ...] | None = None  # where it is asked for
+    targets: Mapping[str, str] = field(default_factory=dict, repr=False)  # what names the test images of a task
+    ranks: Ranks | None = None  # where they are asked for
 
     @cached_property
     def methods(self) -> list[str]:
@@ -194,7 +198,18 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
     results = _with_checks(results, behind)
     title, summary, sources = plan.benchmark.title, tuple(summarise(results, declared)), behind.sources
     shown = (title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
-    return Leaderboard(*shown, published=plan.benchmark.published)
+    return Leaderboard(*shown, published=plan.benchmark.published, targets=_targets(plan))
+
+
+def _targets(plan: Plan) -> dict[str, str]:
+    """By task: what names its query and gallery, the same where two tasks are tested on the same images."""
+    found: dict[str, str] = {}
+    for row in plan.rows:
+        if row.key and row.task not in found:
+            behind = [given for _, key in plan.stages[row.key].parents for given in plan.stages[key].data]
+            tests = {json.dumps(given.identity[1:]) for given in behind if given.part == "test"}
+            found[row.task] = " ".join(sorted(tests))
+    return found
 
 
 def _with_mixtures(results: tuple[Result, ...], behind: Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:

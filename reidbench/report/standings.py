@@ -123,7 +123,7 @@ def _groups(
     for method, values in seeds.items():
         own = tuple(seed for seed in values if seed is not None)
         queries = per_query(cells[method], metric, board.queries) if few and len(own) != 1 else None
-        kind = _kind(board, next(result.row.protocol for result in cells[method] if metric in result.metrics))
+        kind = kind_of(board, next(result.row.protocol for result in cells[method] if metric in result.metrics))
         if len(own) > 2 or queries is not None:
             entry = _Entry(own, [sign * v for v in values.values()], None if queries is None else sign * queries)
             groups.setdefault(kind, {})[method] = entry
@@ -134,7 +134,8 @@ def _groups(
     return {kind: rows for kind, rows in groups.items() if kind in ranked or kind not in left_out}
 
 
-def _kind(board: Leaderboard, protocol: str) -> tuple[str, ...]:
+def kind_of(board: Leaderboard, protocol: str) -> tuple[str, ...]:
+    """The words of a protocol, and rules of its evaluator, by which rows are ranked with their like only."""
     return (*apart(protocol), *sorted(board.rule_words(protocol)))
 
 

@@ -126,6 +126,41 @@ def test_cliques_are_the_longest_runs() -> None:
     assert cliques([1.0, 2.0], ~np.eye(2, dtype=bool)) == []
 
 
+def test_cliques_by_trying_all_runs() -> None:
+    rng = np.random.default_rng(4)
+    for share in (0.02, 0.1, 0.4):
+        for _ in range(30):
+            apart = np.triu(rng.random((9, 9)) < share, 1)
+            apart |= apart.T
+            runs = [range(a, b) for a in range(9) for b in range(a + 2, 10) if not apart[a:b, a:b].any()]
+            longest = [tuple(run) for run in runs if not any(set(run) < set(other) for other in runs)]
+            assert cliques(np.arange(9.0), apart) == longest
+
+
+def test_ties_are_equal_to_rounding_only() -> None:
+    values = [[0.1 + 0.2, 0.5], [0.3, 0.5 + 1e-9], [0.2, 0.1]]
+    assert task_ranks(values).tolist() == [[1.5, 2], [1.5, 1], [3, 3]]
+
+
+def test_the_published_mean_win_rate() -> None:
+    """HELM (TMLR 2023): of each scenario the fraction of other models that a model beats, averaged over scenarios."""
+    values = np.random.default_rng(2).normal(size=(5, 7))
+    expected = [np.mean([np.mean(np.delete(column, m) < column[m]) for column in values.T]) for m in range(5)]
+    assert win_rate(task_ranks(values)) == pytest.approx(expected)
+    # The cases that HELM's own tests state: one and two scenarios, and ties, of which each wins half.
+    assert win_rate(task_ranks([[1.0], [2], [3], [4], [5]])).tolist() == [0, 0.25, 0.5, 0.75, 1]
+    two = [[1.0, 3], [2, 1], [3, 2], [4, 5], [5, 4]]
+    assert win_rate(task_ranks(two)).tolist() == [0.25, 0.125, 0.375, 0.875, 0.875]
+    assert win_rate(task_ranks([[1.0], [1], [1], [4], [5]])).tolist() == [0.25, 0.25, 0.25, 0.75, 1.0]
+
+
+def test_the_published_borda_count() -> None:
+    """Colombo et al. (NeurIPS 2022): each task gives a system as many points as its place from the last; sums rank."""
+    values = np.random.default_rng(3).normal(size=(6, 8))
+    points = [sum(sorted(column).index(column[m]) for column in values.T.tolist()) for m in range(6)]
+    assert borda(task_ranks(values)) == pytest.approx(points)
+
+
 # ---------------------------------------------------------------------- intervals
 def answers(rng: np.random.Generator, shifts: list[float], seeds: int = 3, queries: int = 40) -> list[np.ndarray]:
     return [shift + rng.normal(size=(seeds, queries)) for shift in shifts]
@@ -159,12 +194,84 @@ def test_the_chance_of_a_rank_by_enumeration() -> None:
 
 
 def test_seeds_are_drawn_too() -> None:
-    """A method that wins by one seed of two, by every query alike: a draw of the other seed alone loses."""
+    """A method that wins by one seed of two, by every query alike: another seed may well lose."""
     a = np.stack([np.full(30, 1.0), np.full(30, -0.5)])
     b = np.zeros((2, 30))
     found = rank_intervals([[a, b]], samples=4000)
     assert (found.intervals[0].value, found.intervals[0].low, found.intervals[0].high) == (1.0, 1.0, 2.0)
     assert not found.better.any()
+
+
+def test_of_queries_that_do_not_vary_it_is_the_paired_t_test_over_seeds() -> None:
+    """By hand: differences 1, 2, 6 have the mean 3 and the sd sqrt(7), so that t = 3 / sqrt(7 / 3) = 1.964 over 2."""
+    base = np.array([10.0, 30.0, 20.0])  # the seeds differ more than the methods: only the pairs show it
+    own = base + np.array([1.0, 2.0, 6.0])
+    chance = float(stats.ttest_rel(own, base, alternative="greater").pvalue)
+    assert chance == pytest.approx(stats.t.sf(3 / (7 / 3) ** 0.5, 2))
+    answers = [[own[:, None].repeat(5, 1), base[:, None].repeat(5, 1)]]
+    for chances, better in ((chance + 0.02, True), (chance - 0.02, False)):
+        found = rank_intervals(answers, level=1 - 2 * chances, samples=6000)
+        assert found.better.tolist() == [[False, better], [False, False]]
+    one_seed = [[one[:1] for one in answers[0]]]
+    assert rank_intervals(one_seed).better[0, 1]  # nothing varies: a caller must know that one seed says little
+
+
+def test_against_a_naive_bootstrap_with_the_same_draws() -> None:
+    """Sums in plain loops and ranks of scipy; queries of one target and deviations of the same seeds are the same."""
+    rng, samples = np.random.default_rng(5), 300
+    seeds = [[(0, 1, 2), (0, 1, 2), (7, 8)], [(0, 1, 2), (0, 1), (7, 8)], [(0, 1, 2), (0, 1, 2), (None,)]]
+    answers = [[rng.normal(size=(len(own), 9)) for own in named] for named in seeds]
+    found = rank_intervals(answers, ["x", "y", "x"], seeds, level=0.8, samples=samples, seed=3)
+    drawn = {name: np.random.default_rng([3, place]).integers(9, size=(samples, 9), dtype=np.int32)
+             for place, name in ((1, "x"), (2, "y"))}  # fmt: skip
+    stream, deviations = np.random.default_rng([3, 0]), {}
+    for named in [(0, 1, 2), (7, 8), (0, 1)]:
+        normal = stream.normal(size=(len(named), samples))
+        deviations[named] = normal, stream.chisquare(len(named) - 1, samples)
+    ranks = np.zeros((samples, 3))
+    for sample in range(samples):
+        for task, target in enumerate("xyx"):
+            means = []
+            for named, own in zip(seeds[task], answers[task], strict=True):
+                of_seeds = [sum(row[query] for query in drawn[target][sample]) / 9 for row in own]
+                mean = sum(of_seeds) / len(named)
+                if len(named) > 1:
+                    normal, chi2 = (one[..., sample] for one in deviations[named])
+                    freedom = len(named) - 1
+                    away = sum(z * (value - mean) for z, value in zip(normal, of_seeds, strict=True))
+                    mean += away / (len(named) * freedom) ** 0.5 / (chi2 / freedom) ** 0.5
+                means.append(mean)
+            ranks[sample] += stats.rankdata(-np.array(means)) / 3
+    for method, interval in enumerate(found.intervals):
+        low, high = np.quantile(ranks[:, method], [0.1, 0.9])
+        assert (interval.low, interval.high) == pytest.approx((min(low, interval.value), max(high, interval.value)))
+        for other in range(3):
+            loses = np.mean(ranks[:, method] - ranks[:, other] > -1e-9)
+            assert found.better[method, other] == (loses <= 0.1)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one network for all tasks", "a network a task"])
+def test_equal_methods_are_seldom_set_apart(shared: bool) -> None:
+    """Two methods whose networks differ by their three seeds alone: at most about 5 % of all boards set them apart.
+
+    Drawing seeds with replacement sets apart a third of them where networks are shared, and task by task even more.
+    """
+    rng, apart, covered, boards = np.random.default_rng(6), 0, 0, 200
+    for _ in range(boards):
+        networks = rng.normal(size=(2, 3, 1))
+        tasks = [networks if shared else rng.normal(size=(2, 3, 1)) for _ in range(4)]
+        found = rank_intervals([own + rng.normal(size=(2, 3, 12)) / 5 for own in tasks], samples=300)
+        apart += found.better.any()
+        covered += 1.5 in found.intervals[0]
+    assert apart <= 0.1 * boards
+    assert covered >= 0.9 * boards
+
+
+def test_an_interval_contains_the_mean_rank() -> None:
+    """The luckiest of ten equal methods has a rank that few draws repeat."""
+    rng = np.random.default_rng(8)
+    found = rank_intervals([rng.normal(size=(10, 1, 30)) for _ in range(6)])
+    assert all(interval.value in interval for interval in found.intervals)
 
 
 def test_invalid_queries_do_not_count_and_must_agree() -> None:
@@ -178,3 +285,7 @@ def test_invalid_queries_do_not_count_and_must_agree() -> None:
         rank_intervals([[first, gaps[1]]])
     with pytest.raises(MetricError, match="two methods"):
         rank_intervals([[first], [second]])
+    with pytest.raises(MetricError, match="need a task"):
+        rank_intervals([])
+    with pytest.raises(MetricError, match="infinity"):
+        rank_intervals([[first, np.where(second > 1, np.inf, second)]])

@@ -15,7 +15,8 @@ import typer
 import yaml
 
 from reidbench.cli import main
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.report.formats.tables import table
 

@@ -45,7 +45,8 @@ def write_matrix(file: Path, methods: int, tasks: int = TASKS, seeds: int = SEED
 
 def make(folder: Path, artifacts: int) -> int:
     """A folder of two matrix files and their store, by the code on the path. Returns the number of artifacts."""
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
 
     write_matrix(folder / "few.yaml", FEW)
@@ -59,7 +60,8 @@ def make(folder: Path, artifacts: int) -> int:
 
 def make_whole(folder: Path, methods: int, tasks: int, seeds: int) -> int:
     """As `make`, of methods x tasks x seeds rows whose artifacts have all of their files. Returns the rows."""
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
 
     folder.mkdir(exist_ok=True)

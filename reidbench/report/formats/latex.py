@@ -80,9 +80,9 @@ def _published(board: Leaderboard) -> list[str]:
         rf"\caption{{{escape(f'{TITLE}. {quoted.introduction}.')}}}",
         rf"\begin{{tabular}}{{ll{'r' * numbers}{texts}}}",
         r"\toprule",
-        _line([*map(escape, quoted.titles)]),
+        line([*map(escape, quoted.titles)]),
         r"\midrule",
-        *(_line([{"-": "--"}.get(cell, escape(cell)) for cell in cells]) for cells in quoted.lines),
+        *(line([{"-": "--"}.get(cell, escape(cell)) for cell in cells]) for cells in quoted.lines),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -123,7 +123,7 @@ def _header(tasks: Sequence[str], shown: Sequence[str], lead: int, costs: Sequen
     names = [escape(NAMES.get(name, name)) for _ in tasks for name in shown]
     first = ["Method", "Evaluator"][:lead]
     above, below = [""] * len(costs), map(escape, costs)
-    return [_line([*[""] * lead, *titles, *above]), " ".join(rules if width else []), _line([*first, *names, *below])]
+    return [line([*[""] * lead, *titles, *above]), " ".join(rules if width else []), line([*first, *names, *below])]
 
 
 def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
@@ -142,7 +142,7 @@ def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
                 for name in shown
             ]
             spent = _costs(board, method)
-            lines.append(_line([escape(method), *([escape(evaluator)] if several else []), *cells, *spent]))
+            lines.append(line([escape(method), *([escape(evaluator)] if several else []), *cells, *spent]))
     return lines
 
 
@@ -154,7 +154,8 @@ def _costs(board: Leaderboard, method: str) -> list[str]:
     return [rf"\textbf{{{text}}}" if cell.bold else text for cell, text in zip(cells, words, strict=True)]
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A line of a `tabular`, of cells that are LaTeX."""
     return " & ".join(cells) + r" \\"
 
 

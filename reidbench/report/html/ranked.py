@@ -11,23 +11,19 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from reidbench.data import Split, read_image
 from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
-from reidbench.metrics import MetricError, Rules, rank
 from reidbench.report.options import Pictures
 from reidbench.report.provenance import Evidence
-from reidbench.report.queries import read_arrays, read_notes
 from reidbench.report.results import Leaderboard, Result
+from reidbench.report.scored import Scored, Unknown, explaining
 from reidbench.stages.inputs import images_root
-from reidbench.store.artifact import BadArtifact
 
 TOP = 10  # gallery images of a list
-JUNK = -1
 CHECKED = 40  # further queries whose average precision is computed again and compared
 HEIGHT = 96  # of a thumbnail, in pixels
 QUALITY = 75
@@ -142,55 +138,22 @@ class _Lister:
         row = self.result.row
         place = (row.method, row.task, row.evaluator, row.seed)
         try:
-            return RankedList(*place, *self._best_and_worst())
-        except _Unknown as reason:
+            with explaining():
+                return RankedList(*place, *self._best_and_worst())
+        except Unknown as reason:
             return RankedList(*place, note=str(reason))
-        except (KeyError, BadArtifact):
-            return RankedList(*place, note="what it was ranked from is no longer in the store")
-        except (DataError, IndexError, ValueError, TypeError):
-            return RankedList(*place, note="what it was ranked from is not what its stages leave")
 
     def _best_and_worst(self) -> tuple[tuple[RankedQuery, ...], tuple[RankedQuery, ...]]:
-        key = self.result.row.key or ""
-        artifact = self.evidence.store.read(key)
-        arrays, self.rules = read_arrays(artifact, "per_query.npz"), _rules(read_notes(artifact).get("rules"))
-        ap, valid = arrays.get("ap"), arrays.get("valid")
-        if ap is None or valid is None or ap.shape != valid.shape:
-            raise _Unknown("its evaluator keeps no average precision per query")
-        embeds = [self.evidence.plan.stages[parent] for _, parent in self.evidence.plan.stages[key].parents]
-        self.columns = _joined([read_arrays(self.evidence.store.read(s.key), "features.npz") for s in embeds])
-        self.images = _images(self.columns)
-        if len(self.columns["query_pids"]) != len(ap):
-            raise _Unknown("its evaluator judged other queries than the target's")
-        order = np.flatnonzero(valid)
+        self.scored = Scored.of(self.evidence, self.result.row.key or "")
+        ap = self.scored.ap
+        order = np.flatnonzero(self.scored.valid)
         order = order[np.argsort(-ap[order], kind="stable")]
         count = min(self.count, len(order) // 2)
-        self._check(ap, order, count)
-        self.splits, self.root = self._images(embeds[0])
+        spread = order[np.linspace(0, len(order) - 1, min(CHECKED, len(order))).astype(int)]
+        self.scored.ranked(np.unique(np.concatenate([*_ends(order, count), spread])))
+        self.splits, self.root = self._images(self.scored.embeds[0])
         shown = [tuple(self._query(int(i), float(ap[i])) for i in part) for part in _ends(order, count)]
         return shown[0], shown[1]
-
-    def _check(self, ap: np.ndarray, order: np.ndarray, count: int) -> None:
-        """Whether ranking the stored features gives what was scored. Raises _Unknown."""
-        spread = order[np.linspace(0, len(order) - 1, min(CHECKED, len(order))).astype(int)]
-        some = np.unique(np.concatenate([*_ends(order, count), spread]))
-        c = self.columns
-        images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
-        try:
-            again = rank(
-                c["query_features"][some],
-                c["query_pids"][some],
-                c["query_camids"][some],
-                c["gallery_features"],
-                c["gallery_pids"],
-                c["gallery_camids"],
-                self.rules,
-                **images,
-            )
-        except MetricError as error:
-            raise _Unknown(f"its features cannot be ranked: {error}") from None
-        if not np.allclose(again.ap, ap[some], rtol=0, atol=1e-6):
-            raise _Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
 
     def _images(self, embed: Stage) -> Target:
         """Query and gallery of the target, and the place of their images if these may be shown."""
@@ -208,65 +171,17 @@ class _Lister:
         return splits, root if allowed else None
 
     def _query(self, index: int, ap: float) -> RankedQuery:
-        c = self.columns
-        pid, camid = int(c["query_pids"][index]), int(c["query_camids"][index])
-        distances = _distances(c["query_features"][index], c["gallery_features"], self.rules.distance)
-        kept = c["gallery_pids"] != JUNK
-        if self.rules.camera == "market1501" and camid >= 0:
-            kept &= ~((c["gallery_pids"] == pid) & (c["gallery_camids"] == camid))
-        if self.images is not None:
-            kept &= self.images[1] != self.images[0][index]
-        order = np.flatnonzero(kept)
-        order = order[np.argsort(distances[order], kind="stable")]
-        hits = np.flatnonzero(c["gallery_pids"][order] == pid)
+        columns, order = self.scored.columns, self.scored.order(index)
+        pid = int(columns["query_pids"][index])
+        hits = np.flatnonzero(columns["gallery_pids"][order] == pid)
         gallery = tuple(self._shown("gallery", int(place), pid) for place in order[:TOP])
         return RankedQuery(ap, int(hits[0]) + 1 if len(hits) else 0, self._shown("query", index, pid), gallery)
 
     def _shown(self, part: str, index: int, pid: int) -> Shown:
-        own, camid = int(self.columns[f"{part}_pids"][index]), int(self.columns[f"{part}_camids"][index])
+        columns = self.scored.columns
+        own, camid = int(columns[f"{part}_pids"][index]), int(columns[f"{part}_camids"][index])
         name = self.thumbnails.add(self.root / self.splits[part].paths[index]) if self.root else ""
         return Shown(own, camid, own == pid, name)
-
-
-class _Unknown(Exception):
-    """Reason for a list that cannot be shown."""
-
-
-def _rules(noted: Any) -> Rules:
-    """The rules that an evaluator noted. Raises _Unknown where they name no distance of features."""
-    try:
-        rules = Rules(**noted)
-    except (TypeError, MetricError):
-        raise _Unknown("its evaluator notes no rules to rank by") from None
-    if rules.distance == "given":
-        raise _Unknown("its evaluator ranks by distances of its own (re-ranking), which are not stored")
-    return rules
-
-
-def _joined(loaded: list[dict[str, Any]]) -> dict[str, Any]:
-    """Features of a method, or of several side by side at unit length, as an ensemble is scored."""
-    joined = dict(loaded[0])
-    if len(loaded) > 1:
-        for side in ("query_features", "gallery_features"):
-            joined[side] = np.concatenate([_unit(columns[side]) for columns in loaded], 1)
-    return joined
-
-
-def _images(columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Picture numbers of query and gallery where they share any: no query is matched with its own picture."""
-    query, gallery = columns.get("query_images"), columns.get("gallery_images")
-    return None if query is None or gallery is None else (query, gallery)
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12))
-
-
-def _distances(query: np.ndarray, gallery: np.ndarray, distance: str) -> np.ndarray:
-    """[G]: cosine or squared Euclidean distance of one query [D] to a gallery [G, D]."""
-    if distance == "cosine":
-        return np.asarray(1 - _unit(gallery) @ _unit(query))
-    return np.asarray(((gallery - query) ** 2).sum(1))
 
 
 def _ends(order: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

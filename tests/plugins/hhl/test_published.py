@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import reidbench_hhl
-from reidbench.matrix import reader
 from reidbench.matrix.benchmark import Benchmark
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
-from reidbench.report.published import compared
+from reidbench.report.papers.published import compared
 
 README = Path(reidbench_hhl.__file__).parent / "README.md"
 MEASURED = {"mAP": 0.3, "cmc1": 0.6}

@@ -24,11 +24,12 @@ import numpy as np
 import pytest
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.metrics import rank
 from reidbench.registry import plugins
-from reidbench.report.html import ranked
+from reidbench.report import scored as scored_again
 from reidbench.report.html.page import render
 from reidbench.report.html.ranked import RankedList, Thumbnails, ranked_lists
 from reidbench.report.options import Options
@@ -120,7 +121,7 @@ def elements(text: str) -> Elements:
 
 # ---------------------------------------------------------------------- the file
 def test_names_and_reasons_are_text_only(elements: Elements, text: str) -> None:
-    assert [tag for tag, _ in elements.elements].count("script") == 4  # two of data, two of code
+    assert [tag for tag, _ in elements.elements].count("script") == 5  # two of data, three of code
     handlers = [name for _, attributes in elements.elements for name in attributes if name.startswith("on")]
     assert handlers == []
     shown = "\n".join(elements.shown)
@@ -164,7 +165,9 @@ def test_the_policy_allows_these_scripts_and_no_request(elements: Elements) -> N
 
 
 def test_size_and_bytes(text: str, made: tuple[Plan, Store]) -> None:
-    assert len(text.encode()) < 15e6
+    size = len(text.encode())
+    assert size < 15e6
+    assert f"Its size: {size / 1e6:.1f} MB.</p>" in text
     assert text == page_of(made, Options(pictures="all", arguments=("--set", "seeds=[0, 1]")))
 
 
@@ -219,7 +222,7 @@ def test_ranked_lists_are_what_was_scored(made: tuple[Plan, Store]) -> None:
 
 def test_ranked_lists_leave_out_own_pictures(made: tuple[Plan, Store], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each query's picture is numbered as that of the next gallery row, and scored so: no list shows it."""
-    plain = ranked.read_arrays
+    plain = scored_again.read_arrays
     names = [f"{side}_{what}" for side in ("query", "gallery") for what in ("features", "pids", "camids", "images")]
 
     def numbered(artifact: Any, name: str) -> dict[str, Any]:
@@ -233,7 +236,7 @@ def test_ranked_lists_leave_out_own_pictures(made: tuple[Plan, Store], monkeypat
         again = rank(q, q_pids, q_camids, g, g_pids, g_camids, **images)
         return found | {"ap": again.ap, "valid": again.valid}
 
-    monkeypatch.setattr(ranked, "read_arrays", numbered)
+    monkeypatch.setattr(scored_again, "read_arrays", numbered)
     found = next(x for x in lists_of(made)[0] if (x.method, x.task, x.evaluator) == ("untrained", "second", "cosine"))
     assert found.note == ""
     # Eight rows less the own camera's and the own picture, which is another row here.
@@ -306,7 +309,7 @@ def test_notes_are_text_and_rows_point_to_them(made: tuple[Plan, Store]) -> None
     ]
     text = render(dataclasses.replace(board, results=tuple(results)), the_plan, store, Options(pictures="none"))
     found = Elements(text)
-    assert [tag for tag, _ in found.elements].count("script") == 4
+    assert [tag for tag, _ in found.elements].count("script") == 5
     assert f"finetune none [tiny, seeds 0, 1]: 3 files {EVIL}" in found.shown
     links = [a for tag, a in found.elements if tag == "a" and a.get("href") == "#note-1"]
     assert len(links) == 2  # of the row by each evaluator
@@ -325,7 +328,9 @@ def test_the_command_writes_page_and_figures_without_torch(made: tuple[Plan, Sto
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
-    assert "<h2" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    text = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "<h2" in text
+    assert done.stderr.endswith(f"one file of {len(text.encode()) / 1e6:.1f} MB\n")
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 10  # two kinds for four columns, two heat maps
 
 
@@ -363,12 +368,13 @@ def opened(browser: Any) -> Any:
     return view(browser, 1280)
 
 
-def view(browser: Any, width: int, scheme: str = "light") -> Any:
+def view(browser: Any, width: int, scheme: str = "light", at: str = "") -> Any:
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get(browser.address)
+    browser.get("about:blank")  # else another fragment of the same address loads nothing
+    browser.get(at or browser.address)
     wait(lambda: browser.execute_script("return document.documentElement.dataset.ready === 'yes'"))
     return browser
 
@@ -419,8 +425,65 @@ def test_rows_are_grouped_sorted_and_filtered(opened: Any) -> None:
     find(opened, "#filters button[type=reset]")[0].click()
     wait(lambda: len(rows(opened)) == 16)
     wait(lambda: len(find(opened, "#board.grouped")) == 1)
-    choose(opened, "#protocol", "no labels, AP step")
-    assert {row.get_attribute("data-protocol") for row in rows(opened)} == {"no labels, AP step"}
+
+
+@in_browser
+def test_rows_are_filtered_by_the_words_of_their_protocols(opened: Any) -> None:
+    named = [select.get_attribute("data-word") for select in find(opened, "select[data-word]")]
+    assert named == ["AP step", "no labels", "query expansion", "source labels"]
+    find(opened, ".words summary")[0].click()
+    choose(opened, "select[data-word='source labels']", "without")
+    protocols = {row.get_attribute("data-words") for row in rows(opened)}
+    assert protocols == {"no labels, AP step", "no labels, AP step, query expansion"}
+    choose(opened, "select[data-word='query expansion']", "with")
+    assert {row.get_attribute("data-words") for row in rows(opened)} == {"no labels, AP step, query expansion"}
+    choose(opened, "select[data-word='no labels']", "without")
+    assert rows(opened) == []
+    assert find(opened, "#count")[0].text == "0 of 16 rows"
+
+
+@in_browser
+def test_an_address_keeps_the_filters(opened: Any) -> None:
+    find(opened, "#search")[0].send_keys("colours")
+    choose(opened, "#task", TASK)
+    find(opened, ".words summary")[0].click()
+    choose(opened, "select[data-word='query expansion']", "without")
+    address = opened.current_url
+    assert address.partition("#?")[2].startswith("search=colours&task=same%3C%2Ftemplate%3E")
+    assert address.endswith("&without=query+expansion")
+    view(opened, 1280, at=address)
+    (only,) = rows(opened)
+    assert (only.get_attribute("data-task"), only.get_attribute("data-evaluator")) == (TASK, "cosine")
+    assert find(opened, "#task option:checked")[0].text == TASK
+    find(opened, "#filters button[type=reset]")[0].click()
+    wait(lambda: opened.current_url == opened.address)
+    assert len(rows(opened)) == 16
+
+
+@in_browser
+def test_an_address_that_names_what_is_not_here_says_so(opened: Any) -> None:
+    view(opened, 1280, at=f"{opened.address}#?task=second&with=transductive&evaluator=mine")
+    assert len(rows(opened)) == 8
+    note = find(opened, "#filter-note")[0].text
+    assert note.endswith("not followed in: with=transductive, evaluator=mine")
+    view(opened, 1280, at=f"{opened.address}#row-gone--second--cosine")
+    assert "does not have the row" in find(opened, "#filter-note")[0].text
+
+
+@in_browser
+def test_a_link_to_a_row_opens_it(opened: Any) -> None:
+    name = "row-colours--second--query-expansion"
+    view(opened, 1280, at=f"{opened.address}#{name}")
+    (detail,) = find(opened, ".detail")
+    assert detail.accessible_name == "Details of colours on second"
+    row = opened.execute_script("return document.activeElement.closest('tr')")
+    assert row.get_attribute("id") == name
+    assert opened.execute_script("return arguments[0].getBoundingClientRect().top", row) < 900
+    assert detail.find_element("link text", "Link to this row").get_attribute("href") == f"{opened.address}#{name}"
+    choose(opened, "#task", TASK)  # and then follows a link to a row that the filter hides
+    opened.execute_script("location.hash = 'row-colours--second--cosine'")
+    wait(lambda: len(find(opened, ".detail")) == 2)
+    assert len(rows(opened)) == 16
 
 
 @in_browser

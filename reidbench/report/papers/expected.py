@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from reidbench.components import Published
 from reidbench.matrix.benchmark import Choice, Expected
-from reidbench.matrix.expect import parts_of, published_task
 from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.reading.expect import parts_of, published_task
 from reidbench.matrix.stage import Plan
 from reidbench.registry.published import DISTANCE
+from reidbench.report.results import Leaderboard, Result, Summary
+from reidbench.report.units import is_percent
 
 from .published import ap_rule, from_stand_ins, ranking_rule, ranking_words, transductive
-from .results import Leaderboard, Result, Summary
-from .units import is_percent
 
 RERANKED = re.compile(r"(?<!not )\bre-rank")  # in the published row or its note; how evaluators begin their word too
 SIZE = re.compile(r"\b\d+x\d+\b")

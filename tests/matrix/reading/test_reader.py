@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from reidbench.cli import main
 from reidbench.errors import ConfigError
-from reidbench.matrix import reader
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 
 

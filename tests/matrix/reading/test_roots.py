@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from reidbench.cli import main
 from reidbench.errors import ConfigError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 
 BY_NAME = "{tiny: {use: market-folder, root: '${MARKET}'}}"

@@ -14,15 +14,15 @@ from pydantic.fields import FieldInfo
 
 from reidbench.components import STEP_SETTINGS, Component, ContentHashed, InPlace, NestedKind, Params
 from reidbench.errors import DataError, UnknownComponent
+from reidbench.matrix.benchmark import BOTH, PLACEHOLDERS, Choice, Features, Recipe, Task, marker
+from reidbench.matrix.kinds import AUXILIARY, OF_COMPONENT
 from reidbench.registry.declarations import refused_with
 from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from reidbench.registry.plugins import Registry, printable
 from reidbench.scoring.featurefile import check_name
 from reidbench.words import undeclarable
 
-from .benchmark import BOTH, PLACEHOLDERS, Choice, Features, Recipe, Task, marker
 from .checker import Checker, guess, kind_word, there
-from .kinds import AUXILIARY, OF_COMPONENT
 from .yamlfile import LONGEST_KEY, Path_, is_number, shown
 
 STEP = ("backbone", *STEP_SETTINGS)  # keys of a step that are none of its component's parameters

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from reidbench.errors import ConfigError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
 from reidbench.matrix.benchmark import Expected
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from tests.support.copies import market1501

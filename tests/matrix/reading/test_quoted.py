@@ -9,7 +9,8 @@ import pytest
 
 from reidbench.components import Component, Metric, Published
 from reidbench.errors import ConfigError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 from tests.support.copies import market1501

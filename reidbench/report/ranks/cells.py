@@ -1,0 +1,121 @@
+"""The cells of a board as `comparison.py` takes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from reidbench.report.queries import metric_per_query
+from reidbench.report.results import Leaderboard, Result, by_seed
+from reidbench.report.standings import kind_of
+from reidbench.report.units import NAMES
+
+from .comparison import Cell, Comparison, Kind, comparisons, without_comparison
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Rows of one kind by an evaluator that are not compared at all, and why."""
+
+    evaluator: str
+    kind: Kind
+    why: str
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Every comparison by one metric, and what is not compared."""
+
+    metric: str
+    comparisons: tuple[Comparison, ...]
+    refused: tuple[Refused, ...]
+
+
+def ranks_of(board: Leaderboard, metric: str) -> Ranks:
+    """The comparisons of all evaluators that give a metric; none of one that they do not declare."""
+    found: list[Comparison] = []
+    refused: list[Refused] = []
+    for evaluator in board.giving(metric):
+        known = board.metric(evaluator, metric)
+        if known is None:
+            why = f"it does not declare whether more of {NAMES.get(metric, metric)} is better"
+            refused.append(Refused(evaluator, (), why))
+            continue
+        cells = cells_of(board, evaluator, metric)
+        found += comparisons(cells, evaluator, metric, known.better)
+        refused += [Refused(evaluator, kind, why) for kind, why in without_comparison(cells)]
+    return Ranks(metric, tuple(found), tuple(refused))
+
+
+def cells_of(board: Leaderboard, evaluator: str, metric: str) -> list[Cell]:
+    """All cells of an evaluator that the matrix has, methods and tasks in its order."""
+    return [
+        _cell(board, results, metric)
+        for method in board.methods
+        for task in board.tasks
+        if (results := board.cell(method, task, evaluator))
+    ]
+
+
+def _cell(board: Leaderboard, results: Sequence[Result], metric: str) -> Cell:
+    row = results[0].row
+    good = [result for result in results if metric in result.metrics]
+    words = dict.fromkeys(word for one in good or results for word in one.row.protocol.split(", "))
+    why = _why(results, metric)
+    return Cell(
+        row.method,
+        row.task,
+        kind_of(board, ", ".join(words)),  # of all results: one that saw the test images is not like the others
+        by_seed(results, metric),
+        not why,
+        why,
+        queries_of(board, good, metric),
+        frozenset(result.row.key for result in good if result.row.key),
+        board.targets.get(row.task, ""),
+    )
+
+
+def _why(results: Sequence[Result], metric: str) -> str:
+    """Why a cell is not complete; empty where it is."""
+    reasons: dict[str, int] = {}
+    for result in results:
+        reason = _reason(result, metric)
+        if reason:
+            reasons[reason] = reasons.get(reason, 0) + 1
+    total = len(results)
+    several = any(count < total for count in reasons.values())
+    return "; ".join(
+        f"{reason} ({count} of {total} results)" if several else reason for reason, count in reasons.items()
+    )
+
+
+def _reason(result: Result, metric: str) -> str:
+    if result.status != "ok":
+        word = {"not-applicable": "not applicable", "blocked": "failed"}.get(result.status, result.status)
+        return f"{word}: {result.error}"
+    if metric not in result.metrics:
+        return f"{result.row.evaluator} gave no {NAMES.get(metric, metric)}"
+    return "" if math.isfinite(result.metrics[metric]) else "its value is infinite"
+
+
+def queries_of(board: Leaderboard, results: Sequence[Result], metric: str) -> Callable[[], np.ndarray | None]:
+    """Reads [S, Q]: the metric by seed, mean over pre-trainings, and query; None where one was not kept."""
+    return partial(_read, board, tuple(results), metric)
+
+
+def _read(board: Leaderboard, results: Sequence[Result], metric: str) -> np.ndarray | None:
+    seeds: dict[int | None, list[np.ndarray]] = {}
+    for result in results:
+        values = metric_per_query(metric, result.metrics[metric], board.queries(result.row.key or ""))
+        if values is None:
+            return None
+        seeds.setdefault(result.row.seed, []).append(values)
+    each = [values for several in seeds.values() for values in several]
+    if len({(values.shape, np.isnan(values).tobytes()) for values in each}) != 1:
+        return None
+    ordered = sorted(seeds.items(), key=lambda item: -1 if item[0] is None else item[0])
+    return np.stack([np.mean(several, axis=0) for _, several in ordered])

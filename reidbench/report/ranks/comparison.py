@@ -1,0 +1,352 @@
+"""Which methods and tasks can be compared by ranks, and what comes out; nothing that is missing is imputed.
+
+Free of boards, so that cells of several files can be compared: `cells.py` makes them of a board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics import MetricError
+from reidbench.metrics.overtasks import (
+    FEWEST_TASKS,
+    RankIntervals,
+    borda,
+    cliques,
+    critical_difference,
+    friedman,
+    mean_rank,
+    nemenyi,
+    rank_intervals,
+    task_ranks,
+    win_rate,
+)
+from reidbench.metrics.statistics import Interval
+from reidbench.report.standings import NOT_COMPARABLE
+
+Kind = tuple[str, ...]
+Place = tuple[str, str]  # method, task
+Groups = tuple[tuple[str, ...], ...]
+LEVEL = 0.95
+NO_ROW = "there is no such row"
+
+
+def no_queries() -> np.ndarray | None:
+    """No results of the queries."""
+    return None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method on a task by one evaluator and metric.
+
+    Cells of different `kind` are never ranked together (words of the protocol, rules of the evaluator). `seeds` are the
+    values by seed, of the seed None where the cell depends on none. A cell is `complete` where all of its results are
+    there, else `why` says what is missing. `queries` reads [S, Q], the metric by seed and query with NaN for invalid
+    ones, or None where they were not kept. `results` are the keys of the evaluations behind it: two tasks with the same
+    ones for all methods are one. `target` names the queries: tasks of the same target are drawn the same ones.
+    """
+
+    method: str
+    task: str
+    kind: Kind
+    seeds: Mapping[int | None, float]
+    complete: bool
+    why: str = ""
+    queries: Callable[[], np.ndarray | None] = field(default=no_queries, repr=False, compare=False)
+    results: frozenset[str] = frozenset()
+    target: str = ""
+
+    @property
+    def value(self) -> float:
+        """Mean over seeds."""
+        return sum(self.seeds.values()) / len(self.seeds)
+
+    @property
+    def one_seed(self) -> bool:
+        """Whether it has one seed of several that it could have: nothing is known of the others."""
+        return len(self.seeds) == 1 and None not in self.seeds
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A method or a task with results of this kind that is not compared, and why."""
+
+    what: Literal["method", "task"]
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Friedman's test that all methods rank alike, and which of them Nemenyi's test of mean ranks sets apart.
+
+    `difference` is the critical difference of two mean ranks; `groups` are the longest runs of methods, by mean rank,
+    without a pair that differs by it. Where Friedman's test does not reject (`p` above 5 %), that is all of them.
+    """
+
+    p: float
+    difference: float
+    groups: Groups
+    name: str = "Nemenyi"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods of one kind over the tasks on which all of them are complete, by one evaluator and metric.
+
+    Arrays are in the order of `methods` [M] and `tasks` [T], those compared: `values` [M, T] as the evaluator gave
+    them (means over seeds), `ranks` [M, T] with 1 for the best and the mean rank for ties. `intervals` are 95 %
+    intervals of the mean rank over other queries and seeds, and `groups` the longest runs of methods, by mean rank,
+    that they do not set apart; both are None where `no_intervals` says why. `test` is None where `no_test` does.
+
+    `cells` are all complete cells of this kind, also of what is `left_out`; `missing` has the other cells of these
+    methods and tasks with the reason. `one_seed` names the methods that have a single seed on a task: they are never
+    set apart by the intervals.
+    """
+
+    evaluator: str
+    metric: str
+    better: str
+    kind: Kind
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    values: np.ndarray
+    ranks: np.ndarray
+    mean_rank: np.ndarray
+    win_rate: np.ndarray
+    borda: np.ndarray
+    intervals: tuple[Interval, ...] | None
+    groups: Groups | None
+    no_intervals: str
+    test: RankTest | None
+    no_test: str
+    cells: Mapping[Place, Cell]
+    missing: Mapping[Place, str]
+    left_out: tuple[LeftOut, ...]
+    one_seed: tuple[str, ...]
+
+    @property
+    def order(self) -> list[int]:
+        """Places of the methods from the best mean rank to the worst; ties in the order of the file."""
+        return [int(place) for place in np.argsort(self.mean_rank, kind="stable")]
+
+    @property
+    def same_images(self) -> list[tuple[str, ...]]:
+        """The tasks, two or more, that are tested on the same images."""
+        targets: dict[str, list[str]] = {}
+        for task in self.tasks:
+            target = self.cells[self.methods[0], task].target
+            targets.setdefault(target or f"only {task}", []).append(task)
+        return [tuple(tasks) for tasks in targets.values() if len(tasks) > 1]
+
+    @property
+    def all_methods(self) -> tuple[str, ...]:
+        """The methods compared, and those left out after them."""
+        return (*self.methods, *(one.name for one in self.left_out if one.what == "method"))
+
+    @property
+    def all_tasks(self) -> tuple[str, ...]:
+        """The tasks compared, and those left out after them."""
+        return (*self.tasks, *(one.name for one in self.left_out if one.what == "task"))
+
+
+def comparisons(cells: Sequence[Cell], evaluator: str, metric: str, better: str) -> list[Comparison]:
+    """One for each kind with two methods and two tasks at least, in the order of the cells.
+
+    The methods of a kind are ordered by the number of tasks on which they are complete. Of the first two, the first
+    three, and so on, those are compared for which methods x tasks on which all of them are complete is greatest; of
+    equal ones more methods. Two tasks with the same results for all of them count once.
+    """
+    kinds = _kinds(cells)
+    found = []
+    for kind, pool in kinds.items():
+        methods, tasks = pool.chosen()
+        if methods:
+            shown = _without_shared(kind, kinds)
+            found.append(_compared(pool, methods, tasks, (evaluator, metric, better, shown)))
+    return found
+
+
+def without_comparison(cells: Sequence[Cell]) -> list[tuple[Kind, str]]:
+    """The kinds of which nothing can be compared, and why."""
+    kinds = _kinds(cells)
+    return [(_without_shared(kind, kinds), pool.too_few) for kind, pool in kinds.items() if not pool.chosen()[0]]
+
+
+def _kinds(cells: Sequence[Cell]) -> dict[Kind, _Pool]:
+    places: dict[Place, list[Cell]] = {}
+    kinds: dict[Kind, None] = {}
+    for cell in cells:
+        places.setdefault((cell.method, cell.task), []).append(cell)
+        kinds[cell.kind] = None
+    return {kind: _Pool(kind, places) for kind in kinds}
+
+
+def _without_shared(kind: Kind, kinds: Mapping[Kind, _Pool]) -> Kind:
+    """The words of a kind that are not rules of all kinds alike."""
+    shared = set.intersection(*map(set, kinds)) - set(NOT_COMPARABLE)
+    return tuple(word for word in kind if word not in shared)
+
+
+class _Pool:
+    """The cells of one kind, and what other cells its methods have on its tasks."""
+
+    def __init__(self, kind: Kind, places: Mapping[Place, Sequence[Cell]]) -> None:
+        self.kind, self.places = kind, places
+        own = [cell for several in places.values() for cell in several if cell.kind == kind]
+        self.methods = list(dict.fromkeys(cell.method for cell in own))
+        self.tasks = list(dict.fromkeys(cell.task for cell in own))
+        self.complete = {(cell.method, cell.task): cell for cell in own if cell.complete}
+
+    def tasks_of(self, method: str) -> list[str]:
+        return [task for task in self.tasks if (method, task) in self.complete]
+
+    def chosen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The methods and tasks to compare; none where there are not two of each."""
+        ordered = sorted(self.methods, key=lambda method: -len(self.tasks_of(method)))
+        seen: dict[str, int] = dict.fromkeys(self.tasks, 0)  # tasks with the same number have the same results
+        numbers: dict[tuple[int, frozenset[str]], int] = {}
+        best, chosen = 0, ((), ())  # type: tuple[int, tuple[tuple[str, ...], tuple[str, ...]]]
+        for count, method in enumerate(ordered, 1):
+            cells = {task: self.complete[method, task] for task in seen if (method, task) in self.complete}
+            seen = {
+                task: numbers.setdefault((seen[task], cell.results or frozenset({task})), len(numbers))
+                for task, cell in cells.items()
+            }
+            tasks = tuple({number: task for task, number in reversed(seen.items())}.values())[::-1]
+            if count > 1 and len(tasks) > 1 and count * len(tasks) >= best:
+                best = count * len(tasks)
+                chosen = tuple(m for m in self.methods if m in ordered[:count]), tasks
+        return chosen
+
+    @property
+    def too_few(self) -> str:
+        """Why nothing can be compared."""
+        counts = {method: len(self.tasks_of(method)) for method in self.methods}
+        if len([method for method, count in counts.items() if count > 1]) < 2:
+            return "fewer than two methods are complete on two tasks or more"
+        return "no two methods are complete on the same two tasks with results of their own"
+
+    def missing(self) -> Iterator[tuple[Place, str]]:
+        for method in self.methods:
+            for task in self.tasks:
+                if (method, task) not in self.complete:
+                    yield (method, task), self._why(self.places.get((method, task), ()))
+
+    def _why(self, cells: Sequence[Cell]) -> str:
+        own = [cell.why for cell in cells if cell.kind == self.kind]
+        if own or not cells:
+            return own[0] if own else NO_ROW
+        words = [word for word in cells[0].kind if word not in self.kind] or ["none of these words"]
+        return f"its row is of another kind ({', '.join(words)})" if cells[0].complete else cells[0].why
+
+
+def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iterator[LeftOut]:
+    for method in pool.methods:
+        if method not in methods:
+            count, total = len(pool.tasks_of(method)), len(pool.tasks)
+            yield LeftOut("method", method, f"it is complete on {count} of {total} tasks")
+    for task in pool.tasks:
+        if task not in tasks:
+            lacking = [method for method in methods if (method, task) not in pool.complete]
+            more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+            yield LeftOut(
+                "task",
+                task,
+                f"{', '.join(lacking[:3])}{more} {'is' if len(lacking) == 1 else 'are'} not complete there"
+                if lacking
+                else f"its results are those of {_same(pool, methods, tasks, task)}, which counts once",
+            )
+
+
+def _same(pool: _Pool, methods: Sequence[str], tasks: Sequence[str], task: str) -> str:
+    """The task of those compared that has the same results as another."""
+    return next(
+        other
+        for other in tasks
+        if all(pool.complete[method, other].results == pool.complete[method, task].results for method in methods)
+    )
+
+
+def _compared(
+    pool: _Pool, methods: tuple[str, ...], tasks: tuple[str, ...], about: tuple[str, str, str, Kind]
+) -> Comparison:
+    table = [[pool.complete[method, task] for task in tasks] for method in methods]
+    values = np.array([[cell.value for cell in row] for row in table])
+    sign = 1.0 if about[2] == "higher" else -1.0
+    ranks = task_ranks(sign * values)
+    one_seed = tuple(row[0].method for row in table if any(cell.one_seed for cell in row))
+    means = mean_rank(ranks)
+    found, no_intervals = _intervals(table, sign)
+    test, no_test = _test(methods, ranks)
+    return Comparison(
+        *about,
+        methods,
+        tasks,
+        values,
+        ranks,
+        means,
+        win_rate(ranks),
+        borda(ranks),
+        found.intervals if found else None,
+        _groups(methods, means, _apart(found, [method in one_seed for method in methods])) if found else None,
+        no_intervals,
+        test,
+        no_test,
+        pool.complete,
+        dict(pool.missing()),
+        tuple(_left_out(pool, methods, tasks)),
+        one_seed,
+    )
+
+
+def _intervals(table: Sequence[Sequence[Cell]], sign: float) -> tuple[RankIntervals | None, str]:
+    """Intervals of the mean ranks of [M][T] cells, or the reason why there are none."""
+    tasks = [list(column) for column in zip(*table, strict=True)]
+    targets = [column[0].target or column[0].task for column in tasks]
+    seeds = [[tuple(cell.seeds) for cell in column] for column in tasks]
+    try:
+        return rank_intervals((_answers(column, sign) for column in tasks), targets, seeds, LEVEL), ""
+    except MetricError as error:
+        return None, str(error)
+
+
+def _answers(column: Sequence[Cell], sign: float) -> list[np.ndarray]:
+    """The results of each query of all methods of a task. Raises MetricError where they do not allow intervals."""
+    found = []
+    for cell in column:
+        queries = cell.queries()
+        if queries is None:
+            raise MetricError(f"the results of the queries of {cell.method} on {cell.task} were not kept")
+        found.append(sign * queries)
+    if len({np.isnan(one[0]).tobytes() for one in found}) > 1:
+        raise MetricError(f"the methods do not have the same valid queries on {column[0].task}")
+    if np.count_nonzero(~np.isnan(found[0][0])) < 2:
+        raise MetricError(f"one query is no sample of others, and {column[0].task} has no second")
+    return found
+
+
+def _apart(found: RankIntervals, alone: Sequence[bool]) -> NDArray[np.bool_]:
+    """[M, M]: which methods are set apart; never one of a single seed."""
+    several = ~np.array(alone)
+    apart: NDArray[np.bool_] = (found.better | found.better.T) & several & several[:, None]
+    return apart
+
+
+def _groups(methods: Sequence[str], means: np.ndarray, apart: NDArray[np.bool_]) -> Groups:
+    return tuple(tuple(methods[i] for i in clique) for clique in cliques(means, apart))
+
+
+def _test(methods: Sequence[str], ranks: np.ndarray) -> tuple[RankTest | None, str]:
+    tasks = ranks.shape[1]
+    if tasks < FEWEST_TASKS:
+        return None, f"a test of ranks needs {FEWEST_TASKS} tasks at least, and here are {tasks}"
+    p = friedman(ranks).p
+    apart = nemenyi(ranks, LEVEL) if p <= 1 - LEVEL else np.zeros((len(methods), len(methods)), bool)
+    return RankTest(p, critical_difference(len(methods), tasks, LEVEL), _groups(methods, mean_rank(ranks), apart)), ""
