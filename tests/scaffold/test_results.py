@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from reidbench.errors import ReidbenchError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.packs.writing import write_pack
 from reidbench.registry.plugins import Registry
 from reidbench.scaffold import results
