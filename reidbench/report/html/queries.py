@@ -62,7 +62,9 @@ class Comparison:
         if self._values > MOST_VALUES:
             return {"columns": [], "targets": [], "note": TOO_MANY}
         columns = [self._column(one) for one in self._columns]
-        targets = [{"pids": one.pids.tolist(), "camids": one.camids.tolist()} for one in self._labels]
+        # Data sets list queries by person: each pid less the one before is mostly a single digit.
+        pids = [np.diff(one.pids, prepend=0).tolist() for one in self._labels]
+        targets = [{"steps": own, "camids": one.camids.tolist()} for own, one in zip(pids, self._labels, strict=True)]
         return {"columns": columns, "targets": targets, "note": ""}
 
     def _column(self, column: Column) -> dict[str, Any]:

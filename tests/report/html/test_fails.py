@@ -96,7 +96,7 @@ def test_values_of_queries_in_two_bytes(made: Made) -> None:
     }
     assert codes["near"] == [7000, 2500, 5000, 4167, NOT_COUNTED]
     assert codes["right"] == [10000] * 4 + [NOT_COUNTED]
-    assert data["targets"][first["target"]] == {"pids": [1, 1, 2, 2, 3], "camids": [0, 1, 0, 1, 0]}
+    assert data["targets"][first["target"]] == {"steps": [1, 0, 1, 0, 1], "camids": [0, 1, 0, 1, 0]}
 
 
 def test_lists_of_the_queries_that_tell_rows_apart(made: Made) -> None:
