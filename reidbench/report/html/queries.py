@@ -15,7 +15,7 @@ import numpy as np
 
 from reidbench.report.breakdown.compare import NOT_COUNTED, Column
 from reidbench.report.breakdown.rows import Labels, Row, Targets
-from reidbench.report.breakdown.scored import Unknown
+from reidbench.report.breakdown.scored import Unknown, explaining
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard
@@ -89,7 +89,8 @@ class Comparison:
     def _target(self, row: Row) -> int | None:
         """The number of the labels of a row's queries; None where they are not known."""
         try:
-            labels = self.targets.of(row)
+            with explaining():
+                labels = self.targets.of(row)
         except Unknown:
             return None
         if all(labels is not one for one in self._labels):
