@@ -19,6 +19,7 @@ from reidbench.errors import ConfigError, ReidbenchError
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
+    from reidbench.report import Leaderboard
     from reidbench.store.artifacts import Store
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
@@ -97,6 +98,15 @@ def warn_of_conflicts(store: Store) -> None:
 
     for sentence in store.conflicts() if isinstance(store, Stores) else ():
         print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def warn_of_changes(board: Leaderboard, registry: Registry) -> None:
+    """Warn on standard error of plugins whose code has changed since results were made."""
+    from reidbench.execution import preview
+    from reidbench.registry.plugins import printable
+
+    for warning in preview.changed_code(board.sources, registry):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
 
 
 def where(store: Store) -> str:

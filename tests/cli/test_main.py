@@ -97,10 +97,10 @@ def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], t
 
 def test_choices_on_the_command_line_are_those_that_are_there() -> None:
     assert typing.get_args(main.ExecutorName) == executors.NAMES
-    assert typing.get_args(main.Format) == report.FORMATS
+    assert typing.get_args(cli_options.Format) == report.FORMATS
     assert typing.get_args(show.Kind) == tuple(plugins.HOOKS)
     pairs = [(main.AveragePrecision, rules.AveragePrecision), (main.Invalid, rules.Invalid), (main.Ties, rules.Ties)]
-    pairs += [(main.Variant, reranking.Variant), (main.Pictures, options.Pictures), (main.Format, options.Format)]
+    pairs += [(main.Variant, reranking.Variant), (cli_options.Pictures, options.Pictures), (cli_options.Format, options.Format)]
     pairs += [(show.Kind, hookspecs.Kind), (cli_options.Breakdown, options.Breakdown)]
     assert [own for own, there in pairs if own != there] == []
 

@@ -327,7 +327,7 @@ def test_hostile_names_are_named_and_never_run(board: Board) -> None:
     board.put("packs/sound.zip")
     board.merged()
     said = as_github_does(board, "verify", code=1)
-    because = "not a pack by its name, which is packs/, letters, digits, '.', '_' and '-', and .zip at the end"
+    because = "no pack: a pack is packs/NAME.zip, and NAME has letters, digits, '.', '_' and '-'"
     expected = {f"look at {shown}: {because}" for shown in NAMES.values()}
     assert {line for line in said.splitlines() if line.startswith("look at ")} == expected
     assert not any(line.lstrip().startswith("::") for line in said.splitlines())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import WithoutOption, at_home, load_plugins, whole
+from reidbench.cli.options import WithoutOption, at_home, load_plugins, whole
 
 if TYPE_CHECKING:
     from reidbench.packs.checks.verify import Verified

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reidbench.api.opening import chosen_rows
-from reidbench.errors import ReidbenchError
-
-from .options import (
+from reidbench.cli.options import (
     FileArgument,
     SetOption,
     StoreOption,
@@ -25,6 +23,7 @@ from .options import (
     plan_or_board,
     store_at,
 )
+from reidbench.errors import ReidbenchError
 
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
