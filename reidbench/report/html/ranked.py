@@ -27,6 +27,7 @@ TOP = 10  # gallery images of a list
 CHECKED = 40  # further queries whose average precision is computed again and compared
 HEIGHT = 96  # of a thumbnail, in pixels
 QUALITY = 75
+BEGIN = "data:image/jpeg;base64,"
 BUDGET = 8 << 20  # bytes of all thumbnails of a page, as base64
 
 
@@ -89,14 +90,18 @@ class Thumbnails:
         picture.thumbnail((2 * HEIGHT, HEIGHT))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
-        text = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-        if self.budget < len(text):
+        size = len(BEGIN) + 4 * -(-len(stream.getvalue()) // 3)  # in the page, as base64
+        if self.budget < size:
             self.left_out += 1
             return ""
-        self.budget -= len(text)
+        self.budget -= size
         name = f"p{len(self.pictures)}"
-        self.pictures[name] = text
+        self.pictures[name] = self.address(stream.getvalue())
         return name
+
+    def address(self, picture: bytes) -> str:
+        """The address of a picture: all of it."""
+        return BEGIN + base64.b64encode(picture).decode()
 
 
 def ranked_lists(
