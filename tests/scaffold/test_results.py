@@ -33,13 +33,13 @@ backbone: {use: resnet-tiny, width: 4}
 methods: {untrained: {finetune: none}}
 """
 PEOPLE = {"GIT_AUTHOR_NAME": "a", "GIT_COMMITTER_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_EMAIL": "a@b"}
-# Writes down each call, with a NUL behind each word, and reads whatever it is given. `site` makes a folder; any other
-# command is run if REAL is set. Else it is `verify --store DIR`, which makes the folder and fails for a torn pack.
+# Writes down each call, with a NUL behind each word, and reads whatever it is given. The command is run if
+# REAL is set. Else `verify --store DIR` makes the folder and fails for a torn pack, and `site` makes a page.
 RECORDER = f"""#!/usr/bin/env bash
 cat > /dev/null
 printf '%s\\0' "$@" END >> "$CALLS"
-if [[ $1 == site ]]; then mkdir -p site && touch site/index.html; exit; fi
 if [[ ${{REAL:-}} ]]; then exec {shlex.quote(sys.executable)} -m reidbench "$@"; fi
+if [[ $1 == site ]]; then mkdir -p site && touch site/index.html; exit; fi
 mkdir -p "$3" && [[ ${{@: -1}} != */torn.zip ]]
 """
 # `python3 -m venv FOLDER`, whose pip installs nothing and whose reidbench is the recorder.
@@ -253,9 +253,12 @@ def test_each_workflow_starts_where_it_should() -> None:
 
 
 def test_a_pull_request_with_a_pack_is_verified_and_shown(tmp_path: Path, pack: Path) -> None:
+    def retitle(files: forging.Files) -> None:
+        forging.edit_board(files, lambda one: one.update(title="Old"))
+
     board = Board(tmp_path, REAL="1")
-    board.put("packs/old.zip", b"not looked at again")
-    board.commit("an earlier pack")
+    board.put("packs/old.zip", forging.forge(pack, tmp_path / "old.zip", retitle).read_bytes())
+    board.commit("an earlier pack")  # which is not verified again
     board.git("checkout", "--quiet", "-b", "theirs")
     board.put("packs/tiny-1.0.zip", pack.read_bytes())
     board.merged()
@@ -267,6 +270,11 @@ def test_a_pull_request_with_a_pack_is_verified_and_shown(tmp_path: Path, pack: 
         ["site", "packs/old.zip", "packs/tiny-1.0.zip", "-o", "site", "--title=A board", "--store", board.checked],
     ]
     assert Path(f"{board.calls}.requirements").read_text() == results.render("A board")["requirements.txt"]
+    index = (board.folder / "site" / "index.html").read_text()
+    assert "<h1>A board</h1>" in index
+    (row,) = re.findall(r"<tr id=.*?</tr>", index, re.DOTALL)
+    assert "re-scored" in row
+    assert "matrix/old.html" in row
 
 
 def test_a_pack_that_does_not_verify_fails_the_pull_request(tmp_path: Path, pack: Path) -> None:
