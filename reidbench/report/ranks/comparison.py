@@ -272,7 +272,7 @@ def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iter
     for method in pool.methods:
         if method not in compared[0]:
             count, total = len(pool.tasks_of(method)), len(pool.tasks)
-            yield LeftOut("method", method, f"it is complete on {count} of {total} tasks")
+            yield LeftOut("method", method, f"complete on {count} of {total} tasks")
     for task in pool.tasks:
         if task not in compared[1]:
             lacking = [method for method in methods if (method, task) not in pool.complete]
@@ -280,9 +280,9 @@ def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iter
             yield LeftOut(
                 "task",
                 task,
-                f"{', '.join(lacking[:3])}{more} {'is' if len(lacking) == 1 else 'are'} not complete there"
+                f"not complete for {', '.join(lacking[:3])}{more}"
                 if lacking
-                else f"its results are those of {_same(pool, methods, tasks, task)}, which counts once",
+                else f"the same results as on {_same(pool, methods, tasks, task)}, which counts once",
             )
 
 

@@ -68,7 +68,7 @@ def missing(found: Comparison) -> Iterator[str]:
         reasons.setdefault(why, []).append(f"{method} on {task}")
     for why, places in reasons.items():
         more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        yield f"Missing (–), and filled in by nothing: {', '.join(places[:3])}{more}: {why}."
+        yield f"Without a result, shown as – and filled in by nothing: {', '.join(places[:3])}{more}: {why}."
 
 
 def _of_intervals(found: Comparison) -> Iterator[str]:
