@@ -6,7 +6,7 @@ Free of boards, so that cells of several files can be compared: `cells.py` makes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -305,6 +305,7 @@ def _compared(
     one_seed = tuple(row[0].method for row in table if any(cell.one_seed for cell in row))
     means = mean_rank(ranks)
     found, no_intervals = _intervals(table, sign)
+    intervals = tuple(map(_around, found.intervals, means.tolist())) if found else None
     test, no_test = _test(methods, ranks)
     return Comparison(
         *about,
@@ -315,7 +316,7 @@ def _compared(
         means,
         win_rate(ranks),
         borda(ranks),
-        found.intervals if found else None,
+        intervals,
         _groups(methods, means, _apart(found, [method in one_seed for method in methods])) if found else None,
         no_intervals,
         test,
@@ -336,6 +337,11 @@ def _intervals(table: Sequence[Sequence[Cell]], sign: float) -> tuple[RankInterv
         return rank_intervals((_answers(column, sign) for column in tasks), targets, seeds, LEVEL), ""
     except MetricError as error:
         return None, str(error)
+
+
+def _around(interval: Interval, mean: float) -> Interval:
+    """An interval with the mean rank by metrics, which may differ in the last digits from the means of queries."""
+    return replace(interval, value=mean, low=min(interval.low, mean), high=max(interval.high, mean))
 
 
 def _answers(column: Sequence[Cell], sign: float) -> list[np.ndarray]:

@@ -239,6 +239,21 @@ def test_without_queries_there_are_ranks_but_no_intervals(odd: np.ndarray | None
     assert found.mean_rank.tolist() == [3, 2, 1]
 
 
+def test_a_rank_by_metrics_is_within_its_interval() -> None:
+    """Queries were kept in fewer digits than the metric: by them the two are equal."""
+
+    def make(method: str, task: str) -> Cell:
+        answers = queries(0.0)
+        means = dict(enumerate((np.nanmean(answers, 1) + 1e-9 * (method == "a")).tolist()))
+        return Cell(method, task, (), means, complete=True, queries=lambda: answers)
+
+    found = table(make, methods="ab")
+    assert found.mean_rank.tolist() == [1, 2]
+    assert found.intervals is not None
+    assert [(one.low, one.value, one.high) for one in found.intervals] == [(1, 1, 1.5), (1.5, 2, 2)]
+    assert found.groups == (("a", "b"),)
+
+
 def test_one_query_is_no_sample() -> None:
     found = table(lambda m, t: kept(m, t, queries(0.1 * "abc".index(m), of=2)))
     assert found.no_intervals == "one query is no sample of others, and x has no second"
