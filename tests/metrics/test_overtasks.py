@@ -238,6 +238,30 @@ def test_against_a_naive_bootstrap_with_the_same_draws() -> None:
             assert found.better[method, other] == (loses <= 0.1)
 
 
+def test_over_queries_it_is_the_percentile_bootstrap_of_scipy() -> None:
+    """Efron's percentile interval of a mean rank, paired over queries, of two tasks on the same images."""
+    rng = np.random.default_rng(11)
+    hard, shifts = rng.normal(size=25), ([[0.3], [0.0], [-0.2]], [[0.1], [0.2], [0.0]])
+    tasks = [hard + shift + 0.6 * rng.normal(size=(3, 25)) for shift in shifts]
+    found = rank_intervals([[one[None] for one in task] for task in tasks], ["same", "same"]).intervals
+    for method, ends in ((1, (1.0, 2.5)), (2, (1.5, 3.0))):  # ends that no other draws would move
+
+        def rank_of(*values: np.ndarray, method: int = method) -> float:
+            means = [one.mean() for one in values]
+            return float(np.mean([stats.rankdata(np.negative(means[k : k + 3]))[method] for k in (0, 3)]))
+
+        expected = stats.bootstrap(
+            [*tasks[0], *tasks[1]],
+            rank_of,
+            n_resamples=2000,
+            vectorized=False,
+            paired=True,
+            method="percentile",
+            rng=np.random.default_rng(1),
+        ).confidence_interval
+        assert (found[method].low, found[method].high) == (expected.low, expected.high) == ends
+
+
 @pytest.mark.parametrize("shared", [True, False], ids=["one network for all tasks", "a network a task"])
 def test_equal_methods_are_seldom_set_apart(shared: bool) -> None:
     """Two methods whose networks differ by their three seeds alone: at most about 5 % of all boards set them apart.
