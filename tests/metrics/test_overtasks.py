@@ -257,7 +257,7 @@ def test_over_queries_it_is_the_percentile_bootstrap_of_scipy() -> None:
             vectorized=False,
             paired=True,
             method="percentile",
-            rng=np.random.default_rng(1),
+            random_state=np.random.default_rng(1),
         ).confidence_interval
         assert (found[method].low, found[method].high) == (expected.low, expected.high) == ends
 
