@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
 from reidbench.matrix.kinds import OF_STAGE
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry

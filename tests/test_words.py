@@ -10,7 +10,8 @@ from pydantic import Field
 
 from reidbench.components import Component, FileParam, Params
 from reidbench.errors import ConfigError, PluginError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Row
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry

@@ -24,7 +24,8 @@ from unittest.mock import patch
 import numpy as np
 
 from reidbench.execution.executors.inline import Inline
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Stage
 from reidbench.metrics import nearest_neighbours
 from reidbench.metrics.neighbours import faiss_search

@@ -16,7 +16,8 @@ from typing import Any
 from reidbench import report
 from reidbench.errors import ConfigError, ReidbenchError
 from reidbench.execution import executors, preview, runner
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.metrics.neighbours import faiss_search
 from reidbench.packs import lasting

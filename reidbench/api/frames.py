@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reidbench import report
+from reidbench.report.breakdown.compare import tallies
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.tables import chosen
 from reidbench.report.formats.tables import wide as wide_texts
@@ -24,6 +25,7 @@ SUMMARY = (
 )  # fmt: skip
 DIFFERENCES = (
     "method", "against", "task", "evaluator", "metric", "difference", "low", "high", "n", "better", "seedless", "apart",
+    "wins", "ties", "losses",
 )  # fmt: skip
 RANKS = (
     "method", "evaluator", "metric", "kind", "tasks", "mean_rank", "low", "high", "win_rate", "borda", "group",
@@ -78,15 +80,19 @@ def summary(board: report.Leaderboard) -> pd.DataFrame:
 def differences(board: report.Leaderboard, against: str, metric: str | None) -> pd.DataFrame:
     """One row a paired difference."""
     name = chosen(board, metric)
-    lines = [
-        (
-            *(pair.method, against, pair.task, pair.evaluator, name),
-            *(pair.difference.value, pair.difference.low, pair.difference.high, pair.difference.n),
-            *(pair.better, pair.seedless, ", ".join(pair.apart)),
+    queries = {(one.method, one.task, one.evaluator): one for one in tallies(board, against, name)}
+    lines = []
+    for pair in report.differences(board, against, name):
+        of = queries[pair.method, pair.task, pair.evaluator]
+        lines.append(
+            (
+                *(pair.method, against, pair.task, pair.evaluator, name),
+                *(pair.difference.value, pair.difference.low, pair.difference.high, pair.difference.n),
+                *(pair.better, pair.seedless, ", ".join(pair.apart), of.wins, of.ties, of.losses),
+            )
         )
-        for pair in report.differences(board, against, name)
-    ]
-    types = dict.fromkeys(("difference", "low", "high"), "float64") | {"n": "int64", "better": "Int64"}
+    types = dict.fromkeys(("difference", "low", "high"), "float64") | {"n": "int64"}
+    types |= dict.fromkeys(("better", "wins", "ties", "losses"), "Int64")
     return _typed(DIFFERENCES, lines, types | {"seedless": "int64"})
 
 

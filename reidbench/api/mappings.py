@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 
 from reidbench.errors import ConfigError
-from reidbench.matrix.checker import MOST_PROBLEMS
-from reidbench.matrix.yamlfile import (
+from reidbench.matrix.reading.checker import MOST_PROBLEMS
+from reidbench.matrix.reading.yamlfile import (
     DEEPEST,
     DOUBTFUL,
     LARGEST,

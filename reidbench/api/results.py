@@ -71,8 +71,9 @@ class Results:
         """Paired differences of every other method to `method`, a row for each task and evaluator where there is one.
 
         `difference` is positive where the other method is better; `low` and `high` end its 95 % interval; in `better`
-        of `n` seeds it is so. `apart` has words of one of the two protocols only: such a difference is not the
-        method's alone. See `report.Paired`. Raises ReidbenchError for an unknown method.
+        of `n` seeds it is so. `wins`, `ties` and `losses` count the queries, by their means over seeds, and are <NA>
+        where the results of queries are not kept. `apart` has words of one of the two protocols only: such a difference
+        is not the method's alone. See `report.Paired`. Raises ReidbenchError for an unknown method.
         """
         return frames.differences(self.board, method, metric)
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from reidbench.components import Component, NestedKind, Params, load_attribute
 from reidbench.errors import PluginError
 from reidbench.matrix.benchmark import marker
-from reidbench.matrix.choices import BESIDE
+from reidbench.matrix.reading.choices import BESIDE
 from reidbench.registry.plugins import Registry
 
 from .own import UNTRAINED

@@ -10,14 +10,14 @@ from typing import Any
 from reidbench.components import Component, NestedKind, Params
 from reidbench.errors import PluginError
 from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Setup, Task
-from reidbench.matrix.checker import Checker
-from reidbench.matrix.choices import ChoiceReader
 from reidbench.matrix.keys import Made
 from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
 from reidbench.matrix.needs import NotApplicable
 from reidbench.matrix.plan import Expansion
+from reidbench.matrix.reading.checker import Checker
+from reidbench.matrix.reading.choices import ChoiceReader
+from reidbench.matrix.reading.yamlfile import Tree
 from reidbench.matrix.stage import Stage
-from reidbench.matrix.yamlfile import Tree
 from reidbench.registry.plugins import Registry
 from reidbench.stages.actions import perform
 from reidbench.stages.inputs import Inputs

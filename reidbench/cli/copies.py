@@ -24,7 +24,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.files.cache import cache_folder
 from reidbench.files.text import read_lines
 from reidbench.files.variables import UnsetVariable, expanded
-from reidbench.matrix.yamlfile import read_value, shown
+from reidbench.matrix.reading.yamlfile import read_value, shown
 from reidbench.registry import plugins
 from reidbench.registry.fieldtypes import misfits
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import json
 import shlex
 import signal
@@ -27,11 +26,8 @@ from .options import (
     AveragePrecision,
     ExecutorName,
     FileArgument,
-    Format,
     Invalid,
     JsonOption,
-    Pictures,
-    RanksOption,
     SetOption,
     StoreOption,
     StrictOption,
@@ -42,28 +38,27 @@ from .options import (
     load_plugins,
     note,
     one_store_at,
-    plan_or_board,
     positive,
     read_plan,
-    refuse_clash,
     store_at,
     uncollected,
+    warn_of_changes,
     warn_of_conflicts,
     where,
     whole,
 )
-from .packs import app as pack_commands
-from .packs import is_pack, unpacked
 from .plugin import app as plugin_commands
 from .rehearse import app as rehearse_commands
+from .results.packs import app as pack_commands
+from .results.site import app as site_commands
+from .results.table import app as table_commands
+from .results.verify import app as verify_commands
 from .show import app as show_commands
 from .store import app as store_commands
-from .verify import app as verify_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reidbench import report
     from reidbench.matrix.stage import Plan
     from reidbench.registry import plugins
     from reidbench.store.artifacts import Store
@@ -83,7 +78,9 @@ app.add_typer(show_commands)
 app.add_typer(rehearse_commands)
 app.add_typer(network_commands)
 app.add_typer(store_commands)
+app.add_typer(table_commands)
 app.add_typer(pack_commands)
+app.add_typer(site_commands)
 app.add_typer(verify_commands)
 
 
@@ -213,7 +210,7 @@ def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, c
 
     with going_through(console) as through:
         board = report.collect(the_plan, the_store, through=through)
-    _warn(board, registry)
+    warn_of_changes(board, registry)
     if strict:
         report.refuse_mixed(board)
     if streams.is_closed():
@@ -222,109 +219,8 @@ def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, c
         print(report.write(board, "md"), end="")
 
 
-def _warn(board: report.Leaderboard, registry: plugins.Registry) -> None:
-    from reidbench.execution import preview
-    from reidbench.registry import plugins
-
-    for warning in preview.changed_code(board.sources, registry):
-        print(f"warning: {plugins.printable(warning)}", file=sys.stderr)
-
-
 def _again() -> str:
     return shlex.join(["reidbench", *sys.argv[1:]])
-
-
-@app.command()
-@uncollected()
-def table(
-    context: typer.Context,
-    file: FileArgument,
-    store: StoreOption = None,
-    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "md",
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="What ranks: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP) or another that an evaluator gives; CSV and "
-            "JSON hold all. Default: mAP, or the first metric of a table without it."
-        ),
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(metavar="METHOD", help="Markdown: also paired differences to a method. May be repeated."),
-    ] = None,
-    published: Annotated[
-        bool,
-        typer.Option(
-            "--published",
-            help="Instead, the cells that `expect:` holds against published numbers: both, the difference, and which "
-            "rules differ. HTML: on the page as well.",
-        ),
-    ] = False,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Also what the networks cost, as `profile: true` had it measured: params, macs, latency, latency64, "
-            "throughput, throughput64, memory, bytes, with commas between them, or all.",
-        ),
-    ] = None,
-    ranks: RanksOption = False,
-    history: Annotated[
-        bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
-    ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
-    pictures: Annotated[
-        Pictures, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
-    ] = "rendered",
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG and SVG into a folder.")
-    ] = None,
-    overrides: SetOption = None,
-    without: WithoutOption = None,
-    strict: StrictOption = False,
-) -> None:
-    """The leaderboard, from what the store holds, or a pack: `reidbench table results.zip`."""
-    from rich.console import Console
-
-    from reidbench import report
-    from reidbench.packs import lasting
-    from reidbench.progressbar import going_through
-    from reidbench.report import efficiency
-
-    refuse_clash(form, history, published, ranks, bool(metric or against or columns or ranks))
-    costs = efficiency.names_of(columns) if columns else ()
-    if packed := is_pack(file):
-        the_plan, the_store = unpacked(context, file, store, overrides)
-    else:
-        registry, the_store = load_plugins(without), store_at(store)
-        the_plan = plan_or_board(file, registry, overrides, the_store)
-    given = [*lasting.set_words(overrides), *(word for name in without or () for word in ("--without", name))]
-    with going_through(Console(stderr=True)) as through:
-        board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
-    if not packed:
-        _warn(board, registry)
-    if history:
-        board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
-    options = report.Options(metric, ranked, pictures, given, strict, published, costs, ranks)
-    text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
-    warn_of_conflicts(the_store)
-    if form == "csv" and board.published and not published:
-        note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
-    _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
-
-
-def _put(text: str, out: Path | None, where_from: str) -> None:
-    """Print a table, and on standard error where it is from; or write it to a file."""
-    if out is None:
-        sys.stdout.write(text)
-        if where_from:
-            print(where_from, file=sys.stderr)
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None
 
 
 @app.command("score")

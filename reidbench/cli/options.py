@@ -19,10 +19,12 @@ from reidbench.errors import ConfigError, ReidbenchError
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
+    from reidbench.report import Leaderboard
     from reidbench.store.artifacts import Store
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
 AveragePrecision = Literal["step", "trapezoid"]
+Breakdown = Literal["camera-pair", "camera", "persons"]
 ExecutorName = Literal["inline", "process", "ray"]
 Format = Literal["md", "csv", "json", "latex", "html"]
 Invalid = Literal["drop", "zero"]
@@ -51,6 +53,13 @@ SetOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
 ]
+BreakdownOption = Annotated[
+    Breakdown | None,
+    typer.Option(
+        help="Instead, every row in parts (Markdown, CSV, JSON): by the camera of the query, by pair of cameras, or "
+        "its worst persons."
+    ),
+]
 RanksOption = Annotated[
     bool,
     typer.Option(
@@ -76,7 +85,8 @@ def load_plugins(without: list[str] | None) -> Registry:
 @uncollected()
 def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Plan:
     """The plan of a matrix file. Raises ConfigError with every mistake."""
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
 
     return plan.expand(reader.read(file, registry, overrides or ()))
 
@@ -88,6 +98,15 @@ def warn_of_conflicts(store: Store) -> None:
 
     for sentence in store.conflicts() if isinstance(store, Stores) else ():
         print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def warn_of_changes(board: Leaderboard, registry: Registry) -> None:
+    """Warn on standard error of plugins whose code has changed since results were made."""
+    from reidbench.execution import preview
+    from reidbench.registry.plugins import printable
+
+    for warning in preview.changed_code(board.sources, registry):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
 
 
 def where(store: Store) -> str:
@@ -114,6 +133,19 @@ def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, s
         return plan
 
 
+def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str | None, beside: bool) -> None:
+    """Raise ReidbenchError for options of `table` that --breakdown excludes (`beside`), or that need it."""
+    if kind is None and (worst is not None or only is not None):
+        raise ReidbenchError("--worst and --only choose what --breakdown prints: add it, or leave them out")
+    if kind is not None and worst is not None and kind != "persons":
+        raise ReidbenchError(f"--worst is for --breakdown persons, not {kind}: leave it out")
+    if kind is not None and (beside or form not in ("md", "csv", "json")):
+        raise ReidbenchError(
+            "--breakdown is for Markdown, CSV and JSON, and prints rows in parts only: leave out --history, "
+            "--published, --ranks, --against, --columns and --figures"
+        )
+
+
 def refuse_clash(form: str, history: bool, published: bool, ranks: bool, chosen: bool) -> None:
     """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
     if history and (published or form not in ("md", "json")):
@@ -131,7 +163,7 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
     """Reads a whole number from `least`, in plain digits: neither 1_000 nor digits of other scripts."""
 
     def integer(given: str | int) -> int:
-        from reidbench.matrix.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
+        from reidbench.matrix.reading.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
 
         text = str(given)
         if len(text) > LONGEST_NUMBER or not WHOLE.fullmatch(text) or not least <= int(text) < LARGEST:
@@ -141,9 +173,14 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
     return integer
 
 
+WorstOption = Annotated[
+    int | None, typer.Option(parser=whole(1), help="--breakdown persons: so many of each row. Default: 10.")
+]
+
+
 def decimal(given: str | float) -> float:
     """Reads a finite number in plain digits: neither 1_000 nor nan."""
-    from reidbench.matrix.yamlfile import DECIMAL, LONGEST_NUMBER, shown
+    from reidbench.matrix.reading.yamlfile import DECIMAL, LONGEST_NUMBER, shown
 
     text = str(given)
     if len(text) > LONGEST_NUMBER or not DECIMAL.fullmatch(text) or not math.isfinite(float(text)):
@@ -153,7 +190,7 @@ def decimal(given: str | float) -> float:
 
 def positive(given: str | float) -> float:
     """Reads a number above 0."""
-    from reidbench.matrix.yamlfile import shown
+    from reidbench.matrix.reading.yamlfile import shown
 
     if decimal(given) <= 0:
         raise typer.BadParameter(f"must be above 0, not {shown(str(given))}")

@@ -1,4 +1,4 @@
-"""`reidbench plugins`, `new` and `check`: which plugins there are, a new one, and whether one keeps contracts."""
+"""`reidbench plugins`, `new`, `new-results` and `check`: which plugins there are, what to start from, and contracts."""
 
 from __future__ import annotations
 
@@ -51,6 +51,22 @@ def new(
     print(f"its tests pass: pip install -e '{written}[test]' && pytest {written}")
     place = written / words["module"] / f"{chosen.code}.py"
     print(f"your {'method' if kind == 'finetuner' else chosen.what} goes into {place}; then: reidbench check {written}")
+
+
+@app.command("new-results")
+def new_results(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to: a new folder, or an empty clone.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the board is called. Default: the folder's name.")
+    ] = None,
+) -> None:
+    """Write a repository of results to start from: packs are verified for each pull request, and shown as a site."""
+    from reidbench.scaffold import results
+
+    written = results.write(folder, name)
+    print(f"{written}: a repository of results")
+    print(f"add one: reidbench pack FILE --features -o {written / 'packs' / 'NAME.zip'}")
+    print(f"{written / 'README.md'} says how to publish it, {written / 'SUBMITTING.md'} how others add theirs")
 
 
 @app.command()

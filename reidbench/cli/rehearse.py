@@ -60,7 +60,7 @@ def rehearse_file(
     from rich.console import Console
 
     from reidbench.execution import executors, progress
-    from reidbench.matrix import reader
+    from reidbench.matrix.reading import reader
     from reidbench.rehearsal import rehearse
     from reidbench.rehearsal.printed import scale_table
 
@@ -93,7 +93,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 def _print_roots(file: Path, found: Rehearsal) -> None:
     """The commands that plan the file over the stand-ins."""
-    from reidbench.matrix.yamlfile import read_tree
+    from reidbench.matrix.reading.yamlfile import read_tree
     from reidbench.rehearsal.variables import named_files, named_roots
 
     roots = found.cast.roots

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reidbench.errors import ReidbenchError, StoreError
 from reidbench.files.names import shown
-from reidbench.matrix.checker import guess
+from reidbench.matrix.reading.checker import guess
 from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.store.artifacts import Store
 from reidbench.store.several import joined

@@ -28,7 +28,7 @@ from reidbench.data import fingerprint_file, fingerprint_folder, fingerprint_pat
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
 
-from .yamlfile import BLANK, without_secrets
+from .reading.yamlfile import BLANK, without_secrets
 
 Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from .benchmark import Choice
+from .reading.yamlfile import shown
 from .stage import DataInput, Stage
-from .yamlfile import shown
 
 SHORT = 8  # characters of a key, where nothing else sets two stages apart
 LONGEST = 40  # characters of a value in a label

@@ -10,8 +10,8 @@ from typing import Any
 
 from reidbench.errors import ConfigError, ReidbenchError, StoreError
 from reidbench.matrix.benchmark import Benchmark, Choice
-from reidbench.matrix.expect import parts_of
 from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.reading.expect import parts_of
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry.plugins import printable
 from reidbench.report.formats.history import Past

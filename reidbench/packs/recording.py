@@ -10,7 +10,7 @@ from typing import Any
 from reidbench import __version__
 from reidbench.components import Component, InPlace, SameContent
 from reidbench.matrix.benchmark import Choice, DataRef, Features, Recipe, Task, canonical, marker
-from reidbench.matrix.expect import changed_params
+from reidbench.matrix.reading.expect import changed_params
 from reidbench.matrix.stage import DataInput, Plan, Row, Stage
 
 from .boards import FORMAT

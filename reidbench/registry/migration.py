@@ -19,7 +19,7 @@ FIELDS: Mapping[str, str] = {
     "uses": "uses= is now protocol=",
 }
 MOVED: Mapping[str, str] = {
-    "reidbench.config": "reidbench.matrix.reader",
+    "reidbench.config": "reidbench.matrix.reading.reader",
     "reidbench.data.numbers": "reidbench.files.numbers",
     "reidbench.data.textfile": "reidbench.files.text",
     "reidbench.plan": "reidbench.matrix.plan",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from reidbench.components import NestedKind
 from reidbench.matrix.benchmark import Choice, marker
-from reidbench.matrix.choices import written
+from reidbench.matrix.reading.choices import written
 
 from .standins import NoStandIn
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from reidbench.components import ContentHashed, NestedKind
 from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Setup, canonical, marker
-from reidbench.matrix.checker import there
 from reidbench.matrix.kinds import OF_STAGE
+from reidbench.matrix.reading.checker import there
 from reidbench.registry.plugins import Registry
 from reidbench.stages.networks import build_backbone
 from reidbench.stages.worker import seed_torch

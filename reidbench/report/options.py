@@ -8,6 +8,7 @@ from typing import Literal
 
 Format = Literal["md", "csv", "json", "latex", "html"]
 Pictures = Literal["rendered", "all", "none"]
+Breakdown = Literal["camera-pair", "camera", "persons"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Options:
     `arguments` are those of the command line that changed the matrix file, for the command that makes a row again.
     `published` writes the cells that the file expects a published number of instead, or on the page as well.
     `columns` are what the networks cost, beside what they reach (see `efficiency.COLUMNS`).
+    `breakdown` writes every row in parts instead (see `breakdown.parts.KINDS`), of persons the `worst`.
     `ranks` over tasks stand below the table in text; the HTML page has them anyway.
     `strict` refuses a table in which one mean is over results of different versions, sources or processors.
     """
@@ -29,4 +31,6 @@ class Options:
     strict: bool = False
     published: bool = False
     columns: Sequence[str] = ()
+    breakdown: Breakdown | None = None
+    worst: int = 10
     ranks: bool = False

@@ -10,12 +10,14 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Plan
 from reidbench.store.artifacts import Store
 
+from .breakdown.parts import breakdowns
 from .efficiency import efficiency
-from .formats import published
+from .formats import breakdown, published
 from .formats import ranks as ranks_texts
+from .formats.differences import differences_to, raw_differences
 from .formats.latex import latex
-from .formats.tables import as_csv, as_json, chosen, differences_to, markdown
-from .options import Options
+from .formats.tables import as_csv, as_json, chosen, markdown
+from .options import Breakdown, Options
 from .papers.expected import held
 from .provenance import Evidence
 from .ranks.cells import ranks_of
@@ -73,6 +75,8 @@ def write_board(
         from .formats.figures import draw
 
         draw(board, Evidence(plan, store), figures, chosen(board, options.metric))
+    if options.breakdown:
+        return _in_parts(board, Evidence(plan, store), form, options, options.breakdown)
     if form == "html":
         from .html.page import render
 
@@ -82,12 +86,23 @@ def write_board(
     return write(board, form, options.metric, against)
 
 
+def _in_parts(board: Leaderboard, evidence: Evidence, form: str, options: Options, kind: Breakdown) -> str:
+    """Every row in parts. Raises ReidbenchError for a format that has no such tables."""
+    if form not in breakdown.TEXTS:
+        raise ReidbenchError(f"a breakdown is written as {', '.join(breakdown.TEXTS)}, not as {form}")
+    metric = chosen(board, options.metric)
+    found = list(breakdowns(board, evidence, kind, metric, options.worst))
+    return breakdown.TEXTS[form](board, found, kind, metric)
+
+
 def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:
-    """The leaderboard as text; Markdown also as paired differences to the methods in `against`.
+    """The leaderboard as text; Markdown and JSON also have paired differences to the methods in `against`.
 
     `metric` None is the board's main one. Raises ReidbenchError for an unknown metric or method.
     """
-    metric = chosen(board, metric) if form in ("md", "latex") else ""
+    metric = chosen(board, metric) if form in ("md", "latex") or against else ""
+    if form == "json":
+        return as_json(board, metric, [line for name in against for line in raw_differences(board, name, metric)])
     text = TEXTS[form](board, metric)
     if board.ranks is not None and form in RANKS:
         text = "\n".join([text, RANKS[form](board, board.ranks)])

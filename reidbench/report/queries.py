@@ -57,7 +57,7 @@ def better_by_queries(rows: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np
 
 def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | None:
     """One result's queries, if their mean is the metric: without the invalid ones, or with these as zero."""
-    raw = _raw(metric, arrays)
+    raw = raw_per_query(metric, arrays)
     if raw is None or raw.ndim != 1 or raw.dtype.kind not in "fiub" or not len(raw):
         return None
     raw = raw.astype(np.float64)
@@ -68,9 +68,10 @@ def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | 
     return None
 
 
-def _raw(metric: str, arrays: Arrays) -> np.ndarray | None:
+def raw_per_query(metric: str, arrays: Arrays) -> np.ndarray | None:
+    """What an evaluator kept of its queries for a metric, whether or not that gives it; None where it kept nothing."""
     if metric == "score":
-        parts = [_raw(name, arrays) for name in ("cmc1", "mAP")]
+        parts = [raw_per_query(name, arrays) for name in ("cmc1", "mAP")]
         known = [part for part in parts if part is not None]
         return (known[0] + known[1]) / 2 if len(known) == 2 and known[0].shape == known[1].shape else None
     rank = CMC.fullmatch(metric)

@@ -1,12 +1,13 @@
 """A plugin package to start from, for any kind of component: the files beside this one, with a name put in.
 
-Imports registry, hookspecs and errors. Begin with `finetuner/method.py.tmpl`; each kind has a folder.
+`results.py` writes a repository of results. Imports registry, hookspecs and errors.
+Begin with `finetuner/method.py.tmpl`; each kind has a folder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -130,12 +131,20 @@ def render(name: str, kind: str = "finetuner") -> dict[str, str]:
 def write(name: str, folder: Path | None = None, kind: str = "finetuner") -> Path:
     """Write them into a folder, by default one of the distribution's name. Raises ReidbenchError unless it is empty."""
     folder = folder or Path(names(name)["distribution"])
+    write_files(folder, render(name, kind))
+    return folder
+
+
+def write_files(folder: Path, files: Mapping[str, str], beside: Collection[str] = ()) -> None:
+    """Write texts by their path into a folder that is new, or has nothing but what is named in `beside`.
+
+    Raises ReidbenchError for any other.
+    """
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(one.name not in beside for one in folder.iterdir())):
             raise ReidbenchError(f"{folder}: is there already; give another folder")
-        for path, text in render(name, kind).items():
+        for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ReidbenchError(f"{folder}: cannot be written: {error.strerror}") from None
-    return folder

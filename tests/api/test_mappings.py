@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from reidbench.api.mappings import as_yaml, mapping_tree
 from reidbench.errors import ConfigError
-from reidbench.matrix import plan, reader
-from reidbench.matrix.yamlfile import LARGEST, MOST_NODES, read_tree
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
+from reidbench.matrix.reading.yamlfile import LARGEST, MOST_NODES, read_tree
 from reidbench.registry.plugins import Registry
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from reidbench.cli import main
 from reidbench.errors import ReidbenchError, StoreError
 from reidbench.export import features, networks
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard
 from reidbench.store import cleaning, locks

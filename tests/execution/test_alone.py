@@ -12,7 +12,8 @@ from reidbench import report
 from reidbench.execution import executors, progress
 from reidbench.execution.executor import OneResult, OnEvent
 from reidbench.execution.runner import Runner
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store

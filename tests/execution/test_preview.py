@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from reidbench.cli import main as cli
 from reidbench.execution.preview import preview
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 

@@ -9,7 +9,8 @@ import pytest
 
 from reidbench.errors import ReidbenchError
 from reidbench.export.rows import Choice
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, matches
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store

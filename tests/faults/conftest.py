@@ -17,7 +17,8 @@ import pytest
 
 from reidbench import report
 from reidbench.execution import executors, runner
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store

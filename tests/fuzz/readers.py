@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from reidbench.errors import ConfigError, ReidbenchError
-from reidbench.matrix import reader as config
+from reidbench.matrix.reading import reader as config
 from reidbench.registry import plugins
 from reidbench.scoring import score
 from reidbench.training import Backbone, TrainingCheckpoint

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.cli import main
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 

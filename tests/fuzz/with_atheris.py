@@ -15,8 +15,8 @@ import atheris
 with atheris.instrument_imports(
     include=[
         "yaml",
-        "reidbench.matrix.reader",
-        "reidbench.matrix.yamlfile",
+        "reidbench.matrix.reading.reader",
+        "reidbench.matrix.reading.yamlfile",
         "reidbench.scoring.featurefile",
         "reidbench.scoring",
     ]

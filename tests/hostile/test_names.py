@@ -20,7 +20,8 @@ from reidbench import report
 from reidbench.cli import main
 from reidbench.errors import ReidbenchError
 from reidbench.execution import progress
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from reidbench.errors import ConfigError
-from reidbench.matrix import reader
-from reidbench.matrix.yamlfile import read_value
+from reidbench.matrix.reading import reader
+from reidbench.matrix.reading.yamlfile import read_value
 from reidbench.registry.plugins import Registry
 
 SECONDS = 5.0  # of processor time; what is not bounded here would take minutes, or the whole memory

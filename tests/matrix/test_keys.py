@@ -14,8 +14,9 @@ from reidbench.components import Component, Params, Uses, load_attribute
 from reidbench.data import fingerprint_folder
 from reidbench.data.standin import MARK
 from reidbench.execution.preview import preview
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
 from reidbench.matrix.keys import content_of
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store

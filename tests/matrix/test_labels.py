@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
 from reidbench.matrix.labels import with_params
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 

@@ -9,7 +9,8 @@ import pytest
 
 from reidbench.components import Component, Params
 from reidbench.errors import PluginError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.registry.declarations import refused_word
 from reidbench.registry.plugins import Registry

@@ -12,7 +12,8 @@ import pytest
 
 from reidbench.components import AddedLater, Component, FileParam, FolderParam, Params, Uses
 from reidbench.errors import ConfigError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.testing import write_market_folder

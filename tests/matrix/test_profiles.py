@@ -13,8 +13,9 @@ import pytest
 from reidbench.components import Component, Params
 from reidbench.errors import ConfigError
 from reidbench.execution.preview import preview
-from reidbench.matrix import devices, keys, plan, reader
+from reidbench.matrix import devices, keys, plan
 from reidbench.matrix.kinds import OF_STAGE
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry

@@ -11,7 +11,8 @@ import pytest
 from reidbench.components import Component, Params, Uses
 from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import ConfigError, PluginError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reidbench.execution import executors, progress, runner
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.packs.lasting import record_run
 from reidbench.packs.writing import write_pack

@@ -13,7 +13,8 @@ import pytest
 
 from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.packs.recorded import record, recorded_plan
 from reidbench.registry import plugins

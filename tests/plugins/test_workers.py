@@ -10,7 +10,8 @@ from rich.console import Console
 from safetensors import safe_open
 
 from reidbench.execution import executors, progress, runner
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 

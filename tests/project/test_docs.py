@@ -15,13 +15,19 @@ import typer
 import yaml
 
 from reidbench.cli import main
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.report.formats.tables import table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("plugins/*/README.md")],
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("benchmarks/results/*.md"),
+        *ROOT.glob("plugins/*/README.md"),
+    ],
     key=lambda path: path.as_posix(),
 )
 

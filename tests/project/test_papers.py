@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.rehearsal.files import stand_in_files
 from reidbench.rehearsal.standins import FILES, Cast, stand_in_data

@@ -13,7 +13,8 @@ from reidbench import Component, Paper, Params, Preset, Uses
 from reidbench.cli import main as cli
 from reidbench.components import Nested
 from reidbench.errors import ConfigError, PluginError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
 

@@ -14,7 +14,8 @@ from reidbench import Amount, Workload
 from reidbench.data import Counts, Published
 from reidbench.execution.executors.inline import Inline
 from reidbench.execution.progress import Lines
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry import plugins
 from reidbench.rehearsal.amounts import amounts_of

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.rehearsal.shorten import FEW, shorten
 from reidbench.rehearsal.standins import Cast

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store

@@ -14,7 +14,8 @@ from reidbench import report
 from reidbench.cli import main
 from reidbench.errors import ReidbenchError
 from reidbench.execution.preview import changed_code
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.report.conditions import conditions, mixtures

@@ -20,7 +20,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, progress
 from reidbench.execution.runner import Runner
 from reidbench.files.atomic import write_whole
-from reidbench.matrix import devices, plan, reader
+from reidbench.matrix import devices, plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard, Options, Result

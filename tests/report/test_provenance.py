@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.report.html.page import render
 from reidbench.report.options import Options

@@ -17,7 +17,8 @@ import pytest
 from reidbench.components import Component
 from reidbench.data import read_market_folder
 from reidbench.errors import ConfigError
-from reidbench.matrix import devices, reader
+from reidbench.matrix import devices
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard
 from reidbench.stages import distributed

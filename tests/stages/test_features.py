@@ -16,7 +16,8 @@ from PIL import Image
 
 from reidbench.data import Split
 from reidbench.errors import DataError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.report import Leaderboard
 from reidbench.stages.run import run_stage

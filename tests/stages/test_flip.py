@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from reidbench.matrix.plan import expand
-from reidbench.matrix.reader import read
+from reidbench.matrix.reading.reader import read
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder

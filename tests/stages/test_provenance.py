@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.stages.provenance import installed
 from reidbench.store.artifacts import Store

@@ -246,7 +246,8 @@ def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -
 
 
 def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Path) -> None:
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
 
     run(tmp_path, market, "{m: {finetune: none}}")

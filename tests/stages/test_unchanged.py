@@ -17,8 +17,8 @@ from reidbench import report
 from reidbench.errors import DataError
 from reidbench.execution import executors, progress, runner
 from reidbench.matrix import plan
-from reidbench.matrix import reader as config
 from reidbench.matrix.keys import content_of, short
+from reidbench.matrix.reading import reader as config
 from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry import plugins
 from reidbench.stages.inputs import Inputs

@@ -42,7 +42,8 @@ def peak(run: Callable[[], Any]) -> tuple[float, float, Any]:
 
 def planned(folder: Path, rows: int) -> tuple[float, float, Any]:
     """A plan of so many rows: 10 tasks, 25 seeds, 2 evaluators, and as many methods as that takes."""
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
 
     registry = plugins.load()

@@ -27,7 +27,8 @@ MILLISECONDS = 5  # a line of the page
 def board_of(folder: Path, methods: int, seeds: int) -> tuple[Any, Any, Any]:
     """A leaderboard of whole results, with its plan and store."""
     from reidbench import report
-    from reidbench.matrix import plan, reader
+    from reidbench.matrix import plan
+    from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
     from reidbench.store.artifacts import Store
 

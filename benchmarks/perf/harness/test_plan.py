@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 
 CELLS = 10_000

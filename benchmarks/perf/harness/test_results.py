@@ -17,7 +17,8 @@ import pytest
 import reidbench
 from benchmarks.perf.harness.scale_measure import stored
 from benchmarks.perf.harness.test_plan import write_matrix
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 
 CALLS: dict[str, Callable[[Any], Any]] = {

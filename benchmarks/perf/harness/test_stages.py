@@ -24,7 +24,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.execution import executors
 from reidbench.execution.executor import Executor
 from reidbench.execution.executors.starter import Starter
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from reidbench.metrics.errors import MetricError
 from reidbench.metrics.products import Products, features, refuse_zero
 
+from .cameras import ByCamera
 from .counting import Before, count_before
 from .matches import JUNK, InvalidQueries, Labels, Matches, Pairs
 from .rules import Rules, Ties
@@ -39,6 +40,7 @@ class Ranking:
     other person in their gallery, and so score 1 whatever the features.
     `filtered`: "junk" counts the gallery rows with pid -1, once each; "same_image", where images are numbered, pairs of
     a query and its own picture; "same_camera" further pairs of a query and a gallery row that the camera rule removed.
+    `cameras`: the same by the camera of the true matches, where it was asked for.
     """
 
     mAP: float  # noqa: N815 - the field's own spelling
@@ -57,6 +59,7 @@ class Ranking:
     ties: Tied = field(default_factory=Tied)
     flat: int = 0
     unopposed: int = 0
+    cameras: ByCamera | None = None
 
     @property
     def nothing_ranked(self) -> str:
@@ -105,8 +108,9 @@ def rank(
     max_rank: int = 50,
     query_images: NDArray[Any] | None = None,
     gallery_images: NDArray[Any] | None = None,
+    by_camera: bool = False,
 ) -> Ranking:
-    """Rank a gallery [G, D] for queries [Q, D] by `rules.distance`, exactly.
+    """Rank a gallery [G, D] for queries [Q, D] by `rules.distance`, exactly; with `by_camera` see `Ranking.cameras`.
 
     Features may be of any real type and stay as they are; blocks of products are float32, and where these cannot tell
     two gallery rows apart, float64 decides. pids and camids are integers [Q] and [G]; pid -1 in the gallery is junk,
@@ -127,7 +131,8 @@ def rank(
     if products.cosine:
         refuse_zero("query_features", products.query_norms == 0)
         refuse_zero("gallery_features", (products.gallery_norms == 0) & (labels.gallery_pids != JUNK))
-    return _rank(products.blocks(), labels, rules, max_rank, products)
+    cameras = ByCamera.of(labels) if by_camera else None
+    return _rank(products.blocks(), labels, rules, max_rank, products, cameras)
 
 
 def rank_distances(
@@ -202,11 +207,16 @@ def _check_rows(side: str, rows: int, labels: int) -> None:
 
 
 def _rank(
-    blocks: Iterable[NDArray[Any]], labels: Labels, rules: Rules, max_rank: int, exact: Products | None = None
+    blocks: Iterable[NDArray[Any]],
+    labels: Labels,
+    rules: Rules,
+    max_rank: int,
+    exact: Products | None = None,
+    cameras: ByCamera | None = None,
 ) -> Ranking:
     if max_rank < 1:
         raise MetricError(f"max_rank={max_rank} must be at least 1")
-    tally, stop = _Tally(labels, rules, exact), 0
+    tally, stop = _Tally(labels, rules, exact, cameras), 0
     for keys in blocks:
         start, stop = stop, stop + len(keys)
         tally.add(keys, start)
@@ -218,8 +228,8 @@ def _rank(
 class _Tally:
     """Adds up one ranking, block by block of the queries."""
 
-    def __init__(self, labels: Labels, rules: Rules, exact: Products | None) -> None:
-        self.labels, self.rules, self.exact = labels, rules, exact
+    def __init__(self, labels: Labels, rules: Rules, exact: Products | None, cameras: ByCamera | None) -> None:
+        self.labels, self.rules, self.exact, self.cameras = labels, rules, exact, cameras
         self.matches, self.total = Matches(labels, rules.camera), len(labels.query_pids)
         self.shots = SingleShot(self.matches, rules, exact) if rules.gallery == "single-shot" else None
         self.scores: dict[Ties, Scores] = {ties: Scores(self.total) for ties in dict.fromkeys((rules.ties, *_BOUNDS))}
@@ -241,6 +251,8 @@ class _Tally:
         before = count_before(keys, hits, (same_camera, own), self.matches.junk, self.exact, start)
         part, chosen = slice(start, stop), self.scores[self.rules.ties]
         chosen.fill(part, before.by(self.rules.ties), hits, self.rules.ap)
+        if self.cameras:
+            self.cameras.fill(part, before.by(self.rules.ties), hits, self.rules.ap)
         tied = bool(before.tied.any())
         for ties in _BOUNDS:
             if tied:
@@ -290,6 +302,7 @@ class _Tally:
             ties=self._tied(counted),
             flat=self.flat,
             unopposed=self.unopposed,
+            cameras=self.cameras,
         )
 
     def _curve(self, ties: Ties, longest: int) -> NDArray[np.float64]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
 from reidbench.matrix.keys import Keys
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.packs.recorded import record
 from reidbench.registry.plugins import Registry

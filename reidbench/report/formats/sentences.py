@@ -140,7 +140,7 @@ def without_difference(board: Leaderboard, against: str, metric: str, pairs: Seq
             if left_out and not by_seed(board.cell(against, task, evaluator), metric):
                 yield f"No differences on {where}: {against} has no {label} there."
             elif left_out:
-                yield f"No difference on {where} for {_some(left_out)}: no seed gave {label} for both."
+                yield f"No difference on {where} for {some(left_out)}: no seed gave {label} for both."
 
 
 def status_word(results: Sequence[Result]) -> str:
@@ -176,7 +176,7 @@ def unmeasured(board: Leaderboard, metric: str) -> list[str]:
             given[f"{row.method} on {row.task}" + (f" (seed {row.seed})" if partly else "")] = None
     giving = board.giving(metric)
     return [
-        f"{_some(list(where)) + ' by' if evaluator in giving else 'every cell of'} {evaluator}: "
+        f"{some(list(where)) + ' by' if evaluator in giving else 'every cell of'} {evaluator}: "
         f"not measured: {unmeasured_here(metric, names)}"
         for (evaluator, names), where in cells.items()
     ]
@@ -188,7 +188,8 @@ def unmeasured_here(metric: str, given: Sequence[str]) -> str:
     return f"it gives {names}, not {NAMES.get(metric, metric)}"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first three names, and how many there are more."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -207,7 +208,7 @@ def _within_columns(board: Leaderboard) -> Iterator[str]:
                         words = tuple(sorted(board.rule_words(result.row.protocol)))
                         kinds.setdefault(words, {})[method] = None
             if len(kinds) > 1:
-                texts = [f"{_words(kind, kinds)} ({_some(list(methods))})" for kind, methods in kinds.items()]
+                texts = [f"{_words(kind, kinds)} ({some(list(methods))})" for kind, methods in kinds.items()]
                 yield (
                     f"Rows of {task} by {evaluator} follow different rules, and are not ranked together: "
                     f"{'; '.join(texts)}."

@@ -6,8 +6,7 @@ import csv
 import io
 import itertools
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -15,7 +14,6 @@ from tabulate import tabulate
 from reidbench.components import Published
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
-from reidbench.report.differences import Paired, differences
 from reidbench.report.efficiency import Efficiency
 from reidbench.report.ranks.lines import raw as raw_ranks
 from reidbench.report.results import Leaderboard, Summary
@@ -28,12 +26,10 @@ from .quoted import TITLE, block
 from .sentences import (
     bold,
     cut,
-    few_seeds,
     no_seed,
     of_seeds,
     rule_warnings,
     status_word,
-    without_difference,
     without_number,
 )
 
@@ -48,57 +44,6 @@ def chosen(board: Leaderboard, metric: str | None) -> str:
         known = ", ".join(dict.fromkeys([*board.metrics, *declared]))
         raise ReidbenchError(f"no metric named {metric!r} (known: {known})")
     return metric
-
-
-def differences_to(board: Leaderboard, against: str, metric: str) -> str:
-    """Markdown: paired differences to a method, and what they lack. Raises ReidbenchError when there is none."""
-    several = len(board.evaluators) > 1
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    pairs = list(differences(board, against, metric))
-    for pair in pairs:
-        rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = _difference(board, pair, metric)
-    cells = [
-        [method, *([evaluator] if several else []), *(found.get(task, "-") for task in board.tasks)]
-        for (method, evaluator), found in rows.items()
-    ]
-    headers = ["method", *(["evaluator"] if several else []), *board.tasks]
-    parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)] if cells else []
-    if any(pair.apart for pair in pairs):
-        parts.append(
-            "Words in brackets are of one of the two protocols only: such a difference is not the method's alone."
-        )
-    parts += [
-        one_line(sentence) for sentence in (*few_seeds(pairs), *without_difference(board, against, metric, pairs))
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> str:
-    label = NAMES.get(metric, metric)
-    evaluators = {pair.evaluator for pair in pairs} or board.giving(metric)
-    kinds = {board.metric(evaluator, metric) for evaluator in evaluators}
-    units = {"points" if kind.unit == "%" else kind.unit for kind in kinds if kind}
-    among = f", in {next(iter(units))}" if len(units) == 1 and all(units) and None not in kinds else ""
-    if kinds == {None}:
-        return f"{label} minus that of {against}: paired mean [95 % interval]:"
-    lower = "".join(
-        f" ({f'{of}: ' if (of := name.removeprefix(label).lstrip()) else ''}lower is better, so positive is lower)"
-        for name in lower_is_better(board, [metric])
-    )
-    counted = ", and in how many seeds it is better" if kinds != {None} else ""
-    return f"{label} against {against}{among}{lower}: paired mean [95 % interval]{counted}:"
-
-
-def _difference(board: Leaderboard, pair: Paired, metric: str) -> str:
-    known = board.metric(pair.evaluator, metric)
-    found = pair.difference
-    mean, low, high = (number(value, known, "+") for value in (found.value, found.low, found.high))
-    interval = "" if math.isnan(found.low) else f" [{low}, {high}]"
-    unit_words = own_unit(board, metric, pair.evaluator).replace("%", "points")  # of two percentages
-    counted = f" {pair.better}/{found.n}" if pair.better is not None else f" ({found.n} seeds)"
-    counted = " (no seed)" if pair.seedless == 2 else counted
-    words = f" ({', '.join(pair.apart)})" if pair.apart else ""
-    return f"{mean}{interval}{unit_words}{counted}{words}"
 
 
 def markdown(board: Leaderboard, metric: str) -> str:
@@ -284,7 +229,7 @@ def plain(text: str) -> str:
     return f"'{shown}" if shown.lstrip()[:1] in ("=", "+", "-", "@") and shown.strip() else shown
 
 
-def as_json(board: Leaderboard, metric: str) -> str:
+def as_json(board: Leaderboard, metric: str, against: Sequence[Mapping[str, Any]] = ()) -> str:
     """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions).
 
     A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary. Columns of efficiency are
@@ -334,6 +279,8 @@ def as_json(board: Leaderboard, metric: str) -> str:
         content["published"] = list(map(_published, board.published))
     if board.history is not None:
         content["history"] = history.raw(board.history)
+    if against:
+        content["against"] = list(against)
     if board.ranks is not None:
         content["ranks"] = raw_ranks(board.ranks)
     return json.dumps(content, indent=1) + "\n"

@@ -1,8 +1,8 @@
 """The leaderboard as one HTML file that asks the network for nothing: it works from disk, and can be mailed.
 
 Tables are plain HTML, complete without scripts; DataTables sorts and filters them, plotly draws the charts, and both
-are written into the file. All text of plugins and files is escaped, and a content security policy allows no other
-script than the three whose hashes it names.
+are written into the file, or beside it where the page is one of a site. All text of plugins and files is escaped, and a
+content security policy allows no other script than these.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from reidbench.report.formats.notes import Note, notes
 from reidbench.report.formats.quoted import TITLE, block
 from reidbench.report.formats.sentences import cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.formats.tables import chosen
+from reidbench.report.html.checked import checked
+from reidbench.report.html.slugs import row_anchor
 from reidbench.report.options import Options
 from reidbench.report.papers.expected import held
 from reidbench.report.provenance import Evidence, Provenance
@@ -42,10 +44,13 @@ from reidbench.report.units import (
 from reidbench.store.artifacts import Store
 
 from .again import again
-from .assets import Scripts, template
+from .assets import Assets, Inline, template
 from .charts import charts
+from .fails import fails
 from .ranked import Thumbnails, ranked_lists
 from .ranks import section
+
+SIZE = "<!-- size -->"  # no text of plugins or files has it, since that is escaped
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,22 @@ class Line:
         return "no seed" if self.good == len(self.results) else f"no seed, {counted}"
 
     @property
+    def words(self) -> list[str]:
+        """The words of its protocol, each once; where results differ, those of all."""
+        words = (word for result in self.results for word in result.row.protocol.split(", "))
+        return list(dict.fromkeys(filter(None, words)))
+
+    @property
+    def checked(self) -> str:
+        """How far its numbers were checked; empty where it has none."""
+        return checked(self.words) if self.good else ""
+
+    @property
+    def anchor(self) -> str:
+        """Its place on the page."""
+        return row_anchor(self.method, self.task, self.evaluator)
+
+    @property
     def reasons(self) -> list[str]:
         """Reasons for missing numbers, equal ones once."""
         errors = dict.fromkeys(result.error for result in self.results if result.status != "ok")
@@ -85,23 +106,43 @@ class Line:
 
 
 def render(board: Leaderboard, plan: Plan, store: Store, options: Options) -> str:
-    """The page as text. Raises ReidbenchError for an unknown metric, or when the extra `report` is not installed."""
+    """The page as one file. Raises ReidbenchError for an unknown metric, or where the extra `report` is missing."""
     require("the HTML page", "jinja2", "plotly", "itables")
-    return _Page(board, Evidence(plan, store, options.arguments), options).html()
+    page = Page(board, Evidence(plan, store, options.arguments), options, Inline(), Thumbnails())
+    return with_size(page.html(f"This file is complete: it asks the network for nothing. Its size: {SIZE}."))
 
 
-class _Page:
-    def __init__(self, board: Leaderboard, evidence: Evidence, options: Options) -> None:
+def with_size(text: str) -> str:
+    """The text of a page that says at `SIZE` how large it is."""
+    before = len(text.encode()) - len(SIZE)
+    words = size_words(before + len(size_words(before)))
+    return text.replace(SIZE, words)
+
+
+def size_words(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 1e6:.1f} MB"
+
+
+class Page:
+    """One page; `assets` are its styles and scripts, `thumbnails` make its pictures."""
+
+    def __init__(
+        self, board: Leaderboard, evidence: Evidence, options: Options, assets: Assets, thumbnails: Thumbnails
+    ) -> None:
         self.board, self.evidence, self.options = board, evidence, options
         self.metric = chosen(board, options.metric)
-        self.thumbnails = Thumbnails()
+        self.assets, self.thumbnails = assets, thumbnails
 
-    def html(self) -> str:
-        scripts = Scripts()
+    def html(self, ending: str, site: Any = None) -> str:
+        """The text; `ending` is what the footer says last, `site` leads to the other pages where the page has such."""
         lists = list(
             ranked_lists(self.board, self.evidence, self.options.ranked, self.options.pictures, self.thumbnails)
         )
+        failing = fails(self.board, self.evidence, self.metric, self.options, self.thumbnails)
         lines = list(self.lines())
+        from markupsafe import Markup
+
         text: str = template("page.html").render(
             board=self.board,
             metric=self.metric,
@@ -116,7 +157,7 @@ class _Page:
             warnings=rule_warnings(self.board, self.metric),
             bars=self.bars,
             notes=self.notes,
-            protocols=list(dict.fromkeys(line.protocol for line in lines)),
+            words=sorted({word for line in lines for word in line.words}),
             heat={
                 evaluator: found for evaluator in self.board.evaluators if any((found := self.heat(evaluator)).values())
             },
@@ -132,12 +173,15 @@ class _Page:
             file=self.evidence.plan.benchmark.file.name,
             file_hash=self.evidence.plan.benchmark.sha256,
             again=again(self.evidence),
+            fails=failing,
+            options=self.options,
             published=self.published(),
             quoted=block(self.board),
             quoted_title=TITLE,
             version=__version__,
-            css=scripts.css,
-            scripts=scripts,
+            assets=self.assets,
+            site=site,
+            ending=Markup(ending),  # noqa: S704 - ours, with the place of the size
         )
         return text
 

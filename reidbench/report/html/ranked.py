@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from reidbench.data import Split, read_image
 from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
-from reidbench.metrics import MetricError, Rules, rank
 from reidbench.report.options import Pictures
 from reidbench.report.provenance import Evidence
-from reidbench.report.queries import read_arrays, read_notes
 from reidbench.report.results import Leaderboard, Result
+from reidbench.report.scored import Scored, Unknown, explaining
 from reidbench.stages.inputs import images_root
-from reidbench.store.artifact import BadArtifact
 
 TOP = 10  # gallery images of a list
-JUNK = -1
 CHECKED = 40  # further queries whose average precision is computed again and compared
 HEIGHT = 96  # of a thumbnail, in pixels
 QUALITY = 75
+BEGIN = "data:image/jpeg;base64,"
 BUDGET = 8 << 20  # bytes of all thumbnails of a page, as base64
 
 
@@ -93,14 +91,18 @@ class Thumbnails:
         picture.thumbnail((2 * HEIGHT, HEIGHT))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
-        text = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-        if self.budget < len(text):
+        size = len(BEGIN) + 4 * -(-len(stream.getvalue()) // 3)  # in the page, as base64
+        if self.budget < size:
             self.left_out += 1
             return ""
-        self.budget -= len(text)
+        self.budget -= size
         name = f"p{len(self.pictures)}"
-        self.pictures[name] = text
+        self.pictures[name] = self.address(stream.getvalue())
         return name
+
+    def address(self, picture: bytes) -> str:
+        """The address of a picture: all of it."""
+        return BEGIN + base64.b64encode(picture).decode()
 
 
 def ranked_lists(
@@ -116,81 +118,57 @@ def ranked_lists(
             for method in board.methods:
                 good = [result for result in board.cell(method, task, evaluator) if result.status == "ok"]
                 if good and count > 0:
-                    yield _Lister(evidence, good[0], count, pictures, thumbnails, targets).list()
+                    yield Lister(evidence, good[0], pictures, thumbnails, targets).list(count)
 
 
 Target = tuple[dict[str, Split], Path | None]
 Targets = dict[str, Target]  # by the key of the data: read once for all methods
 
 
-class _Lister:
-    """Makes one list."""
+class Lister:
+    """Makes lists of one result."""
 
     def __init__(
-        self,
-        evidence: Evidence,
-        result: Result,
-        count: int,
-        pictures: Pictures,
-        thumbnails: Thumbnails,
-        targets: Targets,
+        self, evidence: Evidence, result: Result, pictures: Pictures, thumbnails: Thumbnails, targets: Targets
     ) -> None:
-        self.evidence, self.result, self.count = evidence, result, count
+        self.evidence, self.result = evidence, result
         self.pictures, self.thumbnails, self.targets = pictures, thumbnails, targets
 
-    def list(self) -> RankedList:
+    def list(self, count: int) -> RankedList:
+        """`count` best and `count` worst queries."""
         row = self.result.row
         place = (row.method, row.task, row.evaluator, row.seed)
         try:
-            return RankedList(*place, *self._best_and_worst())
-        except _Unknown as reason:
+            with explaining():
+                return RankedList(*place, *self._best_and_worst(count))
+        except Unknown as reason:
             return RankedList(*place, note=str(reason))
-        except (KeyError, BadArtifact):
-            return RankedList(*place, note="what it was ranked from is no longer in the store")
-        except (DataError, IndexError, ValueError, TypeError):
-            return RankedList(*place, note="what it was ranked from is not what its stages leave")
 
-    def _best_and_worst(self) -> tuple[tuple[RankedQuery, ...], tuple[RankedQuery, ...]]:
-        key = self.result.row.key or ""
-        artifact = self.evidence.store.read(key)
-        arrays, self.rules = read_arrays(artifact, "per_query.npz"), _rules(read_notes(artifact).get("rules"))
-        ap, valid = arrays.get("ap"), arrays.get("valid")
-        if ap is None or valid is None or ap.shape != valid.shape:
-            raise _Unknown("its evaluator keeps no average precision per query")
-        embeds = [self.evidence.plan.stages[parent] for _, parent in self.evidence.plan.stages[key].parents]
-        self.columns = _joined([read_arrays(self.evidence.store.read(s.key), "features.npz") for s in embeds])
-        self.images = _images(self.columns)
-        if len(self.columns["query_pids"]) != len(ap):
-            raise _Unknown("its evaluator judged other queries than the target's")
-        order = np.flatnonzero(valid)
-        order = order[np.argsort(-ap[order], kind="stable")]
-        count = min(self.count, len(order) // 2)
-        self._check(ap, order, count)
-        self.splits, self.root = self._images(embeds[0])
-        shown = [tuple(self._query(int(i), float(ap[i])) for i in part) for part in _ends(order, count)]
-        return shown[0], shown[1]
+    def queries(self, chosen: Sequence[int]) -> dict[int, RankedQuery]:
+        """Lists of some queries, by number. Raises Unknown where there are none."""
+        with explaining():
+            self._rank(np.array(chosen))
+            return {index: self._query(index) for index in chosen}
 
-    def _check(self, ap: np.ndarray, order: np.ndarray, count: int) -> None:
-        """Whether ranking the stored features gives what was scored. Raises _Unknown."""
+    def _best_and_worst(self, count: int) -> tuple[tuple[RankedQuery, ...], tuple[RankedQuery, ...]]:
+        order = np.flatnonzero(self.scored.valid)
+        order = order[np.argsort(-self.scored.ap[order], kind="stable")]
+        best, worst = _ends(order, min(count, len(order) // 2))
+        self._rank(np.concatenate([best, worst]))
+        return tuple(self._query(int(i)) for i in best), tuple(self._query(int(i)) for i in worst)
+
+    @cached_property
+    def scored(self) -> Scored:
+        """What it was ranked from. Raises as `Scored.of`."""
+        return Scored.of(self.evidence, self.result.row.key or "")
+
+    def _rank(self, chosen: np.ndarray) -> None:
+        """Hold queries, and some more from all of them, against what was scored. Raises Unknown."""
+        order = np.flatnonzero(self.scored.valid)
+        order = order[np.argsort(-self.scored.ap[order], kind="stable")]
         spread = order[np.linspace(0, len(order) - 1, min(CHECKED, len(order))).astype(int)]
-        some = np.unique(np.concatenate([*_ends(order, count), spread]))
-        c = self.columns
-        images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
-        try:
-            again = rank(
-                c["query_features"][some],
-                c["query_pids"][some],
-                c["query_camids"][some],
-                c["gallery_features"],
-                c["gallery_pids"],
-                c["gallery_camids"],
-                self.rules,
-                **images,
-            )
-        except MetricError as error:
-            raise _Unknown(f"its features cannot be ranked: {error}") from None
-        if not np.allclose(again.ap, ap[some], rtol=0, atol=1e-6):
-            raise _Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
+        self.scored.ranked(np.unique(np.concatenate([chosen, spread])))
+        self.splits, self.root = self._images(self.scored.embeds[0])
 
     def _images(self, embed: Stage) -> Target:
         """Query and gallery of the target, and the place of their images if these may be shown."""
@@ -207,66 +185,19 @@ class _Lister:
         allowed = self.pictures == "all" or (self.pictures == "rendered" and given_root is None)
         return splits, root if allowed else None
 
-    def _query(self, index: int, ap: float) -> RankedQuery:
-        c = self.columns
-        pid, camid = int(c["query_pids"][index]), int(c["query_camids"][index])
-        distances = _distances(c["query_features"][index], c["gallery_features"], self.rules.distance)
-        kept = c["gallery_pids"] != JUNK
-        if self.rules.camera == "market1501" and camid >= 0:
-            kept &= ~((c["gallery_pids"] == pid) & (c["gallery_camids"] == camid))
-        if self.images is not None:
-            kept &= self.images[1] != self.images[0][index]
-        order = np.flatnonzero(kept)
-        order = order[np.argsort(distances[order], kind="stable")]
-        hits = np.flatnonzero(c["gallery_pids"][order] == pid)
+    def _query(self, index: int) -> RankedQuery:
+        columns, order = self.scored.columns, self.scored.order(index)
+        pid = int(columns["query_pids"][index])
+        hits = np.flatnonzero(columns["gallery_pids"][order] == pid)
         gallery = tuple(self._shown("gallery", int(place), pid) for place in order[:TOP])
+        ap = float(self.scored.ap[index])
         return RankedQuery(ap, int(hits[0]) + 1 if len(hits) else 0, self._shown("query", index, pid), gallery)
 
     def _shown(self, part: str, index: int, pid: int) -> Shown:
-        own, camid = int(self.columns[f"{part}_pids"][index]), int(self.columns[f"{part}_camids"][index])
+        columns = self.scored.columns
+        own, camid = int(columns[f"{part}_pids"][index]), int(columns[f"{part}_camids"][index])
         name = self.thumbnails.add(self.root / self.splits[part].paths[index]) if self.root else ""
         return Shown(own, camid, own == pid, name)
-
-
-class _Unknown(Exception):
-    """Reason for a list that cannot be shown."""
-
-
-def _rules(noted: Any) -> Rules:
-    """The rules that an evaluator noted. Raises _Unknown where they name no distance of features."""
-    try:
-        rules = Rules(**noted)
-    except (TypeError, MetricError):
-        raise _Unknown("its evaluator notes no rules to rank by") from None
-    if rules.distance == "given":
-        raise _Unknown("its evaluator ranks by distances of its own (re-ranking), which are not stored")
-    return rules
-
-
-def _joined(loaded: list[dict[str, Any]]) -> dict[str, Any]:
-    """Features of a method, or of several side by side at unit length, as an ensemble is scored."""
-    joined = dict(loaded[0])
-    if len(loaded) > 1:
-        for side in ("query_features", "gallery_features"):
-            joined[side] = np.concatenate([_unit(columns[side]) for columns in loaded], 1)
-    return joined
-
-
-def _images(columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Picture numbers of query and gallery where they share any: no query is matched with its own picture."""
-    query, gallery = columns.get("query_images"), columns.get("gallery_images")
-    return None if query is None or gallery is None else (query, gallery)
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12))
-
-
-def _distances(query: np.ndarray, gallery: np.ndarray, distance: str) -> np.ndarray:
-    """[G]: cosine or squared Euclidean distance of one query [D] to a gallery [G, D]."""
-    if distance == "cosine":
-        return np.asarray(1 - _unit(gallery) @ _unit(query))
-    return np.asarray(((gallery - query) ** 2).sum(1))
 
 
 def _ends(order: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from reidbench.components import Published
 from reidbench.matrix.benchmark import Choice, Expected
-from reidbench.matrix.expect import parts_of, published_task
 from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.reading.expect import parts_of, published_task
 from reidbench.matrix.stage import Plan
 from reidbench.registry.published import DISTANCE
 from reidbench.report.results import Leaderboard, Result, Summary

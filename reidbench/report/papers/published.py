@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Task
-from reidbench.matrix.expect import changed_params, published_task
+from reidbench.matrix.reading.expect import changed_params, published_task
 from reidbench.registry.published import Line, lines, percent
 
 

@@ -25,7 +25,8 @@ from reidbench.execution import executors, progress, runner
 from reidbench.execution.executor import Executor
 from reidbench.execution.executors import ray as ray_executor
 from reidbench.execution.executors import ray_cluster, ray_nodes
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Stage
 from reidbench.registry import plugins
 from reidbench.stages.spec import StageSpec

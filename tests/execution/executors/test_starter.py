@@ -24,7 +24,8 @@ from reidbench.execution import executors, runner
 from reidbench.execution.executors import starter
 from reidbench.execution.executors.server import Server
 from reidbench.execution.executors.starter import Starter
-from reidbench.matrix import devices, plan, reader
+from reidbench.matrix import devices, plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from reidbench.execution import progress
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.packs.checks.verify import Asked, Verified, verify
 from reidbench.packs.reading import Pack
 from reidbench.packs.writing import write_pack

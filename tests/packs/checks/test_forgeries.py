@@ -13,7 +13,8 @@ from rich.console import Console
 
 from reidbench.errors import ReidbenchError
 from reidbench.execution import progress
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.packs.checks.verify import Asked, verify
 from reidbench.packs.reading import Pack
 from reidbench.packs.writing import write_pack

@@ -20,7 +20,8 @@ from PIL import Image
 from reidbench import SelectContext, Selection
 from reidbench.data import HiddenSplit, read_market_folder
 from reidbench.errors import ConfigError, DataError, ReidbenchError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder

@@ -14,8 +14,8 @@ from reidbench import SelectContext
 from reidbench.components import ContentHashed, load_attribute
 from reidbench.data import read_market_folder
 from reidbench.errors import DataError
-from reidbench.matrix import reader
 from reidbench.matrix.benchmark import marker
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone

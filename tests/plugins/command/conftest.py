@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from reidbench.errors import ConfigError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry import plugins
 from reidbench.report import Leaderboard

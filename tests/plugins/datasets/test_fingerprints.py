@@ -15,7 +15,8 @@ from PIL import Image
 
 from reidbench.components import load_attribute
 from reidbench.data.fingerprints import index
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import reidbench_hhl
-from reidbench.matrix import reader
 from reidbench.matrix.benchmark import Benchmark
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.report.papers.published import compared
 

@@ -19,7 +19,8 @@ from reidbench.errors import ReidbenchError
 from reidbench.execution import executors, progress, runner
 from reidbench.export import networks
 from reidbench.export.features import split_of
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.store.artifacts import Store

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from reidbench.errors import ReidbenchError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix
 from reidbench.training.networks.timm_backbone import build as built

@@ -14,7 +14,8 @@ from PIL import Image
 
 from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.report.formats import extras, figures

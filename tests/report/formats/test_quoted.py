@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from reidbench import report
 from reidbench.cli import main
 from reidbench.components import Metric, Published, fractions
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.packs.recorded import record, recorded_plan
 from reidbench.registry import plugins

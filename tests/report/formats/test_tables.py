@@ -15,7 +15,8 @@ from scipy import stats
 
 from reidbench import Metric, report
 from reidbench.errors import ReidbenchError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Row
 from reidbench.registry.plugins import Registry
 from reidbench.report.formats.notes import notes

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from reidbench import report
 from reidbench.cli import main
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 from reidbench.report.html.again import again
 from reidbench.report.options import Options
@@ -78,8 +79,7 @@ def test_the_page_alone_makes_its_table_again(
     assert text == file.read_text()
     assert lock.splitlines()[-3:] == [f"{name}=={version}" for name, version in list(installed().items())[-3:]]
     assert f"pyyaml=={installed()['pyyaml']}" in lock.splitlines()
-    assert ("class", "again") in [pair for details in found.details for pair in details.items()]
-    assert not any("open" in details for details in found.details)
+    assert {"class": "again"} in found.details  # and not open
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     Path("matrix.yaml").write_text(text)

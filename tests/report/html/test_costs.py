@@ -15,7 +15,8 @@ from rich.console import Console
 from reidbench import report
 from reidbench.execution import executors, progress
 from reidbench.execution.runner import Runner
-from reidbench.matrix import devices, plan, reader
+from reidbench.matrix import devices, plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.report import Options

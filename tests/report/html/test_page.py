@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,17 +22,19 @@ import numpy as np
 import pytest
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.metrics import rank
 from reidbench.registry import plugins
-from reidbench.report.html import ranked
+from reidbench.report import scored as scored_again
 from reidbench.report.html.page import render
 from reidbench.report.html.ranked import RankedList, Thumbnails, ranked_lists
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
+from tests.support.browser import LUMINANCE, browsing, choose, find, in_browser, requests, view, wait
 
 EVIL = "<script>window.hacked=1</script>"
 METHOD = f"bad {EVIL} \"'&<b>bold</b>"
@@ -120,7 +120,7 @@ def elements(text: str) -> Elements:
 
 # ---------------------------------------------------------------------- the file
 def test_names_and_reasons_are_text_only(elements: Elements, text: str) -> None:
-    assert [tag for tag, _ in elements.elements].count("script") == 4  # two of data, two of code
+    assert [tag for tag, _ in elements.elements].count("script") == 6  # three of data, three of code
     handlers = [name for _, attributes in elements.elements for name in attributes if name.startswith("on")]
     assert handlers == []
     shown = "\n".join(elements.shown)
@@ -155,7 +155,7 @@ def test_the_policy_allows_these_scripts_and_no_request(elements: Elements) -> N
     (policy,) = [a["content"] for tag, a in elements.elements if a.get("http-equiv") == "Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
     assert rules["default-src"] == "'none'"
-    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in elements.scripts[2:]]
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in elements.scripts[3:]]
     assert rules["script-src"] == " ".join(f"'sha256-{digest}'" for digest in hashes)
     assert rules["img-src"] == "data: blob:"
     links = [value for _, a in elements.elements for key, value in a.items() if key in ("src", "href", "action")]
@@ -164,7 +164,9 @@ def test_the_policy_allows_these_scripts_and_no_request(elements: Elements) -> N
 
 
 def test_size_and_bytes(text: str, made: tuple[Plan, Store]) -> None:
-    assert len(text.encode()) < 15e6
+    size = len(text.encode())
+    assert size < 15e6
+    assert f"Its size: {size / 1e6:.1f} MB.</p>" in text
     assert text == page_of(made, Options(pictures="all", arguments=("--set", "seeds=[0, 1]")))
 
 
@@ -219,7 +221,7 @@ def test_ranked_lists_are_what_was_scored(made: tuple[Plan, Store]) -> None:
 
 def test_ranked_lists_leave_out_own_pictures(made: tuple[Plan, Store], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each query's picture is numbered as that of the next gallery row, and scored so: no list shows it."""
-    plain = ranked.read_arrays
+    plain = scored_again.read_arrays
     names = [f"{side}_{what}" for side in ("query", "gallery") for what in ("features", "pids", "camids", "images")]
 
     def numbered(artifact: Any, name: str) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def test_ranked_lists_leave_out_own_pictures(made: tuple[Plan, Store], monkeypat
         again = rank(q, q_pids, q_camids, g, g_pids, g_camids, **images)
         return found | {"ap": again.ap, "valid": again.valid}
 
-    monkeypatch.setattr(ranked, "read_arrays", numbered)
+    monkeypatch.setattr(scored_again, "read_arrays", numbered)
     found = next(x for x in lists_of(made)[0] if (x.method, x.task, x.evaluator) == ("untrained", "second", "cosine"))
     assert found.note == ""
     # Eight rows less the own camera's and the own picture, which is another row here.
@@ -306,7 +308,7 @@ def test_notes_are_text_and_rows_point_to_them(made: tuple[Plan, Store]) -> None
     ]
     text = render(dataclasses.replace(board, results=tuple(results)), the_plan, store, Options(pictures="none"))
     found = Elements(text)
-    assert [tag for tag, _ in found.elements].count("script") == 4
+    assert [tag for tag, _ in found.elements].count("script") == 6
     assert f"finetune none [tiny, seeds 0, 1]: 3 files {EVIL}" in found.shown
     links = [a for tag, a in found.elements if tag == "a" and a.get("href") == "#note-1"]
     assert len(links) == 2  # of the row by each evaluator
@@ -325,36 +327,20 @@ def test_the_command_writes_page_and_figures_without_torch(made: tuple[Plan, Sto
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
-    assert "<h2" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    text = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "<h2" in text
+    assert done.stderr.endswith(f"one file of {len(text.encode()) / 1e6:.1f} MB\n")
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 10  # two kinds for four columns, two heat maps
 
 
 # ---------------------------------------------------------------------- in a browser
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-in_browser = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="no chromium or no chromedriver on this machine: apt-get install chromium chromium-driver",
-)
-
-
 @pytest.fixture(scope="module")
 def browser(text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless Chromium that writes down its console and its requests; Selenium downloads nothing."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
+    """A headless Chromium for the page."""
     file = tmp_path_factory.mktemp("browser") / "page.html"
     file.write_text(text, encoding="utf-8")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    driver.address = file.as_uri()
-    yield driver
-    driver.quit()
+    with browsing(file.as_uri()) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -363,36 +349,8 @@ def opened(browser: Any) -> Any:
     return view(browser, 1280)
 
 
-def view(browser: Any, width: int, scheme: str = "light") -> Any:
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get(browser.address)
-    wait(lambda: browser.execute_script("return document.documentElement.dataset.ready === 'yes'"))
-    return browser
-
-
-def wait(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end, "the page did not get there"
-        time.sleep(0.05)
-
-
-def find(browser: Any, selector: str) -> list[Any]:
-    found: list[Any] = browser.find_elements("css selector", selector)
-    return found
-
-
 def rows(browser: Any) -> list[Any]:
     return find(browser, "#board tbody > tr[data-number]")
-
-
-def choose(browser: Any, selector: str, words: str) -> None:
-    from selenium.webdriver.support.select import Select
-
-    Select(find(browser, selector)[0]).select_by_visible_text(words)
 
 
 @in_browser
@@ -419,8 +377,65 @@ def test_rows_are_grouped_sorted_and_filtered(opened: Any) -> None:
     find(opened, "#filters button[type=reset]")[0].click()
     wait(lambda: len(rows(opened)) == 16)
     wait(lambda: len(find(opened, "#board.grouped")) == 1)
-    choose(opened, "#protocol", "no labels, AP step")
-    assert {row.get_attribute("data-protocol") for row in rows(opened)} == {"no labels, AP step"}
+
+
+@in_browser
+def test_rows_are_filtered_by_the_words_of_their_protocols(opened: Any) -> None:
+    named = [select.get_attribute("data-word") for select in find(opened, "select[data-word]")]
+    assert named == ["AP step", "no labels", "query expansion", "source labels"]
+    find(opened, ".words summary")[0].click()
+    choose(opened, "select[data-word='source labels']", "without")
+    protocols = {row.get_attribute("data-words") for row in rows(opened)}
+    assert protocols == {"no labels, AP step", "no labels, AP step, query expansion"}
+    choose(opened, "select[data-word='query expansion']", "with")
+    assert {row.get_attribute("data-words") for row in rows(opened)} == {"no labels, AP step, query expansion"}
+    choose(opened, "select[data-word='no labels']", "without")
+    assert rows(opened) == []
+    assert find(opened, "#count")[0].text == "0 of 16 rows"
+
+
+@in_browser
+def test_an_address_keeps_the_filters(opened: Any) -> None:
+    find(opened, "#search")[0].send_keys("colours")
+    choose(opened, "#task", TASK)
+    find(opened, ".words summary")[0].click()
+    choose(opened, "select[data-word='query expansion']", "without")
+    address = opened.current_url
+    assert address.partition("#?")[2].startswith("search=colours&task=same%3C%2Ftemplate%3E")
+    assert address.endswith("&without=query+expansion")
+    view(opened, 1280, at=address)
+    (only,) = rows(opened)
+    assert (only.get_attribute("data-task"), only.get_attribute("data-evaluator")) == (TASK, "cosine")
+    assert find(opened, "#task option:checked")[0].text == TASK
+    find(opened, "#filters button[type=reset]")[0].click()
+    wait(lambda: opened.current_url == opened.address)
+    assert len(rows(opened)) == 16
+
+
+@in_browser
+def test_an_address_that_names_what_is_not_here_says_so(opened: Any) -> None:
+    view(opened, 1280, at=f"{opened.address}#?task=second&with=transductive&evaluator=mine")
+    assert len(rows(opened)) == 8
+    note = find(opened, "#filter-note")[0].text
+    assert note.endswith("not followed in: with=transductive, evaluator=mine")
+    view(opened, 1280, at=f"{opened.address}#row-gone--second--cosine")
+    assert "does not have the row" in find(opened, "#filter-note")[0].text
+
+
+@in_browser
+def test_a_link_to_a_row_opens_it(opened: Any) -> None:
+    name = "row-colours--second--query-expansion"
+    view(opened, 1280, at=f"{opened.address}#{name}")
+    (detail,) = find(opened, ".detail")
+    assert detail.accessible_name == "Details of colours on second"
+    row = opened.execute_script("return document.activeElement.closest('tr')")
+    assert row.get_attribute("id") == name
+    assert opened.execute_script("return arguments[0].getBoundingClientRect().top", row) < 900
+    assert detail.find_element("link text", "Link to this row").get_attribute("href") == f"{opened.address}#{name}"
+    choose(opened, "#task", TASK)  # and then follows a link to a row that the filter hides
+    opened.execute_script("location.hash = 'row-colours--second--cosine'")
+    wait(lambda: len(find(opened, ".detail")) == 2)
+    assert len(rows(opened)) == 16
 
 
 @in_browser
@@ -473,25 +488,6 @@ def test_charts_follow_the_task(opened: Any) -> None:
     assert find(opened, "#chart-task")[0].get_attribute("value") == "1"
 
 
-LUMINANCE = """
-const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
-  .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = (element) => {
-  for (let at = element; at; at = at.parentElement) {
-    const found = channels(getComputedStyle(at).backgroundColor);
-    if (found.length === 3 || found[3] === 1) return found;
-  }
-  return [255, 255, 255];
-};
-return [...document.querySelectorAll(arguments[0])].filter((e) => e.offsetParent).map((e) => {
-  const pair = [light(channels(getComputedStyle(e).color)), light(behind(e))].sort((a, b) => b - a);
-  return (pair[0] + 0.05) / (pair[1] + 0.05);
-});
-"""
-
-
 @in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
@@ -527,9 +523,7 @@ def test_no_error_and_no_request(browser: Any) -> None:
     for button in find(browser, "button.open"):
         browser.execute_script("arguments[0].click()", button)
     assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if not url.startswith("data:")] == [browser.address]
+    assert requests(browser) == ["about:blank", browser.address]
     refused = "return fetch('https://example.org/').then(() => 'sent', (error) => String(error))"
     assert "Failed to fetch" in browser.execute_script(refused)
     assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))

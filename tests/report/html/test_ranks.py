@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.report.formats.figures import draw

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
 from reidbench.matrix.benchmark import Choice, DataRef, DataSource
-from reidbench.matrix.expect import data_set
+from reidbench.matrix.reading import reader
+from reidbench.matrix.reading.expect import data_set
 from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.report.html.page import render

@@ -20,7 +20,8 @@ from reidbench import report
 from reidbench.cli import main
 from reidbench.data.standin import MARK
 from reidbench.errors import ReidbenchError
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry import plugins
 from reidbench.report.options import Options

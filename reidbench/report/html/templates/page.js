@@ -1,73 +1,14 @@
-// The page's own code; DataTables stands before it as `tableLibrary`, plotly as window.Plotly.
-const byId = (id) => document.getElementById(id);
-const json = (id) => JSON.parse(byId(id).textContent);
-
-// ---------------------------------------------------------------- the table
-const board = byId("board");
-const table = new tableLibrary(board, {
-  paging: false,
-  info: false,
-  autoWidth: false,
-  order: [],
-  layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
-  language: { zeroRecords: "No row fits the filters." },
-});
-
-const filters = ["task", "evaluator", "protocol"];
-const chosen = (id) => {
-  const select = byId(id);
-  return select.value === "" ? null : select.options[select.selectedIndex].textContent;
-};
-
-table.search.fixed("filters", (text, data, index) => {
-  const row = table.row(index).node();
-  return filters.every((id) => chosen(id) === null || row.dataset[id] === chosen(id));
-});
-
-function refresh() {
-  table.search(byId("search").value).draw();
+// What a leaderboard's page has beside its table: charts and pictures. Plotly is window.Plotly.
+board.addEventListener("filtered", () => {
   for (const list of document.querySelectorAll("details.ranked")) {
     list.hidden = ["task", "evaluator"].some((id) => chosen(id) !== null && list.dataset[id] !== chosen(id));
   }
-}
-
-table.on("draw", () => {
-  byId("count").textContent = `${table.rows({ search: "applied" }).count()} of ${table.rows().count()} rows`;
-  // Brackets around ties make sense only where ties stand together: in the page's own order.
-  board.classList.toggle("grouped", table.order().length === 0 && !byId("search").value);
-});
-
-for (const id of filters) {
-  byId(id).addEventListener("change", () => {
-    refresh();
+  const changed = ["task", "evaluator"].filter((id) => {
     const charts = byId(`chart-${id}`);
-    if (charts && byId(id).value !== "") {
-      charts.value = byId(id).value;
-      drawCharts();
-    }
+    return charts && byId(id).value !== "" && charts.value !== byId(id).value;
   });
-}
-byId("search").addEventListener("input", refresh);
-byId("filters").addEventListener("submit", (event) => event.preventDefault());
-byId("filters").addEventListener("reset", () => {
-  setTimeout(() => {
-    table.order([]);
-    refresh();
-  });
-});
-
-board.addEventListener("click", (event) => {
-  const button = event.target.closest("button.open");
-  if (!button) return;
-  const line = button.closest("tr");
-  const row = table.row(line);
-  const open = row.child.isShown();
-  if (open) {
-    row.child.hide();
-  } else {
-    row.child(byId(`detail-${line.dataset.number}`).content.firstElementChild.cloneNode(true)).show();
-  }
-  button.setAttribute("aria-expanded", String(!open));
+  for (const id of changed) byId(`chart-${id}`).value = byId(id).value;
+  if (changed.length) drawCharts();
 });
 
 // ---------------------------------------------------------------- charts
@@ -134,6 +75,12 @@ for (const list of document.querySelectorAll("details.ranked")) {
   });
 }
 
-refresh();
 drawCharts();
-document.documentElement.dataset.ready = "yes";
+
+// ---------------------------------------------------------------- what is closed opens for who comes to it
+function openPlace() {
+  const closed = byId(location.hash.slice(1))?.querySelector("details.again");
+  if (closed) closed.open = true;
+}
+addEventListener("hashchange", openPlace);
+openPlace();

@@ -1,0 +1,149 @@
+"""`reidbench table`: the leaderboard, from what a store holds or a pack."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reidbench.api.opening import chosen_rows
+from reidbench.cli.options import (
+    BreakdownOption,
+    FileArgument,
+    Format,
+    Pictures,
+    RanksOption,
+    SetOption,
+    StoreOption,
+    StrictOption,
+    WithoutOption,
+    WorstOption,
+    load_plugins,
+    note,
+    plan_or_board,
+    refuse_breakdown,
+    refuse_clash,
+    store_at,
+    uncollected,
+    warn_of_changes,
+    warn_of_conflicts,
+    where,
+    whole,
+)
+from reidbench.errors import ReidbenchError
+
+from .packs import is_pack, unpacked
+
+app = typer.Typer()
+
+
+@app.command()
+@uncollected()
+def table(
+    context: typer.Context,
+    file: FileArgument,
+    store: StoreOption = None,
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "md",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What ranks: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP) or another that an evaluator gives; CSV and "
+            "JSON hold all. Default: mAP, or the first metric of a table without it."
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METHOD", help="Markdown, JSON: also differences to a method. May be repeated."),
+    ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Instead, the cells that `expect:` holds against published numbers: both, the difference, and which "
+            "rules differ. HTML: on the page as well.",
+        ),
+    ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Also what the networks cost, as `profile: true` had it measured: params, macs, latency, latency64, "
+            "throughput, throughput64, memory, bytes, with commas between them, or all.",
+        ),
+    ] = None,
+    ranks: RanksOption = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
+    ] = False,
+    breakdown: BreakdownOption = None,
+    worst: WorstOption = None,
+    only: Annotated[str | None, typer.Option(metavar="GLOB", help="--breakdown: only methods, or method/task.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
+    ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
+    pictures: Annotated[
+        Pictures, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
+    ] = "rendered",
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG and SVG into a folder.")
+    ] = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """The leaderboard, from what the store holds, or a pack: `reidbench table results.zip`."""
+    from rich.console import Console
+
+    from reidbench import report
+    from reidbench.packs import lasting
+    from reidbench.progressbar import going_through
+    from reidbench.report import efficiency
+
+    breakdown_clash = bool(history or published or ranks or against or columns or figures)
+    refuse_clash(form, history, published, ranks, bool(metric or against or columns or ranks))
+    refuse_breakdown(breakdown, form, worst, only, breakdown_clash)
+    costs = efficiency.names_of(columns) if columns else ()
+    if packed := is_pack(file):
+        the_plan, the_store = unpacked(context, file, store, overrides)
+    else:
+        registry, the_store = load_plugins(without), store_at(store)
+        the_plan = plan_or_board(file, registry, overrides, the_store)
+    the_plan = chosen_rows(the_plan, only) if only else the_plan
+    given = [*lasting.set_words(overrides), *(word for name in without or () for word in ("--without", name))]
+    with going_through(Console(stderr=True)) as through:
+        board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
+    if not packed:
+        warn_of_changes(board, registry)
+    if history:
+        board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
+    in_parts = breakdown, worst or report.Options.worst
+    options = report.Options(metric, ranked, pictures, given, strict, published, costs, *in_parts, ranks)
+    text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
+    warn_of_conflicts(the_store)
+    if form == "csv" and board.published and not published:
+        note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
+    _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
+    if form == "html":
+        _say_size(text)
+
+
+def _say_size(page: str) -> None:
+    """The size of a page, on standard error."""
+    from reidbench.report.html.page import size_words
+
+    print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
+
+
+def _put(text: str, out: Path | None, where_from: str) -> None:
+    """Print a table, and on standard error where it is from; or write it to a file."""
+    if out is None:
+        sys.stdout.write(text)
+        if where_from:
+            print(where_from, file=sys.stderr)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,165 @@
+"""The features, labels and rules behind a result, used only where ranking them again gives what was scored.
+
+No evaluator stores whole rankings. Whoever needs one makes it again from the stored features, and holds the average
+precision that comes out against the one that the evaluator stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reidbench.errors import DataError
+from reidbench.matrix.stage import Stage
+from reidbench.metrics import MetricError, Ranking, Rules, rank
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import Store
+
+from .provenance import Evidence
+from .queries import read_arrays, read_notes
+
+JUNK = -1
+SAME = 1e-6  # how near average precision must be to the stored one
+GONE = "what it was ranked from is no longer in the store"
+RECORDED = (
+    "only the manifest of what it was ranked from is here: it was cleaned away, or came in a pack, which has no "
+    "labels, and features in half precision at most, which may rank in another order"
+)
+
+
+class Unknown(Exception):
+    """Reason, for a reader, why something cannot be shown."""
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Raise Unknown, with the reason, for whatever reading artifacts may raise."""
+    try:
+        yield
+    except (KeyError, BadArtifact):
+        raise Unknown(GONE) from None
+    except (DataError, IndexError, ValueError, TypeError):
+        raise Unknown("what it was ranked from is not what its stages leave") from None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One result: `ap` and `valid` [Q] as its evaluator stored them, and what it was ranked from.
+
+    `columns` are {query,gallery}_{features,pids,camids}, and _images where pictures are numbered; of an ensemble the
+    features of its members side by side. `embeds` are the stages that left them.
+    """
+
+    ap: np.ndarray
+    valid: np.ndarray
+    rules: Rules
+    columns: Mapping[str, Any]
+    embeds: tuple[Stage, ...]
+
+    @classmethod
+    def of(cls, evidence: Evidence, key: str) -> Scored:
+        """The evaluation of that key. Raises Unknown, and whatever `explaining` explains."""
+        artifact = evidence.store.read(key)
+        arrays, rules = read_arrays(artifact, "per_query.npz"), _rules(read_notes(artifact).get("rules"))
+        ap, valid = arrays.get("ap"), arrays.get("valid")
+        if ap is None or valid is None or ap.shape != valid.shape:
+            raise Unknown("its evaluator keeps no average precision per query")
+        embeds = tuple(evidence.plan.stages[parent] for _, parent in evidence.plan.stages[key].parents)
+        columns = _joined([_features(evidence.store, stage) for stage in embeds])
+        if len(columns["query_pids"]) != len(ap):
+            raise Unknown("its evaluator judged other queries than the target's")
+        return cls(ap, valid, rules, columns, embeds)
+
+    @property
+    def images(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Picture numbers of query and gallery where they share any: no query is matched with its own picture."""
+        query, gallery = self.columns.get("query_images"), self.columns.get("gallery_images")
+        return None if query is None or gallery is None else (query, gallery)
+
+    def ranked(self, some: np.ndarray, by_camera: bool = False) -> Ranking:
+        """Some queries, by number, ranked again as they were scored. Raises Unknown where that gives another AP."""
+        c = self.columns
+        images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
+        try:
+            again = rank(
+                c["query_features"][some],
+                c["query_pids"][some],
+                c["query_camids"][some],
+                c["gallery_features"],
+                c["gallery_pids"],
+                c["gallery_camids"],
+                self.rules,
+                by_camera=by_camera,
+                **images,
+            )
+        except MetricError as error:
+            raise Unknown(f"its features cannot be ranked: {error}") from None
+        valid = self.valid[some].astype(bool)
+        same = np.array_equal(again.valid, valid) and np.allclose(again.ap[valid], self.ap[some][valid], 0, SAME)
+        if not same:
+            raise Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
+        return again
+
+    def order(self, query: int) -> np.ndarray:
+        """Gallery rows from the nearest on, without junk and without what the rules remove for this query."""
+        c = self.columns
+        pid, camid = c["query_pids"][query], c["query_camids"][query]
+        distances = _distances(c["query_features"][query], c["gallery_features"], self.rules.distance)
+        kept = c["gallery_pids"] != JUNK
+        if self.rules.camera == "market1501" and camid >= 0:
+            kept &= ~((c["gallery_pids"] == pid) & (c["gallery_camids"] == camid))
+        if self.images is not None:
+            kept &= self.images[1] != self.images[0][query]
+        order = np.flatnonzero(kept)
+        return order[np.argsort(distances[order], kind="stable")]
+
+
+def _features(store: Store, embed: Stage) -> dict[str, Any]:
+    try:
+        return read_arrays(store.read(embed.key), "features.npz")
+    except KeyError:
+        raise Unknown(gone(store, embed)) from None
+
+
+def gone(store: Store, embed: Stage) -> str:
+    """Why the features and labels of an embed stage are not in a store that does not have them."""
+    try:
+        store.manifest(embed.key)
+    except (KeyError, BadArtifact):
+        return GONE
+    return RECORDED
+
+
+def _rules(noted: Any) -> Rules:
+    """The rules that an evaluator noted. Raises Unknown where they name no distance of features."""
+    try:
+        rules = Rules(**noted)
+    except (TypeError, MetricError):
+        raise Unknown("its evaluator notes no rules to rank by") from None
+    if rules.distance == "given":
+        raise Unknown("its evaluator ranks by distances of its own (re-ranking), which are not stored")
+    return rules
+
+
+def _joined(loaded: list[dict[str, Any]]) -> dict[str, Any]:
+    """Features of a method, or of several side by side at unit length, as an ensemble is scored."""
+    joined = dict(loaded[0])
+    if len(loaded) > 1:
+        for side in ("query_features", "gallery_features"):
+            joined[side] = np.concatenate([_unit(columns[side]) for columns in loaded], 1)
+    return joined
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12))
+
+
+def _distances(query: np.ndarray, gallery: np.ndarray, distance: str) -> np.ndarray:
+    """[G]: cosine or squared Euclidean distance of one query [D] to a gallery [G, D]."""
+    if distance == "cosine":
+        return np.asarray(1 - _unit(gallery) @ _unit(query))
+    return np.asarray(((gallery - query) ** 2).sum(1))

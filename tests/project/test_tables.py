@@ -1,0 +1,158 @@
+"""Tables of the documents that name a pack are those of the pack: `python -m benchmarks.tables`, `make tables`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import tables
+from reidbench.errors import ReidbenchError
+
+ROOT = Path(__file__).parents[2]
+PACK = "benchmarks/results/packs/quickstart.zip"
+BEGIN, END = f"<!-- table: {PACK} --trusted -->\n", "<!-- end of table -->\n"
+
+
+def test_every_table_is_that_of_its_pack() -> None:
+    """Mend with `make tables`, and then the sentences beside the table."""
+    assert tables.stale(ROOT, write=False) == []
+
+
+def test_make_tables_is_that_program() -> None:
+    said = subprocess.run(["make", "--dry-run", "tables"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = said.splitlines()[-1].split()
+    assert words[1:] == ["-m", "benchmarks.tables"]
+    done = subprocess.run([sys.executable, *words[1:], "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_the_table_of_the_quickstart_names_its_pack(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert "| bot " in text.split(BEGIN)[1].split(END)[0]
+
+
+def test_a_cell_is_the_mean_of_the_numbers_in_the_pack() -> None:
+    """mean ± sd [mean ± t sd / sqrt 3], with the 97.5 % quantile of Student's t of two degrees of freedom, 4.3027."""
+    with zipfile.ZipFile(ROOT / PACK) as archive:
+        board = json.loads(archive.read("board.json"))
+        keys = [row["key"] for row in board["rows"] if (row["method"], row["task"]) == ("bot", "plaza->station")]
+        manifests = [json.loads(archive.read(f"manifests/{key}.json")) for key in keys]
+    values = np.array([100 * manifest["metrics"]["mAP"] for manifest in manifests])
+    mean, sd = values.mean(), values.std(ddof=1)
+    half = 4.302653 * sd / math.sqrt(3)
+    cell = f"**{mean:.1f}** ± {sd:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+    (row,) = (line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| bot  "))
+    assert row.split("|")[4].strip() == cell
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A repository with the pack and without documents."""
+    (tmp_path / PACK).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / PACK, tmp_path / PACK)
+    return tmp_path
+
+
+def test_a_table_is_made_and_nothing_else_is_touched(project: Path) -> None:
+    (project / "plugins" / "one").mkdir(parents=True)
+    page = project / "plugins" / "one" / "README.md"
+    page.write_text(f"# One\n{BEGIN}what was there\n{END}after\n")
+    (project / "README.md").write_text("<!-- components -->\n| a |\n<!-- /components -->\n")
+    before = (project / "README.md").stat().st_mtime_ns
+    name = f"plugins/one/README.md:2: {PACK} --trusted"
+    assert tables.stale(project, write=False) == [name]
+    assert "what was there" in page.read_text()
+    assert tables.stale(project, write=True) == [name]
+    table = (ROOT / "README.md").read_text().split(BEGIN)[1].split(END)[0]
+    assert page.read_text() == f"# One\n{BEGIN}{table}{END}after\n"
+    assert tables.stale(project, write=True) == []
+    assert (project / "README.md").stat().st_mtime_ns == before
+    page.write_text(page.read_text().replace("[3.0, 3.3]", "[3.0, 3.4]", 1))
+    assert tables.stale(project, write=False) == [name]
+
+
+def test_without_trust_it_is_what_the_command_prints(project: Path) -> None:
+    printed = []
+    for options in ([], ["--metric", "cmc1", "--against", "untrained", "--against", "colour-histogram"]):
+        command = [sys.executable, "-m", "reidbench", "table", PACK, *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+        (project / "README.md").write_text(f"<!-- table: {' '.join([PACK, *options])} -->\n{END}")
+        tables.stale(project, write=True)
+        made = (project / "README.md").read_text().split("\n", 1)[1].removesuffix(END)
+        for part in made.split("\n\n"):
+            assert f"\n{part.strip()}\n" in done.stdout
+    assert "self-reported" in made
+    assert made.count("paired mean [95 % interval]") == 2
+    assert printed[0].split("\n\n")[1] != made.split("\n\n")[0]  # another metric, another table
+
+
+FAULTS = {
+    "absent.zip": "absent.zip: cannot be read",
+    "benchmarks": "benchmarks: not a file",
+    "../elsewhere.zip": "../elsewhere.zip: not a path below the root",
+    "/etc/passwd": "/etc/passwd: not a path below the root",
+    "": "the following arguments are required: pack",
+    f"{PACK} --format html": "unrecognized arguments: --format html",
+    f"{PACK} --metric nonsense": "no metric named 'nonsense'",
+    f"{PACK} --against nobody": "nobody",
+    f"{PACK} --columns params": "measures no costs",
+    f"{PACK} --columns nonsense": "no column named 'nonsense'",
+    f"{PACK} --trust": "unrecognized arguments: --trust",
+    f"{PACK} 'a": "No closing quotation",
+}
+
+
+@pytest.mark.parametrize("words", FAULTS)
+def test_a_table_that_cannot_be_made_is_named_with_its_line(words: str, project: Path) -> None:
+    (project / "README.md").write_text(f"\n\n<!-- table: {words} -->\n{END}")
+    with pytest.raises(ReidbenchError) as caught:
+        tables.stale(project, write=True)
+    line, _, reason = str(caught.value).partition(": ")
+    assert line == "README.md:3"
+    assert FAULTS[words] in reason
+
+
+def test_nothing_is_written_where_one_table_cannot_be_made(project: Path) -> None:
+    (project / "CHANGELOG.md").write_text(f"{BEGIN}old\n{END}")
+    (project / "README.md").write_text(f"{BEGIN}old\n{END}<!-- table: absent.zip -->\n{END}")
+    with pytest.raises(ReidbenchError, match=r"README\.md:4: .*absent\.zip: cannot be read"):
+        tables.stale(project, write=True)
+    for page in ("CHANGELOG.md", "README.md"):
+        assert (project / page).read_text().startswith(f"{BEGIN}old\n")
+
+
+@pytest.mark.parametrize("behind", ["", "| a |\n", f"| a |\n{BEGIN}{END}"])
+def test_a_table_has_an_end(behind: str, project: Path) -> None:
+    (project / "README.md").write_text(f"\n{BEGIN}{behind}")
+    with pytest.raises(ReidbenchError, match=r"README.md:2: the table has no end: a line <!-- end of table -->"):
+        tables.stale(project, write=True)
+
+
+def test_the_program_ends_with_what_it_found(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tables, "ROOT", project)
+    page = project / "README.md"
+    page.write_text(f"{BEGIN}{END}")
+    assert tables.main(["--check"]) == 1
+    assert capsys.readouterr().out == (
+        f"README.md:1: {PACK} --trusted: is not the table of its pack; `make tables` makes it\n"
+    )
+    assert tables.main([]) == 0
+    assert tables.main(["--check"]) == 0
+    assert capsys.readouterr().out == f"README.md:1: {PACK} --trusted: made again\n"
+    page.write_text(BEGIN)
+    assert tables.main([]) == 2
+    assert capsys.readouterr().err.startswith("benchmarks.tables: README.md:1: the table has no end")
