@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry.plugins import Registry
 from reidbench.report.html.site.sources import Given

@@ -225,6 +225,23 @@ def test_a_method_has_its_paper_its_recipes_and_all_its_cells(make: Make) -> Non
     ]
 
 
+def test_methods_are_compared_over_the_tasks_of_all_matrices(make: Make) -> None:
+    """Each matrix has one task; over both, `low` and `high` are complete, and `only` is not."""
+    bot = "{{finetune: {{use: bot, epochs: {}}}}}".format
+    two = f"{{low: {bot(1)}, high: {bot(2)}}}"
+    three = f"{{low: {bot(1)}, high: {bot(2)}, only: {bot(3)}}}"
+    numbers = {"low": 0.3, "high": 0.5, "only": 0.9}
+    whole = "{whole: {source: tiny, target: tiny}}"
+    part = "{part: {source: {use: tiny, identities: 2}, target: tiny}}"
+    site = make(("a", numbers, {"methods": two, "tasks": whole}), ("b", numbers, {"methods": three, "tasks": part}))
+    text = " ".join(" ".join(Elements(site.files["across.html"].decode()).shown).split())
+    assert "Compared: 2 methods on the 2 tasks on which each of them has all of its results." in text
+    assert "Left out, method only: it is complete on 1 of 2 tasks." in text
+    page = " ".join(" ".join(Elements(site.files["method/high.html"].decode()).shown).split())
+    assert "Mean rank 95 % interval Win rate, % Borda high 1.00 – 100.0 2" in page  # best of both tasks, one rival
+    assert "Ranks over tasks" not in site.files["method/only.html"].decode()
+
+
 def test_a_data_set_has_its_tasks_and_their_roles(make: Make) -> None:
     tasks = "{tiny: {source: tiny, target: tiny}, alone: {target: tiny}}"
     page = Elements(make(("a", {"untrained": 0.4}, {"tasks": tasks})).files["data/tiny.html"].decode())
