@@ -7,8 +7,9 @@ document:
     <!-- end of table -->
 
 Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`,
-and what `--against METHOD` prints below it. `--trusted`, as of `reidbench merge`, is for packs of our own machines:
-their rows lack the word `self-reported`. The pack is a path from the root of the repository.
+and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
+for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
+repository.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from reidbench.files.atomic import write_whole
 from reidbench.packs import merging
 from reidbench.packs.reading import Pack
 from reidbench.report import Options, collect, efficiency, write_board
-from reidbench.report.formats.tables import chosen, differences_to
 from reidbench.report.results import SCORE
 from reidbench.store.artifacts import Store
 
@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
 BEGIN = re.compile(r"<!-- table:(.*)-->\s*")
 END = "<!-- end of table -->"
+FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,20 @@ def made(one: Wanted, root: Path) -> str:
         store = Store(Path(folder))
         merging.merge([source], store)
         board = collect(source.plan, store, score=one.metric == SCORE)
-        text = write_board(board, source.plan, store, "md", Options(one.metric, columns=one.columns))
-        first = re.search(r"^\|.*(?:\n\|.*)*", text, re.MULTILINE)
-        if first is None:
-            raise ReidbenchError(f"{one.pack}: has no table")
-        metric = chosen(board, one.metric)
-        parts = [first[0], *(differences_to(board, method, metric).strip() for method in one.against)]
-    return "\n\n".join(parts) + "\n"
+        options = Options(one.metric, columns=one.columns)
+
+        def text(*against: str) -> str:
+            return write_board(board, source.plan, store, "md", options, against)
+
+        whole = text()
+        return "\n\n".join([FIRST.findall(whole)[0], *(_added(whole, text(method)) for method in one.against)]) + "\n"
+
+
+def _added(whole: str, more: str) -> str:
+    """What stands behind a text, up to the end of its first table."""
+    behind = more.removeprefix(whole)
+    found = FIRST.search(behind)
+    return behind[: found.end()].strip() if found else behind.strip()
 
 
 def renewed(text: str, make: Callable[[Wanted], str]) -> tuple[str, list[tuple[int, str]]]:

@@ -19,7 +19,7 @@ complain() { # NAME SENTENCE
 
 verify() { # PACK
   if [[ ! $1 =~ ^packs/[A-Za-z0-9][A-Za-z0-9._-]*\.zip$ ]]; then
-    complain "$1" "not a pack by its name, which is packs/, letters, digits, '.', '_' and '-', and .zip at the end"
+    complain "$1" "no pack: a pack is packs/NAME.zip, and NAME has letters, digits, '.', '_' and '-'"
   elif [[ -L $1 || ! -f $1 ]]; then
     complain "$1" "a link or a folder, where a file is expected"
   else

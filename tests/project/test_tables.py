@@ -26,6 +26,14 @@ def test_every_table_is_that_of_its_pack() -> None:
     assert tables.stale(ROOT, write=False) == []
 
 
+def test_make_tables_is_that_program() -> None:
+    said = subprocess.run(["make", "--dry-run", "tables"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = said.splitlines()[-1].split()
+    assert words[1:] == ["-m", "benchmarks.tables"]
+    done = subprocess.run([sys.executable, *words[1:], "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
 def test_the_table_of_the_quickstart_names_its_pack(page: str) -> None:
     text = (ROOT / page).read_text()
@@ -108,14 +116,21 @@ FAULTS = {
 
 @pytest.mark.parametrize("words", FAULTS)
 def test_a_table_that_cannot_be_made_is_named_with_its_line(words: str, project: Path) -> None:
-    good = f"{BEGIN}old\n{END}"
-    (project / "README.md").write_text(f"{good}\n<!-- table: {words} -->\n{END}")
+    (project / "README.md").write_text(f"\n\n<!-- table: {words} -->\n{END}")
     with pytest.raises(ReidbenchError) as caught:
         tables.stale(project, write=True)
     line, _, reason = str(caught.value).partition(": ")
-    assert line == "README.md:5"
+    assert line == "README.md:3"
     assert FAULTS[words] in reason
-    assert (project / "README.md").read_text().startswith(good)  # nothing is half done
+
+
+def test_nothing_is_written_where_one_table_cannot_be_made(project: Path) -> None:
+    (project / "CHANGELOG.md").write_text(f"{BEGIN}old\n{END}")
+    (project / "README.md").write_text(f"{BEGIN}old\n{END}<!-- table: absent.zip -->\n{END}")
+    with pytest.raises(ReidbenchError, match=r"README\.md:4: .*absent\.zip: cannot be read"):
+        tables.stale(project, write=True)
+    for page in ("CHANGELOG.md", "README.md"):
+        assert (project / page).read_text().startswith(f"{BEGIN}old\n")
 
 
 @pytest.mark.parametrize("behind", ["", "| a |\n", f"| a |\n{BEGIN}{END}"])

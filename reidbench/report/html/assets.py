@@ -18,8 +18,8 @@ from reidbench.report.formats.tables import visible
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-STYLES = ("page.css", "ranks.css")  # the files beside the templates that make page.css
-CODE = ("table.js", "page.js", "start.js")  # those that make page.js, in this order; they share their names
+STYLES = ("page.css", "ranks.css", "fails.css")  # the files beside the templates that make page.css
+CODE = ("table.js", "page.js", "fails.js", "start.js")  # those that make page.js, in this order; they share their names
 NO_REQUEST = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 

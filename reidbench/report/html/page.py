@@ -46,6 +46,7 @@ from reidbench.store.artifacts import Store
 from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
+from .fails import fails
 from .ranked import Thumbnails, ranked_lists
 from .ranks import section
 
@@ -138,6 +139,7 @@ class Page:
         lists = list(
             ranked_lists(self.board, self.evidence, self.options.ranked, self.options.pictures, self.thumbnails)
         )
+        failing = fails(self.board, self.evidence, self.metric, self.options, self.thumbnails)
         lines = list(self.lines())
         from markupsafe import Markup
 
@@ -171,6 +173,8 @@ class Page:
             file=self.evidence.plan.benchmark.file.name,
             file_hash=self.evidence.plan.benchmark.sha256,
             again=again(self.evidence),
+            fails=failing,
+            options=self.options,
             published=self.published(),
             quoted=block(self.board),
             quoted_title=TITLE,

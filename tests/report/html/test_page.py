@@ -120,7 +120,7 @@ def elements(text: str) -> Elements:
 
 # ---------------------------------------------------------------------- the file
 def test_names_and_reasons_are_text_only(elements: Elements, text: str) -> None:
-    assert [tag for tag, _ in elements.elements].count("script") == 5  # two of data, three of code
+    assert [tag for tag, _ in elements.elements].count("script") == 6  # three of data, three of code
     handlers = [name for _, attributes in elements.elements for name in attributes if name.startswith("on")]
     assert handlers == []
     shown = "\n".join(elements.shown)
@@ -155,7 +155,7 @@ def test_the_policy_allows_these_scripts_and_no_request(elements: Elements) -> N
     (policy,) = [a["content"] for tag, a in elements.elements if a.get("http-equiv") == "Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
     assert rules["default-src"] == "'none'"
-    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in elements.scripts[2:]]
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in elements.scripts[3:]]
     assert rules["script-src"] == " ".join(f"'sha256-{digest}'" for digest in hashes)
     assert rules["img-src"] == "data: blob:"
     links = [value for _, a in elements.elements for key, value in a.items() if key in ("src", "href", "action")]
@@ -308,7 +308,7 @@ def test_notes_are_text_and_rows_point_to_them(made: tuple[Plan, Store]) -> None
     ]
     text = render(dataclasses.replace(board, results=tuple(results)), the_plan, store, Options(pictures="none"))
     found = Elements(text)
-    assert [tag for tag, _ in found.elements].count("script") == 5
+    assert [tag for tag, _ in found.elements].count("script") == 6
     assert f"finetune none [tiny, seeds 0, 1]: 3 files {EVIL}" in found.shown
     links = [a for tag, a in found.elements if tag == "a" and a.get("href") == "#note-1"]
     assert len(links) == 2  # of the row by each evaluator

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from reidbench import report
-from reidbench.matrix import plan, reader
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry import plugins
 from reidbench.report.formats.figures import draw
@@ -21,7 +22,8 @@ from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
-from tests.report.html.test_page import CHROMIUM, DRIVER, EVIL, LUMINANCE, Elements, find, in_browser, view
+from tests.report.html.test_page import EVIL, Elements
+from tests.support.browser import LUMINANCE, browsing, find, in_browser, view
 
 LONG = f"a long name of a method {EVIL}"
 MATRIX = """
@@ -112,20 +114,10 @@ def test_figures_have_the_diagram(made: tuple[Plan, Store], tmp_path: Path) -> N
 # ---------------------------------------------------------------------- in a browser
 @pytest.fixture(scope="module")
 def browser(text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
     file = tmp_path_factory.mktemp("browser") / "page.html"
     file.write_text(text, encoding="utf-8")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    driver.address = file.as_uri()
-    yield driver
-    driver.quit()
+    with browsing(file.as_uri()) as driver:
+        yield driver
 
 
 @in_browser
