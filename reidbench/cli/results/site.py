@@ -12,6 +12,7 @@ from reidbench.cli.options import (
     Pictures,
     StoreOption,
     WithoutOption,
+    at_home,
     load_plugins,
     plan_or_board,
     store_at,
@@ -52,7 +53,10 @@ def write(
     ),
     without: WithoutOption = None,
 ) -> None:
-    """A static site: an index, a page for each matrix, method and data set, and a table across all of them."""
+    """A static site: an index, a page for each matrix, method and data set, and a table across all of them.
+
+    Rows of packs are `self-reported`, but for those that `verify --store DIR` has checked, with --store DIR here.
+    """
     from rich.console import Console
 
     from reidbench.progressbar import going_through
@@ -84,14 +88,17 @@ def _read(
     from reidbench.report.html.site.sources import Given
 
     packed = {file for file in files if is_pack(file)}
-    if store and packed.issuperset(files):
-        raise ReidbenchError("all files are packs, which have their results in themselves: leave --store out")
+    for folder in store or ():
+        if packed.issuperset(files) and not at_home(folder).is_dir():
+            raise ReidbenchError(
+                f"{folder}: no such folder; --store beside packs is where `verify --store` put their rows"
+            )
     found = []
-    own_store = store_at(store) if len(packed) < len(set(files)) else None
+    own_store = store_at(store) if store or len(packed) < len(set(files)) else None
     registry = load_plugins(without)
     for file in files:
         if own_store is None or file in packed:
-            plan, the_store = unpacked(context, file, None, None)
+            plan, the_store = unpacked(context, file, None, None, own_store if store else None)
         else:
             plan, the_store = plan_or_board(file, registry, None, own_store), own_store
         board = report.collect(plan, the_store, score=metric == report.SCORE, through=through)

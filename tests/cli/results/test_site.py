@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from reidbench import report
 from reidbench.cli import main
 from reidbench.errors import ConfigError, ReidbenchError
 from reidbench.registry.plugins import Registry
+from reidbench.report.html.checked import HERE
 from reidbench.store.artifacts import Store
+from reidbench.store.manifests import CHECKED
+from tests.support import forging
 from tests.support.sites import publish, read
 
 
@@ -91,10 +95,42 @@ def test_nothing_is_written_where_one_file_cannot_be_read(places: tuple[Path, Pa
         assert not (tmp_path / "site").exists()
 
 
-def test_a_store_beside_packs_alone_is_refused(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    _, store, pack = places
-    with pytest.raises(ReidbenchError, match="leave --store out"):
-        run("site", pack, "--store", store, "-o", tmp_path / "site")
+def words_of(site: Path) -> set[str]:
+    """How far the rows of a site's index were checked."""
+    cells = re.findall(r"<tr id=.*?</tr>", (site / "index.html").read_text(), re.DOTALL)
+    return {word for cell in cells for word in (HERE, *CHECKED) if word in cell}
+
+
+def test_rows_of_packs_have_the_word_of_who_checked_them(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """A store says how far only of rows that `verify` has put there, and for the very numbers of the pack."""
+    file, store, _ = places
+    pack, checked = tmp_path / "full.zip", tmp_path / "checked"
+    run("pack", file, "--store", store, "--features", "-o", pack)
+    root = json.loads(file.read_text().partition("root: ")[2].partition("}")[0])
+    run("verify", pack, "--root", f"tiny={root}", "--store", checked)
+    run("site", pack, "-o", tmp_path / "site")
+    assert words_of(tmp_path / "site") == {"self-reported"}
+    run("site", pack, "--store", checked, "-o", tmp_path / "site")
+    assert words_of(tmp_path / "site") == {"re-scored"}
+    run(
+        "site", pack, "--store", store, "-o", tmp_path / "site"
+    )  # own runs are rows of the file, not checks of the pack
+    assert words_of(tmp_path / "site") == {"self-reported"}
+
+    def claim_more(files: forging.Files) -> None:
+        for place in range(3):
+            key = forging.key_of(files, "evaluate", place)
+            forging.edit_manifest(files, key, lambda one: one["metrics"].update(mAP=0.99))
+
+    forging.forge(pack, tmp_path / "forged.zip", claim_more)
+    run("site", tmp_path / "forged.zip", "--store", checked, "-o", tmp_path / "site")
+    assert words_of(tmp_path / "site") == {"self-reported"}
+
+
+def test_a_store_beside_packs_alone_must_be_there(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ReidbenchError, match=r"nowhere: no such folder; --store beside packs is where"):
+        run("site", places[2], "--store", tmp_path / "nowhere", "-o", tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_a_folder_of_something_else_is_refused_before_anything_is_read(tmp_path: Path) -> None:
