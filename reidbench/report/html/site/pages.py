@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from reidbench import __version__
 from reidbench.components import Metric
+from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import Recipe
 from reidbench.progressbar import Through, quietly
 from reidbench.report.formats.extras import require
@@ -86,6 +87,8 @@ class _Builder:
         self.methods: dict[str, list[Method]] = {}  # by name: those of one name share a page
         for method in catalogue.methods:
             self.methods.setdefault(method.name, []).append(method)
+        _refuse_shared([*self.methods], method_page)
+        _refuse_shared(self.data.names, data_page)
         self.best = self._best()
         self.ranks = self._ranks()
 
@@ -286,6 +289,16 @@ def method_page(name: str) -> str:
 def data_page(name: str) -> str:
     """The address of a data set's page from the root of the site."""
     return f"data/{slug(name)}.html"
+
+
+def _refuse_shared(names: Sequence[str], page: Callable[[str], str]) -> None:
+    """Raise ReidbenchError where two names have one page: a stranger can find one with the digits of another."""
+    of: dict[str, str] = {}
+    for name in names:
+        if of.setdefault(page(name), name) != name:
+            raise ReidbenchError(
+                f"{of[page(name)]!r} and {name!r} would have one page, {page(name)}: rename one of them"
+            )
 
 
 def _recipes(method: Method) -> list[_Recipe]:

@@ -23,7 +23,7 @@ from tests.support.sites import publish, read
 
 pytestmark = in_browser
 
-EVIL = "evil </script><img src=x onerror=window.hacked=1>"
+EVIL = "evil </script><img src=x onerror=window.hacked=1>" + "x" * 150
 MATRIX = """
 title: {title}
 image_size: [32, 16]
