@@ -80,10 +80,10 @@ def choose(browser: Any, selector: str, words: str) -> None:
 
 
 def requests(browser: Any) -> list[str]:
-    """The addresses that were asked for since the last call, but those of data."""
+    """The addresses that were asked for since the last call, but those of data and of the empty page."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    return [url for url in urls if not url.startswith("data:")]
+    return [url for url in urls if not url.startswith(("data:", "about:"))]
 
 
 LUMINANCE = """

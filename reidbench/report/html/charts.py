@@ -24,7 +24,8 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any]:
     """CMC and cost figures by "TASK-EVALUATOR" (their numbers), without those that nothing can be drawn in.
 
-    Costs are seconds of training and, by their names, the columns of efficiency.
+    Costs are seconds of training and, by their names, the columns of efficiency. What all layouts share is there once,
+    as "template".
     """
     found: dict[str, Any] = {}
     style = {method: number for number, method in enumerate(board.methods)}
@@ -40,7 +41,7 @@ def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any
                 figures |= {column.name: _cost_figure(points, style, known, metric, column)} if points else {}
             if figures:
                 found[f"{t}-{e}"] = figures
-    return found
+    return {**found, "template": _template()} if found else {}
 
 
 def text(name: str) -> str:
@@ -115,15 +116,15 @@ def _scatter(method: str, style: Mapping[str, int], more: Mapping[str, Any]) -> 
 
 def _figure(traces: Sequence[Mapping[str, Any]], xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> dict[str, Any]:
     """A figure as plotly.js takes it. plotly's own classes would check every trace: a millisecond each."""
-    return {"data": traces, "layout": {**_layout(), "xaxis": xaxis, "yaxis": yaxis}}
+    return {"data": traces, "layout": {"hovermode": "closest", "xaxis": xaxis, "yaxis": yaxis}}
 
 
 @cache
-def _layout() -> dict[str, Any]:
-    """The part of the layout that all figures share: plotly's usual template, and what is shown at the pointer."""
+def _template() -> dict[str, Any]:
+    """plotly's usual template."""
     import plotly.graph_objects as go
 
-    found: dict[str, Any] = json.loads(go.Figure(layout={"hovermode": "closest"}).to_json())["layout"]
+    found: dict[str, Any] = json.loads(go.Figure().to_json())["layout"]["template"]
     return found
 
 

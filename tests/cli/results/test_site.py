@@ -18,6 +18,7 @@ from reidbench.report.html.checked import HERE
 from reidbench.store.artifacts import Store
 from reidbench.store.manifests import CHECKED
 from tests.support import forging
+from tests.support.forgeries import FORGED, forgeries
 from tests.support.sites import publish, read
 
 
@@ -157,3 +158,15 @@ def test_another_metric_ranks(places: tuple[Path, Path, Path], registry: Registr
     mean = board.summarised("untrained", "tiny", "cosine")["score"].mean
     assert "score in %" in index
     assert f"<b>{100 * mean:.1f}</b>" in index
+
+
+def test_packs_that_strangers_forged_make_sound_sites(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Whole by their checksums and untrue in what they say, each beside the pack that it was made of."""
+    file, store, pack = places
+    run("pack", file, "--store", store, "--features", "-o", tmp_path / "full.zip")
+    forged = [one for one in forgeries(tmp_path / "full.zip", 75) if one.expected == FORGED]
+    assert len(forged) > 5
+    for one in forged:
+        (tmp_path / "forged.zip").write_bytes(one.data)
+        run("site", pack, tmp_path / "forged.zip", "--ranked", 1, "-o", tmp_path / "site")
+        assert (tmp_path / "site" / "matrix" / "forged.html").exists(), one.name

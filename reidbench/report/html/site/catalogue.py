@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -72,6 +72,7 @@ class Catalogue:
         self.contradictions: list[str] = []
         self._by_recipe: dict[tuple[str, str], list[Method]] = {}  # by name and recipe
         self._by_key: dict[tuple[str, str | None], Method] = {}  # by name and key of a result
+        self._first: dict[tuple[object, ...], int] = {}  # the first matrix that has a result, by key and numbers
         self._column_of: dict[tuple[int, str], Column] = {}
         self._judge_of: dict[tuple[int, str], Judge] = {}
         for source in sources:
@@ -185,16 +186,53 @@ class Catalogue:
     @cached_property
     def board(self) -> Leaderboard:
         """The first cell of each place, equal results once: what is ranked is never a mean over several matrices."""
-        columns = [column.label for column in self.columns.values()]
+        return self._board(self.aliases.keys())
+
+    @cached_property
+    def over_tasks(self) -> Leaderboard:
+        """As `board`, where methods are left out that are another one everywhere, and no results of others."""
+        return self._board([place for place in self.aliases if place[0] in self.same_methods])
+
+    @cached_property
+    def same_methods(self) -> dict[str, str]:
+        """The labels of methods whose results are all those of one other method, which is named."""
+        found: dict[str, set[str]] = {}
+        for place, cells in self.cells.items():
+            if cells[0].good:
+                found.setdefault(place[0], set()).add(self.aliases.get(place, place)[0])
+        return {
+            label: next(iter(others)) for label, others in found.items() if len(others) == 1 and label not in others
+        }
+
+    def _board(self, without: Collection[Place]) -> Leaderboard:
+        columns = list(self.columns.values())
         judges = [judge.label for judge in self.judges.values()]
-        order = [_order(labels) for labels in ([method.label for method in self.methods], columns, judges)]
-        places = sorted(self.cells, key=lambda place: [known[label] for known, label in zip(order, place, strict=True)])
-        first = ((place, self.cells[place][0]) for place in places if place not in self.aliases)
-        results = [_placed(result, place, cell) for place, cell in first for result in cell.results]
+        labels = [[method.label for method in self.methods], [column.label for column in columns], judges]
+        order = [{label: number for number, label in enumerate(several)} for several in labels]
+        places = sorted(
+            self.cells.keys() - without, key=lambda place: [known[one] for known, one in zip(order, place, strict=True)]
+        )
+        results = [
+            self._placed(result, place, self.cells[place][0])
+            for place in places
+            for result in self.cells[place][0].results
+        ]
         declared = self._declared()
         rules = frozenset(word for source in self.sources for word in source.board.rules)
+        targets = {column.label: self._target(*column.tasks[0]) for column in columns}
         summary = tuple(summarise(results, declared))
-        return Leaderboard(self.title, tuple(results), summary, declared, rules, self._queries)
+        return Leaderboard(self.title, tuple(results), summary, declared, rules, self._queries, targets=targets)
+
+    def _placed(self, result: Result, place: Place, cell: Cell) -> Result:
+        """A result under the names of the whole site, with a key that says which matrix has it first."""
+        method, task, evaluator = place
+        number = self._first.setdefault((result.row.key, tuple(result.metrics.items())), cell.source.number)
+        key = result.row.key and f"{number}{FROM}{result.row.key}"
+        return replace(result, row=replace(result.row, method=method, task=task, evaluator=evaluator, key=key))
+
+    def _target(self, source: Source, task: Task) -> str:
+        """What names the test images of a task."""
+        return self.identities[source.number].data_set(task.target.name)
 
     def _declared(self) -> dict[str, Mapping[str, Metric]]:
         found: dict[str, Mapping[str, Metric]] = {}
@@ -205,17 +243,6 @@ class Catalogue:
     def _queries(self, key: str) -> Arrays:
         number, _, own = key.partition(FROM)
         return self.sources[int(number)].board.queries(own)
-
-
-def _placed(result: Result, place: Place, cell: Cell) -> Result:
-    """A result under the names of the whole site, with a key that says of which matrix it is."""
-    method, task, evaluator = place
-    key = result.row.key and f"{cell.source.number}{FROM}{result.row.key}"
-    return replace(result, row=replace(result.row, method=method, task=task, evaluator=evaluator, key=key))
-
-
-def _order(labels: Sequence[str]) -> dict[str, int]:
-    return {label: number for number, label in enumerate(labels)}
 
 
 Item = TypeVar("Item", Method, Column, Judge)

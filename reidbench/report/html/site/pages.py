@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from reidbench import __version__
+from reidbench.components import Metric
+from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import Recipe
 from reidbench.progressbar import Through, quietly
 from reidbench.report.formats.extras import require
 from reidbench.report.html.assets import Linked, files, template
 from reidbench.report.html.page import Page
 from reidbench.report.html.ranked import Thumbnails
+from reidbench.report.html.ranks import Section, section_of
 from reidbench.report.html.slugs import slug
 from reidbench.report.options import Options
 from reidbench.report.provenance import Step
+from reidbench.report.ranks.cells import Ranks, ranks_of
+from reidbench.report.ranks.comparison import Comparison
+from reidbench.report.ranks.lines import Line, headings, lines
+from reidbench.report.ranks.sentences import about
 from reidbench.report.units import NAMES, described
 
 from .catalogue import Catalogue, Method
@@ -79,7 +87,10 @@ class _Builder:
         self.methods: dict[str, list[Method]] = {}  # by name: those of one name share a page
         for method in catalogue.methods:
             self.methods.setdefault(method.name, []).append(method)
+        _refuse_shared([*self.methods], method_page)
+        _refuse_shared(self.data.names, data_page)
         self.best = self._best()
+        self.ranks = self._ranks()
 
     def files(self, through: Through) -> dict[str, bytes]:
         """All files."""
@@ -97,8 +108,45 @@ class _Builder:
         columns = [(task.label, judge.label) for task in self._columns() for judge in self.catalogue.judges.values()]
         return [entry for n, column in enumerate(columns) for entry in self.entries.best(*column, n)]
 
+    def _ranks(self) -> Ranks | None:
+        """All comparisons over tasks, each evaluator by its own metric; None where there is nothing to compare."""
+        board, wanted = self.catalogue.over_tasks, self.entries.metric
+        if len(board.methods) < 2 or len(board.tasks) < 2 or not any(result.metrics for result in board.results):
+            return None
+        found = [ranks_of(board, metric) for metric in dict.fromkeys(map(wanted, board.evaluators))]
+        return Ranks(
+            "",
+            tuple(one for ranks in found for one in ranks.comparisons if one.metric == wanted(one.evaluator)),
+            tuple(one for ranks in found for one in ranks.refused if ranks.metric == wanted(one[0])),
+        )
+
+    def _section(self) -> Section | None:
+        """The section about ranks, without lines and columns of what is left out: the tables above have all of it."""
+        if self.ranks is None:
+            return None
+        whole = section_of(self.ranks, self._declared)
+        shown = []
+        for one, found in zip(whole.shown, self.ranks.comparisons, strict=True):
+            count = len(found.tasks)
+            kept = [replace(line, cells=line.cells[:count]) for line in one.lines[: len(found.methods)]]
+            shown.append(replace(one, lines=kept, tasks=one.tasks[:count]))
+        return replace(whole, shown=shown)
+
+    @cached_property
+    def _rank_lines(self) -> dict[str, list[tuple[str, Sequence[str], Line]]]:
+        """By method: of each comparison that it is in, what that is about, its columns, and the line of the method."""
+        found: dict[str, list[tuple[str, Sequence[str], Line]]] = {}
+        for one in self.ranks.comparisons if self.ranks else ():
+            known = self._declared(one)
+            for line in lines(one, known)[: len(one.methods)]:
+                found.setdefault(line.method, []).append((about(one, known), headings(one), line))
+        return found
+
     def _columns(self) -> Iterator[Any]:
         return iter(self.catalogue.columns.values())
+
+    def _declared(self, found: Comparison) -> Metric | None:
+        return self.entries.board.metric(found.evaluator, found.metric)
 
     # ------------------------------------------------------------------ pages
     def page(self, name: str, root: str, **given: Any) -> bytes:
@@ -160,6 +208,7 @@ class _Builder:
             for entry in self.entries.at((method.label, task, evaluator))
         ]
         recipes = [(method, _recipes(method)) for method in methods]
+        labels = [self.catalogue.same_methods.get(one.label, one.label) for one in methods]
         last = {one.steps[-1].component.name: one.steps[-1] for _, several in recipes for one in several if one.steps}
         return self.page(
             "method",
@@ -167,6 +216,7 @@ class _Builder:
             title=name,
             methods=recipes,
             last_steps=list(last.values()),
+            ranks=[line for label in labels for line in self._rank_lines.get(label, ())],
             lines=lines,
             filters=_filters(lines, self.sources),
         )
@@ -199,6 +249,8 @@ class _Builder:
             "",
             title="All methods and tasks",
             tables=tables,
+            ranks=self._section(),
+            same=self.catalogue.same_methods,
             headings={
                 name: described(found, self.entries.board.metric(name, found)) for name, (found, _) in tables.items()
             },
@@ -237,6 +289,16 @@ def method_page(name: str) -> str:
 def data_page(name: str) -> str:
     """The address of a data set's page from the root of the site."""
     return f"data/{slug(name)}.html"
+
+
+def _refuse_shared(names: Sequence[str], page: Callable[[str], str]) -> None:
+    """Raise ReidbenchError where two names have one page: a stranger can find one with the digits of another."""
+    of: dict[str, str] = {}
+    for name in names:
+        if of.setdefault(page(name), name) != name:
+            raise ReidbenchError(
+                f"{of[page(name)]!r} and {name!r} would have one page, {page(name)}: rename one of them"
+            )
 
 
 def _recipes(method: Method) -> list[_Recipe]:

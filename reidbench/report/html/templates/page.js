@@ -25,6 +25,7 @@ function layoutOf(figure) {
   const axis = { gridcolor: style.getPropertyValue("--line"), zeroline: false, automargin: true, fixedrange: false };
   return {
     ...figure.layout,
+    template: figures.template,
     font: { color: fore, family: "system-ui, sans-serif", size: 13 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",

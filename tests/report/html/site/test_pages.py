@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
 from reidbench.report.html.site import pages
@@ -186,6 +187,26 @@ def test_marks_that_turn_text_around_are_not_printed(
             assert not {"\u202e", "\x1b"} & set(data.decode()), path
 
 
+def test_two_names_of_one_page_are_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with the digits of another can be found within minutes: no page of one may take the other's place."""
+    monkeypatch.setattr("reidbench.report.html.slugs.DIGITS", 0)
+    two = "{'a b': {finetune: none}, a.b: {finetune: colour-histogram}}"
+    with pytest.raises(ReidbenchError, match=r"'a b' and 'a\.b' would have one page, method/a-b-\.html: rename one"):
+        make(("a", {}, {"methods": two}))
+
+
+def test_a_method_without_a_row_has_a_page_that_says_so(
+    matrix: Callable[..., Path], registry: Registry, tmp_path: Path
+) -> None:
+    """As in a pack of some rows of a file."""
+    whole = read(matrix(methods="{untrained: {finetune: none}, other: {finetune: colour-histogram}}"), registry)
+    some = whole.only([row for row in whole.rows if row.method == "untrained"])
+    store = Store(tmp_path / "store")
+    site = pages.build([Given(tmp_path / "x.zip", some, store, collect(some, store))], Options())
+    assert "It has no row" in site.files["method/other.html"].decode()
+    assert "script" not in [tag for tag, _ in Elements(site.files["method/other.html"].decode()).elements]
+
+
 def test_six_rows_take_less_than_300_kB_beside_the_shared_files(make: Make) -> None:
     methods = "{" + ", ".join(f"m{n}: {{finetune: {{use: bot, epochs: {n}}}}}" for n in range(1, 7)) + "}"
     site = make(("a", {f"m{n}": 0.1 * n for n in range(1, 7)}, {"methods": methods}))
@@ -223,6 +244,23 @@ def test_a_method_has_its_paper_its_recipes_and_all_its_cells(make: Make) -> Non
         "row-bot-a--tiny--cosine",
         "row-bot-b--tiny--cosine",
     ]
+
+
+def test_methods_are_compared_over_the_tasks_of_all_matrices(make: Make) -> None:
+    """Each matrix has one task; over both, `low` and `high` are complete, and `only` is not."""
+    bot = "{{finetune: {{use: bot, epochs: {}}}}}".format
+    two = f"{{low: {bot(1)}, high: {bot(2)}}}"
+    three = f"{{low: {bot(1)}, high: {bot(2)}, only: {bot(3)}}}"
+    numbers = {"low": 0.3, "high": 0.5, "only": 0.9}
+    whole = "{whole: {source: tiny, target: tiny}}"
+    part = "{part: {source: {use: tiny, identities: 2}, target: tiny}}"
+    site = make(("a", numbers, {"methods": two, "tasks": whole}), ("b", numbers, {"methods": three, "tasks": part}))
+    text = " ".join(" ".join(Elements(site.files["across.html"].decode()).shown).split())
+    assert "Compared: 2 methods on the 2 tasks on which each of them has all of its results." in text
+    assert "Left out, method only: " in text
+    page = " ".join(" ".join(Elements(site.files["method/high.html"].decode()).shown).split())
+    assert "Mean rank 95 % interval Win rate, % Borda high 1.00 – 100.0 2" in page  # best of both tasks, one rival
+    assert "Ranks over tasks" not in site.files["method/only.html"].decode()
 
 
 def test_a_data_set_has_its_tasks_and_their_roles(make: Make) -> None:
