@@ -1,11 +1,17 @@
-"""The protocols of domain generalisation that papers number 1, 2 and 3: data sets, images, and where they come from."""
+"""The protocols of domain generalisation that papers number 1, 2 and 3: data sets, images, and where they come from.
+
+Numbers are those of META, ACL and BAU; other papers number other protocols.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reidbench.errors import ReidbenchError
+
 from .benchmark import ALL_IMAGES
+from .groups import DEFINITIONS, MEAN, REFERENCES
 
 BAU = (
     "Cho et al., Generalizable Person Re-identification via Balancing Alignment and Uniformity, NeurIPS 2024: "
@@ -23,6 +29,7 @@ METABIN = (
     "Choi et al., Meta Batch-Instance Normalization for Generalizable Person Re-Identification, CVPR 2021: "
     "README.md of https://github.com/bismex/MetaBIN (test sets and their splits; its sources have DukeMTMC-reID too)"
 )
+NUMBERED = "META, ACL and BAU number the protocols so; other papers give these numbers to other ones"
 LARGE = ("market1501", "msmt17", "cuhk03", "cuhk-sysu")
 VERSIONS = (
     "META takes MSMT17 V2; BAU takes CUHK03 by the 767/700 protocol with detected boxes; CUHK-SYSU is a source only"
@@ -92,3 +99,25 @@ PROTOCOLS = {
         ),
     )
 }
+
+SEQUENCE = "sequence"  # what is said of lifelong tasks, under a name of its own
+
+
+def described(name: str) -> Iterator[str]:
+    """What a protocol is and where its definition is from, line by line. Raises ReidbenchError for an unknown name."""
+    if name == SEQUENCE:
+        yield "data sets one after the other, each time from the network that the method had; tests after each step"
+        for number, words in DEFINITIONS.items():
+            if number != MEAN:
+                yield f"{number}: {words}"
+                yield f"  from: {REFERENCES[number]}"
+        return
+    if name not in PROTOCOLS:
+        raise ReidbenchError(f"no protocol is named {name!r} (known: {', '.join((*PROTOCOLS, SEQUENCE))})")
+    found = PROTOCOLS[name]
+    yield found.summary
+    for sources, target in found.tests():
+        yield f"test: {' + '.join(sources)} -> {target}"
+    yield f"images of the sources: {'train, query and gallery' if found.images == ALL_IMAGES else 'train'}"
+    yield from (f"remark: {remark}" for remark in (*found.remarks, NUMBERED))
+    yield from (f"from: {reference}" for reference in found.references)
