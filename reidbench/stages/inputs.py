@@ -20,7 +20,7 @@ from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.matrix.benchmark import ALL_IMAGES
 from reidbench.matrix.devices import devices_for
-from reidbench.matrix.kinds import EMBEDDERS, TRAINED, Given
+from reidbench.matrix.kinds import EMBEDDERS, OF_COMPONENT, TRAINED, Given
 from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifact import Artifact, DamagedArtifact
@@ -227,9 +227,20 @@ class Inputs:
         if start is not None:
             if not hasattr(start, "backbone"):  # an untrained one would be scored as if it had been trained
                 raise StageError(f"{type(start).__name__}, from the stage before, has no backbone to go on from")
+            if self.stage.kind == OF_COMPONENT["finetuner"].stage:  # in a sequence; adapters are given the embedder
+                self._note_carried(start)
             return start.backbone
         assert self.stage.backbone is not None  # the plan gives one to each step
         return build_backbone(self.registry, {**self.stage.backbone, "image_size": list(self.spec.size)})
+
+    def _note_carried(self, start: Any) -> None:
+        """Note how much of the embedder before a fine-tuning goes on from."""
+        whole, kept = (sum(one.numel() for one in network.parameters()) for network in (start, start.backbone))
+        if kept < whole:
+            self.note(
+                f"goes on from the backbone of the step before, {kept:,} of its {whole:,} parameters: what else it "
+                "had, such as a neck or branches, is new"
+            )
 
     def own_network(self) -> Any:
         """The OwnNetwork of a stage whose network or images are not its parent's; None where they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -56,9 +57,8 @@ def teller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(tmp_path: Path, tasks: str, methods: str) -> Leaderboard:
     """Sets of 3 and of 5 identities in each part, 2 cameras, 2 images by each; and one more."""
-    sets = {
-        name: write_market_folder(tmp_path / name, identities=count) for name, count in (("a", 3), ("b", 5), ("c", 2))
-    }
+    counts = {"a": 3, "b": 5, "c": 2}
+    sets = {name: write_market_folder(tmp_path / name, identities=n, seed=n) for name, n in counts.items()}
     data = ", ".join(f"{name}: {{use: market-folder, root: {root}}}" for name, root in sets.items())
     return run_matrix(
         f"image_size: [32, 16]\nseeds: [0]\ndata: {{{data}}}\ntasks: {tasks}\n"
@@ -107,3 +107,17 @@ def test_all_images_are_train_query_and_gallery_together(teller: None, tmp_path:
     words = {result.row.task: result.row.protocol.split(", ") for result in board.results}
     assert "train and test images of the source" in words["all"]
     assert "train and test images of the source" not in words["train"]
+
+
+def test_what_a_fine_tuning_does_not_carry_over_is_noted(tmp_path: Path) -> None:
+    """BoT's neck has a weight and a bias for each channel; what trains nothing carries everything."""
+    methods = "{bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}, none: {finetune: none}}"
+    board = run(tmp_path, "{life: {sequence: [a, b]}}", methods)
+    assert {result.status for result in board.results} == {"ok"}
+    notes = {(result.row.method, result.row.task): result.notes for result in board.results}
+    (noted,) = notes["bot", "life: a>b->a"]
+    carried, whole = map(int, re.findall(r"(\d+) of its (\d+) parameters", noted.replace(",", ""))[0])
+    network = load_file(stages(tmp_path, "finetune")["finetune bot [a, seed 0]"] / "embedder.safetensors")
+    neck = [tensor.numel() for name, tensor in network.items() if name in ("neck.norm.weight", "neck.norm.bias")]
+    assert whole - carried == sum(neck) > 0
+    assert notes["bot", "life: a->a"] == notes["none", "life: a>b->a"] == ()
