@@ -144,18 +144,29 @@ class DataSource:
         return self.root is not None and is_stand_in(self.root) if self.marked is None else self.marked
 
 
+ALL_IMAGES = "all"  # of a data set: train, query and gallery together
+
+
 @dataclass(frozen=True)
 class DataRef:
-    """A use of a data set: whole, or a part of its identities (a number or a fraction) chosen by a seed."""
+    """A use of a data set: whole, or a part of its identities (a number or a fraction) chosen by a seed.
+
+    `images` are those that training is given: of its train part, or all that have an identity (`ALL_IMAGES`).
+    """
 
     name: str
     identities: int | float | None = None
     subset_seed: int = 0
+    images: str = "train"
 
 
 @dataclass(frozen=True)
 class Task:
-    """A column: which data play which role."""
+    """A column: which data play which role.
+
+    `group` is the family that it belongs to, or empty. With `in_order` a method is trained on one source after the
+    other, each time from the network that it had, and not on all together.
+    """
 
     name: str
     target: DataRef
@@ -163,6 +174,8 @@ class Task:
     pool: tuple[DataRef, ...] = ()
     auxiliary: tuple[DataRef, ...] = ()
     adapt_on: str = "train"
+    group: str = ""
+    in_order: bool = False
 
     def refs(self, role: str) -> tuple[DataRef, ...]:
         """The data sets that it names for a role."""

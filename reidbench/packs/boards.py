@@ -107,10 +107,11 @@ class RefRecord(_Record):
     name: str
     identities: int | float | None
     subset_seed: int
+    images: Literal["train", "all"] = "train"
 
 
 class TaskRecord(_Record):
-    """A task."""
+    """A task; `group` is its family, and `in_order` says that this is a sequence."""
 
     name: str
     target: RefRecord
@@ -118,6 +119,8 @@ class TaskRecord(_Record):
     pool: list[RefRecord]
     auxiliary: list[RefRecord]
     adapt_on: Literal["train", "test"]
+    group: str = ""
+    in_order: bool = False
 
 
 class FeaturesRecord(_Record):

@@ -326,14 +326,15 @@ def _features(given: FeaturesRecord) -> Features:
 def _ref(given: RefRecord, data: Mapping[str, DataSource]) -> DataRef:
     if given.name not in data:
         raise _wrong(f"a task names the data set {given.name}, which is not there")
-    return DataRef(given.name, given.identities, given.subset_seed)
+    return DataRef(given.name, given.identities, given.subset_seed, given.images)
 
 
 def _task(given: TaskRecord, data: Mapping[str, DataSource]) -> Task:
     source, pool, auxiliary = (
         tuple(_ref(ref, data) for ref in refs) for refs in (given.source, given.pool, given.auxiliary)
     )
-    return Task(given.name, _ref(given.target, data), source, pool, auxiliary, given.adapt_on)
+    family = given.group, given.in_order and bool(source)
+    return Task(given.name, _ref(given.target, data), source, pool, auxiliary, given.adapt_on, *family)
 
 
 def _row(given: RowRecord) -> Row:

@@ -185,12 +185,14 @@ def _features(features: Features) -> dict[str, Any]:
 
 
 def _ref(ref: DataRef) -> dict[str, Any]:
-    return {"name": ref.name, "identities": ref.identities, "subset_seed": ref.subset_seed}
+    found = {"name": ref.name, "identities": ref.identities, "subset_seed": ref.subset_seed}
+    return found if ref.images == "train" else {**found, "images": ref.images}
 
 
 def _task(task: Task) -> dict[str, Any]:
     roles = {role: [_ref(ref) for ref in task.refs(role)] for role in ("source", "pool", "auxiliary")}
-    return {"name": task.name, "target": _ref(task.target), **roles, "adapt_on": task.adapt_on}
+    family = {"group": task.group, "in_order": task.in_order} if task.group else {}  # older versions know of none
+    return {"name": task.name, "target": _ref(task.target), **roles, "adapt_on": task.adapt_on, **family}
 
 
 def _input(given: DataInput) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from reidbench.components import Metric, Published, fractions
+from reidbench.matrix.groups import Derived, derived
 from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.stage import Plan, Row
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
@@ -97,6 +98,7 @@ class Leaderboard:
     history: tuple[Past, ...] | None = None  # where it is asked for
     targets: Mapping[str, str] = field(default_factory=dict, repr=False)  # what names the test images of a task
     ranks: Ranks | None = None  # where they are asked for
+    groups: tuple[Derived, ...] = ()  # numbers of several tasks, which `report/formats/groups` computes
 
     @cached_property
     def methods(self) -> list[str]:
@@ -198,7 +200,8 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
     results = _with_checks(results, behind)
     title, summary, sources = plan.benchmark.title, tuple(summarise(results, declared)), behind.sources
     shown = (title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
-    return Leaderboard(*shown, published=plan.benchmark.published, targets=_targets(plan))
+    groups = derived(plan.benchmark.tasks)
+    return Leaderboard(*shown, published=plan.benchmark.published, targets=_targets(plan), groups=groups)
 
 
 def _targets(plan: Plan) -> dict[str, str]:

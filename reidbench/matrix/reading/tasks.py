@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reidbench.matrix.benchmark import DataRef, Task
+from reidbench.matrix.benchmark import ALL_IMAGES, DataRef, Task
+from reidbench.matrix.groups import derived
 
 from .checker import Checker, entries, guess
+from .families import FAMILIES, Family, expanded
 from .yamlfile import Path_, shown
 
-TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
+BESIDE = ("pool", "auxiliary", "adapt_on")  # keys of a family that hold for all its tasks
+TASK = ("source", "target", *BESIDE)
+REF = ("use", "identities", "subset_seed", "images")
+LABELLED = ("source", "auxiliary")  # roles of images with labels
 
 
 class TaskReader:
@@ -20,11 +26,33 @@ class TaskReader:
         self.known = known
 
     def read(self, value: Any) -> list[Task]:
-        """All tasks in the order of the file."""
-        given = self.check.map(value, ("tasks",))
-        tasks = [self.task(name, one) for name, one in given.items()]
-        return [task for task in tasks if task]
+        """All tasks in the order of the file; a family stands for several."""
+        found: dict[str, Task] = {}
+        for name, one in self.check.map(value, ("tasks",)).items():
+            for task in self.entry(name, one):
+                if task.name in found:
+                    self.check.wrong(("tasks", name), f"the task {shown(task.name)} is there already; rename one")
+                found.setdefault(task.name, task)
+        for number in derived(list(found.values())):
+            if number.heading in found:
+                path = ("tasks", number.heading)
+                self.check.wrong(path, f"is the name of a number of the family {shown(number.group)}; rename the task")
+        return list(found.values())
 
+    def entry(self, name: str, value: Any) -> list[Task]:
+        """The task of an entry, or those of the family that it is."""
+        kinds = [key for key in FAMILIES if isinstance(value, dict) and key in value]
+        if not kinds:
+            task = self.task(name, value)
+            return [task] if task else []
+        path: Path_ = ("tasks", name)
+        if len(kinds) > 1:
+            several = " and ".join(f"`{kind}`" for kind in kinds)
+            self.check.wrong(path, f"is {len(kinds)} families at once, {several}: make them entries of their own")
+            return []
+        return self.family(name, FAMILIES[kinds[0]], self.check.map(value, path, (*FAMILIES[kinds[0]].keys, *BESIDE)))
+
+    # ------------------------------------------------------------------ data sets
     def data_refs(self, value: Any, path: Path_) -> tuple[DataRef, ...]:
         refs = [self.data_ref(entry, at) for entry, at in entries(value, path)]
         names = [ref.name for ref in refs if ref]
@@ -35,7 +63,7 @@ class TaskReader:
     def data_ref(self, value: Any, path: Path_) -> DataRef | None:
         given: dict[str, Any] = {"use": value}
         if not isinstance(value, str):
-            given = self.check.named(value, path, "data set", ("use", "identities", "subset_seed"))
+            given = self.check.named(value, path, "data set", REF)
         name = given.get("use")
         if not isinstance(name, str) or name not in self.known:
             if isinstance(value, str | dict):
@@ -55,32 +83,73 @@ class TaskReader:
             )
             return None
         seed = self.check.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
-        return DataRef(name, identities, seed)
+        return DataRef(name, identities, seed, self.one_of(given, "images", ("train", ALL_IMAGES), path))
 
+    def one_of(self, given: Mapping[str, Any], key: str, words: Sequence[str], path: Path_) -> str:
+        """The word of a key; the first one where it is not there, and a problem where it is another."""
+        value = given.get(key, words[0])
+        if value not in words:
+            text = self.check.text((*path, key), value)
+            self.check.wrong((*path, key), f"must be {' or '.join(words)}, not {text}")
+            return words[0]
+        return str(value)
+
+    def check_whole(self, refs: Sequence[DataRef], path: Path_) -> None:
+        """Note what chooses images by their labels where there are none to choose by."""
+        for key, said in (("identities", "chooses by labels"), ("images", "adds labelled images")):
+            for ref in refs:
+                if getattr(ref, key) != getattr(DataRef(ref.name), key):
+                    self.check.wrong(path, f"`{key}` {said}: it is for source and auxiliary only")
+
+    # ------------------------------------------------------------------ tasks
     def task(self, name: str, value: Any) -> Task | None:
         path: Path_ = ("tasks", name)
-        given = self.check.map(value, path, TASK)
-        if "target" not in given:
+        alone = isinstance(value, dict) and "target" in value
+        given = self.check.map(value, path, TASK if alone else (*TASK, *FAMILIES))
+        if not alone:
             if isinstance(value, dict):
                 self.check.wrong(path, "needs `target:`, the data set whose query and gallery are ranked")
             return None
-        roles = {
-            role: self.data_refs(given[role], (*path, role)) if role in given else ()
-            for role in ("source", "target", "pool", "auxiliary")
-        }
-        for role in ("target", "pool"):
-            for ref in roles[role]:
-                if ref.identities is not None:
-                    self.check.wrong(
-                        (*path, role), "`identities` chooses by labels: it is for source and auxiliary only"
-                    )
-        adapt_on = given.get("adapt_on", "train")
-        if adapt_on not in ("train", "test"):
-            self.check.wrong(
-                (*path, "adapt_on"), f"must be train or test, not {self.check.text((*path, 'adapt_on'), adapt_on)}"
-            )
-        if len(roles["target"]) != 1:
+        target = self.data_refs(given["target"], (*path, "target"))
+        source = self.data_refs(given["source"], (*path, "source")) if "source" in given else ()
+        self.check_whole(target, (*path, "target"))
+        beside = self.beside(given, path)
+        if len(target) != 1:
             if isinstance(given["target"], list):
                 self.check.wrong((*path, "target"), "must be one data set")
             return None
-        return Task(name, roles["target"][0], roles["source"], roles["pool"], roles["auxiliary"], adapt_on)
+        task = Task(name, target[0], source, **beside)
+        self.check_target(task, path)
+        return task
+
+    def beside(self, given: Mapping[str, Any], path: Path_) -> dict[str, Any]:
+        """What stands beside source and target: fields of a task, and of all tasks of a family."""
+        refs = {role: self.data_refs(given[role], (*path, role)) for role in ("pool", "auxiliary") if role in given}
+        self.check_whole(refs.get("pool", ()), (*path, "pool"))
+        return {**refs, "adapt_on": self.one_of(given, "adapt_on", ("train", "test"), path)}
+
+    def check_target(self, task: Task, path: Path_) -> None:
+        """Note a task that would be trained on the images that it is tested on."""
+        refs = [ref for role in LABELLED for ref in task.refs(role)]
+        if any(ref.name == task.target.name and ref.images == ALL_IMAGES for ref in refs):
+            name = shown(task.target.name)
+            self.check.wrong(path, f"`images: {ALL_IMAGES}` of {name} has the test images of the target {name}")
+
+    def family(self, name: str, family: Family, given: Mapping[str, Any]) -> list[Task]:
+        """The tasks of a family, each with what stands beside it; none, and problems, where one cannot be made."""
+        path: Path_ = ("tasks", name)
+        before = len(self.check.problems)
+        beside = self.beside(given, path)
+        tests = family.read(self, given, path)
+        if family.in_order and beside["adapt_on"] == "test":
+            self.check.wrong((*path, "adapt_on"), "must be train: a sequence goes on from one set's train images")
+        if len(self.check.problems) > before:
+            return []
+        tasks = [
+            Task(expanded(name, sources, target, family.in_order), target, sources, **beside, group=name,
+                 in_order=family.in_order)
+            for sources, target in tests
+        ]  # fmt: skip
+        for task in tasks:
+            self.check_target(task, path)
+        return tasks

@@ -11,6 +11,7 @@ from reidbench.report.breakdown.differences import Paired, differences
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, lower_is_better, number, own_unit
 
+from .groups import averages, columns
 from .sentences import few_seeds, some, without_difference
 from .tables import one_line, table
 
@@ -20,13 +21,16 @@ def differences_to(board: Leaderboard, against: str, metric: str) -> str:
     several = len(board.evaluators) > 1
     rows: dict[tuple[str, str], dict[str, str]] = {}
     pairs = list(differences(board, against, metric))
-    for pair in pairs:
+    of_groups = averages(board)  # not of forgetting, of which less is better
+    several_tasks = differences(of_groups, against, metric) if against in of_groups.methods else ()
+    for pair in (*pairs, *several_tasks):
         rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = _difference(board, pair, metric)
+    tasks = [column.task for column in columns(board) if column.task in {*board.tasks, *of_groups.tasks}]
     cells = [
-        [method, *([evaluator] if several else []), *(found.get(task, "-") for task in board.tasks)]
+        [method, *([evaluator] if several else []), *(found.get(task, "-") for task in tasks)]
         for (method, evaluator), found in rows.items()
     ]
-    headers = ["method", *(["evaluator"] if several else []), *board.tasks]
+    headers = ["method", *(["evaluator"] if several else []), *tasks]
     parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)] if cells else []
     if any(pair.apart for pair in pairs):
         parts.append(

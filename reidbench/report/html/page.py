@@ -47,6 +47,7 @@ from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
 from .fails import fails
+from .grouped import group_table
 from .pictures import picture_warning
 from .ranked import Thumbnails, ranked_lists
 from .ranks import section
@@ -178,6 +179,7 @@ class Page:
             fails=failing,
             options=self.options,
             published=self.published(),
+            groups=group_table(self.board, self.metric),
             quoted=block(self.board),
             quoted_title=TITLE,
             version=__version__,
