@@ -169,8 +169,8 @@ class Expansion:
             before = self.step(kind, choice, own, task, pretrain_seed if kind.pretrains else seed, before)
         assert before is not None  # the reader refuses a recipe without steps
         flip = {"flip": True} if recipe.flip_test else {}
-        label = f"embed {recipe.name} -> {task.target.name} [{', '.join([in_words(seed, before.seeds), *flip])}]"
-        data = self.inputs("target", (task.target,), "test", True)
+        label = f"embed {recipe.name} -> {task.tested.name} [{', '.join([in_words(seed, before.seeds), *flip])}]"
+        data = self.inputs("target", (task.tested,), "test", True)
         parents = ((before.role, before.key),)
         key = self.add("embed", None, parents, data, None, before.size, NO_SEED, label, flip)
         return Made("features", key, before.seeds, before.size)
@@ -178,12 +178,12 @@ class Expansion:
     def embed_files(self, recipe: Recipe, features: Features, task: Task, seed: int) -> Made:
         """The embed stage of a row on a task whose features come from files; it has no parents and no network."""
         names = frozenset({SEEDS} if features.seeded else ())
-        data = self.inputs("target", (task.target,), "test", True)
+        data = self.inputs("target", (task.tested,), "test", True)
         files, size = features.files(task.name, seed), self.benchmark.size
         content = self.contents_of(files, features.place)
         key = features_key(files, content, data)
         if key not in self.result.stages:
-            label = f"embed {recipe.name} -> {task.target.name} [{in_words(seed, names)}, from a file]"
+            label = f"embed {recipe.name} -> {task.tested.name} [{in_words(seed, names)}, from a file]"
             self.result.stages[key] = Stage(
                 key, "embed", "features", {}, (), data, image_size=(size[0], size[1]), pictures=size.said,
                 label=label, content=content, files=files,
@@ -268,7 +268,7 @@ class Expansion:
     def evaluate(self, choice: Choice, embedded: Sequence[Made], recipe: Recipe, task: Task, seed: str) -> str:
         """The key of the stage that evaluates the features of a method, or of several; `seed` is in words."""
         parents = tuple((f"{made.role}.{number}", made.key) for number, made in enumerate(embedded))
-        label = f"evaluate {choice.name} of {recipe.name} -> {task.target.name} [{seed}]"
+        label = f"evaluate {choice.name} of {recipe.name} -> {task.tested.name} [{seed}]"
         return self.add("evaluate", choice, parents, (), None, embedded[0].size, NO_SEED, label)
 
     def profile(self, recipe: Recipe, features: Made, task: Task) -> str:
@@ -306,7 +306,7 @@ class Expansion:
             except DataError as error:  # the plan goes on, to name what is wrong with the other sets too
                 content = self.needs.unread[name] = str(error)
             few = self.benchmark.few if root else 0
-            key = self.data_keys[name] = data_key(choice, content, few)
+            key = self.data_keys[name] = data_key(choice, content, few, source.held_out)
             self.result.stages[key] = Stage(
                 key,
                 "data",
@@ -318,6 +318,7 @@ class Expansion:
                 content=short(content),
                 few=few,
                 changed=choice.changed,
+                held_out=dict(source.held_out),
             )
         return self.data_keys[name]
 

@@ -21,14 +21,16 @@ from .checker import Checker, guess, kind_word, there
 from .choices import OF_FILES, ChoiceReader, FeaturesReader
 from .expect import ExpectReader
 from .quoted import PublishedReader
+from .validate import read_validation
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
     "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
-    "data", "tasks", "backbone", "flip_test", "evaluate", "profile", "methods", "matrix", "expect", "published",
+    "data", "tasks", "backbone", "flip_test", "evaluate", "validate", "profile", "methods", "matrix",
+    "expect", "published",
 )  # fmt: skip
-TASK = ("source", "target", "pool", "auxiliary", "adapt_on")
+TASK = ("source", "target", "pool", "auxiliary", "adapt_on", "validate")
 COMBINED = ("backbone", *STEPS)
 RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2])
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
@@ -90,6 +92,9 @@ class MatrixReader:
         data = {name: self.data_source(name, value) for name, value in given.items()}
         given = self.check.map(top.get("tasks", {}), ("tasks",))
         tasks = [self.task(name, value, list(data)) for name, value in given.items()]
+        validate = (
+            read_validation(self.check, top["validate"], ("validate",), list(data)) if "validate" in top else None
+        )
         evaluate = self.evaluate(top.get("evaluate", "cosine"))
         backbone = self.choices.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
         methods = self.methods(top, backbone)
@@ -105,6 +110,7 @@ class MatrixReader:
             evaluate=evaluate,
             methods=methods,
             backbone=backbone,
+            validate=validate,
             text=self.check.tree.source,
             **settings,
         )
@@ -239,7 +245,14 @@ class MatrixReader:
             if isinstance(given["target"], list):
                 self.check.wrong((*path, "target"), "must be one data set")
             return None
-        return Task(name, roles["target"][0], roles["source"], roles["pool"], roles["auxiliary"], adapt_on)
+        own = (
+            read_validation(self.check, given["validate"], (*path, "validate"), known) if "validate" in given else None
+        )
+        if own and own.data in [ref.name for role in ("source", "target", "auxiliary") for ref in roles[role]]:
+            sentence = f"{shown(own.data)} is in this task already; name a data set that the task does not use"
+            self.check.wrong((*path, "validate", "data"), sentence)
+        target = roles["target"][0]
+        return Task(name, target, roles["source"], roles["pool"], roles["auxiliary"], adapt_on, validate=own)
 
     def evaluate(self, value: Any) -> tuple[Choice, ...]:
         choices: list[Choice] = []
