@@ -140,20 +140,18 @@ def _rest(
 
 
 def _part(source: DataSource, ref: DataRef, validation: Validation, whole: bool = False) -> DataSource:
-    """A data set with a part held out, after the subset that a task uses of it was drawn."""
+    """A data set with a part held out, after the subset that a task uses of it was drawn; `whole`: with the rest."""
     queries = validation.kind == "queries"
     how: dict[str, Any] = (
         {"queries": "validation"} if queries else {"identities": validation.identities, "seed": validation.seed}
     )
-    words = ["validation part" if queries else f"{_amount(validation.identities)} held out"]
-    words += [f"validation seed {validation.seed}"] if validation.seed else []
+    words = "its validation part" if queries else f"{_amount(validation.identities)} held out"
+    words += f" by seed {validation.seed}" if validation.seed else ""
     if ref.identities is not None:
         how |= {"of": ref.identities, "of_seed": ref.subset_seed, **({"whole": True} if whole else {})}
-        words += [
-            f"of {_amount(ref.identities)}, subset seed {ref.subset_seed}",
-            *(["the rest whole"] if whole else []),
-        ]
-    return replace(source, name=f"{source.name} ({', '.join(words)})", held_out=how, origin=source.name)
+        subset = f"{_amount(ref.identities)}, subset seed {ref.subset_seed}"
+        words = f"all but the {words} of {subset}" if whole else f"{subset}, with {words}"
+    return replace(source, name=f"{source.name} ({words})", held_out=how, origin=source.name)
 
 
 def _amount(identities: int | float | None) -> str:
@@ -188,6 +186,14 @@ def for_epochs(benchmark: Benchmark, task: Task) -> tuple[dict[str, DataSource],
             f"an epoch is chosen on a part of the source: it needs {ON_THE_SOURCE}{_instead(validation)}"
         )
     return held_out_task(benchmark.data, task, validation)
+
+
+def epoch_words(benchmark: Benchmark, task: Task) -> str:
+    """How the epoch was chosen, for the protocol column."""
+    made = [benchmark.data[ref.name].held_out for ref in task.source]
+    validation = validation_of(benchmark, task)
+    queries = "queries" in made[0] if made and all(made) else validation is not None and validation.kind == "queries"
+    return f"epoch chosen on {'validation images' if queries else 'held-out identities'}"
 
 
 def with_held_out(benchmark: Benchmark) -> Benchmark:
