@@ -314,7 +314,7 @@ methods: {bot: {finetune: bot}}
     assert any(held_out.values())
     file.write_text(text.replace(", VALIDATE", "").replace("VALIDATION", ""))
     board = json.dumps(record(planned(file, registry)))
-    assert not [word for word in ("held_out", "validate", "origin", '"test":') if word in board]
+    assert not [word for word in ('"held_out"', '"validate"', '"origin"', '"test":') if word in board]
 
 
 @pytest.mark.parametrize(
