@@ -145,7 +145,7 @@ def _part(source: DataSource, ref: DataRef, validation: Validation, whole: bool 
     how: dict[str, Any] = (
         {"queries": "validation"} if queries else {"identities": validation.identities, "seed": validation.seed}
     )
-    words = "its validation part" if queries else f"{_amount(validation.identities)} held out"
+    words = "its validation part as queries" if queries else f"{_amount(validation.identities)} held out"
     words += f" by seed {validation.seed}" if validation.seed else ""
     if ref.identities is not None:
         how |= {"of": ref.identities, "of_seed": ref.subset_seed, **({"whole": True} if whole else {})}
