@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reidbench.matrix.benchmark import Benchmark, DataSource, Task, Validation
+from reidbench.matrix.keys import data_key
 from reidbench.matrix.needs import NotApplicable
 from reidbench.matrix.plan import expand
 from reidbench.matrix.reading import reader
@@ -176,3 +178,23 @@ def test_a_file_without_trials_has_the_keys_that_it_had(matrix: Write, registry:
     )
     assert plain.stages == validated.stages
     assert plain.rows == validated.rows
+
+
+def test_the_key_of_a_part_is_that_of_the_whole_and_of_how_it_was_drawn(matrix: Write, registry: Registry) -> None:
+    choice = read(matrix, registry, tasks="{t: {source: a, target: b}}").data["a"].choice
+    whole = {"identities": 0.2, "seed": 0}
+    parts: list[Mapping[str, Any]] = [
+        {},
+        whole,
+        {**whole, "seed": 1},
+        {**whole, "identities": 0.3},
+        {**whole, "of": 0.5, "of_seed": 0},
+        {**whole, "of": 0.5, "of_seed": 1},
+        {**whole, "of": 0.5, "of_seed": 0, "whole": True},
+        {"queries": "validation"},
+    ]
+    keys = [data_key(choice, "content", few, part) for few in (0, 12) for part in parts]
+    assert len(set(keys)) == len(keys)
+    assert data_key(choice, "content") == keys[0]
+    assert data_key(choice, "content", 12) == keys[len(parts)]
+    assert data_key(choice, "content", 0, {"seed": 0, "identities": 0.2}) == keys[1]  # the order of words is none of it
