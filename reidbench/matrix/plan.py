@@ -255,7 +255,7 @@ class Expansion:
             raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
         if chooses_epoch(choice) and mark.role != "source":
             raise NotApplicable(
-                f"{choice.name} chooses its epoch on a part of the source, and learns from other data here"
+                f"{choice.name} chooses its epoch on a part of the source, and learns from the {mark.role}"
             )
         task = self.learning(choice, task)
         refs = task.refs(mark.role)

@@ -219,3 +219,15 @@ methods: {{looking: {{finetune: looking}}}}
     (found,) = facts(tmp_path)
     ((query, _),) = found["validation"]
     assert sorted([*query, *found["source"]]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_nested_training_chooses_on_the_source_alone(tmp_path: Path, people: Path, site: Path) -> None:
+    """One on the target, or on auxiliary data, has no part of the source that it could leave out."""
+    text = f"""validate: {{identities: 3}}
+data: {{m: {{use: market-folder, root: {people}}}}}
+tasks: {{t: {{source: m, target: m, pool: m}}}}
+methods:
+  nested: {{select: {{use: proxied, proxy: ones, tuned: looking}}, pretrain: ones, finetune: none}}
+"""
+    (row,) = run_matrix(HEAD + text, tmp_path).results
+    assert row.row.reason == "looking chooses its epoch on a part of the source, and learns from the target"
