@@ -67,7 +67,7 @@ class Expansion:
         self._on: dict[tuple[str, str], Recipe] = {}  # methods with the presets of a task's data, by method and task
         self._tested = tested_at(benchmark)
         self._setups: dict[str, Setup] = {}  # by method
-        self._held_out: dict[str, Task] = {}  # tasks as trainings learn that choose their epoch
+        self._held_out: dict[Task, Task] = {}  # tasks as trainings learn that choose their epoch
         self._contents: dict[tuple[str, ...], str] = {}  # of files with features
         self._unreadable: dict[str, str] = {}  # why files with features cannot be read, by where they are named
 
@@ -159,9 +159,9 @@ class Expansion:
         """A task as a training sees it: with a part of the source held out, where it chooses its epoch on that."""
         if not chooses_epoch(choice):
             return task
-        if task.name not in self._held_out:
-            self._held_out[task.name] = for_epochs(self.benchmark, task)[1]
-        return self._held_out[task.name]
+        if task not in self._held_out:
+            self._held_out[task] = for_epochs(self.benchmark, task)[1]
+        return self._held_out[task]
 
     def setup(self, recipe: Recipe) -> Setup:
         """What the steps of a method have that say nothing themselves."""
