@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from reidbench import report
+from reidbench.report.formats.groups import definitions, incomplete
 from reidbench.report.formats.notes import notes
 from reidbench.report.formats.sentences import bold, cut, no_seed, rule_warnings, without_number
 from reidbench.report.formats.tables import chosen, visible, wide
@@ -20,10 +21,11 @@ def html(board: report.Leaderboard) -> str:
     """The table of the main metric, with the sentences that belong beside its numbers."""
     metric = chosen(board, None)
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
+    said += definitions(board)
     first = f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean]."
     parts = [f"<p><b>{_text(board.title)}</b><br>{'<br>'.join(map(_text, [first, *said]))}</p>", _table(board, metric)]
     parts += _list("Notes on what was dropped, skipped or assumed", [note.text for note in notes(board.results)])
-    parts += _list("Cells without a number", without_number(board, metric))
+    parts += _list("Cells without a number", [*without_number(board, metric), *incomplete(board)])
     return "\n".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,16 +12,25 @@ if TYPE_CHECKING:
     from reidbench.components import Component, Paper
 
 app = typer.Typer()
+Shown = Literal[Kind, "protocol"]
 
 
 @app.command()
 def show(
-    kind: Annotated[Kind, typer.Argument(show_default=False)],
+    kind: Annotated[Shown, typer.Argument(show_default=False)],
     name: Annotated[str, typer.Argument(show_default=False)],
     published: Annotated[bool, typer.Option("--published", help="Print the published tables instead, in %.")] = False,
     without: WithoutOption = None,
 ) -> None:
-    """A component's params with types and defaults, its paper and deviations; or the tables published for it."""
+    """A component's params with types and defaults, its paper and deviations; or the tables published for it.
+
+    Of a protocol, such as dg-2 or sequence: the data sets of its tests, and where its definition is from.
+    """
+    if kind == "protocol":
+        from reidbench.matrix.generalisation import described
+
+        print("\n".join([f"{kind} {name}", *described(name)]))
+        return
     registry = load_plugins(without)
     component = registry.get(kind, name)
     print(f"{kind} {name} (version {component.version}, from {registry.source[kind, name]})")

@@ -11,6 +11,7 @@ import numpy as np
 from reidbench.errors import DataError
 
 from .dataset import Dataset
+from .everything import all_images
 from .hidden import UNKNOWN_CAMERA
 from .split import Split
 
@@ -23,9 +24,13 @@ def hold_out(dataset: Dataset, how: Mapping[str, Any]) -> Dataset:
 
     `how` has `identities` (how many, or which fraction) and the `seed` that draws them, or `queries` for the validation
     part that the data set ships. `of` and `of_seed` choose a subset of the identities before that; with `whole` the
-    rest is that of all identities. Nothing of the real test part is left. Raises DataError, in one sentence, where
+    rest is that of all identities. With `images` all images of the set, those of its test part too, are what a part is
+    held out of; without, nothing of the real test part is left. Raises DataError, in one sentence, where
     fewer than two identities would be left to train on or fewer than two queries have a match.
     """
+    if "images" in how:
+        train, _, left = all_images(dataset.parts(), dataset.one_numbering)
+        dataset = replace(dataset, train=train).with_notes(*(f"all images: {note}" for note in left))
     few = dataset.train.few_identities(how["of"], how["of_seed"]) if "of" in how else dataset.train
     if "queries" in how:
         return _shipped(dataset, few)

@@ -146,13 +146,20 @@ class DataSource:
         return self.root is not None and is_stand_in(self.root) if self.marked is None else self.marked
 
 
+ALL_IMAGES = "all"  # of a data set: train, query and gallery together
+
+
 @dataclass(frozen=True)
 class DataRef:
-    """A use of a data set: whole, or a part of its identities (a number or a fraction) chosen by a seed."""
+    """A use of a data set: whole, or a part of its identities (a number or a fraction) chosen by a seed.
+
+    `images` are those that training is given: of its train part, or all that have an identity (`ALL_IMAGES`).
+    """
 
     name: str
     identities: int | float | None = None
     subset_seed: int = 0
+    images: str = "train"
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,11 @@ class Validation:
 
 @dataclass(frozen=True)
 class Task:
-    """A column: which data play which role. `test` is ranked in the place of the target; `validate` is its own."""
+    """A column: which data play which role. `test` is ranked in the place of the target; `validate` is its own.
+
+    `group` is the family that it belongs to, or empty. With `in_order` a method is trained on one source after the
+    other, each time from the network that it had, and not on all together.
+    """
 
     name: str
     target: DataRef
@@ -175,6 +186,8 @@ class Task:
     pool: tuple[DataRef, ...] = ()
     auxiliary: tuple[DataRef, ...] = ()
     adapt_on: str = "train"
+    group: str = ""
+    in_order: bool = False
     test: DataRef | None = None
     validate: Validation | None = None
 

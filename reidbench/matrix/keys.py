@@ -15,7 +15,7 @@ from reidbench.data.pictures.size import ImageSize
 from reidbench.data.standin import STAND_IN
 from reidbench.words import BACKBONE_FREE, SEEDLESS
 
-from .benchmark import Benchmark, Choice, Setup, Task, canonical
+from .benchmark import ALL_IMAGES, Benchmark, Choice, Setup, Task, canonical
 from .devices import devices_for, machine
 from .kinds import TRAINED, Kind
 from .stage import DataInput, Parents
@@ -69,7 +69,10 @@ class Keys:
         """
         cameras = any("cameras" in choice.component.protocol_with(choice.params) for _, choice, _ in steps)
         refs = [(role, ref) for role in ("source", "target") for ref in task.refs(role)] if cameras else []
-        data = [[role, data_key(ref.name), ref.identities, ref.subset_seed] for role, ref in refs]
+        data = [
+            [role, data_key(ref.name), ref.identities, ref.subset_seed, *([ref.images] * (ref.images == ALL_IMAGES))]
+            for role, ref in refs
+        ]
         networks = [
             [step, _network(choice), _network(setup.backbone), setup.size, setup.size.said]
             for step, choice, setup in steps

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from reidbench.errors import DataError, PluginError
 from reidbench.words import TASK_NEEDS, complaint
 
-from .benchmark import Choice, DataRef, DataSource, Task
+from .benchmark import ALL_IMAGES, Choice, DataRef, DataSource, Task
 from .kinds import EMBEDDERS, Given, Kind
 
 A_ROLE = {"pool": "a pool", "auxiliary": "auxiliary data", "source": "a source"}
@@ -46,12 +46,18 @@ class Needs:
         """Whether the data sets that are given for a role have such images, and labels."""
         for ref in refs:
             lacks = self.lacks(ref.name)
+            every = part == "train" and ref.images == ALL_IMAGES
             if part == "test" and "test" in lacks:
                 raise NotApplicable(f"{ref.name} has no query and gallery: it can be a source or a pool, not a target")
-            if part == "train" and "train" in lacks:
+            if part == "train" and "train" in lacks and not every:
                 raise NotApplicable(f"{ref.name} has no train images, which its use as {role} needs")
             if not hidden and "labels" in lacks:
                 raise NotApplicable(f"{ref.name} has no labels: it can be a pool, not the {role}")
+            if hidden and every:
+                raise NotApplicable(
+                    f"`images: {ALL_IMAGES}` of {ref.name} is for training with labels, and a step here is given its "
+                    "images without"
+                )
 
     def check_step(self, kind: Kind, choice: Choice, backbone: Choice, task: Task, before: str = "") -> None:
         """What a step needs of its task, its backbone and the step before, of kind `before`."""

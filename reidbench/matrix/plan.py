@@ -35,6 +35,7 @@ from .kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
 from .needs import A_ROLE, Needs, NotApplicable
 from .protocol import protocol_words, tested_at
+from .sequence import Stretch, stretches, tested
 from .stage import DataInput, Parents, Plan, Row, Stage, profile_stage
 from .validation import chooses_epoch, epoch_words, for_epochs, with_held_out
 
@@ -64,7 +65,8 @@ class Expansion:
         self.data_keys: dict[str, str] = {}
         self.keys = Keys(benchmark)
         self._words: dict[tuple[str, str], list[str]] = {}  # of the protocol, by method and task
-        self._on: dict[tuple[str, str], Recipe] = {}  # methods with the presets of a task's data, by method and task
+        self._on: dict[tuple[str, str, int], Recipe] = {}  # methods with the presets of the data of a task, or stretch
+        self._stretches: dict[str, tuple[Stretch, ...]] = {}  # by task
         self._tested = tested_at(benchmark)
         self._setups: dict[str, Setup] = {}  # by method
         self._held_out: dict[Task, Task] = {}  # tasks as trainings learn that choose their epoch
@@ -143,9 +145,12 @@ class Expansion:
             self._words[place] = [*chosen, *self._tested.get(recipe.name, ())]
         return self._words[place]
 
-    def on(self, recipe: Recipe, task: Task) -> Recipe:
-        """A method as it is on a task: steps with a preset take the one of the data set that they learn from."""
-        place = recipe.name, task.name
+    def on(self, recipe: Recipe, task: Task, number: int = 0) -> Recipe:
+        """A method as it is on a task: steps with a preset take the one of the data set that they learn from.
+
+        `number` is that of a stretch of a sequence.
+        """
+        place = recipe.name, task.name, number
         if place not in self._on:
             steps = tuple((step, choice.on(self.learnt(OF_STAGE[step], task))) for step, choice in recipe.steps)
             self._on[place] = recipe if steps == recipe.steps else replace(recipe, steps=steps)
@@ -176,17 +181,25 @@ class Expansion:
             return self.embed_files(recipe, recipe.features, task, seed)
         before: Made | None = None
         around = self.setup(recipe)
-        for step, choice in recipe.steps:
-            kind, own = OF_STAGE[step], around.of(choice)
-            self.needs.check_step(kind, choice, own.backbone, task, before.role if before else "")
-            before = self.step(kind, choice, own, task, pretrain_seed if kind.pretrains else seed, before)
+        for stretch in self.stretches(task):
+            for step, choice in stretch.steps(self.on(recipe, stretch.task, stretch.number)):
+                kind, own = OF_STAGE[step], around.of(choice)
+                self.needs.check_step(kind, choice, own.backbone, stretch.task, before.role if before else "")
+                own_seed = pretrain_seed if kind.pretrains else seed
+                before = self.step(kind, choice, own, stretch.task, own_seed, before, stretch.after)
         assert before is not None  # the reader refuses a recipe without steps
         flip = {"flip": True} if recipe.flip_test else {}
-        label = f"embed {recipe.name} -> {task.tested.name} [{', '.join([in_words(seed, before.seeds), *flip])}]"
+        label = f"embed {recipe.name} -> {tested(task)} [{', '.join([in_words(seed, before.seeds), *flip])}]"
         data = self.inputs("target", (task.tested,), "test", True)
         parents = ((before.role, before.key),)
         key = self.add("embed", None, parents, data, None, before.size, NO_SEED, label, flip)
         return Made("features", key, before.seeds, before.size)
+
+    def stretches(self, task: Task) -> tuple[Stretch, ...]:
+        """The stretches of a task, the same ones for all methods and seeds."""
+        if task.name not in self._stretches:
+            self._stretches[task.name] = stretches(task)
+        return self._stretches[task.name]
 
     def embed_files(self, recipe: Recipe, features: Features, task: Task, seed: int) -> Made:
         """The embed stage of a row on a task whose features come from files; it has no parents and no network."""
@@ -196,7 +209,7 @@ class Expansion:
         content = self.contents_of(files, features.place)
         key = features_key(files, content, data)
         if key not in self.result.stages:
-            label = f"embed {recipe.name} -> {task.tested.name} [{in_words(seed, names)}, from a file]"
+            label = f"embed {recipe.name} -> {tested(task)} [{in_words(seed, names)}, from a file]"
             self.result.stages[key] = Stage(
                 key, "embed", "features", {}, (), data, image_size=(size[0], size[1]), pictures=size.said,
                 label=label, content=content, files=files,
@@ -213,13 +226,18 @@ class Expansion:
                 self._contents[which] = self._unreadable[place] = str(error)
         return self._contents[which]
 
-    def step(self, kind: Kind, choice: Choice, setup: Setup, task: Task, seed: int, before: Made | None) -> Made:
-        """The stage of one step of a recipe, with its own setup, after the step `before`."""
+    def step(
+        self, kind: Kind, choice: Choice, setup: Setup, task: Task, seed: int, before: Made | None, after: str = ""
+    ) -> Made:
+        """The stage of one step of a recipe, with its own setup, after the step `before`.
+
+        `after` begins its place in a label: the data sets of a sequence that were trained on before.
+        """
         task = self.learning(choice, task)
         parents = [*([before] if before else []), *self.nested(choice, setup, task)]
         name = PRETRAIN_SEEDS if kind.pretrains else SEEDS
         own = stage_seed(kind, choice, setup.backbone, parents, name, seed)
-        place = "".join(f"{ref.name}, " for ref in task.refs(kind.learns_from))
+        place = after + "".join(f"{ref.name}, " for ref in task.refs(kind.learns_from))
         label = f"{kind.stage} {choice.name} [{place}{own.words}]"
         data = tuple(self.given(kind.given, choice, task))
         key = self.add(kind.stage, choice, parents_of(parents), data, setup.backbone, setup.size, own.number, label)
@@ -289,7 +307,7 @@ class Expansion:
     def evaluate(self, choice: Choice, embedded: Sequence[Made], recipe: Recipe, task: Task, seed: str) -> str:
         """The key of the stage that evaluates the features of a method, or of several; `seed` is in words."""
         parents = tuple((f"{made.role}.{number}", made.key) for number, made in enumerate(embedded))
-        label = f"evaluate {choice.name} of {recipe.name} -> {task.tested.name} [{seed}]"
+        label = f"evaluate {choice.name} of {recipe.name} -> {tested(task)} [{seed}]"
         return self.add("evaluate", choice, parents, (), None, embedded[0].size, NO_SEED, label)
 
     def profile(self, recipe: Recipe, features: Made, task: Task) -> str:
@@ -311,7 +329,7 @@ class Expansion:
         """The data sets of a role as inputs. Raises NotApplicable where one has no such images, or no labels."""
         self.needs.check_parts(role, refs, part, hidden)
         return tuple(
-            DataInput(role, ref.name, self.data_key(ref.name), part, hidden, ref.identities, ref.subset_seed)
+            DataInput(role, ref.name, self.data_key(ref.name), ref.images, hidden, ref.identities, ref.subset_seed)
             if part == "train" and not hidden
             else DataInput(role, ref.name, self.data_key(ref.name), part, hidden)
             for ref in refs

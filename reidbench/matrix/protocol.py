@@ -9,7 +9,7 @@ from reidbench.components import SameContent
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import BACKBONE_FREE, DECLARED, FLIP, UNDECLARED
 
-from .benchmark import Benchmark, Choice, DataSource, Features, Recipe, Task, marker
+from .benchmark import ALL_IMAGES, Benchmark, Choice, DataSource, Features, Recipe, Task, marker
 from .kinds import AUXILIARY, OF_COMPONENT, OF_STAGE
 
 
@@ -19,6 +19,8 @@ def _takes(choice: Choice, role: str) -> bool:
     return any(given.goes_to(choice.component, choice.params) for given in images)
 
 
+# In a sequence each data set is a target while it is trained on; that is none of an unseen one.
+OF_SOURCES = {"target images": "source images", "target-labels": "source labels"}
 IMAGES = {"target": {"target images"}, "pool": {"pool"}, AUXILIARY: {"auxiliary"}}  # words for images of a role
 
 
@@ -121,6 +123,8 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
         pooled = any(kind == "pretrain" and _takes(choice, "pool") for kind, choice in part.steps)
         if task.source and any(_takes(choice, "source") for _, choice in part.steps):
             words["source labels"] = None
+        if any(ref.images == ALL_IMAGES for ref in task.source) and "source labels" in words:
+            words["train and test images of the source"] = None
         if pooled and task.pool:
             words["pool"] = None
         if "adapt" in kinds:
@@ -136,5 +140,7 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
     if len(parts) > 1:
         words[f"ensemble of {len(parts)}"] = None
     flipped = FLIP in words or any(part.flip_test for part in parts)  # by the method itself, or by the harness
+    if task.in_order and not _among(task, "source", data):
+        words = dict.fromkeys(OF_SOURCES.get(word, word) for word in words)
     found = [word for word in words if word != FLIP] or ["no labels"]
     return [*found, FLIP] if flipped else found

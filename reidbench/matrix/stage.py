@@ -23,7 +23,7 @@ class DataInput:
     role: str
     data: str  # name in the matrix file
     key: str  # of the data stage
-    part: str  # train | test (query and gallery)
+    part: str  # train | test (query and gallery) | all of them, with labels
     hidden: bool
     identities: int | float | None = None
     subset_seed: int = 0
@@ -148,7 +148,7 @@ class Plan:
         return tuple(one[0] if one else ("", "") for one in trained)
 
     def trained_on(self, key: str) -> list[DataInput]:
-        """The train splits that the stages behind one were given, pools and preparers' among them."""
+        """What the stages behind one were given to train on, pools and preparers' images among it."""
         found: dict[DataInput, None] = {}
         waiting = [parent for _, parent in self.stages[key].parents]
         looked = set()
@@ -157,7 +157,7 @@ class Plan:
             if earlier not in looked:
                 looked.add(earlier)
                 waiting += [parent for _, parent in self.stages[earlier].parents]
-                found |= dict.fromkeys(given for given in self.stages[earlier].data if given.part == "train")
+                found |= dict.fromkeys(given for given in self.stages[earlier].data if given.part != "test")
         return list(found)
 
     def reads(self, key: str) -> list[str]:

@@ -11,7 +11,7 @@ from reidbench.data.standin import is_stand_in
 from reidbench.errors import DataError
 from reidbench.words import VALIDATION
 
-from .benchmark import Benchmark, Choice, DataRef, DataSource, Task
+from .benchmark import ALL_IMAGES, Benchmark, Choice, DataRef, DataSource, Task
 from .benchmark import Validation as Validation
 from .keys import content_of
 from .needs import NotApplicable
@@ -134,8 +134,13 @@ def _rest(
     """A data set without what is held out of it as a source; as it is, where it is none."""
     for source in task.source if validation.kind == "identities" else ():  # train has no shipped queries
         if ref.name == source.name or said_content(data[ref.name]) == said_content(data[source.name]):
+            if ref.images != source.images:
+                raise NotApplicable(
+                    f"{ref.name} is a source, and has another role with other `images:`, in which what is held out "
+                    "would be left: give both the same"
+                )
             part = _part(data[source.name], source, validation, whole=source.identities is not None)
-            return replace(ref, name=_add(derived, data, part))
+            return DataRef(_add(derived, data, part), ref.identities, ref.subset_seed)
     return ref
 
 
@@ -145,7 +150,9 @@ def _part(source: DataSource, ref: DataRef, validation: Validation, whole: bool 
     how: dict[str, Any] = (
         {"queries": "validation"} if queries else {"identities": validation.identities, "seed": validation.seed}
     )
+    how |= {"images": ALL_IMAGES} if ref.images == ALL_IMAGES else {}
     words = "its validation part as queries" if queries else f"{_amount(validation.identities)} held out"
+    words += f" of {ALL_IMAGES} images" if ref.images == ALL_IMAGES else ""
     words += f" by seed {validation.seed}" if validation.seed else ""
     if ref.identities is not None:
         how |= {"of": ref.identities, "of_seed": ref.subset_seed, **({"whole": True} if whole else {})}

@@ -101,6 +101,7 @@ class HeldOutRecord(_Record):
     of: int | float | None = None
     of_seed: int | None = None
     whole: bool | None = None
+    images: Literal["all"] | None = None
 
 
 class ValidationRecord(_Record):
@@ -132,10 +133,11 @@ class RefRecord(_Record):
     name: str
     identities: int | float | None
     subset_seed: int
+    images: Literal["train", "all"] = "train"
 
 
 class TaskRecord(_Record):
-    """A task."""
+    """A task; `group` is its family, and `in_order` says that this is a sequence."""
 
     name: str
     target: RefRecord
@@ -143,6 +145,8 @@ class TaskRecord(_Record):
     pool: list[RefRecord]
     auxiliary: list[RefRecord]
     adapt_on: Literal["train", "test"]
+    group: str = ""
+    in_order: bool = False
     test: RefRecord | None = None
     validate_: ValidationRecord | None = Field(None, alias="validate")  # pydantic has a method of that name
 

@@ -342,16 +342,17 @@ def _features(given: FeaturesRecord) -> Features:
 def _ref(given: RefRecord, data: Mapping[str, DataSource]) -> DataRef:
     if given.name not in data:
         raise _wrong(f"a task names the data set {given.name}, which is not there")
-    return DataRef(given.name, given.identities, given.subset_seed)
+    return DataRef(given.name, given.identities, given.subset_seed, given.images)
 
 
 def _task(given: TaskRecord, data: Mapping[str, DataSource]) -> Task:
     source, pool, auxiliary = (
         tuple(_ref(ref, data) for ref in refs) for refs in (given.source, given.pool, given.auxiliary)
     )
+    family = given.group, given.in_order and bool(source)
     test = _ref(given.test, data) if given.test else None
-    validate = _validation(given.validate_)
-    return Task(given.name, _ref(given.target, data), source, pool, auxiliary, given.adapt_on, test, validate)
+    more = *family, test, _validation(given.validate_)
+    return Task(given.name, _ref(given.target, data), source, pool, auxiliary, given.adapt_on, *more)
 
 
 def _validation(given: ValidationRecord | None) -> Validation | None:

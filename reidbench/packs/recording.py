@@ -194,13 +194,15 @@ def _features(features: Features) -> dict[str, Any]:
 
 
 def _ref(ref: DataRef) -> dict[str, Any]:
-    return {"name": ref.name, "identities": ref.identities, "subset_seed": ref.subset_seed}
+    found = {"name": ref.name, "identities": ref.identities, "subset_seed": ref.subset_seed}
+    return found if ref.images == "train" else {**found, "images": ref.images}
 
 
 def _task(task: Task) -> dict[str, Any]:
     roles = {role: [_ref(ref) for ref in task.refs(role)] for role in ("source", "pool", "auxiliary")}
-    own = {"test": _ref(task.test)} if task.test else {}
+    own: dict[str, Any] = {"test": _ref(task.test)} if task.test else {}
     own |= {"validate": asdict(task.validate)} if task.validate else {}
+    own |= {"group": task.group, "in_order": task.in_order} if task.group else {}  # older versions know of none
     return {"name": task.name, "target": _ref(task.target), **roles, "adapt_on": task.adapt_on, **own}
 
 

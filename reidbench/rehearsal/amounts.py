@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from reidbench.components import Amount
 from reidbench.data.published import Counts, count
+from reidbench.matrix.benchmark import ALL_IMAGES
 from reidbench.matrix.stage import DataInput, Stage
 
 from .lists import Lists
 from .standins import ROLES
+
+PARTS_OF = {"train": ("train",), "test": ("query", "gallery"), ALL_IMAGES: ("train", "query", "gallery")}
 
 
 def amounts_of(stage: Stage, lists: Lists, own: Collection[str]) -> dict[str, Amount]:
@@ -32,17 +35,31 @@ def _amount(given: DataInput, lists: Lists, own: Collection[str]) -> Amount | No
     """The amount of one data set in a role; with a part held out, that of the rest."""
     source = lists.data[given.data]
     if source.held_out and source.origin not in own:
-        whole = _amount(replace(given, data=source.origin), lists, own) if given.part == "train" else None
+        part = source.held_out.get("images", given.part)
+        whole = _amount(replace(given, data=source.origin, part=part), lists, own) if given.part == "train" else None
         return whole and _without(whole, source.held_out)
     known_here = (source.origin or given.data) in own
-    parts = ("train",) if given.part == "train" else ("query", "gallery")
+    parts = PARTS_OF[given.part]
     found = [_counted(given.data, part, lists) if known_here else _published(given.data, part, lists) for part in parts]
+    if given.part == ALL_IMAGES:  # a set may lack some, or publish one number for all
+        found = list({id(one): one for one in found if one}.values())
+        parts = parts[: max(1, len(found))]
     known = [Amount(one.images, one.identities, one.cameras) for one in found if one and one.images]
     if len(known) < len(parts):
         return None
-    query, gallery = known[0], known[-1]
-    whole = query if len(known) == 1 else Amount(query.images + gallery.images, gallery.identities, gallery.cameras)
+    whole = _whole(known)
     return whole if given.identities is None else _share(whole, given.identities)
+
+
+def _whole(parts: Sequence[Amount]) -> Amount:
+    """The parts of one data set together: train, query and gallery, or some of these.
+
+    The gallery has the persons of the queries, and the train part has others.
+    """
+    *_, last = parts
+    trained = parts[0].identities if len(parts) == 3 else 0
+    known = None if None in (trained, last.identities) else (trained or 0) + (last.identities or 0)
+    return Amount(sum(part.images for part in parts), known, last.cameras)
 
 
 def _counted(name: str, part: str, lists: Lists) -> Counts | None:

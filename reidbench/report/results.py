@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from reidbench.components import Metric, Published, fractions
+from reidbench.matrix.groups import Derived, derived
 from reidbench.matrix.labels import evaluator_labels, with_params
 from reidbench.matrix.stage import Plan, Row
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
@@ -93,6 +94,7 @@ class Leaderboard:
     efficiency: Efficiency | None = None  # where columns of it are asked for
     published: tuple[Published, ...] = ()  # that the matrix file has below the table; nothing is ranked with them
     history: tuple[Past, ...] | None = None  # where it is asked for
+    groups: tuple[Derived, ...] = ()  # numbers of several tasks, which `report/formats/groups` computes
 
     @cached_property
     def methods(self) -> list[str]:
@@ -194,7 +196,8 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
     results = _with_checks(results, behind)
     title, summary, sources = plan.benchmark.title, tuple(summarise(results, declared)), behind.sources
     shown = (title, results, summary, declared, frozenset(rules), reader(store), mixed, sources)
-    return Leaderboard(*shown, published=plan.benchmark.published)
+    groups = derived(plan.benchmark.tasks)
+    return Leaderboard(*shown, published=plan.benchmark.published, groups=groups)
 
 
 def _with_mixtures(results: tuple[Result, ...], behind: Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:

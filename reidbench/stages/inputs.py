@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from reidbench.components import Component, Params
-from reidbench.contexts import Selection
+from reidbench.contexts import Selection, ignore_note
 from reidbench.data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
+from reidbench.data.dataset import PARTS
+from reidbench.data.everything import all_images
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
+from reidbench.matrix.benchmark import ALL_IMAGES
 from reidbench.matrix.devices import devices_for
-from reidbench.matrix.kinds import EMBEDDERS, TRAINED, Given
+from reidbench.matrix.kinds import EMBEDDERS, OF_COMPONENT, TRAINED, Given
 from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifact import Artifact, DamagedArtifact
@@ -50,6 +53,13 @@ def images_root(artifact: Artifact, root: str | None) -> Path:
     return Path(place)
 
 
+def every_image(artifact: Artifact, root: Path) -> tuple[Split, np.ndarray, tuple[str, ...]]:
+    """All images of a data set as one; their places in train, query and gallery one after the other; sentences."""
+    files = {part: artifact.path / f"{part}.json" for part in PARTS}
+    parts = {part: Split.load(file, root) for part, file in files.items() if file.is_file()}
+    return all_images(parts, bool(artifact.need("one_numbering")))
+
+
 def blame_what_is_gone(store: Store, spec: StageSpec, error: Exception) -> None:
     """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
     data = [*spec.stage.data, *(spec.trained_on if spec.stage.kind == "embed" else ())]
@@ -68,6 +78,7 @@ class Inputs:
         self.store = store
         self.registry = registry
         self.emit = emit
+        self.note: Callable[[str], None] = ignore_note  # of a stage that is being run
 
     @cached_property
     def component(self) -> Component:
@@ -115,17 +126,26 @@ class Inputs:
         return artifact, images_root(artifact, self.spec.roots.get(given.key))
 
     def labelled(self, role: str) -> Split | None:
-        """The train images of a role with labels; several data sets become one."""
+        """The images of a role with labels: train images, or all; several data sets become one."""
         splits = []
         for given in self.data_inputs(role):
-            artifact, root = self.folder_of(given)
-            split = Split.load(artifact.path / "train.json", root)
+            split = self._labelled(given)
             if len(split) == 0:
                 raise DataError(f"{given.data} has no train images: it can be a target, not a {role}")
             if given.identities is not None:
                 split = split.few_identities(given.identities, given.subset_seed)
             splits.append(split)
         return Split.merge(splits) if splits else None
+
+    def _labelled(self, given: DataInput) -> Split:
+        """The images of a data set with labels; what is left out of all of them is noted."""
+        artifact, root = self.folder_of(given)
+        if given.part != ALL_IMAGES:
+            return Split.load(artifact.path / "train.json", root)
+        split, _, notes = every_image(artifact, root)
+        for note in notes:
+            self.note(f"all images of {given.data}: {note}")
+        return split
 
     def hidden(self, role: str) -> HiddenSplit | None:
         """The images of a role without labels."""
@@ -216,9 +236,20 @@ class Inputs:
         if start is not None:
             if not hasattr(start, "backbone"):  # an untrained one would be scored as if it had been trained
                 raise StageError(f"{type(start).__name__}, from the stage before, has no backbone to go on from")
+            if self.stage.kind == OF_COMPONENT["finetuner"].stage:  # in a sequence; adapters are given the embedder
+                self._note_carried(start)
             return start.backbone
         assert self.stage.backbone is not None  # the plan gives one to each step
         return build_backbone(self.registry, {**self.stage.backbone, "image_size": list(self.spec.size)})
+
+    def _note_carried(self, start: Any) -> None:
+        """Note how much of the embedder before a fine-tuning goes on from."""
+        whole, kept = (sum(one.numel() for one in network.parameters()) for network in (start, start.backbone))
+        if kept < whole:
+            self.note(
+                f"goes on from the backbone of the step before, {kept:,} of its {whole:,} parameters: what else it "
+                "had, such as a neck or branches, is new"
+            )
 
     def own_network(self) -> Any:
         """The OwnNetwork of a stage whose network or images are not its parent's; None where they are."""

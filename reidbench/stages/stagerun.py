@@ -29,6 +29,7 @@ class StageRun:
         self.rank = rank
         self.ranks = ranks
         self.record = Record(inputs.emit)
+        inputs.note = self.record.note
 
     @property
     def name(self) -> str:

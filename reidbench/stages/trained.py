@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reidbench.data import Split
+from reidbench.data.dataset import PARTS
 from reidbench.data.overlap import PERSONS_IN_TRAIN, QUERY_IN_GALLERY, TEST_IN_TRAIN, persons_in_train, shared
 from reidbench.files.names import shown
+from reidbench.matrix.benchmark import ALL_IMAGES
 from reidbench.matrix.stage import DataInput
 from reidbench.store.artifact import Artifact
 
-from .inputs import Inputs
+from .inputs import Inputs, every_image
 
 IMAGES = "images.npz"  # of a data stage: a number for each picture's content, by split
 
@@ -43,6 +45,10 @@ def look_back(inputs: Inputs, target: DataInput, parts: Mapping[str, Split]) -> 
     """Compare query and gallery of the target with each other, and with all that the stages before trained on."""
     seen = Seen()
     numbers = picture_numbers(inputs.artifact(target.key))
+    own = [given.data for given in inputs.spec.trained_on if (given.key, given.part) == (target.key, ALL_IMAGES)]
+    if own:  # whether or not its pictures can be compared
+        seen.words[TEST_IN_TRAIN] = None
+        seen.notes.append(f"trained on all images of {own[0]}, which is {target.data}")
     if not numbers:
         return seen
     if len(shared(numbers["query"], numbers["gallery"])):
@@ -50,7 +56,7 @@ def look_back(inputs: Inputs, target: DataInput, parts: Mapping[str, Split]) -> 
         seen.columns = {f"{part}_images": numbers[part] for part in ("query", "gallery")}
     looked = set()
     for given in inputs.spec.trained_on:
-        use = given.key, given.identities, given.subset_seed
+        use = given.key, given.part, given.identities, given.subset_seed
         if use not in looked:
             looked.add(use)
             _compare(inputs, target, parts, numbers, given, seen)
@@ -65,24 +71,29 @@ def _compare(
     given: DataInput,
     seen: Seen,
 ) -> None:
-    trained = picture_numbers(inputs.artifact(given.key)).get("train")
-    if trained is None:
+    found = picture_numbers(inputs.artifact(given.key))
+    if not found:
         return
-    train = Split.load(inputs.artifact(given.key).path / "train.json", parts["query"].root)
+    artifact, root = inputs.artifact(given.key), parts["query"].root
+    if given.part == ALL_IMAGES:
+        train, places, _ = every_image(artifact, root)
+        trained = np.concatenate([found[part] for part in PARTS if part in found])[places]
+    else:
+        train, trained = Split.load(artifact.path / "train.json", root), found["train"]
     if given.identities is not None:
         chosen = train.few_identities(given.identities, given.subset_seed).pids
         rows = np.isin(train.pids, chosen)
         trained, train = trained[rows], train.subset(np.flatnonzero(rows))
     for part, split in parts.items():
-        found = shared(numbers[part], trained)
-        if len(found):
+        both = shared(numbers[part], trained)
+        if len(both):
             seen.words[TEST_IN_TRAIN] = None
-            first = shown(split.paths[int(found[0])])
-            where = f"{len(found)} of {len(split)} {part} images of {target.data}"
+            first = shown(split.paths[int(both[0])])
+            where = f"{len(both)} of {len(split)} {part} images of {target.data}"
             seen.notes.append(f"trained on {given.data}, which contains {where} (equal files), first {first}")
-    both = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
-    one = given.key == target.key or _of_one_set(inputs.artifact(given.key), inputs.artifact(target.key))
-    if one and len(both) and inputs.artifact(target.key).need("one_numbering"):
+    persons = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
+    one = given.key == target.key or _of_one_set(artifact, inputs.artifact(target.key))
+    if one and len(persons) and inputs.artifact(target.key).need("one_numbering"):
         seen.words[PERSONS_IN_TRAIN] = None
 
 

@@ -260,3 +260,39 @@ def test_rendered_sets_are_not_hashed(tmp_path: Path) -> None:
     assert board.results[0].status == "ok"
     assert not list(tmp_path.glob("store/objects/*/images.npz"))
     assert not list(tmp_path.glob("cache/.contents/*"))
+
+
+def test_all_images_of_another_source_may_have_test_images(tmp_path: Path) -> None:
+    """`near` has a test picture of `m` in its own gallery: who trains on its train images has not seen it."""
+    m = manifest(tmp_path, [])
+    shutil.copy(tmp_path / "m5.png", tmp_path / "stolen.png")
+    near = manifest(tmp_path, [("stolen.png", 4, "gallery")], "near")
+    board = run_matrix(
+        f"""{HEAD}
+data: {{{", ".join(f"{f.stem}: {{use: csv-manifest, root: {f}}}" for f in (m, near))}}}
+tasks: {{train: {{source: near, target: m}}, all: {{source: {{use: near, images: all}}, target: m}}}}
+methods: {{bot: {{finetune: {{use: bot, epochs: 1, identities: 2, images: 2}}}}}}
+""",
+        tmp_path,
+    )
+    assert {result.status for result in board.results} == {"ok"}
+    found = {result.row.task for result in board.results if "test images in train" in result.row.protocol}
+    assert found == {"all"}
+    told = {note.partition(": ")[2] for result in board.results for note in result.notes}
+    assert told == {"trained on near, which contains 1 of 2 gallery images of m (equal files), first m5.png"}
+
+
+def test_all_images_of_the_target_by_another_name(tmp_path: Path) -> None:
+    """Pictures of rendered persons are not hashed; that it is the same data set is known nevertheless."""
+    board = run_matrix(
+        f"{HEAD}data: {{w: {{use: synthetic, size: tiny}}, twin: {{use: synthetic, size: tiny}}}}\n"
+        "tasks: {train: {source: twin, target: w}, all: {source: {use: twin, images: all}, target: w}}\n"
+        "methods: {bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}\n",
+        tmp_path,
+    )
+    assert {result.status for result in board.results} == {"ok"}
+    words = {result.row.task: result.row.protocol.split(", ") for result in board.results}
+    assert "test images in train" in words["all"]
+    assert "test images in train" not in words["train"]
+    told = next(result.notes for result in board.results if result.row.task == "all")
+    assert any(note.endswith("trained on all images of twin, which is w") for note in told)

@@ -140,6 +140,41 @@ def test_a_store_that_was_run_gives_the_same_page_with_pictures(
     assert report.table(shown, store, "md", columns) == report.table(the_plan, store, "md", columns)
 
 
+FAMILIES = """
+title: Families
+image_size: [32, 16]
+seeds: [0, 1, 2]
+data:
+  a: {use: synthetic, size: tiny}
+  b: {use: synthetic, world: station, size: tiny}
+  c: {use: synthetic, world: arcade, size: tiny}
+tasks:
+  dg: {leave-one-out: [a, b, c]}
+  whole: {sources: [{use: a, images: all}, b], targets: [c]}
+  life: {sequence: [a, b], unseen: [c]}
+backbone: {use: resnet-tiny, width: 4}
+methods: {plain: {finetune: none}, bot: {finetune: bot}}
+"""
+
+
+def test_families_and_sequences_survive(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "matrix.yaml").write_text(FAMILIES)
+    the_plan = planned(tmp_path / "matrix.yaml", registry)
+    shown, store = again(the_plan), filled(the_plan, tmp_path / "store")
+    assert shown.benchmark.tasks == the_plan.benchmark.tasks
+    assert {task.group for task in shown.benchmark.tasks} == {"dg", "whole", "life"}
+    wanted, found = texts(the_plan, store), texts(shown, store)
+    for form, text in wanted.items():
+        assert found[form] == text, form
+
+
+def test_a_file_without_families_says_nothing_of_them(matrix: Callable[..., Path], registry: Registry) -> None:
+    """So that versions which know of none can read its board."""
+    board = record(planned(matrix(), registry))
+    assert board["tasks"][0].keys() == {"name", "target", "source", "pool", "auxiliary", "adapt_on"}
+    assert board["tasks"][0]["target"].keys() == {"name", "identities", "subset_seed"}
+
+
 def test_expected_numbers_are_held_as_before(papers: Path, matrix: Callable[..., Path], tmp_path: Path) -> None:
     expect = "{made: {tiny: {row: 'Made, small, 32x16'}}}"
     data = f"{{tiny: {{use: market1501, root: {published_root(tmp_path)}, strict: false}}}}"

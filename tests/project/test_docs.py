@@ -74,7 +74,7 @@ def yaml_blocks() -> list[str]:
 
 
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
-    block, steps, *_ = [one for one in yaml_blocks() if not one.startswith("published:")]
+    block, steps, *_ = [one for one in yaml_blocks() if not one.startswith(("published:", "tasks:"))]
     file = tmp_path / "matrix.yaml"
     file.write_text(block.replace("~/data/Market-1501", str(market)))
     assert len(reader.read(file, registry).methods) == 2
@@ -84,6 +84,21 @@ def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Reg
     setups = [benchmark.setup(recipe).of(choice) for _, choice in recipe.steps]
     strides = [setup.backbone.resolved["last_stride"] for setup in setups]
     assert (strides, [setup.size for setup in setups]) == ([2, 1], [(256, 128), (384, 128)])
+
+
+def test_the_families_of_the_readme_are_valid(tmp_path: Path, registry: plugins.Registry) -> None:
+    (block,) = [yaml.safe_load(one) for one in yaml_blocks() if one.startswith("tasks:")]
+    names = ("plaza", "station", "mine", "ms", "c3", "cs")
+    data = {name: {"use": "synthetic", "size": "tiny", "seed": seed} for seed, name in enumerate(names)}
+    file = tmp_path / "matrix.yaml"
+    file.write_text(
+        yaml.safe_dump({"data": data, "backbone": "resnet-tiny", "methods": {"n": {"finetune": "none"}}} | block)
+    )
+    tasks = [task.name for task in reader.read(file, registry).tasks]
+    comments = re.findall(r"# ((?:dg|ways|life): [^,\n]*)", "".join(yaml_blocks()))  # the first task of three families
+    assert len(comments) == 3
+    assert {comment for comment in comments if comment not in tasks} == set()
+    assert "life: plaza>station->plaza" in tasks
 
 
 def test_the_features_of_the_readme_are_a_row(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:

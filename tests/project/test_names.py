@@ -21,6 +21,7 @@ WORDS = {
     "cosine", "euclidean", "market1501",  # distances, and the camera rule
     "bot", "bdb", "mgn", "spcl", "dino", "transreid", "cluster-contrast", "mobilenet-v2",  # layouts of files of weights
     "timm", "torchreid", "onnx",  # packages, a score's definition, a format and an extra
+    "viper",  # a data set that a protocol of the field is defined by
 }  # fmt: skip
 PLACES = {"use", "select", "pretrain", "finetune", "adapt", *HOOKS}  # of a matrix file, where a name stands behind them
 HOOKLESS = [name for name in plugins.BUILTIN if name not in HOOKS.values()]  # a hook may be called as a package is

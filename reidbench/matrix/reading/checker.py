@@ -139,6 +139,13 @@ def _or_set(path: Path_, what: str) -> str:
     return f", or give --set {setting}" if len(words) == len(path) else ""
 
 
+def entries(value: Any, path: Path_) -> list[tuple[Any, Path_]]:
+    """The values of a list with their paths, or the one value that stands for a list."""
+    if not isinstance(value, list):
+        return [(value, path)]
+    return [(entry, (*path, index)) for index, entry in enumerate(value)]
+
+
 def guess(word: str, known: Sequence[str]) -> str:
     """`; did you mean ...?` where a known word is near, else nothing."""
     near = difflib.get_close_matches(word[:100], known, n=1)

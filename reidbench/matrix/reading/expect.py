@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reidbench.components import Component, Published, SameContent
-from reidbench.matrix.benchmark import Choice, DataRef, DataSource, Expected, Recipe, Task, marker
+from reidbench.matrix.benchmark import ALL_IMAGES, Choice, DataRef, DataSource, Expected, Recipe, Task, marker
 from reidbench.matrix.protocol import protocol_words
 
 from .checker import Checker, guess, kind_word
@@ -194,6 +194,8 @@ def data_set(data: Mapping[str, DataSource], ref: DataRef) -> str:
     changed = changed_params(choice, same_content=False)
     if ref.identities is not None and (type(ref.identities) is int or ref.identities < 1):
         changed["identities"] = ref.identities
+    if ref.images == ALL_IMAGES:
+        changed["images"] = ALL_IMAGES
     return choice.name + (f"({', '.join(f'{name}={value}' for name, value in changed.items())})" if changed else "")
 
 
@@ -205,9 +207,12 @@ def _plain(data: Mapping[str, DataSource], ref: DataRef) -> str:
 def published_task(
     data: Mapping[str, DataSource], parts: Sequence[Recipe], task: Task, name: Callable[..., str] = data_set
 ) -> str:
-    """The task of a row as published numbers name it: TARGET, or SOURCE->TARGET."""
+    """The task of a row as published numbers name it: TARGET, or SOURCE->TARGET; a sequence as A>B->TARGET."""
     refs = task.source if "source labels" in protocol_words(parts, task, data) else ()
-    target, sources = name(data, task.target), sorted(name(data, ref) for ref in refs)
+    target, sources = name(data, task.target), [name(data, ref) for ref in refs]
+    if task.in_order:
+        return f"{'>'.join(sources)}->{target}"
+    sources.sort()
     adapted = any(part.steps and part.steps[-1][0] == "adapt" for part in parts)
     if not sources or (sources == [target] and not adapted):
         return target

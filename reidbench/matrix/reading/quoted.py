@@ -168,7 +168,7 @@ class PublishedReader:
         """
         target, sources = data_set(self.data, task.target), sorted({data_set(self.data, ref) for ref in task.source})
         own = not sources or sources == [target]
-        across = [] if own else [f"{'+'.join(sources)}->{target}"]
+        across = [] if own or task.in_order else [f"{'+'.join(sources)}->{target}"]
         return [*across, *([target] if own or kind == "adapter" else [])]
 
 

@@ -11,16 +11,17 @@ from typing import Any
 
 from reidbench.components import STEP_SETTINGS
 from reidbench.errors import ConfigError
-from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Devices, Recipe, Task
+from reidbench.matrix.benchmark import Benchmark, Choice, DataSource, Devices, Recipe
 from reidbench.matrix.devices import MOST as MOST_DEVICES
 from reidbench.matrix.devices import refusals
 from reidbench.matrix.kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
 from reidbench.registry.plugins import Registry, printable
 
-from .checker import Checker, guess, kind_word, there
+from .checker import Checker, entries, kind_word, there
 from .choices import OF_FILES, ChoiceReader, FeaturesReader
 from .expect import ExpectReader
 from .quoted import PublishedReader
+from .tasks import TaskReader
 from .validate import read_validation
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
@@ -30,7 +31,6 @@ TOP = (
     "data", "tasks", "backbone", "flip_test", "evaluate", "validate", "profile", "methods", "matrix",
     "expect", "published",
 )  # fmt: skip
-TASK = ("source", "target", "pool", "auxiliary", "adapt_on", "validate")
 COMBINED = ("backbone", *STEPS)
 RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2])
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
@@ -90,8 +90,7 @@ class MatrixReader:
                 self.check.wrong((), f"the key `{key}` is missing")
         given = self.check.map(top.get("data", {}), ("data",))
         data = {name: self.data_source(name, value) for name, value in given.items()}
-        given = self.check.map(top.get("tasks", {}), ("tasks",))
-        tasks = [self.task(name, value, list(data)) for name, value in given.items()]
+        tasks = TaskReader(self.check, list(data)).read(top.get("tasks", {}))
         validate = (
             read_validation(self.check, top["validate"], ("validate",), list(data)) if "validate" in top else None
         )
@@ -101,12 +100,12 @@ class MatrixReader:
         settings = self.settings(top, methods)
         self.count_rows(methods, len(tasks), len(evaluate), settings)
         if self.check.must_exist:
-            self.files.check_there(methods, [task for task in tasks if task], settings["seeds"])
+            self.files.check_there(methods, tasks, settings["seeds"])
         self.check.stop_at_problems()
         found = Benchmark(
             file=Path(self.check.tree.file),
             data={name: source for name, source in data.items() if source},
-            tasks=tuple(task for task in tasks if task),
+            tasks=tuple(tasks),
             evaluate=evaluate,
             methods=methods,
             backbone=backbone,
@@ -187,78 +186,11 @@ class MatrixReader:
             self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
         return DataSource(name, choice, place, self.check.tree.where((*path, "root"))) if choice else None
 
-    def data_refs(self, value: Any, path: Path_, known: list[str]) -> tuple[DataRef, ...]:
-        refs = [self.data_ref(entry, at, known) for entry, at in _entries(value, path)]
-        names = [ref.name for ref in refs if ref]
-        if len(set(names)) < len(names):
-            self.check.wrong(path, "a data set appears twice")
-        return tuple(ref for ref in refs if ref)
-
-    def data_ref(self, value: Any, path: Path_, known: list[str]) -> DataRef | None:
-        given: dict[str, Any] = {"use": value}
-        if not isinstance(value, str):
-            given = self.check.named(value, path, "data set", ("use", "identities", "subset_seed"))
-        name = given.get("use")
-        if not isinstance(name, str) or name not in known:
-            if isinstance(value, str | dict):
-                self.check.wrong(
-                    path,
-                    f"no data set named {shown(name)} under `data`{guess(str(name), known)} "
-                    f"(known: {', '.join(known)})",
-                )
-            return None
-        identities = given.get("identities")
-        fine = (type(identities) is int and identities >= 2) or (type(identities) is float and 0 < identities <= 1)
-        if identities is not None and not fine:
-            self.check.wrong(
-                (*path, "identities"),
-                "must be a fraction up to 1.0 or a whole number from 2, not "
-                + self.check.text((*path, "identities"), identities),
-            )
-            return None
-        seed = self.check.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
-        return DataRef(name, identities, seed)
-
-    def task(self, name: str, value: Any, known: list[str]) -> Task | None:
-        path: Path_ = ("tasks", name)
-        given = self.check.map(value, path, TASK)
-        if "target" not in given:
-            if isinstance(value, dict):
-                self.check.wrong(path, "needs `target:`, the data set whose query and gallery are ranked")
-            return None
-        roles = {
-            role: self.data_refs(given[role], (*path, role), known) if role in given else ()
-            for role in ("source", "target", "pool", "auxiliary")
-        }
-        for role in ("target", "pool"):
-            for ref in roles[role]:
-                if ref.identities is not None:
-                    self.check.wrong(
-                        (*path, role), "`identities` chooses by labels: it is for source and auxiliary only"
-                    )
-        adapt_on = given.get("adapt_on", "train")
-        if adapt_on not in ("train", "test"):
-            self.check.wrong(
-                (*path, "adapt_on"), f"must be train or test, not {self.check.text((*path, 'adapt_on'), adapt_on)}"
-            )
-        if len(roles["target"]) != 1:
-            if isinstance(given["target"], list):
-                self.check.wrong((*path, "target"), "must be one data set")
-            return None
-        own = (
-            read_validation(self.check, given["validate"], (*path, "validate"), known) if "validate" in given else None
-        )
-        if own and own.data in [ref.name for role in ("source", "target", "auxiliary") for ref in roles[role]]:
-            sentence = f"{shown(own.data)} is in this task already; name a data set that the task does not use"
-            self.check.wrong((*path, "validate", "data"), sentence)
-        target = roles["target"][0]
-        return Task(name, target, roles["source"], roles["pool"], roles["auxiliary"], adapt_on, validate=own)
-
     def evaluate(self, value: Any) -> tuple[Choice, ...]:
         choices: list[Choice] = []
         if value == []:
             self.check.wrong(("evaluate",), "is empty, so that no row would have a number; leave it out for cosine")
-        for entry, path in _entries(value, ("evaluate",)):
+        for entry, path in entries(value, ("evaluate",)):
             choice = self.choices.choice("evaluator", entry, path)
             if choice and any(choice.identity == other.identity for other in choices):
                 self.check.wrong(path, f"evaluator {choice.name} appears twice")
@@ -343,12 +275,5 @@ class MatrixReader:
         if isinstance(value, list) and not STEPS[key].repeats:
             self.check.wrong(path, "takes one component, not a list")
             return []
-        choices = [self.choices.step(STEPS[key].component, entry, at) for entry, at in _entries(value, path)]
+        choices = [self.choices.step(STEPS[key].component, entry, at) for entry, at in entries(value, path)]
         return [(key, choice) for choice in choices if choice]
-
-
-def _entries(value: Any, path: Path_) -> list[tuple[Any, Path_]]:
-    """The values of a list with their paths, or the one value that stands for a list."""
-    if not isinstance(value, list):
-        return [(value, path)]
-    return [(entry, (*path, index)) for index, entry in enumerate(value)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from reidbench.report.formats.groups import Column, columns, definitions, incomplete
 from reidbench.report.results import Leaderboard
 from reidbench.report.standings import Place, places
 from reidbench.report.units import NAMES, all_percent, heading, number, own_unit
@@ -47,17 +48,18 @@ def latex(board: Leaderboard, metric: str) -> str:
     several = len(board.evaluators) > 1
     lead = 2 if several else 1
     costs = board.efficiency.columns if board.efficiency else ()
+    placed = columns(board)
     lines = [
         r"% \usepackage[T1]{fontenc} \usepackage{booktabs,textcomp}",
         *_comments(board, shown),
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(board.title)}. {' '.join(_caption(board, metric, shown))}}}",
-        rf"\begin{{tabular}}{{{'l' * lead}{'r' * (len(shown) * len(board.tasks) + len(costs))}}}",
+        rf"\begin{{tabular}}{{{'l' * lead}{'r' * (len(shown) * len(placed) + len(costs))}}}",
         r"\toprule",
-        *_header(board.tasks, shown, lead, [column.heading for column in costs]),
+        *_header([column.task for column in placed], shown, lead, [column.heading for column in costs]),
         r"\midrule",
-        *_rows(board, shown, several),
+        *_rows(board, placed, shown, several),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -101,7 +103,8 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
     seedless = [sentence for name in shown for sentence in no_seed(board, name)]
     spent = board.efficiency.sentences() if board.efficiency else ()
     warned = rule_warnings(board, metric)
-    yield from map(escape, dict.fromkeys([*said, *seedless, *set_apart(board), *warned, *spent]))
+    of_groups = definitions(board)
+    yield from map(escape, dict.fromkeys([*said, *seedless, *set_apart(board), *warned, *of_groups, *spent]))
 
 
 def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
@@ -110,7 +113,7 @@ def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
         words = dict.fromkeys(result.row.protocol for result in board.results if result.row.method == method)
         yield visible(f"% protocol of {method}: {' / '.join(words)}")
     yield from (f"% note: {visible(note.text)}" for note in notes(board.results))
-    reasons = [sentence for name in shown for sentence in without_number(board, name)]
+    reasons = [sentence for name in shown for sentence in without_number(board, name)] + incomplete(board)
     yield from (f"% without a number: {visible(sentence)}" for sentence in dict.fromkeys(reasons))
 
 
@@ -126,10 +129,10 @@ def _header(tasks: Sequence[str], shown: Sequence[str], lead: int, costs: Sequen
     return [_line([*[""] * lead, *titles, *above]), " ".join(rules if width else []), _line([*first, *names, *below])]
 
 
-def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
+def _rows(board: Leaderboard, placed: Sequence[Column], shown: Sequence[str], several: bool) -> list[str]:
     stands = {
-        (task, evaluator, name): places(board, task, evaluator, name)
-        for task in board.tasks
+        (column.task, evaluator, name): places(column.board, column.task, evaluator, name)
+        for column in placed
         for evaluator in board.evaluators
         for name in shown
     }
@@ -137,8 +140,8 @@ def _rows(board: Leaderboard, shown: Sequence[str], several: bool) -> list[str]:
     for method in board.methods:
         for evaluator in board.evaluators:
             cells = [
-                _cell(board, method, task, evaluator, name, stands[task, evaluator, name].get(method))
-                for task in board.tasks
+                _cell(column, method, evaluator, name, stands[column.task, evaluator, name].get(method))
+                for column in placed
                 for name in shown
             ]
             spent = _costs(board, method)
@@ -158,7 +161,8 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, place: Place | None) -> str:
+def _cell(column: Column, method: str, evaluator: str, metric: str, place: Place | None) -> str:
+    board, task = column.board, column.task
     found = board.summarised(method, task, evaluator).get(metric)
     if found is None:
         word = status_word(board.cell(method, task, evaluator))

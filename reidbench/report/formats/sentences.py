@@ -32,6 +32,7 @@ OVER_QUERIES = (
 UNRANKED = "Numbers that their evaluator does not declare are neither ranked nor bold."
 UNDECLARED = "Nothing is bold: the evaluator does not declare whether more of it is better."
 CUT = "Intervals (Student's t over seeds) are cut at the ends of the metric's range."
+INCOMPLETE = "incomplete"  # the status of a number of several tasks, of which a result is missing
 STATUS_WORDS = {
     "ok": "not measured",
     "failed": "failed",
@@ -146,6 +147,8 @@ def without_difference(board: Leaderboard, against: str, metric: str, pairs: Seq
 def status_word(results: Sequence[Result]) -> str:
     """Status of a cell without a number, in a word or two; "-" for a cell that is not in the matrix."""
     states = [result.status for result in results]
+    if states == [INCOMPLETE]:
+        return results[0].error.partition(":")[0]  # "2 of 3 tasks"
     return STATUS_WORDS["ok" if "ok" in states else states[0]] if states else "-"
 
 

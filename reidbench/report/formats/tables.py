@@ -17,6 +17,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.differences import Paired, differences
 from reidbench.report.efficiency import Efficiency
+from reidbench.report.formats.groups import averages, columns, definitions, incomplete, raw
 from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
 from reidbench.report.units import NAMES, all_percent, heading, lower_is_better, number, own_unit, unit
@@ -54,13 +55,16 @@ def differences_to(board: Leaderboard, against: str, metric: str) -> str:
     several = len(board.evaluators) > 1
     rows: dict[tuple[str, str], dict[str, str]] = {}
     pairs = list(differences(board, against, metric))
-    for pair in pairs:
+    of_groups = averages(board)  # not of forgetting, of which less is better
+    several_tasks = differences(of_groups, against, metric) if against in of_groups.methods else ()
+    for pair in (*pairs, *several_tasks):
         rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = _difference(board, pair, metric)
+    tasks = [column.task for column in columns(board) if column.task in {*board.tasks, *of_groups.tasks}]
     cells = [
-        [method, *([evaluator] if several else []), *(found.get(task, "-") for task in board.tasks)]
+        [method, *([evaluator] if several else []), *(found.get(task, "-") for task in tasks)]
         for (method, evaluator), found in rows.items()
     ]
-    headers = ["method", *(["evaluator"] if several else []), *board.tasks]
+    headers = ["method", *(["evaluator"] if several else []), *tasks]
     parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)] if cells else []
     if any(pair.apart for pair in pairs):
         parts.append(
@@ -105,6 +109,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
     parts = [f"# {one_line(board.title)}", ""]
     parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
+    said += definitions(board)
     said += board.efficiency.sentences() if board.efficiency else []
     parts += map(one_line, said)
     parts += ["", table(*wide(board, metric)), ""]
@@ -120,7 +125,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
             *(f"- {one_line(note.text)}" for note in noted),
             "",
         ]
-    reasons = list(map(one_line, without_number(board, metric)))
+    reasons = list(map(one_line, [*without_number(board, metric), *incomplete(board)]))
     if reasons:
         parts += ["Cells without a number:", "", *(f"- {reason}" for reason in reasons), ""]
     quoted = block(board)
@@ -142,22 +147,25 @@ def wide(board: Leaderboard, metric: str) -> tuple[list[str], list[list[str]]]:
     """Headings and lines of the table of one metric, methods over tasks; `**` is around the means that are bold."""
     several = len(board.evaluators) > 1
     rows = []
-    first = {(task, e): leaders(board, task, e, metric) for task in board.tasks for e in board.evaluators}
+    placed = columns(board)
+    first = {(c.task, e): leaders(c.board, c.task, e, metric) for c in placed for e in board.evaluators}
     for method in board.methods:
         for evaluator in board.evaluators:
             cells = [
-                _cell(board, method, task, evaluator, metric, method in first[task, evaluator]) for task in board.tasks
+                cell(c.board, method, c.task, evaluator, metric, method in first[c.task, evaluator]) for c in placed
             ]
             protocols = dict.fromkeys(
                 r.row.protocol for task in board.tasks for r in board.cell(method, task, evaluator)
             )
             costs = _costs(board, method)
             rows.append([method, *([evaluator] if several else []), *cells, *costs, " / ".join(protocols)])
-    columns = [column.heading for column in board.efficiency.columns] if board.efficiency else []
-    return ["method", *(["evaluator"] if several else []), *board.tasks, *columns, "protocol"], rows
+    spent = [column.heading for column in board.efficiency.columns] if board.efficiency else []
+    headings = [column.task for column in placed]
+    return ["method", *(["evaluator"] if several else []), *headings, *spent, "protocol"], rows
 
 
-def _cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:
+def cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:
+    """A method's mean, spread and interval on a task, in `**` where it leads; a word or two where there is none."""
     results = board.cell(method, task, evaluator)
     found = board.summarised(method, task, evaluator).get(metric)
     if found is None:
@@ -188,14 +196,15 @@ def _details(board: Leaderboard) -> str:
     rows = []
     metrics = board.metrics
     with_unit = not all_percent(board, metrics)
-    for task, method, evaluator in itertools.product(board.tasks, board.methods, board.evaluators):
-        found = board.summarised(method, task, evaluator)
+    for column, method, evaluator in itertools.product(columns(board), board.methods, board.evaluators):
+        found = column.board.summarised(method, column.task, evaluator)
         if found:
             seeds = max(summary.n for summary in found.values())
-            numbers = [_mean(board, found.get(name), with_unit) + _fewer(found.get(name), seeds) for name in metrics]
+            means = [(found.get(name), _mean(column.board, found.get(name), with_unit)) for name in metrics]
+            numbers = [mean + _fewer(summary, seeds) for summary, mean in means]
             first = next(iter(found.values()))
             counts = ["no seed" if first.seedless else seeds, *([first.pretrainings] if pretrained else [])]
-            rows.append([task, method, evaluator, *numbers, *counts])
+            rows.append([column.task, method, evaluator, *numbers, *counts])
     names = [NAMES.get(name, name) for name in metrics]
     headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
     return table(headers, rows)
@@ -326,6 +335,8 @@ def as_json(board: Leaderboard, metric: str) -> str:
         for s in board.summary
     ]
     content: dict[str, Any] = {"title": board.title, "rows": rows, "summary": summary, "metrics": _declarations(board)}
+    if of_groups := raw(board):
+        content["groups"] = of_groups
     if costs:
         content["efficiency"] = _columns(costs)
     if board.published:

@@ -44,6 +44,7 @@ from reidbench.store.artifacts import Store
 from .again import again
 from .assets import Scripts, template
 from .charts import charts
+from .grouped import group_table
 from .ranked import Thumbnails, ranked_lists
 
 
@@ -131,6 +132,7 @@ class _Page:
             file_hash=self.evidence.plan.benchmark.sha256,
             again=again(self.evidence),
             published=self.published(),
+            groups=group_table(self.board, self.metric),
             quoted=block(self.board),
             quoted_title=TITLE,
             version=__version__,

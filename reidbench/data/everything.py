@@ -1,0 +1,40 @@
+"""All images of a data set that have an identity, as one training set: train, query and gallery together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from .dataset import PARTS
+from .split import Sample, Split
+
+
+def all_images(parts: Mapping[str, Split], one_numbering: bool) -> tuple[Split, np.ndarray, tuple[str, ...]]:
+    """The images, the place of each [N] in all parts one after the other, and sentences about what was left out.
+
+    Junk and distractors have no class. An image that a later part has again counts once. Without `one_numbering` equal
+    pids in train and test are two persons; cameras are the same in all parts.
+    """
+    there = [parts[part] for part in PARTS if part in parts]
+    above = int(max(there[0].pids.max(initial=0), 0)) if "train" in parts and not one_numbering else 0
+    samples: dict[str, Sample] = {}
+    places: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
+    place = -1
+    for number, split in enumerate(there):
+        for sample in split.samples:
+            place += 1
+            if sample.pid <= 0:
+                dropped["without an identity (junk or distractors)"] += 1
+            elif sample.path in samples:
+                dropped["that another part has too"] += 1
+            else:
+                samples[sample.path] = sample._replace(pid=sample.pid + (above if number else 0))
+                places[sample.path] = place
+    counts = [f"{count} image{'s' * (count > 1)} {what}" for what, count in dropped.items()]
+    notes = tuple(f"left out of training: {count}" for count in counts)
+    missing = [part for part in PARTS if part not in parts or not len(parts[part])]
+    notes += (f"there is no {' and no '.join(missing)} part",) if missing else ()
+    return Split(there[0].root, list(samples.values())), np.array(list(places.values()), dtype=np.int64), notes

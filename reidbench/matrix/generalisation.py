@@ -1,0 +1,123 @@
+"""The protocols of domain generalisation that papers number 1, 2 and 3: data sets, images, and where they come from.
+
+Numbers are those of META, ACL and BAU; other papers number other protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reidbench.errors import ReidbenchError
+
+from .benchmark import ALL_IMAGES
+from .groups import DEFINITIONS, MEAN, REFERENCES
+
+BAU = (
+    "Cho et al., Generalizable Person Re-identification via Balancing Alignment and Uniformity, NeurIPS 2024: "
+    "README.md and train.sh of https://github.com/yoonkicho/BAU"
+)
+META = (
+    "Xu et al., Mimic Embedding via Adaptive Aggregation: Learning Generalizable Person Re-identification, ECCV 2022: "
+    "projects/META/configs/Base-cnn.yml of https://github.com/xbq1994/META (COMBINEALL)"
+)
+ACL = (
+    "Zhang et al., Adaptive Cross-Domain Learning for Generalizable Person Re-identification, ECCV 2022: "
+    "configs/bagtricks_DR50_mix.yml of https://github.com/peterzpy/ACL-DGReID (COMBINEALL)"
+)
+METABIN = (
+    "Choi et al., Meta Batch-Instance Normalization for Generalizable Person Re-Identification, CVPR 2021: "
+    "README.md of https://github.com/bismex/MetaBIN (test sets and their splits; its sources have DukeMTMC-reID too)"
+)
+NUMBERED = "META, ACL and BAU number the protocols so; other papers give these numbers to other ones"
+LARGE = ("market1501", "msmt17", "cuhk03", "cuhk-sysu")
+VERSIONS = (
+    "META takes MSMT17 V2; BAU takes CUHK03 by the 767/700 protocol with detected boxes; CUHK-SYSU is a source only"
+)
+
+
+@dataclass(frozen=True)
+class Generalisation:
+    """A protocol: on which `images` of all `sources` but the target a method is trained, and the targets of its tests.
+
+    Data sets have names of the field, which a matrix file gives to data sets of its own. `references` are the papers
+    and the public code that the definition was read from.
+    """
+
+    name: str
+    summary: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    images: str
+    remarks: tuple[str, ...]
+    references: tuple[str, ...]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The data sets that it needs, each once."""
+        return tuple(dict.fromkeys((*self.sources, *self.targets)))
+
+    def tests(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Sources and target of each of its tests."""
+        for target in self.targets:
+            yield tuple(source for source in self.sources if source != target), target
+
+
+PROTOCOLS = {
+    one.name: one
+    for one in (
+        Generalisation(
+            "dg-1",
+            "four sources with all their images, train and test; tests on four small data sets",
+            ("market1501", "cuhk02", "cuhk03", "cuhk-sysu"),
+            ("prid", "grid", "viper", "ilids"),
+            ALL_IMAGES,
+            (
+                "each small data set is tested on ten random splits: give a list of ten, one a split",
+                "tables report the mean over splits and then over the four sets, of mAP and rank 1",
+                "papers before DukeMTMC-reID was withdrawn had it as a fifth source",
+            ),
+            (BAU, METABIN),
+        ),
+        Generalisation(
+            "dg-2",
+            "leave one out: three sources with their train images; tests on the fourth",
+            LARGE,
+            LARGE[:3],
+            "train",
+            (VERSIONS, "tables report the mean over the three tests, of mAP and rank 1"),
+            (BAU, META, ACL),
+        ),
+        Generalisation(
+            "dg-3",
+            "as dg-2, with all images of the sources, train and test",
+            LARGE,
+            LARGE[:3],
+            ALL_IMAGES,
+            (VERSIONS, "tables report the mean over the three tests, of mAP and rank 1"),
+            (BAU, META, ACL),
+        ),
+    )
+}
+
+SEQUENCE = "sequence"  # what is said of lifelong tasks, under a name of its own
+
+
+def described(name: str) -> Iterator[str]:
+    """What a protocol is and where its definition is from, line by line. Raises ReidbenchError for an unknown name."""
+    if name == SEQUENCE:
+        yield "data sets one after the other, each time from the network that the method had; tests after each step"
+        for number, words in DEFINITIONS.items():
+            if number != MEAN:
+                yield f"{number}: {words}"
+                yield f"  from: {REFERENCES[number]}"
+        return
+    if name not in PROTOCOLS:
+        raise ReidbenchError(f"no protocol is named {name!r} (known: {', '.join((*PROTOCOLS, SEQUENCE))})")
+    found = PROTOCOLS[name]
+    yield found.summary
+    for sources, target in found.tests():
+        yield f"test: {' + '.join(sources)} -> {target}"
+    yield f"images of the sources: {'train, query and gallery' if found.images == ALL_IMAGES else 'train'}"
+    yield from (f"remark: {remark}" for remark in (*found.remarks, NUMBERED))
+    yield from (f"from: {reference}" for reference in found.references)

@@ -1,0 +1,164 @@
+"""Reads `tasks:`, the columns of a matrix: which data sets play which role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reidbench.matrix.benchmark import ALL_IMAGES, DataRef, Task
+from reidbench.matrix.groups import derived
+
+from .checker import Checker, entries, guess
+from .families import FAMILIES, Family, expanded
+from .validate import read_validation
+from .yamlfile import Path_, shown
+
+BESIDE = ("pool", "auxiliary", "adapt_on", "validate")  # keys of a family that hold for all its tasks
+TASK = ("source", "target", *BESIDE)
+REF = ("use", "identities", "subset_seed", "images")
+LABELLED = ("source", "auxiliary")  # roles of images with labels
+
+
+class TaskReader:
+    """Reads the tasks of a file; `known` are the names of its data sets."""
+
+    def __init__(self, checker: Checker, known: list[str]) -> None:
+        self.check = checker
+        self.known = known
+
+    def read(self, value: Any) -> list[Task]:
+        """All tasks in the order of the file; a family stands for several."""
+        found: dict[str, Task] = {}
+        for name, one in self.check.map(value, ("tasks",)).items():
+            for task in self.entry(name, one):
+                if task.name in found:
+                    self.check.wrong(("tasks", name), f"the task {shown(task.name)} is there already; rename one")
+                found.setdefault(task.name, task)
+        for number in derived(list(found.values())):
+            if number.heading in found:
+                path = ("tasks", number.heading)
+                self.check.wrong(path, f"is the name of a number of the family {shown(number.group)}; rename the task")
+        return list(found.values())
+
+    def entry(self, name: str, value: Any) -> list[Task]:
+        """The task of an entry, or those of the family that it is."""
+        kinds = [key for key in FAMILIES if isinstance(value, dict) and key in value]
+        if not kinds:
+            task = self.task(name, value)
+            return [task] if task else []
+        path: Path_ = ("tasks", name)
+        if len(kinds) > 1:
+            several = " and ".join(f"`{kind}`" for kind in kinds)
+            self.check.wrong(path, f"is {len(kinds)} families at once, {several}: make them entries of their own")
+            return []
+        return self.family(name, FAMILIES[kinds[0]], self.check.map(value, path, (*FAMILIES[kinds[0]].keys, *BESIDE)))
+
+    # ------------------------------------------------------------------ data sets
+    def data_refs(self, value: Any, path: Path_) -> tuple[DataRef, ...]:
+        refs = [self.data_ref(entry, at) for entry, at in entries(value, path)]
+        names = [ref.name for ref in refs if ref]
+        if len(set(names)) < len(names):
+            self.check.wrong(path, "a data set appears twice")
+        return tuple(ref for ref in refs if ref)
+
+    def data_ref(self, value: Any, path: Path_) -> DataRef | None:
+        given: dict[str, Any] = {"use": value}
+        if not isinstance(value, str):
+            given = self.check.named(value, path, "data set", REF)
+        name = given.get("use")
+        if not isinstance(name, str) or name not in self.known:
+            if isinstance(value, str | dict):
+                self.check.wrong(
+                    path,
+                    f"no data set named {shown(name)} under `data`{guess(str(name), self.known)} "
+                    f"(known: {', '.join(self.known)})",
+                )
+            return None
+        identities = given.get("identities")
+        fine = (type(identities) is int and identities >= 2) or (type(identities) is float and 0 < identities <= 1)
+        if identities is not None and not fine:
+            self.check.wrong(
+                (*path, "identities"),
+                "must be a fraction up to 1.0 or a whole number from 2, not "
+                + self.check.text((*path, "identities"), identities),
+            )
+            return None
+        seed = self.check.whole_number(given.get("subset_seed", 0), (*path, "subset_seed"), 0, 0)
+        return DataRef(name, identities, seed, self.one_of(given, "images", ("train", ALL_IMAGES), path))
+
+    def one_of(self, given: Mapping[str, Any], key: str, words: Sequence[str], path: Path_) -> str:
+        """The word of a key; the first one where it is not there, and a problem where it is another."""
+        value = given.get(key, words[0])
+        if value not in words:
+            text = self.check.text((*path, key), value)
+            self.check.wrong((*path, key), f"must be {' or '.join(words)}, not {text}")
+            return words[0]
+        return str(value)
+
+    def check_whole(self, refs: Sequence[DataRef], path: Path_) -> None:
+        """Note what chooses images by their labels where there are none to choose by."""
+        for key, said in (("identities", "chooses by labels"), ("images", "adds labelled images")):
+            for ref in refs:
+                if getattr(ref, key) != getattr(DataRef(ref.name), key):
+                    self.check.wrong(path, f"`{key}` {said}: it is for source and auxiliary only")
+
+    # ------------------------------------------------------------------ tasks
+    def task(self, name: str, value: Any) -> Task | None:
+        path: Path_ = ("tasks", name)
+        alone = isinstance(value, dict) and "target" in value
+        given = self.check.map(value, path, TASK if alone else (*TASK, *FAMILIES))
+        if not alone:
+            if isinstance(value, dict):
+                self.check.wrong(path, "needs `target:`, the data set whose query and gallery are ranked")
+            return None
+        target = self.data_refs(given["target"], (*path, "target"))
+        source = self.data_refs(given["source"], (*path, "source")) if "source" in given else ()
+        self.check_whole(target, (*path, "target"))
+        beside = self.beside(given, path)
+        if len(target) != 1:
+            if isinstance(given["target"], list):
+                self.check.wrong((*path, "target"), "must be one data set")
+            return None
+        task = Task(name, target[0], source, **beside)
+        if task.validate and task.validate.data in [ref.name for ref in (*target, *source, *task.auxiliary)]:
+            sentence = (
+                f"{shown(task.validate.data)} is in this task already; name a data set that the task does not use"
+            )
+            self.check.wrong((*path, "validate", "data"), sentence)
+        self.check_target(task, path)
+        return task
+
+    def beside(self, given: Mapping[str, Any], path: Path_) -> dict[str, Any]:
+        """What stands beside source and target: fields of a task, and of all tasks of a family."""
+        refs = {role: self.data_refs(given[role], (*path, role)) for role in ("pool", "auxiliary") if role in given}
+        self.check_whole(refs.get("pool", ()), (*path, "pool"))
+        own: dict[str, Any] = {"adapt_on": self.one_of(given, "adapt_on", ("train", "test"), path)}
+        if "validate" in given:
+            own["validate"] = read_validation(self.check, given["validate"], (*path, "validate"), self.known)
+        return {**refs, **own}
+
+    def check_target(self, task: Task, path: Path_) -> None:
+        """Note a task that would be trained on the images that it is tested on."""
+        refs = [ref for role in LABELLED for ref in task.refs(role)]
+        if any(ref.name == task.target.name and ref.images == ALL_IMAGES for ref in refs):
+            name = shown(task.target.name)
+            self.check.wrong(path, f"`images: {ALL_IMAGES}` of {name} has the test images of the target {name}")
+
+    def family(self, name: str, family: Family, given: Mapping[str, Any]) -> list[Task]:
+        """The tasks of a family, each with what stands beside it; none, and problems, where one cannot be made."""
+        path: Path_ = ("tasks", name)
+        before = len(self.check.problems)
+        beside = self.beside(given, path)
+        tests = family.read(self, given, path)
+        if family.in_order and beside["adapt_on"] == "test":
+            self.check.wrong((*path, "adapt_on"), "must be train: a sequence goes on from one set's train images")
+        if len(self.check.problems) > before:
+            return []
+        tasks = [
+            Task(expanded(name, sources, target, family.in_order), target, sources, **beside, group=name,
+                 in_order=family.in_order)
+            for sources, target in tests
+        ]  # fmt: skip
+        for task in tasks:
+            self.check_target(task, path)
+        return tasks

@@ -1,0 +1,164 @@
+"""The numbers of groups of tasks, as leaderboards of their own: what is said of a task's column is said of them too."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from reidbench.components import Metric
+from reidbench.matrix.groups import FORGETTING, Derived
+from reidbench.matrix.stage import Row
+from reidbench.report.formats.sentences import INCOMPLETE, STATUS_WORDS
+from reidbench.report.queries import Arrays, metric_per_query
+from reidbench.report.results import Declared, Leaderboard, Result, summarise
+
+Run = Mapping[str, Result]  # the results of one seed and one pre-training, by task
+
+
+def boards(board: Leaderboard) -> tuple[Leaderboard, Leaderboard]:
+    """The averages and the forgetting of a board's groups."""
+    return averages(board), forgetting(board)
+
+
+def averages(board: Leaderboard) -> Leaderboard:
+    """A leaderboard whose tasks are the averages, in the metrics of the board.
+
+    An average is taken over tasks for each seed (and each pre-training), and then over seeds as a task's mean is: its
+    interval is about other seeds, with which all tasks would be run again. A method has it that has every result of
+    every task. Queries of all tasks count together, those of each task with the same weight in sum.
+    """
+    wanted = [number for number in _there(board) if number.name != FORGETTING]
+    return _board(board, wanted, board.declared)
+
+
+def forgetting(board: Leaderboard) -> Leaderboard:
+    """A leaderboard whose tasks are the forgetting of sequences: of each declared metric, less being better.
+
+    The loss is that of the better value by the metric's own direction, so that a positive one is worse. A metric that
+    is not declared has no better value.
+    """
+    wanted = [number for number in _there(board) if number.name == FORGETTING]
+    declared = {e: {name: _loss(one) for name, one in board.declarations(e).items()} for e in board.evaluators}
+    return _board(board, wanted, declared)
+
+
+def _there(board: Leaderboard) -> list[Derived]:
+    """The numbers of which the board has a task."""
+    return [number for number in board.groups if set(number.tasks) & set(board.tasks)]
+
+
+def _loss(metric: Metric) -> Metric:
+    """The declaration of what a metric may lose, or gain."""
+    low, high = metric.ends
+    ends = (low - high, high - low) if math.isfinite(high - low) else (None, None)
+    return Metric(metric.name, better="lower", unit=metric.unit, range=ends)
+
+
+def _board(board: Leaderboard, wanted: Sequence[Derived], declared: Declared | None) -> Leaderboard:
+    runs: dict[str, tuple[Derived, Run]] = {}  # by the key of the row that is made of them
+    found = itertools.product(wanted, board.methods, board.evaluators)
+    results = tuple(result for place in found for result in _results(board, *place, runs))
+
+    def queries(key: str) -> Arrays:
+        return _queries(board, *runs[key]) if key in runs else {}
+
+    summary = tuple(summarise(results, declared))
+    return Leaderboard(board.title, results, summary, declared, board.rules, queries)
+
+
+def _results(
+    board: Leaderboard, number: Derived, method: str, evaluator: str, runs: dict[str, tuple[Derived, Run]]
+) -> Iterator[Result]:
+    """The number of a method by an evaluator, one result for each seed and pre-training; or why there is none."""
+    cells = {task: board.cell(method, task, evaluator) for task in number.tasks}
+    if not any(cells.values()):
+        return
+    rows = [result.row for results in cells.values() for result in results]
+    protocol = ", ".join(dict.fromkeys(word for row in rows for word in row.protocol.split(", ")))
+    seeds = list(itertools.product(_known(row.seed for row in rows), _known(row.pretrain_seed for row in rows)))
+    lacking = dict(_lacking(cells, seeds))
+    if lacking:
+        task, why = next(iter(lacking.items()))
+        more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+        counted = f"{len(cells) - len(lacking)} of {len(cells)} task{'s' * (len(cells) > 1)}"
+        error = f"{counted}: {task}: {why}{more}"
+        yield Result(Row(method, number.heading, evaluator, None, None, None, error, protocol), INCOMPLETE, error=error)
+        return
+    pretrained = any(row.pretrained for row in rows)
+    for seed, pretrain_seed in seeds:
+        run = {task: _of(results, seed, pretrain_seed)[0] for task, results in cells.items()}
+        key = f"{number.heading} of {method} by {evaluator}: {seed}, {pretrain_seed}"
+        runs[key] = number, run
+        row = Row(method, number.heading, evaluator, seed, pretrain_seed, key, "", protocol, pretrained)
+        yield Result(row, "ok", _metrics(board, number, evaluator, run))
+
+
+def _known(seeds: Iterable[int | None]) -> list[int | None]:
+    """The seeds in the order that they come, or None alone: the one result of a task that uses none is that of all."""
+    found: list[int | None] = [seed for seed in dict.fromkeys(seeds) if seed is not None]
+    return found or [None]
+
+
+def _of(results: Sequence[Result], seed: int | None, pretrain_seed: int | None) -> list[Result]:
+    """The result of a task with a seed and a pre-training."""
+    return [
+        result
+        for result in results
+        if result.row.seed in (seed, None) and result.row.pretrain_seed in (pretrain_seed, None)
+    ]
+
+
+def _lacking(
+    cells: Mapping[str, Sequence[Result]], seeds: Sequence[tuple[int | None, int | None]]
+) -> Iterator[tuple[str, str]]:
+    """The tasks without a result, or without that of a seed, and why in a word or two."""
+    for task, results in cells.items():
+        states = [result.status for result in results if result.status != "ok"]
+        if states or not results:
+            yield task, STATUS_WORDS[states[0]] if states else "not in this table"
+        elif not all(len(_of(results, *one)) == 1 for one in seeds):
+            yield task, "other seeds than the other tasks"
+
+
+def _metrics(board: Leaderboard, number: Derived, evaluator: str, run: Run) -> dict[str, float]:
+    """Every metric that all tasks have."""
+    names = [name for name in board.metrics if all(name in result.metrics for result in run.values())]
+    values = {name: {task: result.metrics[name] for task, result in run.items()} for name in names}
+    if number.name != FORGETTING:
+        return {name: _mean([of[task] for (task,) in number.terms]) for name, of in values.items()}
+    declared = {name: known for name in names if (known := board.metric(evaluator, name))}
+    return {
+        name: _mean([_lost([values[name][task] for task in term], known) for term in number.terms])
+        for name, known in declared.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _lost(values: Sequence[float], metric: Metric) -> float:
+    """The better one of all values but the last minus the last, or the other way round where less is better."""
+    *before, last = values
+    return max(before) - last if metric.better == "higher" else last - min(before)
+
+
+def _queries(board: Leaderboard, number: Derived, run: Run) -> Arrays:
+    """The queries of all tasks of an average, by metric: weighted so that their mean is the mean over the tasks.
+
+    None where an evaluator keeps no results of the queries, and of forgetting, which is no mean of queries.
+    """
+    if number.name == FORGETTING:
+        return {}
+    found: dict[str, np.ndarray] = {}
+    for name in set.intersection(*(set(result.metrics) for result in run.values())):
+        parts = [metric_per_query(name, one.metrics[name], board.queries(one.row.key or "")) for one in run.values()]
+        known = [part for part in parts if part is not None]
+        if len(known) == len(parts):
+            counts = [np.count_nonzero(~np.isnan(part)) for part in known]
+            weights = [sum(counts) / (len(counts) * count) for count in counts]
+            found[name] = np.concatenate([part * weight for part, weight in zip(known, weights, strict=True)])
+    return found
