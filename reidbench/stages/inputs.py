@@ -15,7 +15,7 @@ from reidbench.components import Component, Params
 from reidbench.contexts import Selection, ignore_note
 from reidbench.data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
 from reidbench.data.dataset import PARTS
-from reidbench.data.everything import all_images
+from reidbench.data.parts.everything import all_images
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.matrix.benchmark import ALL_IMAGES

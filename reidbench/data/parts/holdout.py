@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from reidbench.data.dataset import Dataset
+from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.split import Split
 from reidbench.errors import DataError
 
-from .dataset import Dataset
 from .everything import all_images
-from .hidden import UNKNOWN_CAMERA
-from .split import Split
 
 LEAST = 2  # identities that a training needs, and valid queries that a validation needs
 CURE = "hold out more identities, or validate on another data set: `validate: {data: NAME}`"
