@@ -23,7 +23,8 @@ class Dataset:
     because they do not belong, and `absent` are images that a list of the set names and that are not there, both
     by split. `faults` are the notes on labels that contradict themselves: notes in a run, problems in a check.
     `one_numbering` says that equal pids in train and test are one person; some sets number their test persons from 1
-    again.
+    again. `validation` are images of train's persons that the set ships for validation; it is no part of a run
+    unless `validate: {queries: validation}` asks for it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Dataset:
     absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
     one_numbering: bool = False
+    validation: Split | None = None
 
     def parts(self) -> dict[str, Split]:
         """The splits that are there, by name."""

@@ -10,9 +10,10 @@ from reidbench.matrix.groups import derived
 
 from .checker import Checker, entries, guess
 from .families import FAMILIES, Family, expanded
+from .validate import read_validation
 from .yamlfile import Path_, shown
 
-BESIDE = ("pool", "auxiliary", "adapt_on")  # keys of a family that hold for all its tasks
+BESIDE = ("pool", "auxiliary", "adapt_on", "validate")  # keys of a family that hold for all its tasks
 TASK = ("source", "target", *BESIDE)
 REF = ("use", "identities", "subset_seed", "images")
 LABELLED = ("source", "auxiliary")  # roles of images with labels
@@ -119,6 +120,11 @@ class TaskReader:
                 self.check.wrong((*path, "target"), "must be one data set")
             return None
         task = Task(name, target[0], source, **beside)
+        if task.validate and task.validate.data in [ref.name for ref in (*target, *source, *task.auxiliary)]:
+            sentence = (
+                f"{shown(task.validate.data)} is in this task already; name a data set that the task does not use"
+            )
+            self.check.wrong((*path, "validate", "data"), sentence)
         self.check_target(task, path)
         return task
 
@@ -126,7 +132,10 @@ class TaskReader:
         """What stands beside source and target: fields of a task, and of all tasks of a family."""
         refs = {role: self.data_refs(given[role], (*path, role)) for role in ("pool", "auxiliary") if role in given}
         self.check_whole(refs.get("pool", ()), (*path, "pool"))
-        return {**refs, "adapt_on": self.one_of(given, "adapt_on", ("train", "test"), path)}
+        own: dict[str, Any] = {"adapt_on": self.one_of(given, "adapt_on", ("train", "test"), path)}
+        if "validate" in given:
+            own["validate"] = read_validation(self.check, given["validate"], (*path, "validate"), self.known)
+        return {**refs, **own}
 
     def check_target(self, task: Task, path: Path_) -> None:
         """Note a task that would be trained on the images that it is tested on."""

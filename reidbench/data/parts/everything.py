@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .dataset import PARTS
-from .split import Sample, Split
+from reidbench.data.dataset import PARTS
+from reidbench.data.split import Sample, Split
 
 
 def all_images(parts: Mapping[str, Split], one_numbering: bool) -> tuple[Split, np.ndarray, tuple[str, ...]]:
