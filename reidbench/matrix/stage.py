@@ -83,6 +83,8 @@ class Row:
     `seed` is None where no stage behind the row depends on `seeds`: its one result stands for all of them. So is
     `pretrain_seed` where nothing depends on `pretrain_seeds`; `pretrained` says whether there is a pre-training.
     `profiles` are keys: what each embedder that the row ends in costs, "" for features that no network here made.
+    `lacks` is the status of a row without a key: not-applicable, or missing or failed as the search is that fills it.
+    `notes` are sentences about the row itself, not about a stage behind it.
     """
 
     method: str
@@ -95,6 +97,8 @@ class Row:
     protocol: str = ""
     pretrained: bool = False
     profiles: tuple[str, ...] = ()
+    lacks: str = "not-applicable"
+    notes: tuple[str, ...] = ()
 
     @property
     def cell(self) -> tuple[str, str, str]:
