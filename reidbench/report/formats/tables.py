@@ -28,6 +28,7 @@ from .sentences import (
     bold,
     cut,
     few_seeds,
+    never_ranked,
     no_seed,
     of_seeds,
     rule_warnings,
@@ -105,6 +106,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
     parts = [f"# {one_line(board.title)}", ""]
     parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
+    said += never_ranked(board)
     said += board.efficiency.sentences() if board.efficiency else []
     parts += map(one_line, said)
     parts += ["", table(*wide(board, metric)), ""]
