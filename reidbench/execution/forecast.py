@@ -22,7 +22,7 @@ def of_searches(resolved: Resolved, needed: set[str]) -> dict[str, Any]:
         "of": [_of(one) for one in resolved.searches],
         "stages": len(plan.stages),
         "to_run": len(plan.stages.keys() & needed),
-        "alone": sum(len(plan.only(trial.rows).stages) for trial in trials),
+        "alone": sum(len(plan.behind(trial.rows)) for trial in trials),
         "also_rows": len(plan.stages.keys() & (own | tuned)),
         "then": len(tuned - own - plan.stages.keys()),
         "at_most": sum(_unknown(one, resolved) for one in resolved.searches),
@@ -48,8 +48,8 @@ def _unknown(one: Searched, resolved: Resolved) -> int:
     later = one.place.search.trials - len(one.trials)
     if not later or not one.trials[0].rows:
         return 0
-    first = resolved.trials.only(one.trials[0].rows).stages.values()
-    return later * sum(stage.kind != "data" for stage in first)
+    first = resolved.trials.behind(one.trials[0].rows)
+    return later * sum(resolved.trials.stages[key].kind != "data" for key in first)
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:

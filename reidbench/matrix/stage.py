@@ -126,15 +126,20 @@ class Plan:
 
     def only(self, keep: Sequence[Row]) -> Plan:
         """The plan that these rows need."""
+        wanted = self.behind(keep)
+        stages = {key: stage for key, stage in self.stages.items() if key in wanted}
+        return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
+
+    def behind(self, rows: Sequence[Row]) -> set[str]:
+        """The keys of the stages that it takes to have the results of these rows, and of these results."""
         wanted: set[str] = set()
-        waiting = [row.key for row in keep if row.key]
+        waiting = [row.key for row in rows if row.key]
         while waiting:
             key = waiting.pop()
             if key not in wanted:
                 wanted.add(key)
                 waiting += self.stages[key].needs
-        stages = {key: stage for key, stage in self.stages.items() if key in wanted}
-        return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
+        return wanted
 
     def _profiles(self, keep: Sequence[Row]) -> dict[str, Stage]:
         """The profiles of these rows, each of the first embedder of its network that they end in."""

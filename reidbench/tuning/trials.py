@@ -205,9 +205,9 @@ class Trials:
 
     def held_out(self, trial: Trial) -> tuple[str, ...]:
         """What the data sets noted that were made for a trial: what is held out, and how many queries that gives."""
-        stages = self.expansion.result.only(trial.rows).stages.values()
-        notes: list[str] = []
-        for stage in [one for one in stages if one.held_out]:
+        plan, notes = self.expansion.result, list[str]()
+        behind = plan.behind(trial.rows)
+        for stage in [one for key, one in plan.stages.items() if key in behind and one.held_out]:
             with suppress(KeyError, BadArtifact):
                 texts = self.store.facts(stage.key, ("notes",)).get("notes", ())
                 notes += [f"{stage.label}: {text}" for text in texts]
