@@ -39,8 +39,8 @@ class Space:
     def size(self) -> float:
         """How many values there are; infinity for a range of decimal numbers."""
         if self.kind == "choices":
-            return len(self.values)
-        return self.values[1] - self.values[0] + 1 if self.kind == "int" else math.inf
+            return float(len(self.values))
+        return float(self.values[1] - self.values[0] + 1) if self.kind == "int" else math.inf
 
 
 @dataclass(frozen=True)

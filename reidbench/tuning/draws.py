@@ -12,6 +12,8 @@ from reidbench.matrix.benchmark import canonical
 from reidbench.matrix.search import Search, Space, Values
 
 DRAWS = 20  # for each combination there is: more than it takes to meet them all, as good as always
+LEAST = 1e-16  # that a ratio is above 1, as far as decimal numbers tell
+MANY = 1e9  # combinations, of which trials are never more than a few
 DIGITS = 4  # significant ones of a drawn number: of its distance to the end of a range, or of its ratio to it
 
 
@@ -30,7 +32,7 @@ def random(search: Search) -> list[Values]:
     The values of a trial stay the same when trials are added. What is drawn for one parameter depends on no other.
     """
     found: dict[str, Values] = {}
-    enough = None if math.isinf(search.size) else DRAWS * int(search.size)
+    enough = DRAWS * int(search.size) if search.size <= MANY else None
     for values in (_drawn(search, number) for number in itertools.islice(itertools.count(), enough)):
         found.setdefault(canonical(values), values)
         if len(found) == search.trials:
@@ -77,7 +79,7 @@ def value_at(space: Space, share: float) -> Any:
         return low + int(share * (high - low + 1))
     if space.kind == "uniform":
         return rounded(space, low + share * (high - low))
-    return rounded(space, low * (high / low) ** share)
+    return rounded(space, math.exp(math.log(low) + share * (math.log(high) - math.log(low))))
 
 
 def rounded(space: Space, value: float) -> float:
@@ -87,7 +89,7 @@ def rounded(space: Space, value: float) -> float:
     """
     low, high = space.values
     if space.kind == "log":
-        narrow = max(0, -math.floor(math.log10(min(high / low - 1, 1))))
+        narrow = max(0, -math.floor(math.log10(min(max(high / low - 1, LEAST), 1))))
         found = float(f"{value:.{DIGITS + narrow}g}")
     else:
         found = round(value, DIGITS - 1 - math.floor(math.log10(high - low)))

@@ -43,6 +43,12 @@ def test_draws_are_different_and_come_to_all_combinations(spaces: dict[str, Spac
     assert len({tuple(values.items()) for values in found}) == 12
 
 
+def test_a_space_of_very_many_whole_numbers() -> None:
+    wide = {f"n{number}": Space("int", (0, 2**62)) for number in range(30)}
+    assert math.isinf(search(2, **wide).size)
+    assert len(draws.random(search(2, **wide))) == 2
+
+
 def test_shares_are_spread_evenly() -> None:
     """Of 4,000 shares the mean and the largest gap are those of a uniform distribution (five standard errors)."""
     shares = np.array([draws._share(0, number, "x") for number in range(4000)])
@@ -71,7 +77,7 @@ def test_values_by_hand(space: Space, share: float, value: Any) -> None:
     assert found == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value)
 
 
-@pytest.mark.parametrize("ends", [(1e-4, 1e-2), (0.99991, 0.99999), (3.0, 7.0)])
+@pytest.mark.parametrize("ends", [(1e-4, 1e-2), (0.99991, 0.99999), (3.0, 7.0), (1e-300, 1e300)])
 @pytest.mark.parametrize("kind", ["log", "uniform"])
 def test_rounding_never_leaves_a_range(kind: Any, ends: tuple[float, float]) -> None:
     found = [draws.value_at(Space(kind, ends), share) for share in (0.0, 1e-9, 0.5, 1 - 1e-9)]

@@ -19,12 +19,12 @@ from reidbench.matrix.validation import validation_of
 from reidbench.registry.plugins import Registry
 
 from .checker import Checker, guess, kind_word
-from .spaces import RowReader, Rows, check_values, read_space
+from .spaces import MOST_TRIALS, RowReader, Rows, check_values, read_space
 from .yamlfile import Path_, Tree, shown
 
 SETTINGS = ("trials", "select", "sampler", "search_seed", "search_seeds")  # beside `search`, or in `search_defaults`
+OWN = frozenset({"search", *SETTINGS} - STEPS.keys())  # keys of a row that no step or component has
 SAMPLERS = ("grid", "random", "tpe")
-MOST_TRIALS = 1000  # of one search
 NO_ROW = ("features", "ensemble")  # keys of rows that train nothing themselves
 VALIDATED = {
     "source-val": ({"identities", "queries"}, "`validate: {identities: 0.2}`, of the file or a task"),
@@ -101,8 +101,9 @@ class SearchReader:
     def take_spaces(self, holder: Holder, asked: Asked) -> None:
         """What `search:` of a row or step names, by dotted path in the row."""
         path = (*holder.path, "search")
-        given = self.check.map(holder.given.pop("search"), path)
-        if given == {}:
+        written = holder.given.pop("search")
+        given = self.check.map(written, path)
+        if written == {}:
             self.check.wrong(path, "names no parameter, as in `search: {lr: {log: [1e-4, 1e-2]}}`")
         for key, value in given.items():
             name = ".".join((*holder.inside, key))
@@ -159,6 +160,8 @@ class SearchReader:
             return None
         hidden = {name for _, choice in plain.steps for part in choice.parts() for name in part.hidden}
         for key, space in spaces.items():
+            if key.partition(".")[0] in OWN:
+                self.check.wrong(asked.spaces[key][1], "is a setting of the search itself, and no parameter of the row")
             if hidden & set(key.split(".")):
                 self.check.wrong(asked.spaces[key][1], "is secret: a search would show its values")
             alone = sum(other.rpartition(".")[0] == key.rpartition(".")[0] for other in spaces) == 1
@@ -224,7 +227,7 @@ class SearchReader:
 
     def trials(self, given: tuple[Any, Path_] | None, sampler: str, size: float, place: Path_) -> int:
         """How many trials there are: as many as are asked for, or all of the grid."""
-        combinations = f"{size:.0f} combinations"
+        combinations = f"{size:.15g} combinations"
         if given is None:
             if sampler != "grid":
                 self.check.wrong(place, "needs `trials:` beside it: how many are drawn")

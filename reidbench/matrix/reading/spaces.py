@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from .checker import Checker, guess, kind_word
 from .yamlfile import Path_, Tree
 
 RANGES = ("log", "uniform", "int")
+MOST_TRIALS = 1000  # of one search
 
 
 class RowReader(Protocol):
@@ -32,6 +34,9 @@ class Misplaced(Exception):
 
 def read_space(check: Checker, value: Any, path: Path_) -> Space | None:
     """A list of choices, or a range."""
+    if isinstance(value, list) and len(value) > MOST_TRIALS:
+        check.wrong(path, f"has {len(value)} choices; {MOST_TRIALS} at most")
+        return None
     if isinstance(value, list):
         repeated = any(_same(one, other) for at, one in enumerate(value) for other in value[:at])
         if len(value) < 2 or repeated:
@@ -59,6 +64,8 @@ def _range(check: Checker, kind: Any, ends: Any, path: Path_) -> Space | None:
         wrong = "must begin with the lower of two different numbers"
     elif kind == "log" and ends[0] <= 0:
         wrong = "must be above 0 for a logarithmic range"
+    elif math.isinf(float(ends[1]) - float(ends[0])):
+        wrong = "must not be so far apart that their difference is no finite number"
     if wrong:
         given = check.text(path, ends) if isinstance(ends, list) else kind_word(ends)
         check.wrong(path, f"{wrong}, not {given}")
