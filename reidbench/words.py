@@ -56,6 +56,7 @@ RULES = frozenset(
     | {"cosine", "euclidean", "query expansion", "query expansion among all", "re-ranked"}
 )  # of an evaluator; beside these "re-ranked (VARIANT)" and "single gallery shot xN"
 RULE_OF = re.compile(r"re-ranked \([\w .-]+\)|single gallery shot x[1-9][0-9]*")
+ON_TEST_LABELS = "chosen on test labels"  # of a row whose parameters a search judged by the test part itself
 OWN = re.compile(r"[a-z][a-z0-9-]*: ?\w[\w .-]*")  # a plugin's own word
 
 UNKNOWN = "unknown pre-training"  # what a row says that starts from a file of which nothing was declared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import itertools
 import math
 import os
@@ -15,8 +16,11 @@ from typing import Any
 
 from reidbench import report
 from reidbench.errors import ConfigError, ReidbenchError
-from reidbench.execution import executors, preview, runner
-from reidbench.matrix import plan
+from reidbench.execution import executors, preview
+from reidbench.execution.executor import Executor
+from reidbench.execution.runner import Outcome, Runner
+from reidbench.execution.searching import run_benchmark
+from reidbench.matrix.benchmark import Benchmark
 from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.metrics.neighbours import faiss_search
@@ -24,6 +28,7 @@ from reidbench.packs import lasting
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry, printable
 from reidbench.store.artifacts import Store
+from reidbench.tuning.resolve import resolve
 
 from .display import display
 from .mappings import mapping_tree
@@ -66,22 +71,25 @@ def run(
         raise ReidbenchError(fault)
     _check_counts(jobs, workers)
     _check_limits(time_limit, memory_limit)
-    where = executors.make(_executor(executor), jobs, address, time_limit, memory_limit)
+    make = functools.partial(executors.make, _executor(executor), jobs, address, time_limit, memory_limit)
     call = _Call.of(matrix, store, set, without, progress)
-    whole = call.plan()
-    the_plan = _chosen(whole, only)
+    benchmark = call.benchmark()
     with contextlib.ExitStack() as held:
         with display(progress) as shown:
-            unrecorded = lasting.record_run(whole, call.store, call.settings)
-            one = runner.Runner(the_plan, call.store, where, shown, call.registry.disabled, workers, held)
+
+            def start(the_plan: Plan, where: Executor) -> Outcome:
+                return Runner(the_plan, call.store, where, shown, call.registry.disabled, workers, held).run()
+
             try:
-                one.run()
+                ran = run_benchmark(
+                    benchmark, call.store, make, start, lambda plan: _chosen(plan, only), call.record, only
+                )
             except KeyboardInterrupt:
                 shown.note(INTERRUPTED)
                 raise
-            if unrecorded:  # and nothing was missing, else the run has ended with the same reason
-                shown.note(unrecorded)
-        return call.results(the_plan)
+            if ran.unrecorded:  # and nothing was missing, else the run has ended with the same reason
+                shown.note(ran.unrecorded)
+        return call.results(ran.plan)
 
 
 def load(
@@ -134,12 +142,21 @@ class _Call:
             print(f"warning: {self.warnings[-1]}", file=sys.stderr)
 
     @uncollected()
-    def plan(self) -> Plan:
-        """The plan of the file or mapping. Raises ConfigError with every mistake."""
+    def benchmark(self) -> Benchmark:
+        """What the file or mapping says. Raises ConfigError with every mistake."""
         if isinstance(self.matrix, Mapping):
             tree = mapping_tree(self.matrix, Path.cwd())
-            return plan.expand(reader.read_from(tree, self.registry, self.settings))
-        return plan.expand(reader.read(self.file, self.registry, self.settings))
+            return reader.read_from(tree, self.registry, self.settings)
+        return reader.read(self.file, self.registry, self.settings)
+
+    @uncollected()
+    def plan(self) -> Plan:
+        """The plan of the file or mapping, with the winners of searches that the store has. Raises as `benchmark`."""
+        return resolve(self.benchmark(), self.store).plan
+
+    def record(self, the_plan: Plan) -> str:
+        """Keep the board of a run. Why it was not kept, or ""."""
+        return lasting.record_run(the_plan, self.store, self.settings)
 
     @property
     def file(self) -> Path:

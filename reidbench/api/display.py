@@ -79,7 +79,7 @@ class Notebook:
 
     def begin(self, stages: int) -> None:
         """So many stages are missing."""
-        self._change(total=stages)
+        self._change(total=stages, done=0)
 
     def more(self, stages: int) -> None:
         """So many stages have to be made again."""

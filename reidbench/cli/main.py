@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
+import functools
 import shlex
 import signal
 import sys
@@ -39,16 +39,14 @@ from .options import (
     note,
     one_store_at,
     positive,
-    read_plan,
-    store_at,
+    read_benchmark,
     uncollected,
     warn_of_changes,
-    warn_of_conflicts,
     where,
     whole,
 )
+from .plan import app as plan_commands
 from .plugin import app as plugin_commands
-from .rehearse import app as rehearse_commands
 from .results.packs import app as pack_commands
 from .results.site import app as site_commands
 from .results.table import app as table_commands
@@ -75,7 +73,7 @@ app = typer.Typer(
 app.add_typer(plugin_commands)
 app.add_typer(data.app)
 app.add_typer(show_commands)
-app.add_typer(rehearse_commands)
+app.add_typer(plan_commands)
 app.add_typer(network_commands)
 app.add_typer(store_commands)
 app.add_typer(table_commands)
@@ -104,42 +102,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the program itself."""
-
-
-@app.command("plan")
-@uncollected()
-def show_plan(
-    file: FileArgument,
-    store: StoreOption = None,
-    overrides: SetOption = None,
-    without: WithoutOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
-    from reidbench.execution import preview
-    from reidbench.registry import plugins
-
-    registry = load_plugins(without)
-    the_plan = read_plan(file, registry, overrides)
-    the_store = store_at(store)
-    found = preview.preview(the_plan, the_store, registry)
-    warn_of_conflicts(the_store)
-    if as_json:
-        print(json.dumps(found, indent=1))
-        return
-    print(f"{found['title']}: {found['rows']} rows, {found['not_applicable']} of them not applicable")
-    print(f"{found['stages']} stages, {found['to_run']} to run")
-    for line in found["kinds"]:
-        counts = f"{line['stages']:>6} stages, {line['to_run']:>6} to run{line['time']}"
-        setup = f", with {plugins.printable(line['setup'])}" if line["setup"] else ""
-        print(f"  {line['kind']:<9} {line['use']:<20} {counts}{setup}")
-    print(f"expected: {found['expected']}")
-    for name in found["held_out"]:
-        print(f"validation: {plugins.printable(name)}")
-    for reason in found["reasons"]:
-        print(f"not applicable: {reason}")
-    for warning in found["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)
 
 
 @app.command()
@@ -171,35 +133,48 @@ def run(
     """Run what is missing, then print the leaderboard."""
     from rich.console import Console
 
-    from reidbench.execution import executors, progress, runner
+    from reidbench.execution import executors, progress, runner, searching
     from reidbench.metrics.neighbours import faiss_search
     from reidbench.packs import lasting
+    from reidbench.registry.plugins import printable
 
     the_store = one_store_at(store, "run")
     fault = faiss_search.clash()
     if fault:
         raise ReidbenchError(fault)
     registry = load_plugins(without)
-    the_plan = whole_plan = read_plan(file, registry, overrides)
-    if only:
-        the_plan = chosen_rows(the_plan, only)
+    benchmark = read_benchmark(file, registry, overrides)
     console = Console(stderr=True)
-    pool = executors.make(executor, jobs, address, time_limit, memory_limit)
-    unrecorded = lasting.record_run(whole_plan, the_store, overrides)
+    make = functools.partial(executors.make, executor, jobs, address, time_limit, memory_limit)
     with contextlib.ExitStack() as held:
         try:
             with progress.make(console) as shown:
-                outcome = runner.Runner(the_plan, the_store, pool, shown, frozenset(without or ()), workers, held).run()
+                ran = searching.run_benchmark(
+                    benchmark,
+                    the_store,
+                    make,
+                    lambda plan, pool: runner.Runner(
+                        plan, the_store, pool, shown, frozenset(without or ()), workers, held
+                    ).run(),
+                    lambda plan: chosen_rows(plan, only) if only else plan,
+                    lambda plan: lasting.record_run(plan, the_store, overrides),
+                    only,
+                )
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C, which wants the same
             print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
             sys.exit(130)
-        if unrecorded:  # and nothing was missing, else the run has ended with the same reason
-            note(unrecorded)
-        _print_board(the_plan, the_store, registry, console, strict)
+        if ran.unrecorded:  # and nothing was missing, else the run has ended with the same reason
+            note(ran.unrecorded)
+        _print_board(ran.plan, the_store, registry, console, strict)
     print(where(the_store), file=sys.stderr)
-    if outcome.failed:
+    outcome = ran.outcome
+    for row, why in ran.failed_searches.items():
+        print(printable(f"{row}: {why}"), file=sys.stderr)
+    if outcome.failed or ran.failed_searches:
         counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
+        if not outcome.failed:
+            counts = f"{len(ran.failed_searches)} searches have no winner"
         print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
         sys.exit(1)
 

@@ -75,7 +75,7 @@ class _Which:
         options = [word for value in self.overrides or () for word in ("--set", value)]
         options += ["--store", str(self.stores[0])] if self.stores else []  # where a run that makes the row may write
         choice = rows.Choice(self.file, self.row, self.task, self.seed, options)
-        members = choice.members(read_plan(self.file, registry, self.overrides), the_store)
+        members = choice.members(read_plan(self.file, registry, self.overrides, the_store), the_store)
         warn_of_conflicts(the_store)
         return the_store, registry, members
 

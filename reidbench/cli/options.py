@@ -17,10 +17,12 @@ from reidbench.api.opening import uncollected as uncollected
 from reidbench.errors import ConfigError, ReidbenchError
 
 if TYPE_CHECKING:
+    from reidbench.matrix.benchmark import Benchmark
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
     from reidbench.report import Leaderboard
     from reidbench.store.artifacts import Store
+    from reidbench.tuning.resolve import Resolved
 
 # Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
 AveragePrecision = Literal["step", "trapezoid"]
@@ -83,12 +85,24 @@ def load_plugins(without: list[str] | None) -> Registry:
 
 
 @uncollected()
-def read_plan(file: Path, registry: Registry, overrides: list[str] | None) -> Plan:
-    """The plan of a matrix file. Raises ConfigError with every mistake."""
-    from reidbench.matrix import plan
+def read_plan(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Plan:
+    """The plan of a matrix file, with the winners of searches in a store. Raises ConfigError with every mistake."""
+    return read_resolved(file, registry, overrides, store).plan
+
+
+@uncollected()
+def read_resolved(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Resolved:
+    """A matrix file with what its searches came to in a store. Raises ConfigError with every mistake."""
+    from reidbench.tuning import resolve
+
+    return resolve.resolve(read_benchmark(file, registry, overrides), store)
+
+
+def read_benchmark(file: Path, registry: Registry, overrides: list[str] | None) -> Benchmark:
+    """A matrix file. Raises ConfigError with every mistake."""
     from reidbench.matrix.reading import reader
 
-    return plan.expand(reader.read(file, registry, overrides or ()))
+    return reader.read(file, registry, overrides or ())
 
 
 def warn_of_conflicts(store: Store) -> None:
@@ -126,7 +140,7 @@ def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, s
     from reidbench.packs import lasting
 
     try:
-        return read_plan(file, registry, overrides)
+        return read_plan(file, registry, overrides, store)
     except ConfigError as error:
         plan, said = lasting.board_instead(error, file, overrides, store)
         note(said)

@@ -17,7 +17,7 @@ from .options import (
     load_plugins,
     note,
     one_store_at,
-    read_plan,
+    read_resolved,
     store_at,
     warn_of_conflicts,
     where,
@@ -47,7 +47,8 @@ def curves(
     the_store = store_at(store)
     keys = the_store.keys()
     if file is not None:
-        keys &= set(read_plan(file, load_plugins(without), overrides).stages)
+        found = read_resolved(file, load_plugins(without), overrides, the_store)
+        keys &= found.plan.stages.keys() | found.trials.stages.keys()
     written, left_out = write_curves(the_store, keys, out)
     warn_of_conflicts(the_store)
     for sentence in left_out:
@@ -88,8 +89,9 @@ def clean(
 
     the_store = one_store_at(store, "clean")
     registry = load_plugins(without)
-    plans = [read_plan(file, registry, overrides) for file in files]
-    stages = [stage for plan in plans for stage in plan.stages.values()]
+    resolved = [read_resolved(file, registry, overrides, the_store) for file in files]
+    plans = [one.plan for one in resolved]
+    stages = [stage for one in resolved for plan in (one.plan, one.trials) for stage in plan.stages.values()]
     published = the_store.keys()
     elsewhere = {one for stage in stages if stage.kind == "profile" for one in of_network(stage.key, published)}
     needed = {stage.key for stage in stages} | elsewhere  # what other machines have measured is kept

@@ -16,7 +16,8 @@ class OneResult:
     """How a stage ended.
 
     done, busy (another driver makes it), damaged (the bytes of the artifact with the key `damaged` are wrong), failed,
-    or stopped at a checkpoint after `wind_down`.
+    or stopped at a checkpoint after `wind_down`. A failed one may have `died`: ended from outside, so that it
+    may well succeed when it is tried again.
     """
 
     key: str
@@ -24,6 +25,7 @@ class OneResult:
     error: str = ""
     traceback: str = ""
     damaged: str = ""
+    died: bool = False
 
 
 class Executor(Protocol):

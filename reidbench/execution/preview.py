@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from reidbench.matrix.benchmark import Benchmark, Choice
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.labels import params_text
-from reidbench.matrix.stage import Plan, Stage
+from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.registry.plugins import Registry, source_hash
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
+from reidbench.tuning.resolve import Resolved
+
+from . import forecast
 
 SAMPLE = 20  # manifests read per component for its usual time: enough for a mean, few enough for a large plan
 
 
-def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
-    """What a run would do, as JSON values: counts by component, expected seconds, warnings. Changes nothing."""
-    published = store.keys()
-    needed: set[str] = set()
-    waiting = [key for row in plan.rows for key in row.ends if key not in published]
-    while waiting:
-        key = waiting.pop()
-        if key not in needed:
-            needed.add(key)
-            waiting += [parent for parent in plan.stages[key].needs if parent not in published]
+def preview(plan: Plan, store: Store, registry: Registry, searches: Resolved | None = None) -> dict[str, Any]:
+    """What a run would do, as JSON values: counts by component, expected seconds, warnings. Changes nothing.
+
+    With `searches`, of which this is the plan, stages are those of trials and of rows; a row whose search goes on
+    is counted as with its first trial's values.
+    """
+    rows, published = plan.rows, store.keys()
+    searches = searches if searches and searches.searches else None
+    if searches:
+        plan = Plan(plan.benchmark, {**searches.trials.stages, **searches.likely.stages}, searches.likely.rows)
+    ends = [key for row in plan.rows for key in row.ends]
+    ends += [row.key or "" for row in searches.to_run()] if searches else []
+    needed = _missing(plan, ends, published)
     groups: dict[tuple[str, str, str], list[str]] = {}
     setups = Setups(plan.benchmark, registry)
     for key, stage in plan.stages.items():
@@ -46,12 +52,13 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
         time_text = "" if usual is None else f", {usual:.1f} s each"
         counts = {"stages": len(keys), "to_run": to_run, "time": time_text}
         kinds.append({"kind": kind, "use": use, **counts, "setup": setup})
-    reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in plan.rows if row.key is None}
+    never = [row for row in rows if row.key is None and row.lacks == Row.lacks]
+    reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in never}
     expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages never timed here" if unknown else "")
     return {
         "title": plan.benchmark.title,
-        "rows": len(plan.rows),
-        "not_applicable": sum(row.key is None for row in plan.rows),
+        "rows": len(rows),
+        "not_applicable": len(never),
         "stages": len(plan.stages),
         "to_run": len(needed),
         "kinds": kinds,
@@ -59,7 +66,20 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
         "held_out": [stage.label.removeprefix("data ") for stage in plan.stages.values() if stage.held_out],
         "reasons": list(reasons),
         "warnings": list(warnings),
+        **({"searches": forecast.of_searches(searches, needed)} if searches else {}),
     }
+
+
+def _missing(plan: Plan, ends: Sequence[str], published: Collection[str]) -> set[str]:
+    """The keys of the stages that it takes to have these results."""
+    needed: set[str] = set()
+    waiting = [key for key in ends if key not in published]
+    while waiting:
+        key = waiting.pop()
+        if key not in needed:
+            needed.add(key)
+            waiting += [parent for parent in plan.stages[key].needs if parent not in published]
+    return needed
 
 
 class Setups:

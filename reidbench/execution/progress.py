@@ -51,7 +51,7 @@ class Lines:
 
     def begin(self, stages: int) -> None:
         """So many stages are missing."""
-        self.total = stages
+        self.total, self.done = stages, 0
         self.say("nothing to run: every stage is there" if stages == 0 else f"{stages} stages to run")
 
     def more(self, stages: int) -> None:
@@ -110,6 +110,9 @@ class Bars:
 
     def begin(self, stages: int) -> None:
         """So many stages are missing."""
+        if self.all is not None:  # of the trials before
+            self.progress.remove_task(self.all)
+            self.all = None
         if stages == 0:
             self.progress.console.print("nothing to run: every stage is there")
         else:
@@ -118,7 +121,8 @@ class Bars:
     def more(self, stages: int) -> None:
         """So many stages have to be made again."""
         if self.all is not None:
-            self.progress.update(self.all, total=(self.progress.tasks[0].total or 0) + stages)
+            (total,) = (task.total for task in self.progress.tasks if task.id == self.all)
+            self.progress.update(self.all, total=(total or 0) + stages)
 
     def started(self, stage: Stage) -> None:
         """A stage starts."""

@@ -263,13 +263,13 @@ class Runner:
         elif result.status == "damaged":
             self._remake(result)
         elif result.status == "failed":
-            self._failed(result.key, result.error, result.traceback)
+            self._failed(result.key, result.error, result.traceback, result.died)
         elif result.status == "done":
             self.outcome.ran.append(result.key)
 
-    def _failed(self, key: str, error: str, trace: str = "") -> None:
+    def _failed(self, key: str, error: str, trace: str = "", died: bool = False) -> None:
         self.outcome.failed[key] = error
-        self.store.record_failure(key, error, trace)
+        self.store.record_failure(key, error, trace, died)
 
     def _remake(self, result: OneResult) -> None:
         """Have an artifact that is damaged or gone made again, unless that has not helped before."""

@@ -29,6 +29,7 @@ from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
 
 from .reading.yamlfile import BLANK, without_secrets
+from .search import NO_SEARCH, NOT_BEGUN, Search, Tuned
 
 Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
 
@@ -241,6 +242,7 @@ class Recipe:
 
     `backbone` and `settings` (image size and how pictures come to it) are those of the steps that say nothing; a row
     of files has no backbone. With `flip_test` a test image's feature is the mean of its own and of its mirror image's.
+    A row with a `search` is that search's; `tuned` is what the search came to, by task.
     """
 
     name: str
@@ -250,6 +252,17 @@ class Recipe:
     flip_test: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     features: Features | None = None
+    search: Search | None = None
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
+
+    def on(self, task: str) -> Tuned:
+        """What its search came to on a task; an empty one for a row without a search."""
+        return self.tuned.get(task, NOT_BEGUN if self.search else NO_SEARCH)
+
+    @property
+    def variants(self) -> tuple[Recipe, ...]:
+        """The row as it is on its tasks: for a search the rows with its winners, or else itself."""
+        return tuple(one.recipe for one in self.tuned.values() if one.recipe) or (self,)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ KINDS = (
         repeats=True,
     ),
     Kind(stage="embed"),
+    Kind(stage="criterion"),
     Kind(stage="evaluate", component="evaluator", context=EvaluateContext, torch=False),
     Kind(stage="profile", alone=True),
 )

@@ -7,14 +7,26 @@ from collections.abc import Mapping, Sequence
 from reidbench.errors import DataError, PluginError
 from reidbench.words import TASK_NEEDS, complaint
 
-from .benchmark import ALL_IMAGES, Choice, DataRef, DataSource, Task
+from .benchmark import ALL_IMAGES, Choice, DataRef, DataSource, Recipe, Task
 from .kinds import EMBEDDERS, Given, Kind
 
 A_ROLE = {"pool": "a pool", "auxiliary": "auxiliary data", "source": "a source"}
 
 
 class NotApplicable(Exception):
-    """A method cannot run on a task; the reason is for the table."""
+    """A method cannot run on a task, or its search has no winner there; the reason is for the table."""
+
+    def __init__(self, reason: str, status: str = "not-applicable") -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def refuse_open(parts: Sequence[Recipe], task: str) -> None:
+    """Raise NotApplicable where the search of a row, or of a part of an ensemble, has no winner on a task."""
+    for part in parts:
+        found = part.on(task)
+        if found.reason:
+            raise NotApplicable(found.reason, found.status)
 
 
 class Needs:

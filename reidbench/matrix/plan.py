@@ -33,7 +33,7 @@ from .keys import (
 )
 from .kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
-from .needs import A_ROLE, Needs, NotApplicable
+from .needs import A_ROLE, Needs, NotApplicable, refuse_open
 from .protocol import protocol_words, tested_at
 from .sequence import Stretch, stretches, tested
 from .stage import DataInput, Parents, Plan, Row, Stage, profile_stage
@@ -68,7 +68,7 @@ class Expansion:
         self._on: dict[tuple[str, str, int], Recipe] = {}  # methods with the presets of the data of a task, or stretch
         self._stretches: dict[str, tuple[Stretch, ...]] = {}  # by task
         self._tested = tested_at(benchmark)
-        self._setups: dict[str, Setup] = {}  # by method
+        self._setups: dict[int, tuple[Recipe, Setup]] = {}  # by the identity of recipes, which are kept
         self._held_out: dict[Task, Task] = {}  # tasks as trainings learn that choose their epoch
         self._contents: dict[tuple[str, ...], str] = {}  # of files with features
         self._unreadable: dict[str, str] = {}  # why files with features cannot be read, by where they are named
@@ -119,13 +119,16 @@ class Expansion:
         evaluators: list[tuple[Choice, str]],
     ) -> Iterator[Row]:
         """Add the stages of one method on one task. Yields its rows, or rows that say why there are no stages."""
-        parts = [self.on(recipes[name], task) for name in recipe.ensemble or (recipe.name,)]
+        whole = [recipes[name] for name in recipe.ensemble or (recipe.name,)]
+        parts = [self.on(part, task) for part in whole]
         words = self.words(recipe, parts, task)
+        notes = tuple(dict.fromkeys(note for part in whole for note in part.on(task.name).notes))
         try:
+            refuse_open(whole, task.name)
             embedded = [self.embed(part, task, seed, pretrain_seed or 0) for part in parts]
-            reason = ""
+            reason = lacks = ""
         except NotApplicable as error:
-            embedded, reason = [], str(error)
+            embedded, reason, lacks = [], str(error), error.status
         asked = zip(parts, embedded, strict=True) if self.benchmark.profile and embedded else ()
         profiles = tuple(self.profile(part, made, task) for part, made in asked)
         names = behind(embedded) if embedded else frozenset({SEEDS, PRETRAIN_SEEDS})
@@ -134,26 +137,34 @@ class Expansion:
             key = self.evaluate(choice, embedded, recipe, task, in_words(seed, names)) if embedded else None
             protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
             pretrained = pretrain_seed is not None
-            yield Row(recipe.name, task.name, label, *seeds, key, reason, protocol, pretrained, profiles)
+            yield Row(
+                recipe.name, task.name, label, *seeds, key, reason, protocol, pretrained, profiles,
+                lacks or Row.lacks, notes,
+            )  # fmt: skip
 
     def words(self, recipe: Recipe, parts: Sequence[Recipe], task: Task) -> list[str]:
         """The protocol words of a method, of these parts, on a task."""
         place = recipe.name, task.name
         if place not in self._words:
-            words = protocol_words(parts, task, self.benchmark.data)
-            chosen = [epoch_words(self.benchmark, task) if word == VALIDATION else word for word in words]
-            self._words[place] = [*chosen, *self._tested.get(recipe.name, ())]
+            said = protocol_words(parts, task, self.benchmark.data)
+            words = [epoch_words(self.benchmark, task) if word == VALIDATION else word for word in said]
+            words += self._tested.get(recipe.name, ())
+            words += [word for part in parts for word in part.on(task.name).words]
+            self._words[place] = list(dict.fromkeys(words))
         return self._words[place]
 
     def on(self, recipe: Recipe, task: Task, number: int = 0) -> Recipe:
-        """A method as it is on a task: steps with a preset take the one of the data set that they learn from.
+        """A method as it is on a task: with the values that its search chose there, and each step with the preset of
+        the data set that it learns from.
 
         `number` is that of a stretch of a sequence.
         """
         place = recipe.name, task.name, number
         if place not in self._on:
-            steps = tuple((step, choice.on(self.learnt(OF_STAGE[step], task))) for step, choice in recipe.steps)
-            self._on[place] = recipe if steps == recipe.steps else replace(recipe, steps=steps)
+            own = recipe.on(task.name).recipe or recipe
+            steps = tuple((step, choice.on(self.learnt(OF_STAGE[step], task))) for step, choice in own.steps)
+            changed = steps != own.steps or own is not recipe
+            self._on[place] = replace(own, name=recipe.name, steps=steps, tuned=recipe.tuned) if changed else recipe
         return self._on[place]
 
     def learnt(self, kind: Kind, task: Task) -> frozenset[str]:
@@ -170,15 +181,25 @@ class Expansion:
 
     def setup(self, recipe: Recipe) -> Setup:
         """What the steps of a method have that say nothing themselves."""
-        if recipe.name not in self._setups:
-            self._setups[recipe.name] = self.benchmark.setup(recipe)
-        return self._setups[recipe.name]
+        if id(recipe) not in self._setups:
+            self._setups[id(recipe)] = recipe, self.benchmark.setup(recipe)
+        return self._setups[id(recipe)][1]
 
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
         """The embed stage of a method on a task: target query and gallery to features."""
         if recipe.features:
             return self.embed_files(recipe, recipe.features, task, seed)
+        before = self.trained(recipe, task, seed, pretrain_seed)
+        flip = {"flip": True} if recipe.flip_test else {}
+        label = f"embed {recipe.name} -> {tested(task)} [{', '.join([in_words(seed, before.seeds), *flip])}]"
+        data = self.inputs("target", (task.tested,), "test", True)
+        parents = ((before.role, before.key),)
+        key = self.add("embed", None, parents, data, None, before.size, NO_SEED, label, flip)
+        return Made("features", key, before.seeds, before.size)
+
+    def trained(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
+        """The last step of a method on a task, which leaves the embedder."""
         before: Made | None = None
         around = self.setup(recipe)
         for stretch in self.stretches(task):
@@ -188,12 +209,7 @@ class Expansion:
                 own_seed = pretrain_seed if kind.pretrains else seed
                 before = self.step(kind, choice, own, stretch.task, own_seed, before, stretch.after)
         assert before is not None  # the reader refuses a recipe without steps
-        flip = {"flip": True} if recipe.flip_test else {}
-        label = f"embed {recipe.name} -> {tested(task)} [{', '.join([in_words(seed, before.seeds), *flip])}]"
-        data = self.inputs("target", (task.tested,), "test", True)
-        parents = ((before.role, before.key),)
-        key = self.add("embed", None, parents, data, None, before.size, NO_SEED, label, flip)
-        return Made("features", key, before.seeds, before.size)
+        return before
 
     def stretches(self, task: Task) -> tuple[Stretch, ...]:
         """The stretches of a task, the same ones for all methods and seeds."""

@@ -89,7 +89,10 @@ def _started_with(part: Recipe) -> Iterator[Choice]:
 def tested_at(benchmark: Benchmark) -> dict[str, tuple[str]]:
     """By method, the word for the size of its test images, and for their filter; {} where they are those of all."""
     recipes = {recipe.name: recipe for recipe in benchmark.methods}
-    parts = {name: [recipes[part] for part in recipe.ensemble or (name,)] for name, recipe in recipes.items()}
+    parts = {
+        name: [variant for part in recipe.ensemble or (name,) for variant in recipes[part].variants]
+        for name, recipe in recipes.items()
+    }
     known = {name: [size for part in own if (size := benchmark.test_size(part))] for name, own in parts.items()}
     filters = {size.resize_test for found in known.values() for size in found}
     words = {name: tuple(_size_word(size, len(filters) > 1) for size in found) for name, found in known.items()}

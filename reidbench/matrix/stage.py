@@ -83,6 +83,8 @@ class Row:
     `seed` is None where no stage behind the row depends on `seeds`: its one result stands for all of them. So is
     `pretrain_seed` where nothing depends on `pretrain_seeds`; `pretrained` says whether there is a pre-training.
     `profiles` are keys: what each embedder that the row ends in costs, "" for features that no network here made.
+    `lacks` is the status of a row without a key: not-applicable, or missing or failed as the search is that fills it.
+    `notes` are sentences about the row itself, not about a stage behind it.
     """
 
     method: str
@@ -95,6 +97,8 @@ class Row:
     protocol: str = ""
     pretrained: bool = False
     profiles: tuple[str, ...] = ()
+    lacks: str = "not-applicable"
+    notes: tuple[str, ...] = ()
 
     @property
     def cell(self) -> tuple[str, str, str]:
@@ -122,15 +126,20 @@ class Plan:
 
     def only(self, keep: Sequence[Row]) -> Plan:
         """The plan that these rows need."""
+        wanted = self.behind(keep)
+        stages = {key: stage for key, stage in self.stages.items() if key in wanted}
+        return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
+
+    def behind(self, rows: Sequence[Row]) -> set[str]:
+        """The keys of the stages that it takes to have the results of these rows, and of these results."""
         wanted: set[str] = set()
-        waiting = [row.key for row in keep if row.key]
+        waiting = [row.key for row in rows if row.key]
         while waiting:
             key = waiting.pop()
             if key not in wanted:
                 wanted.add(key)
                 waiting += self.stages[key].needs
-        stages = {key: stage for key, stage in self.stages.items() if key in wanted}
-        return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
+        return wanted
 
     def _profiles(self, keep: Sequence[Row]) -> dict[str, Stage]:
         """The profiles of these rows, each of the first embedder of its network that they end in."""

@@ -217,4 +217,5 @@ def with_held_out(benchmark: Benchmark) -> Benchmark:
 
 
 def _steps(benchmark: Benchmark) -> Iterable[Choice]:
-    return (choice for recipe in benchmark.methods for _, choice in recipe.steps)
+    """The steps of all rows, with the values that searches chose."""
+    return (choice for recipe in benchmark.methods for row in (recipe, *recipe.variants) for _, choice in row.steps)

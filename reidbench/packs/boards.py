@@ -158,6 +158,16 @@ class FeaturesRecord(_Record):
     uses: list[str] | None
 
 
+class TunedRecord(_Record):
+    """What a search came to on a task: the values of its best trial, or why there is none."""
+
+    values: dict[str, Any] = {}
+    words: list[str] = []
+    notes: list[str] = []
+    reason: str = ""
+    status: Literal["not-applicable", "missing", "failed"] = "not-applicable"
+
+
 class MethodRecord(_Record):
     """A row of the matrix file."""
 
@@ -168,6 +178,7 @@ class MethodRecord(_Record):
     flip_test: bool
     settings: dict[str, Any]
     features: FeaturesRecord | None
+    tuned: dict[str, TunedRecord] = {}  # by task, of a row that a search fills; its steps are without the values
 
 
 class ExpectedRecord(_Record):
@@ -226,6 +237,8 @@ class RowRecord(_Record):
     protocol: str
     pretrained: bool
     profiles: list[str]
+    lacks: Literal["not-applicable", "missing", "failed"] = "not-applicable"
+    notes: list[str] = []
 
 
 class BoardRecord(_Record):

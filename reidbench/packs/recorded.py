@@ -364,4 +364,4 @@ def _held_out(given: HeldOutRecord | None) -> dict[str, Any]:
 
 
 def _row(given: RowRecord) -> Row:
-    return Row(**{**dict(given), "profiles": tuple(given.profiles)})
+    return Row(**{**dict(given), "profiles": tuple(given.profiles), "notes": tuple(given.notes)})

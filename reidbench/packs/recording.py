@@ -11,6 +11,7 @@ from reidbench import __version__
 from reidbench.components import Component, InPlace, SameContent
 from reidbench.matrix.benchmark import Choice, DataRef, Features, Recipe, Task, canonical, marker
 from reidbench.matrix.reading.expect import changed_params
+from reidbench.matrix.search import Tuned
 from reidbench.matrix.stage import DataInput, Plan, Row, Stage
 
 from .boards import FORMAT
@@ -142,6 +143,7 @@ class _Recorder:
             "flip_test": recipe.flip_test,
             "settings": _settings(recipe.settings),
             "features": _features(recipe.features) if recipe.features else None,
+            **({"tuned": {task: _tuned(one) for task, one in recipe.tuned.items()}} if recipe.tuned else {}),
         }
 
     def stage(self, stage: Stage) -> dict[str, Any]:
@@ -225,4 +227,12 @@ def _row(row: Row) -> dict[str, Any]:
         "protocol": row.protocol,
         "pretrained": row.pretrained,
         "profiles": list(row.profiles),
+        **({"lacks": row.lacks} if row.lacks != Row.lacks else {}),
+        **({"notes": list(row.notes)} if row.notes else {}),
     }
+
+
+def _tuned(one: Tuned) -> dict[str, Any]:
+    if one.reason:
+        return {"reason": one.reason, "status": one.status}
+    return {"values": dict(one.values), "words": list(one.words), "notes": list(one.notes)}

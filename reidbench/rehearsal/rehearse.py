@@ -58,7 +58,7 @@ def rehearse(
     for name in (STORE, FILES):
         (folder / name).mkdir(parents=True)
     cast = Cast(_restricted(benchmark, only) if only else benchmark)
-    notes = _leave_out_files(cast)
+    notes = [*_leave_out_files(cast), *_leave_out_searches(cast)]
     if not real:
         stand_in_data(cast, folder)
         stand_in_files(cast, registry, folder / FILES)
@@ -95,11 +95,22 @@ def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
 
 def _leave_out_files(cast: Cast) -> list[str]:
     """Leave out the rows whose features come from files, and their ensembles: a note on each, for nothing failed."""
+    files = {one.name for one in cast.benchmark.methods if one.features}
+    return [f"{name} is not rehearsed: features from files are of your own images" for name in _leave_out(cast, files)]
+
+
+def _leave_out_searches(cast: Cast) -> list[str]:
+    """Leave out the rows that searches fill, and their ensembles: the row without the search has the same steps."""
+    searched = {one.name for one in cast.benchmark.methods if one.search}
+    return [f"{name} is not rehearsed: its search needs results" for name in _leave_out(cast, searched)]
+
+
+def _leave_out(cast: Cast, names: set[str]) -> list[str]:
+    """Leave out rows of these names and the ensembles that they are part of; which."""
     methods = cast.benchmark.methods
-    files = {one.name for one in methods if one.features}
-    left = {one.name for one in methods if files & {one.name, *one.ensemble}}
+    left = {one.name for one in methods if names & {one.name, *one.ensemble}}
     cast.benchmark = replace(cast.benchmark, methods=tuple(one for one in methods if one.name not in left))
-    return [f"{name} is not rehearsed: features from files are of your own images" for name in sorted(left)]
+    return sorted(left)
 
 
 def _planned(benchmark: Benchmark, only: str | None) -> Plan:

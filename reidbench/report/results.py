@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reidbench.components import Metric, Published, fractions
 from reidbench.matrix.groups import Derived, derived
-from reidbench.matrix.labels import evaluator_labels, with_params
+from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import Plan, Row
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds
 from reidbench.progressbar import Through, quietly
@@ -21,6 +21,7 @@ from reidbench.registry.metrics import range_fault
 from reidbench.store.artifact import DamagedArtifact, UnreadableArtifact
 from reidbench.store.artifacts import Store
 from reidbench.store.manifests import CHECKED
+from reidbench.tuning.missing import why_missing
 
 from .conditions import Behind, Mixture, mixtures
 from .efficiency import Efficiency
@@ -284,18 +285,19 @@ def _scored(result: Result) -> Result:
 
 def _result(row: Row, plan: Plan, store: Store, behind: Behind) -> Result:
     if row.key is None:
-        return Result(row, "not-applicable", error=row.reason)
+        return Result(row, row.lacks, error=row.reason, notes=row.notes)
     try:
         numbers = _numbers(row.key, behind.metrics(row.key))
         words, notes = behind.of(row.key)
         shown = replace(row, protocol=", ".join([row.protocol, *words])) if words else row
-        return Result(shown, "ok", numbers, notes=tuple(notes))
+        return Result(shown, "ok", numbers, notes=(*row.notes, *notes))
     except DamagedArtifact:
         return Result(row, "missing", error="its result is damaged; run again")
     except UnreadableArtifact as error:
         return Result(row, "missing", error=str(error))
     except KeyError:
-        return _why_missing(row, row.key, plan, store)
+        found = why_missing(plan, store, row.key)
+        return Result(row, found.status, error=found.reason)
 
 
 def _numbers(key: str, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -303,23 +305,6 @@ def _numbers(key: str, metrics: Mapping[str, float]) -> dict[str, float]:
     if any(math.isnan(value) for value in metrics.values()):
         raise DamagedArtifact(key, f"{key}: its metrics contain values that are not numbers")
     return {name: float(value) for name, value in sorted(metrics.items())}
-
-
-def _why_missing(row: Row, key: str, plan: Plan, store: Store) -> Result:
-    own = store.failure(key)
-    if own is not None:
-        return Result(row, "failed", error=f"{with_params(plan.stages[key])}: {own}")
-    waiting, seen = list(plan.stages[key].needs), set()
-    while waiting:
-        parent = waiting.pop()
-        if parent in seen or store.has(parent):
-            continue
-        seen.add(parent)
-        reason = store.failure(parent)
-        if reason is not None:
-            return Result(row, "blocked", error=f"{with_params(plan.stages[parent])}: {reason}")
-        waiting += plan.stages[parent].needs
-    return Result(row, "missing", error="not run yet")
 
 
 def summarise(results: Sequence[Result], declared: Declared | None = None) -> list[Summary]:

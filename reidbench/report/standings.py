@@ -12,7 +12,7 @@ import numpy as np
 from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
 from reidbench.data.standin import STAND_IN
 from reidbench.metrics.statistics import over_seeds, student, tied_with_best, welch
-from reidbench.words import DECLARED, UNDECLARED
+from reidbench.words import DECLARED, ON_TEST_LABELS, UNDECLARED
 
 from .queries import Reader, better_by_queries, metric_per_query
 from .results import Leaderboard, Result, by_seed
@@ -25,6 +25,7 @@ NOT_COMPARABLE = (
     TEST_IN_TRAIN,
     PERSONS_IN_TRAIN,
     STAND_IN,
+    ON_TEST_LABELS,
 )  # protocols that are never ranked with others
 
 
@@ -53,7 +54,8 @@ def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[s
     on `seeds` stands for every seed of the other: it is better or worse where both the other's seeds and the queries
     say so, and two such methods are compared by the queries alone, since no seed is left to vary. A method of one seed,
     or of two or no seeds without results of the queries, is never among them. Rows that saw the test images or persons,
-    or the truth, or that were scored by another rule, are compared only with their like.
+    or the truth, or that were scored by another rule, are compared only with their like; those whose parameters were
+    chosen on test labels with none.
     """
     found: set[str] = set()
     for column in _columns(board, task, evaluator, metric):
@@ -102,6 +104,7 @@ def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list
             _better(list(rows.values())),
         )
         for kind, rows in groups.items()
+        if ON_TEST_LABELS not in kind  # never ranked, not even with each other
     ]
 
 

@@ -189,6 +189,36 @@ def _computed_features(run: StageRun, parts: dict[str, Split]) -> Mapping[str, n
         return {part: embed(embedder, split, split.camids, **settings) for part, split in parts.items()}
 
 
+def _criterion(run: StageRun, manifest: Manifest) -> dict[str, Any]:
+    """What a criterion without labels says of the embedder, on the target's train images."""
+    from reidbench.metrics import MetricError
+    from reidbench.metrics.unsupervised import CRITERIA
+
+    params = dict(run.stage.params)
+    name = params.pop("criterion")
+    features = _hidden_features(run, params)
+    try:
+        return CRITERIA[name](features)
+    except MetricError as error:
+        raise StageError(str(error)) from error
+
+
+def _hidden_features(run: StageRun, params: Mapping[str, Any]) -> np.ndarray:
+    """Features of the target's images that a stage is given without labels, in their order."""
+    from reidbench.training import SplitEmbedder, embed
+
+    embedder = run.inputs.start()
+    at_once = isinstance(embedder, SplitEmbedder)
+    if at_once and params:
+        raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; leave it out")
+    images = run.inputs.images("target")
+    settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": run.inputs.progress}
+    with run.record.clock.running():
+        if at_once:
+            return np.asarray(embedder.embed_split(run.split_context()))
+        return embed(embedder, images, images.camids, **settings, **params)  # flip
+
+
 def _embedded_at_once(run: StageRun, embedder: Any, parts: Mapping[str, Split]) -> Mapping[str, np.ndarray]:
     """Features by part from an embedder that is given both as one hidden set, and cannot know which is which."""
     if run.stage.params:
@@ -272,6 +302,7 @@ ACTIONS: dict[str, Callable[[StageRun, Manifest], dict[str, Any]]] = {
     "finetune": _finetune,
     "adapt": _adapt,
     "embed": _embed,
+    "criterion": _criterion,
     "evaluate": _evaluate,
     "profile": _profile,
 }

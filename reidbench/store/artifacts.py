@@ -259,13 +259,14 @@ class Store(Kept):
         """Where the reason of a failed stage is kept."""
         return self.root / "failures" / f"{key}.json"
 
-    def record_failure(self, key: str, error: str, trace: str = "") -> None:
-        """Keep why a stage failed, for the table; a later success removes it."""
+    def record_failure(self, key: str, error: str, trace: str = "", died: bool = False) -> None:
+        """Keep why a stage failed, for the table, and whether its process died; a later success removes it."""
         self._place("failures", key)
         with self.writing():
             if self.failure_file(key).is_dir():
                 self._clear(self.failure_file(key))
-            write_whole(self.failure_file(key), json.dumps({"error": error, "traceback": trace}).encode())
+            told = {"error": error, "traceback": trace, **({"died": True} if died else {})}
+            write_whole(self.failure_file(key), json.dumps(told).encode())
 
     def forget_failure(self, key: str) -> None:
         """The stage is to be tried again."""
@@ -274,10 +275,20 @@ class Store(Kept):
 
     def failure(self, key: str) -> str | None:
         """Why the stage failed last time, or None."""
+        told = self._failure(key)
+        return None if told is None else str(told["error"])
+
+    def died(self, key: str) -> bool:
+        """Whether the process of a failed stage died, which says nothing about the stage."""
+        told = self._failure(key)
+        return told is not None and told.get("died") is True
+
+    def _failure(self, key: str) -> dict[str, Any] | None:
         try:
-            return str(json.loads(regular_bytes(self.failure_file(key)))["error"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            told = json.loads(regular_bytes(self.failure_file(key)))
+        except (OSError, ValueError, RecursionError):
             return None
+        return told if isinstance(told, dict) and "error" in told else None
 
     # ------------------------------------------------------------------ claims of stages, locks of runs
     @contextlib.contextmanager

@@ -110,6 +110,10 @@ class Stores(Store):
         """Why the stage failed last time in the first store that knows, or None."""
         return next(filter(None, (store.failure(key) for store in self.parts)), None)
 
+    def died(self, key: str) -> bool:
+        """Whether the process of the failed stage died, in the first store that knows of the failure."""
+        return next((store.died(key) for store in self.parts if store.failure(key) is not None), False)
+
     def records(self) -> set[str]:
         """The keys of all manifests that one of the stores keeps without the artifact."""
         return set().union(*(store.records() for store in self.parts))

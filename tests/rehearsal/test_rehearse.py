@@ -186,6 +186,20 @@ def test_real_takes_a_few_of_the_users_own_images(
     assert (missing.returncode, "no such folder or file: '/nowhere'" in missing.stderr) == (2, True)
 
 
+def test_rows_that_searches_fill_are_left_out_with_a_note(
+    rehearse: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """The row as it is written has the same steps, and is rehearsed."""
+    step = "{use: bot, search: {lr: [1e-4, 1e-3]}, select: oracle}"
+    done = rehearse(
+        methods=f"{{bot: {{finetune: {step}}}, short: {{finetune: short}}, both: {{ensemble: [bot (tuned), short]}}}}"
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert " of 2 methods in " in done.stdout
+    for name in ("bot (tuned)", "both"):
+        assert f"note: {name} is not rehearsed: its search needs results" in done.stderr
+
+
 def test_rows_of_files_are_left_out_with_a_note(
     rehearse: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -272,7 +272,9 @@ def test_failures_are_kept_until_a_success(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.failure("k") is None
     store.record_failure("k", "why", "trace")
-    assert store.failure("k") == "why"
+    assert (store.failure("k"), store.died("k")) == ("why", False)
+    store.record_failure("k", "killed", died=True)
+    assert (store.failure("k"), store.died("k")) == ("killed", True)
     publish(store, "k")
     assert store.failure("k") is None
 

@@ -33,7 +33,7 @@ def test_all_artifacts_of_both_are_there(tmp_path: Path) -> None:
     one, two, both = pair(tmp_path)
     publish(one, KEYS[0], mAP=0.1)
     publish(two, KEYS[1], mAP=0.2)
-    two.record_failure(KEYS[2], "no memory")
+    two.record_failure(KEYS[2], "no memory", died=True)
     assert both.keys() == set(KEYS[:2])
     assert [both.has(key) for key in KEYS] == [True, True, False]
     assert both.roots == [one.root, two.root]
@@ -48,7 +48,7 @@ def test_all_artifacts_of_both_are_there(tmp_path: Path) -> None:
     for read in (both.read, both.manifest, lambda key: both.facts(key, ("metrics",))):
         with pytest.raises(KeyError):
             read(KEYS[2])
-    assert both.failure(KEYS[2]) == "no memory"
+    assert (both.failure(KEYS[2]), both.died(KEYS[2]), both.died(KEYS[0])) == ("no memory", True, False)
     assert isinstance(both, Stores)
     assert both.conflicts() == []
 

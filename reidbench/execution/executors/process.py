@@ -28,6 +28,9 @@ LINGER = 5.0  # seconds that a worker may take to leave after it has said how it
 ENDINGS = ("done", "busy", "failed", "damaged")
 
 
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+
+
 @dataclass
 class _Worker:
     """A stage that runs."""
@@ -119,15 +122,15 @@ class Processes:
                     killed = killed or self._look(worker)
                 elif event["event"] in ENDINGS:
                     worker.said_at = time.monotonic()
-                    said = (str(event.get(name, "")) for name in ("error", "traceback", "key"))
-                    result = OneResult(worker.key, event["event"], *said)
+                    error, trace, key = (str(event.get(name, "")) for name in ("error", "traceback", "key"))
+                    result = OneResult(worker.key, event["event"], error, trace, key)
                 else:
                     on_event(worker.key, event)
         finally:
             code = worker.process.bury()  # and its children, which may outlive it
             os.close(worker.events)
             worker.file.unlink(missing_ok=True)
-            self._ended.put(result or killed or OneResult(worker.key, "failed", _death(code)))
+            self._ended.put(result or killed or OneResult(worker.key, "failed", _death(code), died=_was_ended(code)))
 
     def _await_birth(self, worker: _Worker, on_event: OnEvent) -> OneResult | None:
         """Wait until a worker runs; where no server forks it, by a process of its own. Its result if it has to end."""
@@ -240,7 +243,12 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 def _not_started(key: str, error: OSError) -> OneResult:
-    return OneResult(key, "failed", f"no worker could be started: {error.strerror}")
+    return OneResult(key, "failed", f"no worker could be started: {error.strerror}", died=True)
+
+
+def _was_ended(code: int) -> bool:
+    """Whether a worker was killed from outside, as far as its exit code says: it neither left by itself nor crashed."""
+    return code < 0 and -code not in CRASHES
 
 
 def _death(code: int) -> str:

@@ -172,7 +172,7 @@ class Ray:
         self._look_around()
         if self._lost[task.key] > RETRIES:
             times = f"{reason}, and was lost {self._lost[task.key]} times in all"
-            return OneResult(task.key, "failed", times, str(error))
+            return OneResult(task.key, "failed", times, str(error), died=True)
         task.on_event(task.key, {"event": "note", "text": f"{reason}; it is submitted again"})
         return OneResult(task.key, "busy")
 

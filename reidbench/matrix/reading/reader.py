@@ -15,12 +15,15 @@ from reidbench.matrix.benchmark import Benchmark, Choice, DataSource, Devices, R
 from reidbench.matrix.devices import MOST as MOST_DEVICES
 from reidbench.matrix.devices import refusals
 from reidbench.matrix.kinds import EMBEDDERS, SEVERAL_DEVICES, STEPS
+from reidbench.matrix.search import TUNED
 from reidbench.registry.plugins import Registry, printable
 
 from .checker import Checker, entries, kind_word, there
 from .choices import OF_FILES, ChoiceReader, FeaturesReader
 from .expect import ExpectReader
 from .quoted import PublishedReader
+from .search import SETTINGS as SEARCH_SETTINGS
+from .search import SearchReader
 from .tasks import TaskReader
 from .validate import read_validation
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
@@ -29,10 +32,10 @@ TOP = (
     "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
     "data", "tasks", "backbone", "flip_test", "evaluate", "validate", "profile", "methods", "matrix",
-    "expect", "published",
+    "search_defaults", "expect", "published",
 )  # fmt: skip
 COMBINED = ("backbone", *STEPS)
-RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2])
+RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2], "search", *SEARCH_SETTINGS)
 MOST_COMBINATIONS = 100_000  # that `matrix` stands for
 MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -80,6 +83,7 @@ class MatrixReader:
         self.registry = registry
         self.choices = ChoiceReader(self.check, registry)
         self.files = FeaturesReader(self.check)
+        self.searches = SearchReader(self.check, registry, lambda tree: MatrixReader(tree, registry, must_exist))
 
     def benchmark(self) -> Benchmark:
         """The whole file. Raises ConfigError with all problems."""
@@ -115,6 +119,7 @@ class MatrixReader:
         )
         expect = ExpectReader(self.check, found.data, found.tasks, methods).read(top.get("expect", {}))
         published = PublishedReader(self.check, self.registry, found).read(top.get("published", []))
+        self.searches.check_file(found)
         self.check.stop_at_problems()
         return replace(found, expect=expect, published=published)
 
@@ -203,14 +208,14 @@ class MatrixReader:
             self.check.yes_or_no(top["flip_test"], ("flip_test",))
         given = self.check.map(top.get("methods", {}), ("methods",))
         for name, value in given.items():
-            recipes[name] = self.recipe(name, value, ("methods", name), top, default)
+            self.add(recipes, name, value, ("methods", name), top, default)
         for name, value, path in self.combinations(top.get("matrix", [])):
             if name in recipes:
                 self.check.wrong(
                     path, f"the combination {shown(name)} is there already; give it a name under `methods`"
                 )
             else:
-                recipes[name] = self.recipe(name, value, path, top, default)
+                self.add(recipes, name, value, path, top, default)
         for name, recipe in recipes.items():
             for other in recipe.ensemble if recipe else ():
                 part = recipes.get(other)
@@ -219,6 +224,28 @@ class MatrixReader:
                         ("methods", name, "ensemble"), f"{shown(other)} is no other method with stages of its own"
                     )
         return tuple(recipe for recipe in recipes.values() if recipe)
+
+    def add(
+        self,
+        recipes: dict[str, Recipe | None],
+        name: str,
+        value: Any,
+        path: Path_,
+        top: dict[str, Any],
+        default: Choice | None,
+    ) -> None:
+        """A row as it is written and, where it has a search, the row that the search fills."""
+        asked = self.searches.taken_out(value, path)
+        if name in recipes:
+            self.check.wrong(path, f"the row {shown(name)} is there already: the search of another row fills it")
+            return
+        plain = recipes[name] = self.recipe(name, asked.row, path, top, default)
+        if plain and asked.place:
+            filled = f"{name}{TUNED}"
+            if filled in recipes:
+                self.check.wrong(asked.place, f"fills a row {shown(filled)}, and there is one of that name")
+            found = self.searches.tuned(filled, plain, asked, top, default)
+            recipes[filled] = replace(plain, name=filled, search=found) if found else None
 
     def combinations(self, value: Any) -> list[tuple[str, dict[str, Any], Path_]]:
         if not isinstance(value, list):

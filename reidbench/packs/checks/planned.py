@@ -18,6 +18,7 @@ from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.packs.recorded import record
 from reidbench.registry.plugins import Registry
+from reidbench.tuning.claims import as_claimed
 
 from .findings import Findings, PackContents, row_words
 from .owndata import choice_of, written_roots
@@ -92,7 +93,7 @@ def check_keys(the_plan: Plan, registry: Registry, findings: Findings) -> None:
 def planned_again(pack: PackContents, roots: Mapping[str, Path], registry: Registry, findings: Findings) -> Plan | None:
     """The plan of the pack's matrix file with the plugins and data here; None, with a note, where there is none."""
     try:
-        found = _expanded(pack, roots, registry)
+        found = _expanded(pack, roots, registry, findings)
     except ReidbenchError as error:
         findings.note(f"not planned again: {_missing(pack, registry) or str(error).splitlines()[0]}")
         return None
@@ -100,7 +101,7 @@ def planned_again(pack: PackContents, roots: Mapping[str, Path], registry: Regis
     return found
 
 
-def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry) -> Plan:
+def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry, findings: Findings) -> Plan:
     """Raises ReidbenchError also for a root that is the submitter's: no folder here is read because a pack names it."""
     if unknown := sorted(written_roots(pack.text).keys() - roots.keys()):
         raise ReidbenchError(f"give the folder of {shown(unknown[0])}, as --root {shown(unknown[0])}=DIR")
@@ -108,7 +109,11 @@ def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry)
         file = Path(folder) / "matrix.yaml"
         file.write_text(pack.text, encoding="utf-8")
         given = [f"data.{name}.root={json.dumps(str(root.absolute()))}" for name, root in roots.items()]
-        return plan.expand(reader.read(file, registry, [*_overrides(pack.board["arguments"]), *given]))
+        benchmark = reader.read(file, registry, [*_overrides(pack.board["arguments"]), *given])
+    claimed = {one["name"]: one["tuned"] for one in pack.board["methods"] if one.get("tuned")}
+    for row in claimed:
+        findings.note(f"{row}: the values were chosen by a search; its trials are no part of the pack, and not checked")
+    return plan.expand(as_claimed(benchmark, claimed))
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from reidbench.report.breakdown.differences import Paired
 from reidbench.report.results import Leaderboard, Result, Summary, by_seed
 from reidbench.report.standings import apart
 from reidbench.report.units import NAMES
+from reidbench.words import ON_TEST_LABELS as ON_TEST
 
 BOLD = "Bold: the best of its column, and whatever is tied with it within noise (paired over seeds, 95 %)."
 ONE_SEED = "Nothing is bold: one seed does not separate methods."
@@ -82,14 +83,27 @@ def of_seeds(summary: Summary, results: Sequence[Result]) -> str:
 
 
 def set_apart(board: Leaderboard) -> Iterator[str]:
-    """Rows that saw what others did not, and are ranked only with their like."""
+    """Rows that saw what others did not, and are ranked only with their like, or never."""
+    words = _words_apart(board)
+    named = [f"{method} ({', '.join(found)})" for method, found in words.items() if found and ON_TEST not in found]
+    if named and len({tuple(found) for found in words.values()}) > 1:
+        yield f"Ranked only with their like: {', '.join(named)}."
+    yield from never_ranked(board)
+
+
+def never_ranked(board: Leaderboard) -> Iterator[str]:
+    """Rows whose parameters the test part itself has chosen."""
+    if named := [method for method, found in _words_apart(board).items() if ON_TEST in found]:
+        yield f"Never ranked, since {ON_TEST}: {', '.join(named)}."
+
+
+def _words_apart(board: Leaderboard) -> dict[str, dict[str, None]]:
+    """By method, the words that keep it from being ranked with others."""
     words: dict[str, dict[str, None]] = {}
     for result in board.results:
         if result.status == "ok":
             words.setdefault(result.row.method, {}).update(dict.fromkeys(apart(result.row.protocol)))
-    named = [f"{method} ({', '.join(found)})" for method, found in words.items() if found]
-    if named and len({tuple(found) for found in words.values()}) > 1:
-        yield f"Ranked only with their like: {', '.join(named)}."
+    return words
 
 
 def ranking(board: Leaderboard, metric: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ from .quoted import TITLE, block
 from .sentences import (
     bold,
     cut,
+    never_ranked,
     no_seed,
     of_seeds,
     rule_warnings,
@@ -53,6 +54,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
     parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
     said += definitions(board)
+    said += never_ranked(board)
     said += board.efficiency.sentences() if board.efficiency else []
     parts += map(one_line, said)
     parts += ["", table(*wide(board, metric)), ""]

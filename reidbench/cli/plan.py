@@ -1,8 +1,9 @@
-"""`reidbench rehearse`: a matrix file in small, before it is sent to a cluster."""
+"""`reidbench plan`, `trials` and `rehearse`: what a file will do, what its searches did, and all of it in small."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import sys
 import tempfile
@@ -15,12 +16,90 @@ import typer
 
 from reidbench.errors import ReidbenchError
 
-from .options import FileArgument, SetOption, WithoutOption, at_home, load_plugins, positive
+from .options import (
+    FileArgument,
+    JsonOption,
+    SetOption,
+    StoreOption,
+    WithoutOption,
+    at_home,
+    load_plugins,
+    positive,
+    read_resolved,
+    store_at,
+    uncollected,
+    warn_of_conflicts,
+)
 
 if TYPE_CHECKING:
     from reidbench.rehearsal.rehearse import Rehearsal
 
 app = typer.Typer()
+
+
+@app.command("plan")
+@uncollected()
+def show_plan(
+    file: FileArgument,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
+    from reidbench.execution import forecast, preview
+    from reidbench.registry import plugins
+
+    registry = load_plugins(without)
+    the_store = store_at(store)
+    resolved = read_resolved(file, registry, overrides, the_store)
+    found = preview.preview(resolved.plan, the_store, registry, resolved)
+    warn_of_conflicts(the_store)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{found['title']}: {found['rows']} rows, {found['not_applicable']} of them not applicable")
+    print(f"{found['stages']} stages, {found['to_run']} to run")
+    for line in found["kinds"]:
+        counts = f"{line['stages']:>6} stages, {line['to_run']:>6} to run{line['time']}"
+        setup = f", with {plugins.printable(line['setup'])}" if line["setup"] else ""
+        print(f"  {line['kind']:<9} {line['use']:<20} {counts}{setup}")
+    for text in forecast.lines(found["searches"]) if "searches" in found else ():
+        print(plugins.printable(text))
+    print(f"expected: {found['expected']}")
+    for name in found["held_out"]:
+        print(f"validation: {plugins.printable(name)}")
+    for reason in found["reasons"]:
+        print(f"not applicable: {reason}")
+    for warning in found["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+@app.command("trials")
+@uncollected()
+def list_trials(
+    file: FileArgument,
+    store: StoreOption = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every trial of the searches of a matrix file: values, criterion by seed, seconds, and which of them won."""
+    from rich.console import Console
+
+    from reidbench.tuning import listing
+
+    the_store = store_at(store)
+    resolved = read_resolved(file, load_plugins(without), overrides, the_store)
+    warn_of_conflicts(the_store)
+    if as_json:
+        print(json.dumps(listing.as_json(resolved), indent=1))
+        return
+    if not resolved.searches:
+        raise ReidbenchError(f"{file} has no `search:` in a row or a step, and so no trials")
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    for line, style in listing.lines(resolved):
+        console.print(line, style=style)
 
 
 @app.command("rehearse")

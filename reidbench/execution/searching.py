@@ -1,0 +1,56 @@
+"""A run of a benchmark: first the trials of its searches, round by round, then its rows with the winners in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reidbench.matrix.benchmark import Benchmark
+from reidbench.matrix.stage import Plan, Row
+from reidbench.store.artifacts import Store
+from reidbench.tuning.resolve import resolve, settle
+
+from .executor import Executor
+from .runner import Outcome
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The plan of the rows that were meant, what the run did, and why its board was not recorded, or nothing."""
+
+    plan: Plan
+    outcome: Outcome
+    unrecorded: str
+
+    @property
+    def failed_searches(self) -> dict[str, str]:
+        """Rows without a winner, since all trials failed, or processes of some died; with the reason."""
+        return {f"{row.method} on {row.task}": row.reason for row in self.plan.rows if row.lacks != Row.lacks}
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    store: Store,
+    make: Callable[[], Executor],
+    run: Callable[[Plan, Executor], Outcome],
+    choose: Callable[[Plan], Plan],
+    record: Callable[[Plan], str],
+    only: str | None = None,
+) -> Ran:
+    """Run what a benchmark lacks in a store. Each plan is `run` by an executor of its own, the first made at once.
+
+    `choose` takes the rows that `only` means out of the whole plan, which `record` keeps. Raises as these do.
+    """
+    ready = [make()]
+
+    def start(plan: Plan) -> Outcome:
+        return run(plan, ready.pop() if ready else make())
+
+    resolved = resolve(benchmark, store)
+    choose(resolved.plan)  # a pattern without a match is an error before anything runs
+    unrecorded = record(resolved.plan)
+    if resolved.searches:
+        resolved = settle(benchmark, store, start, only)
+        unrecorded = record(resolved.plan)
+    plan = choose(resolved.plan)
+    return Ran(plan, start(plan), unrecorded)

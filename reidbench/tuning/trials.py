@@ -1,0 +1,233 @@
+"""Trials of searches: what they run, and what came of them in a store."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from reidbench.components import Metric
+from reidbench.errors import ReidbenchError
+from reidbench.matrix.benchmark import Benchmark, Choice, DataSource, Recipe, Task
+from reidbench.matrix.keys import NO_SEED, in_words
+from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.needs import NotApplicable
+from reidbench.matrix.plan import Expansion
+from reidbench.matrix.search import Search, Values
+from reidbench.matrix.stage import Row
+from reidbench.matrix.validation import for_epochs, trial_tasks
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import Store
+
+from .missing import why_missing
+
+Status = Literal["done", "failed", "missing", "not-applicable"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """By what trials with labels are judged: an evaluator of the file, and the first of its metrics that ranks."""
+
+    choice: Choice
+    label: str
+    metric: Metric
+
+    @classmethod
+    def of(cls, benchmark: Benchmark) -> Judge | None:
+        """By mAP, of the first evaluator that declares it; else by the first declared metric; None where none is."""
+        found = list(zip(benchmark.evaluate, evaluator_labels(benchmark.evaluate), strict=True))
+        judges = [cls(choice, label, metric) for choice, label in found for metric in choice.component.metrics]
+        return next((one for one in judges if one.metric.name == "mAP"), next(iter(judges), None))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A search, the row that it fills, and a task."""
+
+    row: Recipe
+    search: Search
+    task: Task
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of the search that fills a row, on one task of the file; `number` counts from 1.
+
+    `scores` are the values of the criterion by seed, each the mean over what the trial is judged on; `seconds` what the
+    stages took that no earlier trial of the search needs. `error` says why it failed, or cannot be run. A trial whose
+    process died, by no fault of its values that is known, is missing and has an `error`: its search waits for it.
+    """
+
+    method: str
+    task: str
+    number: int
+    values: Values
+    status: Status
+    scores: Mapping[int, float] = field(default_factory=dict)
+    error: str = ""
+    seconds: float = 0.0
+    rows: tuple[Row, ...] = field(default=(), repr=False)
+
+    @property
+    def score(self) -> float:
+        """The mean over seeds."""
+        return statistics.fmean(self.scores.values())
+
+
+class Trials:
+    """Plans trials of a benchmark's searches, all into one plan, and reads what came of them.
+
+    `data` are the data sets that they are judged on, beside those of the benchmark. `expansion.result` is the plan.
+    """
+
+    def __init__(self, benchmark: Benchmark, store: Store) -> None:
+        self.benchmark = benchmark
+        self.store = store
+        self.judge = Judge.of(benchmark)
+        self.judged: dict[tuple[str, str], tuple[Task, ...]] = {}  # by how, and task
+        self.reasons: dict[tuple[str, str], str] = {}  # why a task cannot be judged so
+        self.data = dict(benchmark.data)
+        for select in {one.search.select: None for one in benchmark.methods if one.search}:
+            for number, task in enumerate(benchmark.tasks):
+                self._judge_on(select, number, task)
+        plain = replace(benchmark, data=self.data, methods=(), tasks=(), profile=False, expect=(), published=())
+        self.expansion = Expansion(plain)
+        self._seconds: dict[str, float] = {}
+
+    def _judge_on(self, select: str, number: int, task: Task) -> None:
+        """Keep the tasks that trials on a task are judged on, each with a name of its own."""
+        if select == "unsupervised":
+            found: tuple[dict[str, DataSource], tuple[Task, ...]] = {}, (replace(task, adapt_on="train"),)
+        else:
+            try:
+                found = trial_tasks(replace(self.benchmark, data=self.data), task, select)
+            except NotApplicable as error:
+                self.reasons[select, task.name] = str(error)
+                return
+        self.data |= found[0]
+        for one in found[1]:
+            with suppress(NotApplicable):  # else trials that choose their epoch say so
+                self.data |= for_epochs(replace(self.benchmark, data=self.data), one)[0]
+        named = (replace(one, name=f"{number}.{at}: {one.name}") for at, one in enumerate(found[1]))
+        self.judged[select, task.name] = tuple(named)
+
+    def planned(self, place: Place, number: int, values: Values, counted: set[str]) -> Trial:
+        """A trial, whose stages are added to the plan, and what came of it so far.
+
+        `counted` are the stages whose seconds earlier trials of the search have counted; its own are added.
+        """
+        row, search, task = place.row, place.search, place.task
+        trial = Trial(row.name, task.name, number, values, "missing")
+        if reason := self.reasons.get((search.select, task.name)):
+            return replace(trial, status="not-applicable", error=reason)
+        try:
+            recipe = replace(search.row(values), name=f"{row.name} #{number}", search=None)
+            rows = [
+                (seed, one)
+                for on in self.judged[search.select, task.name]
+                for seed in self.benchmark.seeds[: search.seeds]
+                for one in self._ends(search, recipe, on, seed)
+            ]
+        except NotApplicable as error:
+            return replace(trial, status="not-applicable", error=str(error))
+        except ReidbenchError as error:  # values that do not go together
+            return replace(trial, status="failed", error=" ".join(str(error).split()))
+        self.expansion.result.rows += dict.fromkeys(one for _, one in rows)
+        return self._read(trial, self.metric(search), rows, counted)
+
+    def _ends(self, search: Search, recipe: Recipe, task: Task, seed: int) -> Iterator[Row]:
+        """The row that a trial ends in, on one of the tasks that it is judged on, with one seed."""
+        pretrained = any(kind == "pretrain" for kind, _ in recipe.steps)
+        pretrain_seed = self.benchmark.pretrain_seeds[0] if pretrained else None
+        if search.criterion:
+            key = self._criterion(recipe, task, search.criterion, seed, pretrain_seed or 0)
+            yield Row(recipe.name, task.name, search.criterion, seed, pretrain_seed, key)
+        else:
+            assert self.judge is not None  # the reader refuses a file without one
+            judges = [(self.judge.choice, self.judge.label)]
+            for row in self.expansion.cell(recipe, {recipe.name: recipe}, task, seed, pretrain_seed, judges):
+                if row.key is None:
+                    raise NotApplicable(row.reason)
+                yield row
+
+    def _criterion(self, recipe: Recipe, task: Task, name: str, seed: int, pretrain_seed: int) -> str:
+        """The stage that judges an embedder without labels: on the target's train images, which it sees hidden."""
+        plan, recipe = self.expansion, self.expansion.on(recipe, task)
+        before = plan.trained(recipe, task, seed, pretrain_seed)
+        settings = {"criterion": name, **({"flip": True} if recipe.flip_test else {})}
+        label = f"criterion {name} of {recipe.name} -> {task.target.name} [{in_words(seed, before.seeds)}]"
+        data = plan.inputs("target", (task.target,), "train", True)
+        parents = ((before.role, before.key),)
+        return plan.add("criterion", None, parents, data, None, before.size, NO_SEED, label, settings)
+
+    # ------------------------------------------------------------------ what came of it
+    def _read(self, trial: Trial, metric: str, rows: Sequence[tuple[int, Row]], counted: set[str]) -> Trial:
+        found: dict[int, list[float]] = {}
+        status: Status = "done"
+        errors = []
+        for seed, row in rows:
+            value, why, error = self._value(row.key or "", metric)
+            errors += [error] if error else []
+            status = "failed" if "failed" in (status, why) else "missing" if "missing" in (status, why) else "done"
+            found.setdefault(seed, []).append(value)
+        scores = {seed: statistics.fmean(values) for seed, values in found.items()} if status == "done" else {}
+        seconds = self._cost([row.key or "" for _, row in rows], counted)
+        error = next(iter(errors), "")
+        ends = tuple(dict.fromkeys(row for _, row in rows))
+        return replace(trial, status=status, scores=scores, error=error, seconds=seconds, rows=ends)
+
+    def metric(self, search: Search) -> str:
+        """The name of the number that trials of a search are judged by."""
+        return search.criterion or (self.judge.metric.name if self.judge else "")
+
+    def merit(self, search: Search, trial: Trial) -> float:
+        """How good a trial is: its score, negated where less is better."""
+        lower = not search.criterion and self.judge is not None and self.judge.metric.better == "lower"
+        return -trial.score if lower else trial.score
+
+    def _value(self, key: str, metric: str) -> tuple[float, Status, str]:
+        """The number in a result; the status of a trial that ends in it, and why it failed."""
+        try:
+            value = self.store.manifest(key).metrics.get(metric, math.nan)
+        except BadArtifact:
+            return math.nan, "missing", ""  # the run sets it aside and makes it again
+        except KeyError:
+            found = why_missing(self.expansion.result, self.store, key)
+            if found.status == "missing":
+                return math.nan, "missing", ""
+            return math.nan, "missing" if found.died else "failed", found.reason
+        if math.isfinite(value):
+            return float(value), "done", ""
+        return math.nan, "failed", f"{self.expansion.result.stages[key].label} gave no {metric}"
+
+    def held_out(self, trial: Trial) -> tuple[str, ...]:
+        """What the data sets noted that were made for a trial: what is held out, and how many queries that gives."""
+        plan, notes = self.expansion.result, list[str]()
+        behind = plan.behind(trial.rows)
+        for stage in [one for key, one in plan.stages.items() if key in behind and one.held_out]:
+            with suppress(KeyError, BadArtifact):
+                texts = self.store.facts(stage.key, ("notes",)).get("notes", ())
+                notes += [f"{stage.label}: {text}" for text in texts]
+        return tuple(notes)
+
+    def _cost(self, keys: Iterable[str], counted: set[str]) -> float:
+        """Seconds of the stages behind these results that are not `counted` yet."""
+        total, waiting = 0.0, list(keys)
+        while waiting:
+            key = waiting.pop()
+            if key not in counted:
+                counted.add(key)
+                waiting += self.expansion.result.stages[key].needs
+                total += self._took(key)
+        return total
+
+    def _took(self, key: str) -> float:
+        if key not in self._seconds:
+            try:
+                self._seconds[key] = float(self.store.facts(key, ("seconds",)).get("seconds", 0.0))
+            except (KeyError, BadArtifact):
+                return 0.0
+        return self._seconds[key]
