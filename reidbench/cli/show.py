@@ -27,7 +27,7 @@ def show(
     Of a protocol, such as dg-2 or sequence: the data sets of its tests, and where its definition is from.
     """
     if kind == "protocol":
-        from reidbench.matrix.generalisation import described
+        from reidbench.matrix.families.generalisation import described
 
         print("\n".join([f"{kind} {name}", *described(name)]))
         return

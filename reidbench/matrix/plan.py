@@ -13,6 +13,7 @@ from reidbench.registry.plugins import printable
 from reidbench.words import VALIDATION
 
 from .benchmark import Benchmark, Choice, DataRef, Features, Recipe, Setup, Task
+from .families.sequence import Stretch, stretches, tested
 from .keys import (
     NO_SEED,
     NONE,
@@ -35,7 +36,6 @@ from .kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, Given, Kind
 from .labels import evaluator_labels, told_apart
 from .needs import A_ROLE, Needs, NotApplicable, refuse_open
 from .protocol import protocol_words, tested_at
-from .sequence import Stretch, stretches, tested
 from .stage import DataInput, Parents, Plan, Row, Stage, profile_stage
 from .validation import chooses_epoch, epoch_words, for_epochs, with_held_out
 

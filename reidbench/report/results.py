@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from reidbench.components import Metric, Published, fractions
-from reidbench.matrix.groups import Derived, derived
+from reidbench.matrix.families.groups import Derived, derived
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import Plan, Row
 from reidbench.metrics.statistics import UNBOUNDED, over_seeds

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from reidbench.cli.end import exit_code
 from reidbench.cli.main import app
-from reidbench.matrix.generalisation import PROTOCOLS
+from reidbench.matrix.families.generalisation import PROTOCOLS
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

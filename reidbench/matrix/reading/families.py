@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reidbench.matrix.benchmark import DataRef
-from reidbench.matrix.generalisation import PROTOCOLS, Generalisation
+from reidbench.matrix.families.generalisation import PROTOCOLS, Generalisation
 
 from .checker import guess, kind_word
 from .yamlfile import Path_, shown

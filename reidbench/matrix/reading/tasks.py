@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reidbench.matrix.benchmark import ALL_IMAGES, DataRef, Task
-from reidbench.matrix.groups import derived
+from reidbench.matrix.families.groups import derived
 
 from .checker import Checker, entries, guess
 from .families import FAMILIES, Family, expanded

@@ -9,7 +9,7 @@ import pytest
 
 from reidbench.errors import ConfigError
 from reidbench.matrix.benchmark import DataRef, Task
-from reidbench.matrix.generalisation import PROTOCOLS
+from reidbench.matrix.families.generalisation import PROTOCOLS
 from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reidbench.matrix.groups import DEFINITIONS, FORGETTING
+from reidbench.matrix.families.groups import DEFINITIONS, FORGETTING
 from reidbench.report.results import Leaderboard
 
 from .numbers import boards

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from reidbench.components import Metric
-from reidbench.matrix.groups import FORGETTING, Derived
+from reidbench.matrix.families.groups import FORGETTING, Derived
 from reidbench.matrix.stage import Row
 from reidbench.report.formats.sentences import INCOMPLETE, STATUS_WORDS
 from reidbench.report.queries import Arrays, metric_per_query

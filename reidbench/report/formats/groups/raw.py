@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from reidbench.matrix.groups import DEFINITIONS, Derived
+from reidbench.matrix.families.groups import DEFINITIONS, Derived
 from reidbench.report.results import Leaderboard, Summary
 
 from .numbers import boards

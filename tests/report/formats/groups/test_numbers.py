@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reidbench.components import Metric
-from reidbench.matrix.groups import FORGETTING, MEAN, SEEN, UNSEEN, Derived
+from reidbench.matrix.families.groups import FORGETTING, MEAN, SEEN, UNSEEN, Derived
 from reidbench.matrix.stage import Row
 from reidbench.report import Leaderboard, Result, leaders, places
 from reidbench.report.formats.groups import averages, forgetting, incomplete

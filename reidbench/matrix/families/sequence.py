@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from reidbench.matrix.benchmark import Choice, DataRef, Recipe, Task
+from reidbench.matrix.kinds import EMBEDDERS, OF_STAGE
+from reidbench.matrix.needs import NotApplicable
 from reidbench.words import BACKBONE_FREE
-
-from .benchmark import Choice, DataRef, Recipe, Task
-from .kinds import EMBEDDERS, OF_STAGE
-from .needs import NotApplicable
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reidbench.errors import ReidbenchError
+from reidbench.matrix.benchmark import ALL_IMAGES
 
-from .benchmark import ALL_IMAGES
 from .groups import DEFINITIONS, MEAN, REFERENCES
 
 BAU = (

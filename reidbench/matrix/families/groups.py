@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .benchmark import Task
+from reidbench.matrix.benchmark import Task
 
 MEAN, SEEN, UNSEEN, FORGETTING = "mean", "seen average", "unseen average", "forgetting"
 DEFINITIONS = {

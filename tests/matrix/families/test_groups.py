@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reidbench.matrix.benchmark import DataRef, Task
-from reidbench.matrix.groups import derived
+from reidbench.matrix.families.groups import derived
 
 
 def task(group: str, sources: str, target: str, in_order: bool = False) -> Task:
