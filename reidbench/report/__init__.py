@@ -5,7 +5,7 @@ Imports matrix, store and metrics. Begin with `results.py`, then `standings.py`;
 
 from __future__ import annotations
 
-from .differences import Paired, differences
+from .breakdown.differences import Paired, differences
 from .options import Options
 from .output import FORMATS, refuse_mixed, table, write, write_board
 from .ranks.cells import Ranks, ranks_of

@@ -18,6 +18,7 @@ from reidbench import report
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Row
+from reidbench.report.breakdown.compare import tallies
 from reidbench.report.results import Leaderboard, Result, summarise
 from reidbench.report.standings import leaders
 
@@ -92,6 +93,10 @@ def test_differences_are_those_of_the_table(results: reidbench.Results) -> None:
     pairs = list(report.differences(results.board, "untrained", "mAP"))
     assert frame["difference"].tolist() == [pair.difference.value for pair in pairs]
     assert frame["better"].tolist() == [pair.better for pair in pairs]
+    told = [one for one in tallies(results.board, "untrained", "mAP") if one.wins is not None]
+    counted = [(one.wins, one.ties, one.losses) for one in told]
+    assert frame[["wins", "ties", "losses"]].to_records(index=False).tolist() == counted
+    assert {(one.wins or 0) + (one.ties or 0) + (one.losses or 0) for one in told} == {8}  # queries
     assert results.against("untrained", "cmc1")["metric"].tolist() == ["cmc1"] * 2
     with pytest.raises(ReidbenchError, match="no method named 'bott'"):
         results.against("bott")
@@ -101,13 +106,14 @@ def test_differences_are_those_of_the_table(results: reidbench.Results) -> None:
 
 def test_differences_by_hand() -> None:
     """0.5 - 0.3 and 0.7 - 0.4: mean 0.25, sd 0.1/sqrt(2), t(0.975, 1) = 12.706, so 0.25 +- 12.706 * 0.05."""
-    pytest.importorskip("pandas")
+    pd = pytest.importorskip("pandas")
     ours = [result("a", 0, {"mAP": 0.5}), result("a", 1, {"mAP": 0.7})]
     base = [result("b", 0, {"mAP": 0.3}), result("b", 1, {"mAP": 0.4})]
     (line,) = board(*ours, *base).against("b").to_dict("records")
     assert line["difference"] == pytest.approx(0.25)
     assert (line["low"], line["high"]) == pytest.approx((0.25 - 0.6353, 0.25 + 0.6353), abs=1e-4)
     assert (line["n"], line["better"], line["apart"]) == (2, 2, "")
+    assert pd.isna(line["wins"])  # no results of queries are kept
 
 
 def over_tasks(values: dict[str, dict[str, float]]) -> reidbench.Results:

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,40 @@ def test_ranks(benchmark: Any, figure: Any, tmp_path: Path) -> None:
     of_few, of_many = benchmark.pedantic(measure, rounds=1, iterations=1)
     figure("ranks over tasks: a row of 10,000", of_many, "CPU ms")
     figure("ranks over tasks: a row of 10,000 against a row of 1,000", of_many / of_few, "x", most=MOST)
+
+
+def by_camera(board: Any) -> list[Any]:
+    """Every row by camera, of labels that are at hand."""
+    from reidbench.report.breakdown.parts import Breaking
+    from reidbench.report.breakdown.rows import Labels
+
+    breaking = Breaking(board, None, "mAP")  # type: ignore[arg-type]
+    labels = Labels(np.arange(QUERIES) // 5, np.arange(QUERIES) % 6)
+    breaking.targets = SimpleNamespace(of=lambda row: labels)  # type: ignore[assignment]
+    cells = dict.fromkeys((one.row.method, one.row.task, one.row.evaluator) for one in board.results)
+    found = [breaking.down(cell, "camera") for cell in cells]
+    assert all(len(one.parts) == 6 for one in found)
+    return found
+
+
+def test_queries(benchmark: Any, figure: Any, tmp_path: Path) -> None:
+    from reidbench.report.breakdown.compare import tallies
+
+    few, many = (measured(tmp_path / f"{methods}", methods) for methods in (10, 100))
+    works = {"by camera": by_camera, "queries won and lost": lambda board: list(tallies(board, "m0", "mAP"))}
+
+    def measure() -> dict[str, list[float]]:
+        return {
+            name: [
+                milliseconds(lambda board=board, work=work: work(board), len(board.results))  # type: ignore[misc]
+                for board in (few, many)
+            ]
+            for name, work in works.items()
+        }
+
+    for name, (of_few, of_many) in benchmark.pedantic(measure, rounds=1, iterations=1).items():
+        figure(f"{name}: a row of 10,000", of_many, "CPU ms")
+        figure(f"{name}: a row of 10,000 against a row of 1,000", of_many / of_few, "x", most=MOST)
 
 
 def test_page(benchmark: Any, figure: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from reidbench.cli.options import (
     WithoutOption,
     at_home,
     load_plugins,
+    note,
     plan_or_board,
     store_at,
     warn_of_conflicts,
@@ -60,16 +61,20 @@ def write(
     from rich.console import Console
 
     from reidbench.progressbar import going_through
+    from reidbench.report.html.pictures import picture_warning
     from reidbench.report.html.site import folder, pages
     from reidbench.report.options import Options
 
     folder.check(out)
+    options = Options(metric, ranked, pictures)
     with going_through(Console(stderr=True)) as through:
         given = _read(context, files, store, without, metric, through)
-        site = pages.build(given, Options(metric, ranked, pictures), title, through)
+        site = pages.build(given, options, title, through)
     removed = folder.write(out, site.files)
     for sentence in site.contradictions:
         _warn(sentence)
+    for said in dict.fromkeys(filter(None, (picture_warning(one.plan, options) for one in given))):
+        note(said)
     size = sum(map(len, site.files.values())) / 1e6
     gone = f", {removed} of an older site removed" if removed else ""
     print(f"{out / pages.INDEX}: {len(site.files)} files, {size:.1f} MB{gone}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,6 +36,10 @@ from reidbench.cli.options import (
 from reidbench.errors import ReidbenchError
 
 from .packs import is_pack, unpacked
+
+if TYPE_CHECKING:
+    from reidbench import report
+    from reidbench.matrix.stage import Plan
 
 app = typer.Typer()
 
@@ -126,13 +130,16 @@ def table(
         note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
     _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
     if form == "html":
-        _say_size(text)
+        _say_more(text, the_plan, options)
 
 
-def _say_size(page: str) -> None:
-    """The size of a page, on standard error."""
+def _say_more(page: str, plan: Plan, options: report.Options) -> None:
+    """The size of a page, and whose pictures it has, on standard error."""
     from reidbench.report.html.page import size_words
+    from reidbench.report.html.pictures import picture_warning
 
+    if said := picture_warning(plan, options):
+        note(said)
     print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.report.results import Leaderboard
-from reidbench.report.scored import Unknown
 from reidbench.report.units import is_percent
 
 from .rows import Row, row_of
+from .scored import Unknown
 
 NOT_COUNTED = 0xFFFF  # the code of a query that does not count
 FINE = 1e-4  # of fractions
@@ -32,10 +32,10 @@ class Grid:
     @classmethod
     def of(cls, metric: Metric | None, values: Sequence[np.ndarray]) -> Grid:
         """Steps of 0.0001 for fractions, else as many between the least and the greatest value as two bytes hold."""
-        if metric is not None and is_percent(metric) and metric.ends == (0, 1):
-            return cls(0.0, FINE)
-        known = np.concatenate([one[np.isfinite(one)] for one in values] or [np.zeros(1)])
+        known = np.concatenate([np.zeros(0), *(one[np.isfinite(one)] for one in values)])
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+        if is_percent(metric) and low >= 0 and high <= 1:
+            return cls(0.0, FINE)
         return cls(low, (high - low) / (NOT_COUNTED - 1) or 1.0)
 
     @property

@@ -11,9 +11,9 @@ from reidbench.metrics import Ranking
 from reidbench.report.provenance import Evidence
 from reidbench.report.queries import CMC, metric_per_query, raw_per_query
 from reidbench.report.results import SCORE, Result
-from reidbench.report.scored import Scored, Unknown
 
 from .rows import Row
+from .scored import Scored, Unknown
 
 PAIRED = ("mAP", "mINP", SCORE)  # and CMC at any rank
 

@@ -15,10 +15,10 @@ from reidbench.report.options import Breakdown as Kind
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard
-from reidbench.report.scored import Unknown, explaining
 
 from .pairs import Budget, pair_values
 from .rows import Cell, Row, Targets, row_of
+from .scored import Unknown, explaining
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

@@ -16,9 +16,10 @@ from reidbench.report.formats.sentences import status_word
 from reidbench.report.provenance import Evidence
 from reidbench.report.queries import Arrays, metric_per_query, read_arrays
 from reidbench.report.results import Leaderboard, Result
-from reidbench.report.scored import Unknown, gone
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
+
+from .scored import ODD, Unknown, gone
 
 Cell = tuple[str, str, str]  # method, task, evaluator
 
@@ -138,6 +139,9 @@ def _labels(store: Store, embed: Stage) -> Labels | Unknown:
 def _labels_beside_features(store: Store, embed: Stage) -> Labels | Unknown:
     try:
         columns = read_arrays(store.read(embed.key), "features.npz")
-        return Labels(columns["query_pids"], columns["query_camids"])
+        labels = Labels(columns["query_pids"], columns["query_camids"])
     except (KeyError, BadArtifact):
         return Unknown(gone(store, embed))
+    if any(column.ndim != 1 or column.dtype.kind != "i" for column in (labels.pids, labels.camids)):
+        return Unknown(ODD)
+    return labels

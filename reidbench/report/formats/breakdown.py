@@ -24,11 +24,10 @@ LABELS: dict[Kind, tuple[str, ...]] = {
     "persons": ("pid",),
 }
 MEANT: dict[Kind, str] = {
-    "camera": "by the camera of the query",
-    "camera-pair": "by pair of cameras",
-    "persons": "of the worst persons",
+    "camera": "by the camera of the query: mean over queries and seeds (number of queries that count).",
+    "camera-pair": "by pair of cameras: mean over queries and seeds (number of queries that count).",
+    "persons": "of the worst persons: mean over queries and seeds.",
 }
-COUNTED = "mean over queries and seeds (number of queries that count)."
 PAIRED = (
     "Lines are the cameras of queries, columns those of their true matches. True matches of other cameras are left out "
     "as junk is, other persons of all cameras stay, and a query without a true match in a camera does not count there "
@@ -50,7 +49,7 @@ def camera(camid: int) -> str:
 # ---------------------------------------------------------------------- Markdown
 def markdown(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric: str) -> str:
     """Tables of the rows in parts, and below them what was left out and which rows cannot be broken down."""
-    parts = [f"# {one_line(board.title)}", "", one_line(f"{heading(board, metric)} {MEANT[kind]}: {COUNTED}"), ""]
+    parts = [f"# {one_line(board.title)}", "", one_line(f"{heading(board, metric)} {MEANT[kind]}"), ""]
     parts += [PAIRED, ""] if kind == "camera-pair" else []
     for title, lines in _TABLES[kind](board, [one for one in found if not one.reason], metric):
         parts += [f"## {one_line(title)}", "", *lines, ""]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reidbench.report.breakdown.compare import tallies
-from reidbench.report.differences import Paired, differences
+from reidbench.report.breakdown.differences import Paired, differences
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, lower_is_better, number, own_unit
 

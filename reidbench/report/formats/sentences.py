@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from reidbench.report.differences import Paired
+from reidbench.report.breakdown.differences import Paired
 from reidbench.report.results import Leaderboard, Result, Summary, by_seed
 from reidbench.report.standings import apart
 from reidbench.report.units import NAMES

@@ -44,6 +44,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     environment.filters["percent"] = lambda fraction, digits=1: f"{100 * fraction:.{digits}f}"
     environment.filters["seconds"] = _seconds
     return environment

@@ -47,6 +47,7 @@ from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
 from .fails import fails
+from .pictures import picture_warning
 from .ranked import Thumbnails, ranked_lists
 from .ranks import section
 
@@ -164,6 +165,7 @@ class Page:
             lists=lists,
             ranks=section(self.board, self.metric),
             pictures=self.options.pictures,
+            picture_warning=picture_warning(self.evidence.plan, self.options),
             left_out=self.thumbnails.left_out,
             thumbnails=self.thumbnails.pictures,
             printed=self.printed,

@@ -15,10 +15,10 @@ import numpy as np
 
 from reidbench.report.breakdown.compare import NOT_COUNTED, Column
 from reidbench.report.breakdown.rows import Labels, Row, Targets
+from reidbench.report.breakdown.scored import Unknown, explaining
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard
-from reidbench.report.scored import Unknown
 from reidbench.report.standings import apart
 from reidbench.report.units import unit
 
@@ -62,7 +62,9 @@ class Comparison:
         if self._values > MOST_VALUES:
             return {"columns": [], "targets": [], "note": TOO_MANY}
         columns = [self._column(one) for one in self._columns]
-        targets = [{"pids": one.pids.tolist(), "camids": one.camids.tolist()} for one in self._labels]
+        # Data sets list queries by person: each pid less the one before is mostly a single digit.
+        pids = [np.diff(one.pids, prepend=0).tolist() for one in self._labels]
+        targets = [{"steps": own, "camids": one.camids.tolist()} for own, one in zip(pids, self._labels, strict=True)]
         return {"columns": columns, "targets": targets, "note": ""}
 
     def _column(self, column: Column) -> dict[str, Any]:
@@ -87,7 +89,8 @@ class Comparison:
     def _target(self, row: Row) -> int | None:
         """The number of the labels of a row's queries; None where they are not known."""
         try:
-            labels = self.targets.of(row)
+            with explaining():
+                labels = self.targets.of(row)
         except Unknown:
             return None
         if all(labels is not one for one in self._labels):

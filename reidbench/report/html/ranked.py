@@ -18,10 +18,10 @@ import numpy as np
 from reidbench.data import Split, read_image
 from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
+from reidbench.report.breakdown.scored import Scored, Unknown, explaining
 from reidbench.report.options import Pictures
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard, Result
-from reidbench.report.scored import Scored, Unknown, explaining
 from reidbench.stages.inputs import images_root
 
 TOP = 10  # gallery images of a list

@@ -112,4 +112,6 @@ def test_the_grid_of_other_metrics_spans_their_values() -> None:
     assert codes.tolist() == [0, NOT_COUNTED - 1, NOT_COUNTED]
     assert grid.low + codes[1] * grid.step == pytest.approx(7.0)
     assert Grid.of(None, [np.array([4.0, 4.0])]).codes(np.array([4.0])).tolist() == [0]
+    assert Grid.of(Metric("m", unit="%"), [np.array([0.2])]) == Grid(0.0, 1e-4)
+    assert Grid.of(Metric("m", unit="%"), [np.array([0.2, 7.0])]).codes(np.array([7.0])).tolist() == [NOT_COUNTED - 1]
     assert Grid.of(None, []).codes(np.array([NAN])).tolist() == [NOT_COUNTED]

@@ -181,17 +181,39 @@ def test_unknown_cameras_are_a_part_of_their_own(tmp_path: Path) -> None:
     assert pairs.parts[0].value == pytest.approx(cameras.value)
 
 
+def copied(made: Made, folder: Path) -> Store:
+    shutil.copytree(made[1].root, folder)
+    return Store(folder)
+
+
 def test_what_was_cleaned_away(made: Made, tmp_path: Path) -> None:
     """Without the features cameras are known from the data; without both nothing is, and the reason says so."""
-    plan, store = made
-    copy = Store(tmp_path / "copy")
-    shutil.copytree(store.root, copy.root)
+    plan, store = made[0], copied(made, tmp_path / "copy")
     for kind in ("embed", "data"):
-        for key in {key for key, stage in plan.stages.items() if stage.kind == kind}:
-            shutil.rmtree(copy.path(key))
-        found = [down((plan, copy), wanted) for wanted in ("camera", "camera-pair")]
-        assert found[1].reason == "what it was ranked from is no longer in the store"
-        assert (found[0].reason == "") == (kind == "embed")
+        for key in [key for key, stage in plan.stages.items() if stage.kind == kind]:
+            shutil.rmtree(store.path(key))
+        cameras, pairs = (down((plan, store), wanted) for wanted in ("camera", "camera-pair"))
+        assert pairs.reason == "what it was ranked from is no longer in the store"
+        assert (cameras.reason == "") == (kind == "embed")
+
+
+def test_labels_are_also_beside_features(made: Made, tmp_path: Path) -> None:
+    plan, store = made[0], copied(made, tmp_path / "copy")
+    (data,) = (key for key, stage in plan.stages.items() if stage.kind == "data")
+    shutil.rmtree(store.path(data))
+    assert values(down((plan, store), "camera")) == {(0,): (0.6, 2), (1,): (1 / 3, 2)}
+
+
+def test_a_record_says_that_it_may_be_of_a_pack(made: Made, tmp_path: Path) -> None:
+    """As a pack leaves it: the numbers of queries, and of all else the manifests alone."""
+    plan, store = made[0], copied(made, tmp_path / "copy")
+    for key, stage in plan.stages.items():
+        if stage.kind in ("embed", "data"):
+            text = (store.path(key) / "manifest.json").read_bytes()
+            shutil.rmtree(store.path(key))
+            assert store.keep_record(key, text)
+    for kind in ("camera", "persons", "camera-pair"):
+        assert "came in a pack, which has no labels" in down((plan, store), kind).reason
 
 
 def test_an_unknown_kind_is_refused(made: Made) -> None:

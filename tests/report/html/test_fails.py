@@ -20,6 +20,7 @@ from reidbench.report.html import fails as section
 from reidbench.report.html import queries
 from reidbench.report.html.fails import Fails, fails
 from reidbench.report.html.page import render
+from reidbench.report.html.pictures import picture_warning
 from reidbench.report.html.queries import apart_most
 from reidbench.report.html.ranked import Thumbnails
 from reidbench.report.options import Options
@@ -95,7 +96,7 @@ def test_values_of_queries_in_two_bytes(made: Made) -> None:
     }
     assert codes["near"] == [7000, 2500, 5000, 4167, NOT_COUNTED]
     assert codes["right"] == [10000] * 4 + [NOT_COUNTED]
-    assert data["targets"][first["target"]] == {"pids": [1, 1, 2, 2, 3], "camids": [0, 1, 0, 1, 0]}
+    assert data["targets"][first["target"]] == {"steps": [1, 0, 1, 0, 1], "camids": [0, 1, 0, 1, 0]}
 
 
 def test_lists_of_the_queries_that_tell_rows_apart(made: Made) -> None:
@@ -130,6 +131,16 @@ def test_too_many_values_are_not_on_the_page(made: Made, monkeypatch: pytest.Mon
     assert len(found(made).queries["columns"]) == 2
 
 
+def test_pictures_of_real_persons_are_warned_of(made: Made) -> None:
+    warning = picture_warning(made[0], Options(pictures="all"))
+    assert warning.startswith("The page has pictures of line, as --pictures all asks")
+    assert picture_warning(made[0], Options()) == ""
+    assert picture_warning(made[0], Options(pictures="all", ranked=0)) == ""
+    stages = {key: dataclasses.replace(stage, root=None) for key, stage in made[0].stages.items()}
+    rendered = Plan(made[0].benchmark, stages, made[0].rows)
+    assert picture_warning(rendered, Options(pictures="all")) == ""
+
+
 class Visible(HTMLParser):
     """The text of a page that is neither script nor style."""
 
@@ -158,6 +169,7 @@ def test_the_section_escapes_names(text: str) -> None:
     assert data
     assert "<img" not in data[1]
     assert EVIL in json.loads(data[1])["columns"][0]["methods"]
+    assert "The page has pictures of line" in text
 
 
 # ---------------------------------------------------------------------- in a browser

@@ -27,7 +27,7 @@ from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.metrics import rank
 from reidbench.registry import plugins
-from reidbench.report import scored as scored_again
+from reidbench.report.breakdown import scored as scored_again
 from reidbench.report.html.page import render
 from reidbench.report.html.ranked import RankedList, Thumbnails, ranked_lists
 from reidbench.report.options import Options

@@ -326,4 +326,4 @@ def test_from_a_run_to_the_table(papers: Path, tmp_path: Path) -> None:
     assert (small["measured"], small["difference"], small["n"]) == (mean, mean - 0.6128, 2)
     assert {one["status"] for one in records if one["method"] != "small"} == {"missing"}
     refused = CliRunner().invoke(main.app, ["table", str(file), "--published", "--metric", "cmc1", *store]).exception
-    assert "leave out --metric, --against and --columns" in str(refused)
+    assert "leave out --metric, --against, --columns and --ranks" in str(refused)

@@ -3,6 +3,10 @@
 const MOST_QUERIES = 5;
 const NOT_COUNTED = 0xffff;
 const compared = json("fails-data");
+for (const target of compared.targets ?? []) {
+  let pid = 0;
+  target.pids = target.steps.map((step) => (pid += step));
+}
 
 // An element with text or other elements in it; whatever text it is, it is no markup.
 function element(name, attributes = {}, ...inside) {

@@ -13,9 +13,8 @@ from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.metrics import MetricError
 from reidbench.metrics.statistics import Difference, paired_bootstrap, paired_seeds, within
-
-from .results import Leaderboard, Result, by_seed, without_seed
-from .standings import apart, per_query
+from reidbench.report.results import Leaderboard, Result, by_seed, without_seed
+from reidbench.report.standings import apart, per_query
 
 Cell = Sequence[Result]
 Found = tuple[Difference, int | None]  # and in how many seeds it is for the better

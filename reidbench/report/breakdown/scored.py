@@ -16,15 +16,15 @@ import numpy as np
 from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
 from reidbench.metrics import MetricError, Ranking, Rules, rank
+from reidbench.report.provenance import Evidence
+from reidbench.report.queries import read_arrays, read_notes
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
-
-from .provenance import Evidence
-from .queries import read_arrays, read_notes
 
 JUNK = -1
 SAME = 1e-6  # how near average precision must be to the stored one
 GONE = "what it was ranked from is no longer in the store"
+ODD = "what it was ranked from is not what its stages leave"
 RECORDED = (
     "only the manifest of what it was ranked from is here: it was cleaned away, or came in a pack, which has no "
     "labels, and features in half precision at most, which may rank in another order"
@@ -43,7 +43,7 @@ def explaining() -> Iterator[None]:
     except (KeyError, BadArtifact):
         raise Unknown(GONE) from None
     except (DataError, IndexError, ValueError, TypeError):
-        raise Unknown("what it was ranked from is not what its stages leave") from None
+        raise Unknown(ODD) from None
 
 
 @dataclass(frozen=True)
