@@ -62,6 +62,11 @@ class Entry:
         return self.cell.method
 
     @property
+    def notes(self) -> int:
+        """How many notes stand behind it: what was dropped, skipped or assumed."""
+        return len({note for result in self.cell.good for note in result.notes})
+
+    @property
     def cells(self) -> tuple[Cell, ...]:
         """The cell of each matrix that has it."""
         return self.cell, *self.same
