@@ -2,7 +2,7 @@
 
 The HTML page is measured by its lines, a line for all seeds of a method on a task: 100 against 1,000 of them, with
 the pictures, curves and provenance of each. Ranks over tasks are measured with the results of 500 queries of each row,
-which they read from files.
+which they read from files. A site is measured by lines too, of one matrix and without pictures and lists.
 """
 
 from __future__ import annotations
@@ -154,3 +154,23 @@ def test_page(benchmark: Any, figure: Any, tmp_path: Path) -> None:
     few, many = benchmark.pedantic(measure, rounds=1, iterations=1)
     figure("html: a line of 1,000", many, "CPU ms", most=MILLISECONDS)
     figure("html: a line of 1,000 against a line of 100", many / few, "x", most=MOST)
+
+
+def test_site(benchmark: Any, figure: Any, tmp_path: Path) -> None:
+    from reidbench import report
+    from reidbench.report.html.site import pages
+    from reidbench.report.html.site.sources import Given
+
+    def measure() -> list[float]:
+        found = []
+        for methods in (10, 100):
+            board, the_plan, store = board_of(tmp_path / f"{methods}", methods, 1)
+            given = Given(tmp_path / f"{methods}" / "all.yaml", the_plan, store, board)
+            site = lambda given=given: pages.build([given], report.Options(ranked=0)).files  # noqa: E731
+            site()  # templates and scripts are read once
+            found.append(milliseconds(site, methods * TASKS))
+        return found
+
+    few, many = benchmark.pedantic(measure, rounds=1, iterations=1)
+    figure("site: a line of 1,000", many, "CPU ms", most=2 * MILLISECONDS)
+    figure("site: a line of 1,000 against a line of 100", many / few, "x", most=MOST)

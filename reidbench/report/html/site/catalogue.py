@@ -261,6 +261,6 @@ def _told_apart(items: Sequence[Named], first: Callable[[Named], Source]) -> Non
     for item in items:
         item.label = item.name
     for item in _twice(items):
-        item.label = f"{item.name} ({first(item).name})"
+        item.label = f"{item.name} ({first(item).called})"
     for number, item in enumerate(_twice(items), 1):
         item.label += f" #{number}"

@@ -11,7 +11,7 @@ from functools import cached_property
 from reidbench.components import Metric
 from reidbench.report.formats.sentences import status_word
 from reidbench.report.formats.tables import chosen
-from reidbench.report.html.slugs import row_anchor
+from reidbench.report.html.slugs import row_anchor, slug
 from reidbench.report.results import Summary
 from reidbench.report.standings import Place as Rank
 from reidbench.report.standings import places
@@ -54,12 +54,17 @@ class Entry:
     def anchor(self) -> str:
         """Its place on a page."""
         own = row_anchor(self.method, self.task, self.evaluator)
-        return own if self.first else f"{own}--{self.cell.source.name}"
+        return own if self.first else f"{own}--{slug(self.cell.source.called)}"
 
     @property
     def name(self) -> str:
         """The name of the method alone."""
         return self.cell.method
+
+    @property
+    def notes(self) -> int:
+        """How many notes stand behind it: what was dropped, skipped or assumed."""
+        return len({note for result in self.cell.good for note in result.notes})
 
     @property
     def cells(self) -> tuple[Cell, ...]:

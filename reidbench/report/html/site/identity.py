@@ -38,7 +38,7 @@ class Identities:
 
     def data_set(self, name: str) -> str:
         """The identity of a data set: its key, or where no row needs it, that it is of this matrix."""
-        return self.data.get(name) or canonical([self.source.name, name])
+        return self.data.get(name) or canonical([self.source.called, name])
 
     def task(self, task: Task) -> str:
         """The data of each role, whole or which part, and what adaptation sees."""

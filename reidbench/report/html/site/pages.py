@@ -324,7 +324,7 @@ def _filters(lines: Sequence[Entry], found: Sequence[Source], best: bool = False
         ("task", "Task", list(dict.fromkeys(entry.task for entry in lines)), "all tasks"),
         ("evaluator", "Evaluator", list(dict.fromkeys(entry.evaluator for entry in lines)), "all evaluators"),
         ("checked", "Checked", checked, "all"),
-        ("matrix", "Matrix", [source.name for source in found], "all matrices"),
+        ("matrix", "Matrix", [source.called for source in found], "all matrices"),
     ]
     show = [("show", "Show", ["the best of each protocol"], "the best of those that fit")]
     words = sorted({word for entry in lines for word in entry.cell.words})

@@ -30,10 +30,10 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A matrix of the site. `name` is that of its page, and `number` its place among the files."""
+    """A matrix of the site. `called` is what readers know it by, and `number` its place among the files."""
 
     number: int
-    name: str
+    called: str
     given: Given
 
     @property
@@ -54,7 +54,7 @@ class Source:
     @property
     def page(self) -> str:
         """The address of its page, from the root of the site."""
-        return f"matrix/{self.name}.html"
+        return f"matrix/{slug(self.called)}.html"
 
 
 def sources(given: Sequence[Given]) -> list[Source]:
@@ -63,7 +63,7 @@ def sources(given: Sequence[Given]) -> list[Source]:
     for path, count in places.items():
         if count > 1:
             raise ReidbenchError(f"{path.name} is given {count} times: name each file once")
-    return [Source(number, name, one) for number, (name, one) in enumerate(zip(_names(given), given, strict=True))]
+    return [Source(number, called, one) for number, (called, one) in enumerate(zip(_names(given), given, strict=True))]
 
 
 def _names(given: Sequence[Given]) -> list[str]:
@@ -72,13 +72,13 @@ def _names(given: Sequence[Given]) -> list[str]:
     Where two have one name neither keeps the short one, so that no link comes to lead to another matrix.
     """
     paths = [one.file.resolve() for one in given]
-    names = [slug(path.stem) for path in paths]
+    names = [path.stem for path in paths]
     depth = 0
     while len(set(names)) < len(names):
         depth += 1
         twice = {name for name, count in Counter(names).items() if count > 1}
         names = [
-            slug("/".join([*path.parts[-depth:-1], path.name])) if name in twice else name
+            "/".join([*path.parts[-depth:-1], path.name]) if name in twice else name
             for name, path in zip(names, paths, strict=True)
         ]
     return names

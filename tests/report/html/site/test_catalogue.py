@@ -36,11 +36,11 @@ def catalogue(*several: Given) -> Catalogue:
 
 
 def columns(found: Catalogue) -> dict[str, list[str]]:
-    return {column.label: [source.name for source, _ in column.tasks] for column in found.columns.values()}
+    return {column.label: [source.called for source, _ in column.tasks] for column in found.columns.values()}
 
 
 def methods(found: Catalogue) -> dict[str, list[str]]:
-    return {method.label: [source.name for source, _ in method.recipes] for method in found.methods}
+    return {method.label: [source.called for source, _ in method.recipes] for method in found.methods}
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_an_evaluator_with_other_parameters_is_another(write: Write) -> None:
         write("a"), write("b", evaluate="[{use: cosine, ap: trapezoid}]"), write("c", evaluate="[cosine]")
     )
     assert [judge.label for judge in found.judges.values()] == ["cosine", "cosine(ap=trapezoid)"]
-    places = {place[2]: [cell.source.name for cell in cells] for place, cells in found.cells.items()}
+    places = {place[2]: [cell.source.called for cell in cells] for place, cells in found.cells.items()}
     assert places == {"cosine": ["a", "c"], "cosine(ap=trapezoid)": ["b"]}
 
 
@@ -97,7 +97,7 @@ def test_an_evaluator_with_other_parameters_is_another(write: Write) -> None:
 def test_equal_results_of_two_matrices_count_once_and_name_both(write: Write) -> None:
     found = catalogue(write("a", {"untrained": 0.4}), write("b"))
     assert methods(found) == {"untrained": ["a", "b"]}
-    assert [cell.source.name for cell in found.cells["untrained", "tiny", "cosine"]] == ["a", "b"]
+    assert [cell.source.called for cell in found.cells["untrained", "tiny", "cosine"]] == ["a", "b"]
     assert len(found.board.results) == 3
     assert found.board.summarised("untrained", "tiny", "cosine")["mAP"].mean == pytest.approx(0.401)
 
@@ -128,7 +128,7 @@ def test_a_method_is_the_same_on_tasks_that_it_does_not_share(write: Write) -> N
 def test_of_one_cell_the_matrix_of_most_seeds_counts(write: Write) -> None:
     """Never a mean over two matrices: one may be of other versions."""
     found = catalogue(write("a", {"untrained": 0.4}, seeds="[0, 1]"), write("b", {"untrained": 0.4}))
-    assert [cell.source.name for cell in found.cells["untrained", "tiny", "cosine"]] == ["b", "a"]
+    assert [cell.source.called for cell in found.cells["untrained", "tiny", "cosine"]] == ["b", "a"]
     assert [result.row.seed for result in found.board.results] == [0, 1, 2]
 
 
@@ -164,17 +164,20 @@ def test_a_matrix_is_called_as_its_file(write: Write, tmp_path: Path) -> None:
     one = write("a")
     (tmp_path / "sub").mkdir()
 
-    def names(*files: str) -> list[str]:
-        return [
-            source.name
-            for source in sources([Given(tmp_path / file, one.plan, one.store, one.board) for file in files])
-        ]
+    def called(*files: str) -> list[str]:
+        found = sources([Given(tmp_path / file, one.plan, one.store, one.board) for file in files])
+        return [source.called for source in found]
 
-    assert names("a.yaml", "b.zip") == ["a", "b"]
-    both = names("a.yaml", "a.zip")
-    assert [name.rpartition("-")[0] for name in both] == ["a-yaml", "a-zip"]
-    assert both == names("a.yaml", "a.zip", "c.yaml")[:2]
-    assert names("sub/a.yaml", "a.yaml")[0].startswith("sub-a-yaml-")
-    assert len({name.lower() for name in names("con.yaml", "A.yaml", "a.yaml", "….yaml")}) == 4
+    def pages(*files: str) -> list[str]:
+        found = sources([Given(tmp_path / file, one.plan, one.store, one.board) for file in files])
+        return [source.page for source in found]
+
+    assert called("a.yaml", "b.zip") == ["a", "b"]
+    assert pages("a.yaml", "b.zip") == ["matrix/a.html", "matrix/b.html"]
+    assert called("a.yaml", "a.zip", "c.yaml") == ["a.yaml", "a.zip", "c"]
+    assert called("sub/a.yaml", "a.yaml", "a.zip")[::2] == ["sub/a.yaml", "a.zip"]
+    assert pages("a.yaml", "a.zip") == pages("a.yaml", "a.zip", "c.yaml")[:2]  # neither has a page that one alone had
+    assert pages("a.yaml", "a.zip")[0].startswith("matrix/a-yaml-")
+    assert len({page.lower() for page in pages("con.yaml", "A.yaml", "a.yaml", "….yaml")}) == 4
     with pytest.raises(ReidbenchError, match=r"a\.yaml is given 2 times: name each file once"):
-        names("a.yaml", "sub/../a.yaml")
+        called("a.yaml", "sub/../a.yaml")

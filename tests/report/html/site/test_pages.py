@@ -134,6 +134,13 @@ def test_the_best_of_a_task_says_all_that_a_reader_asks(make: Make) -> None:
     assert "matrix/a.html#row-histogram--tiny--cosine" in index.all("href")
 
 
+def test_a_number_with_notes_behind_it_says_so(matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> None:
+    file, store = matrix(seeds="[0, 1, 2]"), Store(tmp_path / "store")
+    publish(read(file, registry), store, {"untrained": 0.4}, notes=["3 pictures were dropped"])
+    index = Elements(pages.build([given(file, registry, store)], Options()).files["index.html"].decode())
+    assert "3 notes" in index.shown  # of three stages, one for each seed
+
+
 def test_the_same_results_give_the_same_bytes(make: Make) -> None:
     first = make(("a", {"untrained": 0.4}, {}))
     assert first == make(("a", {}, {}))
