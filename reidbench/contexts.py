@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -138,10 +138,13 @@ class FinetuneContext(Context[P_co]):
     """For fine-tuners: labelled source images; `backbone()` carries the weights of the stage before.
 
     `source` is None only for a fine-tuner with the trait "label-free": it trains on nothing and needs no source.
+    `validation` are query and gallery that were held out of each source, for `protocol={"validation"}` alone: to choose
+    an epoch by, never to train on.
     """
 
     source: Split | None
     backbone: Callable[[], Backbone]
+    validation: Sequence[tuple[Split, Split]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,10 @@ FIELDS = ("capabilities", "traits", "requires", "protocol", "lacks")
 METHODS = ("selector", "pretrainer", "preparer", "finetuner", "adapter")  # the kinds whose stages have a seed
 SEEDLESS = "seedless"  # whatever its seed, the same inputs (a network to start from is one) give the same bytes
 BACKBONE_FREE = "backbone-free"  # a fine-tuner or an adapter that computes features without the backbone
+VALIDATION = "validation"  # held-out images that a training looks at while it runs; a part that a data set ships
 CAPABILITIES: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({"stages", "bn", "tokens"}),
-    "dataset": frozenset({"truth"}),
+    "dataset": frozenset({"truth", VALIDATION}),
 }
 TRAITS: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({SEEDLESS}),
@@ -83,7 +84,7 @@ def known_words(field: str, kind: str) -> frozenset[str]:
         "capabilities": CAPABILITIES,
         "traits": TRAITS,
         "requires": {kind: NEEDS.get(kind, frozenset()) | backbones},
-        "protocol": {"evaluator": RULES, **dict.fromkeys(METHODS, USED)},
+        "protocol": {"evaluator": RULES, **dict.fromkeys(METHODS, USED), "finetuner": USED | {VALIDATION}},
         "lacks": {"dataset": LACKS},
     }
     return lists[field].get(kind, frozenset())

@@ -24,6 +24,7 @@ from reidbench.training import (
     OnceSampler,
     Preprocess,
     Reduction,
+    epoch_choice,
     fit,
     labelled_source,
     trained,
@@ -206,6 +207,7 @@ def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
         lambda images, _: embedder.branches(images),
         losses,
         accumulate=params.accumulate,
+        choice=epoch_choice(ctx, embedder),
     )
     embedder.drop.generator = None
     return embedder

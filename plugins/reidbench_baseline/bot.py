@@ -13,6 +13,7 @@ from reidbench.training import (
     IdentitySampler,
     Loop,
     Preprocess,
+    epoch_choice,
     fit,
     labelled_source,
     trained,
@@ -21,13 +22,13 @@ from reidbench.training import (
 from reidbench.training.batches.augment import bot_augment
 from reidbench.training.networks.splitnorm import join_batch_norm, part_batch_norm
 
-from .params import BotParams
+from .params import BotRecipe
 
 
 class _Losses(IdentityLosses):
     """Classifier on the feature after the BNNeck; triplet and centre loss on the one before (Luo et al., fig. 5)."""
 
-    def __init__(self, params: BotParams, classes: int, dim: int) -> None:
+    def __init__(self, params: BotRecipe, classes: int, dim: int) -> None:
         super().__init__([dim], classes, smoothing=params.label_smoothing, margin=params.margin)
         self.params = params
         self.center = CenterLoss(classes, dim) if params.center_weight > 0 else None
@@ -46,7 +47,7 @@ class _Losses(IdentityLosses):
             self.center.centers.grad.mul_(1 / self.params.center_weight)
 
 
-def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
+def finetune(ctx: FinetuneContext[BotRecipe]) -> BackboneEmbedder:
     """Train on the labelled source and return the embedder whose feature is the one after the BNNeck.
 
     On several devices P x K is the batch of all together: each runs the backbone, with joined batch norm, on its share,
@@ -90,12 +91,13 @@ def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
         loss,
         before_step=losses.scale_centres,
         accumulate=params.accumulate,
+        choice=epoch_choice(ctx, embedder),
     )
     part_batch_norm(embedder.backbone)
     return embedder
 
 
-def _optimisers(embedder: BackboneEmbedder, losses: _Losses, params: BotParams) -> dict[str, torch.optim.Optimizer]:
+def _optimisers(embedder: BackboneEmbedder, losses: _Losses, params: BotRecipe) -> dict[str, torch.optim.Optimizer]:
     """Adam for the network and its classifier, SGD for the centres."""
     network = trained(embedder, losses.classifiers)
     optimisers: dict[str, torch.optim.Optimizer] = {

@@ -24,6 +24,7 @@ from reidbench.training import (
     Preprocess,
     Reduction,
     divide,
+    epoch_choice,
     fit,
     labelled_source,
     set_stride,
@@ -205,5 +206,6 @@ def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
         lambda images, _: _seen(params, embedder, images),
         losses,
         accumulate=params.accumulate,
+        choice=epoch_choice(ctx, embedder),
     )
     return embedder

@@ -22,6 +22,7 @@ from reidbench.training import (
     IdentitySampler,
     Loop,
     Preprocess,
+    epoch_choice,
     fit,
     generalised_mean,
     labelled_source,
@@ -166,6 +167,7 @@ def finetune(ctx: FinetuneContext[MgnLupersonParams]) -> MgnLupersonEmbedder:
         losses,
         before_epoch=schedule.begin,
         before_step=schedule.step,
+        choice=epoch_choice(ctx, embedder),
     )
     return embedder
 

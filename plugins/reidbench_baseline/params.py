@@ -63,8 +63,8 @@ class HistogramParams(Params):
     middle: float = Field(0.5, gt=0, le=1, description="share of the columns that is counted, around the middle")
 
 
-class BotParams(Params):
-    """bot; the defaults are the paper's, for 256x128 and a ResNet-50."""
+class BotRecipe(Params):
+    """What bot and supervised share; the defaults are the paper's, for 256x128 and a ResNet-50."""
 
     epochs: shared.SamplerEpochs = 120
     identities: shared.Identities = 16
@@ -90,6 +90,10 @@ class BotParams(Params):
     def required(self) -> frozenset[str]:
         """The generalised mean needs a map."""
         return shared.pool_needs(self.pool)
+
+
+class BotParams(shared.EpochParams, BotRecipe):
+    """bot."""
 
 
 class RankingParams(Params):
@@ -162,7 +166,7 @@ class MocoParams(ContrastiveParams):
     """moco-v2; the defaults are LUPerson's recipe with MoCo's batch of 256."""
 
 
-class SupervisedParams(BotParams):
+class SupervisedParams(BotRecipe):
     """supervised: BoT on the task's auxiliary data."""
 
 
@@ -207,7 +211,7 @@ class WeightsParams(Params):
         return {**told, **given}
 
 
-class BdbParams(Params):
+class BdbParams(shared.EpochParams):
     """bdb; the defaults are the official recipe's (`--adjust_lr`), for 384x128 and a ResNet-50."""
 
     epochs: shared.SamplerEpochs = 400
@@ -232,7 +236,7 @@ class BdbParams(Params):
     accumulate: shared.Accumulate = 1
 
 
-class MgnParams(Params):
+class MgnParams(shared.EpochParams):
     """mgn; the defaults are the best script of the reproduction by seathiefwang, for 384x128 and a ResNet-50."""
 
     epochs: shared.SamplerEpochs = 400
@@ -265,10 +269,10 @@ class MgnParams(Params):
 
     def protocol(self) -> frozenset[str]:
         """Words for the protocol column."""
-        return frozenset({FLIP} if self.flip_test else ())
+        return super().protocol() | frozenset({FLIP} if self.flip_test else ())
 
 
-class MgnLupersonParams(Params):
+class MgnLupersonParams(shared.EpochParams):
     """mgn-luperson; the defaults are those of LUPerson's fork of fast-reid, for 384x128 and a ResNet-50."""
 
     epochs: int = Field(60, ge=1, description="times as many images are read as the source has")

@@ -8,17 +8,17 @@ from reidbench import Amount, Workload
 from reidbench.errors import DataError
 from reidbench.training.batches.counts import identity_batches, once_batches
 
-from .params import BdbParams, BotParams, MgnLupersonParams, MgnParams
+from .params import BdbParams, BotRecipe, MgnLupersonParams, MgnParams
 
 Amounts = Mapping[str, Amount]
 
 
-def bot(params: BotParams, amounts: Amounts) -> Workload:
+def bot(params: BotRecipe, amounts: Amounts) -> Workload:
     """Passes of BoT's sampler over the source; see `identity_batches` for what is estimated."""
     return _passes(params, amounts["source"], "bot")
 
 
-def supervised(params: BotParams, amounts: Amounts) -> Workload:
+def supervised(params: BotRecipe, amounts: Amounts) -> Workload:
     """The same over the auxiliary data."""
     return _passes(params, amounts["auxiliary"], "supervised")
 
@@ -38,7 +38,7 @@ def mgn_luperson(params: MgnLupersonParams, amounts: Amounts) -> Workload:
     return Workload(params.epochs * params.steps(amounts["source"].images), params.identities * params.images)
 
 
-def _passes(params: BotParams | BdbParams | MgnParams, amount: Amount, name: str, least: int = 2) -> Workload:
+def _passes(params: BotRecipe | BdbParams | MgnParams, amount: Amount, name: str, least: int = 2) -> Workload:
     together = min(params.identities, amount.identities or params.identities)
     if getattr(params, "passes", "images") == "images":
         batches = identity_batches(amount.images, amount.identities, together, params.images)

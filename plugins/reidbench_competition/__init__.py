@@ -44,6 +44,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         CompetitionParams,
         summary="competition recipe: cosine triplet, resampling, RandomPatch, RSA; global, MGN, RMGL or 2 x 2 branches",
         requires=frozenset({"stages"}),
+        protocol=CompetitionParams.protocol,
         paper=PAPER,
         presets=COMPETITION,
         rehearsal=FEW,

@@ -19,6 +19,7 @@ from reidbench.training import (
     IdentitySampler,
     Loop,
     Preprocess,
+    epoch_choice,
     fit,
     image_source,
     stream,
@@ -33,7 +34,7 @@ from reidbench.training.batches.resampling import consecutive, doubled_small, wi
 from reidbench.training.optim.losses import cosine_distances, euclidean_distances
 
 from .embedder import CompetitionEmbedder
-from .params import CompetitionParams, JointParams
+from .params import CompetitionParams, CompetitionRecipe, JointParams
 
 Ctx = FinetuneContext[CompetitionParams] | AdaptContext[JointParams]
 GREY = 127 / 255  # the canvas of RSA
@@ -43,7 +44,7 @@ CPU = torch.device("cpu")
 class Losses(IdentityLosses):
     """Cross-entropy on every vector behind its neck; triplet on the branches' global vectors, before it or behind."""
 
-    def __init__(self, params: CompetitionParams, classes: int, dims: list[int], wholes: int) -> None:
+    def __init__(self, params: CompetitionRecipe, classes: int, dims: list[int], wholes: int) -> None:
         distances = cosine_distances if params.distance == "cosine" else euclidean_distances
         super().__init__(dims, classes, smoothing=params.label_smoothing, margin=params.margin(0), distances=distances)
         self.params = params
@@ -61,7 +62,7 @@ class Losses(IdentityLosses):
 class Pictures:
     """Augmented, normalised pictures of a source: flip and crop, colours, affine, patch, shift, erasing."""
 
-    params: CompetitionParams
+    params: CompetitionRecipe
     fetch: Callable[[np.ndarray], torch.Tensor]
     preprocess: Preprocess
     generator: torch.Generator
@@ -125,7 +126,7 @@ class _Batches:
             yield self.pictures.batch(self.rows[chosen]), torch.from_numpy(chosen)
 
 
-def training_images(labels: np.ndarray, params: CompetitionParams, seed: int) -> np.ndarray:
+def training_images(labels: np.ndarray, params: CompetitionRecipe, seed: int) -> np.ndarray:
     """Indices of the images that train: no identity of one image, small identities perhaps twice."""
     kept = without_singles(labels) if params.drop_singles else np.arange(len(labels))
     doubled = doubled_small(labels[kept], below=params.double_below, probability=params.double_probability, seed=seed)
@@ -196,5 +197,6 @@ def _train(ctx: Ctx, images: HasImages, rows: np.ndarray, classes: np.ndarray) -
         loss,
         before_epoch=widen,
         accumulate=params.accumulate,
+        choice=epoch_choice(ctx, embedder),
     )
     return embedder

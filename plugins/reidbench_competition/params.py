@@ -12,8 +12,8 @@ from reidbench.training import params as shared
 Share = tuple[float, float]
 
 
-class CompetitionParams(Params):
-    """competition; every augmentation is off at probability 0."""
+class CompetitionRecipe(Params):
+    """What competition and competition-joint share; every augmentation is off at probability 0."""
 
     epochs: shared.SamplerEpochs = 120
     identities: shared.Identities = 16
@@ -76,7 +76,11 @@ class CompetitionParams(Params):
         return [margin for start, margin in self.margins if epoch >= start * self.epochs][-1]
 
 
-class JointParams(CompetitionParams):
+class CompetitionParams(shared.EpochParams, CompetitionRecipe):
+    """competition."""
+
+
+class JointParams(CompetitionRecipe):
     """competition-joint: the recipe's parameters, and those of the circular search."""
 
     threshold: float = Field(0.5, gt=0, description="largest cosine distance of an image to the one that it names")

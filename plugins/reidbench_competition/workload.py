@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from reidbench import Amount, Workload
 from reidbench.training.batches.counts import identity_batches
 
-from .params import CompetitionParams, JointParams
+from .params import CompetitionRecipe, JointParams
 
 
-def competition(params: CompetitionParams, amounts: Mapping[str, Amount]) -> Workload:
+def competition(params: CompetitionRecipe, amounts: Mapping[str, Amount]) -> Workload:
     """Passes of the identity sampler over the source, of which the share to be expected comes twice."""
     return _passes(params, amounts["source"])
 
@@ -27,7 +27,7 @@ def joint(params: JointParams, amounts: Mapping[str, Amount]) -> Workload:
     return _passes(params, Amount(source.images + target.images, identities))
 
 
-def _passes(params: CompetitionParams, amount: Amount) -> Workload:
+def _passes(params: CompetitionRecipe, amount: Amount) -> Workload:
     """Identities below `double_below` images, on the mean all of them, are doubled with `double_probability`."""
     images, identities = amount.images, amount.identities
     small = images < params.double_below * (identities or images)

@@ -100,6 +100,8 @@ LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] 
     "csv-manifest": _manifest_lacks,
 }
 
+OFFERED = dict.fromkeys(("msmt17-v1", "msmt17-v2"), MsmtParams.offered)
+
 
 @hookimpl
 def reidbench_datasets() -> Iterator[Component]:
@@ -111,6 +113,7 @@ def reidbench_datasets() -> Iterator[Component]:
             params,
             version=2,  # pictures stand as EXIF says, and every ending is read
             summary=summary,
+            capabilities=OFFERED.get(name, frozenset()),
             requires=frozenset({"root"}),
             fingerprint=f"{__name__}.{fingerprint}",
             lacks=LACKS.get(name, frozenset()),

@@ -67,7 +67,9 @@ def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
     notes += [f"{part}: {len(files)} files that no list names: {first_names(files)}" for part, files in strays.items()]
     notes += [note for folder, tree in trees.items() for note in tree.notes(folder)]
     splits = _split(root, *used), _split(root, query), _split(root, gallery)
-    return Dataset("msmt17", root, *splits, tuple(notes), strays=strays, absent=absent)
+    left = lists["list_val.txt"] if params.train == "train" else None
+    validation = _split(root, left) if left and left.rows else None
+    return Dataset("msmt17", root, *splits, tuple(notes), strays=strays, absent=absent, validation=validation)
 
 
 class _List:

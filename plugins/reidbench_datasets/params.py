@@ -66,6 +66,10 @@ class MsmtParams(CheckedParams):
         "train", description="train: list_train.txt; trainval: list_val.txt too (32,621 images)"
     )
 
+    def offered(self) -> frozenset[str]:
+        """What is not trained on is there for `validate: {queries: validation}`."""
+        return frozenset({"validation"} if self.train == "train" else ())
+
 
 class CuhkParams(CheckedParams):
     """CUHK03 in the 767/700 protocol."""

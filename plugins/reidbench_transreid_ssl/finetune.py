@@ -18,6 +18,7 @@ from reidbench.training import (
     IdentitySampler,
     Loop,
     Preprocess,
+    epoch_choice,
     fit,
     labelled_source,
     seeded,
@@ -128,6 +129,7 @@ def _train(ctx: Ctx, source: Split, side: dict[str, Any]) -> TransReidEmbedder:
         lambda images, indices: recipe.embedder.vectors(images, cameras[indices]),
         lambda vectors, labels: recipe.losses(vectors, labels)._asdict(),
         accumulate=params.accumulate,
+        choice=epoch_choice(ctx, recipe.embedder),
     )
     return recipe.embedder
 

@@ -6,14 +6,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from reidbench import Params
 from reidbench.training import params as shared
 
 Triple = tuple[float, float, float]
 DROP_PATH = 0.1  # of the paper, for a backbone that was built without
 
 
-class TransReidParams(Params):
+class TransReidParams(shared.EpochParams):
     """transreid; the defaults are TransReID-SSL's for a pre-trained ViT-S at 256x128."""
 
     epochs: shared.SamplerEpochs = 120
@@ -79,3 +78,7 @@ class TransReidSieParams(TransReidParams):
         description="vector of a test image: its camera's own, the mean where the source had no such number; or always "
         "the mean, which is what another data set needs, whose cameras have the same numbers and are other cameras",
     )
+
+    def protocol(self) -> frozenset[str]:
+        """Cameras of the source, and what any training may say."""
+        return super().protocol() | {"cameras"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from reidbench.components import Component, NestedKind, Params
 from reidbench.errors import PluginError
-from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Setup, Task
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Recipe, Setup, Task, Validation
 from reidbench.matrix.keys import Made
 from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
 from reidbench.matrix.needs import NotApplicable
@@ -18,6 +18,7 @@ from reidbench.matrix.reading.checker import Checker
 from reidbench.matrix.reading.choices import ChoiceReader
 from reidbench.matrix.reading.yamlfile import Tree
 from reidbench.matrix.stage import Stage
+from reidbench.matrix.validation import for_epochs
 from reidbench.registry.plugins import Registry
 from reidbench.stages.actions import perform
 from reidbench.stages.inputs import Inputs
@@ -103,18 +104,20 @@ class World:
     # ------------------------------------------------------------------ plan
     @cached_property
     def benchmark(self) -> Benchmark:
-        """One task of two data sets."""
+        """One task of two data sets, and what a training may choose its epoch on."""
         size = self.example.image_size
-        return Benchmark(
+        found = Benchmark(
             self.folder / "check.yaml", "check", size, 1, "32-true", 1, (SEED,), (SEED,), SEED,
             {"source": self._data(0), "target": self._data(1)}, (self.task,), (), (),
         )  # fmt: skip
+        return replace(found, data={**found.data, **(for_epochs(found, self.task)[0] if self.task.source else {})})
 
     @cached_property
     def task(self) -> Task:
         """Source and target are two sets; the source is also the pool and the auxiliary set."""
         source = (DataRef("source"),)
-        return Task("check", DataRef("target"), () if "source" in self.lacking else source, source, source)
+        given = () if "source" in self.lacking else source
+        return Task("check", DataRef("target"), given, source, source, validate=Validation("identities", 2))
 
     def _data(self, number: int) -> DataSource:
         name = ("source", "target")[number]

@@ -135,6 +135,8 @@ def show_plan(
         setup = f", with {plugins.printable(line['setup'])}" if line["setup"] else ""
         print(f"  {line['kind']:<9} {line['use']:<20} {counts}{setup}")
     print(f"expected: {found['expected']}")
+    for name in found["held_out"]:
+        print(f"validation: {plugins.printable(name)}")
     for reason in found["reasons"]:
         print(f"not applicable: {reason}")
     for warning in found["warnings"]:

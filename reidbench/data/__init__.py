@@ -20,6 +20,7 @@ from .fingerprints.fingerprint import fingerprint_paths as fingerprint_paths
 from .hidden import UNKNOWN_CAMERA as UNKNOWN_CAMERA
 from .hidden import HiddenSplit as HiddenSplit
 from .hidden import Sidecar as Sidecar
+from .holdout import hold_out as hold_out
 from .layouts.folders import FileNameRule as FileNameRule
 from .layouts.folders import need_folder as need_folder
 from .layouts.folders import read_folder as read_folder

@@ -56,6 +56,7 @@ def preview(plan: Plan, store: Store, registry: Registry) -> dict[str, Any]:
         "to_run": len(needed),
         "kinds": kinds,
         "expected": expected,
+        "held_out": [stage.label.removeprefix("data ") for stage in plan.stages.values() if stage.held_out],
         "reasons": list(reasons),
         "warnings": list(warnings),
     }

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -130,13 +130,15 @@ def _hash(text: str) -> str:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A named entry under `data`; `place` begins a sentence about its root."""
+    """A named entry under `data`, or what validation makes of one; `place` begins a sentence about its root."""
 
     name: str
     choice: Choice
     root: Path | None
     place: str = ""
     marked: bool | None = None  # whether the root is a stand-in's, where that was found out before; None: look
+    held_out: Mapping[str, Any] = field(default_factory=dict)  # how a part of train becomes query and gallery
+    origin: str = ""  # the name under `data` of that from which a part is held out
 
     @property
     def stand_in(self) -> bool:
@@ -161,11 +163,22 @@ class DataRef:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """Where something may be chosen: on held-out identities of the source, another data set, or shipped queries."""
+
+    kind: Literal["identities", "data", "queries"]
+    identities: int | float | None = None
+    data: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Task:
     """A column: which data play which role.
 
-    `group` is the family that it belongs to, or empty. With `in_order` a method is trained on one source after the
-    other, each time from the network that it had, and not on all together.
+    `test` is ranked in the place of the target; `validate` is its own. `group` is the family that it belongs to, or
+    empty. With `in_order` a method is trained on one source after the other, each time from the network that it had,
+    and not on all together.
     """
 
     name: str
@@ -174,8 +187,15 @@ class Task:
     pool: tuple[DataRef, ...] = ()
     auxiliary: tuple[DataRef, ...] = ()
     adapt_on: str = "train"
+    test: DataRef | None = None
+    validate: Validation | None = None
     group: str = ""
     in_order: bool = False
+
+    @property
+    def tested(self) -> DataRef:
+        """The data set whose query and gallery are embedded and ranked."""
+        return self.test or self.target
 
     def refs(self, role: str) -> tuple[DataRef, ...]:
         """The data sets that it names for a role."""
@@ -283,6 +303,7 @@ class Benchmark:
     pictures: Mapping[str, str] = field(default_factory=dict)  # `resize`, `resize_test`, `crop_from` as written
     backbone: Choice | None = None  # of the methods that name none
     profile: bool = False  # whether the cost of networks is measured as well
+    validate: Validation | None = None  # of the tasks that name none
     expect: tuple[Expected, ...] = ()
     published: tuple[Published, ...] = ()  # that stand below the table, their tasks by the names of the file
     text: str = field(default="", repr=False)  # of the matrix file, as it was read

@@ -103,18 +103,19 @@ class Keys:
         return self._choices[id(choice)]
 
 
-def data_key(choice: Choice, content: str, few: int = 0) -> str:
+def data_key(choice: Choice, content: str, few: int = 0, held_out: Mapping[str, Any] = NONE) -> str:
     """The key of a data stage; `content` is what `content_of` gave.
 
     A component with a fingerprint function of its own says which params matter; else all of them count, and the
-    names and contents of the files under the root. `few` is the number of identities that are kept, 0 for all.
+    names and contents of the files under the root. `few` is the number of identities that are kept, 0 for all, and
+    `held_out` says how a part of train becomes query and gallery.
     """
     if choice.component.fingerprint:
         identity = [choice.name, choice.component.version, content]
     else:
         identity = [choice.identity, content] if content else [choice.identity]
-    kept = [{"few": few}] if few else []
-    return _digest(canonical([KEY_VERSION, "data", *identity, *kept]))
+    kept = {**({"few": few} if few else {}), **({"held_out": dict(held_out)} if held_out else {})}
+    return _digest(canonical([KEY_VERSION, "data", *identity, *([kept] if kept else [])]))
 
 
 def _network(choice: Choice) -> dict[str, Any]:

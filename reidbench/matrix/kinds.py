@@ -18,6 +18,7 @@ from reidbench.contexts import (
     PretrainContext,
     SelectContext,
 )
+from reidbench.words import VALIDATION
 
 AUXILIARY = "auxiliary"  # the role that a nested training may learn from instead of its own
 
@@ -26,7 +27,7 @@ AUXILIARY = "auxiliary"  # the role that a nested training may learn from instea
 class Given:
     """Images that the components of a kind are given: all of them, or those whose declaration says so."""
 
-    role: str  # of the task; `split` is the role that the user of a preparer asked for
+    role: str  # of the task; `split` is the role that the user of a preparer asked for, `validation` held-out images
     hidden: bool = False  # without labels
     unless: str = ""  # trait of the components that are not given them
     only_for: str = ""  # protocol word of the components that alone are given them
@@ -103,7 +104,7 @@ KINDS = (
     Kind(
         stage="finetune",
         component="finetuner",
-        given=(Given("source", unless="label-free"),),
+        given=(Given("source", unless="label-free"), Given(VALIDATION, only_for=VALIDATION, optional=True)),
         context=FinetuneContext,
         leaves="embedder",
         step=True,

@@ -39,7 +39,7 @@ class Needs:
                 self.unread[name] = str(error)
             if wrong := complaint("lacks", words, "dataset"):
                 raise PluginError(f"dataset {source.choice.name}: {wrong}")
-            self._lacks[name] = words
+            self._lacks[name] = words - {"test"} if source.held_out else words  # a part of train is its test
         return self._lacks[name]
 
     def check_parts(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> None:

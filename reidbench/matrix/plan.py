@@ -10,6 +10,7 @@ from reidbench.components import NestedKind
 from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import ConfigError, DataError, PluginError
 from reidbench.registry.plugins import printable
+from reidbench.words import VALIDATION
 
 from .benchmark import Benchmark, Choice, DataRef, Features, Recipe, Setup, Task
 from .keys import (
@@ -36,6 +37,7 @@ from .needs import A_ROLE, Needs, NotApplicable
 from .protocol import protocol_words, tested_at
 from .sequence import Stretch, stretches, tested
 from .stage import DataInput, Parents, Plan, Row, Stage, profile_stage
+from .validation import chooses_epoch, epoch_words, for_epochs, with_held_out
 
 # In the key of a nested training whose network is not the one that it starts from; it was not built in older results.
 OTHER_NETWORK: Mapping[str, Any] = {"network": "its own"}
@@ -56,6 +58,7 @@ class Expansion:
     """
 
     def __init__(self, benchmark: Benchmark) -> None:
+        benchmark = with_held_out(benchmark)
         self.benchmark = benchmark
         self.result = Plan(benchmark)
         self.needs = Needs(benchmark.data)
@@ -66,6 +69,7 @@ class Expansion:
         self._stretches: dict[str, tuple[Stretch, ...]] = {}  # by task
         self._tested = tested_at(benchmark)
         self._setups: dict[str, Setup] = {}  # by method
+        self._held_out: dict[Task, Task] = {}  # tasks as trainings learn that choose their epoch
         self._contents: dict[tuple[str, ...], str] = {}  # of files with features
         self._unreadable: dict[str, str] = {}  # why files with features cannot be read, by where they are named
 
@@ -136,8 +140,9 @@ class Expansion:
         """The protocol words of a method, of these parts, on a task."""
         place = recipe.name, task.name
         if place not in self._words:
-            sizes = self._tested.get(recipe.name, ())
-            self._words[place] = [*protocol_words(parts, task, self.benchmark.data), *sizes]
+            words = protocol_words(parts, task, self.benchmark.data)
+            chosen = [epoch_words(self.benchmark, task) if word == VALIDATION else word for word in words]
+            self._words[place] = [*chosen, *self._tested.get(recipe.name, ())]
         return self._words[place]
 
     def on(self, recipe: Recipe, task: Task, number: int = 0) -> Recipe:
@@ -154,6 +159,14 @@ class Expansion:
     def learnt(self, kind: Kind, task: Task) -> frozenset[str]:
         """The components of the data sets that a kind of step learns from on a task."""
         return frozenset(self.benchmark.data[ref.name].choice.name for ref in task.refs(kind.learns_from))
+
+    def learning(self, choice: Choice, task: Task) -> Task:
+        """A task as a training sees it: with a part of the source held out, where it chooses its epoch on that."""
+        if not chooses_epoch(choice):
+            return task
+        if task not in self._held_out:
+            self._held_out[task] = for_epochs(self.benchmark, task)[1]
+        return self._held_out[task]
 
     def setup(self, recipe: Recipe) -> Setup:
         """What the steps of a method have that say nothing themselves."""
@@ -177,7 +190,7 @@ class Expansion:
         assert before is not None  # the reader refuses a recipe without steps
         flip = {"flip": True} if recipe.flip_test else {}
         label = f"embed {recipe.name} -> {tested(task)} [{', '.join([in_words(seed, before.seeds), *flip])}]"
-        data = self.inputs("target", (task.target,), "test", True)
+        data = self.inputs("target", (task.tested,), "test", True)
         parents = ((before.role, before.key),)
         key = self.add("embed", None, parents, data, None, before.size, NO_SEED, label, flip)
         return Made("features", key, before.seeds, before.size)
@@ -191,7 +204,7 @@ class Expansion:
     def embed_files(self, recipe: Recipe, features: Features, task: Task, seed: int) -> Made:
         """The embed stage of a row on a task whose features come from files; it has no parents and no network."""
         names = frozenset({SEEDS} if features.seeded else ())
-        data = self.inputs("target", (task.target,), "test", True)
+        data = self.inputs("target", (task.tested,), "test", True)
         files, size = features.files(task.name, seed), self.benchmark.size
         content = self.contents_of(files, features.place)
         key = features_key(files, content, data)
@@ -220,6 +233,7 @@ class Expansion:
 
         `after` begins its place in a label: the data sets of a sequence that were trained on before.
         """
+        task = self.learning(choice, task)
         parents = [*([before] if before else []), *self.nested(choice, setup, task)]
         name = PRETRAIN_SEEDS if kind.pretrains else SEEDS
         own = stage_seed(kind, choice, setup.backbone, parents, name, seed)
@@ -257,6 +271,11 @@ class Expansion:
         kind = OF_COMPONENT[choice.kind]
         if not kind.nested:
             raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
+        if chooses_epoch(choice) and mark.role != "source":
+            raise NotApplicable(
+                f"{choice.name} chooses its epoch on a part of the source, and learns from the {mark.role}"
+            )
+        task = self.learning(choice, task)
         refs = task.refs(mark.role)
         if not refs:
             raise NotApplicable(f"{choice.name} needs {A_ROLE.get(mark.role, mark.role)}, and the task names none")
@@ -279,7 +298,9 @@ class Expansion:
     def given(self, images: Sequence[Given], choice: Choice, task: Task) -> Iterator[DataInput]:
         """Of the images of a kind, those that a component is given."""
         for one in images:
-            if one.goes_to(choice.component, choice.params):
+            if one.role == VALIDATION and one.goes_to(choice.component, choice.params):
+                yield from self.inputs(VALIDATION, task.source, "test", False)
+            elif one.goes_to(choice.component, choice.params):
                 part = task.adapt_on if one.role == "target" and one.hidden else "train"
                 yield from self.inputs(one.role, task.refs(one.role), part, one.hidden)
 
@@ -324,7 +345,7 @@ class Expansion:
             except DataError as error:  # the plan goes on, to name what is wrong with the other sets too
                 content = self.needs.unread[name] = str(error)
             few = self.benchmark.few if root else 0
-            key = self.data_keys[name] = data_key(choice, content, few)
+            key = self.data_keys[name] = data_key(choice, content, few, source.held_out)
             self.result.stages[key] = Stage(
                 key,
                 "data",
@@ -336,6 +357,7 @@ class Expansion:
                 content=short(content),
                 few=few,
                 changed=choice.changed,
+                held_out=dict(source.held_out),
             )
         return self.data_keys[name]
 

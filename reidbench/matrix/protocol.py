@@ -62,13 +62,13 @@ def _target_is_source(parts: Sequence[Recipe], task: Task, data: Mapping[str, Da
 def _among(task: Task, role: str, data: Mapping[str, DataSource]) -> bool:
     """Whether the target is one of the data sets of a role."""
     return any(
-        ref.name == task.target.name or _content(data[ref.name]) == _content(data[task.target.name])
+        ref.name == task.target.name or said_content(data[ref.name]) == said_content(data[task.target.name])
         for ref in task.refs(role)
     )
 
 
-def _content(source: DataSource) -> tuple[Any, ...]:
-    """What makes a data set: how strictly its counts are checked, for one, does not."""
+def said_content(source: DataSource) -> tuple[Any, ...]:
+    """What makes a data set, by its entry: how strictly its counts are checked, for one, does not."""
     choice = source.choice
     fields = type(choice.params).model_fields
     params = {name: value for name, value in choice.resolved.items() if not marker(fields[name], SameContent)}

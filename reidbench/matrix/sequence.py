@@ -47,7 +47,7 @@ def stretches(task: Task) -> tuple[Stretch, ...]:
     names = [ref.name for ref in task.source]
     return tuple(
         Stretch(
-            replace(task, source=(ref,), target=DataRef(ref.name), in_order=False),
+            replace(task, source=(ref,), target=DataRef(ref.name), test=None, in_order=False),
             number,
             "".join(f"{name}>" for name in names[: number - 1]),
         )
@@ -58,4 +58,4 @@ def stretches(task: Task) -> tuple[Stretch, ...]:
 def tested(task: Task) -> str:
     """The target for a label, and what a sequence was trained on before."""
     after = f" after {'>'.join(ref.name for ref in task.source)}" if task.in_order else ""
-    return f"{task.target.name}{after}"
+    return f"{task.tested.name}{after}"

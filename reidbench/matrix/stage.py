@@ -55,6 +55,7 @@ class Stage:
     files: dict[str, str] = field(default_factory=dict)  # with features, by part; where they lie is no part of a key
     changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # values of params, for the stage alone
+    held_out: dict[str, Any] = field(default_factory=dict)  # data stages only: how train becomes query and gallery
 
     @property
     def size(self) -> ImageSize:

@@ -92,13 +92,38 @@ class ChoiceRecord(_Record):
     for_data: dict[str, Index]
 
 
+class HeldOutRecord(_Record):
+    """What `reidbench.data.hold_out` is given: one of `identities` and `queries`, and a subset `of` all before that."""
+
+    identities: int | float | None = None
+    seed: int | None = None
+    queries: Literal["validation"] | None = None
+    of: int | float | None = None
+    of_seed: int | None = None
+    whole: bool | None = None
+
+
+class ValidationRecord(_Record):
+    """A validation, as `reidbench.matrix.benchmark.Validation`."""
+
+    kind: Literal["identities", "data", "queries"]
+    identities: int | float | None
+    data: str
+    seed: int
+
+
 class DataRecord(_Record):
-    """A data set; equal numbers of `root` are the same folder, which is not named."""
+    """A data set; equal numbers of `root` are the same folder, which is not named.
+
+    `held_out` says which part of the data set `origin` it is; a whole one has neither.
+    """
 
     name: str
     choice: Index
     root: int | None
     stand_in: bool
+    held_out: HeldOutRecord | None = None
+    origin: str = ""
 
 
 class RefRecord(_Record):
@@ -119,6 +144,8 @@ class TaskRecord(_Record):
     pool: list[RefRecord]
     auxiliary: list[RefRecord]
     adapt_on: Literal["train", "test"]
+    test: RefRecord | None = None
+    validate_: ValidationRecord | None = Field(None, alias="validate")  # pydantic has a method of that name
     group: str = ""
     in_order: bool = False
 
@@ -179,6 +206,7 @@ class StageRecord(_Record):
     rooted: bool  # whether its images lie in a folder of the user's
     label: str
     few: int
+    held_out: HeldOutRecord | None = None
     content: str
     files: dict[str, str]
     changed: Index
@@ -222,6 +250,7 @@ class BoardRecord(_Record):
     prepare_seed: int
     few: int
     profile: bool
+    validate_: ValidationRecord | None = Field(None, alias="validate")
     values: list[dict[str, Any]]
     components: list[ComponentRecord]
     choices: list[ChoiceRecord]

@@ -13,7 +13,17 @@ from pydantic.errors import PydanticUserError
 from reidbench.components import Component, InPlace, Metric, NestedKind, Paper, Params, Published, SameContent
 from reidbench.data.pictures.size import setting_fault
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, DataSource, Expected, Features, Recipe, Task
+from reidbench.matrix.benchmark import (
+    Benchmark,
+    Choice,
+    DataRef,
+    DataSource,
+    Expected,
+    Features,
+    Recipe,
+    Task,
+    Validation,
+)
 from reidbench.matrix.kinds import OF_COMPONENT, OF_STAGE
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import DataInput, Plan, Row, Stage
@@ -27,6 +37,7 @@ from .boards import (
     ChoiceRecord,
     ComponentRecord,
     FeaturesRecord,
+    HeldOutRecord,
     MethodRecord,
     NumberRecord,
     PaperRecord,
@@ -34,6 +45,7 @@ from .boards import (
     RowRecord,
     StageRecord,
     TaskRecord,
+    ValidationRecord,
 )
 from .recording import record as record
 
@@ -134,6 +146,8 @@ class _Reader:
                 self.of_kind("dataset", one.choice, f"data {one.name}"),
                 None if one.root is None else Path(f"<root {one.root}>"),
                 marked=one.stand_in,
+                held_out=_held_out(one.held_out),
+                origin=one.origin,
             )
             for one in board.data
         ]
@@ -163,6 +177,7 @@ class _Reader:
             pictures=pictures,
             backbone=self.optional(board.backbone, "backbone"),
             profile=board.profile,
+            validate=_validation(board.validate_),
             expect=tuple(self.expected(methods, tasks)),
             published=tuple(_number(number) for number in board.published),
             text=board.text,
@@ -214,6 +229,7 @@ class _Reader:
             given.content,
             given.files,
             self.at(self.board.values, given.changed, what),
+            held_out=_held_out(given.held_out),
         )
         if not stages.keys() >= set(found.needs):
             raise _wrong(f"{what} needs a stage that is not before it")
@@ -333,8 +349,20 @@ def _task(given: TaskRecord, data: Mapping[str, DataSource]) -> Task:
     source, pool, auxiliary = (
         tuple(_ref(ref, data) for ref in refs) for refs in (given.source, given.pool, given.auxiliary)
     )
-    family = given.group, given.in_order and bool(source)
-    return Task(given.name, _ref(given.target, data), source, pool, auxiliary, given.adapt_on, *family)
+    test = _ref(given.test, data) if given.test else None
+    validate = _validation(given.validate_)
+    return Task(
+        given.name, _ref(given.target, data), source, pool, auxiliary, given.adapt_on, test, validate,
+        group=given.group, in_order=given.in_order and bool(source),
+    )  # fmt: skip
+
+
+def _validation(given: ValidationRecord | None) -> Validation | None:
+    return Validation(**dict(given)) if given else None
+
+
+def _held_out(given: HeldOutRecord | None) -> dict[str, Any]:
+    return given.model_dump(exclude_none=True) if given else {}
 
 
 def _row(given: RowRecord) -> Row:

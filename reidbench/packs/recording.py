@@ -75,6 +75,7 @@ class _Recorder:
             "prepare_seed": given.prepare_seed,
             "few": given.few,
             "profile": given.profile,
+            **({"validate": asdict(given.validate)} if given.validate else {}),
             "data": [self.data(name) for name in given.data],
             "tasks": [_task(task) for task in given.tasks],
             "evaluate": [self.choice(choice) for choice in given.evaluate],
@@ -123,7 +124,14 @@ class _Recorder:
     def data(self, name: str) -> dict[str, Any]:
         source = self.plan.benchmark.data[name]
         root = None if source.root is None else self.roots.setdefault(source.root.resolve(), len(self.roots))
-        return {"name": name, "choice": self.choice(source.choice), "root": root, "stand_in": source.stand_in}
+        held_out = {"held_out": dict(source.held_out), "origin": source.origin} if source.held_out else {}
+        return {
+            "name": name,
+            "choice": self.choice(source.choice),
+            "root": root,
+            "stand_in": source.stand_in,
+            **held_out,
+        }
 
     def method(self, recipe: Recipe) -> dict[str, Any]:
         return {
@@ -151,6 +159,7 @@ class _Recorder:
             "rooted": stage.root is not None,
             "label": stage.label,
             "few": stage.few,
+            **({"held_out": stage.held_out} if stage.held_out else {}),
             "content": stage.content,
             "files": {part: Path(file).name for part, file in stage.files.items()},
             "changed": self.values.same(stage.changed),
@@ -191,8 +200,10 @@ def _ref(ref: DataRef) -> dict[str, Any]:
 
 def _task(task: Task) -> dict[str, Any]:
     roles = {role: [_ref(ref) for ref in task.refs(role)] for role in ("source", "pool", "auxiliary")}
-    family = {"group": task.group, "in_order": task.in_order} if task.group else {}  # older versions know of none
-    return {"name": task.name, "target": _ref(task.target), **roles, "adapt_on": task.adapt_on, **family}
+    own: dict[str, Any] = {"test": _ref(task.test)} if task.test else {}
+    own |= {"validate": asdict(task.validate)} if task.validate else {}
+    own |= {"group": task.group, "in_order": task.in_order} if task.group else {}  # older versions know of none
+    return {"name": task.name, "target": _ref(task.target), **roles, "adapt_on": task.adapt_on, **own}
 
 
 def _input(given: DataInput) -> dict[str, Any]:

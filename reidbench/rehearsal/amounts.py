@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from reidbench.components import Amount
 from reidbench.data.published import Counts, count
@@ -23,16 +25,21 @@ def amounts_of(stage: Stage, lists: Lists, own: Collection[str]) -> dict[str, Am
     """
     found: dict[str, Amount] = {}
     for role in dict.fromkeys(given.role for given in stage.data):
-        known = [_amount(given, lists, given.data in own) for given in stage.data if given.role == role]
+        known = [_amount(given, lists, own) for given in stage.data if given.role == role]
         if None not in known:
             found[role] = _together(one for one in known if one is not None)
     return {**dict.fromkeys(ROLES, found["split"]), **found} if "split" in found else found
 
 
-def _amount(given: DataInput, lists: Lists, own: bool) -> Amount | None:
-    """The amount of one data set in a role."""
+def _amount(given: DataInput, lists: Lists, own: Collection[str]) -> Amount | None:
+    """The amount of one data set in a role; with a part held out, that of the rest."""
+    source = lists.data[given.data]
+    if source.held_out and source.origin not in own:
+        whole = _amount(replace(given, data=source.origin), lists, own) if given.part == "train" else None
+        return whole and _without(whole, source.held_out)
+    known_here = (source.origin or given.data) in own
     parts = PARTS_OF[given.part]
-    found = [_counted(given.data, part, lists) if own else _published(given.data, part, lists) for part in parts]
+    found = [_counted(given.data, part, lists) if known_here else _published(given.data, part, lists) for part in parts]
     if given.part == ALL_IMAGES:  # a set may lack some, or publish one number for all
         found = list({id(one): one for one in found if one}.values())
         parts = parts[: max(1, len(found))]
@@ -72,6 +79,17 @@ def _share(whole: Amount, identities: int | float) -> Amount | None:
     wanted = round(identities * whole.identities) if isinstance(identities, float) else identities
     number = min(max(wanted, 2), whole.identities)
     return Amount(round(whole.images * number / whole.identities), number, whole.cameras)
+
+
+def _without(whole: Amount, held_out: Mapping[str, Any]) -> Amount | None:
+    """What is left of a data set, if all identities have equally many images; its shipped queries are no part of it."""
+    few = _share(whole, held_out["of"]) if "of" in held_out else whole
+    apart = _share(few, held_out["identities"]) if few and "identities" in held_out else Amount(0, 0)
+    rest = whole if held_out.get("whole") else few
+    if rest is None or apart is None:
+        return None
+    identities = None if rest.identities is None or apart.identities is None else rest.identities - apart.identities
+    return Amount(rest.images - apart.images, identities, rest.cameras)
 
 
 def _together(amounts: Iterable[Amount]) -> Amount:

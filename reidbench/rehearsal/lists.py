@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from reidbench.data import Dataset
+from reidbench.data import Dataset, hold_out
 from reidbench.files.cache import cache_folder
 from reidbench.matrix.benchmark import Benchmark
 from reidbench.registry.plugins import describe
@@ -18,15 +18,17 @@ class Lists:
     """The data sets under `data`, by name, as a rehearsal reads them: a rendered one in its smallest size."""
 
     def __init__(self, benchmark: Benchmark) -> None:
-        self._data = {name: replace(one, choice=short_choice(one.choice)) for name, one in benchmark.data.items()}
+        self.data = {name: replace(one, choice=short_choice(one.choice)) for name, one in benchmark.data.items()}
         self._tasks = benchmark.tasks
         self.of = cache(self._opened)
 
     def _opened(self, name: str) -> Dataset:
         """A data set. Raises NoStandIn where it cannot be read."""
-        source = self._data[name]
+        source = self.data[name]
         try:
             found = source.choice.component.load()(source.choice.params, source.root, cache_folder())
+            if source.held_out and isinstance(found, Dataset):
+                return hold_out(found, source.held_out)
         except Exception as error:
             raise NoStandIn(f"{name} ({source.choice.name}) cannot be read: {describe(error)}") from error
         if not isinstance(found, Dataset):

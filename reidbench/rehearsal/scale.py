@@ -21,6 +21,7 @@ from reidbench.matrix.stage import Plan, Stage
 from reidbench.registry.plugins import Registry, describe
 from reidbench.stages.networks import build_backbone
 from reidbench.store.artifacts import Store
+from reidbench.words import VALIDATION
 
 from .amounts import amounts_of
 from .lists import Lists
@@ -85,7 +86,7 @@ class Scale:
         if not component.workload:
             return line
         amounts = self._amounts(stage)
-        if not amounts.keys() >= {given.role for given in stage.data}:
+        if not amounts.keys() >= {given.role for given in stage.data} - {VALIDATION}:
             return line
         try:
             workload: Workload = load_attribute(component.workload)(params, amounts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, Recipe, Task
+from reidbench.matrix.benchmark import Benchmark, Choice, DataRef, Recipe, Task, Validation
 from reidbench.matrix.kinds import OF_COMPONENT
 
 from .changes import with_params
@@ -30,6 +30,7 @@ def shorten(cast: Cast, real: bool = False) -> None:
         few=FEW if real else 0,
         data={name: replace(one, choice=short_choice(one.choice)) for name, one in old.data.items()},
         tasks=tuple(_all_identities(task) for task in old.tasks),
+        validate=_a_quarter(old.validate),
     )
 
 
@@ -62,7 +63,13 @@ def short_choice(choice: Choice) -> Choice:
 
 def _all_identities(task: Task) -> Task:
     """A tenth of twelve identities is no training set: a fraction becomes the whole."""
-    return replace(task, source=_whole(task.source), auxiliary=_whole(task.auxiliary))
+    validate = _a_quarter(task.validate)
+    return replace(task, source=_whole(task.source), auxiliary=_whole(task.auxiliary), validate=validate)
+
+
+def _a_quarter(validation: Validation | None) -> Validation | None:
+    """A validation that holds out a quarter of the few identities, whatever share or number of all of them it says."""
+    return replace(validation, identities=0.25) if validation and validation.kind == "identities" else validation
 
 
 def _whole(refs: tuple[DataRef, ...]) -> tuple[DataRef, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.data import Dataset, Split
+from reidbench.data import Dataset, Split, hold_out
 from reidbench.data.hidden import hidden_order
 from reidbench.data.overlap import find_overlaps, image_numbers, part_numbers
 from reidbench.data.standin import NOTE, STAND_IN, told_as_stand_in
@@ -65,6 +65,8 @@ def _data(run: StageRun, manifest: Manifest) -> dict[str, Any]:
         dataset = told_as_stand_in(run.inputs.open_dataset(stage.use, stage.params, stage.root), stage.root)
     if stage.few:
         dataset = few_of(dataset, stage.few)
+    if stage.held_out:
+        dataset = hold_out(dataset, stage.held_out)
     manifest |= images_place(dataset, stage.root)
     manifest["one_numbering"] = dataset.one_numbering
     manifest["knows_relevance"] = hasattr(dataset.truth, "relevance")
@@ -92,6 +94,8 @@ def _number_images(run: StageRun, dataset: Dataset) -> tuple[str, ...]:
         save_arrays(run.folder / IMAGES, numbers)
     elif dataset.truth is None:
         return ("its pictures, in an lmdb, are not compared with the test images of other sets",)
+    if "queries" in run.stage.held_out:
+        numbers = {**numbers, "train": numbers["train"][:0]}  # which is the gallery too
     found = find_overlaps(dataset, numbers)
     return (*found.problems, *found.notes)
 

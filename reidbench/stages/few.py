@@ -21,7 +21,10 @@ def few_of(dataset: Dataset, identities: int) -> Dataset:
     """
     if dataset.truth is not None:
         return dataset
-    parts = {"train": _few(dataset.train, _least(dataset.train, identities))}
+    trained = _least(dataset.train, identities)
+    parts = {"train": _few(dataset.train, trained)}
+    if dataset.validation is not None:
+        parts["validation"] = _few(dataset.validation, trained)
     if dataset.query is not None and dataset.gallery is not None:
         wanted = _least(dataset.query, identities)
         parts |= {"query": _few(dataset.query, wanted), "gallery": _few(dataset.gallery, wanted)}

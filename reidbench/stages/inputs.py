@@ -14,8 +14,7 @@ import numpy as np
 from reidbench.components import Component, Params
 from reidbench.contexts import Selection, ignore_note
 from reidbench.data import UNKNOWN_CAMERA, Dataset, HiddenSplit, Split
-from reidbench.data.dataset import PARTS
-from reidbench.data.everything import all_images
+from reidbench.data.dataset import PARTS, all_images
 from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.matrix.benchmark import ALL_IMAGES
@@ -25,6 +24,7 @@ from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifact import Artifact, DamagedArtifact
 from reidbench.store.artifacts import GONE, Store
+from reidbench.words import VALIDATION
 
 from .networks import StageError, build_backbone, saved_backbone, saved_embedder
 from .record import progressed
@@ -197,8 +197,16 @@ class Inputs:
             raise StageError(f"{self.stage.use} needs the truth, which {given.data} does not know")
         return BoundTruth(dataset.truth, self.images(role) if images is None else images)
 
-    def given(self, images: Given) -> Split | HiddenSplit | None:
+    def validation(self) -> tuple[tuple[Split, Split], ...]:
+        """Query and gallery of each data set that a training chooses its epoch on."""
+        places = [self.folder_of(given) for given in self.data_inputs(VALIDATION)]
+        load = Split.load
+        return tuple((load(at.path / "query.json", root), load(at.path / "gallery.json", root)) for at, root in places)
+
+    def given(self, images: Given) -> Any:
         """The images of a line of the table of kinds; None where the component is given none."""
+        if images.role == VALIDATION:
+            return self.validation()
         if not images.hidden:
             return self.labelled(images.role)
         if not images.unless:

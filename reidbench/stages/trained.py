@@ -92,5 +92,13 @@ def _compare(
             where = f"{len(both)} of {len(split)} {part} images of {target.data}"
             seen.notes.append(f"trained on {given.data}, which contains {where} (equal files), first {first}")
     persons = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
-    if given.key == target.key and len(persons) and inputs.artifact(target.key).need("one_numbering"):
+    one = given.key == target.key or _of_one_set(inputs.artifact(given.key), inputs.artifact(target.key))
+    if one and len(persons) and inputs.artifact(target.key).need("one_numbering"):
         seen.words[PERSONS_IN_TRAIN] = None
+
+
+def _of_one_set(part: Artifact, whole: Artifact) -> bool:
+    """Whether two data stages read one data set in the same way, of which one holds out a part of train."""
+    read = ("use", "params", "content", "few")
+    one, other = (artifact.need("stage") for artifact in (part, whole))
+    return bool(one.get("content")) and all(one.get(name) == other.get(name) for name in read)

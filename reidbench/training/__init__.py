@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .optim.update import trained as trained
     from .random import seeded as seeded
     from .random import stream as stream
+    from .supervised.epochs import epoch_choice as epoch_choice
     from .supervised.fit import fit as fit
     from .supervised.fit import labelled_source as labelled_source
     from .supervised.losses import IdentityLosses as IdentityLosses
@@ -92,6 +93,7 @@ _PLACES = {  # module -> its public names
     "optim.schedules": "warmup_multistep",
     "optim.update": "Update trained",
     "random": "seeded stream",
+    "supervised.epochs": "epoch_choice",
     "supervised.fit": "fit labelled_source",
     "supervised.losses": "IdentityLosses",
     "weights.files": "read_state",

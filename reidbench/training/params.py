@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from reidbench.components import AddedLater, FileParam, Params
-from reidbench.words import DESCRIPTION, Labels, behind, require_file
+from reidbench.words import DESCRIPTION, VALIDATION, Labels, behind, require_file
 
 Fraction = Annotated[float, Field(ge=0, le=1)]  # of the epochs: a milestone of 40, an epoch, would never come
 
@@ -80,6 +80,39 @@ Pool = Annotated[PoolName, AddedLater()]
 def pool_needs(pool: str | None) -> frozenset[str]:
     """What a method with this `pool` requires of a backbone: only those with "stages" have a map of positive values."""
     return frozenset() if pool in (None, "backbone") else frozenset({"stages"})
+
+
+class EpochParams(Params):
+    """A training that can look at held-out images while it runs, for fine-tuners whose loop is `fit`."""
+
+    choose_epoch: Annotated[
+        Literal["last", "best"],
+        Field(description="the epoch that is kept: the last, or the best by mAP on `validate:` images"),
+        AddedLater(),
+    ] = "last"
+    patience: Annotated[
+        int,
+        Field(ge=0, description="stop where mAP on `validate:` images has not gained for so many epochs; 0: never"),
+        AddedLater(),
+    ] = 0
+    validate_every: Annotated[
+        int, Field(ge=1, description="epochs from one look at `validate:` images to the next"), AddedLater()
+    ] = 1
+
+    @model_validator(mode="after")
+    def _looks_for_a_reason(self) -> EpochParams:
+        if self.validate_every > 1 and not self.looks:
+            raise ValueError("validate_every needs `choose_epoch: best` or `patience` above 0")
+        return self
+
+    @property
+    def looks(self) -> bool:
+        """Whether the training looks at validation images."""
+        return self.choose_epoch == "best" or self.patience > 0
+
+    def protocol(self) -> frozenset[str]:
+        """Words for the protocol column; a stage whose component says so is given validation images."""
+        return frozenset({VALIDATION} if self.looks else ())
 
 
 class FileWeightsParams(Params):

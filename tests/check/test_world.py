@@ -52,3 +52,14 @@ def test_small_networks_of_the_built_in_plugins_come_first(tmp_path: Path, regis
     small = [name for name in tried.backbones if "tiny" in name]
     assert tried.backbones[: len(small)] == small
     assert small[-1] == theirs.name
+
+
+def test_a_fine_tuner_that_chooses_its_epoch_is_given_validation(tmp_path: Path, registry: Registry) -> None:
+    tried = world(tmp_path / "check", registry, "backbone", "finetuner")
+    tried = World(tried.folder, tried.registry, Example(params={"choose_epoch": "best", "epochs": 1}), truth=False)
+    stage, expansion = tried.plan("finetuner", registry.get("finetuner", "bot"))
+    assert [(given.role, given.part) for given in stage.data] == [("source", "train"), ("validation", "test")]
+    assert {given.data for given in stage.data} == {"source (2 identities held out)"}
+    tried.make_parents(stage, expansion)
+    ((query, gallery),) = tried.inputs(stage, expansion).validation()
+    assert (query.num_pids, gallery.num_pids) == (2, 2)

@@ -54,3 +54,14 @@ def test_the_command_prints_it_and_nothing_where_nothing_differs(matrix: Callabl
     assert "with" not in CliRunner().invoke(cli.app, ["plan", str(plain), "--store", str(tmp_path / "store")]).stdout
     whole = CliRunner().invoke(cli.app, ["plan", str(plain), "--json", "--store", str(tmp_path / "store")]).stdout
     assert {line["setup"] for line in json.loads(whole)["kinds"]} == {""}
+
+
+def test_what_is_held_out_is_named_where_a_row_looks_at_it(matrix: Callable[..., Path], tmp_path: Path) -> None:
+    rows = "bot: {finetune: {use: bot}}, best: {finetune: {use: bot, choose_epoch: best}}"
+    for methods, lines in (
+        (f"{{{rows}}}", ["validation: tiny (2 identities held out)"]),
+        ("{bot: {finetune: bot}}", []),
+    ):
+        file = matrix(methods=methods, validate="{identities: 2}")
+        said = CliRunner().invoke(cli.app, ["plan", str(file), "--store", str(tmp_path / "store")]).stdout
+        assert [line for line in said.splitlines() if line.startswith("validation")] == lines

@@ -16,7 +16,7 @@ from reidbench.matrix.kinds import KINDS, OF_COMPONENT, STEPS, TRAINED, Kind
 from reidbench.matrix.plan import Expansion
 from reidbench.registry import plugins
 from reidbench.stages.actions import ACTIONS
-from reidbench.words import METHODS, NEEDS, TRAITS, USED
+from reidbench.words import METHODS, NEEDS, TRAITS, known_words
 
 COMMON = {field.name for field in dataclasses.fields(Context)}
 
@@ -48,7 +48,7 @@ def test_a_kind_that_cannot_be_nested_is_named(component: str, name: str) -> Non
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.given], ids=lambda kind: kind.stage)
 def test_the_words_that_decide_are_words_that_a_plugin_may_say(kind: Kind) -> None:
     assert {images.unless for images in kind.given} - {""} <= TRAITS[kind.component]
-    assert {images.only_for for images in kind.given} <= {*USED, ""}
+    assert {images.only_for for images in kind.given} - {""} <= known_words("protocol", kind.component)
     assert ("cameras" in NEEDS[kind.component]) == bool(kind.learns_from)
 
 
@@ -59,6 +59,8 @@ def test_the_words_that_decide_are_words_that_a_plugin_may_say(kind: Kind) -> No
         ("pretrainer", "supervised", {}, ["auxiliary"]),
         ("finetuner", "none", {}, []),
         ("finetuner", "bot", {}, ["source"]),
+        ("finetuner", "bot", {"choose_epoch": "best"}, ["source", "validation"]),
+        ("finetuner", "bot", {"patience": 5}, ["source", "validation"]),
         ("adapter", "adabn", {}, ["target"]),
         ("adapter", "arn", {}, ["target", "source"]),
     ],

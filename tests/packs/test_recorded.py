@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from reidbench import report
 from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan
+from reidbench.matrix.benchmark import Validation
 from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
+from reidbench.matrix.validation import trial_tasks
 from reidbench.packs.recorded import record, recorded_plan
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
@@ -315,3 +318,56 @@ def test_images_of_ones_own_data_stay_out_of_a_page_from_a_board_without_places(
         if stage.kind == "data":
             assert stage.root == ""
     assert again(the_plan).benchmark.sha256 == the_plan.benchmark.sha256 != ""
+
+
+def test_what_validation_makes_of_data_is_recorded(tmp_path: Path, registry: Registry) -> None:
+    """Derived data sets, trial tasks and `validate:`; a file without them has the very board that it had before."""
+    text = """
+data: {a: {use: synthetic, seed: 1}, b: {use: synthetic, seed: 2}, msmt: {use: msmt17-v1, root: .}}
+tasks:
+  t: {source: {use: a, identities: 0.5, subset_seed: 3}, target: b, auxiliary: a, VALIDATE}
+  u: {source: b, target: a}
+VALIDATION
+backbone: resnet-tiny
+methods: {bot: {finetune: bot}}
+"""
+    file = tmp_path / "m.yaml"
+    file.write_text(text.replace("VALIDATE", "validate: {identities: 0.2, seed: 5}").replace("VALIDATION", ""))
+    given = reader.read(file, registry)
+    data, tasks = trial_tasks(given, given.tasks[0], "source-val")
+    queries = replace(given.data["msmt"], name="q", held_out={"queries": "validation"}, origin="msmt")
+    trials = replace(given, data={**given.data, **data, "q": queries}, tasks=(*given.tasks[1:], *tasks))
+    the_plan = plan.expand(replace(trials, validate=Validation("data", data="a"), methods=given.methods))
+    shown = again(the_plan)
+    assert shown.benchmark.tasks == the_plan.benchmark.tasks
+    assert shown.benchmark.validate == Validation("data", data="a")
+    for name, source in the_plan.benchmark.data.items():
+        found = shown.benchmark.data[name]
+        assert (found.held_out, found.origin) == (source.held_out, source.origin)
+    held_out = {key: stage.held_out for key, stage in the_plan.stages.items()}
+    assert {key: stage.held_out for key, stage in shown.stages.items()} == held_out
+    assert any(held_out.values())
+    file.write_text(text.replace(", VALIDATE", "").replace("VALIDATION", ""))
+    board = json.dumps(record(planned(file, registry)))
+    assert not [word for word in ('"held_out"', '"validate"', '"origin"', '"test":') if word in board]
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ({"held_out": {"identities": "all"}}, "held_out.identities"),
+        ({"held_out": {"files": 3}}, "held_out.files"),
+    ],
+)
+def test_a_board_with_another_part_held_out_is_refused(
+    what: dict[str, Any], words: str, tmp_path: Path, registry: Registry
+) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text("data: {a: {use: synthetic}}\ntasks: {t: {source: a, target: a}}\nbackbone: resnet-tiny\n"
+                    "methods: {bot: {finetune: bot}}\n")  # fmt: skip
+    board = record(planned(file, registry))
+    for where in ("data", "stages"):
+        changed = copy.deepcopy(board)
+        changed[where][0] |= what
+        with pytest.raises(ReidbenchError, match=rf"{where}\.0\.{words}"):
+            recorded_plan(changed)

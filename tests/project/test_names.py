@@ -17,7 +17,7 @@ from reidbench.registry import plugins
 CORE = Path(plugins.__file__).parents[1]
 # Components that are named by a word of the language, of a format or of a definition, which the core has for itself.
 WORDS = {
-    "all", "none", "list", "random", "grid", "weights", "cluster",
+    "all", "none", "list", "random", "grid", "weights", "cluster", "oracle",
     "cosine", "euclidean", "market1501",  # distances, and the camera rule
     "bot", "bdb", "mgn", "spcl", "dino", "transreid", "cluster-contrast", "mobilenet-v2",  # layouts of files of weights
     "timm", "torchreid", "onnx",  # packages, a score's definition, a format and an extra

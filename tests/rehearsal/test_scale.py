@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,6 +57,24 @@ def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return rehearse(benchmark, registry, tmp_path / "rehearsal", Inline(), Lines(Console(stderr=True)))
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("validate", "source", "batches"),
+    [
+        ("{identities: 0.2}", "mine", 25),  # 40 of 50 identities: 800 of 1000 images
+        ("{identities: 30}", "mine", 12),  # 400 images
+        ("{identities: 0.5}", "{use: mine, identities: 0.4}", 6),  # 20, then 10: 200 images
+    ],
+)
+def test_what_is_held_out_is_not_trained_on(
+    validate: str, source: str, batches: int, rehearsed: Callable[..., Rehearsal]
+) -> None:
+    tasks = f"{{mine: {{source: {source}, target: mine}}}}"
+    data = "{mine: {use: people, root: /nowhere, identities: 6}}"  # of the stand-in
+    found = rehearsed(data=data, seeds="[0]", validate=validate, tasks=tasks, methods="{m: {finetune: looking}}")
+    assert found.failed == {}
+    assert [line.workload for line in found.lines] == [Workload(200 * batches, 32)]
 
 
 def test_trainings_at_full_scale(rehearsed: Callable[..., Rehearsal]) -> None:
@@ -116,6 +135,7 @@ class Fake:
 
     def __init__(self, **published: Published) -> None:
         self.published = published
+        self.data = dict.fromkeys([*published, "nobody"], SimpleNamespace(held_out={}, origin=""))
 
     def of(self, name: str) -> Any:
         """The one of that name."""

@@ -25,6 +25,13 @@ def test_the_first_identities_with_four_images_of_each_camera() -> None:
     assert found.gallery.paths == ("0", "2", "3", "4")  # theirs, junk and distractors
 
 
+def test_a_shipped_validation_part_keeps_the_persons_of_train() -> None:
+    validation = split((8, 0), (5, 0), (2, 1), (1, 0))
+    found = few_of(Dataset("some", Path("/"), split((7, 0), (2, 0), (5, 1)), validation=validation), 2)
+    assert found.validation is not None
+    assert found.validation.paths == ("1", "2")
+
+
 def test_a_pool_keeps_its_first_images() -> None:
     found = few_of(Dataset("pool", Path("/"), split(*[(0, -1)] * 70)), 12)
     assert found.train.paths == tuple(str(number) for number in range(64))

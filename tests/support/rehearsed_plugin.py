@@ -73,6 +73,7 @@ def reidbench_finetuners():
     short = {"rehearsal": {"epochs": 1, "batch": 4}, "workload": "rehearsed_plugin:workload"}
     short["traits"] = {"data-parallel"}
     yield Component("short", "rehearsed_plugin:finetune", ShortParams, **short)
+    yield Component("looking", "rehearsed_plugin:finetune", ShortParams, protocol={"validation"}, **short)
     yield Component("long", "rehearsed_plugin:finetune", ShortParams, traits={"data-parallel"})
     yield Component(
         "doubtful",

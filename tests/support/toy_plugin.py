@@ -87,6 +87,7 @@ def reidbench_preparers():
 def reidbench_finetuners():
     yield Component("toy", "toy_plugin:finetune", ToyParams)
     yield Component("tuned", "reidbench_baseline.bot:finetune", BotParams, traits=PARALLEL)
+    yield Component("looking", "toy_plugin:look", protocol=frozenset({"validation"}))
 
 
 @hookimpl
@@ -94,6 +95,7 @@ def reidbench_adapters():
     yield Component("styled", "toy_plugin:adapt_styled", StyledParams)
     yield Component("plain", "toy_plugin:adapt_plain")
     yield Component("grouped", "toy_plugin:adapt_grouped")
+    yield Component("seeing", "toy_plugin:adapt_seeing", requires={"truth", "cameras"}, protocol={"truth"})
 
 
 def tell(ctx, **facts):
@@ -226,6 +228,23 @@ def adapt_styled(ctx):
     style = (ctx.prepared["style"] / "style.txt").read_text()
     tell(ctx, style=style, target=len(ctx.target), source=ctx.source is not None)
     return ctx.start
+
+
+def look(ctx):
+    pairs = [[sorted({int(pid) for pid in split.pids}) for split in pair] for pair in ctx.validation]
+    tell(ctx, source=sorted({int(pid) for pid in ctx.source.pids}), validation=pairs)
+    return untrained(ctx)
+
+
+def adapt_seeing(ctx):
+    tell(ctx, seen=[ctx.truth.mask(index).shape for index in range(len(ctx.target))])
+    return untrained(ctx)
+
+
+def untrained(ctx):
+    from reidbench.training import BackboneEmbedder, Preprocess
+
+    return BackboneEmbedder(ctx.backbone(), Preprocess(ctx.image_size))
 
 
 def adapt_plain(ctx):

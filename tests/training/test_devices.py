@@ -45,6 +45,8 @@ from reidbench.training.devices import Share, average_batch_norm, gather, this_s
 from reidbench.training.networks.backbone import Features
 from reidbench.training.networks.splitnorm import batch_norm_in_parts, join_batch_norm, part_batch_norm
 from reidbench.training.optim import loop
+from reidbench.training.params import EpochParams
+from reidbench.training.supervised.epochs import EpochChoice
 from reidbench_baseline import bot, moco
 from reidbench_baseline.params import BotParams, MocoParams, TinyParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -258,6 +260,14 @@ def resumed(folder: Path) -> Found:
     return {"whole": whole, "first": first, "second": numbers(folder / "cut", 99), "weights": weights}
 
 
+def measured(folder: Path) -> Found:
+    """The value of an epoch where each process finds another one: a quarter more by rank."""
+    nothing: Any = None
+    choice = EpochChoice(nothing, nothing, EpochParams(patience=1), [(nothing, nothing)])
+    choice._of_one = lambda query, gallery: (1 + this_share().rank) / 4  # type: ignore[method-assign]
+    return {"value": choice.measured()}
+
+
 CASES: dict[str, Callable[[Path], Found]] = {
     "moco": lambda folder: contrastive(folder, "moco"),
     "moco-joined": lambda folder: contrastive(folder, "moco", splits=1),
@@ -270,6 +280,7 @@ CASES: dict[str, Callable[[Path], Found]] = {
     "batch-norm": batch_norm,
     "shuffled": shuffled,
     "resumed": resumed,
+    "measured": measured,
 }
 
 
@@ -412,6 +423,10 @@ def test_global_generators_differ_and_come_back_each_to_its_own(two: Callable[[s
         assert found["first"] == found["whole"][:4]
         assert found["second"] == found["whole"][3:]
     assert first["weights"] == second["weights"]  # whatever is built before the first epoch is built alike
+
+
+def test_all_devices_choose_the_epoch_of_the_first(two: Callable[[str], list[Found]]) -> None:
+    assert [one("measured"), *two("measured")] == [{"value": 0.25}] * 3
 
 
 def test_shares_of_random_numbers_and_views_are_those_of_the_whole() -> None:

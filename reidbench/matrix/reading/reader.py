@@ -22,12 +22,14 @@ from .choices import OF_FILES, ChoiceReader, FeaturesReader
 from .expect import ExpectReader
 from .quoted import PublishedReader
 from .tasks import TaskReader
+from .validate import read_validation
 from .yamlfile import DEEPEST, Path_, Tree, read_tree, read_values, shown
 
 TOP = (
     "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
-    "data", "tasks", "backbone", "flip_test", "evaluate", "profile", "methods", "matrix", "expect", "published",
+    "data", "tasks", "backbone", "flip_test", "evaluate", "validate", "profile", "methods", "matrix",
+    "expect", "published",
 )  # fmt: skip
 COMBINED = ("backbone", *STEPS)
 RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2])
@@ -89,6 +91,9 @@ class MatrixReader:
         given = self.check.map(top.get("data", {}), ("data",))
         data = {name: self.data_source(name, value) for name, value in given.items()}
         tasks = TaskReader(self.check, list(data)).read(top.get("tasks", {}))
+        validate = (
+            read_validation(self.check, top["validate"], ("validate",), list(data)) if "validate" in top else None
+        )
         evaluate = self.evaluate(top.get("evaluate", "cosine"))
         backbone = self.choices.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
         methods = self.methods(top, backbone)
@@ -104,6 +109,7 @@ class MatrixReader:
             evaluate=evaluate,
             methods=methods,
             backbone=backbone,
+            validate=validate,
             text=self.check.tree.source,
             **settings,
         )

@@ -33,7 +33,7 @@ def roots_of(pack: PackContents, given: Mapping[str, Path]) -> dict[str, Path]:
     A place that the file names otherwise is the submitter's and is not looked at. Raises ReidbenchError for the name
     of a data set that the file does not have, and for a folder that is not there.
     """
-    named = {one["name"] for one in pack.board["data"]}
+    named = {one["name"] for one in pack.board["data"] if not one.get("held_out")}  # a part has the root of the whole
     for name, place in given.items():
         if name not in named:
             raise ReidbenchError(f"--root {shown(name)}: the pack has no such data set ({', '.join(sorted(named))})")
@@ -88,7 +88,7 @@ class OwnData:
         content = content_of(choice.component, choice.params, own_root)
         own = replace(
             stage,
-            key=data_key(choice, content, stage.few),
+            key=data_key(choice, content, stage.few, stage.held_out),
             root=None if own_root is None else str(own_root.absolute()),
             content=short(content),
         )
@@ -116,9 +116,11 @@ class OwnData:
         return self.store.has(key)
 
     def name_of(self, key: str) -> str:
-        """The name of a data set in the matrix file."""
+        """The name of a data set in the matrix file, also for a part that is held out of it."""
         given = (one for stage in self.plan.stages.values() for one in stage.data)
-        return next((one.data for one in given if one.key == key), self.plan.stages[key].label.removeprefix("data "))
+        name = next((one.data for one in given if one.key == key), self.plan.stages[key].label.removeprefix("data "))
+        source = self.plan.benchmark.data.get(name)
+        return source.origin if source and source.origin else name
 
 
 def choice_of(kind: str, stage: Stage, registry: Registry) -> Choice:

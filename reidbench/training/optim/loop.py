@@ -70,6 +70,8 @@ class Loop:
             ctx.fabric.to_device(network)
         self.update = Update(ctx.fabric, *optimisers.values())
         self.facts: dict[str, float] = {}  # further numbers for the log's next line
+        self.stopped = False  # set in an epoch: it is the last
+        self.done = 0  # epochs
         self.means = Means(number)
 
     def epochs(self) -> Iterator[int]:
@@ -79,10 +81,13 @@ class Loop:
                 network.train()
             self.means, self.facts = Means(self.number), {}
             yield epoch
+            self.done = epoch + 1
             rate = float(self.update.optimisers[0].param_groups[0]["lr"])
             self.ctx.log({**self.means.values(), **self.facts, "lr": rate, "steps": self.means.steps})
             if self.schedule is not None:
                 self.schedule.step()
+            if self.stopped:
+                return
 
     def precision(self) -> AbstractContextManager[Any]:
         """Where networks run; losses are computed outside, on their outputs turned to float32."""

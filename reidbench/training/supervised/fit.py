@@ -14,6 +14,8 @@ from reidbench.errors import DataError, ReidbenchError
 from reidbench.training.devices import gather, this_share
 from reidbench.training.optim.loop import Loop
 
+from .epochs import EpochChoice
+
 Vectors = list[torch.Tensor]
 
 
@@ -34,6 +36,7 @@ def fit(
     before_epoch: Callable[[int], None] = lambda epoch: None,
     before_step: Callable[[], None] = lambda: None,
     accumulate: int = 1,
+    choice: EpochChoice | None = None,
 ) -> None:
     """Train by `losses(vectors(images, indices), labels)`, of which "loss" counts and all are logged.
 
@@ -45,7 +48,11 @@ def fit(
     cross-entropy, has the gradient that the whole batch gives it. Triplets and all else that compares images sees those
     of one part, and so does batch norm, whose running statistics move N times a step. Raises ReidbenchError for a batch
     that has no two identities for each part.
+
+    With a `choice` the embedder is measured on validation images after epochs, and ends as that of the chosen one.
     """
+    if choice is not None:
+        loop.state["choice"] = choice
     to_device = loop.ctx.fabric.to_device
     targets = to_device(torch.from_numpy(labels))
 
@@ -65,6 +72,10 @@ def fit(
             shares = [len(part) / len(indices) for part in parts]
             of_parts = (values(images[part], indices[part]) for part in parts)
             loop.step_in_parts(zip(shares, of_parts, strict=True), before_step)
+        if choice is not None:
+            choice.look(loop, epoch)
+    if choice is not None:
+        choice.settle(loop)
 
 
 def identity_parts(labels: np.ndarray, parts: int) -> list[np.ndarray]:

@@ -36,9 +36,12 @@ def test_msmt17(name: str, folders: tuple[str, str], read: Open, tmp_path: Path)
     assert rows(dataset.query) == [(1042, 2)]  # test persons restart at 0, who is a person and no distractor
     assert rows(dataset.gallery) == [(1042, 9), (4101, 3)]
     assert dataset.notes == ()
+    assert rows(dataset.validation) == [(1, 14)]  # a person of train
+    assert set(dataset.parts()) == {"train", "query", "gallery"}  # no part of a run that does not ask for it
     both = read(name, tmp_path, train="trainval", check="off")  # the folder above is meant too
     assert rows(both.train) == [(1, 11), (1, 14), (2, 0)]
     assert both.name == f"{name}:trainval"
+    assert both.validation is None
 
 
 def test_msmt17_versions_are_never_mistaken(read: Open, tmp_path: Path) -> None:

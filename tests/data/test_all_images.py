@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reidbench.data import Sample, Split
-from reidbench.data.everything import all_images
+from reidbench.data.dataset import all_images
 
 ROOT = Path("root")
 

@@ -1,0 +1,123 @@
+"""Validation without test data: a part of a data set's train images becomes query and gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from reidbench.errors import DataError
+
+from .dataset import Dataset
+from .hidden import UNKNOWN_CAMERA
+from .split import Split
+
+LEAST = 2  # identities that a training needs, and valid queries that a validation needs
+CURE = "hold out more identities, or validate on another data set: `validate: {data: NAME}`"
+
+
+def hold_out(dataset: Dataset, how: Mapping[str, Any]) -> Dataset:
+    """The data set with the rest of its train images as `train`, and what was held out as query and gallery.
+
+    `how` has `identities` (how many, or which fraction) and the `seed` that draws them, or `queries` for the validation
+    part that the data set ships. `of` and `of_seed` choose a subset of the identities before that; with `whole` the
+    rest is that of all identities. Nothing of the real test part is left. Raises DataError, in one sentence, where
+    fewer than two identities would be left to train on or fewer than two queries have a match.
+    """
+    few = dataset.train.few_identities(how["of"], how["of_seed"]) if "of" in how else dataset.train
+    if "queries" in how:
+        return _shipped(dataset, few)
+    chosen, generator = _chosen(dataset, few, how["identities"], how["seed"])
+    apart = few.subset(np.flatnonzero(np.isin(few.pids, chosen)))
+    whole = dataset.train if how.get("whole") else few
+    train = whole.subset(np.flatnonzero(~np.isin(whole.pids, chosen)))
+    rows = _queries(apart, generator)
+    query, gallery = apart.subset(rows), apart.subset(np.setdiff1d(np.arange(len(apart)), rows))
+    if len(query) < LEAST:
+        raise DataError(
+            f"{dataset.name}: {len(query)} of the {len(apart)} held-out images can be a query (a person whom another "
+            f"camera sees too), and validation needs {LEAST}: {CURE}"
+        )
+    counts = f"{len(chosen)} of {few.num_pids} identities, {len(apart)} of {len(few)} images"
+    notes = [f"held out for validation: {counts}; {len(query)} are queries and {len(gallery)} gallery"]
+    if alone := len(chosen) - query.num_pids:
+        notes.append(
+            f"{alone} of the {len(chosen)} held-out identities have no query, since one camera alone sees them"
+        )
+    return _derived(dataset, train, query, gallery, notes, one_numbering=True)
+
+
+def _derived(
+    dataset: Dataset, train: Split, query: Split, gallery: Split, notes: list[str], one_numbering: bool
+) -> Dataset:
+    new = replace(dataset, train=train, query=query, gallery=gallery, validation=None, published=None)
+    return replace(new, one_numbering=one_numbering).with_notes(*notes)
+
+
+def _chosen(
+    dataset: Dataset, train: Split, identities: int | float, seed: int
+) -> tuple[np.ndarray, np.random.Generator]:
+    """The pids that are held out, and the generator that drew them and draws their queries."""
+    pids = np.unique(train.pids[train.pids > 0])
+    count = max(LEAST, round(identities * len(pids))) if isinstance(identities, float) else identities
+    if len(pids) - count < LEAST:
+        raise DataError(
+            f"{dataset.name} has {len(pids)} identities to train on, of which validation would hold out {count}: "
+            f"{LEAST} or more must be left"
+        )
+    generator = np.random.Generator(np.random.PCG64(seed))
+    return np.sort(generator.permutation(pids)[:count]), generator
+
+
+def _queries(apart: Split, generator: np.random.Generator) -> np.ndarray:
+    """The rows of the queries, in order: of each identity one image for each camera, as in Market-1501."""
+    found: list[int] = []
+    for pid in np.unique(apart.pids):
+        rows = np.flatnonzero(apart.pids == pid)
+        found += rows[_drawn(apart.camids[rows], generator)].tolist()
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def _drawn(camids: np.ndarray, generator: np.random.Generator) -> list[int]:
+    """Of the images [N] of one identity, one query for each camera.
+
+    A camera gives none where a query would then have no match in the gallery from another camera.
+    """
+    chosen: list[int] = []
+    for camid in generator.permutation(np.unique(camids)):
+        more = [*chosen, int(generator.choice(np.flatnonzero(camids == camid)))]
+        gallery = np.delete(camids, more)
+        if all(_has_match(camids[query], gallery) for query in more):
+            chosen = more
+    return chosen
+
+
+def _has_match(camid: int, gallery: np.ndarray) -> bool:
+    """Whether the camera rule leaves one of a person's gallery images to a query of this camera."""
+    return bool((gallery != camid).any() or (camid == UNKNOWN_CAMERA and len(gallery)))
+
+
+def _shipped(dataset: Dataset, train: Split) -> Dataset:
+    """The data set whose validation part is its query, and whose train images are the gallery."""
+    if dataset.validation is None:
+        raise DataError(
+            f"{dataset.name} ships no validation part: hold out identities, `validate: {{identities: 0.2}}`"
+        )
+    part = dataset.validation.subset(np.flatnonzero(np.isin(dataset.validation.pids, train.pids)))
+    cameras = {pid: train.camids[train.pids == pid] for pid in np.unique(part.pids).tolist()}
+    pairs = zip(part.pids.tolist(), part.camids.tolist(), strict=True)
+    query = part.subset([row for row, (pid, camid) in enumerate(pairs) if _has_match(camid, cameras[pid])])
+    if len(query) < LEAST:
+        raise DataError(
+            f"{dataset.name}: {len(query)} of the {len(dataset.validation)} images of its validation part show a "
+            f"person whom another camera sees in train, and validation needs {LEAST} such queries"
+        )
+    notes = [f"validation: {len(query)} images of the validation part are queries, the {len(train)} of train gallery"]
+    if left := len(dataset.validation) - len(query):
+        notes.append(
+            f"{left} of {len(dataset.validation)} images of the validation part are left out: train has no image of "
+            "the person from another camera"
+        )
+    return _derived(dataset, train, query, train, notes, one_numbering=False)

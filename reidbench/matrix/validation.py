@@ -1,0 +1,226 @@
+"""What a parameter or an epoch is chosen on in the place of the test part: held-out data, as ordinary data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from reidbench.data.standin import is_stand_in
+from reidbench.errors import DataError
+from reidbench.words import VALIDATION
+
+from .benchmark import ALL_IMAGES, Benchmark, Choice, DataRef, DataSource, Task
+from .benchmark import Validation as Validation
+from .keys import content_of
+from .needs import NotApplicable
+from .protocol import said_content
+from .sequence import stretches
+
+SOURCE_VAL, HELD_OUT_DOMAIN, ORACLE = "source-val", "held-out-domain", "oracle"  # words of `select:`
+ON_THE_SOURCE = "`validate: {identities: 0.2}` (or `{queries: validation}`)"
+
+
+def validation_of(benchmark: Benchmark, task: Task) -> Validation | None:
+    """The validation of a task: its own, or else the file's."""
+    return task.validate or benchmark.validate
+
+
+def trial_tasks(benchmark: Benchmark, task: Task, select: str) -> tuple[dict[str, DataSource], tuple[Task, ...]]:
+    """Data sets to add to those of the benchmark, and the tasks that a trial of this task is judged on: their mean.
+
+    `select` is "source-val" (one task for each source, all with the same training), "held-out-domain", or "oracle" for
+    the task itself. No stage of the first two is given the test part of the task. Raises NotApplicable, with a
+    sentence, where the task's validation is not of that kind or cannot be had.
+    """
+    if select == ORACLE:
+        return {}, (task,)
+    validation = validation_of(benchmark, task)
+    if select == HELD_OUT_DOMAIN:
+        if validation is None or validation.kind != "data":
+            raise NotApplicable(f"`select: {select}` needs `validate: {{data: NAME}}`{_instead(validation)}")
+        _check_apart(benchmark, task, validation.data)
+        return {}, (replace(task, target=DataRef(validation.data)),)
+    if select != SOURCE_VAL:
+        raise ValueError(f"no trial is judged by {select}")
+    if validation is None or validation.kind == "data":
+        raise NotApplicable(f"`select: {select}` needs {ON_THE_SOURCE}{_instead(validation)}")
+    derived, held_out = held_out_task(benchmark.data, task, validation)
+    several = len(held_out.source) > 1
+    return derived, tuple(
+        replace(held_out, name=f"{task.name}: {ref.name}" if several else task.name, test=ref)
+        for ref in held_out.source
+    )
+
+
+def _instead(validation: Validation | None) -> str:
+    return ", and the task has no `validate`" if validation is None else f", and the task's is `{said(validation)}`"
+
+
+def said(validation: Validation) -> str:
+    """A validation as a matrix file has it."""
+    seed = f", seed: {validation.seed}" if validation.seed else ""
+    value = {"identities": f"{validation.identities}{seed}", "data": validation.data, "queries": "validation"}
+    return f"validate: {{{validation.kind}: {value[validation.kind]}}}"
+
+
+# ---------------------------------------------------------------------- another data set
+def _check_apart(benchmark: Benchmark, task: Task, name: str) -> None:
+    """Raise NotApplicable where a data set to validate on is one that the task learns from or is tested on."""
+    for role, refs in (("target", (task.target,)), ("source", task.source), ("auxiliary", task.auxiliary)):
+        for ref in refs:
+            if same_data(benchmark.data[name], benchmark.data[ref.name]):
+                also = "" if ref.name == name else f" (the same as {name})"
+                raise NotApplicable(
+                    f"`validate: {{data: {name}}}`: {ref.name}{also} is the {role} of this task; name a data set that "
+                    "the task does not use"
+                )
+
+
+def same_data(one: DataSource, other: DataSource) -> bool:
+    """Whether two entries are one data set: in one place, or with equal contents elsewhere."""
+    if one.name == other.name or said_content(one) == said_content(other):
+        return True
+    if one.root is None or other.root is None:
+        return False
+    return one.root.resolve() == other.root.resolve() or (
+        said_content(replace(one, root=None)) == said_content(replace(other, root=None))
+        and is_stand_in(one.root) == is_stand_in(other.root)
+        and _content(one) == _content(other) != ""
+    )
+
+
+def _content(source: DataSource) -> str:
+    """The hash of a data set's files; empty where they cannot be read, which the plan reports."""
+    try:
+        return content_of(source.choice.component, source.choice.params, source.root)
+    except DataError:
+        return ""
+
+
+# ---------------------------------------------------------------------- a part of the source
+def held_out_task(
+    data: Mapping[str, DataSource], task: Task, validation: Validation
+) -> tuple[dict[str, DataSource], Task]:
+    """A task whose sources have a part held out, and the data sets that this takes.
+
+    No labels of what is held out are left: a target or auxiliary data that are a source are without it too. Images
+    without labels in a pool stay, so that all share the stages on them. A task that adapts to test images adapts to the
+    target's train images here. Raises NotApplicable where the task has no source, or one without such a part.
+    """
+    if not task.source:
+        raise NotApplicable(
+            f"{said(validation)} is a part of the source, and the task names none: validate on another data set, "
+            "`validate: {data: NAME}`"
+        )
+    for ref in task.source:
+        source = data[ref.name]
+        _check_train_alone(ref, validation)
+        offered = source.choice.component.capabilities_with(source.choice.params)
+        if validation.kind == "queries" and VALIDATION not in offered:
+            raise NotApplicable(
+                f"{ref.name} ships no validation part, or trains on it: hold out identities, "
+                "`validate: {identities: 0.2}`"
+            )
+    derived: dict[str, DataSource] = {}
+    rest = partial(_rest, data, task, validation, derived)
+    sources = tuple(DataRef(_add(derived, data, _part(data[ref.name], ref, validation))) for ref in task.source)
+    target, auxiliary = rest(task.target), tuple(map(rest, task.auxiliary))
+    return derived, replace(task, source=sources, target=target, auxiliary=auxiliary, adapt_on="train")
+
+
+def _check_train_alone(ref: DataRef, validation: Validation) -> None:
+    """Raise NotApplicable where a part would be held out of data of which a training has all images."""
+    if ref.images == ALL_IMAGES:
+        raise NotApplicable(
+            f"{said(validation)} is a part of the train images, and the task trains on all images of {ref.name}: "
+            "validate on another data set, `validate: {data: NAME}`"
+        )
+
+
+def _rest(
+    data: Mapping[str, DataSource], task: Task, validation: Validation, derived: dict[str, DataSource], ref: DataRef
+) -> DataRef:
+    """A data set without what is held out of it as a source; as it is, where it is none."""
+    for source in task.source if validation.kind == "identities" else ():  # train has no shipped queries
+        if ref.name == source.name or said_content(data[ref.name]) == said_content(data[source.name]):
+            _check_train_alone(ref, validation)
+            part = _part(data[source.name], source, validation, whole=source.identities is not None)
+            return replace(ref, name=_add(derived, data, part))
+    return ref
+
+
+def _part(source: DataSource, ref: DataRef, validation: Validation, whole: bool = False) -> DataSource:
+    """A data set with a part held out, after the subset that a task uses of it was drawn; `whole`: with the rest."""
+    queries = validation.kind == "queries"
+    how: dict[str, Any] = (
+        {"queries": "validation"} if queries else {"identities": validation.identities, "seed": validation.seed}
+    )
+    words = "its validation part as queries" if queries else f"{_amount(validation.identities)} held out"
+    words += f" by seed {validation.seed}" if validation.seed else ""
+    if ref.identities is not None:
+        how |= {"of": ref.identities, "of_seed": ref.subset_seed, **({"whole": True} if whole else {})}
+        subset = f"{_amount(ref.identities)}, subset seed {ref.subset_seed}"
+        words = f"all but the {words} of {subset}" if whole else f"{subset}, with {words}"
+    return replace(source, name=f"{source.name} ({words})", held_out=how, origin=source.name)
+
+
+def _amount(identities: int | float | None) -> str:
+    return f"{100 * identities:g} % of identities" if isinstance(identities, float) else f"{identities} identities"
+
+
+def _add(derived: dict[str, DataSource], data: Mapping[str, DataSource], part: DataSource) -> str:
+    """The name under which a part is there; never that of another data set of the file."""
+    name = part.name
+    while {**data, **derived}.get(name, part).held_out != part.held_out:
+        name += "'"
+    derived[name] = replace(part, name=name)
+    return name
+
+
+# ---------------------------------------------------------------------- epochs
+def chooses_epoch(choice: Choice) -> bool:
+    """Whether a training looks at validation while it runs."""
+    return VALIDATION in choice.component.protocol_with(choice.params)
+
+
+def for_epochs(benchmark: Benchmark, task: Task) -> tuple[dict[str, DataSource], Task]:
+    """The task that a training which chooses its epoch learns from, and the data sets to add.
+
+    The sources of a trial have a part held out already. Raises NotApplicable where the task has no such validation.
+    """
+    if task.source and all(benchmark.data[ref.name].held_out for ref in task.source):
+        return {}, task
+    validation = validation_of(benchmark, task)
+    if validation is None or validation.kind == "data":
+        raise NotApplicable(
+            f"an epoch is chosen on a part of the source: it needs {ON_THE_SOURCE}{_instead(validation)}"
+        )
+    return held_out_task(benchmark.data, task, validation)
+
+
+def epoch_words(benchmark: Benchmark, task: Task) -> str:
+    """How the epoch was chosen, for the protocol column."""
+    made = [benchmark.data[ref.name].held_out for ref in task.source]
+    validation = validation_of(benchmark, task)
+    queries = "queries" in made[0] if made and all(made) else validation is not None and validation.kind == "queries"
+    return f"epoch chosen on {'validation images' if queries else 'held-out identities'}"
+
+
+def with_held_out(benchmark: Benchmark) -> Benchmark:
+    """The benchmark with the data sets that trainings choose their epochs on."""
+    if not any(chooses_epoch(one) for choice in _steps(benchmark) for one in choice.parts()):
+        return benchmark
+    data = dict(benchmark.data)
+    for task in benchmark.tasks:
+        try:
+            for stretch in stretches(task):
+                data |= for_epochs(benchmark, stretch.task)[0]
+        except NotApplicable:
+            continue  # the cells of this task say why
+    return replace(benchmark, data=data)
+
+
+def _steps(benchmark: Benchmark) -> Iterable[Choice]:
+    return (choice for recipe in benchmark.methods for _, choice in recipe.steps)
