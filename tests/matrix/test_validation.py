@@ -125,14 +125,43 @@ def test_shipped_queries(matrix: Write, registry: Registry, tmp_path: Path) -> N
             assert derived[task.tested.name].held_out == {"queries": "validation"}
 
 
+def test_a_sequence_is_judged_at_its_end_on_what_each_source_held_out(matrix: Write, registry: Registry) -> None:
+    tasks, plan = planned(read(matrix, registry, tasks="{t: {sequence: [a, b], unseen: [c]}}"))
+    held = [HELD, HELD.replace("a", "b", 1)]
+    assert [(task.name, task.tested.name) for task in tasks if task.name.startswith("t: a>b->c")] == [
+        (f"t: a>b->c: {name}", name) for name in held
+    ]
+    assert {(data, part) for kind, data, part in used(plan) if kind == "finetune"} == {(name, "train") for name in held}
+    assert sum(stage.kind == "finetune" for stage in plan.stages.values()) == 2
+    assert "c" not in {name for _, name, _ in used(plan)}
+
+
+def test_each_training_of_a_sequence_chooses_its_epoch_on_its_own_data(matrix: Write, registry: Registry) -> None:
+    methods = "{bot: {finetune: {use: bot, epochs: 2, choose_epoch: best}}}"
+    plan = expand(read(matrix, registry, tasks="{t: {sequence: [a, b], unseen: [c]}}", methods=methods))
+    assert [row.reason for row in plan.rows] == ["", "", "", ""]
+    trained = [stage for stage in plan.stages.values() if stage.kind == "finetune"]
+    assert [{given.data for given in stage.data} for stage in trained] == [{HELD}, {HELD.replace("a", "b", 1)}]
+    tested = {given.data for stage in plan.stages.values() if stage.kind == "embed" for given in stage.data}
+    assert tested == {"a", "b", "c"}
+
+
 NO_TRIALS: Mapping[str, tuple[str, str, str, str]] = {
     "none": ("", "{source: a, target: b}", "source-val", "needs `validate: {identities: 0.2}`.*the task has no"),
     "no source": ("{identities: 0.2}", "{target: b}", "source-val", "the task names none: validate on another"),
+    "all images": (
+        "{identities: 0.2}", "{source: {use: a, images: all}, target: b}", "source-val",
+        "the task trains on all images of a: validate on another data set",
+    ),
+    "all images beside": (
+        "{identities: 0.2}", "{source: a, target: b, auxiliary: {use: a, images: all}}", "source-val",
+        "the task trains on all images of a: validate on another data set",
+    ),
     "another kind": ("{data: c}", "{source: a, target: b}", "source-val", "the task's is `validate: {data: c}`"),
     "a part": ("{identities: 0.2}", "{source: a, target: b}", "held-out-domain", "needs `validate: {data: NAME}`"),
     "the target": ("{data: b}", "{source: a, target: b}", "held-out-domain", "b is the target of this task"),
     "a source": ("{data: c}", "{source: [a, c], target: b}", "held-out-domain", "c is the source of this task"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", NO_TRIALS)

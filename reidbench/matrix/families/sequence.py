@@ -46,7 +46,7 @@ def stretches(task: Task) -> tuple[Stretch, ...]:
     names = [ref.name for ref in task.source]
     return tuple(
         Stretch(
-            replace(task, source=(ref,), target=DataRef(ref.name), in_order=False),
+            replace(task, source=(ref,), target=DataRef(ref.name), test=None, in_order=False),
             number,
             "".join(f"{name}>" for name in names[: number - 1]),
         )

@@ -120,29 +120,32 @@ class TaskReader:
                 self.check.wrong((*path, "target"), "must be one data set")
             return None
         task = Task(name, target[0], source, **beside)
-        if task.validate and task.validate.data in [ref.name for ref in (*target, *source, *task.auxiliary)]:
-            sentence = (
-                f"{shown(task.validate.data)} is in this task already; name a data set that the task does not use"
-            )
-            self.check.wrong((*path, "validate", "data"), sentence)
-        self.check_target(task, path)
+        self.check_apart([task], path)
         return task
 
     def beside(self, given: Mapping[str, Any], path: Path_) -> dict[str, Any]:
         """What stands beside source and target: fields of a task, and of all tasks of a family."""
         refs = {role: self.data_refs(given[role], (*path, role)) for role in ("pool", "auxiliary") if role in given}
         self.check_whole(refs.get("pool", ()), (*path, "pool"))
-        own: dict[str, Any] = {"adapt_on": self.one_of(given, "adapt_on", ("train", "test"), path)}
-        if "validate" in given:
-            own["validate"] = read_validation(self.check, given["validate"], (*path, "validate"), self.known)
-        return {**refs, **own}
+        on = self.one_of(given, "adapt_on", ("train", "test"), path)
+        place = (*path, "validate")
+        own = read_validation(self.check, given["validate"], place, self.known) if "validate" in given else None
+        return {**refs, "adapt_on": on, "validate": own}
 
-    def check_target(self, task: Task, path: Path_) -> None:
-        """Note a task that would be trained on the images that it is tested on."""
-        refs = [ref for role in LABELLED for ref in task.refs(role)]
-        if any(ref.name == task.target.name and ref.images == ALL_IMAGES for ref in refs):
-            name = shown(task.target.name)
-            self.check.wrong(path, f"`images: {ALL_IMAGES}` of {name} has the test images of the target {name}")
+    def check_apart(self, tasks: Sequence[Task], path: Path_) -> None:
+        """Note a task that would be trained on images that it is tested on, or validated on data that it uses."""
+        for task in tasks:
+            refs = [ref for role in LABELLED for ref in task.refs(role)]
+            if any(ref.name == task.target.name and ref.images == ALL_IMAGES for ref in refs):
+                name = shown(task.target.name)
+                self.check.wrong(path, f"`images: {ALL_IMAGES}` of {name} has the test images of the target {name}")
+        names = {ref.name for task in tasks for role in ("target", *LABELLED) for ref in task.refs(role)}
+        own = tasks[0].validate if tasks else None  # a family has one
+        if own and own.data in names:
+            several = "a task of this family" if tasks[0].group else "this task"
+            unused = "no task uses" if tasks[0].group else "the task does not use"
+            sentence = f"{shown(own.data)} is in {several} already; name a data set that {unused}"
+            self.check.wrong((*path, "validate", "data"), sentence)
 
     def family(self, name: str, family: Family, given: Mapping[str, Any]) -> list[Task]:
         """The tasks of a family, each with what stands beside it; none, and problems, where one cannot be made."""
@@ -159,6 +162,5 @@ class TaskReader:
                  in_order=family.in_order)
             for sources, target in tests
         ]  # fmt: skip
-        for task in tasks:
-            self.check_target(task, path)
+        self.check_apart(tasks, path)
         return tasks

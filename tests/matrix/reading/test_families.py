@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.errors import ConfigError
-from reidbench.matrix.benchmark import DataRef, Task
+from reidbench.matrix.benchmark import DataRef, Task, Validation
 from reidbench.matrix.families.generalisation import PROTOCOLS
 from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
@@ -48,6 +48,9 @@ def test_leave_one_out(read: Callable[..., tuple[Task, ...]]) -> None:
     assert [(task.group, task.adapt_on, len(task.pool)) for task in tasks] == [("dg", "test", 1)] * 3 + [
         ("", "train", 0)
     ]
+    assert {task.validate for task in read("{dg: {leave-one-out: [a, b], validate: {data: c}}}")} == {
+        Validation("data", data="c")
+    }
 
 
 def test_all_pairs_are_ordered(read: Callable[..., tuple[Task, ...]]) -> None:
@@ -152,6 +155,8 @@ def test_protocol_1_takes_a_list_of_splits(
          "tasks.t: is 2 families at once, `leave-one-out` and `sequence`: make them entries of their own"),
         ("{t: {leave-one-out: [a, b], target: c}}",
          "tasks.t.target: unknown key (known: leave-one-out, pool, auxiliary, adapt_on, validate)"),
+        ("{t: {leave-one-out: [a, b], validate: {data: b}}}",
+         "tasks.t.validate.data: 'b' is in a task of this family already; name a data set that no task uses"),
         ("{t: {protocol: dg-4}}",
          "tasks.t.protocol: no protocol is named 'dg-4'; did you mean 'dg-3'? (known: dg-1, dg-2, dg-3; `reidbench "
          "show protocol NAME` says what each is)"),
