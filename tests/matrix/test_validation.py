@@ -149,13 +149,9 @@ def test_each_training_of_a_sequence_chooses_its_epoch_on_its_own_data(matrix: W
 NO_TRIALS: Mapping[str, tuple[str, str, str, str]] = {
     "none": ("", "{source: a, target: b}", "source-val", "needs `validate: {identities: 0.2}`.*the task has no"),
     "no source": ("{identities: 0.2}", "{target: b}", "source-val", "the task names none: validate on another"),
-    "all images": (
-        "{identities: 0.2}", "{source: {use: a, images: all}, target: b}", "source-val",
-        "the task trains on all images of a: validate on another data set",
-    ),
     "all images beside": (
         "{identities: 0.2}", "{source: a, target: b, auxiliary: {use: a, images: all}}", "source-val",
-        "the task trains on all images of a: validate on another data set",
+        "a is a source, and has another role with other `images:`",
     ),
     "another kind": ("{data: c}", "{source: a, target: b}", "source-val", "the task's is `validate: {data: c}`"),
     "a part": ("{identities: 0.2}", "{source: a, target: b}", "held-out-domain", "needs `validate: {data: NAME}`"),
