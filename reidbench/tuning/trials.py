@@ -25,6 +25,8 @@ from reidbench.store.artifacts import Store
 from .missing import why_missing
 
 Status = Literal["done", "failed", "missing", "not-applicable"]
+# Winners are chosen for each task, and forgetting compares the tasks of a sequence: one training after each step.
+ONE_TRAINING = "the tasks of a sequence share one training, and a search chooses for each task: write the values"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ class Trials:
 
     def _judge_on(self, select: str, number: int, task: Task) -> None:
         """Keep the tasks that trials on a task are judged on, each with a name of its own."""
+        if any(other.in_order and other.group == task.group for other in self.benchmark.tasks):
+            self.reasons[select, task.name] = ONE_TRAINING
+            return
         if select == "unsupervised":
             found: tuple[dict[str, DataSource], tuple[Task, ...]] = {}, (replace(task, adapt_on="train"),)
         else:

@@ -199,6 +199,20 @@ def test_a_third_data_set_judges(lab: Any, market: Path, tmp_path: Path) -> None
     assert len(resolved.to_run()) == 3
 
 
+def test_a_sequence_is_not_searched(lab: Any, market: Path, tmp_path: Path) -> None:
+    """Else its tasks would have several trainings, and forgetting would compare one with another."""
+    other = write_market_folder(tmp_path / "other", identities=5)
+    data = f"{{tiny: {{use: market-folder, root: {market}}}, other: {{use: market-folder, root: {other}}}}}"
+    parts = {"data": data, "tasks": "{s: {sequence: [tiny, other]}, t: {source: tiny, target: other}}"}
+    resolved = lab.resolve(lab.read(EPOCHS % "source-val", **parts))
+    reasons = {row.task: row.reason for row in rows(resolved.plan, "m (tuned)")}
+    assert len(reasons) == 4
+    assert {reason for task, reason in reasons.items() if task != "t"} == {
+        "the tasks of a sequence share one training, and a search chooses for each task: write the values"
+    }
+    assert len(resolved.to_run()) == 3
+
+
 @pytest.mark.parametrize("select", ["source-val", "{unsupervised: snd}"])
 @pytest.mark.parametrize("task", ["{source: tiny, target: tiny}", "{source: tiny, target: tiny, adapt_on: test}"])
 def test_no_trial_is_given_the_test_part(select: str, task: str, lab: Any) -> None:
