@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the site of all packs in site/. Its title is the heading of README.md.
+# Makes the site of all packs in site/. Its title is the heading of README.md. Of rows that verify.sh has checked it shows
+# the numbers that were computed then, and the word for it.
 set -euo pipefail
 shopt -s nullglob
 packs=(packs/*.zip)
@@ -8,4 +9,9 @@ if ((${#packs[@]} == 0)); then
   exit 1
 fi
 title=$(sed -n '/^# /{s/^# //p;q;}' README.md)
-reidbench site "${packs[@]}" -o site "--title=${title:-Results}"
+command=(reidbench site "${packs[@]}" -o site "--title=${title:-Results}")
+checked=${CHECKED:-checked}
+if [[ -d $checked ]]; then
+  command+=(--store "$checked")
+fi
+"${command[@]}"

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Verifies packs. `bash verify.sh` takes all of packs/. `bash verify.sh COMMIT` takes those that were added since the branch
-# left that commit, and fails for every other change: a person has to look at it.
+# left that commit, and fails for every other change: a person has to look at it. Rows that pass go into the store `checked`
+# ($CHECKED), from which site.sh has who checked them.
 # Names of files come from strangers: they are quoted arguments, and are printed with %q behind a word of ours, since a
 # line that begins with :: is a command to GitHub.
 set -euo pipefail
 export LC_ALL=C
-command=(reidbench verify)
+command=(reidbench verify --store "${CHECKED:-checked}")
 signers=$(dirname -- "${BASH_SOURCE[0]}")/allowed_signers # that of this script, which a pull request does not bring along
 if grep -qsE '^[[:space:]]*[^#[:space:]]' "$signers"; then
   command+=(--signers "$signers")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reidbench import report
@@ -11,6 +11,7 @@ from reidbench.report.breakdown.compare import tallies
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.tables import chosen
 from reidbench.report.formats.tables import wide as wide_texts
+from reidbench.report.ranks.sentences import letters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,10 @@ SUMMARY = (
 DIFFERENCES = (
     "method", "against", "task", "evaluator", "metric", "difference", "low", "high", "n", "better", "seedless", "apart",
     "wins", "ties", "losses",
+)  # fmt: skip
+RANKS = (
+    "method", "evaluator", "metric", "kind", "tasks", "mean_rank", "low", "high", "win_rate", "borda", "group",
+    "nemenyi", "left_out",
 )  # fmt: skip
 
 
@@ -89,6 +94,28 @@ def differences(board: report.Leaderboard, against: str, metric: str | None) -> 
     types = dict.fromkeys(("difference", "low", "high"), "float64") | {"n": "int64"}
     types |= dict.fromkeys(("better", "wins", "ties", "losses"), "Int64")
     return _typed(DIFFERENCES, lines, types | {"seedless": "int64"})
+
+
+def ranks(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:
+    """One row a method of each comparison, the best first, then those that are left out."""
+    found = report.ranks_of(board, chosen(board, metric)).comparisons
+    lines = [line for comparison in found for line in _ranked(comparison)]
+    numbers = ("mean_rank", "low", "high", "win_rate", "borda")
+    return _typed(RANKS, lines, dict.fromkeys(numbers, "float64") | {"tasks": "int64"})
+
+
+def _ranked(found: report.Comparison) -> Iterator[tuple[Any, ...]]:
+    place = found.evaluator, found.metric, ", ".join(found.kind), len(found.tasks)
+    by_draws = letters(found.groups, found.methods)
+    by_test = letters(found.test.groups if found.test else None, found.methods)
+    for i in found.order:
+        name = found.methods[i]
+        ends = (found.intervals[i].low, found.intervals[i].high) if found.intervals else (None, None)
+        groups = by_draws[name] if found.intervals else None, by_test[name] if found.test else None
+        yield (name, *place, found.mean_rank[i], *ends, found.win_rate[i], found.borda[i], *groups, "")
+    for one in found.left_out:
+        if one.what == "method":
+            yield (one.name, *place, *[None] * 7, one.why)
 
 
 def wide(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from reidbench import report
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Plan
 from reidbench.report.formats.notes import notes
+from reidbench.report.formats.tables import chosen
 from reidbench.store.artifacts import Store
 
 from . import frames, snippet
@@ -77,6 +78,18 @@ class Results:
         return frames.differences(self.board, method, metric)
 
     @uncollected()
+    def ranks(self, metric: str | None = None) -> pd.DataFrame:
+        """Ranks over tasks: one row a method of each comparison (evaluator, and `kind` of rows), the best first.
+
+        `mean_rank` over the `tasks` on which all compared methods are complete, with the ends of its 95 % interval over
+        other queries and seeds, NaN where there is none; `win_rate` (a fraction) and `borda`. Methods with a letter in
+        common are not set apart: in `group` by these draws, in `nemenyi` by the test over tasks (None where there are
+        no intervals, or under five tasks). A method that is not compared has NaN, and the reason in `left_out`. See
+        `report.ranks_of` for the ranks on each task, and for what is missing.
+        """
+        return frames.ranks(self.board, metric)
+
+    @uncollected()
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
         """The wide table of one metric as texts, in its unit: a row a method, a column a task, and the protocol.
 
@@ -86,10 +99,13 @@ class Results:
         return frames.wide(self.board, metric)
 
     @uncollected()
-    def markdown(self, metric: str | None = None, against: str | Sequence[str] = ()) -> str:
-        """The leaderboard as `reidbench table` prints it, with differences to the methods in `against`."""
+    def markdown(self, metric: str | None = None, against: str | Sequence[str] = (), *, ranks: bool = False) -> str:
+        """The leaderboard as `reidbench table` prints it, with differences to the methods in `against`, and `ranks`."""
         names = [against] if isinstance(against, str) else against
-        return report.write(self.board, "md", metric, names)
+        board = (
+            replace(self.board, ranks=report.ranks_of(self.board, chosen(self.board, metric))) if ranks else self.board
+        )
+        return report.write(board, "md", metric, names)
 
     @uncollected()
     def html(

@@ -50,6 +50,7 @@ from .options import (
 from .plugin import app as plugin_commands
 from .rehearse import app as rehearse_commands
 from .results.packs import app as pack_commands
+from .results.site import app as site_commands
 from .results.table import app as table_commands
 from .results.verify import app as verify_commands
 from .show import app as show_commands
@@ -79,6 +80,7 @@ app.add_typer(network_commands)
 app.add_typer(store_commands)
 app.add_typer(table_commands)
 app.add_typer(pack_commands)
+app.add_typer(site_commands)
 app.add_typer(verify_commands)
 
 

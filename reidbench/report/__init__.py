@@ -8,6 +8,8 @@ from __future__ import annotations
 from .differences import Paired, differences
 from .options import Options
 from .output import FORMATS, refuse_mixed, table, write, write_board
+from .ranks.cells import Ranks, ranks_of
+from .ranks.comparison import Comparison
 from .results import METRICS, SCORE, Leaderboard, Result, Summary, collect
 from .standings import Place, leaders, places
 from .units import NAMES
@@ -17,16 +19,19 @@ __all__ = [
     "METRICS",
     "NAMES",
     "SCORE",
+    "Comparison",
     "Leaderboard",
     "Options",
     "Paired",
     "Place",
+    "Ranks",
     "Result",
     "Summary",
     "collect",
     "differences",
     "leaders",
     "places",
+    "ranks_of",
     "refuse_mixed",
     "table",
     "write",

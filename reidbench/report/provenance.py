@@ -184,12 +184,16 @@ class Evidence:
 
     def steps(self, method: str, evaluator: str) -> Iterator[Step]:
         """Backbone, steps with what is nested in them, evaluator; an ensemble has the steps of its parts."""
+        yield from self.own_steps(method)
+        judge = self.judge(evaluator)
+        yield Step("evaluate", judge.component, _params(judge))
+
+    def own_steps(self, method: str) -> Iterator[Step]:
+        """As `steps`, without the evaluator."""
         own = self.recipes[method]
         for part in [self.recipes[name] for name in own.ensemble] or [own]:
             prefix = f"{part.name}: " if own.ensemble else ""
             yield from (Step(prefix + kind, choice.component, _params(choice)) for kind, choice in self.choices(part))
-        judge = self.judge(evaluator)
-        yield Step("evaluate", judge.component, _params(judge))
 
     def choices(self, recipe: Recipe) -> Iterator[tuple[str, Choice]]:
         """Its backbone and steps, also as a preset makes them on one of the file's data sets."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class Place:
 
     `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
     the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
-    (transductive, truth, test images in train, stand-in data, another rule of the evaluator), or is empty.
+    (transductive, truth, test images in train, stand-in data, another rule of the evaluator), or is empty. `behind` are
+    the methods that are better beyond noise.
     """
 
     rank: int
@@ -42,6 +43,7 @@ class Place:
     beats: int
     rivals: int
     kind: tuple[str, ...] = ()
+    behind: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
@@ -65,8 +67,11 @@ def places(board: Leaderboard, task: str, evaluator: str, metric: str) -> dict[s
     found: dict[str, Place] = {}
     for column in _columns(board, task, evaluator, metric):
         ranks = (1 + column.beaten.sum(0)).tolist()
-        for method, rank, beats in zip(column.methods, ranks, column.beaten.sum(1).tolist(), strict=True):
-            found[method] = Place(rank, ranks.count(rank), beats, len(ranks), column.kind)
+        for number, (method, rank, beats) in enumerate(
+            zip(column.methods, ranks, column.beaten.sum(1).tolist(), strict=True)
+        ):
+            behind = tuple(column.methods[better] for better in np.flatnonzero(column.beaten[:, number]))
+            found[method] = Place(rank, ranks.count(rank), beats, len(ranks), column.kind, behind)
     return found
 
 

@@ -110,6 +110,47 @@ def test_differences_by_hand() -> None:
     assert (line["n"], line["better"], line["apart"]) == (2, 2, "")
 
 
+def over_tasks(values: dict[str, dict[str, float]]) -> reidbench.Results:
+    """Methods of two seeds on tasks, whose results of the queries were not kept."""
+    return board(
+        *(
+            Result(Row(method, task, "e", seed, None, f"{method} {task} {seed}"), "ok", {"mAP": value})
+            for method, row in values.items()
+            for task, value in row.items()
+            for seed in (0, 1)
+        )
+    )
+
+
+def test_ranks_by_hand_and_what_is_left_out() -> None:
+    pytest.importorskip("pandas")
+    tasks = "uvwxy"
+    values = {"a": dict.fromkeys(tasks, 0.3), "b": dict.fromkeys(tasks, 0.5), "c": {"u": 0.9}}
+    found = over_tasks(values)
+    frame = found.ranks()
+    assert list(frame["method"]) == ["b", "a", "c"]
+    assert list(frame["mean_rank"])[:2] == [1, 2]
+    assert list(frame["win_rate"])[:2] == [1, 0]
+    assert list(frame["borda"])[:2] == [5, 0]
+    assert list(frame["tasks"]) == [5, 5, 5]
+    assert frame[["low", "high"]].isna().all(axis=None)
+    assert list(frame["nemenyi"][:2]) == ["", ""]  # 1 apart, which is more than the critical difference 0.88
+    assert frame["group"].isna().all()
+    assert list(frame["left_out"]) == ["", "", "it is complete on 1 of 5 tasks"]
+    assert frame.loc[2, ["mean_rank", "win_rate", "borda"]].isna().all()
+    assert "## Ranks over tasks" in found.markdown(ranks=True)
+    assert "## Ranks over tasks" not in found.markdown()
+
+
+def test_ranks_of_one_task_are_an_empty_frame(results: reidbench.Results) -> None:
+    pytest.importorskip("pandas")
+    frame = results.ranks()
+    assert len(frame) == 0
+    assert frame["mean_rank"].dtype == "float64"
+    with pytest.raises(ReidbenchError, match="no metric named 'accuracy'"):
+        results.ranks("accuracy")
+
+
 def test_a_leaderboard_has_the_cells_of_the_markdown_table(results: reidbench.Results) -> None:
     pytest.importorskip("pandas")
     frame = results.leaderboard()

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "pack FILE --store STORE -o NEW": TABLE,
     "merge PACK --store OTHER": TABLE,
     "table PACK": TABLE,
+    "site FILE PACK --store STORE -o SITE": PAGE,
     "run FILE --store STORE": f"{TABLE} psutil",
     "rehearse FILE": f"{TABLE} psutil",
 }
@@ -77,7 +78,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "methods: {untrained: {finetune: none}}\n"
     )
     found = {"FILE": str(folder / "matrix.yaml"), "STORE": str(folder / "store")}
-    found |= {name: str(folder / name) for name in ("PACK", "NEW", "OTHER", "BOARD")}
+    found |= {name: str(folder / name) for name in ("PACK", "NEW", "OTHER", "BOARD", "SITE")}
     start("-m", "reidbench", "run", found["FILE"], "--store", found["STORE"], "--executor", "inline")
     start("-m", "reidbench", "pack", found["FILE"], "--store", found["STORE"], "-o", found["PACK"])
     return found

@@ -33,13 +33,14 @@ backbone: {use: resnet-tiny, width: 4}
 methods: {untrained: {finetune: none}}
 """
 PEOPLE = {"GIT_AUTHOR_NAME": "a", "GIT_COMMITTER_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_EMAIL": "a@b"}
-# Writes down each call, with a NUL behind each word, and reads whatever it is given; `site` makes a folder, and any
-# other command is run if REAL is set.
+# Writes down each call, with a NUL behind each word, and reads whatever it is given. The command is run if
+# REAL is set. Else `verify --store DIR` makes the folder and fails for a torn pack, and `site` makes a page.
 RECORDER = f"""#!/usr/bin/env bash
 cat > /dev/null
 printf '%s\\0' "$@" END >> "$CALLS"
-if [[ $1 == site ]]; then mkdir -p site && touch site/index.html; exit; fi
 if [[ ${{REAL:-}} ]]; then exec {shlex.quote(sys.executable)} -m reidbench "$@"; fi
+if [[ $1 == site ]]; then mkdir -p site && touch site/index.html; exit; fi
+mkdir -p "$3" && [[ ${{@: -1}} != */torn.zip ]]
 """
 # `python3 -m venv FOLDER`, whose pip installs nothing and whose reidbench is the recorder.
 PYTHON = """#!/usr/bin/env bash
@@ -63,6 +64,7 @@ class Board:
         for name, text in {"reidbench": RECORDER, "python3": PYTHON}.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
+        self.checked = str(self.runner / "checked")
         quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "CALLS": str(self.calls)}
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -122,18 +124,18 @@ def steps(name: str) -> list[Mapping[str, Any]]:
 
 
 def as_github_does(board: Board, name: str, code: int = 0) -> str:
-    """Run the shell lines of a workflow one after the other; the last that runs must end with that code."""
+    """Run the shell lines of a workflow one after the other, as GitHub does. That of verify.sh must end with a code."""
     said = ""
     shell = [step for step in steps(name) if "run" in step]
     for number, step in enumerate(shell):
-        line, script = step["run"], board.runner / "step.sh"
-        script.write_text(line)
+        script = board.runner / "step.sh"
+        script.write_text(step["run"])
         board.environment |= step.get("env", {})
         if board.paths.exists():
             board.environment["PATH"] = f"{board.paths.read_text().strip()}{os.pathsep}{board.environment['PATH']}"
-        fails = code and "verify.sh" in line
+        fails = code and "verify.sh" in step["run"]
         said += board.run("bash", "-e", script, code=code if fails else 0)
-        if fails:
+        if fails and not step.get("continue-on-error"):
             assert number < len(shell) - 1  # what follows is not run
             return said
     return said
@@ -251,19 +253,28 @@ def test_each_workflow_starts_where_it_should() -> None:
 
 
 def test_a_pull_request_with_a_pack_is_verified_and_shown(tmp_path: Path, pack: Path) -> None:
+    def retitle(files: forging.Files) -> None:
+        forging.edit_board(files, lambda one: one.update(title="Old"))
+
     board = Board(tmp_path, REAL="1")
-    board.put("packs/old.zip", b"not looked at again")
-    board.commit("an earlier pack")
+    board.put("packs/old.zip", forging.forge(pack, tmp_path / "old.zip", retitle).read_bytes())
+    board.commit("an earlier pack")  # which is not verified again
     board.git("checkout", "--quiet", "-b", "theirs")
     board.put("packs/tiny-1.0.zip", pack.read_bytes())
     board.merged()
     said = as_github_does(board, "verify")
-    assert "rows: 1 re-scored; mismatches: 0\npacks verified: 1; to look at: 0\n" in said
+    assert "rows: 1 re-scored; mismatches: 0\n" in said
+    assert "packs verified: 1; to look at: 0\n" in said
     assert board.called() == [
-        ["verify", "packs/tiny-1.0.zip"],
-        ["site", "packs/old.zip", "packs/tiny-1.0.zip", "-o", "site", "--title=A board"],
+        ["verify", "--store", board.checked, "packs/tiny-1.0.zip"],
+        ["site", "packs/old.zip", "packs/tiny-1.0.zip", "-o", "site", "--title=A board", "--store", board.checked],
     ]
     assert Path(f"{board.calls}.requirements").read_text() == results.render("A board")["requirements.txt"]
+    index = (board.folder / "site" / "index.html").read_text()
+    assert "<h1>A board</h1>" in index
+    (row,) = re.findall(r"<tr id=.*?</tr>", index, re.DOTALL)
+    assert "re-scored" in row
+    assert "matrix/old.html" in row
 
 
 def test_a_pack_that_does_not_verify_fails_the_pull_request(tmp_path: Path, pack: Path) -> None:
@@ -274,14 +285,25 @@ def test_a_pack_that_does_not_verify_fails_the_pull_request(tmp_path: Path, pack
     board.git("checkout", "--quiet", "-b", "theirs")
     board.put("packs/torn.zip", pack.read_bytes()[:-100])
     board.put("packs/forged.zip", forging.forge(pack, tmp_path / "forged.zip", change).read_bytes())
-    board.put("packs/sound.zip", pack.read_bytes())
     board.merged()
     said = as_github_does(board, "verify", code=1)
     assert "mismatch: " in said
     assert "look at packs/forged.zip: does not verify (above)\n" in said
     assert "look at packs/torn.zip: does not verify (above)\n" in said
-    assert "packs verified: 1; to look at: 2\n" in said  # the others are verified all the same
-    assert [call[0] for call in board.called()] == ["verify"] * 3
+    assert "packs verified: 0; to look at: 2\n" in said  # one failure does not end it
+    assert [call[0] for call in board.called()] == ["verify"] * 2
+
+
+def test_the_site_is_made_of_what_is_checked_and_of_what_is_not(board: Board) -> None:
+    board.put("packs/tiny.zip")
+    board.put("packs/torn.zip")
+    board.commit("packs")
+    assert "packs verified: 1; to look at: 1\n" in as_github_does(board, "site", code=1)
+    packs = ["packs/tiny.zip", "packs/torn.zip"]
+    assert board.called() == [
+        *(["verify", "--store", board.checked, pack] for pack in packs),
+        ["site", *packs, "-o", "site", "--title=A board", "--store", board.checked],
+    ]
 
 
 NAMES = {  # of files that are added -> how they are printed
@@ -317,7 +339,7 @@ def test_hostile_names_are_named_and_never_run(board: Board) -> None:
     expected = {f"look at {shown}: {because}" for shown in NAMES.values()}
     assert {line for line in said.splitlines() if line.startswith("look at ")} == expected
     assert not any(line.lstrip().startswith("::") for line in said.splitlines())
-    assert board.called() == [["verify", "packs/sound.zip"]]
+    assert board.called() == [["verify", "--store", board.checked, "packs/sound.zip"]]
     assert not list(board.folder.rglob("x"))
 
 
@@ -349,7 +371,7 @@ def test_other_changes_are_for_a_person_to_look_at(board: Board) -> None:
         "requirements.txt": change,
         ".github/workflows/verify.yml": change,
     }
-    assert board.called() == [["verify", "packs/moved.zip"]]
+    assert board.called() == [["verify", "--store", board.checked, "packs/moved.zip"]]
     assert "reidbench" in Path(f"{board.calls}.requirements").read_text()  # of main
 
 
@@ -358,7 +380,7 @@ def test_signatures_are_those_of_main(board: Board) -> None:
     key = 'owner@example.org namespaces="reidbench" ssh-ed25519 AAAA\n'
     board.put("packs/first.zip")
     board.run("bash", "verify.sh")
-    assert board.called() == [["verify", "packs/first.zip"]]  # as nobody is in the file
+    assert board.called() == [["verify", "--store", "checked", "packs/first.zip"]]  # as nobody is in the file
     board.put("allowed_signers", (board.folder / "allowed_signers").read_bytes() + key.encode())
     board.commit("a key")
     board.git("checkout", "--quiet", "-b", "theirs")
@@ -367,7 +389,7 @@ def test_signatures_are_those_of_main(board: Board) -> None:
     board.merged()
     assert "look at allowed_signers: is changed" in as_github_does(board, "verify", code=1)
     own = board.runner / "main" / "allowed_signers"
-    assert board.called()[1:] == [["verify", "--signers", str(own), "packs/second.zip"]]
+    assert board.called()[1:] == [["verify", "--store", board.checked, "--signers", str(own), "packs/second.zip"]]
     assert own.read_text().endswith(key)
 
 
@@ -381,7 +403,7 @@ def test_make_verifies_all_packs_and_names_what_is_none(board: Board) -> None:
     (board.folder / "packs" / "folder.zip").mkdir()
     said = board.run("bash", "verify.sh", code=1)
     assert "packs verified: 2; to look at: 5\n" in said
-    assert board.called() == [["verify", "packs/a.zip"], ["verify", "packs/b.zip"]]
+    assert board.called() == [["verify", "--store", "checked", f"packs/{name}.zip"] for name in "ab"]
     assert not (board.folder / "x").exists()
 
 
@@ -394,7 +416,10 @@ def test_the_site_has_all_packs_and_is_refused_without_any(board: Board) -> None
     packs = ["packs/$(touch x).zip", "packs/a b.zip", "packs/b.zip"]
     assert board.called() == [["site", *packs, "-o", "site", "--title=A board"]]
     assert not (board.folder / "x").exists()
-    assert board.git("status", "--short", "--ignored", "site") == "!! site/\n"
+    board.put("checked/manifest.json")  # verify.sh has been there
+    board.run("make", "site")
+    assert board.called()[1] == ["site", *packs, "-o", "site", "--title=A board", "--store", "checked"]
+    assert board.git("status", "--short", "--ignored", "site", "checked") == "!! checked/\n!! site/\n"
 
 
 def test_a_commit_that_is_not_there_is_no_success(board: Board) -> None:
@@ -418,6 +443,7 @@ def test_the_guide_leads_to_a_pull_request(tmp_path: Path, pack: Path) -> None:
             own.write_text(own.read_text().replace("untrained", "mine"))
     assert "| mine " in said
     assert "== packs/my-method.zip\n" in said
-    assert "rows: 1 re-scored; mismatches: 0\npacks verified: 1; to look at: 0\n" in said
+    assert "rows: 1 re-scored; mismatches: 0\n" in said
+    assert "packs verified: 1; to look at: 0\n" in said
     assert board.git("diff", "--name-only", "origin/main", "origin/my-method") == "packs/my-method.zip\n"
     assert board.git("status", "--short") == ""  # the matrix file and the store stay with the submitter

@@ -39,7 +39,7 @@ def write_line(folder: Path, queries: Rows = QUERIES, gallery: Rows = GALLERY) -
     names, places, pids = [], [], []
     for part, rows in (("query", queries), ("bounding_box_test", gallery), ("bounding_box_train", [(9, 1, 0)])):
         (folder / "line" / part).mkdir(parents=True)
-        for number, (pid, camera, place) in enumerate(rows):
+        for number, (pid, camera, place) in enumerate(rows, start=len(names)):
             person = "-1" if pid < 0 else f"{pid:04d}"
             name = f"{person}_c{camera}s1_{number:06d}_00.png"
             Image.new("RGB", (4, 8), (place * 20, camera * 50, number)).save(folder / "line" / part / name)

@@ -84,7 +84,8 @@ def tiny_run(folder: Path) -> dict[str, Path]:
 
 def copy(real: Path, stage: dict[str, Any], number: int, place: Path, *, whole: bool) -> None:
     """Publish an artifact once more, as that of another stage: with its own files, or with one small file instead."""
-    from reidbench.store.artifacts import MANIFEST, _checksum
+    from reidbench.store.leavings import MANIFEST
+    from reidbench.store.manifests import sealed
 
     manifest = json.loads((real / MANIFEST).read_bytes()) | {"stage": stage, "key": stage["key"]}
     if "mAP" in manifest["metrics"]:
@@ -96,8 +97,7 @@ def copy(real: Path, stage: dict[str, Any], number: int, place: Path, *, whole: 
         name, entry = next(iter(manifest["files"].items()))
         manifest["files"] = {name: {**entry, "size": 8}}
         (place / name).write_bytes(b"a result")
-    manifest["checksum"] = _checksum(manifest)
-    (place / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    (place / MANIFEST).write_text(sealed(manifest))
 
 
 def environment(code: Path) -> dict[str, str]:

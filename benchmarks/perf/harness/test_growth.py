@@ -1,20 +1,24 @@
 """Ten times the rows must take ten times as long, in every format: a row of 10,000 against a row of 1,000.
 
 The HTML page is measured by its lines, a line for all seeds of a method on a task: 100 against 1,000 of them, with
-the pictures, curves and provenance of each.
+the pictures, curves and provenance of each. Ranks over tasks are measured with the results of 500 queries of each row,
+which they read from files.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.perf.harness.store_measure import make_whole
 
-TASKS, SEEDS, ROUNDS = 10, 10, 3
+TASKS, SEEDS, ROUNDS, QUERIES = 10, 10, 3, 500
 TEXTS = ("md", "csv", "json", "latex")
 MOST = 1.3  # a row of many against a row of few
 MILLISECONDS = 5  # a line of the page
@@ -35,7 +39,7 @@ def board_of(folder: Path, methods: int, seeds: int) -> tuple[Any, Any, Any]:
     return board, the_plan, store
 
 
-def milliseconds(write: Callable[[], str], things: int) -> float:
+def milliseconds(write: Callable[[], Any], things: int) -> float:
     """CPU milliseconds for each thing, the median of some runs."""
     taken = []
     for _ in range(ROUNDS):
@@ -62,6 +66,42 @@ def test_texts(benchmark: Any, figure: Any, tmp_path: Path) -> None:
     for form, (of_few, of_many) in benchmark.pedantic(measure, rounds=1, iterations=1).items():
         figure(f"{form}: a row of 10,000", of_many, "CPU ms")
         figure(f"{form}: a row of 10,000 against a row of 1,000", of_many / of_few, "x", most=MOST)
+
+
+def measured(folder: Path, methods: int) -> Any:
+    """A leaderboard of random results with files of their queries, of methods that are close to each other."""
+    from reidbench.matrix.stage import Row
+    from reidbench.report.results import Leaderboard, Result, summarise
+
+    rng, results = np.random.default_rng(0), []
+    folder.mkdir()
+    for number, (m, t, seed) in enumerate(itertools.product(range(methods), range(TASKS), range(SEEDS))):
+        ap = rng.random(QUERIES)
+        np.savez(folder / f"{number}.npz", ap=ap)
+        row = Row(f"m{m}", f"t{t}", "cosine", seed, None, str(number), protocol="AP step")
+        results.append(Result(row, "ok", {"mAP": float(ap.mean())}))
+
+    def read(key: str) -> dict[str, Any]:
+        with np.load(folder / f"{key}.npz") as loaded:
+            return dict(loaded)
+
+    return Leaderboard("Ranks", tuple(results), tuple(summarise(results)), queries=read)
+
+
+def test_ranks(benchmark: Any, figure: Any, tmp_path: Path) -> None:
+    from reidbench import report
+
+    few, many = (measured(tmp_path / f"{methods}", methods) for methods in (10, 100))
+
+    def measure() -> list[float]:
+        return [
+            milliseconds(lambda board=board: report.ranks_of(board, "mAP").comparisons, len(board.results))  # type: ignore[misc]
+            for board in (few, many)
+        ]
+
+    of_few, of_many = benchmark.pedantic(measure, rounds=1, iterations=1)
+    figure("ranks over tasks: a row of 10,000", of_many, "CPU ms")
+    figure("ranks over tasks: a row of 10,000 against a row of 1,000", of_many / of_few, "x", most=MOST)
 
 
 def test_page(benchmark: Any, figure: Any, tmp_path: Path) -> None:

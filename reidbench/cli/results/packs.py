@@ -155,22 +155,34 @@ def is_pack(file: Path) -> bool:
 
 
 def unpacked(
-    context: typer.Context, file: Path, store: list[Path] | None, overrides: list[str] | None
+    context: typer.Context,
+    file: Path,
+    store: list[Path] | None,
+    overrides: list[str] | None,
+    checked: Store | None = None,
 ) -> tuple[Plan, Store]:
-    """The plan of a pack, and a store with what is in it, which goes when the command ends. Raises ReidbenchError."""
+    """The plan of a pack, and a store with what is in it, which goes when the command ends. Raises ReidbenchError.
+
+    Rows that `verify` has published in `checked` have the numbers and the word from there.
+    """
     if store or overrides:
         raise ReidbenchError(f"{file} is a pack, which has its results in itself: leave --store and --set out")
-    return context.with_resource(_unpacked(file))
+    return context.with_resource(_unpacked(file, checked))
 
 
 @contextlib.contextmanager
-def _unpacked(file: Path) -> Iterator[tuple[Plan, Store]]:
+def _unpacked(file: Path, checked: Store | None) -> Iterator[tuple[Plan, Store]]:
     from reidbench.packs import merging
     from reidbench.packs.reading import Pack
     from reidbench.store.artifacts import Store
 
     with Pack(file) as pack, tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         source = merging.PackSource(pack, trusted=False)
+        sources: list[merging.Source] = [source]
+        if checked is not None:
+            from reidbench.packs.checks.checked import CheckedSource
+
+            sources.insert(0, CheckedSource(checked, pack))
         store = Store(Path(folder))
-        merging.merge([source], store)
+        merging.merge(sources, store)
         yield source.plan, store

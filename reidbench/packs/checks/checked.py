@@ -1,16 +1,20 @@
-"""What passed a check goes into a store: with the numbers that were computed here, and with the pack's as `claimed`."""
+"""What passed a check goes into a store: with the numbers that were computed here, and with the pack's as `claimed`.
+
+From there it comes before what the pack says of itself, wherever the pack is shown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reidbench.files.filesystem import discard
 from reidbench.matrix.stage import Plan
-from reidbench.packs.merging import SELF_REPORTED, PackSource
+from reidbench.packs.merging import SELF_REPORTED, PackSource, StoreSource
 from reidbench.packs.reading import Pack
 from reidbench.packs.rescoring import Evaluated
 from reidbench.stages.provenance import installed
+from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 from reidbench.store.manifests import CHECKED, sealed
 
@@ -66,3 +70,37 @@ def _manifest(evaluated: Evaluated, word: str, claimed: Mapping[str, Any]) -> di
 def _rank(word: str | None) -> int:
     """How much a word says; none is of a store's own runs, than which nothing says more."""
     return CHECKED.index(word) if word in CHECKED else len(CHECKED)
+
+
+class CheckedSource(StoreSource):
+    """What `publish_checked` has put into a store of a pack: to be merged before that pack."""
+
+    def __init__(self, store: Store, pack: Pack) -> None:
+        super().__init__(store)
+        self.pack = pack
+
+    def keys(self) -> Iterable[str]:
+        there = self.store.keys()
+        return [key for key in self.pack.manifests if key in there and self._checks(key)]
+
+    def _checks(self, key: str) -> bool:
+        """Whether the store has the result as one that was checked, for a claim of the very numbers of the pack."""
+        try:
+            there = self.store.manifest(key).manifest
+        except BadArtifact:
+            return False
+        claimed = self.pack.manifests[key].get("metrics")
+        return 0 < _rank(there.get("checked")) < len(CHECKED) and there.get("claimed") == claimed
+
+    def records(self) -> Iterable[str]:
+        return ()
+
+    def beside(self, target: Store) -> int:
+        for key in self.keys():
+            packages = self.store.environment(str(self.manifest(key).get("environment")))
+            if packages is not None:
+                target.keep_environment(packages)
+        return 0
+
+    def failures(self) -> Iterable[tuple[str, str]]:
+        return ()

@@ -38,6 +38,11 @@ class Grid:
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
         return cls(low, (high - low) / (NOT_COUNTED - 1) or 1.0)
 
+    @property
+    def words(self) -> str:
+        """What values are rounded to."""
+        return "0.01 points" if self.step == FINE else "a 65,534th of what the rows span"
+
     def codes(self, values: np.ndarray) -> NDArray[np.uint16]:
         """[Q]: the nearest value of the grid for each, `NOT_COUNTED` for NaN."""
         nearest = np.rint((values - self.low) / self.step)
@@ -64,7 +69,7 @@ class Column:
 class Tally:
     """In how many queries a method is better than another, equal and worse, and by how much in the mean, or why not.
 
-    The means over their seeds are compared, rounded as the grid of their column is. `difference` is positive where the
+    The means over their seeds are compared, `rounded` to the grid of their column. `difference` is positive where the
     method is better.
     """
 
@@ -75,7 +80,7 @@ class Tally:
     ties: int | None = None
     losses: int | None = None
     difference: float | None = None
-    step: float | None = None
+    rounded: str = ""
     reason: str = ""
 
 
@@ -120,4 +125,4 @@ def _tally(found: Column, method: str, against: str) -> Tally:
         return Tally(*place, reason=OTHER_QUERIES)
     ahead = found.better * (own - other)[own != NOT_COUNTED]
     wins, ties, losses = (int(np.count_nonzero(side)) for side in (ahead > 0, ahead == 0, ahead < 0))
-    return Tally(*place, wins, ties, losses, float(ahead.mean() * found.grid.step), found.grid.step)
+    return Tally(*place, wins, ties, losses, float(ahead.mean() * found.grid.step), found.grid.words)

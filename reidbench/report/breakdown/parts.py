@@ -95,12 +95,19 @@ class Breaking:
     def down(self, cell: Cell, kind: Kind) -> Breakdown:
         """One row in parts, or why not."""
         try:
-            with explaining():
-                return self._down(row_of(self.board, cell, self.metric), kind)
+            return self.row(row_of(self.board, cell, self.metric), kind)
         except Unknown as reason:
             return Breakdown(cell, str(reason))
 
-    def _down(self, row: Row, kind: Kind) -> Breakdown:
+    def row(self, row: Row, kind: Kind) -> Breakdown:
+        """A row whose results of each query are known, in parts, or why not."""
+        try:
+            with explaining():
+                return self._parts(row, kind)
+        except Unknown as reason:
+            return Breakdown(row.cell, str(reason))
+
+    def _parts(self, row: Row, kind: Kind) -> Breakdown:
         labels, across = self.targets.of(row), None
         camids = np.maximum(labels.camids, UNKNOWN_CAMERA)
         if kind == "persons":

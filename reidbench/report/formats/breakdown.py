@@ -54,8 +54,8 @@ def markdown(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric:
     parts += [PAIRED, ""] if kind == "camera-pair" else []
     for title, lines in _TABLES[kind](board, [one for one in found if not one.reason], metric):
         parts += [f"## {one_line(title)}", "", *lines, ""]
-    notes = list(dict.fromkeys(note for one in found for note in _notes(board, one)))
-    parts += [*(f"- {one_line(note)}" for note in notes), ""] if notes else []
+    said = list(dict.fromkeys(note for one in found for note in notes(board, one)))
+    parts += [*(f"- {one_line(note)}" for note in said), ""] if said else []
     lacking = [f"{some(rows)}: {reason}" for reason, rows in without_parts(board, found).items()]
     parts += ["Rows that cannot be broken down:", "", *(f"- {one_line(row)}" for row in lacking), ""] if lacking else []
     return "\n".join(parts)
@@ -159,7 +159,7 @@ def without_parts(board: Leaderboard, found: Sequence[Breakdown]) -> dict[str, l
     return reasons
 
 
-def _notes(board: Leaderboard, one: Breakdown) -> Iterator[str]:
+def notes(board: Leaderboard, one: Breakdown) -> Iterator[str]:
     """What does not count as others do, for all methods of a column alike."""
     where, total = _where(board, one), one.queries + one.dropped
     if one.dropped:

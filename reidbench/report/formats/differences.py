@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reidbench.report.breakdown.compare import FINE, tallies
+from reidbench.report.breakdown.compare import tallies
 from reidbench.report.differences import Paired, differences
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, lower_is_better, number, own_unit
@@ -48,8 +48,7 @@ def _queries_to(board: Leaderboard, against: str, metric: str) -> list[str]:
         if not one.reason
     ]
     headers = ["method", *(["evaluator"] if several else []), "task", "wins", "ties", "losses"]
-    steps = {one.step for one in found if one.step is not None}
-    rounded = "0.01 points" if steps == {FINE} else "a 65,534th of what the values of a column span"
+    rounded = " or ".join(dict.fromkeys(one.rounded for one in found if one.rounded))
     said = f"Queries won, tied and lost against {against} by their {NAMES.get(metric, metric)}, mean over seeds"
     parts = [one_line(f"{said}, rounded to {rounded}:"), table(headers, lines)] if lines else []
     reasons: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Charts as PNG and SVG files: CMC curves, accuracy against training time, the heat map of methods and tasks.
+"""Charts as PNG and SVG files: CMC curves, accuracy against training time, methods and tasks, ranks over tasks.
 
 Drawn by matplotlib, which needs nothing but itself; plotly writes pictures only through a browser of its own.
 The same store gives the same bytes.
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.report.provenance import Evidence
+from reidbench.report.ranks.cells import ranks_of
+from reidbench.report.ranks.diagram import Diagram, diagram
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import axis, described, from_zero, nearness, number, scaled
 
@@ -72,6 +74,9 @@ def _figures(board: Leaderboard, evidence: Evidence, metric: str) -> Iterator[tu
     for evaluator in board.evaluators:
         suffix = [evaluator] if len(board.evaluators) > 1 else []
         yield from _named(names("heatmap", *suffix), _heat(board, evaluator, metric))
+    for found in (board.ranks or ranks_of(board, metric)).comparisons:
+        suffix = [found.evaluator] if len(board.evaluators) > 1 else []
+        yield names("ranks", *suffix, *found.kind), _ranks(diagram(found))
 
 
 def _named(name: str, figure: Figure | None) -> Iterator[tuple[str, Figure]]:
@@ -174,6 +179,27 @@ def _heat(board: Leaderboard, evaluator: str, metric: str) -> Figure | None:
             axes.text(column, row, text, ha="center", va="center", fontsize=9)
     axes.set_xticks(range(len(board.tasks)), [visible(task) for task in board.tasks], rotation=30, ha="right")
     axes.set_yticks(range(len(board.methods)), [visible(method) for method in board.methods])
+    return figure
+
+
+def _ranks(shown: Diagram) -> Figure:
+    """A row a method: its mean rank and interval; bars at the right join rows that are not set apart."""
+    figure, axes = _axes(7, 1.4 + 0.3 * len(shown.rows), "")
+    axes.set_title("\n".join(map(visible, (shown.title, shown.description))), fontsize=8, wrap=True)
+    places = range(len(shown.rows))
+    for place, row in enumerate(shown.rows):
+        if row.low is not None and row.high is not None:
+            axes.plot([row.low, row.high], [place, place], color=COLOURS[0], linewidth=2.5, alpha=0.6)
+    axes.plot([row.rank for row in shown.rows], places, "o", color=COLOURS[0], clip_on=False)
+    past = shown.last + 0.04 * (shown.last - 1)
+    for bar in shown.bars:
+        x = past + 0.025 * (shown.last - 1) * bar.lane
+        axes.plot([x, x], [bar.first - 0.3, bar.last + 0.3], color="black", linewidth=3, clip_on=False)
+    if shown.difference is not None:
+        axes.errorbar([1 + shown.difference / 2], [-1], xerr=shown.difference / 2, color="black", capsize=4)
+    axes.set_xticks(shown.ticks)
+    axes.set_yticks(places, [visible(row.shown) for row in shown.rows])
+    axes.set(xlabel="mean rank", xlim=(1 - 0.03 * (shown.last - 1), shown.last), ylim=(len(shown.rows) - 0.5, -1.5))
     return figure
 
 

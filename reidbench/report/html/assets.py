@@ -9,7 +9,7 @@ import base64
 import hashlib
 import importlib.resources
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reidbench.errors import ReidbenchError
@@ -18,13 +18,18 @@ from reidbench.report.formats.tables import visible
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-STYLES = ("page.css",)  # the files beside the templates that make page.css
-CODE = ("table.js", "page.js", "start.js")  # those that make page.js, in this order; they share their names
+STYLES = ("page.css", "ranks.css", "fails.css")  # the files beside the templates that make page.css
+CODE = ("table.js", "page.js", "fails.js", "start.js")  # those that make page.js, in this order; they share their names
 NO_REQUEST = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
 def template(name: str) -> Any:
     """A template beside this file, by name; everything that it prints is escaped and without control characters."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Any:
     import jinja2
     from markupsafe import Markup
 
@@ -41,7 +46,7 @@ def template(name: str) -> Any:
     )
     environment.filters["percent"] = lambda fraction, digits=1: f"{100 * fraction:.{digits}f}"
     environment.filters["seconds"] = _seconds
-    return environment.get_template(name)
+    return environment
 
 
 def _seconds(number: float | None) -> str:

@@ -21,11 +21,12 @@ from reidbench.report.formats.notes import Note, notes
 from reidbench.report.formats.quoted import TITLE, block
 from reidbench.report.formats.sentences import cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.formats.tables import chosen
+from reidbench.report.html.checked import checked
+from reidbench.report.html.slugs import row_anchor
 from reidbench.report.options import Options
 from reidbench.report.papers.expected import held
 from reidbench.report.provenance import Evidence, Provenance
 from reidbench.report.results import Leaderboard, Result, Summary, without_seed
-from reidbench.report.slugs import row_anchor
 from reidbench.report.standings import Place, places
 from reidbench.report.units import (
     NAMES,
@@ -45,7 +46,9 @@ from reidbench.store.artifacts import Store
 from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
+from .fails import fails
 from .ranked import Thumbnails, ranked_lists
+from .ranks import section
 
 SIZE = "<!-- size -->"  # no text of plugins or files has it, since that is escaped
 
@@ -84,6 +87,11 @@ class Line:
         """The words of its protocol, each once; where results differ, those of all."""
         words = (word for result in self.results for word in result.row.protocol.split(", "))
         return list(dict.fromkeys(filter(None, words)))
+
+    @property
+    def checked(self) -> str:
+        """How far its numbers were checked; empty where it has none."""
+        return checked(self.words) if self.good else ""
 
     @property
     def anchor(self) -> str:
@@ -126,11 +134,12 @@ class Page:
         self.metric = chosen(board, options.metric)
         self.assets, self.thumbnails = assets, thumbnails
 
-    def html(self, ending: str) -> str:
-        """The text; `ending` is what the footer says last."""
+    def html(self, ending: str, site: Any = None) -> str:
+        """The text; `ending` is what the footer says last, `site` leads to the other pages where the page has such."""
         lists = list(
             ranked_lists(self.board, self.evidence, self.options.ranked, self.options.pictures, self.thumbnails)
         )
+        failing = fails(self.board, self.evidence, self.metric, self.options, self.thumbnails)
         lines = list(self.lines())
         from markupsafe import Markup
 
@@ -153,6 +162,7 @@ class Page:
                 evaluator: found for evaluator in self.board.evaluators if any((found := self.heat(evaluator)).values())
             },
             lists=lists,
+            ranks=section(self.board, self.metric),
             pictures=self.options.pictures,
             left_out=self.thumbnails.left_out,
             thumbnails=self.thumbnails.pictures,
@@ -163,11 +173,14 @@ class Page:
             file=self.evidence.plan.benchmark.file.name,
             file_hash=self.evidence.plan.benchmark.sha256,
             again=again(self.evidence),
+            fails=failing,
+            options=self.options,
             published=self.published(),
             quoted=block(self.board),
             quoted_title=TITLE,
             version=__version__,
             assets=self.assets,
+            site=site,
             ending=Markup(ending),  # noqa: S704 - ours, with the place of the size
         )
         return text

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ TOP = 10  # gallery images of a list
 CHECKED = 40  # further queries whose average precision is computed again and compared
 HEIGHT = 96  # of a thumbnail, in pixels
 QUALITY = 75
+BEGIN = "data:image/jpeg;base64,"
 BUDGET = 8 << 20  # bytes of all thumbnails of a page, as base64
 
 
@@ -89,14 +91,18 @@ class Thumbnails:
         picture.thumbnail((2 * HEIGHT, HEIGHT))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
-        text = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-        if self.budget < len(text):
+        size = len(BEGIN) + 4 * -(-len(stream.getvalue()) // 3)  # in the page, as base64
+        if self.budget < size:
             self.left_out += 1
             return ""
-        self.budget -= len(text)
+        self.budget -= size
         name = f"p{len(self.pictures)}"
-        self.pictures[name] = text
+        self.pictures[name] = self.address(stream.getvalue())
         return name
+
+    def address(self, picture: bytes) -> str:
+        """The address of a picture: all of it."""
+        return BEGIN + base64.b64encode(picture).decode()
 
 
 def ranked_lists(
@@ -112,48 +118,57 @@ def ranked_lists(
             for method in board.methods:
                 good = [result for result in board.cell(method, task, evaluator) if result.status == "ok"]
                 if good and count > 0:
-                    yield _Lister(evidence, good[0], count, pictures, thumbnails, targets).list()
+                    yield Lister(evidence, good[0], pictures, thumbnails, targets).list(count)
 
 
 Target = tuple[dict[str, Split], Path | None]
 Targets = dict[str, Target]  # by the key of the data: read once for all methods
 
 
-class _Lister:
-    """Makes one list."""
+class Lister:
+    """Makes lists of one result."""
 
     def __init__(
-        self,
-        evidence: Evidence,
-        result: Result,
-        count: int,
-        pictures: Pictures,
-        thumbnails: Thumbnails,
-        targets: Targets,
+        self, evidence: Evidence, result: Result, pictures: Pictures, thumbnails: Thumbnails, targets: Targets
     ) -> None:
-        self.evidence, self.result, self.count = evidence, result, count
+        self.evidence, self.result = evidence, result
         self.pictures, self.thumbnails, self.targets = pictures, thumbnails, targets
 
-    def list(self) -> RankedList:
+    def list(self, count: int) -> RankedList:
+        """`count` best and `count` worst queries."""
         row = self.result.row
         place = (row.method, row.task, row.evaluator, row.seed)
         try:
             with explaining():
-                return RankedList(*place, *self._best_and_worst())
+                return RankedList(*place, *self._best_and_worst(count))
         except Unknown as reason:
             return RankedList(*place, note=str(reason))
 
-    def _best_and_worst(self) -> tuple[tuple[RankedQuery, ...], tuple[RankedQuery, ...]]:
-        self.scored = Scored.of(self.evidence, self.result.row.key or "")
-        ap = self.scored.ap
+    def queries(self, chosen: Sequence[int]) -> dict[int, RankedQuery]:
+        """Lists of some queries, by number. Raises Unknown where there are none."""
+        with explaining():
+            self._rank(np.array(chosen))
+            return {index: self._query(index) for index in chosen}
+
+    def _best_and_worst(self, count: int) -> tuple[tuple[RankedQuery, ...], tuple[RankedQuery, ...]]:
         order = np.flatnonzero(self.scored.valid)
-        order = order[np.argsort(-ap[order], kind="stable")]
-        count = min(self.count, len(order) // 2)
+        order = order[np.argsort(-self.scored.ap[order], kind="stable")]
+        best, worst = _ends(order, min(count, len(order) // 2))
+        self._rank(np.concatenate([best, worst]))
+        return tuple(self._query(int(i)) for i in best), tuple(self._query(int(i)) for i in worst)
+
+    @cached_property
+    def scored(self) -> Scored:
+        """What it was ranked from. Raises as `Scored.of`."""
+        return Scored.of(self.evidence, self.result.row.key or "")
+
+    def _rank(self, chosen: np.ndarray) -> None:
+        """Hold queries, and some more from all of them, against what was scored. Raises Unknown."""
+        order = np.flatnonzero(self.scored.valid)
+        order = order[np.argsort(-self.scored.ap[order], kind="stable")]
         spread = order[np.linspace(0, len(order) - 1, min(CHECKED, len(order))).astype(int)]
-        self.scored.ranked(np.unique(np.concatenate([*_ends(order, count), spread])))
+        self.scored.ranked(np.unique(np.concatenate([chosen, spread])))
         self.splits, self.root = self._images(self.scored.embeds[0])
-        shown = [tuple(self._query(int(i), float(ap[i])) for i in part) for part in _ends(order, count)]
-        return shown[0], shown[1]
 
     def _images(self, embed: Stage) -> Target:
         """Query and gallery of the target, and the place of their images if these may be shown."""
@@ -170,11 +185,12 @@ class _Lister:
         allowed = self.pictures == "all" or (self.pictures == "rendered" and given_root is None)
         return splits, root if allowed else None
 
-    def _query(self, index: int, ap: float) -> RankedQuery:
+    def _query(self, index: int) -> RankedQuery:
         columns, order = self.scored.columns, self.scored.order(index)
         pid = int(columns["query_pids"][index])
         hits = np.flatnonzero(columns["gallery_pids"][order] == pid)
         gallery = tuple(self._shown("gallery", int(place), pid) for place in order[:TOP])
+        ap = float(self.scored.ap[index])
         return RankedQuery(ap, int(hits[0]) + 1 if len(hits) else 0, self._shown("query", index, pid), gallery)
 
     def _shown(self, part: str, index: int, pid: int) -> Shown:

@@ -14,40 +14,32 @@ from reidbench.report.results import Leaderboard, Result, by_seed
 from reidbench.report.standings import kind_of
 from reidbench.report.units import NAMES
 
-from .comparison import Cell, Comparison, Kind, comparisons, without_comparison
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Rows of one kind by an evaluator that are not compared at all, and why."""
-
-    evaluator: str
-    kind: Kind
-    why: str
+from .comparison import Cell, Comparison, Refused, comparisons, without_comparison
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Every comparison by one metric, and what is not compared."""
+    """Every comparison by one metric, and by evaluator what is not compared."""
 
     metric: str
     comparisons: tuple[Comparison, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[tuple[str, Refused], ...]
 
 
 def ranks_of(board: Leaderboard, metric: str) -> Ranks:
     """The comparisons of all evaluators that give a metric; none of one that they do not declare."""
     found: list[Comparison] = []
-    refused: list[Refused] = []
+    refused: list[tuple[str, Refused]] = []
     for evaluator in board.giving(metric):
         known = board.metric(evaluator, metric)
         if known is None:
             why = f"it does not declare whether more of {NAMES.get(metric, metric)} is better"
-            refused.append(Refused(evaluator, (), why))
+            methods = dict.fromkeys(result.row.method for result in board.results if metric in result.metrics)
+            refused.append((evaluator, Refused((), tuple(methods), why)))
             continue
         cells = cells_of(board, evaluator, metric)
         found += comparisons(cells, evaluator, metric, known.better)
-        refused += [Refused(evaluator, kind, why) for kind, why in without_comparison(cells)]
+        refused += [(evaluator, one) for one in without_comparison(cells)]
     return Ranks(metric, tuple(found), tuple(refused))
 
 

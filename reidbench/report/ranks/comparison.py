@@ -173,19 +173,40 @@ def comparisons(cells: Sequence[Cell], evaluator: str, metric: str, better: str)
     return found
 
 
-def without_comparison(cells: Sequence[Cell]) -> list[tuple[Kind, str]]:
-    """The kinds of which nothing can be compared, and why."""
+@dataclass(frozen=True)
+class Refused:
+    """Methods with rows of one kind that are not compared at all, and why."""
+
+    kind: Kind
+    methods: tuple[str, ...]
+    why: str
+
+
+def without_comparison(cells: Sequence[Cell]) -> list[Refused]:
+    """The kinds of which nothing can be compared."""
     kinds = _kinds(cells)
-    return [(_without_shared(kind, kinds), pool.too_few) for kind, pool in kinds.items() if not pool.chosen()[0]]
+    return [
+        Refused(_without_shared(kind, kinds), tuple(pool.methods), pool.too_few)
+        for kind, pool in kinds.items()
+        if not pool.chosen()[0]
+    ]
 
 
 def _kinds(cells: Sequence[Cell]) -> dict[Kind, _Pool]:
-    places: dict[Place, list[Cell]] = {}
-    kinds: dict[Kind, None] = {}
+    """The cells by kind. One that is not complete is of the kinds that its method has elsewhere, if it has any.
+
+    What a row saw is known when it ran: one that failed may lack words that the method's other rows have.
+    """
+    of_method: dict[str, dict[Kind, None]] = {}
     for cell in cells:
-        places.setdefault((cell.method, cell.task), []).append(cell)
-        kinds[cell.kind] = None
-    return {kind: _Pool(kind, places) for kind in kinds}
+        if cell.complete:
+            of_method.setdefault(cell.method, {})[cell.kind] = None
+    members: dict[Kind, list[Cell]] = {}
+    for cell in cells:
+        for kind in [cell.kind] if cell.complete else of_method.get(cell.method, [cell.kind]):
+            members.setdefault(kind, []).append(cell)
+    places = {(cell.method, cell.task): cell for cell in cells}
+    return {kind: _Pool(kind, own, places) for kind, own in members.items()}
 
 
 def _without_shared(kind: Kind, kinds: Mapping[Kind, _Pool]) -> Kind:
@@ -197,9 +218,8 @@ def _without_shared(kind: Kind, kinds: Mapping[Kind, _Pool]) -> Kind:
 class _Pool:
     """The cells of one kind, and what other cells its methods have on its tasks."""
 
-    def __init__(self, kind: Kind, places: Mapping[Place, Sequence[Cell]]) -> None:
+    def __init__(self, kind: Kind, own: Sequence[Cell], places: Mapping[Place, Cell]) -> None:
         self.kind, self.places = kind, places
-        own = [cell for several in places.values() for cell in several if cell.kind == kind]
         self.methods = list(dict.fromkeys(cell.method for cell in own))
         self.tasks = list(dict.fromkeys(cell.task for cell in own))
         self.complete = {(cell.method, cell.task): cell for cell in own if cell.complete}
@@ -212,7 +232,8 @@ class _Pool:
         ordered = sorted(self.methods, key=lambda method: -len(self.tasks_of(method)))
         seen: dict[str, int] = dict.fromkeys(self.tasks, 0)  # tasks with the same number have the same results
         numbers: dict[tuple[int, frozenset[str]], int] = {}
-        best, chosen = 0, ((), ())  # type: tuple[int, tuple[tuple[str, ...], tuple[str, ...]]]
+        best, size = 0, 0
+        compared: tuple[str, ...] = ()
         for count, method in enumerate(ordered, 1):
             cells = {task: self.complete[method, task] for task in seen if (method, task) in self.complete}
             seen = {
@@ -220,10 +241,10 @@ class _Pool:
                 for task, cell in cells.items()
             }
             tasks = tuple({number: task for task, number in reversed(seen.items())}.values())[::-1]
-            if count > 1 and len(tasks) > 1 and count * len(tasks) >= best:
-                best = count * len(tasks)
-                chosen = tuple(m for m in self.methods if m in ordered[:count]), tasks
-        return chosen
+            if count > 1 and len(tasks) > 1 and count * len(tasks) >= size:
+                best, compared, size = count, tasks, count * len(tasks)
+        methods = set(ordered[:best])
+        return tuple(method for method in self.methods if method in methods), compared
 
     @property
     def too_few(self) -> str:
@@ -237,23 +258,23 @@ class _Pool:
         for method in self.methods:
             for task in self.tasks:
                 if (method, task) not in self.complete:
-                    yield (method, task), self._why(self.places.get((method, task), ()))
+                    yield (method, task), self._why(self.places.get((method, task)))
 
-    def _why(self, cells: Sequence[Cell]) -> str:
-        own = [cell.why for cell in cells if cell.kind == self.kind]
-        if own or not cells:
-            return own[0] if own else NO_ROW
-        words = [word for word in cells[0].kind if word not in self.kind] or ["none of these words"]
-        return f"its row is of another kind ({', '.join(words)})" if cells[0].complete else cells[0].why
+    def _why(self, cell: Cell | None) -> str:
+        if cell is None:
+            return NO_ROW
+        words = [word for word in cell.kind if word not in self.kind] or ["none of these words"]
+        return f"its row is of another kind ({', '.join(words)})" if cell.complete else cell.why
 
 
 def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iterator[LeftOut]:
+    compared = {*methods}, {*tasks}
     for method in pool.methods:
-        if method not in methods:
+        if method not in compared[0]:
             count, total = len(pool.tasks_of(method)), len(pool.tasks)
             yield LeftOut("method", method, f"it is complete on {count} of {total} tasks")
     for task in pool.tasks:
-        if task not in tasks:
+        if task not in compared[1]:
             lacking = [method for method in methods if (method, task) not in pool.complete]
             more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
             yield LeftOut(

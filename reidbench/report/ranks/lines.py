@@ -76,7 +76,10 @@ def raw(ranks: Ranks) -> dict[str, Any]:
     return {
         "metric": ranks.metric,
         "comparisons": [_raw(found) for found in ranks.comparisons],
-        "refused": [{"evaluator": one.evaluator, "kind": list(one.kind), "why": one.why} for one in ranks.refused],
+        "refused": [
+            {"evaluator": evaluator, "kind": list(one.kind), "methods": list(one.methods), "why": one.why}
+            for evaluator, one in ranks.refused
+        ],
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from reidbench.components import Metric
 from reidbench.report.units import described
 
-from .cells import Ranks, Refused
+from .cells import Ranks
 from .comparison import Comparison, Groups
 
 TITLE = "Ranks over tasks"
@@ -27,8 +27,12 @@ NO_GROUPS = "Every two methods are set apart: one ranks better in 97.5 % or more
 
 def about(found: Comparison, known: Metric | None) -> str:
     """What is compared, as a heading: metric, evaluator, and what rows of this kind have in common."""
-    kind = f" ({', '.join(found.kind)})" if found.kind else ""
-    return f"{described(found.metric, known)}, by {found.evaluator}{kind}"
+    return f"{described(found.metric, known)}, by {by(found)}"
+
+
+def by(found: Comparison) -> str:
+    """The evaluator, and what rows of this kind have in common."""
+    return found.evaluator + (f" ({', '.join(found.kind)})" if found.kind else "")
 
 
 def sentences(found: Comparison) -> Iterator[str]:
@@ -102,13 +106,10 @@ def _of_test(found: Comparison) -> Iterator[str]:
 
 def refusals(ranks: Ranks) -> Iterator[str]:
     """What is not compared at all."""
-    for one in ranks.refused:
-        yield f"No ranks over tasks by {named(one)}: {one.why}."
-
-
-def named(one: Refused) -> str:
-    """An evaluator, and the kind of its rows."""
-    return one.evaluator + (f" ({', '.join(one.kind)})" if one.kind else "")
+    for evaluator, one in ranks.refused:
+        more = f" and {len(one.methods) - 3} more" if len(one.methods) > 3 else ""
+        kind = f" ({', '.join(one.kind)})" if one.kind else ""
+        yield f"No ranks over tasks by {evaluator} of {', '.join(one.methods[:3])}{more}{kind}: {one.why}."
 
 
 def letters(groups: Groups | None, methods: Sequence[str]) -> Mapping[str, str]:

@@ -70,7 +70,7 @@ def test_less_is_better() -> None:
     (one,) = tallies(board(ranks, "rank", "rank", declared), "old", "rank")
     assert (one.wins, one.ties, one.losses, one.difference) == (1, 1, 0, pytest.approx(1.0, abs=1e-3))
     text = report.write(board(ranks, "rank", "rank", declared), "md", "rank", ["old"])
-    assert "rounded to a 65,534th of what the values of a column span" in text
+    assert "rounded to a 65,534th of what the rows span" in text
 
 
 @pytest.mark.parametrize(

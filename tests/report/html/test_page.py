@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -36,6 +34,7 @@ from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
+from tests.support.browser import LUMINANCE, browsing, choose, find, in_browser, requests, view, wait
 
 EVIL = "<script>window.hacked=1</script>"
 METHOD = f"bad {EVIL} \"'&<b>bold</b>"
@@ -121,7 +120,7 @@ def elements(text: str) -> Elements:
 
 # ---------------------------------------------------------------------- the file
 def test_names_and_reasons_are_text_only(elements: Elements, text: str) -> None:
-    assert [tag for tag, _ in elements.elements].count("script") == 5  # two of data, three of code
+    assert [tag for tag, _ in elements.elements].count("script") == 6  # three of data, three of code
     handlers = [name for _, attributes in elements.elements for name in attributes if name.startswith("on")]
     assert handlers == []
     shown = "\n".join(elements.shown)
@@ -156,7 +155,7 @@ def test_the_policy_allows_these_scripts_and_no_request(elements: Elements) -> N
     (policy,) = [a["content"] for tag, a in elements.elements if a.get("http-equiv") == "Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
     assert rules["default-src"] == "'none'"
-    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in elements.scripts[2:]]
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in elements.scripts[3:]]
     assert rules["script-src"] == " ".join(f"'sha256-{digest}'" for digest in hashes)
     assert rules["img-src"] == "data: blob:"
     links = [value for _, a in elements.elements for key, value in a.items() if key in ("src", "href", "action")]
@@ -309,7 +308,7 @@ def test_notes_are_text_and_rows_point_to_them(made: tuple[Plan, Store]) -> None
     ]
     text = render(dataclasses.replace(board, results=tuple(results)), the_plan, store, Options(pictures="none"))
     found = Elements(text)
-    assert [tag for tag, _ in found.elements].count("script") == 5
+    assert [tag for tag, _ in found.elements].count("script") == 6
     assert f"finetune none [tiny, seeds 0, 1]: 3 files {EVIL}" in found.shown
     links = [a for tag, a in found.elements if tag == "a" and a.get("href") == "#note-1"]
     assert len(links) == 2  # of the row by each evaluator
@@ -335,31 +334,13 @@ def test_the_command_writes_page_and_figures_without_torch(made: tuple[Plan, Sto
 
 
 # ---------------------------------------------------------------------- in a browser
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-in_browser = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="no chromium or no chromedriver on this machine: apt-get install chromium chromium-driver",
-)
-
-
 @pytest.fixture(scope="module")
 def browser(text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless Chromium that writes down its console and its requests; Selenium downloads nothing."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
+    """A headless Chromium for the page."""
     file = tmp_path_factory.mktemp("browser") / "page.html"
     file.write_text(text, encoding="utf-8")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    driver.address = file.as_uri()
-    yield driver
-    driver.quit()
+    with browsing(file.as_uri()) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -368,37 +349,8 @@ def opened(browser: Any) -> Any:
     return view(browser, 1280)
 
 
-def view(browser: Any, width: int, scheme: str = "light", at: str = "") -> Any:
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get("about:blank")  # else another fragment of the same address loads nothing
-    browser.get(at or browser.address)
-    wait(lambda: browser.execute_script("return document.documentElement.dataset.ready === 'yes'"))
-    return browser
-
-
-def wait(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end, "the page did not get there"
-        time.sleep(0.05)
-
-
-def find(browser: Any, selector: str) -> list[Any]:
-    found: list[Any] = browser.find_elements("css selector", selector)
-    return found
-
-
 def rows(browser: Any) -> list[Any]:
     return find(browser, "#board tbody > tr[data-number]")
-
-
-def choose(browser: Any, selector: str, words: str) -> None:
-    from selenium.webdriver.support.select import Select
-
-    Select(find(browser, selector)[0]).select_by_visible_text(words)
 
 
 @in_browser
@@ -536,25 +488,6 @@ def test_charts_follow_the_task(opened: Any) -> None:
     assert find(opened, "#chart-task")[0].get_attribute("value") == "1"
 
 
-LUMINANCE = """
-const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
-  .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = (element) => {
-  for (let at = element; at; at = at.parentElement) {
-    const found = channels(getComputedStyle(at).backgroundColor);
-    if (found.length === 3 || found[3] === 1) return found;
-  }
-  return [255, 255, 255];
-};
-return [...document.querySelectorAll(arguments[0])].filter((e) => e.offsetParent).map((e) => {
-  const pair = [light(channels(getComputedStyle(e).color)), light(behind(e))].sort((a, b) => b - a);
-  return (pair[0] + 0.05) / (pair[1] + 0.05);
-});
-"""
-
-
 @in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
@@ -590,9 +523,7 @@ def test_no_error_and_no_request(browser: Any) -> None:
     for button in find(browser, "button.open"):
         browser.execute_script("arguments[0].click()", button)
     assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if not url.startswith("data:")] == [browser.address]
+    assert set(requests(browser)) - {"about:blank"} == {browser.address}
     refused = "return fetch('https://example.org/').then(() => 'sent', (error) => String(error))"
     assert "Failed to fetch" in browser.execute_script(refused)
     assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))

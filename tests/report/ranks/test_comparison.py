@@ -10,8 +10,16 @@ import pytest
 from reidbench.components import Metric
 from reidbench.matrix.stage import Row
 from reidbench.report import Leaderboard, Result
-from reidbench.report.ranks.cells import Refused, cells_of, ranks_of
-from reidbench.report.ranks.comparison import NO_ROW, Cell, Comparison, LeftOut, comparisons, without_comparison
+from reidbench.report.ranks.cells import cells_of, ranks_of
+from reidbench.report.ranks.comparison import (
+    NO_ROW,
+    Cell,
+    Comparison,
+    LeftOut,
+    Refused,
+    comparisons,
+    without_comparison,
+)
 from reidbench.report.results import Declared, summarise
 
 PROTOCOL = "source labels, AP step"
@@ -96,7 +104,7 @@ def test_the_greatest_table_is_taken_and_of_equal_ones_that_of_more_methods() ->
 )
 def test_too_little_is_no_comparison(values: Values, reason: str) -> None:
     assert comparisons(cells(values), "e", "mAP", "higher") == []
-    assert without_comparison(cells(values)) == [((), reason)]
+    assert without_comparison(cells(values)) == [Refused((), tuple(values), reason)]
 
 
 def test_one_task_of_many_methods_does_not_win_over_two_of_few() -> None:
@@ -121,7 +129,27 @@ def test_kinds_are_never_mixed() -> None:
     assert transductive.missing == {("e", "x"): "its row is of another kind (none of these words)"}
     apart = [cell(m, t, 0.1, (one,)) for m, one in (("a", rule), ("b", other)) for t in ("x", "y")]
     assert comparisons(apart, "e", "mAP", "higher") == []
-    assert [kind for kind, _ in without_comparison(apart)] == [(rule,), (other,)]
+    assert [(one.kind, one.methods) for one in without_comparison(apart)] == [((rule,), ("a",)), ((other,), ("b",))]
+
+
+def test_a_row_that_failed_is_missing_among_its_methods_other_rows() -> None:
+    """What a row saw is found out when it runs: one that failed has no such word, but is no kind of its own."""
+    given = [
+        *(cell(m, t, 0.1 + n, ("transductive",)) for n, m in enumerate("ab") for t in ("x", "y")),
+        cell("a", "z", None),
+        cell("b", "z", 0.5, ("transductive",)),
+        *(cell("gone", t, None) for t in ("x", "y")),
+    ]
+    found = only(comparisons(given, "e", "mAP", "higher"))
+    assert (found.kind, found.methods, found.tasks) == (("transductive",), ("a", "b"), ("x", "y"))
+    assert found.missing == {("a", "z"): "failed: boom"}
+    assert without_comparison(given) == [
+        Refused((), ("gone",), "fewer than two methods are complete on two tasks or more")
+    ]
+    plain = [cell(m, t, 0.1 + n) for n, m in enumerate("ab") for t in ("x", "y")]
+    found = only(comparisons([*plain, *given[-2:]], "e", "mAP", "higher"))
+    assert found.left_out == (LeftOut("method", "gone", "it is complete on 0 of 2 tasks"),)
+    assert without_comparison([*plain, *given[-2:]]) == []
 
 
 def test_two_tasks_with_the_same_results_count_once() -> None:
@@ -283,7 +311,8 @@ def test_cells_of_a_board_with_a_failed_seed() -> None:
     assert found["a", "y"].results == {"a y cosine 0", "a y cosine 1"}
     found_ranks = ranks_of(board(*given), "mAP")
     assert found_ranks.comparisons == ()
-    assert found_ranks.refused == (Refused("cosine", (), "fewer than two methods are complete on two tasks or more"),)
+    reason = "fewer than two methods are complete on two tasks or more"
+    assert found_ranks.refused == (("cosine", Refused((), ("a", "b"), reason)),)
 
 
 def test_each_evaluator_is_compared_alone_and_undeclared_metrics_are_not() -> None:
@@ -296,7 +325,8 @@ def test_each_evaluator_is_compared_alone_and_undeclared_metrics_are_not() -> No
     found = ranks_of(board(*given, declared=declared), "mAP")
     ranked = [(one.evaluator, one.mean_rank.tolist()) for one in found.comparisons]
     assert ranked == [("cosine", [2, 1]), ("other", [2, 1])]
-    assert found.refused == (Refused("third", (), "it does not declare whether more of mAP is better"),)
+    reason = "it does not declare whether more of mAP is better"
+    assert found.refused == (("third", Refused((), ("a", "b"), reason)),)
 
 
 def test_one_result_that_saw_the_test_images_sets_its_cell_apart() -> None:

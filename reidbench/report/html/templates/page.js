@@ -76,3 +76,11 @@ for (const list of document.querySelectorAll("details.ranked")) {
 }
 
 drawCharts();
+
+// ---------------------------------------------------------------- what is closed opens for who comes to it
+function openPlace() {
+  const closed = byId(location.hash.slice(1))?.querySelector("details.again");
+  if (closed) closed.open = true;
+}
+addEventListener("hashchange", openPlace);
+openPlace();

@@ -15,26 +15,47 @@ const table = new tableLibrary(board, {
 // ---------------------------------------------------------------- filters
 const form = byId("filters");
 const search = byId("search");
-const selects = [...form.querySelectorAll("select[data-filter]")];
+const selects = [...form.querySelectorAll("select:not([data-word])")];
 const words = [...form.querySelectorAll("select[data-word]")];
 const textOf = (select) => (select.value === "" ? null : select.options[select.selectedIndex].textContent);
 const chosen = (id) => textOf(byId(id));
 
-let fits = () => true;
-table.search.fixed("filters", (text, data, index) => fits(table.row(index).node().dataset));
+// Whether a row has what the filters ask for.
+function fitting() {
+  const texts = selects.filter((select) => select.value !== "" && "filter" in select.dataset);
+  const marks = words.filter((select) => select.value !== "");
+  const parts = search.value.toLowerCase().split(/\s+/);
+  return (line) => {
+    const row = line.dataset;
+    const own = marks.length ? row.words.split(", ") : [];
+    const text = search.value ? line.textContent.toLowerCase() : "";
+    return (
+      texts.every((select) =>
+        select.dataset.filter === "several"
+          ? row[select.id].split(" ").includes(select.value)
+          : row[select.id] === textOf(select),
+      ) &&
+      marks.every((select) => own.includes(select.dataset.word) === (select.value === "with")) &&
+      (!text || parts.every((part) => text.includes(part)))
+    );
+  };
+}
+
+// Of each column the rows that none of these rows is better than; `better` has a bit for each that is.
+function bestOf(lines) {
+  const left = new Map();
+  for (const { dataset: row } of lines) left.set(row.column, (left.get(row.column) ?? 0n) | (1n << BigInt(row.place)));
+  return lines.filter(({ dataset: row }) => !(left.get(row.column) & BigInt(`0x${row.better}`)));
+}
+
+let shown = new Set();
+table.search.fixed("filters", (text, data, index) => shown.has(table.row(index).node()));
 
 // Shows the rows that fit, and lets whatever else follows the filters know.
 function refresh() {
-  const texts = selects.map((select) => [select.id, textOf(select)]).filter(([, text]) => text !== null);
-  const marks = words.filter((select) => select.value !== "").map((select) => [select.dataset.word, select.value]);
-  fits = (row) => {
-    const own = marks.length ? row.words.split(", ") : [];
-    return (
-      texts.every(([id, text]) => row[id] === text) &&
-      marks.every(([word, value]) => own.includes(word) === (value === "with"))
-    );
-  };
-  table.search(search.value).draw();
+  const lines = table.rows().nodes().toArray().filter(fitting());
+  shown = new Set("best" in board.dataset && byId("show").value === "" ? bestOf(lines) : lines);
+  table.draw();
   board.dispatchEvent(new Event("filtered"));
 }
 
@@ -103,6 +124,7 @@ function arrive() {
       return;
     }
     if (!line.isConnected) restore("");
+    if (!line.isConnected) restore(new URLSearchParams({ show: byId("show").options[1].textContent }).toString());
     show(line, true);
     line.scrollIntoView();
     line.querySelector("a, button")?.focus({ preventScroll: true });

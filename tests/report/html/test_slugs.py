@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from reidbench.report.slugs import row_anchor, slug
+from reidbench.report.html.slugs import row_anchor, slug
 
 
 def digits(name: str) -> str:

@@ -1,0 +1,157 @@
+"""Two rows query by query, for the page: the values of all rows, and ranked lists of the queries that tell rows apart.
+
+The page compares any two rows of a column itself. Pictures are chosen here: for the best row of a column and others,
+of the queries that either is ahead in the most.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from reidbench.report.breakdown.compare import NOT_COUNTED, Column
+from reidbench.report.breakdown.rows import Labels, Row, Targets
+from reidbench.report.options import Options
+from reidbench.report.provenance import Evidence
+from reidbench.report.results import Leaderboard
+from reidbench.report.scored import Unknown
+from reidbench.report.standings import apart
+from reidbench.report.units import unit
+
+from .ranked import Lister, RankedQuery, Thumbnails
+from .ranked import Targets as Images
+
+MOST_VALUES = 2_000_000  # of rows by query, two bytes each
+MOST_PAIRS = 60  # of rows with pictures, shared by all columns; one of each column has them anyway
+TOO_MANY = (
+    f"The rows have more than {MOST_VALUES:,} values of queries, which this page does not hold. "
+    "`reidbench table FILE --against METHOD` counts queries won, tied and lost."
+)
+
+
+@dataclass
+class Comparison:
+    """Collects the columns whose rows can be compared."""
+
+    board: Leaderboard
+    evidence: Evidence
+    options: Options
+    thumbnails: Thumbnails
+    targets: Targets
+    _columns: list[Column] = field(default_factory=list)
+    _labels: list[Labels] = field(default_factory=list)
+    _images: Images = field(default_factory=dict)
+    _values: int = 0
+
+    def add(self, column: Column) -> None:
+        """Take a column in, as long as there is room for all of them."""
+        if len(column.codes) < 2:
+            return
+        self._values += sum(map(len, column.codes.values()))
+        if self._values > MOST_VALUES:
+            self._columns.clear()
+        else:
+            self._columns.append(column)
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script reads; `note` says why it is empty, where that is not for too few rows."""
+        if self._values > MOST_VALUES:
+            return {"columns": [], "targets": [], "note": TOO_MANY}
+        columns = [self._column(one) for one in self._columns]
+        targets = [{"pids": one.pids.tolist(), "camids": one.camids.tolist()} for one in self._labels]
+        return {"columns": columns, "targets": targets, "note": ""}
+
+    def _column(self, column: Column) -> dict[str, Any]:
+        methods = sorted(column.rows, key=lambda method: -column.better * _value(column.rows[method]))
+        known = column.rows[methods[0]].metric
+        return {
+            "task": column.task,
+            "evaluator": column.evaluator,
+            "better": column.better,
+            "low": column.grid.low,
+            "step": column.grid.step,
+            "unit": unit(known).strip(),
+            "rounded": column.grid.words,
+            "target": self._target(column.rows[methods[0]]),
+            "methods": methods,
+            "words": [self._words(column.rows[method]) for method in methods],
+            "codes": [_packed(column.codes[method]) for method in methods],
+            "unknown": dict(column.unknown),
+            **self._lists(column, methods),
+        }
+
+    def _target(self, row: Row) -> int | None:
+        """The number of the labels of a row's queries; None where they are not known."""
+        try:
+            labels = self.targets.of(row)
+        except Unknown:
+            return None
+        if all(labels is not one for one in self._labels):
+            self._labels.append(labels)
+        return next(number for number, one in enumerate(self._labels) if one is labels)
+
+    def _words(self, row: Row) -> list[str]:
+        """The words of its protocol that matter where another row lacks them."""
+        protocol = row.results[0].row.protocol
+        return [*apart(protocol), *self.board.rule_words(protocol)]
+
+    # ------------------------------------------------------------------ ranked lists
+    def _lists(self, column: Column, methods: Sequence[str]) -> dict[str, Any]:
+        """Ranked lists by method and query: of the first method and each other the queries that tell them apart."""
+        most = max(1, MOST_PAIRS // len(self._columns))
+        wanted: dict[str, dict[int, None]] = {}
+        for other in methods[1 : 1 + most] if column.better else ():
+            queries = dict.fromkeys(apart_most(column, methods[0], other, self.options.ranked))
+            for method in (methods[0], other):
+                wanted[method] = {**wanted.get(method, {}), **queries}
+        lists: dict[str, dict[int, Any]] = {}
+        pictures: dict[int, str] = {}
+        reasons: dict[str, str] = {}
+        for method, queries in wanted.items():
+            if not queries:
+                continue
+            try:
+                found = self._lister(column.rows[method]).queries(list(queries))
+            except Unknown as reason:
+                reasons[method] = str(reason)
+                continue
+            lists[method] = {query: _list(one) for query, one in found.items()}
+            pictures |= {query: one.query.thumbnail for query, one in found.items() if one.query.thumbnail}
+        return {"lists": lists, "pictures": pictures, "reasons": reasons}
+
+    def _lister(self, row: Row) -> Lister:
+        return Lister(self.evidence, row.results[0], self.options.pictures, self.thumbnails, self._images)
+
+
+def apart_most(column: Column, method: str, other: str, count: int) -> list[int]:
+    """`count` queries in which a method is ahead of another the most, then as many in which it is behind the most.
+
+    The page's script orders queries in the same way: by the difference, then by number.
+    """
+    own, beside = (column.codes[name].astype(np.int64) for name in (method, other))
+    if not np.array_equal(own == NOT_COUNTED, beside == NOT_COUNTED):
+        return []
+    ahead = np.where(own == NOT_COUNTED, 0, column.better * (own - beside))
+    found = []
+    for side in (ahead, -ahead):
+        order = np.argsort(-side, kind="stable")[:count]
+        found += order[side[order] > 0].tolist()
+    return found
+
+
+def _value(row: Row) -> float:
+    return float(row.mean[row.counted].mean())
+
+
+def _packed(codes: Any) -> str:
+    return base64.b64encode(codes.astype("<u2").tobytes()).decode()
+
+
+def _list(one: RankedQuery) -> Mapping[str, Any]:
+    """First true match, AP in ten-thousandths, and (pid, camid, picture) of the first gallery images."""
+    gallery = [[shown.pid, shown.camid, shown.thumbnail] for shown in one.gallery]
+    return {"first": one.first_hit, "ap": round(one.ap, 4), "gallery": gallery}

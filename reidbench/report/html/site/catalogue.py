@@ -1,0 +1,239 @@
+"""The results of several matrices as one leaderboard: what is the same is there once, what differs is told apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar
+
+from reidbench.components import Metric
+from reidbench.matrix.benchmark import Choice, Recipe, Task
+from reidbench.matrix.labels import params_text
+from reidbench.report.queries import Arrays
+from reidbench.report.results import Leaderboard, Result, summarise
+
+from .identity import Identities
+from .sources import Cell, Source
+
+Place = tuple[str, str, str]  # method, task and evaluator, as the whole site calls them
+FROM = ":"  # between the number of a matrix and a key of it
+
+
+@dataclass(eq=False)
+class Method:
+    """A method of one recipe, with the matrices that have it; `label` is its name, and more where others have it."""
+
+    name: str
+    label: str = ""
+    recipes: list[tuple[Source, Recipe]] = field(default_factory=list)
+    numbers: dict[tuple[str, str], list[Cell]] = field(default_factory=dict)  # by task and evaluator
+
+    def agrees(self, place: tuple[str, str], cell: Cell) -> bool:
+        """Whether no result of the same place and seeds differs in key or numbers."""
+        for other in self.numbers.get(place, ()):
+            shared = other.numbers.keys() & cell.numbers.keys()
+            if any(other.numbers[seeds] != cell.numbers[seeds] for seeds in shared):
+                return False
+        return True
+
+
+@dataclass(eq=False)
+class Column:
+    """A task: the same data in the same roles. `tasks` has it as each matrix calls it."""
+
+    name: str
+    label: str = ""
+    tasks: list[tuple[Source, Task]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Judge:
+    """An evaluator with its parameters and version, and its first label in each matrix."""
+
+    choice: Choice
+    label: str = ""
+    labels: dict[int, str] = field(default_factory=dict)
+
+
+class Catalogue:
+    """What the matrices have in common.
+
+    `contradictions` are sentences about results of one key that have different numbers in two of them.
+    """
+
+    def __init__(self, sources: Sequence[Source], title: str) -> None:
+        self.sources, self.title = sources, title
+        self.identities = {source.number: Identities(source) for source in sources}
+        self.columns: dict[str, Column] = {}
+        self.judges: dict[str, Judge] = {}
+        self.methods: list[Method] = []
+        self.contradictions: list[str] = []
+        self._by_recipe: dict[tuple[str, str], list[Method]] = {}  # by name and recipe
+        self._by_key: dict[tuple[str, str | None], Method] = {}  # by name and key of a result
+        self._column_of: dict[tuple[int, str], Column] = {}
+        self._judge_of: dict[tuple[int, str], Judge] = {}
+        for source in sources:
+            self._take_columns(source)
+        _told_apart(list(self.columns.values()), lambda column: column.tasks[0][0])
+        self._name_judges()
+        for source in sources:
+            self._take_methods(source)
+        _told_apart(self.methods, lambda method: method.recipes[0][0])
+        self.by_label = {method.label: method for method in self.methods}
+        self.cells = self._cells()
+        self.aliases = self._aliases()
+
+    # ------------------------------------------------------------------ what is the same
+    def _take_columns(self, source: Source) -> None:
+        own = self.identities[source.number]
+        for task in source.plan.benchmark.tasks:
+            column = self.columns.setdefault(own.task(task), Column(task.name))
+            column.tasks.append((source, task))
+            self._column_of[source.number, task.name] = column
+        for label, (identity, choice) in own.evaluators.items():
+            judge = self.judges.setdefault(identity, Judge(choice))
+            judge.labels.setdefault(source.number, label)
+            self._judge_of[source.number, label] = judge
+
+    def _name_judges(self) -> None:
+        """Their own names; where several have one, with the params that are not the defaults, and with the version."""
+        judges = list(self.judges.values())
+        for judge in judges:
+            judge.label = judge.choice.name
+        for judge in _twice(judges):
+            judge.label += f"({words})" if (words := params_text(judge.choice.changed)) else ""
+        for judge in _twice(judges):
+            judge.label += f" version {judge.choice.component.version}"
+        for number, judge in enumerate(_twice(judges), 1):
+            judge.label += f" #{number}"
+
+    def _take_methods(self, source: Source) -> None:
+        own = self.identities[source.number]
+        results: dict[str, dict[tuple[str, str], list[Result]]] = {}
+        for result in source.board.results:
+            row = result.row
+            results.setdefault(row.method, {}).setdefault((row.task, row.evaluator), []).append(result)
+        for recipe in source.plan.benchmark.methods:
+            cells = [
+                Cell(source, recipe.name, task, evaluator, tuple(found))
+                for (task, evaluator), found in results.get(recipe.name, {}).items()
+            ]
+            method = self._method(recipe.name, own.method(recipe), cells)
+            method.recipes.append((source, recipe))
+            for cell in cells:
+                method.numbers.setdefault(self._where(cell), []).append(cell)
+                self._by_key |= {(cell.method, one.row.key): method for one in cell.results if one.row.key}
+
+    def _method(self, name: str, identity: str, cells: Sequence[Cell]) -> Method:
+        """The method of that recipe, or else of the same results, that agrees in all; a new one where none does."""
+        keys = dict.fromkeys((name, one.row.key) for cell in cells for one in cell.results)
+        same = [self._by_key[key] for key in keys if key in self._by_key]
+        candidates: dict[Method, None] = dict.fromkeys([*self._by_recipe.get((name, identity), ()), *same])
+        for method in candidates:
+            if all(method.agrees(self._where(cell), cell) for cell in cells):
+                return method
+        self.contradictions += self._contradictions(candidates, cells)
+        method = Method(name)
+        self.methods.append(method)
+        self._by_recipe.setdefault((name, identity), []).append(method)
+        return method
+
+    def _contradictions(self, methods: Iterable[Method], cells: Sequence[Cell]) -> Iterable[str]:
+        """Of each cell one sentence, where results of one key have other numbers."""
+        for method in methods:
+            for cell in cells:
+                for other in method.numbers.get(self._where(cell), ()):
+                    shared = other.numbers.keys() & cell.numbers.keys()
+                    pairs = [(other.numbers[seeds], cell.numbers[seeds]) for seeds in shared]
+                    if any(one[0] == two[0] and one[1] != two[1] for one, two in pairs):
+                        files = f"{other.source.given.file.name} and {cell.source.given.file.name}"
+                        where = f"{cell.method} on {cell.task} by {cell.evaluator}"
+                        yield f"{where}: {files} have different numbers for the same result"
+
+    def _where(self, cell: Cell) -> tuple[str, str]:
+        """The labels of its task and evaluator."""
+        number = cell.source.number
+        return self._column_of[number, cell.task].label, self._judge_of[number, cell.evaluator].label
+
+    def column(self, cell: Cell) -> Column:
+        """The task of a cell."""
+        return self._column_of[cell.source.number, cell.task]
+
+    def _cells(self) -> dict[Place, list[Cell]]:
+        """All cells by place; first that of most results, of these the one that was checked furthest."""
+        found = {}
+        for method in self.methods:
+            for (task, evaluator), cells in method.numbers.items():
+                cells.sort(key=lambda cell: (-len(cell.good), -cell.level, cell.source.number))
+                found[method.label, task, evaluator] = cells
+        return found
+
+    def _aliases(self) -> dict[Place, Place]:
+        """The places whose results are those of a method of another name, which counts once: that of its first name."""
+        first: dict[tuple[object, ...], Place] = {}
+        found = {}
+        for place, cells in self.cells.items():
+            keys = frozenset((seeds, key) for seeds, (key, _) in cells[0].numbers.items())
+            other = first.setdefault((place[1:], keys), place)
+            if other != place and keys and cells[0].numbers == self.cells[other][0].numbers:
+                found[place] = other
+        return found
+
+    # ------------------------------------------------------------------ all of them as one leaderboard
+    @cached_property
+    def board(self) -> Leaderboard:
+        """The first cell of each place, equal results once: what is ranked is never a mean over several matrices."""
+        columns = [column.label for column in self.columns.values()]
+        judges = [judge.label for judge in self.judges.values()]
+        order = [_order(labels) for labels in ([method.label for method in self.methods], columns, judges)]
+        places = sorted(self.cells, key=lambda place: [known[label] for known, label in zip(order, place, strict=True)])
+        first = ((place, self.cells[place][0]) for place in places if place not in self.aliases)
+        results = [_placed(result, place, cell) for place, cell in first for result in cell.results]
+        declared = self._declared()
+        rules = frozenset(word for source in self.sources for word in source.board.rules)
+        summary = tuple(summarise(results, declared))
+        return Leaderboard(self.title, tuple(results), summary, declared, rules, self._queries)
+
+    def _declared(self) -> dict[str, Mapping[str, Metric]]:
+        found: dict[str, Mapping[str, Metric]] = {}
+        for (number, label), judge in self._judge_of.items():
+            found[judge.label] = {**self.sources[number].board.declarations(label), **found.get(judge.label, {})}
+        return found
+
+    def _queries(self, key: str) -> Arrays:
+        number, _, own = key.partition(FROM)
+        return self.sources[int(number)].board.queries(own)
+
+
+def _placed(result: Result, place: Place, cell: Cell) -> Result:
+    """A result under the names of the whole site, with a key that says of which matrix it is."""
+    method, task, evaluator = place
+    key = result.row.key and f"{cell.source.number}{FROM}{result.row.key}"
+    return replace(result, row=replace(result.row, method=method, task=task, evaluator=evaluator, key=key))
+
+
+def _order(labels: Sequence[str]) -> dict[str, int]:
+    return {label: number for number, label in enumerate(labels)}
+
+
+Item = TypeVar("Item", Method, Column, Judge)
+Named = TypeVar("Named", Method, Column)
+
+
+def _twice(items: Iterable[Item]) -> list[Item]:
+    """Those whose label another one has too."""
+    several = list(items)
+    counts = Counter(item.label for item in several)
+    return [item for item in several if counts[item.label] > 1]
+
+
+def _told_apart(items: Sequence[Named], first: Callable[[Named], Source]) -> None:
+    """Label each by its name; where several have one, with the name of the first matrix that has it."""
+    for item in items:
+        item.label = item.name
+    for item in _twice(items):
+        item.label = f"{item.name} ({first(item).name})"
+    for number, item in enumerate(_twice(items), 1):
+        item.label += f" #{number}"

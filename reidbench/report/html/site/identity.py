@@ -1,0 +1,89 @@
+"""What makes tasks, evaluators and methods of several matrices the same: their content, and not their names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from reidbench.components import InPlace
+from reidbench.matrix.benchmark import Choice, Recipe, Setup, Task, canonical, marker
+from reidbench.matrix.labels import evaluator_labels
+
+from .sources import Source
+
+ROLES = ("target", "source", "pool", "auxiliary")  # of data sets in a task
+
+
+class Identities:
+    """The identities of what is in one matrix, as texts: equal ones are the same."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.benchmark = source.plan.benchmark
+
+    # ------------------------------------------------------------------ tasks
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """The keys of the data stages by the name of the data set, also of a second name of the same data."""
+        stages = self.source.plan.stages.values()
+        keys = {given.data: given.key for stage in stages for given in stage.data}
+        places = {self._place(name): key for name, key in keys.items()}
+        found = {name: keys.get(name) or places.get(self._place(name)) for name in self.benchmark.data}
+        return {name: key for name, key in found.items() if key}
+
+    def _place(self, name: str) -> str:
+        entry = self.benchmark.data[name]
+        return canonical([_choice(entry.choice), str(entry.root)])
+
+    def data_set(self, name: str) -> str:
+        """The identity of a data set: its key, or where no row needs it, that it is of this matrix."""
+        return self.data.get(name) or canonical([self.source.name, name])
+
+    def task(self, task: Task) -> str:
+        """The data of each role, whole or which part, and what adaptation sees."""
+        roles = {
+            role: [[self.data_set(ref.name), ref.identities, ref.subset_seed] for ref in task.refs(role)]
+            for role in ROLES
+        }
+        return canonical([roles, task.adapt_on])
+
+    # ------------------------------------------------------------------ evaluators
+    @cached_property
+    def evaluators(self) -> dict[str, tuple[str, Choice]]:
+        """Identity and choice by label."""
+        choices = self.benchmark.evaluate
+        return {
+            label: (canonical(_choice(choice)), choice)
+            for label, choice in zip(evaluator_labels(choices), choices, strict=True)
+        }
+
+    # ------------------------------------------------------------------ methods
+    def method(self, recipe: Recipe) -> str:
+        """Its recipe with all that stands around it; of an ensemble, those of its parts."""
+        given = self.benchmark
+        parts = [self.source.evidence.recipes[name] for name in recipe.ensemble] or [recipe]
+        around = [given.threads, given.precision, given.devices, given.prepare_seed]
+        return canonical([[self._recipe(part) for part in parts], around])
+
+    def _recipe(self, recipe: Recipe) -> list[Any]:
+        if recipe.features:
+            paths = {part: str(path) for part, path in recipe.features.paths.items()}
+            return ["files", paths, list(recipe.features.uses or ()), recipe.features.uses is None]
+        around = self.benchmark.setup(recipe)
+        return [recipe.flip_test, [[kind, _step(choice, around.of(choice))] for kind, choice in recipe.steps]]
+
+
+def _step(choice: Choice, setup: Setup) -> dict[str, Any]:
+    """A step and what is nested in it, with networks and sizes."""
+    inner = {name: _step(one, setup.of(one)) for name, (one, _) in choice.nested.items()}
+    network = _choice(setup.backbone)
+    return {**_choice(choice), "nested": inner, "backbone": network, "images": [setup.size, setup.size.said]}
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    """Name, version and all params but places; nested components are said beside."""
+    fields = type(choice.params).model_fields
+    params: Mapping[str, Any] = choice.resolved
+    kept = {name: value for name, value in params.items() if not marker(fields[name], InPlace)}
+    return {"use": choice.name, "version": choice.component.version, "params": kept}
