@@ -221,32 +221,6 @@ def nemenyi(ranks: Any, level: float = 0.95) -> NDArray[np.bool_]:
     return found
 
 
-def holm(values: Any, level: float = 0.95) -> NDArray[np.bool_]:
-    """[M, M]: whether two methods' values [M, T] differ by Wilcoxon's signed-rank test, paired over tasks.
-
-    All pairs are tested, and their p-values corrected by Holm's step-down procedure (Demsar 2006, section 3.1.3;
-    Benavoli et al., JMLR 17, 2016). Raises MetricError under five tasks.
-    """
-    values = np.asarray(values, np.float64)
-    _enough(values)
-    pairs = [(i, j) for i in range(len(values)) for j in range(i)]
-    p = np.array([_wilcoxon(values[i] - values[j]) for i, j in pairs])
-    found = np.zeros((len(values), len(values)), dtype=bool)
-    for place, number in enumerate(np.argsort(p, kind="stable")):
-        if p[number] > (1 - level) / (len(p) - place):
-            break  # nor is any with a greater p
-        i, j = pairs[number]
-        found[i, j] = found[j, i] = True
-    return found
-
-
-def _wilcoxon(differences: Doubles) -> float:
-    from scipy.stats import wilcoxon
-
-    differences = np.where(np.abs(differences) <= TINY, 0, differences)
-    return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-
-
 def cliques(means: Any, apart: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     """The longest runs of methods, by mean rank, of which no two are apart: the bars of a diagram."""
     order = np.argsort(np.asarray(means), kind="stable")

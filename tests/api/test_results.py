@@ -136,7 +136,7 @@ def test_ranks_by_hand_and_what_is_left_out() -> None:
     assert frame[["low", "high"]].isna().all(axis=None)
     assert list(frame["nemenyi"][:2]) == ["", ""]  # 1 apart, which is more than the critical difference 0.88
     assert frame["group"].isna().all()
-    assert list(frame["left_out"]) == ["", "", "it is complete on 1 of 5 tasks"]
+    assert list(frame["left_out"]) == ["", "", "complete on 1 of 5 tasks"]
     assert frame.loc[2, ["mean_rank", "win_rate", "borda"]].isna().all()
     assert "## Ranks over tasks" in found.markdown(ranks=True)
     assert "## Ranks over tasks" not in found.markdown()

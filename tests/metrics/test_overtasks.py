@@ -14,7 +14,6 @@ from reidbench.metrics.overtasks import (
     cliques,
     critical_difference,
     friedman,
-    holm,
     mean_rank,
     nemenyi,
     rank_intervals,
@@ -101,21 +100,10 @@ def test_missing_values_are_refused(values: list[float]) -> None:
         task_ranks(values)
 
 
-@pytest.mark.parametrize("test", [friedman, nemenyi, holm])
+@pytest.mark.parametrize("test", [friedman, nemenyi])
 def test_no_test_under_five_tasks(test: object) -> None:
     with pytest.raises(MetricError, match="5 tasks"):
         test(np.arange(12.0).reshape(3, 4))  # type: ignore[operator]
-
-
-def test_holm_by_hand() -> None:
-    """On 8 tasks a beats b and c everywhere: p = 2 / 2^8 each; b and c differ in no order."""
-    b = np.arange(8.0)
-    c = b + np.array([1, -1, 2, -2, 3, -3, 4, -4]) / 100
-    values = np.stack([b + 10 + np.arange(8) / 7, b, c])
-    apart = holm(values)
-    assert 2 / 2**8 < 0.05 / 3
-    assert apart.tolist() == [[False, True, True], [True, False, False], [True, False, False]]
-    assert not holm(values, level=1 - 2 / 2**8).any()  # no pair reaches a third of that
 
 
 def test_cliques_are_the_longest_runs() -> None:
@@ -248,6 +236,30 @@ def test_against_a_naive_bootstrap_with_the_same_draws() -> None:
         for other in range(3):
             loses = np.mean(ranks[:, method] - ranks[:, other] > -1e-9)
             assert found.better[method, other] == (loses <= 0.1)
+
+
+def test_over_queries_it_is_the_percentile_bootstrap_of_scipy() -> None:
+    """Efron's percentile interval of a mean rank, paired over queries, of two tasks on the same images."""
+    rng = np.random.default_rng(11)
+    hard, shifts = rng.normal(size=25), ([[0.3], [0.0], [-0.2]], [[0.1], [0.2], [0.0]])
+    tasks = [hard + shift + 0.6 * rng.normal(size=(3, 25)) for shift in shifts]
+    found = rank_intervals([[one[None] for one in task] for task in tasks], ["same", "same"]).intervals
+    for method, ends in ((1, (1.0, 2.5)), (2, (1.5, 3.0))):  # ends that no other draws would move
+
+        def rank_of(*values: np.ndarray, method: int = method) -> float:
+            means = [one.mean() for one in values]
+            return float(np.mean([stats.rankdata(np.negative(means[k : k + 3]))[method] for k in (0, 3)]))
+
+        expected = stats.bootstrap(
+            [*tasks[0], *tasks[1]],
+            rank_of,
+            n_resamples=2000,
+            vectorized=False,
+            paired=True,
+            method="percentile",
+            random_state=np.random.default_rng(1),
+        ).confidence_interval
+        assert (found[method].low, found[method].high) == (expected.low, expected.high) == ends
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one network for all tasks", "a network a task"])

@@ -199,7 +199,11 @@ def _ranks(shown: Diagram) -> Figure:
         axes.errorbar([1 + shown.difference / 2], [-1], xerr=shown.difference / 2, color="black", capsize=4)
     axes.set_xticks(shown.ticks)
     axes.set_yticks(places, [visible(row.shown) for row in shown.rows])
-    axes.set(xlabel="mean rank", xlim=(1 - 0.03 * (shown.last - 1), shown.last), ylim=(len(shown.rows) - 0.5, -1.5))
+    axes.set(
+        xlabel="mean rank",
+        xlim=(1 - 0.03 * (shown.last - 1), shown.last),
+        ylim=(len(shown.rows) - 0.5, -0.5 if shown.difference is None else -1.6),
+    )
     return figure
 
 

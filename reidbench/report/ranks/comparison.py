@@ -6,7 +6,7 @@ Free of boards, so that cells of several files can be compared: `cells.py` makes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -272,7 +272,7 @@ def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iter
     for method in pool.methods:
         if method not in compared[0]:
             count, total = len(pool.tasks_of(method)), len(pool.tasks)
-            yield LeftOut("method", method, f"it is complete on {count} of {total} tasks")
+            yield LeftOut("method", method, f"complete on {count} of {total} tasks")
     for task in pool.tasks:
         if task not in compared[1]:
             lacking = [method for method in methods if (method, task) not in pool.complete]
@@ -280,9 +280,9 @@ def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iter
             yield LeftOut(
                 "task",
                 task,
-                f"{', '.join(lacking[:3])}{more} {'is' if len(lacking) == 1 else 'are'} not complete there"
+                f"not complete for {', '.join(lacking[:3])}{more}"
                 if lacking
-                else f"its results are those of {_same(pool, methods, tasks, task)}, which counts once",
+                else f"the same results as on {_same(pool, methods, tasks, task)}, which counts once",
             )
 
 
@@ -305,6 +305,7 @@ def _compared(
     one_seed = tuple(row[0].method for row in table if any(cell.one_seed for cell in row))
     means = mean_rank(ranks)
     found, no_intervals = _intervals(table, sign)
+    intervals = tuple(map(_around, found.intervals, means.tolist())) if found else None
     test, no_test = _test(methods, ranks)
     return Comparison(
         *about,
@@ -315,7 +316,7 @@ def _compared(
         means,
         win_rate(ranks),
         borda(ranks),
-        found.intervals if found else None,
+        intervals,
         _groups(methods, means, _apart(found, [method in one_seed for method in methods])) if found else None,
         no_intervals,
         test,
@@ -336,6 +337,11 @@ def _intervals(table: Sequence[Sequence[Cell]], sign: float) -> tuple[RankInterv
         return rank_intervals((_answers(column, sign) for column in tasks), targets, seeds, LEVEL), ""
     except MetricError as error:
         return None, str(error)
+
+
+def _around(interval: Interval, mean: float) -> Interval:
+    """An interval with the mean rank by metrics, which may differ in the last digits from the means of queries."""
+    return replace(interval, value=mean, low=min(interval.low, mean), high=max(interval.high, mean))
 
 
 def _answers(column: Sequence[Cell], sign: float) -> list[np.ndarray]:

@@ -64,7 +64,7 @@ class Diagram:
     title: str
     description: str
 
-    LEFT, PLOT, TOP, LINE, LANE = 180, 250, 46, 24, 9  # widths of names and plot, heights of head and row, of a lane
+    LEFT, PLOT, RULER, LINE, LANE = 180, 250, 18, 24, 9  # widths of names and plot, heights of ruler and row, of a lane
 
     @property
     def width(self) -> int:
@@ -74,7 +74,12 @@ class Diagram:
     @property
     def height(self) -> int:
         """Ruler, axis and rows."""
-        return self.TOP + self.LINE * len(self.rows) + 8
+        return self.top + self.LINE * len(self.rows) + 8
+
+    @property
+    def top(self) -> int:
+        """Where the rows begin."""
+        return 28 + (0 if self.difference is None else self.RULER)
 
     @property
     def lanes(self) -> int:
@@ -93,7 +98,7 @@ class Diagram:
 
     def y(self, row: int) -> float:
         """The middle of a row."""
-        return self.TOP + self.LINE * (row + 0.5)
+        return self.top + self.LINE * (row + 0.5)
 
     def lane(self, bar: Bar) -> int:
         """The place of a bar."""

@@ -58,7 +58,7 @@ def left_out(found: Comparison) -> Iterator[str]:
             if one.what == what:
                 reasons.setdefault(one.why, []).append(one.name)
         for why, names in reasons.items():
-            yield f"Left out, {what}{'s' if len(names) > 1 else ''} {', '.join(names)}: {why}."
+            yield f"Left out, {what}{'s' if len(names) > 1 else ''} {_some(names, 12)}: {why}."
 
 
 def missing(found: Comparison) -> Iterator[str]:
@@ -67,8 +67,7 @@ def missing(found: Comparison) -> Iterator[str]:
     for (method, task), why in found.missing.items():
         reasons.setdefault(why, []).append(f"{method} on {task}")
     for why, places in reasons.items():
-        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        yield f"Missing (–), and filled in by nothing: {', '.join(places[:3])}{more}: {why}."
+        yield f"Without a result, shown as – and filled in by nothing: {_some(places, 3)}: {why}."
 
 
 def _of_intervals(found: Comparison) -> Iterator[str]:
@@ -76,7 +75,7 @@ def _of_intervals(found: Comparison) -> Iterator[str]:
     yield GROUPS if found.groups else NO_GROUPS
     if found.one_seed:
         yield (
-            f"With a single seed on some task: {', '.join(found.one_seed)}. Nothing is known of other seeds there, so "
+            f"With a single seed on some task: {_some(found.one_seed, 12)}. Nothing is known of other seeds there, so "
             "that their intervals are about other queries only, and they are never set apart."
         )
     for tasks in found.same_images:
@@ -107,9 +106,13 @@ def _of_test(found: Comparison) -> Iterator[str]:
 def refusals(ranks: Ranks) -> Iterator[str]:
     """What is not compared at all."""
     for evaluator, one in ranks.refused:
-        more = f" and {len(one.methods) - 3} more" if len(one.methods) > 3 else ""
         kind = f" ({', '.join(one.kind)})" if one.kind else ""
-        yield f"No ranks over tasks by {evaluator} of {', '.join(one.methods[:3])}{more}{kind}: {one.why}."
+        yield f"No ranks over tasks by {evaluator} of {_some(one.methods, 12)}{kind}: {one.why}."
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def letters(groups: Groups | None, methods: Sequence[str]) -> Mapping[str, str]:

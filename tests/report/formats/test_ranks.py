@@ -96,8 +96,8 @@ def test_what_is_missing_is_shown_and_never_ranked() -> None:
     failed = Result(Row("part", "y", "cosine", 0, None, "k"), "failed", error="bot [seed 0]: boom")
     text = section(ranked(*board.results, failed))
     assert cells(text, "part") == ["part", *["–"] * 5, "90.0", "–"]
-    assert "Left out, method part: it is complete on 1 of 2 tasks." in text
-    assert "Missing (–), and filled in by nothing: part on y: failed: bot [seed 0]: boom." in text
+    assert "Left out, method part: complete on 1 of 2 tasks." in text
+    assert "Without a result, shown as – and filled in by nothing: part on y: failed: bot [seed 0]: boom." in text
     assert cells(text, "best")[1] == "1.00"  # though part is better on x
 
 
@@ -107,7 +107,7 @@ def test_a_task_that_is_left_out_is_marked() -> None:
     text = section(board_of(values))
     assert cells(text, "method")[-1] == "z (left out)"
     assert (cells(text, "best")[-1], cells(text, "far")[-1]) == ("70.0", "–")
-    assert "Left out, task z: near, far are not complete there." in text
+    assert "Left out, task z: not complete for near, far." in text
 
 
 def test_without_queries_and_with_one_seed_it_says_so() -> None:
@@ -186,7 +186,7 @@ def test_json_has_every_value_and_reason() -> None:
         "values": {"x": pytest.approx(0.5033333), "y": pytest.approx(0.6033333)},
     }
     assert found["groups"] == [["best", "near"]]
-    assert found["left_out"] == [{"what": "method", "name": "part", "why": "it is complete on 1 of 2 tasks"}]
+    assert found["left_out"] == [{"what": "method", "name": "part", "why": "complete on 1 of 2 tasks"}]
     assert found["missing"] == [{"method": "part", "task": "y", "why": "there is no such row"}]
     assert (found["test"], found["no_intervals"]) == (None, "")
     assert "ranks" not in json.loads(report.write(dataclasses.replace(board, ranks=None), "json"))
@@ -219,7 +219,7 @@ def test_the_command(market: Path, tmp_path: Path) -> None:
     done = reidbench("table", file, *store, "--ranks")
     assert done.returncode == 0, done.stderr
     assert "Compared: 2 methods on the 2 tasks on which each of them has all of its results." in done.stdout
-    assert "Left out, task again: its results are those of second, which counts once." in done.stdout
+    assert "Left out, task again: the same results as on second, which counts once." in done.stdout
     assert {cells(done.stdout[done.stdout.index("## Ranks") :], m)[1] for m in ("untrained", "colours")} <= {
         *("1.00", "1.50", "2.00"),
     }

@@ -67,8 +67,8 @@ def test_a_missing_cell_is_named_and_never_filled_in() -> None:
     assert (found.methods, found.tasks) == (("a", "b"), ("x", "y"))
     assert found.missing == {("b", "z"): "failed: boom", ("c", "y"): NO_ROW, ("c", "z"): NO_ROW}
     assert found.left_out == (
-        LeftOut("method", "c", "it is complete on 1 of 3 tasks"),
-        LeftOut("task", "z", "b is not complete there"),
+        LeftOut("method", "c", "complete on 1 of 3 tasks"),
+        LeftOut("task", "z", "not complete for b"),
     )
     assert found.cells["c", "x"].value == 0.2  # it is there, but is not compared
     assert found.all_methods == ("a", "b", "c")
@@ -148,7 +148,7 @@ def test_a_row_that_failed_is_missing_among_its_methods_other_rows() -> None:
     ]
     plain = [cell(m, t, 0.1 + n) for n, m in enumerate("ab") for t in ("x", "y")]
     found = only(comparisons([*plain, *given[-2:]], "e", "mAP", "higher"))
-    assert found.left_out == (LeftOut("method", "gone", "it is complete on 0 of 2 tasks"),)
+    assert found.left_out == (LeftOut("method", "gone", "complete on 0 of 2 tasks"),)
     assert without_comparison([*plain, *given[-2:]]) == []
 
 
@@ -163,7 +163,7 @@ def test_two_tasks_with_the_same_results_count_once() -> None:
 
     found = only(comparisons(given("3"), "e", "mAP", "higher"))
     assert found.tasks == ("x", "y", "last")
-    assert found.left_out == (LeftOut("task", "copy", "its results are those of x, which counts once"),)
+    assert found.left_out == (LeftOut("task", "copy", "the same results as on x, which counts once"),)
     assert comparisons([one for one in given("3") if one.task in ("x", "copy")], "e", "mAP", "higher") == []
     third = cell("c", "x", 0.5, results=frozenset({"c1"})), cell("c", "copy", 0.5, results=frozenset({"c2"}))
     both = [one for one in given("3") if one.task in ("x", "copy")]
@@ -237,6 +237,21 @@ def test_without_queries_there_are_ranks_but_no_intervals(odd: np.ndarray | None
     found = table(make)
     assert (found.intervals, found.groups, found.no_intervals) == (None, None, reason)
     assert found.mean_rank.tolist() == [3, 2, 1]
+
+
+def test_a_rank_by_metrics_is_within_its_interval() -> None:
+    """Queries were kept in fewer digits than the metric: by them the two are equal."""
+
+    def make(method: str, task: str) -> Cell:
+        answers = queries(0.0)
+        means = dict(enumerate((np.nanmean(answers, 1) + 1e-9 * (method == "a")).tolist()))
+        return Cell(method, task, (), means, complete=True, queries=lambda: answers)
+
+    found = table(make, methods="ab")
+    assert found.mean_rank.tolist() == [1, 2]
+    assert found.intervals is not None
+    assert [(one.low, one.value, one.high) for one in found.intervals] == [(1, 1, 1.5), (1.5, 2, 2)]
+    assert found.groups == (("a", "b"),)
 
 
 def test_one_query_is_no_sample() -> None:
