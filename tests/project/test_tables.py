@@ -34,6 +34,12 @@ def test_make_tables_is_that_program() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("page", ["benchmarks/README.md", "plugins/reidbench_cluster/README.md"])
+def test_the_table_of_the_adaptation_names_its_pack(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert text.count("<!-- table: benchmarks/results/packs/adaptation.zip --trusted") == 1
+
+
 @pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
 def test_the_table_of_the_quickstart_names_its_pack(page: str) -> None:
     text = (ROOT / page).read_text()
