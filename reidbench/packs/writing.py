@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def write_pack(
     redaction = Redaction.of(plan, store, hosts, with_host=with_host)
     with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         contents = _Contents()
-        board = redaction.value(record(plan, arguments))
+        board = redaction.value(record(_as_made(plan, artifacts), arguments))
         contents.files |= {form.BOARD: form.to_json(board), form.MATRIX: board["text"].encode()}
         for key, artifact in through("reading results", list(artifacts.items())):
             if artifact:
@@ -105,6 +105,28 @@ def _artifacts(plan: Plan, store: Store, through: Through) -> Iterator[tuple[str
             continue
         except BadArtifact:
             yield key, None
+
+
+def _as_made(plan: Plan, artifacts: Mapping[str, Artifact | None]) -> Plan:
+    """The plan with the parameters of each stage that its manifest has.
+
+    A component may have got parameters since the stage was made. At what was computed without them they are no part of
+    the key, and a manifest that lacks them would seem to contradict the board.
+    """
+    stages = dict(plan.stages)
+    for key, artifact in artifacts.items():
+        made, stage = artifact.manifest.get("stage", {}) if artifact else {}, plan.stages[key]
+        names = [name for name in ("params", "backbone") if _has_more(getattr(stage, name), made.get(name))]
+        if names:
+            stages[key] = replace(stage, **{name: made[name] for name in names})
+    return replace(plan, stages=stages)
+
+
+def _has_more(now: Any, before: Any) -> bool:
+    """Whether a value is another one with further names in its maps, or that very value."""
+    if isinstance(now, dict) and isinstance(before, dict):
+        return before.keys() <= now.keys() and all(_has_more(now[name], value) for name, value in before.items())
+    return bool(json.loads(json.dumps(now)) == before)
 
 
 # ---------------------------------------------------------------------- manifests and results

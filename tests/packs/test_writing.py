@@ -6,6 +6,7 @@ import io
 import socket
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from reidbench.errors import ReidbenchError
 from reidbench.packs.reading import Pack
+from reidbench.packs.recorded import recorded_plan
 from reidbench.packs.rescoring import evaluate_again
 from reidbench.packs.writing import write_pack
 from reidbench.store.artifacts import Store
@@ -95,6 +97,19 @@ def test_no_byte_of_a_pack_names_a_place_a_user_or_a_host(
     with_host = write_pack(ran.plan, store, tmp_path / "host.zip", with_host=True)
     assert b"box7" in (tmp_path / "host.zip").read_bytes()
     assert with_host.digest != written.digest
+
+
+def test_a_parameter_that_a_component_got_later_is_no_contradiction(ran: Ran, tmp_path: Path) -> None:
+    """At what was computed without it, it is no part of the key: the plan of today has it, the manifest lacks it."""
+    key = next(key for key, stage in ran.plan.stages.items() if stage.kind == "evaluate")
+    stage = ran.plan.stages[key]
+    for params, expected in (({"later": 1}, stage.params), ({next(iter(stage.params)): "other"}, None)):
+        changed = replace(stage, params={**stage.params, **params})
+        write_pack(replace(ran.plan, stages={**ran.plan.stages, key: changed}), ran.store, tmp_path / "a.zip")
+        with Pack(tmp_path / "a.zip") as pack:
+            found = recorded_plan(pack.board).stages[key].params
+            assert found == (changed.params if expected is None else expected)
+            assert pack.manifests[key]["stage"]["params"] == stage.params
 
 
 def test_a_name_that_cannot_be_taken_out_is_refused(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
