@@ -66,7 +66,7 @@ class Expansion:
         self.keys = Keys(benchmark)
         self._words: dict[tuple[str, str], list[str]] = {}  # of the protocol, by method and task
         self._on: dict[tuple[str, str, int], Recipe] = {}  # methods with the presets of the data of a task, or stretch
-        self._stretches: dict[str, tuple[Stretch, ...]] = {}  # by task
+        self._stretches: dict[Task, tuple[Stretch, ...]] = {}
         self._tested = tested_at(benchmark)
         self._setups: dict[int, tuple[Recipe, Setup]] = {}  # by the identity of recipes, which are kept
         self._held_out: dict[Task, Task] = {}  # tasks as trainings learn that choose their epoch
@@ -213,9 +213,9 @@ class Expansion:
 
     def stretches(self, task: Task) -> tuple[Stretch, ...]:
         """The stretches of a task, the same ones for all methods and seeds."""
-        if task.name not in self._stretches:
-            self._stretches[task.name] = stretches(task)
-        return self._stretches[task.name]
+        if task not in self._stretches:  # by the whole task: trials have tasks of one name
+            self._stretches[task] = stretches(task)
+        return self._stretches[task]
 
     def embed_files(self, recipe: Recipe, features: Features, task: Task, seed: int) -> Made:
         """The embed stage of a row on a task whose features come from files; it has no parents and no network."""

@@ -151,7 +151,10 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.scripts += tag == "script"
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
-        self.handlers += [value for name, value in attrs if name in ("src", "href") and value and "evil" in value]
+        links = [value for name, value in attrs if name in ("src", "href") and value and "evil" in value]
+        self.handlers += [
+            link for link in links if not re.fullmatch("#[a-z0-9-]+", link)
+        ]  # a row's own address is fine
 
 
 def test_the_page(made: tuple[Plan, Store]) -> None:
@@ -160,7 +163,7 @@ def test_the_page(made: tuple[Plan, Store]) -> None:
     assert not {"\x1b", "\x07", "\x08", "\x9b", "\u202e", "\u2028", "\x00", "\ufeff", "\udcff"} & set(text)
     found = Elements(text)
     assert found.handlers == []
-    assert found.scripts == 4
+    assert found.scripts == 5
     assert "49" not in re.findall(r"<title>(.*?)</title>", text)[0]
 
 
