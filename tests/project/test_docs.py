@@ -211,7 +211,10 @@ def test_every_matrix_is_in_the_list_of_matrices() -> None:
     ]  # in a list of theirs
     assert sorted(listed) == sorted(file.relative_to(ROOT / "benchmarks").as_posix() for file in files)
     unrun = re.findall(r"^\| `(\S+\.yaml)` .*not run in full yet", text, re.MULTILINE)
-    assert sorted([*unrun, *TABLES]) == sorted(listed)  # a table, or the word that there is none
+    searches = [file.relative_to(ROOT / "benchmarks").as_posix() for file in files if "search:" in file.read_text()]
+    assert sorted([*unrun, *TABLES, *searches]) == sorted(listed)  # a table, or the word that there is none
+    texts = text + (ROOT / "plugins" / "reidbench_arn" / "README.md").read_text()
+    assert [name for name in searches if f"`reidbench trials benchmarks/{name}`" not in texts] == []  # what they chose
 
 
 def test_help_names_every_command_of_the_readme() -> None:
