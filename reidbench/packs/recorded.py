@@ -29,7 +29,7 @@ from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import DataInput, Plan, Row, Stage
 from reidbench.registry.metrics import metrics_fault
 from reidbench.registry.plugins import printable
-from reidbench.store.manifests import KEY
+from reidbench.store.manifests import CHECKED, KEY
 
 from .boards import (
     MOST_NESTED,
@@ -364,4 +364,7 @@ def _held_out(given: HeldOutRecord | None) -> dict[str, Any]:
 
 
 def _row(given: RowRecord) -> Row:
+    """A row. Raises ReidbenchError for a protocol that says how far its number was checked: no plan can know that."""
+    if said := [word for word in given.protocol.split(", ") if word.partition(" (")[0] in CHECKED]:
+        raise _wrong(f"the protocol of {given.method} on {given.task} says {said[0]}, which a check alone may say")
     return Row(**{**dict(given), "profiles": tuple(given.profiles), "notes": tuple(given.notes)})

@@ -17,6 +17,7 @@ from reidbench.cli.options import (
     note,
     plan_or_board,
     store_at,
+    warn_of_changes,
     warn_of_conflicts,
     whole,
 )
@@ -94,10 +95,9 @@ def _read(
 
     packed = {file for file in files if is_pack(file)}
     for folder in store or ():
-        if packed.issuperset(files) and not at_home(folder).is_dir():
-            raise ReidbenchError(
-                f"{folder}: no such folder; --store beside packs is where `verify --store` put their rows"
-            )
+        if not at_home(folder).is_dir():
+            beside = "; --store beside packs is where `verify --store` put their rows"
+            raise ReidbenchError(f"{folder}: no such folder{beside * packed.issuperset(files)}")
     found = []
     own_store = store_at(store) if store or len(packed) < len(set(files)) else None
     registry = load_plugins(without)
@@ -107,6 +107,8 @@ def _read(
         else:
             plan, the_store = plan_or_board(file, registry, None, own_store), own_store
         board = report.collect(plan, the_store, score=metric == report.SCORE, through=through)
+        if file not in packed:
+            warn_of_changes(board, registry)
         arguments = () if file in packed else tuple(word for name in without or () for word in ("--without", name))
         found.append(Given(file, plan, the_store, board, arguments))
     if own_store is not None:

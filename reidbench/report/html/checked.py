@@ -11,7 +11,12 @@ HERE = "run here"  # the word for results of a store's own runs, which have none
 
 def checked(words: Iterable[str]) -> str:
     """The words that say so, such as "self-reported" or "re-scored (1 of 3)"; for results of own runs that they are."""
-    return ", ".join(word for word in words if word.partition(" (")[0] in CHECKED) or HERE
+    return ", ".join(filter(is_check, words)) or HERE
+
+
+def is_check(word: str) -> bool:
+    """Whether a word of a protocol says how far a number was checked."""
+    return word.partition(" (")[0] in CHECKED
 
 
 def level(text: str) -> int:

@@ -177,7 +177,7 @@ class Catalogue:
         found = {}
         for place, cells in self.cells.items():
             keys = frozenset((seeds, key) for seeds, (key, _) in cells[0].numbers.items())
-            other = first.setdefault((place[1:], keys), place)
+            other = first.setdefault((place[1:], keys, cells[0].said), place)
             if other != place and keys and cells[0].numbers == self.cells[other][0].numbers:
                 found[place] = other
         return found

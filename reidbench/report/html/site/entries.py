@@ -16,12 +16,14 @@ from reidbench.report.results import Summary
 from reidbench.report.standings import Place as Rank
 from reidbench.report.standings import places
 from reidbench.report.units import described, number, unit
+from reidbench.words import ON_TEST_LABELS
 
 from .catalogue import Catalogue, Method, Place
 from .sources import Cell
 
 FEWER = "not ranked here: another matrix has this row with more seeds, or checked further"
 UNRANKED = "not ranked: too few seeds"
+LOOKED = f"not ranked: {ON_TEST_LABELS}"
 UNDECLARED = "not ranked: its evaluator does not declare this metric"
 
 
@@ -150,7 +152,7 @@ class Entries:
         """The lines of a place: the ranked one, and others where other matrices have other results there."""
         groups: list[list[Cell]] = []
         for cell in self.catalogue.cells.get(place, ()):
-            equal = [group for group in groups if group[0].numbers == cell.numbers]
+            equal = [one for one in groups if (one[0].numbers, one[0].said) == (cell.numbers, cell.said)]
             if equal:
                 equal[0].append(cell)
             else:
@@ -163,7 +165,7 @@ class Entries:
         found = cell.source.board.summarised(cell.method, cell.task, cell.evaluator).get(metric)
         rank = self.ranks(task, evaluator).get(self.catalogue.aliases.get(place, place)[0]) if first else None
         declared = self.board.metric(evaluator, metric)
-        why = "" if rank or not found else FEWER if not first else UNRANKED if declared else UNDECLARED
+        why = "" if rank or not found else FEWER if not first else _unranked(cell, declared)
         return Entry(*place, metric, declared, cell, tuple(cells[1:]), found, rank, why, first=first)
 
     def lines(self, task: str, evaluator: str) -> list[Entry]:
@@ -241,3 +243,10 @@ def _order(entry: Entry) -> tuple[object, ...]:
         rank.rank if rank else 0,
         -_mean(entry),
     )
+
+
+def _unranked(cell: Cell, declared: Metric | None) -> str:
+    """Why a row has a number and no rank."""
+    if declared is None:
+        return UNDECLARED
+    return LOOKED if ON_TEST_LABELS in cell.words else UNRANKED

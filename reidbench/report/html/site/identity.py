@@ -54,7 +54,7 @@ class Identities:
         """Identity and choice by label."""
         choices = self.benchmark.evaluate
         return {
-            label: (canonical(_choice(choice)), choice)
+            label: (canonical([_choice(choice), _metrics(choice)]), choice)
             for label, choice in zip(evaluator_labels(choices), choices, strict=True)
         }
 
@@ -87,3 +87,8 @@ def _choice(choice: Choice) -> dict[str, Any]:
     params: Mapping[str, Any] = choice.resolved
     kept = {name: value for name, value in params.items() if not marker(fields[name], InPlace)}
     return {"use": choice.name, "version": choice.component.version, "params": kept}
+
+
+def _metrics(choice: Choice) -> list[Any]:
+    """What an evaluator declares: a pack may say of a metric what no plugin does, and is then another evaluator's."""
+    return [[one.name, one.better, one.unit, *one.range] for one in choice.component.metrics]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Plan
-from reidbench.report.html.checked import checked, level
+from reidbench.report.html.checked import checked, is_check, level
 from reidbench.report.html.slugs import row_anchor, slug
 from reidbench.report.provenance import Evidence
 from reidbench.report.results import Leaderboard, Result
@@ -114,6 +114,11 @@ class Cell:
         """The words of its protocol, each once."""
         words = (word for result in self.good or self.results for word in result.row.protocol.split(", "))
         return list(dict.fromkeys(filter(None, words)))
+
+    @cached_property
+    def said(self) -> frozenset[str]:
+        """The words of its protocol but those that say how far it was checked: equal numbers may be otherwise made."""
+        return frozenset(word for word in self.words if not is_check(word))
 
     @cached_property
     def checked(self) -> str:

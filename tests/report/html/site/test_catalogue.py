@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reidbench import report
+from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.registry.plugins import Registry
 from reidbench.report.html.site.catalogue import Catalogue
@@ -181,3 +184,33 @@ def test_a_matrix_is_called_as_its_file(write: Write, tmp_path: Path) -> None:
     assert len({page.lower() for page in pages("con.yaml", "A.yaml", "a.yaml", "….yaml")}) == 4
     with pytest.raises(ReidbenchError, match=r"a\.yaml is given 2 times: name each file once"):
         called("a.yaml", "sub/../a.yaml")
+
+
+def test_equal_results_of_other_protocols_are_not_the_same_row(write: Write) -> None:
+    """Else what was chosen on test labels would take the place of what was not, or lose that word."""
+    one = write("a", {"untrained": 0.5, "plain": 0.5}, methods="{untrained: {finetune: none}, plain: {finetune: none}}")
+    results = [
+        replace(result, row=replace(result.row, protocol=f"{result.row.protocol}, chosen on test labels"))
+        if result.row.method == "plain"
+        else result
+        for result in one.board.results
+    ]
+    found = catalogue(replace(one, board=replace(one.board, results=tuple(results))))
+    assert found.aliases == {}
+    assert found.same_methods == {}
+
+
+def test_an_evaluator_that_declares_its_metrics_otherwise_is_another_one(
+    write: Write,
+) -> None:
+    """A pack may say that less mAP is better; it is then not ranked with the others, in whatever order they come."""
+    one, two = write("a", {"untrained": 0.5}), write("b", {"untrained": 0.5})
+    (choice,) = one.plan.benchmark.evaluate
+    forged = replace(choice.component, metrics=(Metric("mAP", better="lower", unit="furlongs", range=(0, 1)),))
+    benchmark = replace(one.plan.benchmark, evaluate=(replace(choice, component=forged),))
+    plan = replace(one.plan, benchmark=benchmark)
+    first = Given(one.file, plan, one.store, report.collect(plan, one.store))
+    board = catalogue(first, two).board
+    assert len(board.evaluators) == 2
+    better = {name: metric.better for name in board.evaluators if (metric := board.metric(name, "mAP"))}
+    assert sorted(better.values()) == ["higher", "lower"]
