@@ -148,7 +148,7 @@ class Expansion:
         if place not in self._words:
             said = protocol_words(parts, task, self.benchmark.data)
             words = [epoch_words(self.benchmark, task) if word == VALIDATION else word for word in said]
-            words += self._tested.get(recipe.name, ())
+            words += self._tested(recipe, parts)
             words += [word for part in parts for word in part.on(task.name).words]
             self._words[place] = list(dict.fromkeys(words))
         return self._words[place]
@@ -162,7 +162,8 @@ class Expansion:
         place = recipe.name, task.name, number
         if place not in self._on:
             own = recipe.on(task.name).recipe or recipe
-            steps = tuple((step, choice.on(self.learnt(OF_STAGE[step], task))) for step, choice in own.steps)
+            each = ((step, choice.on(self.learnt(OF_STAGE[step], task))) for step, choice in own.steps)
+            steps = own.steps if task.in_order else tuple(each)  # each stretch has the preset of its own data set
             changed = steps != own.steps or own is not recipe
             self._on[place] = replace(own, name=recipe.name, steps=steps, tuned=recipe.tuned) if changed else recipe
         return self._on[place]

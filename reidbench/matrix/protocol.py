@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reidbench.components import SameContent
@@ -86,23 +86,22 @@ def _started_with(part: Recipe) -> Iterator[Choice]:
                 return
 
 
-def tested_at(benchmark: Benchmark) -> dict[str, tuple[str]]:
-    """By method, the word for the size of its test images, and for their filter; {} where they are those of all."""
-    recipes = {recipe.name: recipe for recipe in benchmark.methods}
-    parts = {
-        name: [variant for part in recipe.ensemble or (name,) for variant in recipes[part].variants]
-        for name, recipe in recipes.items()
-    }
-    known = {name: [size for part in own if (size := benchmark.test_size(part))] for name, own in parts.items()}
-    filters = {size.resize_test for found in known.values() for size in found}
-    words = {name: tuple(_size_word(size, len(filters) > 1) for size in found) for name, found in known.items()}
-    if len({word for found in words.values() for word in found}) < 2:
-        return {}
-    said = {name: DECLARED if recipe.features else "" for name, recipe in recipes.items()}
-    told = {
-        name: f"{said[name]}tested at {' and '.join(dict.fromkeys(found))}" for name, found in words.items() if found
-    }
-    return {name: (word,) for name, word in told.items()}
+def tested_at(benchmark: Benchmark) -> Callable[[Recipe, Sequence[Recipe]], tuple[str, ...]]:
+    """What gives the word for the size of test images, and for their filter, of a method by its parts on a task.
+
+    It gives none where all methods have the same, on whatever task.
+    """
+    variants = [variant for recipe in benchmark.methods for variant in recipe.variants]
+    known = [size for one in variants if not one.ensemble and (size := benchmark.test_size(one))]
+    filters = len({size.resize_test for size in known}) > 1
+    several = len({_size_word(size, filters) for size in known}) > 1
+
+    def words(recipe: Recipe, parts: Sequence[Recipe]) -> tuple[str, ...]:
+        sizes = [size for part in parts if (size := benchmark.test_size(part))] if several else []
+        said = " and ".join(dict.fromkeys(_size_word(size, filters) for size in sizes))
+        return (f"{DECLARED if recipe.features else ''}tested at {said}",) if said else ()
+
+    return words
 
 
 def _size_word(size: ImageSize, with_filter: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -121,6 +122,7 @@ def held_out_task(
                 f"{ref.name} ships no validation part, or trains on it: hold out identities, "
                 "`validate: {identities: 0.2}`"
             )
+    _refuse_twice(data, task, validation)
     derived: dict[str, DataSource] = {}
     rest = partial(_rest, data, task, validation, derived)
     sources = tuple(DataRef(_add(derived, data, _part(data[ref.name], ref, validation))) for ref in task.source)
@@ -128,12 +130,22 @@ def held_out_task(
     return derived, replace(task, source=sources, target=target, auxiliary=auxiliary, adapt_on="train")
 
 
+def _refuse_twice(data: Mapping[str, DataSource], task: Task, validation: Validation) -> None:
+    """Raise NotApplicable where two sources are one data set: one would be trained on what the other holds out."""
+    for one, other in itertools.combinations(task.source, 2) if validation.kind == "identities" else ():
+        if same_data(data[one.name], data[other.name]):
+            raise NotApplicable(
+                f"{one.name} and {other.name} are one data set, and what is held out of one would be left in the "
+                "other: name it once"
+            )
+
+
 def _rest(
     data: Mapping[str, DataSource], task: Task, validation: Validation, derived: dict[str, DataSource], ref: DataRef
 ) -> DataRef:
     """A data set without what is held out of it as a source; as it is, where it is none."""
     for source in task.source if validation.kind == "identities" else ():  # train has no shipped queries
-        if ref.name == source.name or said_content(data[ref.name]) == said_content(data[source.name]):
+        if same_data(data[ref.name], data[source.name]):
             if ref.images != source.images:
                 raise NotApplicable(
                     f"{ref.name} is a source, and has another role with other `images:`, in which what is held out "

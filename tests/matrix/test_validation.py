@@ -19,7 +19,10 @@ from reidbench.matrix.validation import same_data, trial_tasks, validation_of
 from reidbench.registry.plugins import Registry
 from reidbench.testing import write_market_folder
 
-THREE = "{a: {use: synthetic, seed: 1}, b: {use: synthetic, seed: 2}, c: {use: synthetic, seed: 3}}"
+THREE = (
+    "{a: {use: synthetic, seed: 1}, b: {use: synthetic, seed: 2}, c: {use: synthetic, seed: 3}, "
+    "again: {use: synthetic, seed: 1}}"
+)
 BOT = "{bot: {finetune: {use: bot, epochs: 1}}}"
 HELD = "a (20 % of identities held out)"
 Write = Callable[..., Path]
@@ -152,6 +155,10 @@ NO_TRIALS: Mapping[str, tuple[str, str, str, str]] = {
     "all images beside": (
         "{identities: 0.2}", "{source: a, target: b, auxiliary: {use: a, images: all}}", "source-val",
         "a is a source, and has another role with other `images:`",
+    ),
+    "one set twice": (
+        "{identities: 0.2}", "{source: [{use: a, identities: 0.7}, {use: again, identities: 0.7}], target: b}",
+        "source-val", "a and again are one data set",
     ),
     "another kind": ("{data: c}", "{source: a, target: b}", "source-val", "the task's is `validate: {data: c}`"),
     "a part": ("{identities: 0.2}", "{source: a, target: b}", "held-out-domain", "needs `validate: {data: NAME}`"),

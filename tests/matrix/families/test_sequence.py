@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,25 @@ def test_an_adapter_is_given_each_set_without_labels(matrix: Callable[..., Path]
             ("adapt", "cluster-contrast", [("target", name, True)]),
         )
     ]
+
+
+def test_each_step_has_the_preset_of_its_own_data_set_whatever_is_tested(
+    matrix: Callable[..., Path], registry: Registry, market: Path
+) -> None:
+    """Else the tasks of a sequence would have several trainings, and forgetting would compare one with another."""
+    data = f"{{a: {{use: synthetic, size: tiny}}, tiny: {{use: market-folder, root: {market}}}}}"
+    tasks = "{life: {sequence: [a, tiny]}}"
+    methods = "{m: {finetune: bot, adapt: cluster-contrast}}"
+    benchmark = reader.read(matrix(methods=methods, tasks=tasks, data=data), registry)
+    (recipe,) = benchmark.methods
+    first, (_, adapt) = recipe.steps
+    rendered = replace(adapt, params=adapt.params.model_copy(update={"iterations": 7}))
+    steps = (first, ("adapt", replace(adapt, for_data={"synthetic": rendered})))
+    plan = expand(replace(benchmark, methods=(replace(recipe, steps=steps),)))
+    found = [
+        (stage.data[0].data, stage.params["iterations"]) for stage in plan.stages.values() if stage.kind == "adapt"
+    ]
+    assert found == [("a", 7), ("tiny", adapt.resolved["iterations"])]
 
 
 def test_pre_training_and_what_trains_nothing_come_once(matrix: Callable[..., Path], registry: Registry) -> None:
