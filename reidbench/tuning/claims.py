@@ -1,4 +1,4 @@
-"""Winners that a pack claims: taken as they are, since the trials behind them are no part of it."""
+"""Winners that a pack claims: taken as they are, since a pack does not contain the trials behind them."""
 
 from __future__ import annotations
 

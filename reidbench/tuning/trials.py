@@ -116,7 +116,7 @@ class Trials:
         for one in found[1]:
             with suppress(NotApplicable):  # else trials that choose their epoch say so
                 self.data |= for_epochs(replace(self.benchmark, data=self.data), one)[0]
-        named = (replace(one, name=f"{number}.{at}: {one.name}") for at, one in enumerate(found[1]))
+        named = (replace(one, name=f"{select} {number}.{at}: {one.name}") for at, one in enumerate(found[1]))
         self.judged[select, task.name] = tuple(named)
 
     def planned(self, place: Place, number: int, values: Values, counted: set[str]) -> Trial:
