@@ -46,6 +46,9 @@ class Metrics:
 class Embedded:
     """Embedded images: features [N, D] float32, pids [N], camids [N].
 
+    `clothes` [N], `modality` [N] and `tracklets` [N] are None where the data set has no such labels; else as in
+    `reidbench.data.MoreLabels`, -1 and "" being unknown.
+
     images [N] int64, where query and gallery share pictures, else None: equal numbers on either side mean the same
     picture, the same file or the same bytes. No query may be matched with its own picture: hand both sides' numbers to
     `reidbench.metrics.rank` as `query_images` and `gallery_images`, or leave such pairs out.
@@ -55,6 +58,9 @@ class Embedded:
     pids: np.ndarray
     camids: np.ndarray
     images: np.ndarray | None = None
+    clothes: np.ndarray | None = None
+    modality: np.ndarray | None = None
+    tracklets: np.ndarray | None = None
 
 
 class Checkpoint(Protocol):

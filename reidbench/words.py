@@ -21,9 +21,11 @@ METHODS = ("selector", "pretrainer", "preparer", "finetuner", "adapter")  # the 
 SEEDLESS = "seedless"  # whatever its seed, the same inputs (a network to start from is one) give the same bytes
 BACKBONE_FREE = "backbone-free"  # a fine-tuner or an adapter that computes features without the backbone
 VALIDATION = "validation"  # held-out images that a training looks at while it runs; a part that a data set ships
+# Labels beyond pid and camid. Methods are given those that they declare in `protocol`; evaluators are given all.
+MORE_LABELS = frozenset({"clothes", "modality", "tracklets", "attributes"})
 CAPABILITIES: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({"stages", "bn", "tokens"}),
-    "dataset": frozenset({"truth", VALIDATION}),
+    "dataset": frozenset({"truth", VALIDATION}) | MORE_LABELS,
 }
 TRAITS: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({SEEDLESS}),
@@ -37,17 +39,18 @@ TRAITS: Mapping[str, frozenset[str]] = {
 # fine-tuners and adapters require is a capability of the backbone.
 NEEDS: Mapping[str, frozenset[str]] = {
     "dataset": frozenset({"root"}),
-    "selector": frozenset({"truth", "cameras"}),
-    "pretrainer": frozenset({"truth", "cameras"}),
-    "preparer": frozenset({"truth", "cameras"}),
-    "finetuner": frozenset({"cameras"}),
-    "adapter": frozenset({"source", "truth", "cameras", "start"}),
+    "selector": frozenset({"truth", "cameras"}) | MORE_LABELS,
+    "pretrainer": frozenset({"truth", "cameras"}) | MORE_LABELS,
+    "preparer": frozenset({"truth", "cameras"}) | MORE_LABELS,
+    "finetuner": frozenset({"cameras"}) | MORE_LABELS,
+    "adapter": frozenset({"source", "truth", "cameras", "start"}) | MORE_LABELS,
+    "evaluator": MORE_LABELS,
 }
-TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"})
-LACKS = frozenset({"cameras", "labels", "train", "test"})
+TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"}) | MORE_LABELS
+LACKS = frozenset({"cameras", "labels", "train", "test"}) | MORE_LABELS
 # What is used beside the ordinary inputs; beside these, the labels behind pre-trained weights: "ImageNet labels".
 FLIP = "flip"  # features are means over an image and its mirror image
-USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary", FLIP})
+USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary", FLIP}) | MORE_LABELS
 # What a matrix file may declare of a row whose features come from outside; beside these "DATA SET labels".
 DECLARABLE = USED | {"source labels", "target images", "pool", "truth of the pool", "transductive"}
 DECLARED, UNDECLARED = "declared: ", "undeclared"  # before each such word, and of a row that declares none

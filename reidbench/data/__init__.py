@@ -25,6 +25,8 @@ from .layouts.folders import need_folder as need_folder
 from .layouts.folders import read_folder as read_folder
 from .layouts.folders import read_market_folder as read_market_folder
 from .layouts.manifest import read_manifest as read_manifest
+from .morelabels import MORE_LABELS as MORE_LABELS
+from .morelabels import MoreLabels as MoreLabels
 from .parts.holdout import hold_out as hold_out
 from .people import find_overlap as find_overlap
 from .people import settle_people as settle_people

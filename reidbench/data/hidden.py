@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,6 +15,7 @@ import numpy as np
 from reidbench.errors import DataError
 from reidbench.files.names import shown, stays_inside
 
+from .morelabels import MORE_LABELS, NO_LABELS, MoreLabels
 from .pictures.images import read_encoded, read_image
 
 UNKNOWN_CAMERA = -1  # nobody knows which camera it was; the camera rule never fires for it
@@ -24,11 +26,39 @@ HIDDEN_ORDER_SEED = 20211126
 class Images:
     """What both kinds of split can do: count, read images, tell cameras, join files by name."""
 
-    def __init__(self, root: Path, files: Sequence[str], camids: np.ndarray, domains: Sequence[str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        files: Sequence[str],
+        camids: np.ndarray,
+        domains: Sequence[str],
+        more: MoreLabels = NO_LABELS,
+    ) -> None:
         self._root = Path(root)
         self._files = tuple(files)
         self.camids = np.asarray(camids, dtype=np.int64)
         self.domains = tuple(domains)
+        self.more = more
+
+    @property
+    def clothes(self) -> np.ndarray | None:
+        """Outfits of a person by number [N], -1 unknown; None where the set has none, or they are hidden."""
+        return self.more.clothes
+
+    @property
+    def modality(self) -> tuple[str, ...] | None:
+        """A word for each image, such as "visible", "" unknown; None where the set has none, or they are hidden."""
+        return self.more.modality
+
+    @property
+    def tracklets(self) -> np.ndarray | None:
+        """Walks by number [N], -1 for an image of none; None where the set has none, or they are hidden."""
+        return self.more.tracklets
+
+    @property
+    def attributes(self) -> Mapping[str, tuple[str, ...]]:
+        """Texts [N] by name, "" unknown; empty where the set has none, or they are hidden."""
+        return self.more.attributes
 
     def __len__(self) -> int:
         return len(self._files)
@@ -42,11 +72,11 @@ class Images:
         path = self._root / self._files[index]
         return str(path), read_encoded(path)
 
-    def _rows(self, indices: Sequence[int] | np.ndarray) -> tuple[Path, list[str], np.ndarray, list[str]]:
-        """Root, files, camids and domains of the images of the given indices, in that order."""
+    def _rows(self, indices: Sequence[int] | np.ndarray) -> tuple[Path, list[str], np.ndarray, list[str], MoreLabels]:
+        """Root, files, camids, domains and further labels of the images of the given indices, in that order."""
         chosen = [int(index) for index in indices]
         files, domains = ([column[index] for index in chosen] for column in (self._files, self.domains))
-        return self._root, files, self.camids[chosen], domains
+        return self._root, files, self.camids[chosen], domains, self.more.take(chosen)
 
     def sidecar(self, folder: str | os.PathLike[str], pattern: str = "{name}", **values: object) -> Sidecar:
         """Files that belong to these images by name, for instance `pattern="{stem}_fake_{k}.jpg", k=3`.
@@ -86,7 +116,10 @@ def hidden_order(count: int) -> np.ndarray:
 
 
 class HiddenSplit(Images):
-    """Unlabelled images: there are no pids and no paths here. `ids` are opaque and count from 0."""
+    """Unlabelled images: there are no pids and no paths here. `ids` are opaque and count from 0.
+
+    Clothes, modality, tracklets and attributes are there only for components that declare them in `protocol`.
+    """
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -120,6 +153,10 @@ class HiddenSplit(Images):
         """The images of the given indices, in that order."""
         return type(self)(*self._rows(indices))
 
+    def telling(self, words: AbstractSet[str]) -> HiddenSplit:
+        """The same without the labels whose word is not among `words` (see MORE_LABELS)."""
+        return HiddenSplit(self._root, self._files, self.camids, self.domains, self.more.only(words))
+
     @classmethod
     def merge(cls, splits: Sequence[HiddenSplit]) -> HiddenSplit:
         """One set of images of several; cameras of different sets stay different, unknown ones unknown."""
@@ -130,11 +167,12 @@ class HiddenSplit(Images):
         for number, split in enumerate(splits):
             files += [str((split._root / file).absolute()) for file in split._files]
             domains += [f"{number}:{domain}" for domain in split.domains]
-        return cls(Path(), files, merge_cameras([split.camids for split in splits]), domains)
+        more = MoreLabels.merge([(len(split), split.more) for split in splits])
+        return cls(Path(), files, merge_cameras([split.camids for split in splits]), domains, more)
 
     def save(self, file: Path) -> None:
         """Write the rows as JSON, in this order."""
-        rows = {"files": self._files, "camids": self.camids.tolist(), "domains": self.domains}
+        rows = {"files": self._files, "camids": self.camids.tolist(), "domains": self.domains, **self.more.columns()}
         file.write_text(json.dumps(rows))
 
     @classmethod
@@ -142,8 +180,9 @@ class HiddenSplit(Images):
         """Read what `save` wrote. Raises DataError for anything else, and for a path that would leave `root`."""
         with reading_rows(file) as rows:
             camids = np.array(rows["camids"], dtype=np.int64)
-            split = cls(root, inside(file, rows["files"]), camids, list(map(str, rows["domains"])))
-            if not camids.shape == (len(split),) == (len(split.domains),):
+            more = MoreLabels.of(**{name: rows[name] for name in MORE_LABELS if name in rows})
+            split = cls(root, inside(file, rows["files"]), camids, list(map(str, rows["domains"])), more)
+            if not camids.shape == (len(split),) == (len(split.domains),) or not more.fits(len(split)):
                 raise ValueError("columns of different lengths")
         return split
 

@@ -9,7 +9,7 @@ import numpy as np
 from reidbench.errors import DataError
 
 from .dataset import Dataset
-from .split import DISTRACTOR, JUNK, Split
+from .split import DISTRACTOR, JUNK
 
 SHOWN = 5
 FROM_ONE = "pid 0 means a distractor: number persons from 1 (add 1 to every pid)"
@@ -31,8 +31,7 @@ def settle_people(dataset: Dataset, *, train_distractors: bool = False) -> Datas
         note = f"train: pid 0 ({zero.sum()} images) is trained on as a person; elsewhere {FROM_ONE}"
         free = max(int(split.pids.max(initial=0)) for split in dataset.parts().values()) + 1
         pids = np.where(zero, free, train.pids)
-        named = Split.of_columns(train.root, train.paths, pids, train.camids, train.domains, train.times)
-        dataset = replace(dataset, train=named).with_notes(note)
+        dataset = replace(dataset, train=train.with_pids(pids)).with_notes(note)
     sought = 0 if query is None else int((query.pids == DISTRACTOR).sum())
     if sought:
         also = " and is in train too" if trained else ""

@@ -5,8 +5,10 @@ A Split holds columns, not rows: half a million images cost some 60 MB, and `sam
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,23 +27,34 @@ from .hidden import (
     merge_cameras,
     reading_rows,
 )
+from .morelabels import MORE_LABELS, NO_LABELS, UNKNOWN, MoreLabels
 
 JUNK = -1  # pid of boxes that are neither right nor wrong: never scored
 DISTRACTOR = 0  # pid of people who are in no query
 
 
 class Sample(NamedTuple):
-    """One image: path relative to the data set's root, pid (-1 junk, 0 distractor), camid from 0 (-1 unknown)."""
+    """One image: path relative to the data set's root, pid (-1 junk, 0 distractor), camid from 0 (-1 unknown).
+
+    `clothes`, `modality`, `tracklet` and `attributes` are the labels of a set that has them: see MoreLabels.
+    """
 
     path: str
     pid: int
     camid: int
     domain: str = ""
     time: float | None = None
+    clothes: int = UNKNOWN
+    modality: str = ""
+    tracklet: int = UNKNOWN
+    attributes: Mapping[str, str] | None = None
 
 
 class Split(Images):
-    """Labelled images. `paths`, `pids`, `camids`, `domains` are aligned; the order is the data set's own."""
+    """Labelled images. `paths`, `pids`, `camids`, `domains` are aligned; the order is the data set's own.
+
+    `clothes`, `modality`, `tracklets` and `attributes` are aligned too, where the set has them (see MoreLabels).
+    """
 
     def __init__(self, root: Path, samples: Sequence[Sample]) -> None:
         super().__init__(
@@ -49,6 +62,7 @@ class Split(Images):
             [sample.path for sample in samples],
             np.array([sample.camid for sample in samples], dtype=np.int64),
             [sample.domain for sample in samples],
+            MoreLabels.of_rows(sample[5:] for sample in samples),
         )
         self.pids = np.array([sample.pid for sample in samples], dtype=np.int64)
         times = tuple(sample.time for sample in samples)
@@ -63,22 +77,39 @@ class Split(Images):
         camids: Sequence[int] | np.ndarray,
         domains: Sequence[str] | None = None,
         times: Sequence[float | None] | None = None,
+        *,
+        more: MoreLabels = NO_LABELS,
     ) -> Split:
         """The same from columns of one length: what readers of large folders use."""
         split = cls(root, ())
-        Images.__init__(split, root, paths, np.asarray(camids, dtype=np.int64), domains or ("",) * len(paths))
+        Images.__init__(split, root, paths, np.asarray(camids, dtype=np.int64), domains or ("",) * len(paths), more)
         split.pids = np.asarray(pids, dtype=np.int64)
         split.times = tuple(times) if times is not None else None
         if not len(paths) == len(split.pids) == len(split.camids) == len(split.domains):
             raise DataError(f"{root}: {len(paths)} paths, {len(split.pids)} pids, {len(split.camids)} camids")
+        if not more.fits(len(paths)):
+            raise DataError(f"{root}: {len(paths)} paths, and another number of {' or '.join(sorted(more.known))}")
         return split
+
+    def with_pids(self, pids: Sequence[int] | np.ndarray) -> Split:
+        """The same images with other pids [N]."""
+        return Split.of_columns(self.root, self.paths, pids, self.camids, self.domains, self.times, more=self.more)
+
+    def telling(self, words: AbstractSet[str]) -> Split:
+        """The same without the labels beyond identity whose word is not among `words` (see MORE_LABELS)."""
+        columns = self.pids, self.camids, self.domains, self.times
+        return (
+            Split.of_columns(self.root, self.paths, *columns, more=self.more.only(words)) if self.more.known else self
+        )
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         """The rows, made again at each call."""
         times = self.times or (None,) * len(self)
         rows = zip(self._files, self.pids.tolist(), self.camids.tolist(), self.domains, times, strict=True)
-        return tuple(map(Sample._make, rows))
+        if not self.more.known:
+            return tuple(itertools.starmap(Sample, rows))
+        return tuple(Sample(*row, *more) for row, more in zip(rows, self.more.rows(len(self)), strict=True))
 
     @property
     def root(self) -> Path:
@@ -116,9 +147,9 @@ class Split(Images):
     def subset(self, indices: Sequence[int] | np.ndarray) -> Split:
         """The images of the given indices, in that order."""
         chosen = [int(index) for index in indices]
-        root, files, camids, domains = self._rows(chosen)
+        root, files, camids, domains, more = self._rows(chosen)
         times = None if self.times is None else [self.times[index] for index in chosen]
-        return Split.of_columns(root, files, self.pids[chosen], camids, domains, times)
+        return Split.of_columns(root, files, self.pids[chosen], camids, domains, times, more=more)
 
     def few_identities(self, identities: int | float, seed: int = 0) -> Split:
         """All images of some identities: a number of them, or a fraction (at least two), chosen by `seed`."""
@@ -153,14 +184,16 @@ class Split(Images):
             domains += [f"{number}:{domain}" for domain in split.domains]
             times += split.times or (None,) * len(split)
         camids = merge_cameras([split.camids for split in splits])
-        some_time = any(split.times is not None for split in splits)
-        return cls.of_columns(Path(), paths, np.concatenate(merged_pids), camids, domains, times if some_time else None)
+        timed = times if any(split.times is not None for split in splits) else None
+        more = MoreLabels.merge([(len(split), split.more) for split in splits])
+        return cls.of_columns(Path(), paths, np.concatenate(merged_pids), camids, domains, timed, more=more)
 
     def save(self, file: Path) -> None:
         """Write the columns as JSON; the root is not among them, so that data may move."""
         columns = {"paths": self._files, "pids": self.pids.tolist(), "camids": self.camids.tolist()}
         columns |= {"domains": self.domains} if any(self.domains) else {}
         columns |= {"times": self.times} if self.times is not None else {}
+        columns |= self.more.columns()
         file.write_text(json.dumps(columns))
 
     @classmethod
@@ -173,7 +206,8 @@ class Split(Images):
             if "samples" in columns:
                 split = cls(root, [Sample(*row) for row in columns["samples"]])
             else:
-                split = cls.of_columns(root, **columns)
+                more = MoreLabels.of(**{name: columns.pop(name) for name in MORE_LABELS if name in columns})
+                split = cls.of_columns(root, **columns, more=more)
             if not split.pids.shape == split.camids.shape == (len(split),):
                 raise ValueError("columns of different lengths")
             inside(file, split.paths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reidbench.errors import DataError, PluginError
-from reidbench.words import TASK_NEEDS, complaint
+from reidbench.words import MORE_LABELS, TASK_NEEDS, complaint
 
 from .benchmark import ALL_IMAGES, Choice, DataRef, DataSource, Recipe, Task
 from .kinds import EMBEDDERS, Given, Kind
@@ -115,6 +115,16 @@ class Needs:
         if "cameras" in required and refs and all("cameras" in self.lacks(ref.name) for ref in refs):
             names = " and ".join(ref.name for ref in refs)
             raise NotApplicable(f"{choice.name} needs two or more cameras, which {names} does not have")
+        for word in sorted(required & MORE_LABELS):
+            if missing := [ref.name for ref in refs if word not in self.more_labels(ref.name)]:
+                raise NotApplicable(
+                    f"{choice.name} needs {word} labels, which {' and '.join(missing)} does not have: see its reader"
+                )
+
+    def more_labels(self, name: str) -> frozenset[str]:
+        """The labels beyond identity that a data set has, as far as its component can say (see MORE_LABELS)."""
+        choice = self.data[name].choice
+        return (choice.component.capabilities_with(choice.params) & MORE_LABELS) - self.lacks(name)
 
     def _check_truth(self, name: str, role: str, refs: Sequence[DataRef]) -> None:
         if len(refs) > 1:

@@ -25,7 +25,7 @@ from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifact import Artifact, DamagedArtifact
 from reidbench.store.artifacts import GONE, Store
-from reidbench.words import VALIDATION
+from reidbench.words import MORE_LABELS, VALIDATION
 
 from .networks import StageError, build_backbone, saved_backbone, saved_embedder
 from .record import progressed
@@ -125,6 +125,13 @@ class Inputs:
         artifact = self.artifact(given.key)
         return artifact, images_root(artifact, self.spec.roots.get(given.key))
 
+    @cached_property
+    def declared_labels(self) -> frozenset[str]:
+        """The labels beyond identity that the stage's component says it uses, and no other sees."""
+        if not self.spec.kind.component:
+            return frozenset()
+        return self.component.protocol_with(self.params) & MORE_LABELS
+
     def labelled(self, role: str) -> Split | None:
         """The images of a role with labels: train images, or all; several data sets become one."""
         splits = []
@@ -134,7 +141,7 @@ class Inputs:
                 raise DataError(f"{given.data} has no train images: it can be a target, not a {role}")
             if given.identities is not None:
                 split = split.few_identities(given.identities, given.subset_seed)
-            splits.append(split)
+            splits.append(split.telling(self.declared_labels))
         return Split.merge(splits) if splits else None
 
     def _labelled(self, given: DataInput) -> Split:
@@ -155,7 +162,7 @@ class Inputs:
             file = artifact.path / f"{given.part}-hidden.json"
             if not file.is_file():
                 raise DataError(f"{given.data} has no {given.part} images")
-            splits.append(HiddenSplit.load(file, root))
+            splits.append(HiddenSplit.load(file, root).telling(self.declared_labels))
             if len(splits[-1]) == 0:
                 raise DataError(f"{given.data} has no {given.part} images")
         return HiddenSplit.merge(splits) if splits else None
@@ -201,8 +208,9 @@ class Inputs:
     def validation(self) -> tuple[tuple[Split, Split], ...]:
         """Query and gallery of each data set that a training chooses its epoch on."""
         places = [self.folder_of(given) for given in self.data_inputs(VALIDATION)]
-        load = Split.load
-        return tuple((load(at.path / "query.json", root), load(at.path / "gallery.json", root)) for at, root in places)
+        files = [[(at.path / f"{part}.json", root) for part in ("query", "gallery")] for at, root in places]
+        pairs = ([Split.load(*one).telling(self.declared_labels) for one in pair] for pair in files)
+        return tuple((query, gallery) for query, gallery in pairs)
 
     def given(self, images: Given) -> Any:
         """The images of a line of the table of kinds; None where the component is given none."""

@@ -13,12 +13,13 @@ import numpy as np
 
 from reidbench.components import Metric
 from reidbench.contexts import Embedded, Metrics, Selection
-from reidbench.data import HiddenSplit
+from reidbench.data import HiddenSplit, Split
 from reidbench.errors import DataError
 from reidbench.files.names import shown, shown_value
 from reidbench.registry.metrics import COLUMNS, NAME, range_fault
 from reidbench.store.manifests import LARGEST_METRIC
 
+MORE_COLUMNS = ("clothes", "modality", "tracklets")  # of a file of features, beside pids and camids
 RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
 
 
@@ -160,8 +161,15 @@ def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
         features = joined([columns[f"{side}_features"] for columns in loaded], f"{side}_features")
         first = loaded[0]
         labels = first[f"{side}_pids"], first[f"{side}_camids"], first.get(f"{side}_images")
-        sides.append(Embedded(features, *labels))
+        more = (first.get(f"{side}_{name}") for name in MORE_COLUMNS)
+        sides.append(Embedded(features, *labels, *more))
     return sides[0], sides[1]
+
+
+def more_columns(split: Split) -> dict[str, np.ndarray]:
+    """The labels beyond identity that evaluators are given, as arrays [N] by name; only those that are there."""
+    found = ((name, getattr(split, name)) for name in MORE_COLUMNS)
+    return {name: np.asarray(column) for name, column in found if column is not None}
 
 
 def joined(parts: list[np.ndarray], name: str) -> np.ndarray:

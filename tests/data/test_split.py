@@ -24,16 +24,22 @@ def test_a_hidden_split_has_no_labels_to_read(train: Split) -> None:
         assert not hasattr(hidden, name), name
     public = [name for name in dir(hidden) if not name.startswith("_")]
     assert sorted(public) == [
+        "attributes",
         "camids",
+        "clothes",
         "domains",
         "ids",
         "image",
         "load",
         "match",
         "merge",
+        "modality",
+        "more",
         "save",
         "sidecar",
         "subset",
+        "telling",
+        "tracklets",
     ]
     assert not any("00" in name and "_c" in name for name in hidden.ids)  # no file names
 

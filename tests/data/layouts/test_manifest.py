@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reidbench.data import read_manifest
+from reidbench.data import Sample, read_manifest
 from reidbench.errors import DataError, DataErrors
 
 HEADER = "path,pid,camid,split,domain,time\n"
@@ -18,7 +18,7 @@ def test_rows(tmp_path: Path) -> None:
     file.write_text(HEADER + ROWS)
     dataset = read_manifest(file)
     assert dataset.root == tmp_path
-    assert dataset.train.samples == (("a.jpg", 1, 0, "day", 0.5),)  # junk is not trained on
+    assert dataset.train.samples == (Sample("a.jpg", 1, 0, "day", 0.5),)  # junk is not trained on
     assert dataset.gallery is not None
     assert dataset.gallery.pids.tolist() == [2, -1]
     assert dataset.gallery.camids.tolist() == [11, 1]
@@ -97,7 +97,7 @@ def test_binary_and_missing(tmp_path: Path) -> None:
 def test_as_spreadsheets_write_it(end: str, mark: bytes, tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     file.write_bytes(mark + (HEADER + ROWS).replace("\n", end).encode())
-    assert read_manifest(file).train.samples == (("a.jpg", 1, 0, "day", 0.5),)
+    assert read_manifest(file).train.samples == (Sample("a.jpg", 1, 0, "day", 0.5),)
 
 
 def test_junk_persons_from_0_and_overlap_are_noted(tmp_path: Path) -> None:
