@@ -94,9 +94,8 @@ def _print_report(report: Report) -> bool:
     """Print counts, problems and causes; whether there is no problem."""
     from reidbench.report.formats.tables import table
 
-    columns = ["split", "images / published", "identities / published", "cameras / published", "junk", "distractors"]
     print(f"{report.dataset.name} in {report.dataset.root}")
-    print(table(columns, report.table()))
+    print(table(report.titles(), report.table()))
     if report.dataset.published is not None:
         print(f"published: {report.dataset.published.source}; ? = unverified")
     else:

@@ -12,8 +12,9 @@ from reidbench.errors import DataError
 
 from .dataset import Dataset
 from .fingerprints.fingerprint import fingerprint_files
+from .morelabels import MoreLabels
 from .pictures.images import decode_image
-from .published import WORDS, Found, count, count_cameras
+from .published import MORE_WORDS, WORDS, Counts, Found, count, count_cameras
 from .split import Split
 from .walk import first_names
 
@@ -37,7 +38,8 @@ class CountDifference:
         doubt = "" if self.certain else " (unverified)"
         change = self.found - self.published
         text = f"{self.part}: {self.found} {self.what}, published are {self.published}{doubt}"
-        return text + (f": {abs(change)} {'missing' if change < 0 else 'too many'}" if self.what == "images" else "")
+        counted = self.what.endswith("images")
+        return text + (f": {abs(change)} {'missing' if change < 0 else 'too many'}" if counted else "")
 
 
 @dataclass(frozen=True)
@@ -75,18 +77,30 @@ class Report:
         sure = {part: n.images for part, n in parts.items() if n.images is not None and "images" not in n.unverified}
         return {part: images - self.found[part].images for part, images in sure.items() if part in self.found}
 
+    def titles(self) -> list[str]:
+        """The titles of the columns of `table`: outfits, tracklets and images by modality only where there are any."""
+        return ["split", *(f"{what} / published" for what in self._counted()), "junk", "distractors"]
+
     def table(self) -> list[list[str]]:
-        """Rows of split, then found / published for images, identities and cameras, junk and distractors."""
+        """Rows of split, then found / published for images, identities, cameras and more; junk and distractors."""
         return [[part, *self._cells(part), str(n.junk), str(n.distractors)] for part, n in self.found.items()]
+
+    def _counted(self) -> list[str]:
+        expected = self.dataset.published.parts.values() if self.dataset.published else ()
+        published = [what for counts in expected for what in counts.numbers()]
+        modalities = [f"{word} images" for found in self.found.values() for word in found.modality]
+        more = [word for word in MORE_WORDS if word in published or any(n.number(word) for n in self.found.values())]
+        by_modality = {what for what in (*published, *modalities) if what.endswith(" images")}
+        return [*WORDS, *more, *sorted(by_modality, reverse=True)]  # visible before infrared
 
     def _cells(self, part: str) -> list[str]:
         published = self.dataset.published
-        counts = published.parts.get(part) if published else None
-        cells = []
-        for word in WORDS:
-            expected = getattr(counts, word, None)
-            doubt = "?" if counts and word in counts.unverified else ""
-            cells.append(f"{getattr(self.found[part], word)} / {'-' if expected is None else f'{expected}{doubt}'}")
+        counts = published.parts.get(part, Counts()) if published else Counts()
+        numbers, cells = counts.numbers(), []
+        for what in self._counted():
+            expected, word = numbers.get(what, ("-", ""))
+            doubt = "?" if word in counts.unverified else ""
+            cells.append(f"{self.found[part].number(what)} / {expected}{doubt}")
         return cells
 
 
@@ -95,6 +109,8 @@ def examine(dataset: Dataset) -> Report:
     found = {part: count(split) for part, split in dataset.parts().items()}
     if dataset.published and "all" in dataset.published.parts:
         found["all"] = count(_union(dataset))
+    if dataset.published and "validation" in dataset.published.parts and dataset.validation is not None:
+        found["validation"] = count(dataset.validation)
     differences = _differences(dataset, found)
     problems = [str(difference) for difference in differences if difference.certain]
     remarks = [str(difference) for difference in differences if not difference.certain]
@@ -128,7 +144,9 @@ def judge(dataset: Dataset, mode: Mode) -> Dataset:
 def _union(dataset: Dataset) -> Split:
     parts = list(dataset.parts().values())
     pids, camids = (np.concatenate([getattr(split, name) for split in parts]) for name in ("pids", "camids"))
-    return Split.of_columns(dataset.root, [path for split in parts for path in split.paths], pids, camids)
+    labelled = any(split.more.known for split in parts)
+    more = MoreLabels.of_rows(row for split in parts if labelled for row in split.more.rows(len(split)))
+    return Split.of_columns(dataset.root, [path for split in parts for path in split.paths], pids, camids, more=more)
 
 
 def _unnoted(report: Report) -> list[str]:
@@ -141,11 +159,10 @@ def _differences(dataset: Dataset, found: Mapping[str, Found]) -> list[CountDiff
     published = dataset.published
     differences = []
     for part, counts in (published.parts if published else {}).items():
-        have = found.get(part) or Found(0, 0, 0, 0, 0)
-        for word in WORDS:
-            expected, got = getattr(counts, word), getattr(have, word)
-            if expected is not None and got != expected:
-                differences.append(CountDifference(part, word, got, expected, word not in counts.unverified))
+        have = found.get(part) or Found()
+        for what, (expected, word) in counts.numbers().items():
+            if (got := have.number(what)) != expected:
+                differences.append(CountDifference(part, what, got, expected, word not in counts.unverified))
     return differences
 
 
