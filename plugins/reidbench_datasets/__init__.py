@@ -16,12 +16,14 @@ from .params import (
     CuhkParams,
     FolderParams,
     GridParams,
+    LtccParams,
     ManifestParams,
     Market1501Params,
     MarketFolderParams,
     MsmtParams,
     PersonFoldersParams,
     PoolParams,
+    PrccParams,
     SplitParams,
     ViperParams,
     WithdrawnParams,
@@ -75,6 +77,12 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
      "a CSV file path,pid,split[,camid,domain,time], one line an image"),
     ("image-folder", "pools:open_folder", "pools:fingerprint", PoolParams,
      "all pictures under a folder or in an lmdb, without labels: a pool"),
+    ("prcc", "prcc:open_prcc", "prcc:fingerprint", PrccParams,
+     "PRCC: 221 persons, three cameras; the same clothes before A and B, others before C"),
+    ("ltcc", "ltcc:open_ltcc", "ltcc:fingerprint", LtccParams,
+     "LTCC: 152 persons over months, twelve cameras, 478 outfits"),
+    ("vc-clothes", "vcclothes:open_vc_clothes", "vcclothes:fingerprint", CheckedParams,
+     "VC-Clothes: 512 rendered persons, four cameras, changing clothes"),
 )  # fmt: skip
 
 POOL = frozenset({"cameras", "labels", "test"})
@@ -100,7 +108,14 @@ LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] 
     "csv-manifest": _manifest_lacks,
 }
 
-OFFERED = dict.fromkeys(("msmt17-v1", "msmt17-v2"), MsmtParams.offered)
+CLOTHES = frozenset({"clothes"})
+OFFERED: dict[str, frozenset[str] | Callable[[Any], frozenset[str]]] = {
+    "msmt17-v1": MsmtParams.offered,
+    "msmt17-v2": MsmtParams.offered,
+    "prcc": PrccParams.offered,
+    "ltcc": CLOTHES,
+    "vc-clothes": CLOTHES,
+}
 
 
 @hookimpl
