@@ -8,6 +8,7 @@ from typing import Any
 
 from reidbench import Component, Params, hookimpl
 
+from .modality_params import MarsParams, RegdbParams, SysuParams
 from .params import (
     CheckedParams,
     ClonedPersonParams,
@@ -75,6 +76,12 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
      "a CSV file path,pid,split[,camid,domain,time], one line an image"),
     ("image-folder", "pools:open_folder", "pools:fingerprint", PoolParams,
      "all pictures under a folder or in an lmdb, without labels: a pool"),
+    ("sysu-mm01", "sysu:open_sysu", "sysu:fingerprint", SysuParams,
+     "SYSU-MM01: infrared queries of two cameras, a visible gallery of four; persons of exp/*.txt"),
+    ("regdb", "regdb:open_regdb", "regdb:fingerprint", RegdbParams,
+     "RegDB: 412 persons, ten visible and ten thermal images of each; ten published splits of idx/"),
+    ("mars", "mars:open_mars", "mars:fingerprint", MarsParams,
+     "MARS: tracklets by six cameras, bbox_train, bbox_test and the authors' info/"),
 )  # fmt: skip
 
 POOL = frozenset({"cameras", "labels", "test"})
@@ -100,7 +107,13 @@ LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] 
     "csv-manifest": _manifest_lacks,
 }
 
-OFFERED = dict.fromkeys(("msmt17-v1", "msmt17-v2"), MsmtParams.offered)
+OFFERED: dict[str, frozenset[str] | Callable[[Any], frozenset[str]]] = {
+    **dict.fromkeys(("msmt17-v1", "msmt17-v2"), MsmtParams.offered),
+    "market1501": Market1501Params.offered,
+    "sysu-mm01": frozenset({"modality"}),
+    "regdb": frozenset({"modality"}),
+    "mars": frozenset({"tracklets"}),
+}
 
 
 @hookimpl
