@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reidbench import Component, Params, hookimpl
+from reidbench.words import MORE_LABELS
 
 from .modality_params import MarsParams, RegdbParams, SysuParams
 from .params import (
@@ -73,7 +74,7 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
     ("person-folders", "personfolders:open_folders", "personfolders:fingerprint", PersonFoldersParams,
      "train_all (or train, val), query and gallery with a folder for each person (0002/0002_c1s1_000451_03.jpg)"),
     ("csv-manifest", "manifest:open_manifest", "manifest:fingerprint", ManifestParams,
-     "a CSV file path,pid,split[,camid,domain,time], one line an image"),
+     "a CSV file path,pid,split[,camid,domain,time,clothes,modality,tracklet,attributes], one line an image"),
     ("image-folder", "pools:open_folder", "pools:fingerprint", PoolParams,
      "all pictures under a folder or in an lmdb, without labels: a pool"),
     ("sysu-mm01", "sysu:open_sysu", "sysu:fingerprint", SysuParams,
@@ -108,7 +109,9 @@ LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] 
 }
 
 OFFERED: dict[str, frozenset[str] | Callable[[Any], frozenset[str]]] = {
-    **dict.fromkeys(("msmt17-v1", "msmt17-v2"), MsmtParams.offered),
+    "msmt17-v1": MsmtParams.offered,
+    "msmt17-v2": MsmtParams.offered,
+    "csv-manifest": MORE_LABELS,  # the file may lack them: see LACKS
     "market1501": Market1501Params.offered,
     "sysu-mm01": frozenset({"modality"}),
     "regdb": frozenset({"modality"}),
