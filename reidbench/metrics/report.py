@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .ranking.ranking import Ranking
+from .ranking.result import Ranking
 from .reranking import Reranking
 from .statistics import Difference, bootstrap, paired_bootstrap
 
