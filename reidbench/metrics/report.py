@@ -13,7 +13,14 @@ from .ranking.result import Ranking
 from .reranking import Reranking
 from .statistics import Difference, bootstrap, paired_bootstrap
 
+INTERVALS = ("mAP", "mINP", "cmc1")
 LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc10": "rank-10", "cmc20": "rank-20"}
+REMOVED = {  # pairs that rules beyond the camera rule removed
+    "same_clothes": "further pairs of its own pid in the same clothes",
+    "different_clothes": "further pairs of its own pid in other clothes",
+    "same_modality": "pairs of one modality, which never meet",
+    "skipped_camera": "further pairs of cameras that never meet",
+}
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,8 @@ class ScoreReport:
         )
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
-        """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero."""
-        found = self.ranking
-        results = {"mAP": found.ap, "mINP": found.inp}
-        if found.rules.gallery == "all":
-            results["cmc1"] = (found.first_hit == 1).astype(np.float64)
-        fill = 0.0 if found.rules.invalid == "zero" else np.nan
-        return {name: np.where(found.valid, values, fill) for name, values in results.items()}
+        """[Q] results whose mean is the number: see `Ranking.per_query`."""
+        return {name: values for name, values in self.ranking.per_query().items() if name in INTERVALS}
 
     def rules(self) -> dict[str, Any]:
         """The rules of the ranking, and of the re-ranking if there was one."""
@@ -73,7 +75,7 @@ class ScoreReport:
             "ties": found.ties.as_dict(),
             "rules": self.rules(),
             "warnings": self._warnings(),
-        }
+        } | ({"notes": list(found.notes)} if found.notes else {})
 
     def _warnings(self) -> list[str]:
         return [*self.warnings, *self.ranking.doubts()]
@@ -94,6 +96,7 @@ class ScoreReport:
         if found.ties.pairs:
             lines.append(f"  ties: {found.ties}")
         how = str(self.rerank) if self.rerank else "none"
+        lines += [f"  note: {note}" for note in found.notes]
         lines += [f"  warning: {warning}" for warning in self._warnings()]
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
 
@@ -102,9 +105,8 @@ def _removed(filtered: dict[str, int]) -> str:
     parts = [f"{filtered['junk']} junk gallery rows"]
     if "same_image" in filtered:
         parts.append(f"{filtered['same_image']} pairs of a query and its own picture")
-    return ", ".join(
-        [*parts, f"{filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera"]
-    )
+    parts.append(f"{filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera")
+    return ", ".join([*parts, *(f"{filtered[rule]} {what}" for rule, what in REMOVED.items() if rule in filtered)])
 
 
 @dataclass(frozen=True)
