@@ -211,6 +211,7 @@ def reidbench_evaluators() -> Iterator[Component]:
             params,
             version=2,
             summary=summary,
+            requires=params.required,
             protocol=params.protocol,
             metrics=RANKED,
             paper=PAPERS.get(name),

@@ -13,14 +13,7 @@ from .ranking.result import Ranking
 from .reranking import Reranking
 from .statistics import Difference, bootstrap, paired_bootstrap
 
-INTERVALS = ("mAP", "mINP", "cmc1")
 LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc10": "rank-10", "cmc20": "rank-20"}
-REMOVED = {  # pairs that rules beyond the camera rule removed
-    "same_clothes": "further pairs of its own pid in the same clothes",
-    "different_clothes": "further pairs of its own pid in other clothes",
-    "same_modality": "pairs of one modality, which never meet",
-    "skipped_camera": "further pairs of cameras that never meet",
-}
 
 
 @dataclass(frozen=True)
@@ -48,8 +41,12 @@ class ScoreReport:
         )
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
-        """[Q] results whose mean is the number: see `Ranking.per_query`."""
-        return {name: values for name, values in self.ranking.per_query().items() if name in INTERVALS}
+        """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero.
+
+        As `Ranking.per_query`, which is also NaN for images that stand for no query.
+        """
+        found = self.ranking.per_query()
+        return {name: found[name] for name in ("mAP", "mINP", "cmc1") if name in found}
 
     def rules(self) -> dict[str, Any]:
         """The rules of the ranking, and of the re-ranking if there was one."""
@@ -96,17 +93,25 @@ class ScoreReport:
         if found.ties.pairs:
             lines.append(f"  ties: {found.ties}")
         how = str(self.rerank) if self.rerank else "none"
-        lines += [f"  note: {note}" for note in found.notes]
+        lines += [f"  {note}" for note in found.notes]
         lines += [f"  warning: {warning}" for warning in self._warnings()]
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
 
 
+_PAIRS = {
+    "same_image": "its own picture",
+    "same_camera": "a gallery row of its own pid and camera",
+    "same_clothes": "a gallery row of its own pid in the same clothes",
+    "different_clothes": "a gallery row of its own pid in other clothes",
+    "same_modality": "a gallery row of its own modality",
+    "skipped_camera": "a gallery row of a camera that it skips",
+}
+
+
 def _removed(filtered: dict[str, int]) -> str:
     parts = [f"{filtered['junk']} junk gallery rows"]
-    if "same_image" in filtered:
-        parts.append(f"{filtered['same_image']} pairs of a query and its own picture")
-    parts.append(f"{filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera")
-    return ", ".join([*parts, *(f"{filtered[rule]} {what}" for rule, what in REMOVED.items() if rule in filtered)])
+    pairs = {name: f"{filtered[name]} pairs of a query and {what}" for name, what in _PAIRS.items() if name in filtered}
+    return ", ".join([*parts, *pairs.values()])
 
 
 @dataclass(frozen=True)

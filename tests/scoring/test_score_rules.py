@@ -79,7 +79,7 @@ def test_pooled_tracklets_by_hand(tmp_path: Path) -> None:
     assert found["rules"]["pool"] == "mean"
     text: list[str] = []
     score.run([save(tmp_path, columns)], more={"pool": "mean"}, echo=text.append)
-    assert "  note: queries: 1 tracklets of 2 images\n" in text[0]
+    assert "\n  queries: 1 tracklets of 2 images\n" in text[0]
     assert "pool=mean" in text[0]
 
 
@@ -89,7 +89,7 @@ def test_rules_and_notes_are_printed_only_where_they_do_something(tmp_path: Path
     assert set(found["rules"]) == {"ap", "invalid", "ties", "camera", "distance", "gallery", "rerank"}
     text: list[str] = []
     score.run([save(tmp_path, HAND)], more={"exclude": "same-clothes"}, echo=text.append)
-    assert ", 1 further pairs of its own pid in the same clothes\n" in text[0]
+    assert ", 1 pairs of a query and a gallery row of its own pid in the same clothes\n" in text[0]
 
 
 def labelled(rng: np.random.Generator) -> dict[str, Any]:
