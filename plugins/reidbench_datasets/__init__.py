@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from reidbench import Component, Params, hookimpl
+from reidbench.words import MORE_LABELS
 
+from .modality_params import MarsParams, RegdbParams, SysuParams
 from .params import (
     CheckedParams,
     ClonedPersonParams,
@@ -74,7 +76,7 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
     ("person-folders", "personfolders:open_folders", "personfolders:fingerprint", PersonFoldersParams,
      "train_all (or train, val), query and gallery with a folder for each person (0002/0002_c1s1_000451_03.jpg)"),
     ("csv-manifest", "manifest:open_manifest", "manifest:fingerprint", ManifestParams,
-     "a CSV file path,pid,split[,camid,domain,time], one line an image"),
+     "a CSV file path,pid,split[,camid,domain,time,clothes,modality,tracklet,attributes], one line an image"),
     ("image-folder", "pools:open_folder", "pools:fingerprint", PoolParams,
      "all pictures under a folder or in an lmdb, without labels: a pool"),
     ("prcc", "prcc:open_prcc", "prcc:fingerprint", PrccParams,
@@ -83,6 +85,12 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
      "LTCC: 152 persons over months, twelve cameras, 478 outfits"),
     ("vc-clothes", "vcclothes:open_vc_clothes", "vcclothes:fingerprint", CheckedParams,
      "VC-Clothes: 512 rendered persons, four cameras, changing clothes"),
+    ("sysu-mm01", "sysu:open_sysu", "sysu:fingerprint", SysuParams,
+     "SYSU-MM01: infrared queries of two cameras, a visible gallery of four; persons of exp/*.txt"),
+    ("regdb", "regdb:open_regdb", "regdb:fingerprint", RegdbParams,
+     "RegDB: 412 persons, ten visible and ten thermal images of each; ten published splits of idx/"),
+    ("mars", "mars:open_mars", "mars:fingerprint", MarsParams,
+     "MARS: tracklets by six cameras, bbox_train, bbox_test and the authors' info/"),
 )  # fmt: skip
 
 POOL = frozenset({"cameras", "labels", "test"})
@@ -108,13 +116,18 @@ LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] 
     "csv-manifest": _manifest_lacks,
 }
 
-CLOTHES = frozenset({"clothes"})
+CLOTHES, MODALITY = frozenset({"clothes"}), frozenset({"modality"})
 OFFERED: dict[str, frozenset[str] | Callable[[Any], frozenset[str]]] = {
     "msmt17-v1": MsmtParams.offered,
     "msmt17-v2": MsmtParams.offered,
+    "csv-manifest": MORE_LABELS,  # the file may lack them: see LACKS
+    "market1501": Market1501Params.offered,
     "prcc": PrccParams.offered,
     "ltcc": CLOTHES,
     "vc-clothes": CLOTHES,
+    "sysu-mm01": MODALITY,
+    "regdb": MODALITY,
+    "mars": frozenset({"tracklets"}),
 }
 
 

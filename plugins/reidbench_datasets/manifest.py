@@ -10,6 +10,7 @@ from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_file, fingerprin
 from reidbench.data.fingerprints.fingerprint import reading
 from reidbench.errors import DataError
 from reidbench.files.names import shown
+from reidbench.words import MORE_LABELS
 
 from .params import ManifestParams
 
@@ -40,7 +41,7 @@ def fingerprint(params: ManifestParams, root: Path) -> str:
 
 
 def lacking(params: ManifestParams, root: Path | None) -> frozenset[str]:
-    """What the manifest says nothing of: cameras, persons to learn from, query and gallery."""
+    """What the manifest says nothing of: cameras, persons to learn from, query and gallery, labels beyond identity."""
     if root is None:
         return frozenset()
     dataset = read_manifest(root, root=_images(params, root))
@@ -52,4 +53,5 @@ def lacking(params: ManifestParams, root: Path | None) -> frozenset[str]:
         "train": len(dataset.train) == 0,
         "test": "query" not in parts,
     }
-    return frozenset(word for word, missing in found.items() if missing)
+    labels = MORE_LABELS - {word for split in parts.values() for word in split.more.known}
+    return labels | {word for word, missing in found.items() if missing}

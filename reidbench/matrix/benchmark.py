@@ -45,6 +45,7 @@ class Choice:
     backbone: Choice | None = None  # of a step or a nested training that has a network of its own
     settings: Mapping[str, Any] = field(default_factory=dict)  # the image size and how pictures come to it, as said
     for_data: Mapping[str, Choice] = field(default_factory=dict)  # what its preset is on a data set, by component
+    preset: str = ""  # the preset that was named, with what the file says beside it: for the name of an evaluator
 
     @property
     def name(self) -> str:
@@ -177,6 +178,8 @@ class Validation:
 class Task:
     """A column: which data play which role. `test` is ranked in the place of the target; `validate` is its own.
 
+    `judges` are the labels of its evaluators; empty for all of the file.
+
     `group` is the family that it belongs to, or empty. With `in_order` a method is trained on one source after the
     other, each time from the network that it had, and not on all together.
     """
@@ -191,6 +194,7 @@ class Task:
     in_order: bool = False
     test: DataRef | None = None
     validate: Validation | None = None
+    judges: tuple[str, ...] = ()
 
     @property
     def tested(self) -> DataRef:

@@ -35,7 +35,7 @@ class Keys:
     def __init__(self, benchmark: Benchmark) -> None:
         self._benchmark = benchmark
         self._settings: dict[tuple[Any, ...], str] = {}  # by the size of images and by devices
-        self._choices: dict[int, str] = {}
+        self._choices: dict[int, tuple[Choice, str]] = {}
 
     def of_stage(
         self,
@@ -98,9 +98,9 @@ class Keys:
     def _choice(self, choice: Choice | None) -> str:
         if choice is None:
             return ""
-        if id(choice) not in self._choices:
-            self._choices[id(choice)] = canonical(choice.identity)
-        return self._choices[id(choice)]
+        if id(choice) not in self._choices:  # the choice is kept, so that no other object gets its id
+            self._choices[id(choice)] = choice, canonical(choice.identity)
+        return self._choices[id(choice)][1]
 
 
 def data_key(choice: Choice, content: str, few: int = 0, held_out: Mapping[str, Any] = NONE) -> str:

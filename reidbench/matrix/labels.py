@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .benchmark import Choice
+from .benchmark import Benchmark, Choice, Task
 from .reading.yamlfile import shown
 from .stage import DataInput, Stage
 
@@ -159,13 +159,25 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
-    """One name for each evaluator: its own, with the params that differ from the defaults where names repeat."""
+    """One name for each evaluator: its own, with the preset that it was given.
+
+    Without a preset, the params that differ from the defaults follow where names repeat.
+    """
     names = [choice.name for choice in choices]
     labels = []
     for choice in choices:
+        if choice.preset:
+            labels.append(f"{choice.name}({choice.preset})")
+            continue
         if names.count(choice.name) == 1:
             labels.append(choice.name)
             continue
         words = ", ".join(f"{name}={value}" for name, value in choice.changed.items())
         labels.append(f"{choice.name}({words})")
     return labels
+
+
+def judges_of(benchmark: Benchmark, task: Task) -> list[tuple[Choice, str]]:
+    """The evaluators of a task with their labels, in the order of the file."""
+    labelled = zip(benchmark.evaluate, evaluator_labels(benchmark.evaluate), strict=True)
+    return [(choice, label) for choice, label in labelled if not task.judges or label in task.judges]

@@ -121,6 +121,14 @@ class Needs:
                     f"{choice.name} needs {word} labels, which {' and '.join(missing)} does not have: see its reader"
                 )
 
+    def unfit_evaluator(self, choice: Choice, task: Task) -> str:
+        """Why an evaluator cannot judge features of a task's query and gallery; empty where it can."""
+        try:
+            self.check_data(choice, "target", (task.tested,))
+        except NotApplicable as error:
+            return str(error)
+        return ""
+
     def more_labels(self, name: str) -> frozenset[str]:
         """The labels beyond identity that a data set has, as far as its component can say (see MORE_LABELS)."""
         choice = self.data[name].choice

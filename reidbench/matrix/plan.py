@@ -33,7 +33,7 @@ from .keys import (
     stage_seed,
 )
 from .kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, Given, Kind
-from .labels import evaluator_labels, told_apart
+from .labels import judges_of, told_apart
 from .needs import A_ROLE, Needs, NotApplicable, refuse_open
 from .protocol import protocol_words, tested_at
 from .stage import DataInput, Parents, Plan, Row, Stage, profile_stage
@@ -75,14 +75,14 @@ class Expansion:
 
     def plan(self) -> Plan:
         """All cells, with stages that their labels distinguish."""
-        evaluators = list(zip(self.benchmark.evaluate, evaluator_labels(self.benchmark.evaluate), strict=True))
+        evaluators = {task: judges_of(self.benchmark, task) for task in self.benchmark.tasks}
         recipes = {recipe.name: recipe for recipe in self.benchmark.methods}
         for recipe in self.benchmark.methods:
             for task in self.benchmark.tasks:
                 rows = (
                     row
                     for seed, pretrain_seed in self.seeds(recipe, recipes)
-                    for row in self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators)
+                    for row in self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators[task])
                 )
                 self.result.rows += dict.fromkeys(rows)  # one row for all seeds that it does not depend on
         self.refuse_unread()
@@ -134,11 +134,12 @@ class Expansion:
         names = behind(embedded) if embedded else frozenset({SEEDS, PRETRAIN_SEEDS})
         seeds = seed if SEEDS in names else None, pretrain_seed if PRETRAIN_SEEDS in names else None
         for choice, label in evaluators:
-            key = self.evaluate(choice, embedded, recipe, task, in_words(seed, names)) if embedded else None
+            unfit = reason or self.needs.unfit_evaluator(choice, task)
+            key = None if unfit else self.evaluate(choice, embedded, recipe, task, in_words(seed, names))
             protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
             pretrained = pretrain_seed is not None
             yield Row(
-                recipe.name, task.name, label, *seeds, key, reason, protocol, pretrained, profiles,
+                recipe.name, task.name, label, *seeds, key, unfit, protocol, pretrained, profiles,
                 lacks or Row.lacks, notes,
             )  # fmt: skip
 

@@ -90,6 +90,7 @@ class ChoiceRecord(_Record):
     backbone: Index | None
     settings: dict[str, Any]
     for_data: dict[str, Index]
+    preset: str = ""
 
 
 class HeldOutRecord(_Record):
@@ -149,6 +150,7 @@ class TaskRecord(_Record):
     in_order: bool = False
     test: RefRecord | None = None
     validate_: ValidationRecord | None = Field(None, alias="validate")  # pydantic has a method of that name
+    judges: list[str] = []
 
 
 class FeaturesRecord(_Record):

@@ -133,7 +133,8 @@ class _Reader:
         network = self.optional(given.backbone, what)
         settings = _settings(given.settings, what)
         for_data = {name: self.choices[place] for name, place in given.for_data.items()}
-        return Choice(recorded.kind, component, params, nested, network, settings, for_data)
+        preset = printable(given.preset)
+        return Choice(recorded.kind, component, params, nested, network, settings, for_data, preset)
 
     # ------------------------------------------------------------------ the matrix file
     def benchmark(self) -> Benchmark:
@@ -153,6 +154,9 @@ class _Reader:
         ]
         data = {source.name: source for source in sources}
         tasks = tuple(_task(task, data) for task in board.tasks)
+        judged_by = {label for task in tasks for label in task.judges}
+        if not judged_by.issubset(evaluator_labels(labels)):
+            raise _wrong("a task is judged by an evaluator that is not there")
         methods = tuple(self.method(method) for method in board.methods)
         _check_names([recipe.name for recipe in methods], [task.name for task in tasks], [one.name for one in sources])
         parts = {recipe.name for recipe in methods if not recipe.ensemble}
@@ -351,7 +355,7 @@ def _task(given: TaskRecord, data: Mapping[str, DataSource]) -> Task:
     )
     family = given.group, given.in_order and bool(source)
     test = _ref(given.test, data) if given.test else None
-    more = *family, test, _validation(given.validate_)
+    more = *family, test, _validation(given.validate_), tuple(given.judges)
     return Task(given.name, _ref(given.target, data), source, pool, auxiliary, given.adapt_on, *more)
 
 

@@ -120,6 +120,7 @@ class _Recorder:
             "backbone": self.optional(choice.backbone),
             "settings": _settings(choice.settings),
             "for_data": {name: self.choice(one) for name, one in choice.for_data.items()},
+            **({"preset": choice.preset} if choice.preset else {}),
         }
 
     def data(self, name: str) -> dict[str, Any]:
@@ -204,6 +205,7 @@ def _task(task: Task) -> dict[str, Any]:
     roles = {role: [_ref(ref) for ref in task.refs(role)] for role in ("source", "pool", "auxiliary")}
     own: dict[str, Any] = {"test": _ref(task.test)} if task.test else {}
     own |= {"validate": asdict(task.validate)} if task.validate else {}
+    own |= {"judges": list(task.judges)} if task.judges else {}
     own |= {"group": task.group, "in_order": task.in_order} if task.group else {}  # older versions know of none
     return {"name": task.name, "target": _ref(task.target), **roles, "adapt_on": task.adapt_on, **own}
 

@@ -13,7 +13,7 @@ from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import Benchmark, Choice, DataSource, Recipe, Task
 from reidbench.matrix.keys import NO_SEED, in_words
-from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.labels import evaluator_labels, judges_of
 from reidbench.matrix.needs import NotApplicable
 from reidbench.matrix.plan import Expansion
 from reidbench.matrix.search import Search, Values
@@ -40,9 +40,18 @@ class Judge:
     @classmethod
     def of(cls, benchmark: Benchmark) -> Judge | None:
         """By mAP, of the first evaluator that declares it; else by the first declared metric; None where none is."""
-        found = list(zip(benchmark.evaluate, evaluator_labels(benchmark.evaluate), strict=True))
-        judges = [cls(choice, label, metric) for choice, label in found for metric in choice.component.metrics]
+        labelled = zip(benchmark.evaluate, evaluator_labels(benchmark.evaluate), strict=True)
+        judges = [cls(choice, label, metric) for choice, label in labelled for metric in choice.component.metrics]
         return next((one for one in judges if one.metric.name == "mAP"), next(iter(judges), None))
+
+    def on(self, benchmark: Benchmark, task: Task) -> Judge:
+        """The first evaluator of a task that declares the metric. Raises NotApplicable where none does."""
+        found = (Judge(choice, label, self.metric) for choice, label in judges_of(benchmark, task)
+                 if self.metric.name in choice.component.declared)  # fmt: skip
+        judge = next(found, None)
+        if judge is None:
+            raise NotApplicable(f"no evaluator of the task gives {self.metric.name}, by which trials are judged")
+        return judge
 
 
 @dataclass(frozen=True)
@@ -152,7 +161,8 @@ class Trials:
             yield Row(recipe.name, task.name, search.criterion, seed, pretrain_seed, key)
         else:
             assert self.judge is not None  # the reader refuses a file without one
-            judges = [(self.judge.choice, self.judge.label)]
+            judge = self.judge.on(self.benchmark, task)
+            judges = [(judge.choice, judge.label)]
             for row in self.expansion.cell(recipe, {recipe.name: recipe}, task, seed, pretrain_seed, judges):
                 if row.key is None:
                     raise NotApplicable(row.reason)

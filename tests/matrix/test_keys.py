@@ -12,10 +12,12 @@ import pytest
 from reidbench import report
 from reidbench.components import Component, Params, Uses, load_attribute
 from reidbench.data import fingerprint_folder
+from reidbench.data.pictures.size import ImageSize
 from reidbench.data.standin import MARK
 from reidbench.execution.preview import preview
 from reidbench.matrix import plan
-from reidbench.matrix.keys import content_of
+from reidbench.matrix.benchmark import Choice
+from reidbench.matrix.keys import Keys, content_of
 from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan
 from reidbench.registry.plugins import Registry
@@ -217,3 +219,19 @@ def test_a_stand_in_has_another_content_than_the_same_files_and_nothing_else_has
     (tmp_path / MARK).write_text("{}")
     after = [content_of(component, params, folder) for component in (with_own, without)]
     assert after == [f"{content} stand-in data" for content in before]
+
+
+def test_keys_of_choices_that_come_and_go_are_their_own(registry: Registry, tmp_path: Path) -> None:
+    """A choice that is gone leaves its place in memory to the next one, which is another."""
+    file = tmp_path / "matrix.yaml"
+    file.write_text("data: {w: {use: synthetic}}\ntasks: {t: {target: w}}\nbackbone: resnet-tiny\n"
+                    "methods: {m: {finetune: none}}\n")  # fmt: skip
+    benchmark = reader.read(file, registry)
+    keys, component = Keys(benchmark), registry.get("evaluator", "cosine")
+
+    def key(where: Keys, camera: str) -> str:
+        choice = Choice("evaluator", component, component.params(camera=camera))
+        return where.of_stage("evaluate", choice, (), (), None, 0, ImageSize((32, 16)))
+
+    cameras = ["market1501", "none"] * 20
+    assert [key(keys, camera) for camera in cameras] == [key(Keys(benchmark), camera) for camera in cameras]

@@ -222,3 +222,35 @@ methods: {{with: {{adapt: uses-wavelets}}, without: {{backbone: resnet-tiny, ada
     )
     rows = {row.method: row.reason for row in plan.expand(reader.read(file, registry)).rows}
     assert rows == {"with": "", "without": "uses-wavelets needs acme:wavelets, which resnet-tiny does not provide"}
+
+
+WORDS_OF_SETS = frozenset({"clothes", "tracklets"})
+
+
+class Judged(Params):
+    need: str = "clothes"
+
+
+def test_an_evaluator_that_needs_labels_which_a_task_lacks_has_no_result_there(tmp_path: Path) -> None:
+    """The embedding is shared: other evaluators of the task judge it."""
+    judge = Component("dressed", "m:f", Judged, requires=lambda params: frozenset({params.need}))
+    dressed = Component("dressed-set", "m:f", capabilities=WORDS_OF_SETS, lacks=frozenset({"tracklets"}))
+    registry = plugins.load()
+    registry.add("toys", [("evaluator", judge), ("dataset", dressed)])
+    file = tmp_path / "matrix.yaml"
+    file.write_text(
+        "data: {dressed: {use: dressed-set}, plain: {use: synthetic, size: tiny}}\n"
+        "tasks: {dressed: {source: dressed, target: dressed}, plain: {source: plain, target: plain}}\n"
+        "backbone: resnet-tiny\nmethods: {m: {finetune: none}}\n"
+        "evaluate: [cosine, dressed, {use: dressed, need: tracklets}]\n"
+    )
+    found = {(row.task, row.evaluator): row.reason for row in plan.expand(reader.read(file, registry)).rows}
+    lacks = "dressed needs {} labels, which {} does not have: see its reader"
+    assert found == {
+        ("dressed", "cosine"): "",
+        ("dressed", "dressed()"): "",
+        ("dressed", "dressed(need=tracklets)"): lacks.format("tracklets", "dressed"),
+        ("plain", "cosine"): "",
+        ("plain", "dressed()"): lacks.format("clothes", "plain"),
+        ("plain", "dressed(need=tracklets)"): lacks.format("tracklets", "plain"),
+    }

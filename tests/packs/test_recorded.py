@@ -371,3 +371,25 @@ def test_a_board_with_another_part_held_out_is_refused(
         changed[where][0] |= what
         with pytest.raises(ReidbenchError, match=rf"{where}\.0\.{words}"):
             recorded_plan(changed)
+
+
+def test_tasks_keep_their_own_evaluators(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "data: {w: {use: synthetic, size: tiny}}\n"
+        "tasks:\n"
+        "  a: {source: w, target: w, evaluate: [cosine, {use: k-reciprocal, k1: 4}]}\n"
+        "  b: {source: w, target: w, evaluate: {use: cosine, camera: none}}\n"
+        "backbone: resnet-tiny\n"
+        "methods: {untrained: {finetune: none}}\n"
+    )
+    first = planned(file, registry)
+    second = again(first)
+    assert [(row.task, row.evaluator) for row in second.rows] == [(row.task, row.evaluator) for row in first.rows]
+    assert [task.judges for task in second.benchmark.tasks] == [task.judges for task in first.benchmark.tasks]
+    store = filled(first, tmp_path / "store")
+    assert texts(first, store) == texts(second, store)
+    forged = json.loads(json.dumps(record(first, ())))
+    forged["tasks"][0]["judges"] = ["somebody"]
+    with pytest.raises(ReidbenchError, match="judged by an evaluator that is not there"):
+        recorded_plan(forged, None)

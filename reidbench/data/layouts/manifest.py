@@ -1,6 +1,7 @@
-"""A CSV manifest: `path,pid,split[,camid,domain,time]`, one line an image. The format for everybody's own data.
+"""A CSV manifest: `path,pid,split` and optional columns, one line an image. The format for everybody's own data.
 
 Without a column `camid`, or with an empty cell, the camera is unknown (-1): such an image falls under no camera rule.
+The same holds for `clothes`, `modality`, `tracklet` and `attributes` (`name=value;name=value`): see MoreLabels.
 """
 
 from __future__ import annotations
@@ -8,24 +9,35 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from reidbench.data.dataset import PARTS, Dataset
 from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.morelabels import UNKNOWN
 from reidbench.data.people import find_overlap, settle_people
 from reidbench.data.split import JUNK, Sample, Split
 from reidbench.errors import DataError, DataErrors
 from reidbench.files.names import shown, stays_inside
-from reidbench.files.numbers import HOW, decimal_number, whole_number
 from reidbench.files.text import read_text
 
-from .folders import LARGEST
+from .cells import read_attributes, read_label, read_modality, read_number, read_seconds
+from .walks import Walks
 
 REQUIRED = ("path", "pid", "split")
-OPTIONAL = ("camid", "domain", "time")
+OPTIONAL = ("camid", "domain", "time", "clothes", "modality", "tracklet", "attributes")
 EXPECTED = f"{','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
 OTHER_COLUMNS = "this line has another number of columns than the first"
+LABELS = {  # of which some images may have none: how a manifest writes that, and what follows from it
+    "camera": ("camid empty or -1", "the camera rule does not apply to them"),
+    "clothes": ("empty or -1", "no rule about clothes applies to them"),
+    "modality": ("empty", "no rule about modalities applies to them"),
+    "tracklet": ("empty or -1", "they stay alone where tracklets are pooled"),
+    "attributes": ("empty", "they are unknown"),
+}
 SHOWN = 20  # mistakes that are told, before they are only counted
 
 
@@ -33,28 +45,31 @@ def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Da
     """Read a manifest. Paths are relative to `root`, by default the manifest's folder.
 
     Links under the root are followed: they are its owner's. Train rows of pid -1 are left out, with a note. Raises
-    DataErrors with a line `file:line: what is wrong` for each label that is not a whole number, unknown split, path
-    that leaves the root and path that appears twice in one split; DataError for a missing column, and a file that is
-    not UTF-8.
+    DataErrors with a line `file:line: what is wrong` for each cell that is not what its column has, path that leaves
+    the root or appears twice in one split, and tracklet whose images contradict each other; DataError for a missing
+    column, and a file that is not UTF-8.
     """
     file, where = Path(file), shown(file)
     if not file.exists():
         raise DataError(f"{where}: no such manifest")
     rows: dict[str, list[Sample]] = {part: [] for part in PARTS}
     seen: set[tuple[str, str]] = set()
-    mistakes = Mistakes(where)
+    mistakes, walks = Mistakes(where), Walks()
     for line, row in _lines(file, mistakes):
         wrong = [] if None not in row and None not in row.values() else [OTHER_COLUMNS]
         part, sample = _read_row(row, wrong) if not wrong else ("", None)
         if sample is not None:
             place = part, posixpath.normpath(sample.path)
             wrong += [f"{shown(sample.path)} appears twice in {part}"] * (place in seen)
+            wrong += walks.add(line, *place, sample)
             seen.add(place)
             rows[part].append(sample)
         mistakes.add(line, wrong)
+    for line, sentence in walks.parted():
+        mistakes.add(line, [sentence])
     mistakes.raise_any()
     dataset = _dataset(file, root or file.parent, name or file.stem, rows)
-    return find_overlap(settle_people(_with_camera_notes(dataset)))
+    return find_overlap(settle_people(_with_label_notes(dataset)))
 
 
 class Mistakes:
@@ -98,19 +113,34 @@ def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -
     return Dataset(name, root, Split(root, rows["train"]), query, gallery)
 
 
-def _with_camera_notes(dataset: Dataset) -> Dataset:
-    """The data set with a note for each split in which images have no camera, where others of the set have one."""
+def _with_label_notes(dataset: Dataset) -> Dataset:
+    """The data set with a note for each label that some images of a split do not have, where others of the set do."""
     parts = dataset.parts()
-    if not any((split.camids != UNKNOWN_CAMERA).any() for split in parts.values()):
-        return dataset
+    known = {part: _known(split) for part, split in parts.items()}
     notes = []
-    for part, split in parts.items():
-        unknown = (split.camids == UNKNOWN_CAMERA).nonzero()[0]
-        if len(unknown):
-            first = shown(split.paths[int(unknown[0])])
-            notes.append(f"{part}: {len(unknown)} of {len(split)} images have no camera (camid empty or -1), first "
-                         f"{first}: the camera rule does not apply to them")  # fmt: skip
-    return dataset.with_notes(*notes)
+    for label, (written, effect) in LABELS.items():
+        if not any(labels[label].any() for labels in known.values()):
+            continue
+        for part, split in parts.items():
+            missing = np.flatnonzero(~known[part][label])
+            if len(missing):
+                notes.append(f"{part}: {len(missing)} of {len(split)} images have no {label} ({written}), first "
+                             f"{shown(split.paths[int(missing[0])])}: {effect}")  # fmt: skip
+    return dataset.with_notes(*notes, *_modality_note(parts))
+
+
+def _modality_note(parts: Mapping[str, Split]) -> list[str]:
+    """The images of each modality where there are more than two, since a misspelt word is a modality of its own."""
+    counts = Counter(word for split in parts.values() for word in split.modality or () if word)
+    told = ", ".join(f"{word} ({count} images)" for word, count in sorted(counts.items()))
+    return [f"{len(counts)} modalities: {told}"] * (len(counts) > 2)
+
+
+def _known(split: Split) -> dict[str, np.ndarray]:
+    """Which images [N] have each label of LABELS."""
+    rows = [(camid, *more) for camid, more in zip(split.camids.tolist(), split.more.rows(len(split)), strict=True)]
+    known = [[value not in (UNKNOWN, "", None) for value in row] for row in rows]
+    return dict(zip(LABELS, np.array(known, dtype=bool).reshape(len(rows), len(LABELS)).T, strict=True))
 
 
 def _check_header(where: str, header: object) -> None:
@@ -146,26 +176,19 @@ def _read_row(row: dict[str, str], wrong: list[str]) -> tuple[str, Sample | None
         wrong.append(f"split {shown(part)!r} is none of {', '.join(PARTS)}")
     if not stays_inside(path):
         wrong.append(f"path {shown(path)!r} must be relative and stay inside the root")
-    pid = _whole_number("pid", row["pid"], wrong)
-    camid = _whole_number("camid", row["camid"], wrong) if row.get("camid") else UNKNOWN_CAMERA
+    pid = read_number("pid", row["pid"], wrong)
+    camid = read_number("camid", row["camid"], wrong) if row.get("camid") else UNKNOWN_CAMERA
     if pid < JUNK or camid < UNKNOWN_CAMERA:
         wrong.append(f"pid {pid} or camid {camid} is negative (only -1 may be: junk, an unknown camera)")
-    time = _seconds(row.get("time") or None, wrong)
-    return part, None if wrong else Sample(path, pid, camid, row.get("domain") or "", time)
-
-
-def _seconds(text: str | None, wrong: list[str]) -> float | None:
-    number = None if text is None else decimal_number(text)
-    if text is not None and number is None:
-        wrong.append(f"time {shown(text)!r} is not a decimal number of seconds: write it like 12.5")
-    return number
-
-
-def _whole_number(column: str, text: str, wrong: list[str]) -> int:
-    """The number, or 0 where it is wrong."""
-    number = whole_number(text)
-    if number is None:
-        wrong.append(f"{column} {shown(text)!r} is not a whole number: {HOW}")
-    elif number > LARGEST:
-        wrong.append(f"{column} {shown(text)} is beyond 2^53")
-    return number or 0
+    sample = Sample(
+        path,
+        pid,
+        camid,
+        row.get("domain") or "",
+        read_seconds(row.get("time"), wrong),
+        read_label("clothes", row.get("clothes"), wrong),
+        read_modality(row.get("modality"), wrong),
+        read_label("tracklet", row.get("tracklet"), wrong),
+        read_attributes(row.get("attributes"), wrong),
+    )
+    return part, None if wrong else sample

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from reidbench.components import STEP_SETTINGS, Component, ContentHashed, InPlace, NestedKind, Params
 from reidbench.errors import DataError, UnknownComponent
 from reidbench.matrix.benchmark import BOTH, PLACEHOLDERS, Choice, Features, Recipe, Task, marker
-from reidbench.matrix.kinds import AUXILIARY, OF_COMPONENT
+from reidbench.matrix.kinds import AUXILIARY, OF_COMPONENT, OF_STAGE
 from reidbench.registry.declarations import refused_with
 from reidbench.registry.fieldtypes import DECIMAL, TRUTH, WHOLE, misfits
 from reidbench.registry.plugins import Registry, printable
@@ -87,6 +87,8 @@ class ChoiceReader:
             return None
         settings = {key: values.pop(key) for key in STEP_SETTINGS if key in values and key in extra}
         chosen = self.with_params(kind, component, values, path)
+        if chosen and kind == OF_STAGE["evaluate"].component and values is not options:
+            chosen = replace(chosen, preset=_preset_words(options))
         return replace(chosen, settings=settings) if chosen and settings else chosen
 
     def step(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = STEP) -> Choice | None:
@@ -228,6 +230,12 @@ class ChoiceReader:
             sentence = f"{message[:1].lower()}{message[1:]}"
             # What is wrong with all parameters together names the values itself.
             self.check.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
+
+
+def _preset_words(options: Mapping[str, Any]) -> str:
+    """The name of a preset, and the parameters that are written beside it."""
+    beside = [f"{name}={value}" for name, value in options.items() if name != "preset"]
+    return printable(", ".join([str(options["preset"]), *beside]))
 
 
 class FeaturesReader:

@@ -20,6 +20,7 @@ from reidbench.registry.plugins import Registry, printable
 
 from .checker import Checker, entries, kind_word, there
 from .choices import OF_FILES, ChoiceReader, FeaturesReader
+from .evaluate import EvaluateReader
 from .expect import ExpectReader
 from .quoted import PublishedReader
 from .search import SETTINGS as SEARCH_SETTINGS
@@ -94,15 +95,16 @@ class MatrixReader:
                 self.check.wrong((), f"the key `{key}` is missing")
         given = self.check.map(top.get("data", {}), ("data",))
         data = {name: self.data_source(name, value) for name, value in given.items()}
-        tasks = TaskReader(self.check, list(data)).read(top.get("tasks", {}))
+        judges = EvaluateReader(self.check, self.choices)
+        tasks = TaskReader(self.check, list(data), judges).read(top.get("tasks", {}))
         validate = (
             read_validation(self.check, top["validate"], ("validate",), list(data)) if "validate" in top else None
         )
-        evaluate = self.evaluate(top.get("evaluate", "cosine"))
+        evaluate, tasks = judges.whole(top, tasks)
         backbone = self.choices.choice("backbone", top["backbone"], ("backbone",)) if "backbone" in top else None
         methods = self.methods(top, backbone)
         settings = self.settings(top, methods)
-        self.count_rows(methods, len(tasks), len(evaluate), settings)
+        self.count_rows(methods, sum(len(task.judges or evaluate) for task in tasks), settings)
         if self.check.must_exist:
             self.files.check_there(methods, tasks, settings["seeds"])
         self.check.stop_at_problems()
@@ -123,10 +125,11 @@ class MatrixReader:
         self.check.stop_at_problems()
         return replace(found, expect=expect, published=published)
 
-    def count_rows(self, methods: tuple[Recipe, ...], tasks: int, evaluators: int, settings: dict[str, Any]) -> None:
+    def count_rows(self, methods: tuple[Recipe, ...], columns: int, settings: dict[str, Any]) -> None:
+        """Note a file of too many rows; `columns` are tasks, each times the number of its evaluators."""
         pretrained = sum(any(kind == "pretrain" for kind, _ in recipe.steps) for recipe in methods)
         runs = len(methods) - pretrained + pretrained * len(settings["pretrain_seeds"])
-        rows = runs * len(settings["seeds"]) * tasks * evaluators
+        rows = runs * len(settings["seeds"]) * columns
         if rows > MOST_ROWS:
             self.check.wrong((), f"stands for {rows} rows; more than {MOST_ROWS} are for several files")
 
@@ -190,17 +193,6 @@ class MatrixReader:
         if place and rooted and self.check.must_exist and not there(place, Path.exists):
             self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
         return DataSource(name, choice, place, self.check.tree.where((*path, "root"))) if choice else None
-
-    def evaluate(self, value: Any) -> tuple[Choice, ...]:
-        choices: list[Choice] = []
-        if value == []:
-            self.check.wrong(("evaluate",), "is empty, so that no row would have a number; leave it out for cosine")
-        for entry, path in entries(value, ("evaluate",)):
-            choice = self.choices.choice("evaluator", entry, path)
-            if choice and any(choice.identity == other.identity for other in choices):
-                self.check.wrong(path, f"evaluator {choice.name} appears twice")
-            choices += [choice] if choice else []
-        return tuple(choices)
 
     def methods(self, top: dict[str, Any], default: Choice | None) -> tuple[Recipe, ...]:
         recipes: dict[str, Recipe | None] = {}

@@ -9,22 +9,24 @@ from reidbench.matrix.benchmark import ALL_IMAGES, DataRef, Task
 from reidbench.matrix.families.groups import derived
 
 from .checker import Checker, entries, guess
+from .evaluate import EvaluateReader
 from .families import FAMILIES, Family, expanded
 from .validate import read_validation
 from .yamlfile import Path_, shown
 
-BESIDE = ("pool", "auxiliary", "adapt_on", "validate")  # keys of a family that hold for all its tasks
+BESIDE = ("pool", "auxiliary", "adapt_on", "validate", "evaluate")  # keys of a family that hold for all its tasks
 TASK = ("source", "target", *BESIDE)
 REF = ("use", "identities", "subset_seed", "images")
 LABELLED = ("source", "auxiliary")  # roles of images with labels
 
 
 class TaskReader:
-    """Reads the tasks of a file; `known` are the names of its data sets."""
+    """Reads the tasks of a file; `known` are the names of its data sets, and `judges` keeps the tasks' evaluators."""
 
-    def __init__(self, checker: Checker, known: list[str]) -> None:
+    def __init__(self, checker: Checker, known: list[str], judges: EvaluateReader) -> None:
         self.check = checker
         self.known = known
+        self.judges = judges
 
     def read(self, value: Any) -> list[Task]:
         """All tasks in the order of the file; a family stands for several."""
@@ -130,6 +132,8 @@ class TaskReader:
         on = self.one_of(given, "adapt_on", ("train", "test"), path)
         place = (*path, "validate")
         own = read_validation(self.check, given["validate"], place, self.known) if "validate" in given else None
+        if "evaluate" in given:
+            self.judges.of_task(str(path[-1]), given["evaluate"])
         return {**refs, "adapt_on": on, "validate": own}
 
     def check_apart(self, tasks: Sequence[Task], path: Path_) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from reidbench.components import Published
 from reidbench.matrix.benchmark import Choice, Expected
-from reidbench.matrix.labels import evaluator_labels
+from reidbench.matrix.labels import judges_of
 from reidbench.matrix.reading.expect import parts_of, published_task
 from reidbench.matrix.stage import Plan
 from reidbench.registry.published import DISTANCE
@@ -51,7 +51,6 @@ def held(board: Leaderboard, plan: Plan) -> list[Held]:
     benchmark = plan.benchmark
     methods = {recipe.name: recipe for recipe in benchmark.methods}
     tasks = {task.name: task for task in benchmark.tasks}
-    judges = dict(zip(evaluator_labels(benchmark.evaluate), benchmark.evaluate, strict=True))
     found = []
     for cell in benchmark.expect:
         task = tasks[cell.task]
@@ -59,6 +58,7 @@ def held(board: Leaderboard, plan: Plan) -> list[Held]:
         here = published_task(benchmark.data, parts, task)
         sizes = _test_sizes(board, plan, cell)
         apart = [*transductive(parts, task), *from_stand_ins(benchmark, task)]
+        judges = {label: choice for choice, label in judges_of(benchmark, task)}
         rules = {
             name: {number: (*_rules(number, judge, here, sizes), *apart) for number in cell.numbers}
             for name, judge in judges.items()

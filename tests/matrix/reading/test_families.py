@@ -154,7 +154,7 @@ def test_protocol_1_takes_a_list_of_splits(
         ("{t: {leave-one-out: [a, b], sequence: [a, b]}}",
          "tasks.t: is 2 families at once, `leave-one-out` and `sequence`: make them entries of their own"),
         ("{t: {leave-one-out: [a, b], target: c}}",
-         "tasks.t.target: unknown key (known: leave-one-out, pool, auxiliary, adapt_on, validate)"),
+         "tasks.t.target: unknown key (known: leave-one-out, pool, auxiliary, adapt_on, validate, evaluate)"),
         ("{t: {leave-one-out: [a, b], validate: {data: b}}}",
          "tasks.t.validate.data: 'b' is in a task of this family already; name a data set that no task uses"),
         ("{t: {protocol: dg-4}}",
@@ -175,7 +175,8 @@ def test_protocol_1_takes_a_list_of_splits(
         ("{t: {all-pairs: [a, b]}, 't: mean': {source: a, target: b}}",
          "tasks.t: mean: is the name of a number of the family 't'; rename the task"),
         ("{t: {leave_one_out: [a, b]}}", "tasks.t.leave_one_out: unknown key; did you mean 'leave-one-out'? (known: "
-         "source, target, pool, auxiliary, adapt_on, validate, leave-one-out, all-pairs, sources, sequence, protocol)"),
+         "source, target, pool, auxiliary, adapt_on, validate, evaluate, leave-one-out, all-pairs, sources, sequence, "
+         "protocol)"),
     ],
 )  # fmt: skip
 def test_refused_in_a_sentence(tasks: str, sentence: str, problems: Callable[..., list[str]]) -> None:

@@ -41,6 +41,9 @@ PARTIAL = r"\d{3}_\d{3}\.jpg"
 PRCC = r"[ABC]_cropped_rgb\d{3}\.jpg"
 LTCC = r"\d{3}_\d_c\d{1,2}_\d{6}\.png"
 VC = r"\d{4}-\d\d-\d\d-\d\d\.jpg"
+SYSU = r"\d{4}/\d{4}\.jpg"
+REGDB = r"\d+/(fe)?male_front_[vt]_\d{5}_\d+\.bmp"
+MARS = r"(00-1|\d{4})/(00-1|\d{4})C[1-6]T\d{4}F\d{3}\.jpg"
 
 
 def three(name: str) -> tuple[str, str, str]:
@@ -59,6 +62,8 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (*three(MARKET)[:2], MARKET_TEST)),
     ("market1501", {"distractors": True}, "Market-1501-v15.09.15", ((144, 12, 6), (6, 6, 6), (100, 7, 6)),
      (*three(MARKET)[:2], rf"{MARKET_TEST}|images/0000_c[1-6]s\d_\d{{6}}_\d\d\.jpg")),
+    ("market1501", {"queries": "multi"}, "Market-1501-v15.09.15", ((144, 12, 6), (18, 6, 6), (76, 7, 6)),
+     (three(MARKET)[0], rf"gt_bbox/{MARKET}", MARKET_TEST)),
     ("market-folder", {}, "market-folder", ((144, 12, 6), (6, 6, 6), (66, 6, 6)), three(MARKET)),
     ("market-folder", {"cameras": "none"}, "market-folder", ((144, 12, 0), (6, 6, 0), (66, 6, 0)),
      three(r"\d{4}_\d\d\.jpg")),
@@ -115,6 +120,18 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (f"train/{LTCC}", f"query/{LTCC}", f"test/{LTCC}")),
     ("vc-clothes", {}, "VC-Clothes", ((192, 12, 4), (24, 6, 4), (72, 6, 4)),
      (f"train/{VC}", f"query/{VC}", f"gallery/{VC}")),
+    ("sysu-mm01", {}, "SYSU-MM01", ((144, 12, 6), (24, 6, 2), (48, 6, 4)),
+     (rf"cam[1-6]/{SYSU}", rf"cam[36]/{SYSU}", rf"cam[1245]/{SYSU}")),
+    ("sysu-mm01", {"train": "train"}, "SYSU-MM01", ((108, 9, 6), (24, 6, 2), (48, 6, 4)),
+     (rf"cam[1-6]/{SYSU}", rf"cam[36]/{SYSU}", rf"cam[1245]/{SYSU}")),
+    ("regdb", {}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
+     (rf"(Visible|Thermal)/{REGDB}", rf"Visible/{REGDB}", rf"Thermal/{REGDB}")),
+    ("regdb", {"split": 10, "query": "thermal"}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
+     (rf"(Visible|Thermal)/{REGDB}", rf"Thermal/{REGDB}", rf"Visible/{REGDB}")),
+    ("mars", {}, "MARS", ((288, 12, 6), (48, 6, 6), (132, 7, 6)),
+     (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
+    ("mars", {"frames": 2, "gallery": "all"}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
+     (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
 ]  # fmt: skip
 
 

@@ -1,0 +1,69 @@
+"""Reads `evaluate:`, the evaluators of a matrix file and those that a task has of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from reidbench.matrix.benchmark import Choice, Task
+from reidbench.matrix.labels import evaluator_labels
+
+from .checker import Checker, entries
+from .choices import ChoiceReader
+from .yamlfile import Path_, shown
+
+DEFAULT = "cosine"
+
+
+class EvaluateReader:
+    """Reads the evaluators of tasks, and then those of the whole file."""
+
+    def __init__(self, checker: Checker, choices: ChoiceReader) -> None:
+        self.check = checker
+        self.choices = choices
+        self.own: dict[str, tuple[Choice, ...]] = {}  # of the tasks that say so, by their entry's name
+
+    def of_task(self, name: str, value: Any) -> None:
+        """The evaluators of an entry of `tasks`: a task, or all tasks of a family."""
+        self.own[name] = self.read(value, ("tasks", name, "evaluate"))
+
+    def read(self, value: Any, path: Path_) -> tuple[Choice, ...]:
+        """One evaluator, or a list of different ones."""
+        found: list[Choice] = []
+        if value == []:
+            self.check.wrong(path, f"is empty, so that no row would have a number; leave it out for {DEFAULT}")
+        for entry, at in entries(value, path):
+            choice = self.choices.choice("evaluator", entry, at)
+            if choice and any(choice.identity == other.identity for other in found):
+                self.check.wrong(at, f"evaluator {choice.name} appears twice")
+            found += [choice] if choice else []
+        return tuple(found)
+
+    def whole(self, top: dict[str, Any], tasks: Sequence[Task]) -> tuple[tuple[Choice, ...], list[Task]]:
+        """All evaluators of the file once, and its tasks with the labels of theirs where they do not have all.
+
+        A task without `evaluate` has those of the file.
+        """
+        by_task = [self.own.get(task.group or task.name) for task in tasks]
+        common = self.read(top.get("evaluate", DEFAULT), ("evaluate",))
+        if None not in by_task and tasks:
+            if "evaluate" in top:
+                self.check.wrong(("evaluate",), "is used by no task, since each has an `evaluate` of its own")
+            common = ()
+        found = list(common)
+        for choice in (choice for own in by_task for choice in own or ()):
+            if all(choice.identity != other.identity for other in found):
+                found.append(choice)
+        labels = evaluator_labels(found)
+        for label in {label for label in labels if labels.count(label) > 1}:
+            self.check.wrong(("evaluate",), f"two evaluators would have the name {shown(label)}: write them alike")
+        chosen = [self._labels(own or common, found, labels) for own in by_task]
+        return tuple(found), [
+            replace(task, judges=own) if len(own) < len(found) else task
+            for task, own in zip(tasks, chosen, strict=True)
+        ]
+
+    def _labels(self, own: Sequence[Choice], found: Sequence[Choice], labels: Sequence[str]) -> tuple[str, ...]:
+        identities = [choice.identity for choice in own]
+        return tuple(label for choice, label in zip(found, labels, strict=True) if choice.identity in identities)
