@@ -26,6 +26,7 @@ from .params import (
     TinyParams,
     WeightsParams,
 )
+from .protocols import PROTOCOLS
 
 STAGES = frozenset({"stages", "bn"})
 PARALLEL = frozenset({"data-parallel"})
@@ -215,4 +216,5 @@ def reidbench_evaluators() -> Iterator[Component]:
             protocol=params.protocol,
             metrics=RANKED,
             paper=PAPERS.get(name),
+            presets=PROTOCOLS if params is RankingParams else {},
         )

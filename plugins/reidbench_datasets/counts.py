@@ -16,6 +16,7 @@ _MSMT_TEST = {"query": Counts(11659, 3060, 15), "gallery": Counts(82161, 3060, 1
 _MSMT_V1_SOURCE = "four libraries and a survey agree: 126,441 images, 4,101 persons; train without val unverified"
 _MARKET_TRAIN = Counts(12936, 751, 6)
 _MARKET_QUERY = Counts(3368, 750, 6)
+_MARKET_BOXES = Counts(None, 750, 6, tracklets=3368)  # one query for each person and camera
 _MARKET_ALONE = ("the 500,000 distractors are missing: unpack them as the folder images", {"gallery": 19732})
 _DUKE = {"train": Counts(16522, 702, 8), "query": Counts(2228, 702, 8), "gallery": Counts(17661, 1110, 8)}
 
@@ -25,6 +26,42 @@ def _market_folders(train: int) -> Published:
     return Published(
         {"train": Counts(train, 751, 6), "query": _MARKET_QUERY, "gallery": Counts(19732, 751, 6)},
         "Market-1501, with one picture of each person in val",
+    )
+
+
+_SYSU_SOURCE = "Wu et al. (persons), logs of Cross-Modal-Re-ID-baseline; the gallery is what the protocol draws from"
+_SYSU_TEST = {
+    "query": Counts(3803, 96, 2, modality={"infrared": 3803}),
+    "gallery": Counts(6775, 96, 4, modality={"visible": 6775}).doubted("images", "modality"),  # one log counts them
+}
+
+
+def _regdb(query: str, gallery: str) -> Published:
+    """Each split of RegDB has ten images of each modality of 206 persons for training and of 206 for the test."""
+    return Published(
+        {
+            "train": Counts(4120, 206, 2, modality={query: 2060, gallery: 2060}),
+            "query": Counts(2060, 206, 1, modality={query: 2060}),
+            "gallery": Counts(2060, 206, 1, modality={gallery: 2060}),
+        },
+        "412 persons, ten visible and ten thermal images of each, halved in each of the ten splits",
+    )
+
+
+def _mars(gallery: Counts, per_camera: tuple[int, ...]) -> Published:
+    """MARS with one gallery or the other; its 1,261 persons count 636 in the test, among them junk and distractors."""
+    return Published(
+        {
+            "train": Counts(509914, 625, 6, tracklets=8298),
+            "query": Counts(114493, 626, 6, tracklets=1980),
+            "gallery": gallery,
+        },
+        "counted in the .mat files of MARS-evaluation by its authors",
+        per_camera={
+            "train": (102451, 118201, 85403, 48512, 114158, 41189),
+            "query": (29576, 24208, 21086, 12600, 20646, 6377),
+            "gallery": per_camera,
+        },
     )
 
 
@@ -120,4 +157,25 @@ PUBLISHED: dict[str, Published] = {
         {"train": Counts(132145, 8000, 19, frozenset({"cameras"}))}, "the authors' subset of 1,801,816 images"
     ),
     "clonedperson": Published({"all": Counts(887766, 5621, 24, frozenset({"cameras"}))}, "totals of the authors"),
+    "market1501:multi-query": Published(
+        {"train": _MARKET_TRAIN, "query": _MARKET_BOXES, "gallery": Counts(19732, 751, 6)},
+        "counted in the index files of Zhong et al.; nobody published how many boxes of gt_bbox are of the queries",
+    ),
+    "market1501:500k:multi-query": Published(
+        {
+            "train": _MARKET_TRAIN,
+            "query": _MARKET_BOXES,
+            "gallery": Counts(519732, 751, 6, frozenset({"images", "cameras"})),
+        },
+        "as market1501:multi-query; a log shows 515,913, which is without the 3,819 junk boxes",
+        alternatives=(_MARKET_ALONE,),
+    ),
+    "sysu-mm01:trainval": Published(
+        {"train": Counts(34167, 395, 6, modality={"visible": 22258, "infrared": 11909}), **_SYSU_TEST}, _SYSU_SOURCE
+    ),
+    "sysu-mm01:train": Published({"train": Counts(None, 296, 6), **_SYSU_TEST}, _SYSU_SOURCE),
+    "regdb:visible": _regdb("visible", "thermal"),
+    "regdb:thermal": _regdb("thermal", "visible"),
+    "mars:others": _mars(Counts(566596, 621, 6, tracklets=10200), (89547, 166029, 70754, 41938, 93908, 81040)),
+    "mars:all": _mars(Counts(681089, 635, 6, tracklets=12180), (119123, 190237, 91840, 54538, 114554, 87417)),
 }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from reidbench import Params, SameContent
+from reidbench import AddedLater, Params, SameContent
 
 
 def _unbooled(value: Any) -> Any:
@@ -57,6 +57,14 @@ class Market1501Params(FolderParams, CheckedParams):
     """The Market-1501 release."""
 
     distractors: bool = Field(False, description="add the 500,000 distractors in the folder images to the gallery")
+    queries: Annotated[Literal["single", "multi"], AddedLater()] = Field(
+        "single",
+        description="multi: for each query, the hand-drawn boxes (gt_bbox) of its person and camera as one tracklet",
+    )
+
+    def offered(self) -> frozenset[str]:
+        """The boxes of one query are a tracklet."""
+        return frozenset({"tracklets"} if self.queries == "multi" else ())
 
 
 class MsmtParams(CheckedParams):

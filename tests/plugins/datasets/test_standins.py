@@ -36,6 +36,10 @@ SCENES = r"\d{6}_s\d\d_c\d\d_f\d{6}\.jpg"
 GRID = r"\d{4}_[1-8]_\d+_\d+_\d+_\d+_\d+\.jpeg"
 PARTIAL = r"\d{3}_\d{3}\.jpg"
 
+SYSU = r"\d{4}/\d{4}\.jpg"
+REGDB = r"\d+/(fe)?male_front_[vt]_\d{5}_\d+\.bmp"
+MARS = r"(00-1|\d{4})/(00-1|\d{4})C[1-6]T\d{4}F\d{3}\.jpg"
+
 
 def three(name: str) -> tuple[str, str, str]:
     return f"bounding_box_train/{name}", f"query/{name}", f"bounding_box_test/{name}"
@@ -53,6 +57,8 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (*three(MARKET)[:2], MARKET_TEST)),
     ("market1501", {"distractors": True}, "Market-1501-v15.09.15", ((144, 12, 6), (6, 6, 6), (100, 7, 6)),
      (*three(MARKET)[:2], rf"{MARKET_TEST}|images/0000_c[1-6]s\d_\d{{6}}_\d\d\.jpg")),
+    ("market1501", {"queries": "multi"}, "Market-1501-v15.09.15", ((144, 12, 6), (18, 6, 6), (76, 7, 6)),
+     (three(MARKET)[0], rf"gt_bbox/{MARKET}", MARKET_TEST)),
     ("market-folder", {}, "market-folder", ((144, 12, 6), (6, 6, 6), (66, 6, 6)), three(MARKET)),
     ("market-folder", {"cameras": "none"}, "market-folder", ((144, 12, 0), (6, 6, 0), (66, 6, 0)),
      three(r"\d{4}_\d\d\.jpg")),
@@ -98,6 +104,18 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      ("", f"query/{PARTIAL}", f"gallery/{PARTIAL}")),
     ("occluded-reid", {}, "Occluded_REID", ((0, 0, 0), (6, 6, 0), (18, 6, 0)),
      ("", r"occluded_body_images/\d{3}/\d{3}_\d\d\.tif", r"whole_body_images/\d{3}/\d{3}_\d\d\.tif")),
+    ("sysu-mm01", {}, "SYSU-MM01", ((144, 12, 6), (24, 6, 2), (48, 6, 4)),
+     (rf"cam[1-6]/{SYSU}", rf"cam[36]/{SYSU}", rf"cam[1245]/{SYSU}")),
+    ("sysu-mm01", {"train": "train"}, "SYSU-MM01", ((108, 9, 6), (24, 6, 2), (48, 6, 4)),
+     (rf"cam[1-6]/{SYSU}", rf"cam[36]/{SYSU}", rf"cam[1245]/{SYSU}")),
+    ("regdb", {}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
+     (rf"(Visible|Thermal)/{REGDB}", rf"Visible/{REGDB}", rf"Thermal/{REGDB}")),
+    ("regdb", {"split": 10, "query": "thermal"}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
+     (rf"(Visible|Thermal)/{REGDB}", rf"Thermal/{REGDB}", rf"Visible/{REGDB}")),
+    ("mars", {}, "MARS", ((288, 12, 6), (48, 6, 6), (132, 7, 6)),
+     (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
+    ("mars", {"frames": 2, "gallery": "all"}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
+     (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
 ]  # fmt: skip
 
 
