@@ -11,9 +11,13 @@ import pytest
 
 from reidbench.cli import main
 from reidbench.cli.end import exit_code
+from reidbench.cli.scoring import named_protocol
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import Labelled, Reranking, Rules, rank_labelled, rerank_blocks
+from reidbench.registry.plugins import Registry
 from reidbench.scoring import score
+from reidbench_baseline.evaluators import _rules as evaluator_rules
+from reidbench_baseline.params import RankingParams
 from tests.support.scores import arrays, scored
 
 
@@ -227,3 +231,27 @@ def test_wrong_options_are_one_sentence(
     assert said.out == ""
     assert said.err.startswith(f"reidbench: {sentence}")
     assert said.err.count("\n") == 1
+
+
+def test_a_named_protocol_has_the_rules_of_the_evaluator_by_that_preset(registry: Registry) -> None:
+    component = registry.get("evaluator", "cosine")
+    assert {"prcc-single", "ltcc-cloth-changing", "sysu-mm01-indoor-multi", "regdb", "mars"} <= set(component.presets)
+    for name, values in component.presets.items():
+        assert Rules(**named_protocol(name)) == evaluator_rules(RankingParams(**values), "cosine"), name
+
+
+def test_a_protocol_is_all_rules_and_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = HAND | {"gallery_tracklets": np.array([4, 5, 6, -1])}
+    file = save(tmp_path, columns)
+    assert command(file, "--json", "--protocol", "mars") == 0
+    rules = json.loads(capsys.readouterr().out)["rules"]
+    assert (rules["ap"], rules["invalid"], rules["pool"]) == ("trapezoid", "zero", "mean")
+    assert command(file, "--protocol", "mars", "--distance", "euclidean") == 0
+    assert " distance=euclidean " in capsys.readouterr().out
+    assert command(file, "--protocol", "mars", "--ap", "trapezoid", "--no-camera", "--pool", "max") == 2
+    told = "--protocol mars gives all rules: leave out --ap, --no-camera, --pool, or --protocol"
+    assert capsys.readouterr().err == f"reidbench: {told}\n"
+    assert command(file, "--protocol", "marss") == 2
+    assert "no protocol named 'marss'; did you mean 'mars'? (known: " in capsys.readouterr().err
+    assert command(save(tmp_path, columns, "query_tracklets"), "--protocol", "mars") == 2
+    assert "missing query_tracklets" in capsys.readouterr().err
