@@ -15,7 +15,7 @@ from reidbench.data.walk import first_names
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.names import shown
 from reidbench.registry.plugins import Registry
-from reidbench.stages.outputs import joined
+from reidbench.stages.outputs import joined, more_columns
 from reidbench.store.artifacts import Store
 
 from .networks import Member, load
@@ -218,7 +218,8 @@ def embed_pictures(
 def embed_parts(networks: Networks, parts: Mapping[str, Split], out: Path) -> tuple[str, tuple[str, ...]]:
     """Write features, pids, camids and names of a manifest's query and gallery. Returns a sentence, and notes.
 
-    Names are `query_features`, `query_pids`, ..., as `reidbench score` reads them; where a picture is in query and
+    Names are `query_features`, `query_pids`, ..., as `reidbench score` reads them; with `query_clothes`,
+    `query_modality`, `query_tracklets`, ... where the manifest has such labels, and where a picture is in query and
     gallery, also `query_images` and `gallery_images`, which are equal for equal pictures. Raises DataError for a
     picture that cannot be read.
     """
@@ -227,6 +228,10 @@ def embed_parts(networks: Networks, parts: Mapping[str, Split], out: Path) -> tu
     for part, split in parts.items():
         arrays |= {f"{part}_features": networks.features(split, f"{part}_features"), f"{part}_names": paths_of(split)}
         arrays |= {f"{part}_pids": split.pids, f"{part}_camids": split.camids}
+        more = {
+            name: list(map(str, one)) if one.dtype.kind == "U" else one for name, one in more_columns(split).items()
+        }
+        arrays |= {f"{part}_{name}": one for name, one in more.items()}
     numbers = {part: part_numbers(split) for part, split in parts.items()}
     both = shared(numbers["query"], numbers["gallery"])
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Stage
 from reidbench.packs.rescoring import Evaluated, evaluate_again
 from reidbench.stages.inputs import Inputs
+from reidbench.stages.outputs import more_columns
 from reidbench.stages.spec import StageSpec
 from reidbench.stages.trained import look_back
 
@@ -117,6 +118,7 @@ class Rescorer:
                     raise ReidbenchError(counts)
                 columns[f"{side}_features"] = features.astype(np.float32)
                 columns |= {f"{side}_pids": split.pids, f"{side}_camids": split.camids}
+                columns |= {f"{side}_{name}": column for name, column in more_columns(split).items()}
             self._columns[key] = columns | self._look_back(stage, parts)
         return self._columns[key]
 

@@ -67,6 +67,9 @@ def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Pa
         "randperson": made("randperson", "h"),
         "partial-reid": made("partial-reid", "i").parent,
         "csv-manifest": made("csv-manifest", "j"),
+        "sysu-mm01": made("sysu-mm01", "k").parent,
+        "regdb": made("regdb", "l"),
+        "mars": made("mars", "m").parent,
     }
     entries = [
         f"{name}: {{use: {name}, root: {root}{', accept_withdrawal: true' if 'duke' in name else ''}}}"
@@ -177,8 +180,13 @@ PARTS = [
     ("randperson", "randperson_subset", []),
     ("clonedperson", ".", ["train", "test"]),
     ("partial-reid", ".", []),
+    ("sysu-mm01", ".", [*(f"cam{n}" for n in range(1, 7)), "exp/train_id.txt", "exp/val_id.txt", "exp/test_id.txt"]),
+    ("regdb", ".", ["Visible", "Thermal", *(f"idx/{part}_{word}_1.txt" for part in ("train", "test")
+                                            for word in ("visible", "thermal"))]),
+    ("mars", ".", ["bbox_train", "bbox_test", "info/train_name.txt", "info/test_name.txt", "info/tracks_train_info.mat",
+                   "info/tracks_test_info.mat", "info/query_IDX.mat"]),
     ("image-folder", ".", []),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "inside", "parts"), PARTS, ids=[name for name, *_ in PARTS])
