@@ -14,6 +14,7 @@ import numpy as np
 from reidbench.components import Metric
 from reidbench.contexts import Embedded, Metrics, Selection
 from reidbench.data import HiddenSplit, Split
+from reidbench.data.morelabels import UNKNOWN
 from reidbench.errors import DataError
 from reidbench.files.names import shown, shown_value
 from reidbench.registry.metrics import COLUMNS, NAME, range_fault
@@ -166,10 +167,20 @@ def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
     return sides[0], sides[1]
 
 
-def more_columns(split: Split) -> dict[str, np.ndarray]:
-    """The labels beyond identity that evaluators are given, as arrays [N] by name; only those that are there."""
-    found = ((name, getattr(split, name)) for name in MORE_COLUMNS)
-    return {name: np.asarray(column) for name, column in found if column is not None}
+def more_columns(parts: Mapping[str, Split]) -> dict[str, np.ndarray]:
+    """The labels beyond identity that evaluators are given, as arrays [N] by names such as "query_clothes".
+
+    A label that one part has is there for all of them, unknown (-1, or "") where a part does not have it.
+    """
+    found = {}
+    for name in MORE_COLUMNS:
+        columns = {part: getattr(split, name) for part, split in parts.items()}
+        if all(column is None for column in columns.values()):
+            continue
+        for part, column in columns.items():
+            empty = np.full(len(parts[part]), "" if name == "modality" else UNKNOWN)
+            found[f"{part}_{name}"] = empty if column is None else np.asarray(column)
+    return found
 
 
 def joined(parts: list[np.ndarray], name: str) -> np.ndarray:
