@@ -20,7 +20,7 @@ from reidbench.data import (
     need_folder,
     unpack,
 )
-from reidbench.data.archives import inner_folder
+from reidbench.data.layouts.archives import inner_folder
 from reidbench.data.walk import walk_images
 from reidbench.errors import DataError
 from reidbench.files.names import shown

@@ -19,6 +19,14 @@ _MARKET_QUERY = Counts(3368, 750, 6)
 _MARKET_BOXES = Counts(None, 750, 6, tracklets=3368)  # one query for each person and camera
 _MARKET_ALONE = ("the 500,000 distractors are missing: unpack them as the folder images", {"gallery": 19732})
 _DUKE = {"train": Counts(16522, 702, 8), "query": Counts(2228, 702, 8), "gallery": Counts(17661, 1110, 8)}
+# Yang et al., TPAMI 2019 (arXiv 2002.02295): the five numbers of images add up to the 33,698 of the paper. Queries are
+# camera B (3,543, in the gallery's clothes) and camera C (3,873, in others). Who is in val is documented nowhere.
+_PRCC_SOURCE = "paper of Yang et al.: 33,698 images of 221 persons with two outfits each; persons of val unverified"
+_PRCC_VAL = Counts(5002, 150, 3, outfits=300).doubted("identities", "cameras", "outfits")
+_PRCC_TEST = {"query": Counts(7416, 71, 2, outfits=142), "gallery": Counts(3384, 71, 1, outfits=71)}
+_PRCC_CAMERAS = {"query": (0, 3543, 3873), "gallery": (3384,)}
+# Qian et al., ACCV 2020: the paper (arXiv 2005.12633) counts 17,138 images, the authors' page and every loader 17,119.
+_LTCC_SOURCE = "page of the authors: 17,119 images of 152 persons (the paper says 17,138, and 478 outfits)"
 
 
 def _market_folders(train: int) -> Published:
@@ -157,6 +165,39 @@ PUBLISHED: dict[str, Published] = {
         {"train": Counts(132145, 8000, 19, frozenset({"cameras"}))}, "the authors' subset of 1,801,816 images"
     ),
     "clonedperson": Published({"all": Counts(887766, 5621, 24, frozenset({"cameras"}))}, "totals of the authors"),
+    "prcc:train": Published(
+        {"train": Counts(17896, 150, 3, outfits=300), "validation": _PRCC_VAL, **_PRCC_TEST},
+        _PRCC_SOURCE,
+        per_camera=_PRCC_CAMERAS,
+    ),
+    "prcc:trainval": Published(
+        {"train": Counts(22898, 150, 3, outfits=300), **_PRCC_TEST}, _PRCC_SOURCE, per_camera=_PRCC_CAMERAS
+    ),
+    "ltcc:all": Published(
+        {
+            "train": Counts(9576, 77, 12),
+            "query": Counts(493, 75, 12),
+            "gallery": Counts(7050, 75, 12),
+            "all": Counts(None, 152, 12, outfits=478).doubted("outfits"),
+        },
+        _LTCC_SOURCE,
+    ),
+    "ltcc:cloth-changing": Published(
+        {
+            "train": Counts(8367, 46, 12),
+            "query": Counts(None, 45, 12).doubted(),
+            "gallery": Counts(6019, 45, 12),
+        },
+        "91 persons of the authors' page; images as a loader of the field counts them, which add up with the others'",
+    ),
+    "vc-clothes": Published(
+        {
+            "train": Counts(9449, 256, 4),
+            "query": Counts(1020, 256, 4).doubted("identities", "cameras"),
+            "gallery": Counts(8591, 256, 4).doubted("identities"),
+        },
+        "paper of Wan et al.: 19,060 images of 512 persons; the number of outfits is not published",
+    ),
     "market1501:multi-query": Published(
         {"train": _MARKET_TRAIN, "query": _MARKET_BOXES, "gallery": Counts(19732, 751, 6)},
         "counted in the index files of Zhong et al.; nobody published how many boxes of gt_bbox are of the queries",

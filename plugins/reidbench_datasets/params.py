@@ -79,6 +79,28 @@ class MsmtParams(CheckedParams):
         return frozenset({"validation"} if self.train == "train" else ())
 
 
+class PrccParams(CheckedParams):
+    """PRCC."""
+
+    train: Literal["train", "trainval"] = Field(
+        "train", description="train: the folder train, as in the paper; trainval: val too (22,898 images)"
+    )
+
+    def offered(self) -> frozenset[str]:
+        """Clothes; and what is not trained on, for `validate: {queries: validation}`."""
+        return frozenset({"clothes", "validation"} if self.train == "train" else {"clothes"})
+
+
+class LtccParams(CheckedParams):
+    """LTCC."""
+
+    persons: Literal["all", "cloth-changing"] = Field(
+        "all",
+        description="all: as the paper and the field train and test; cloth-changing: in train and test only those "
+        "whom the lists of the release name, 46 and 45",
+    )
+
+
 class CuhkParams(CheckedParams):
     """CUHK03 in the 767/700 protocol."""
 

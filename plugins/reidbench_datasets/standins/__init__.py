@@ -9,6 +9,9 @@ Imports reidbench and the readers' names of files and folders. Begin with `peopl
 
 from __future__ import annotations
 
+from .clothes import ltcc as ltcc
+from .clothes import prcc as prcc
+from .clothes import vc_clothes as vc_clothes
 from .crossmodal import regdb as regdb
 from .crossmodal import sysu_mm01 as sysu_mm01
 from .listed import csv_manifest as csv_manifest

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from reidbench.errors import DataError
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix
 from reidbench_datasets import READERS
+from reidbench_datasets.standins import figures
 from tests.support.copies import Open
 
 OWN = {"accept_withdrawal": True}
@@ -36,6 +38,9 @@ SCENES = r"\d{6}_s\d\d_c\d\d_f\d{6}\.jpg"
 GRID = r"\d{4}_[1-8]_\d+_\d+_\d+_\d+_\d+\.jpeg"
 PARTIAL = r"\d{3}_\d{3}\.jpg"
 
+PRCC = r"[ABC]_cropped_rgb\d{3}\.jpg"
+LTCC = r"\d{3}_\d_c\d{1,2}_\d{6}\.png"
+VC = r"\d{4}-\d\d-\d\d-\d\d\.jpg"
 SYSU = r"\d{4}/\d{4}\.jpg"
 REGDB = r"\d+/(fe)?male_front_[vt]_\d{5}_\d+\.bmp"
 MARS = r"(00-1|\d{4})/(00-1|\d{4})C[1-6]T\d{4}F\d{3}\.jpg"
@@ -104,6 +109,17 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      ("", f"query/{PARTIAL}", f"gallery/{PARTIAL}")),
     ("occluded-reid", {}, "Occluded_REID", ((0, 0, 0), (6, 6, 0), (18, 6, 0)),
      ("", r"occluded_body_images/\d{3}/\d{3}_\d\d\.tif", r"whole_body_images/\d{3}/\d{3}_\d\d\.tif")),
+    ("prcc", {}, "prcc", ((144, 12, 3), (36, 6, 2), (18, 6, 1)),
+     (rf"rgb/train/\d{{3}}/{PRCC}", r"rgb/test/[BC]/\d{3}/cropped_rgb\d{3}\.jpg",
+      r"rgb/test/A/\d{3}/cropped_rgb\d{3}\.jpg")),
+    ("prcc", {"train": "trainval"}, "prcc", ((180, 12, 3), (36, 6, 2), (18, 6, 1)),
+     (rf"rgb/(train|val)/\d{{3}}/{PRCC}", r"rgb/test/.*", r"rgb/test/.*")),
+    ("ltcc", {}, "LTCC_ReID", ((288, 12, 12), (24, 6, 12), (120, 6, 12)),
+     (f"train/{LTCC}", f"query/{LTCC}", f"test/{LTCC}")),
+    ("ltcc", {"persons": "cloth-changing"}, "LTCC_ReID", ((192, 8, 12), (16, 4, 8), (80, 4, 12)),
+     (f"train/{LTCC}", f"query/{LTCC}", f"test/{LTCC}")),
+    ("vc-clothes", {}, "VC-Clothes", ((192, 12, 4), (24, 6, 4), (72, 6, 4)),
+     (f"train/{VC}", f"query/{VC}", f"gallery/{VC}")),
     ("sysu-mm01", {}, "SYSU-MM01", ((144, 12, 6), (24, 6, 2), (48, 6, 4)),
      (rf"cam[1-6]/{SYSU}", rf"cam[36]/{SYSU}", rf"cam[1245]/{SYSU}")),
     ("sysu-mm01", {"train": "train"}, "SYSU-MM01", ((108, 9, 6), (24, 6, 2), (48, 6, 4)),
@@ -186,6 +202,43 @@ def test_msmt17_has_train_and_val_and_pictures_of_different_sizes(
     assert all(re.fullmatch(rf"{MSMT} \d+", line) for found in lines.values() for line in found)
     dataset = read("msmt17-v1", root)
     assert len({dataset.train.image(n).shape for n in range(20)}) > 5
+
+
+# name, the cameras of queries and of gallery where persons meet in the same clothes, and in other ones
+CLOTHES: list[tuple[str, tuple[Any, Any], tuple[Any, Any]]] = [
+    ("prcc", ([1], [0]), ([2], [0])),
+    ("ltcc", (range(12), range(12)), (range(12), range(12))),
+    ("vc-clothes", ([1, 2], [1, 2]), ([2, 3], [2, 3])),
+]
+
+
+@pytest.mark.parametrize(("name", "same", "other"), CLOTHES)
+def test_persons_meet_in_the_same_clothes_and_in_others(
+    name: str, same: tuple[Any, Any], other: tuple[Any, Any], registry: plugins.Registry, read: Open, tmp_path: Path
+) -> None:
+    dataset = read(name, make(registry, name, tmp_path))
+    assert dataset.query is not None
+    assert dataset.gallery is not None
+    everybody = set(dataset.query.pids.tolist())
+    changing = {pid for pid in everybody if name != "ltcc" or pid % 3}  # pid is the person's number in `shots`
+    for equal, (askers, seen), wanted in ((True, same, everybody), (False, other, changing)):
+        met = {
+            one.pid
+            for one in dataset.query.samples
+            for two in dataset.gallery.samples
+            if one.pid == two.pid and one.camid != two.camid and one.camid in askers and two.camid in seen
+            if (one.clothes == two.clothes) == equal
+        }
+        assert met == wanted, (name, equal)
+
+
+def test_other_clothes_are_drawn_on_the_same_person() -> None:
+    one, two, other = (
+        np.asarray(figures.draw("a.png", person, 0, (200, 100), outfit=outfit))
+        for person, outfit in ((5, 1), (5, 2), (6, 1))
+    )
+    first = [int(np.flatnonzero((one != image).any(axis=(1, 2)))[0]) for image in (two, other)]
+    assert first[0] > first[1]  # the head, which is above the clothes, is the person's own
 
 
 def test_luperson_has_its_keys_in_three_videos(registry: plugins.Registry, read: Open, tmp_path: Path) -> None:
