@@ -49,6 +49,8 @@ class Labelled:
                 found[name] = integers(f"{side}_{name}", given)
         if self.modality is not None:
             found["modality"] = np.asarray(self.modality)
+            if found["modality"].dtype.kind != "U":
+                raise MetricError(f"{side}_modality must be words, such as visible, not {found['modality'].dtype}")
         count = len(found["pids"])
         for name, values in found.items():
             if len(values) != count:
