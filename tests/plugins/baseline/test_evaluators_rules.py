@@ -16,7 +16,7 @@ from reidbench.stages.outputs import answer_fault
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 from reidbench_baseline import evaluators
-from reidbench_baseline.params import ExpansionParams, RankingParams, ReciprocalParams
+from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 from tests.support.evaluations import evaluation
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from reidbench import Embedded
 from reidbench_baseline import evaluators
-from reidbench_baseline.params import RankingParams
 from reidbench_baseline.protocols import PROTOCOLS
+from reidbench_baseline.ranking_params import RankingParams
 from tests.support.evaluations import evaluation
 
 Curve = dict[str, float]

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from reidbench.words import complaint
-from reidbench_baseline.params import ExpansionParams, RankingParams, ReciprocalParams
+from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
 
 @pytest.mark.parametrize(
