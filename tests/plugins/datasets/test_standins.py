@@ -261,6 +261,20 @@ def test_luperson_is_a_folder_where_lmdb_is_not_installed(
     assert (root / "LUP" / "images" / f"{keys[0]}.jpg").is_file()
 
 
+def test_a_manifest_has_every_label_and_a_match_in_other_clothes_and_modality_for_every_query(
+    registry: plugins.Registry, read: Open, tmp_path: Path
+) -> None:
+    found = read("csv-manifest", make(registry, "csv-manifest", tmp_path))
+    assert found.train.more.known == {"clothes", "modality", "tracklets", "attributes"}
+    assert found.query is not None
+    assert found.gallery is not None
+    gallery = found.gallery.samples
+    for query in found.query.samples:
+        own = [one for one in gallery if one.pid == query.pid]
+        assert {one.modality for one in own} == {"visible", "infrared"}
+        assert {one.clothes for one in own} == {0, 1}
+
+
 def test_a_manifest_whose_pictures_would_lie_elsewhere_has_no_stand_in(
     registry: plugins.Registry, tmp_path: Path
 ) -> None:
