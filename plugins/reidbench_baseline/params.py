@@ -113,7 +113,10 @@ class RankingParams(Params):
     draw_seed: int = Field(0, ge=0, description="seed of the draws")
     exclude: Annotated[
         tuple[Literal["same-clothes", "different-clothes"], ...],
-        Field(description="drops the query's pid in the same clothes, or in different ones; unknown clothes are kept"),
+        Field(
+            description="[same-clothes] or [different-clothes] drops the query's own pid in such clothes; unknown ones "
+            "are kept"
+        ),
         AddedLater(),
     ] = ()
     cross: Annotated[
@@ -123,7 +126,7 @@ class RankingParams(Params):
     ] = None
     skip_cameras: Annotated[
         dict[Annotated[int, Field(ge=0)], Cameras],
-        Field(description="cameras of the gallery that queries of a camera never meet, whatever pid: {2: [1]}"),
+        Field(description='cameras of the gallery that queries of a camera never meet, whatever pid: {"2": [1]}'),
         AddedLater(),
     ] = Field(default_factory=dict)
     query_cameras: Annotated[

@@ -228,10 +228,8 @@ def embed_parts(networks: Networks, parts: Mapping[str, Split], out: Path) -> tu
     for part, split in parts.items():
         arrays |= {f"{part}_features": networks.features(split, f"{part}_features"), f"{part}_names": paths_of(split)}
         arrays |= {f"{part}_pids": split.pids, f"{part}_camids": split.camids}
-        more = {
-            name: list(map(str, one)) if one.dtype.kind == "U" else one for name, one in more_columns(split).items()
-        }
-        arrays |= {f"{part}_{name}": one for name, one in more.items()}
+    more = more_columns(parts)
+    arrays |= {name: list(map(str, one)) if one.dtype.kind == "U" else one for name, one in more.items()}
     numbers = {part: part_numbers(split) for part, split in parts.items()}
     both = shared(numbers["query"], numbers["gallery"])
     notes: tuple[str, ...] = ()

@@ -79,14 +79,15 @@ def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[
     """The columns [N] of one label by their keys, of query and gallery, as evaluators take them.
 
     Texts in place of numbers are numbered, equal texts alike. Raises DataError, with the key, for a column of another
-    kind, one in which nothing is known, and a modality in two spellings.
+    kind, columns in which nothing is known, and a modality in two spellings.
     """
     found = (
         [_words(path, key, given) for key, given in columns.items()] if word == "modality" else _numbers(path, columns)
     )
-    for key, column in zip(columns, found, strict=True):
-        if not len(column) or (column == ("" if word == "modality" else UNKNOWN)).all():
-            raise DataError(f"{shown(path)}: {shown(key)} has no known {word}: {WHAT[word]}")
+    unknown = "" if word == "modality" else UNKNOWN
+    if all((column == unknown).all() for column in found):
+        both = " and ".join(map(shown, columns))
+        raise DataError(f"{shown(path)}: {both} have no known {word}: {WHAT[word]}")
     if word == "modality":
         _refuse_two_spellings(path, list(columns), [text for column in found for text in column.tolist()])
     return found

@@ -178,7 +178,7 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
             row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
             raise StageError(f"features that are no numbers, first for {split.paths[row]}")
         columns |= {f"{part}_features": features, f"{part}_pids": split.pids, f"{part}_camids": split.camids}
-        columns |= {f"{part}_{name}": column for name, column in more_columns(split).items()}
+    columns |= more_columns(parts)
     save_arrays(run.folder / "features.npz", columns)  # the layout that `reidbench score` reads
     return {"dim": columns["query_features"].shape[1]}
 

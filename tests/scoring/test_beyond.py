@@ -150,8 +150,10 @@ def test_texts_in_place_of_numbers_are_numbered_alike_on_both_sides(tmp_path: Pa
         ({"gallery_modality": ["a"]}, "gallery_modality has 1 entries but gallery_pids has 3 entries"),
         ({"query_clothes": [1.5, 2]}, "query_clothes[0] = 1.5 is not an integer"),
         ({"query_tracklets": [1, -2]}, "query_tracklets[1] = -2 is negative (only -1 may be: unknown)"),
-        ({"gallery_clothes": [-1, -1, -1]}, "gallery_clothes has no known clothes: a number for each image"),
-        ({"query_modality": ["", ""]}, "query_modality has no known modality: a text for each image, such as visible"),
+        ({"query_clothes": [-1, -1], "gallery_clothes": [-1, -1, -1]}, "query_clothes and gallery_clothes have no known"
+         " clothes: a number for each image, -1 unknown"),
+        ({"query_modality": ["", ""], "gallery_modality": ["", "", " "]}, "query_modality and gallery_modality have no"
+         " known modality: a text for each image, such as visible or infrared"),
         ({"query_modality": [1, 2]}, "query_modality must hold texts such as visible and infrared, not int64"),
         ({"query_modality": ["visible", "Visible"]}, "query_modality and gallery_modality have the modalities 'visible'"
          " and 'Visible', which would be two: write one of them"),
@@ -169,6 +171,13 @@ def test_what_is_wrong_is_one_sentence(change: dict[str, Any], sentence: str, tm
     assert sentence in str(caught.value)
     assert str(caught.value).startswith(f"{file}: ")
     assert read_features(file).query_pids.tolist() == [1, 2]  # nobody asks for them
+
+
+def test_one_side_may_know_nothing(tmp_path: Path) -> None:
+    """Single images are sought among tracklets."""
+    columns = COLUMNS | {"query_tracklets": np.array([-1, -1])}
+    found = read_features(npz(tmp_path, columns), needs=NEEDS)
+    assert found.query_more["tracklets"].tolist() == [-1, -1]
 
 
 def test_pickled_texts_are_refused(tmp_path: Path) -> None:

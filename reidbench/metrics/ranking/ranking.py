@@ -50,7 +50,7 @@ def rank(
     Raises MetricError for features that are not finite, zero vectors under cosine (junk aside), arrays that do not fit
     together, or no valid query.
     """
-    rules = rules or Rules()
+    rules = _plain(rules or Rules())
     if rules.distance == "given":
         raise MetricError("rule distance=given is for rank_distances; rank needs cosine or euclidean")
     if by_camera and rules.cmc == "identities":
@@ -85,9 +85,9 @@ def rank_distances(
             f"distances has shape {distances.shape} but there are {len(labels.query_pids)} queries "
             f"and {len(labels.gallery_pids)} gallery rows"
         )
+    rules = dataclasses.replace(_plain(rules or Rules()), distance="given")
     step = max(1, _DISTANCE_BYTES // (8 * distances.shape[1]))
     parts = (distances[start : start + step] for start in range(0, len(distances), step))
-    rules = dataclasses.replace(rules or Rules(), distance="given")
     return _rank(finite(map(_comparable, parts)), labels, rules, max_rank)
 
 
@@ -107,8 +107,16 @@ def rank_blocks(
     The blocks are float32 or float64 and may share one buffer, so that a re-ranked MSMT17 needs no 3.6 GiB matrix.
     """
     labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids, query_images, gallery_images)
-    rules = dataclasses.replace(rules or Rules(), distance="given")
+    rules = dataclasses.replace(_plain(rules or Rules()), distance="given")
     return _rank(finite(blocks), labels, rules, max_rank)
+
+
+def _plain(rules: Rules) -> Rules:
+    """The rules; MetricError where some of them need more than pids, cameras and distances."""
+    if rules.labelled:
+        named = ", ".join(rules.labelled)
+        raise MetricError(f"rank, rank_blocks and rank_distances cannot apply {named}; use rank_labelled")
+    return rules
 
 
 def _comparable(part: NDArray[Any]) -> NDArray[Any]:
@@ -147,9 +155,6 @@ def _rank(
     exact: Products | None = None,
     cameras: ByCamera | None = None,
 ) -> Ranking:
-    if rules.labelled:
-        named = ", ".join(rules.labelled)
-        raise MetricError(f"rank, rank_blocks and rank_distances cannot apply {named}; use rank_labelled")
     results = Tally(labels, rules, exact, cameras).count(blocks)
     results.filtered["junk"] = int(np.count_nonzero(labels.gallery_pids == JUNK))
     return conclude([results], Asked(labels.query_pids, labels.query_camids), rules, max_rank, cameras)

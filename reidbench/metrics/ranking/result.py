@@ -235,9 +235,10 @@ def _filtered(draws: Sequence[Results]) -> dict[str, int]:
 
 
 def _always(name: str, draws: Sequence[Results], valid: NDArray[np.bool_]) -> int:
-    """How many queries it is true of in each draw in which they have a match."""
-    found = np.stack([getattr(results, name) for results in draws]) | ~valid
-    return int(np.count_nonzero(found.all(0) & valid.any(0)))
+    """How many queries it is true of in each draw in which they have a match, and more than nobody else to rank."""
+    found = np.stack([getattr(results, name) for results in draws])
+    alone = np.stack([results.alone for results in draws])
+    return int(np.count_nonzero((found | alone | ~valid).all(0) & found.any(0)))
 
 
 def _tied(draws: Sequence[Results], means: _Means, valid: NDArray[np.bool_]) -> Tied:

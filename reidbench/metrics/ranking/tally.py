@@ -80,7 +80,8 @@ class Tally:
         if rules.gallery == "single-shot":
             self.results.shots = [SingleShot(self.matches, rules, exact, self.numbers)]
         self.identities = Identities(labels, exact) if rules.cmc == "identities" else None
-        removable = ["same_camera", *(["same_image"] if labels.own is not None else [])]
+        excluded = [name.replace("-", "_") for name in rules.exclude]
+        removable = ["same_camera", *excluded, *(["same_image"] if labels.own is not None else [])]
         self.results.filtered.update(dict.fromkeys(removable, 0))
 
     def count(self, blocks: Iterable[NDArray[Any]]) -> Results:

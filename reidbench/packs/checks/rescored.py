@@ -108,7 +108,7 @@ class Rescorer:
             (given,) = stage.data
             folder = self.own.store.read(given.key).path
             parts = {side: Split.load(folder / f"{side}.json", folder) for side in SIDES}
-            columns: Columns = {}
+            columns: Columns = more_columns(parts)
             for side, features in zip(SIDES, self.pack.features(key) or (), strict=True):
                 split = parts[side]
                 if len(features) != len(split):
@@ -118,8 +118,7 @@ class Rescorer:
                     raise ReidbenchError(counts)
                 columns[f"{side}_features"] = features.astype(np.float32)
                 columns |= {f"{side}_pids": split.pids, f"{side}_camids": split.camids}
-                columns |= {f"{side}_{name}": column for name, column in more_columns(split).items()}
-            self._columns[key] = columns | self._look_back(stage, parts)
+            self._columns[key] = columns | more_columns(parts) | self._look_back(stage, parts)
         return self._columns[key]
 
     def _look_back(self, stage: Stage, parts: dict[str, Split]) -> Columns:

@@ -128,9 +128,9 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (rf"(Visible|Thermal)/{REGDB}", rf"Visible/{REGDB}", rf"Thermal/{REGDB}")),
     ("regdb", {"split": 10, "query": "thermal"}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
      (rf"(Visible|Thermal)/{REGDB}", rf"Thermal/{REGDB}", rf"Visible/{REGDB}")),
-    ("mars", {}, "MARS", ((288, 12, 6), (48, 6, 6), (132, 7, 6)),
+    ("mars", {"gallery": "others"}, "MARS", ((288, 12, 6), (48, 6, 6), (132, 7, 6)),
      (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
-    ("mars", {"frames": 2, "gallery": "all"}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
+    ("mars", {"frames": 2}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
      (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
 ]  # fmt: skip
 
@@ -259,6 +259,20 @@ def test_luperson_is_a_folder_where_lmdb_is_not_installed(
     root = make(registry, "luperson", tmp_path / "files")
     assert read("luperson", root).train.paths == tuple(f"{key}.jpg" for key in keys)
     assert (root / "LUP" / "images" / f"{keys[0]}.jpg").is_file()
+
+
+def test_a_manifest_has_every_label_and_a_match_in_other_clothes_and_modality_for_every_query(
+    registry: plugins.Registry, read: Open, tmp_path: Path
+) -> None:
+    found = read("csv-manifest", make(registry, "csv-manifest", tmp_path))
+    assert found.train.more.known == {"clothes", "modality", "tracklets", "attributes"}
+    assert found.query is not None
+    assert found.gallery is not None
+    gallery = found.gallery.samples
+    for query in found.query.samples:
+        own = [one for one in gallery if one.pid == query.pid]
+        assert {one.modality for one in own} == {"visible", "infrared"}
+        assert {one.clothes for one in own} == {0, 1}
 
 
 def test_a_manifest_whose_pictures_would_lie_elsewhere_has_no_stand_in(
