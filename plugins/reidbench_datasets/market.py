@@ -106,7 +106,7 @@ def _with_boxes(dataset: Dataset) -> Dataset:
         more=MoreLabels.of(tracklets=tracklets),
     )
     notes = [f"queries: multi: {len(drawn)} boxes of {BOXES} for {len(single)} queries, a tracklet for each person and "
-             "camera: evaluate with pool: mean or pool: max"]  # fmt: skip
+             "camera: evaluate with multi_query: true"]  # fmt: skip
     if len(alone):
         first = first_names(both[1].paths)
         notes.append(f"query: {len(alone)} images without a box of their person and camera in {BOXES}: {first}")

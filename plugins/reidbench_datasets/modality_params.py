@@ -32,7 +32,8 @@ class MarsParams(CheckedParams):
     frames: int | None = Field(
         None, ge=1, description="at most so many evenly spread frames of each tracklet; default: all"
     )
-    gallery: Literal["others", "all"] = Field(
-        "others",
-        description="others: the test tracklets that are no query; all: the queries too, as in the authors' own code",
+    gallery: Literal["all", "others"] = Field(
+        "all",
+        description="all: every test tracklet, the queries too, as the authors evaluate; others: without the queries, "
+        "so that 140 of these have no match",
     )

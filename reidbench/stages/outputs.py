@@ -20,7 +20,8 @@ from reidbench.files.names import shown, shown_value
 from reidbench.registry.metrics import COLUMNS, NAME, range_fault
 from reidbench.store.manifests import LARGEST_METRIC
 
-MORE_COLUMNS = ("clothes", "modality", "tracklets")  # of a file of features, beside pids and camids
+# Of a file of features, beside pids and camids, with what stands for an unknown one.
+MORE_COLUMNS: Mapping[str, int | str] = {"clothes": UNKNOWN, "modality": "", "tracklets": UNKNOWN}
 RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
 
 
@@ -168,18 +169,16 @@ def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
 
 
 def more_columns(parts: Mapping[str, Split]) -> dict[str, np.ndarray]:
-    """The labels beyond identity that evaluators are given, as arrays [N] by names such as "query_clothes".
+    """The labels beyond identity that evaluators are given, as arrays [N] by name: `query_clothes`, ...
 
-    A label that one part has is there for all of them, unknown (-1, or "") where a part does not have it.
+    Where one part has a label, the others have it too: an image of a split without it has an unknown one, -1 or "".
     """
-    found = {}
-    for name in MORE_COLUMNS:
+    found: dict[str, np.ndarray] = {}
+    for name, unknown in MORE_COLUMNS.items():
         columns = {part: getattr(split, name) for part, split in parts.items()}
-        if all(column is None for column in columns.values()):
-            continue
-        for part, column in columns.items():
-            empty = np.full(len(parts[part]), "" if name == "modality" else UNKNOWN)
-            found[f"{part}_{name}"] = empty if column is None else np.asarray(column)
+        if any(column is not None for column in columns.values()):
+            for part, column in columns.items():
+                found[f"{part}_{name}"] = np.asarray([unknown] * len(parts[part]) if column is None else column)
     return found
 
 

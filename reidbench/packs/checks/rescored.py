@@ -108,7 +108,7 @@ class Rescorer:
             (given,) = stage.data
             folder = self.own.store.read(given.key).path
             parts = {side: Split.load(folder / f"{side}.json", folder) for side in SIDES}
-            columns: Columns = {}
+            columns: Columns = more_columns(parts)
             for side, features in zip(SIDES, self.pack.features(key) or (), strict=True):
                 split = parts[side]
                 if len(features) != len(split):

@@ -40,7 +40,7 @@ def test_the_boxes_of_a_query_are_one_tracklet(read: Open, tmp_path: Path) -> No
     assert dataset.query.camids.tolist() == [0, 0, 1, 1, 1, 1, 5]
     assert dataset.notes == (
         "queries: multi: 6 boxes of gt_bbox for 4 queries, a tracklet for each person and camera: evaluate with "
-        "pool: mean or pool: max",
+        "multi_query: true",
         "query: 1 images without a box of their person and camera in gt_bbox: query/0007_c6s1_000009_00.jpg",
     )
     assert "query: 4 tracklets, published are 3368" in examine(dataset).problems

@@ -55,7 +55,7 @@ def tracklets(split: Any) -> list[int]:
 
 def test_tracklets_of_train_query_and_gallery(read: Open, tmp_path: Path) -> None:
     copy(tmp_path / "MARS")
-    dataset = read("mars", tmp_path, check="off")  # the folder above is meant too
+    dataset = read("mars", tmp_path, check="off", gallery="others")  # the folder above is meant too
     assert dataset.name == "mars:others"
     assert dataset.gallery is not None
     assert rows(dataset.train) == [(1, 0)] * 2 + [(1, 1)] * 3 + [(3, 5)]
@@ -67,11 +67,13 @@ def test_tracklets_of_train_query_and_gallery(read: Open, tmp_path: Path) -> Non
     assert dataset.gallery.paths[:2] == (
         "bbox_test/00-1/00-1C1T0001F001.jpg", "bbox_test/0000/0000C3T0002F001.jpg"
     )  # fmt: skip
-    assert (dataset.notes, dict(dataset.strays), dict(dataset.absent), dataset.faults) == ((), {}, {}, ())
-    whole = read("mars", tmp_path, check="off", gallery="all")
+    assert "the query tracklets are not in the gallery" in dataset.notes[0]
+    whole = read("mars", tmp_path, check="off")
     assert whole.name == "mars:all"
     assert tracklets(whole.gallery) == [0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 5, 5, 6]
-    assert "the query tracklets are in the gallery too" in whole.notes[0]
+    assert whole.query is not None
+    assert (whole.query.paths, whole.train.paths) == (dataset.query.paths, dataset.train.paths)
+    assert (whole.notes, dict(whole.strays), dict(whole.absent), whole.faults) == ((), {}, {}, ())
 
 
 @pytest.mark.parametrize(
@@ -79,12 +81,14 @@ def test_tracklets_of_train_query_and_gallery(read: Open, tmp_path: Path) -> Non
     [(1, [2, 2, 3, 1]), (2, [1, 2, 1, 3, 2, 4, 1]), (9, [1, 2, 1, 2, 3, 1, 2, 3, 4, 1])],
 )
 def test_evenly_spread_frames(frames: int, kept: list[int], read: Open, tmp_path: Path) -> None:
-    root = copy(tmp_path / "m", test=[(9, 1, 1), (2, 1, 2), (2, 2, 3), (2, 3, 4), (4, 1, 1)])
-    save(root, "query_IDX.mat", "query_IDX", [1])
+    root = copy(tmp_path / "m", test=[(2, 1, 2), (2, 2, 3), (2, 3, 4), (4, 1, 1)])
+    save(root, "query_IDX.mat", "query_IDX", [2, 3])
     dataset = read("mars", root, check="off", frames=frames)
+    assert dataset.query is not None
     assert dataset.gallery is not None
+    assert set(dataset.query.paths) == {path for path in dataset.gallery.paths if path[-9] in "23"}
     assert [int(path[-7:-4]) for path in dataset.gallery.paths] == kept
-    assert dataset.name == f"mars:others:{frames} frames"
+    assert dataset.name == f"mars:all:{frames} frames"
     assert dataset.notes[0] == f"frames: {frames}: at most {frames} evenly spread frames of each tracklet"
 
 
@@ -99,18 +103,20 @@ def test_a_check_counts_tracklets_and_names_files(read: Open, tmp_path: Path) ->
         "train": ["bbox_train/0001/0001.png"], "gallery": ["bbox_test/0002/0002C2T0004F009.jpg"]
     }  # fmt: skip
     assert dict(dataset.absent) == {
-        "query": ["bbox_test/0004/0004C1T0005F001.jpg"], "gallery": ["bbox_test/0002/0002C2T0004F001.jpg"]
+        "query": ["bbox_test/0004/0004C1T0005F001.jpg"],
+        "gallery": ["bbox_test/0002/0002C2T0004F001.jpg", "bbox_test/0004/0004C1T0005F001.jpg"],
     }  # fmt: skip
     assert dataset.train.paths[-1] == "bbox_train/0003/0003C6T0003F001.JPG"
     problems = examine(dataset).problems
     assert "query: 1 tracklets, published are 1980" in problems
     assert "train: 3 tracklets, published are 8298" in problems
-    assert "gallery: 9 images, published are 566596: 566587 missing" in problems
-    with pytest.raises(DataError, match="not the published mars:others"):
+    assert "gallery: 12 images, published are 681089: 681077 missing" in problems
+    assert "gallery: 6 tracklets, published are 12180" in problems
+    with pytest.raises(DataError, match="not the published mars:all"):
         read("mars", root, check="strict")
     few = examine(read("mars", root, frames=2)).problems
     assert "train: 3 tracklets, published are 8298" in few
-    assert not any("566596" in problem for problem in few)
+    assert not any("681089" in problem for problem in few)
 
 
 def test_names_that_disagree_with_the_tracklets_are_a_fault(read: Open, tmp_path: Path) -> None:

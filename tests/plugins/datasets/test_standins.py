@@ -128,9 +128,9 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (rf"(Visible|Thermal)/{REGDB}", rf"Visible/{REGDB}", rf"Thermal/{REGDB}")),
     ("regdb", {"split": 10, "query": "thermal"}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
      (rf"(Visible|Thermal)/{REGDB}", rf"Thermal/{REGDB}", rf"Visible/{REGDB}")),
-    ("mars", {}, "MARS", ((288, 12, 6), (48, 6, 6), (132, 7, 6)),
+    ("mars", {"gallery": "others"}, "MARS", ((288, 12, 6), (48, 6, 6), (132, 7, 6)),
      (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
-    ("mars", {"frames": 2, "gallery": "all"}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
+    ("mars", {"frames": 2}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
      (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
 ]  # fmt: skip
 
