@@ -79,7 +79,7 @@ def test_a_wrong_cell_gets_one_sentence(cells: str, sentence: str, tmp_path: Pat
     assert told.startswith(f"3: {sentence}")
 
 
-WHOLE = ": images of one tracklet are of one person in one outfit, by one camera and in one split"
+WHOLE = ": images of one tracklet are of one person in one outfit, by one camera and in one split; give others other numbers"
 
 
 @pytest.mark.parametrize(
