@@ -216,8 +216,8 @@ class RankingParams(Params):
 
 
 def _cameras(cameras: Sequence[int]) -> str:
-    """ "camera 1" or "cameras 2, 5"."""
-    return f"camera{'s' * (len(cameras) > 1)} {', '.join(map(str, sorted(cameras)))}"
+    """The words "camera 1", or "cameras 2+5"."""
+    return f"camera{'s' * (len(cameras) > 1)} {'+'.join(map(str, sorted(cameras)))}"
 
 
 class ReciprocalParams(RankingParams):

@@ -184,7 +184,7 @@ evaluate:
         ["AP step", "same clothes excluded"],
         ["across modalities", "camera 1 skipped for queries of camera 2", "gallery 1 shot per identity x2"],
         ["tracklets pooled (mean)"],
-        ["multi-query (mean)", "queries of cameras 0, 2"],
+        ["multi-query (mean)", "queries of cameras 0+2"],
     ]
     for result, expected in zip(own, words, strict=True):
         assert all(word in result.row.protocol for word in expected), result.row.protocol

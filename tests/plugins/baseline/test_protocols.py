@@ -238,7 +238,9 @@ def test_each_protocol_has_a_source_and_says_its_rules() -> None:
     """Protocols that differ in what they do differ in the protocol column."""
     words: dict[frozenset[str], list[str]] = {}
     for name, preset in PROTOCOLS.items():
-        words.setdefault(RankingParams(**preset).protocol(), []).append(name)
+        said = RankingParams(**preset).protocol()
+        assert not [word for word in said if "," in word], "words are joined by commas"
+        words.setdefault(said, []).append(name)
         assert len(preset.source) > 40
     alike = [names for names in words.values() if len(names) > 1]
     assert alike == [["ltcc-general", "vc-clothes-general"]]
