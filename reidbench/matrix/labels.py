@@ -163,7 +163,7 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
 
     Without a preset, the params that differ from the defaults follow where names repeat.
     """
-    names = [choice.name for choice in choices]
+    names = [choice.name for choice in choices if not choice.preset]
     labels = []
     for choice in choices:
         if choice.preset:
