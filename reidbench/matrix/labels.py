@@ -167,7 +167,7 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
     labels = []
     for choice in choices:
         if choice.preset:
-            labels.append(f"{choice.name}({choice.preset})")
+            labels.append(choice.called)
             continue
         if names.count(choice.name) == 1:
             labels.append(choice.name)
