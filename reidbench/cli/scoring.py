@@ -17,7 +17,11 @@ app = typer.Typer()
 PROTOCOLS = "cosine"  # the evaluator whose presets are the named protocols
 DEFAULTS = {"ap": "step", "invalid": "drop", "ties": "stable", "camera": "market1501"}
 CAMERAS = "0,2: numbers of cameras as the file has them, from 0 on"
-
+Exclude = Literal["same-clothes", "different-clothes"]
+Cross = Literal["modality"]
+Pool = Literal["mean", "max"]
+ShotsPer = Literal["identity", "identity-and-camera"]
+Cmc = Literal["images", "identities"]
 
 FilesArgument = Annotated[
     list[Path],
@@ -34,11 +38,11 @@ ProtocolOption = Annotated[
     ),
 ]
 ExcludeOption = Annotated[
-    Literal["same-clothes", "different-clothes"] | None,
+    Exclude | None,
     typer.Option(help="Leave out the query's own person in the same clothes, or in others; needs clothes."),
 ]
 CrossOption = Annotated[
-    Literal["modality"] | None,
+    Cross | None,
     typer.Option(help="A query meets only gallery images of another modality; needs modality."),
 ]
 SkipOption = Annotated[
@@ -54,7 +58,7 @@ GalleryCamerasOption = Annotated[
     str | None, typer.Option(metavar="CAMERAS", help=f"Only gallery images of these cameras, {CAMERAS}.")
 ]
 PoolOption = Annotated[
-    Literal["mean", "max"] | None,
+    Pool | None,
     typer.Option(help="The images of a tracklet become one by their mean or maximum; needs tracklets."),
 ]
 MultiQueryOption = Annotated[
@@ -63,9 +67,7 @@ MultiQueryOption = Annotated[
 ShotsOption = Annotated[
     int | None, typer.Option(parser=whole(1), help="A gallery of so many drawn images of each identity.")
 ]
-ShotsPerOption = Annotated[
-    Literal["identity", "identity-and-camera"] | None, typer.Option(help="--shots: of what they are drawn.")
-]
+ShotsPerOption = Annotated[ShotsPer | None, typer.Option(help="--shots: of what they are drawn.")]
 RepeatsOption = Annotated[
     int | None, typer.Option(parser=whole(1), help="--shots: how many galleries are drawn. Default: 10.")
 ]
