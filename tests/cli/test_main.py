@@ -218,6 +218,10 @@ def test_show_tells_params_and_paper() -> None:
     assert "paper: Bag of Tricks and A Strong Baseline" in shown
     assert "official code: https://github.com/michuanhaohao/reid-strong-baseline (MIT)" in shown
     assert "  official README, ablation; AP rule: step; rows: 16" in shown
+    ranked = reidbench("show", "evaluator", "cosine").stdout
+    assert "  pool (one of mean, max, none, default None)  images of a tracklet become one row" in ranked
+    assert "  query_cameras (one of list, none, default None)  only queries of these cameras" in ranked
+    assert "preset sysu-mm01-all-single (Wu et al., RGB-Infrared Cross-Modality" in ranked
     wrong = reidbench("show", "finetuner", "bott")
     assert wrong.returncode == 2
     assert wrong.stderr == wrong.stderr.strip() + "\n"

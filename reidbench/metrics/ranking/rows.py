@@ -133,7 +133,8 @@ def _of_cameras(camids: Ints, side: Side, rules: Rules, note: Callable[[str], No
         return np.arange(len(camids))
     cameras_there(camids, wanted, f"{side}_cameras", side)
     used = np.flatnonzero(np.isin(camids, wanted))
-    note(f"left out by camera: {len(camids) - len(used)} of {len(camids)} {side} images")
+    if left_out := len(camids) - len(used):
+        note(f"left out by camera: {left_out} of {len(camids)} {side} images")
     return used
 
 
