@@ -46,6 +46,7 @@ from reidbench.store.artifacts import Store
 from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
+from .claims import section as claims_section
 from .fails import fails
 from .grouped import group_table
 from .pictures import picture_warning
@@ -165,6 +166,7 @@ class Page:
             },
             lists=lists,
             ranks=section(self.board, self.metric),
+            claims=claims_section(self.board, self.evidence.plan, self.evidence.store),
             pictures=self.options.pictures,
             picture_warning=picture_warning(self.evidence.plan, self.options),
             left_out=self.thumbnails.left_out,
