@@ -41,8 +41,11 @@ NEEDED = (
 )
 
 
+MEANING = (PAIRED, REPRODUCED, REFUTED, UNDECIDED, NEEDED)
+
+
 def rule(found: Claims) -> Iterator[str]:
-    """The rule by which claims are judged, as the matrix file has it."""
+    """The numbers of the rule by which claims are judged, as the matrix file has them; `MEANING` is that of all."""
     count = len(found.judged)
     claims = f"all {count} claims of the file together" if count > 1 else "the one claim of the file"
     counts = {_amount(one.counts, one.metric) for one in found.judged if not one.equal}
@@ -56,7 +59,6 @@ def rule(found: Claims) -> Iterator[str]:
         "Tests are one-sided, since a claim names its direction: the ends of the "
         f"{level} intervals are these tests before the correction."
     )
-    yield from (PAIRED, REPRODUCED, REFUTED, UNDECIDED, NEEDED)
 
 
 def why(board: Leaderboard, found: Claims, one: Judged) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from reidbench.matrix.stage import Plan
 from reidbench.report.claims.lines import headings, lines, raw
-from reidbench.report.claims.sentences import TITLE, rule
+from reidbench.report.claims.sentences import MEANING, TITLE, rule
 from reidbench.report.claims.timing import timing
 from reidbench.report.claims.verdicts import Claims, judge
 from reidbench.report.results import Leaderboard
@@ -18,6 +18,7 @@ from reidbench.store.artifacts import Store
 
 from .tables import one_line, table
 
+JUDGED = "How claims are judged"
 VERDICTS = ("reproduced", "refuted", "undecided")
 
 
@@ -37,12 +38,22 @@ def judged(board: Leaderboard, plan: Plan, store: Store) -> Judged:
 
 
 def markdown(given: Sequence[Judged]) -> str:
-    """The claims of each matrix file: how many have which verdict, a table, the rule, and what else must be known."""
-    return "\n".join(f"# {one_line(f'{TITLE} of {one.board.title}')}\n\n{block(one)}" for one in given)
+    """The claims of each matrix file, and below them what verdicts mean."""
+    return "\n".join([*(titled(one, "#") for one in given), f"# {JUDGED}\n\n{meaning()}"])
+
+
+def titled(one: Judged, level: str) -> str:
+    """The claims of one file below a heading."""
+    return f"{level} {one_line(f'{TITLE} of {one.board.title}')}\n\n{block(one)}"
+
+
+def meaning() -> str:
+    """What all verdicts follow from, whatever the numbers of a file's rule."""
+    return "\n".join(f"- {one_line(sentence)}" for sentence in MEANING) + "\n"
 
 
 def block(one: Judged) -> str:
-    """The claims of one file without a heading."""
+    """How many claims of one file have which verdict, a table, the numbers of the rule, and what else must be known."""
     found = one.claims
     parts = [counted(found), table(list(headings(found)), [list(line) for line in lines(one.board, found)])]
     said = [*rule(found), *one.timing, *origins(one.board, found)]

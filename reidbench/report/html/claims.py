@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reidbench.matrix.stage import Plan
 from reidbench.report.claims.lines import headings, lines
-from reidbench.report.claims.sentences import TITLE, rule
+from reidbench.report.claims.sentences import MEANING, TITLE, rule
 from reidbench.report.claims.timing import timing
 from reidbench.report.claims.verdicts import judge
 from reidbench.report.formats.claims import counted, origins
@@ -31,5 +31,5 @@ def section(board: Leaderboard, plan: Plan, store: Store) -> Section | None:
     if not plan.benchmark.claims:
         return None
     found = judge(board, plan)
-    said = [*rule(found), *timing(board, found, store), *origins(board, found)]
+    said = [*rule(found), *timing(board, found, store), *origins(board, found), *MEANING]
     return Section(TITLE, counted(found), headings(found), lines(board, found), said)

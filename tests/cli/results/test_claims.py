@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import reidbench
+from benchmarks import tables
 from reidbench.cli import main
 from reidbench.cli.end import exit_code
 from reidbench.errors import ReidbenchError
@@ -26,6 +27,7 @@ from reidbench.report.claims.pairs import trainings
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder
 
+QUICKSTART = Path(__file__).parents[3] / "benchmarks" / "results" / "packs" / "quickstart.zip"
 EVIL = "<b>bold</b>"
 TEXT = """
 title: Claimed
@@ -229,6 +231,45 @@ def test_files_that_cannot_be_judged_are_one_sentence(ran: Path, tmp_path: Path)
 def test_it_writes_to_a_file(ran: Path, tmp_path: Path) -> None:
     assert printed(ran / "p.zip", "-o", tmp_path / "out.md") == ""
     assert (tmp_path / "out.md").read_text() == printed(ran / "p.zip")
+
+
+def test_documents_have_the_claims_of_packs(ran: Path, tmp_path: Path) -> None:
+    shutil.copyfile(ran / "p.zip", tmp_path / "p.zip")
+    page = tmp_path / "CLAIMS.md"
+    begin, end = "<!-- claims: p.zip -->\n", "<!-- end of claims -->\n"
+    page.write_text(f"Before\n{begin}old\n{end}after\n{begin.replace('p.zip', 'p.zip p.zip --trusted --rule')}{end}")
+    assert tables.stale(tmp_path, write=True) == ["CLAIMS.md:2: p.zip", "CLAIMS.md:6: p.zip p.zip --trusted --rule"]
+    assert tables.stale(tmp_path, write=False) == []
+    first, second = (part.partition(end)[0] for part in re.split(r"<!-- claims:.*-->\n", page.read_text())[1:])
+    whole = printed(ran / "p.zip")
+    assert first in whole
+    assert whole.removeprefix("# Claims of Claimed\n\n").startswith(first)
+    assert second.count(f"### Claims of Claimed\n\n{first}") == 2
+    assert whole.endswith(second[second.index("- Rows are paired by seed") :])
+
+
+FAULTS = {
+    "none.zip": "none.zip: cannot be read",
+    "../p.zip": "../p.zip: not a path below the root",
+    "": "the following arguments are required: pack",
+    "p.zip --metric cmc1": "unrecognized arguments: --metric cmc1",
+    "quickstart.zip": "quickstart.zip: its matrix file claims nothing",
+}
+
+
+@pytest.mark.parametrize("words", FAULTS)
+def test_claims_that_cannot_be_made_are_named_with_their_line(words: str, ran: Path, tmp_path: Path) -> None:
+    shutil.copyfile(ran / "p.zip", tmp_path / "p.zip")
+    shutil.copyfile(QUICKSTART, tmp_path / "quickstart.zip")
+    (tmp_path / "README.md").write_text(f"\n<!-- claims: {words} -->\n<!-- end of claims -->\n")
+    with pytest.raises(ReidbenchError) as caught:
+        tables.stale(tmp_path, write=True)
+    line, _, reason = str(caught.value).partition(": ")
+    assert line == "README.md:2"
+    assert FAULTS[words] in reason
+    (tmp_path / "README.md").write_text("<!-- claims: p.zip -->\n<!-- end of table -->\n")
+    with pytest.raises(ReidbenchError, match=r"README\.md:1: the claims have no end: a line <!-- end of claims -->"):
+        tables.stale(tmp_path, write=True)
 
 
 def test_before_anything_ran_all_is_undecided(ran: Path, tmp_path: Path) -> None:
