@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +13,8 @@ from reidbench.matrix.labels import evaluator_labels
 from reidbench.registry.plugins import printable
 
 from .boards import BoardRecord, ClaimRecord
+
+DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def recorded(given: Benchmark) -> dict[str, Any]:
@@ -29,6 +32,15 @@ def _record(claim: Claim) -> dict[str, Any]:
 def same(claim: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded claim without what may be added after its results: why they are so, and when it was first run."""
     return {name: value for name, value in claim.items() if name not in ("why", "since")}
+
+
+def dates(then: Sequence[Any], run: str, *, from_pack: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each claim of a board, which nobody has checked, and when it was first run: that of a pack says so itself."""
+    for claim in then:
+        if isinstance(claim, dict):
+            date = claim.get("since") if from_pack else run
+            if isinstance(date, str) and DATE.fullmatch(date):
+                yield same(claim), date
 
 
 def claims_of(

@@ -49,17 +49,15 @@ def dated(plan: Plan, store: Store) -> Plan:
     if not given.claims or all(claim.since for claim in given.claims):
         return plan
     now = claims.recorded(given)
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for one in of_file(store, given.file.name, given.title):
         then = one.board.get("claims")
-        if one.source or one.board.get("claim_rule") != now["claim_rule"] or not isinstance(then, list):
-            continue
-        before = [claims.same(claim) for claim in then if isinstance(claim, dict)]
-        for claim in now["claims"]:
-            if claims.same(claim) in before:
-                found.setdefault(claim["say"], one.date)
-    claimed = tuple(replace(claim, since=claim.since or found.get(claim.say, "")) for claim in given.claims)
-    return replace(plan, benchmark=replace(given, claims=claimed))
+        if one.board.get("claim_rule") == now["claim_rule"] and isinstance(then, list):
+            for claim, date in claims.dates(then, one.date, from_pack=bool(one.source)):
+                if claim in map(claims.same, now["claims"]):
+                    found.setdefault(claim["say"], []).append(date)
+    claimed = (replace(claim, since=claim.since or min(found.get(claim.say, [""]))) for claim in given.claims)
+    return replace(plan, benchmark=replace(given, claims=tuple(claimed)))
 
 
 # ---------------------------------------------------------------------- without the plugins

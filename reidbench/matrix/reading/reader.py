@@ -125,6 +125,8 @@ class MatrixReader:
         claims = ClaimReader(self.check, found)
         rule = claims.rule(top.get("claim_rule", {}))
         claimed = claims.read(top.get("claims", []), rule)
+        if "claim_rule" in top and "claims" not in top:
+            self.check.wrong(("claim_rule",), "judges nothing: the file has no `claims:`")
         self.searches.check_file(found)
         self.check.stop_at_problems()
         return replace(found, expect=expect, published=published, claims=claimed, claim_rule=rule)

@@ -166,6 +166,13 @@ def test_a_later_run_does_not_make_claims_older(ran: Path, tmp_path: Path, regis
     assert "Of 1 of 3 claims no run" in printed(tmp_path / "m.yaml", "--store", tmp_path / "store")
 
 
+def test_a_trusted_pack_brings_its_dates(ran: Path, tmp_path: Path) -> None:
+    program("merge", ran / "p.zip", "--store", tmp_path / "trusted", "--trusted")
+    program("merge", ran / "p.zip", "--store", tmp_path / "other")
+    assert "are older than the results" in printed(ran / "m.yaml", "--store", tmp_path / "trusted")
+    assert "Of 3 of 3 claims no run" in printed(ran / "m.yaml", "--store", tmp_path / "other")
+
+
 def test_tasks_that_share_a_training_are_known_from_the_plan(ran: Path, registry: Registry) -> None:
     """bot is trained once for tiny and tiny->other, and again for other."""
     the_plan = plan.expand(reader.read(ran / "m.yaml", registry))
@@ -199,7 +206,7 @@ def test_the_page_has_a_section(ran: Path) -> None:
 
 def test_the_page_of_a_file_without_claims_has_none(ran: Path) -> None:
     text = (ran / "m.yaml").read_text().partition("claims:\n")[0]
-    (ran / "none.yaml").write_text(text)
+    (ran / "none.yaml").write_text(text.replace("claim_rule: {alpha: 0.1, effect: 2}\n", ""))
     program("table", ran / "none.yaml", "--store", ran / "store", "--format", "html", "-o", ran / "n.html")
     assert 'id="claims"' not in (ran / "n.html").read_text()
     assert f"{ran / 'none.yaml'} has no `claims:`" in printed(ran / "none.yaml", "--store", ran / "store", code=2)

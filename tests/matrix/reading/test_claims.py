@@ -189,6 +189,11 @@ def test_a_rule_that_is_none(rule: str, claiming: Callable[..., Benchmark]) -> N
     assert len(caught.value.problems) == 1
 
 
+def test_a_rule_without_claims_judges_nothing(matrix: Callable[..., Path], registry: Registry) -> None:
+    with pytest.raises(ConfigError, match="claim_rule: judges nothing: the file has no `claims:`"):
+        reader.read(matrix(claim_rule="{alpha: 0.05}"), registry)
+
+
 def test_several_evaluators_need_a_choice(claiming: Callable[..., Benchmark]) -> None:
     with pytest.raises(ConfigError) as caught:
         claiming(BETTER + "}", evaluate="[cosine, k-reciprocal]")
