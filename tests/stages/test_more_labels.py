@@ -76,3 +76,21 @@ def test_features_are_published_with_the_labels_that_evaluators_are_given(
         walks = 2000 + 100 * columns["gallery_pids"] + columns["gallery_camids"]
         assert columns["gallery_tracklets"].tolist() == walks.tolist()
         assert columns["query_clothes"].tolist() == (columns["query_pids"] % 2).tolist()
+
+
+def test_where_one_side_has_a_label_it_is_unknown_on_the_other(tmp_path: Path, manifest: Path, site: Path) -> None:
+    """As Market-1501's gallery has no tracklets, whose queries may be several boxes."""
+    lines = [line.split(",") for line in manifest.read_text().splitlines()]
+    for cells in lines[1:]:
+        if cells[3] != "query":
+            cells[4:7] = "", "", ""
+    manifest.write_text("".join(",".join(cells) + "\n" for cells in lines))
+    methods = "{m: {finetune: told}}\nevaluate: [cosine, {use: cosine, pool: mean}]"
+    board = run_matrix(TABLE.format(manifest=manifest, methods=methods), tmp_path)
+    assert [result.status for result in board.results] == ["ok", "ok"], board.results
+    (file,) = tmp_path.glob("store/objects/*/features.npz")
+    with np.load(file) as columns:
+        assert set(columns["query_clothes"].tolist()) == {0, 1}
+        assert set(columns["gallery_clothes"].tolist()) == set(columns["gallery_tracklets"].tolist()) == {-1}
+        assert set(columns["gallery_modality"].tolist()) == {""}
+        assert all(len(columns[f"gallery_{name}"]) == len(columns["gallery_pids"]) for name in ("clothes", "modality"))
