@@ -39,7 +39,7 @@ from reidbench.matrix.stage import Plan
 from reidbench.packs import merging
 from reidbench.packs.reading import Pack
 from reidbench.report import Options, collect, efficiency, write_board
-from reidbench.report.formats import claims
+from reidbench.report.claims import texts
 from reidbench.report.results import SCORE
 from reidbench.store.artifacts import Store
 
@@ -137,9 +137,9 @@ def made_claims(one: WantedClaims, root: Path) -> str:
         with unpacked(name, root, trusted=one.trusted) as (plan, store):
             if not plan.benchmark.claims:
                 raise ReidbenchError(f"{name}: its matrix file claims nothing: it has no `claims:`")
-            found = claims.judged(collect(plan, store), plan, store)
-            parts.append(claims.block(found) if len(one.packs) == 1 else claims.titled(found, "###"))
-    return "\n".join([*parts, *([claims.meaning()] if one.rule else [])])
+            found = texts.judged(collect(plan, store), plan, store)
+            parts.append(texts.block(found) if len(one.packs) == 1 else texts.titled(found, "###"))
+    return "\n".join([*parts, *([texts.meaning()] if one.rule else [])])
 
 
 def _added(whole: str, more: str) -> str:

@@ -27,7 +27,7 @@ from .table import put
 if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
     from reidbench.registry.plugins import Registry
-    from reidbench.report.formats.claims import Judged
+    from reidbench.report.claims.texts import Judged
     from reidbench.store.artifacts import Store
 
 app = typer.Typer()
@@ -51,7 +51,7 @@ def claims(
 
     The exit code is 0 whatever the verdicts are. Runs nothing: a claim whose results are missing is undecided.
     """
-    from reidbench.report.formats import claims as texts
+    from reidbench.report.claims import texts
 
     registry = load_plugins(without)
     own = store_at(store) if store or not all(map(is_pack, files)) else None
@@ -73,7 +73,7 @@ def _judged(file: Path, plan: Plan, store: Store, registry: Registry | None) -> 
 
     from reidbench import report
     from reidbench.progressbar import going_through
-    from reidbench.report.formats import claims as texts
+    from reidbench.report.claims import texts
 
     if not plan.benchmark.claims:
         raise ReidbenchError(

@@ -1,4 +1,4 @@
-"""What a matrix file claims of its rows, judged by the rule of the file: pairs, verdicts, sentences.
+"""What is claimed beside what was measured: published numbers of papers, and claims of a matrix file with verdicts.
 
-Imports the results and metrics. Begin with `pairs.py`, then `verdicts.py`.
+Imports report's results and formats, matrix and metrics. Begin with `verdicts.py` or, of papers, with `published.py`.
 """

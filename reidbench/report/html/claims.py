@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from reidbench.matrix.stage import Plan
 from reidbench.report.claims.lines import headings, lines
 from reidbench.report.claims.sentences import MEANING, TITLE, rule
+from reidbench.report.claims.texts import counted, origins
 from reidbench.report.claims.timing import timing
 from reidbench.report.claims.verdicts import judge
-from reidbench.report.formats.claims import counted, origins
 from reidbench.report.results import Leaderboard
 from reidbench.store.artifacts import Store
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from reidbench.matrix.stage import Plan
-from reidbench.report.claims.lines import headings, lines, raw
-from reidbench.report.claims.sentences import MEANING, TITLE, rule
-from reidbench.report.claims.timing import timing
-from reidbench.report.claims.verdicts import Claims, judge
+from reidbench.report.formats.tables import one_line, table
 from reidbench.report.results import Leaderboard
 from reidbench.store.artifacts import Store
 
-from .tables import one_line, table
+from .lines import headings, lines, raw
+from .sentences import MEANING, TITLE, rule
+from .timing import timing
+from .verdicts import Claims, judge
 
 JUDGED = "How claims are judged"
 VERDICTS = ("reproduced", "refuted", "undecided")
