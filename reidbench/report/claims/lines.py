@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from reidbench.matrix.claims import Claim
 from reidbench.report.results import Leaderboard
+from reidbench.report.units import described, is_percent
 
 from .pairs import Pair
 from .sentences import signed, why
@@ -33,7 +33,7 @@ def _line(board: Leaderboard, found: Claims, one: Judged) -> tuple[str, ...]:
     claim, shown = one.claim, one.shown
     return (
         claim.say,
-        compared(board, claim),
+        compared(board, one),
         published(one),
         _effect(one),
         _interval(found, one, shown),
@@ -45,11 +45,13 @@ def _line(board: Leaderboard, found: Claims, one: Judged) -> tuple[str, ...]:
     )
 
 
-def compared(board: Leaderboard, claim: Claim) -> str:
-    """Rows, metric and tasks in a line."""
+def compared(board: Leaderboard, one: Judged) -> str:
+    """Rows, metric and tasks in a line; the unit of a metric that is not in %."""
+    claim = one.claim
+    name = claim.metric if is_percent(one.metric) else described(claim.metric, one.metric)
     on = "all tasks" if len(board.tasks) > 1 and set(claim.on) == set(board.tasks) else ", ".join(claim.on)
     by = f" by {claim.by}" if len(board.evaluators) > 1 else ""
-    return f"{SIGNS[claim.kind].join(claim.rows)}; {claim.metric}{by} on {on}"
+    return f"{SIGNS[claim.kind].join(claim.rows)}; {name}{by} on {on}"
 
 
 def published(one: Judged) -> str:

@@ -16,6 +16,7 @@ from .verdicts import Claims, Judged, ends
 
 TITLE = "Claims"
 PAIRED = (
+    "Effects are in the unit that tables print (points where that is %), positive where the row named first is better. "
     "Rows are paired by seed and pre-training; a row that depends on no seed has its value for each of the other's. "
     "Over several tasks the effect is the mean over tasks. Tasks whose results share a training are averaged seed by "
     "seed; all others vary independently, seeds nested in tasks. The tasks are those that a claim names: intervals are "

@@ -252,7 +252,7 @@ def test_documents_have_the_claims_of_packs(ran: Path, tmp_path: Path) -> None:
     assert first in whole
     assert whole.removeprefix("# Claims of Claimed\n\n").startswith(first)
     assert second.count(f"### Claims of Claimed\n\n{first}") == 2
-    assert whole.endswith(second[second.index("- Rows are paired by seed") :])
+    assert whole.endswith(second[second.index("- Effects are in the unit") :])
 
 
 FAULTS = {

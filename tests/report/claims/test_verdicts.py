@@ -130,7 +130,7 @@ def test_less_is_better_where_the_metric_says_so() -> None:
     judged = verdicts(shown, [given], RULE, own)
     assert judged.judged[0].verdict == "reproduced"
     (line,) = lines(shown, judged)
-    assert line[3] == "+7.133"
+    assert (line[1], line[3]) == ("a > b; median-rank in rank, lower is better on x", "+7.133")
     assert line[9] == "The difference is above 5 rank."
 
 
