@@ -10,11 +10,18 @@ Between the two lines comes the first table that `reidbench table PACK` prints, 
 and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
 for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
 repository.
+
+    <!-- claims: benchmarks/results/packs/one.zip benchmarks/results/packs/other.zip --trusted --rule -->
+    <!-- end of claims -->
+
+is what `reidbench claims PACK...` prints of each pack; several have their titles as headings. `--rule` adds what all
+verdicts mean.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import io
 import re
@@ -28,16 +35,18 @@ from typing import NoReturn
 
 from reidbench.errors import ReidbenchError
 from reidbench.files.atomic import write_whole
+from reidbench.matrix.stage import Plan
 from reidbench.packs import merging
 from reidbench.packs.reading import Pack
 from reidbench.report import Options, collect, efficiency, write_board
+from reidbench.report.claims import texts
 from reidbench.report.results import SCORE
 from reidbench.store.artifacts import Store
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
-BEGIN = re.compile(r"<!-- table:(.*)-->\s*")
-END = "<!-- end of table -->"
+BEGIN = re.compile(r"<!-- (table|claims):(.*)-->\s*")
+END = "<!-- end of {} -->"
 FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
 
@@ -52,43 +61,85 @@ class Wanted:
     trusted: bool = False
 
 
+@dataclass(frozen=True)
+class WantedClaims:
+    """Claims: the packs, paths from the root, and whether it is said what verdicts mean."""
+
+    packs: tuple[str, ...]
+    trusted: bool = False
+    rule: bool = False
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ReidbenchError(message)
 
 
-def wanted(words: str) -> Wanted:
-    """What the first line of a table asks for. Raises ReidbenchError."""
-    parser = _Parser(prog="table", add_help=False, allow_abbrev=False)
-    parser.add_argument("pack")
-    parser.add_argument("--metric")
-    parser.add_argument("--columns", type=efficiency.names_of, default=())
-    parser.add_argument("--against", action="append", default=[])
+def wanted(words: str, kind: str = "table") -> Wanted | WantedClaims:
+    """What the first line of a table, or of claims, asks for. Raises ReidbenchError."""
+    parser = _Parser(prog=kind, add_help=False, allow_abbrev=False)
     parser.add_argument("--trusted", action="store_true")
+    if kind == "table":
+        parser.add_argument("pack")
+        parser.add_argument("--metric")
+        parser.add_argument("--columns", type=efficiency.names_of, default=())
+        parser.add_argument("--against", action="append", default=[])
+    else:
+        parser.add_argument("packs", nargs="+", metavar="pack")
+        parser.add_argument("--rule", action="store_true")
     try:
         found = parser.parse_args(shlex.split(words))
     except ValueError as error:  # a quote that is not closed
         raise ReidbenchError(str(error)) from None
+    if kind == "claims":
+        return WantedClaims(tuple(found.packs), found.trusted, found.rule)
     return Wanted(found.pack, found.metric, tuple(found.columns), tuple(found.against), found.trusted)
 
 
-def made(one: Wanted, root: Path) -> str:
-    """The text of a table. Raises ReidbenchError for what is no pack below the root, and as `reidbench table` does."""
-    file = root / one.pack
-    if Path(one.pack).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
-        raise ReidbenchError(f"{one.pack}: not a path below the root of the repository")
+def made(one: Wanted | WantedClaims, root: Path) -> str:
+    """The text of a table or of claims.
+
+    Raises ReidbenchError for what is no pack below the root, and as `reidbench table` and `reidbench claims` do.
+    """
+    return made_claims(one, root) if isinstance(one, WantedClaims) else made_table(one, root)
+
+
+@contextlib.contextmanager
+def unpacked(name: str, root: Path, *, trusted: bool) -> Iterator[tuple[Plan, Store]]:
+    """The plan of a pack, a path from the root, and a store with what is in it."""
+    file = root / name
+    if Path(name).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
+        raise ReidbenchError(f"{name}: not a path below the root of the repository")
     with Pack(file) as pack, tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
-        source = merging.PackSource(pack, trusted=one.trusted)
+        source = merging.PackSource(pack, trusted=trusted)
         store = Store(Path(folder))
         merging.merge([source], store)
-        board = collect(source.plan, store, score=one.metric == SCORE)
+        yield source.plan, store
+
+
+def made_table(one: Wanted, root: Path) -> str:
+    """The text of a table."""
+    with unpacked(one.pack, root, trusted=one.trusted) as (plan, store):
+        board = collect(plan, store, score=one.metric == SCORE)
         options = Options(one.metric, columns=one.columns)
 
         def text(*against: str) -> str:
-            return write_board(board, source.plan, store, "md", options, against)
+            return write_board(board, plan, store, "md", options, against)
 
         whole = text()
         return "\n\n".join([FIRST.findall(whole)[0], *(_added(whole, text(method)) for method in one.against)]) + "\n"
+
+
+def made_claims(one: WantedClaims, root: Path) -> str:
+    """The claims of each pack, and what verdicts mean where that is asked for."""
+    parts = []
+    for name in one.packs:
+        with unpacked(name, root, trusted=one.trusted) as (plan, store):
+            if not plan.benchmark.claims:
+                raise ReidbenchError(f"{name}: its matrix file claims nothing: it has no `claims:`")
+            found = texts.judged(collect(plan, store), plan, store)
+            parts.append(texts.block(found) if len(one.packs) == 1 else texts.titled(found, "###"))
+    return "\n".join([*parts, *([texts.meaning()] if one.rule else [])])
 
 
 def _added(whole: str, more: str) -> str:
@@ -98,7 +149,7 @@ def _added(whole: str, more: str) -> str:
     return behind[: found.end()].strip() if found else behind.strip()
 
 
-def renewed(text: str, make: Callable[[Wanted], str]) -> tuple[str, list[tuple[int, str]]]:
+def renewed(text: str, make: Callable[[Wanted | WantedClaims], str]) -> tuple[str, list[tuple[int, str]]]:
     """A document with its tables made again, and the line and the words of each table that was another.
 
     Raises ReidbenchError that begins with the number of a line.
@@ -110,26 +161,27 @@ def renewed(text: str, make: Callable[[Wanted], str]) -> tuple[str, list[tuple[i
         new.append(line)
         if begin := BEGIN.fullmatch(line):
             try:
-                table = make(wanted(begin[1]))
+                table = make(wanted(begin[2], begin[1]))
             except ReidbenchError as error:
                 raise ReidbenchError(f"{number}: {error}") from None
-            before, end = _until_end(number, lines)
+            before, end = _until_end(number, lines, begin[1])
             if before != table:
-                differ.append((number, begin[1].strip()))
+                differ.append((number, begin[2].strip()))
             new += [table, end]
     return "".join(new), differ
 
 
-def _until_end(begin: int, lines: Iterator[tuple[int, str]]) -> tuple[str, str]:
-    """The lines up to the end of a table, and that one."""
-    found = []
+def _until_end(begin: int, lines: Iterator[tuple[int, str]], kind: str) -> tuple[str, str]:
+    """The lines up to the end of a table, or of claims, and that one."""
+    found: list[str] = []
     for _, line in lines:
-        if line.strip() == END:
+        if line.strip() == END.format(kind):
             return "".join(found), line
         if BEGIN.fullmatch(line):
             break
         found.append(line)
-    raise ReidbenchError(f"{begin}: the table has no end: a line {END} is missing behind it")
+    what = "table has" if kind == "table" else "claims have"
+    raise ReidbenchError(f"{begin}: the {what} no end: a line {END.format(kind)} is missing behind it")
 
 
 def pages(root: Path) -> list[Path]:

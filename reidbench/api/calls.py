@@ -180,6 +180,7 @@ class _Call:
     @uncollected()
     def results(self, the_plan: Plan) -> Results:
         """What the store has of a plan."""
+        the_plan = lasting.dated(the_plan, self.store)
         board = report.collect(the_plan, self.store)
         for warning in preview.changed_code(board.sources, self.registry):
             self.warn(warning)

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reidbench import report
+from reidbench.matrix.stage import Plan
 from reidbench.report.breakdown.compare import tallies
+from reidbench.report.claims.sentences import why
+from reidbench.report.claims.verdicts import ends
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.tables import chosen
 from reidbench.report.formats.tables import wide as wide_texts
@@ -30,6 +33,11 @@ DIFFERENCES = (
 RANKS = (
     "method", "evaluator", "metric", "kind", "tasks", "mean_rank", "low", "high", "win_rate", "borda", "group",
     "nemenyi", "left_out",
+)  # fmt: skip
+
+CLAIMS = (
+    "say", "kind", "rows", "metric", "evaluator", "tasks", "first", "second", "effect", "low", "high", "seeds", "p",
+    "against", "verdict", "power", "seeds_to_see", "seeds_to_decide", "why",
 )  # fmt: skip
 
 
@@ -116,6 +124,22 @@ def _ranked(found: report.Comparison) -> Iterator[tuple[Any, ...]]:
     for one in found.left_out:
         if one.what == "method":
             yield (one.name, *place, *[None] * 7, one.why)
+
+
+def claims(board: report.Leaderboard, plan: Plan) -> pd.DataFrame:
+    """One row a claim, in the order of the matrix file."""
+    found = report.judge(board, plan)
+    lines = []
+    for one in found.judged:
+        claim, shown = one.claim, one.shown
+        place = claim.say, claim.kind, claim.rows, claim.metric, claim.by, claim.on, shown.first, shown.second
+        interval = ends(one, shown.effect, found.rule.alpha) if shown.effect else None
+        effect = (interval.value, interval.low, interval.high) if interval else (None, None, None)
+        tested = one.p_holm, one.against_holm, one.verdict, one.power, one.seeds_to_see, one.seeds_to_decide
+        lines.append((*place, *effect, shown.seeds, *tested, why(board, found, one)))
+    numbers = dict.fromkeys(("effect", "low", "high", "p", "against", "power"), "float64")
+    counts = dict.fromkeys(("seeds_to_see", "seeds_to_decide"), "Int64")
+    return _typed(CLAIMS, lines, numbers | counts | {"seeds": "int64"})
 
 
 def wide(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:

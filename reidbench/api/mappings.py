@@ -133,7 +133,8 @@ class _Plain:
     def key(self, key: Any, path: Path_) -> str | None:
         self.count(key)
         if not isinstance(key, str):
-            self.wrong(path, f"the key {shown(key)} must be text")
+            on = ", as 'on', of which PyYAML makes True" if key is True else ""
+            self.wrong(path, f"the key {shown(key)} must be text{on}")
         elif not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
             self.wrong(path, f"the key {shown(key)} must be up to {LONGEST_KEY} characters that can be printed")
         else:

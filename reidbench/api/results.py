@@ -90,6 +90,18 @@ class Results:
         return frames.ranks(self.board, metric)
 
     @uncollected()
+    def claims(self) -> pd.DataFrame:
+        """The verdicts on what the matrix file claims: one row a claim, none for a file without `claims:`.
+
+        `effect` with the ends `low` and `high` of its interval at level 1 - 2 alpha, of the pair of rows that decides;
+        `p` and `against` are corrected by Holm's procedure over all claims. They are NaN for a claim that could not be
+        tested, as `why` says. `power` to see the least effect that counts, with these `seeds`; `seeds_to_see` is how
+        many that takes with power 0.8, `seeds_to_decide` how many the observed effect takes, <NA> for too many. See
+        `report.judge` for every pair and task.
+        """
+        return frames.claims(self.board, self.plan)
+
+    @uncollected()
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
         """The wide table of one metric as texts, in its unit: a row a method, a column a task, and the protocol.
 

@@ -40,6 +40,7 @@ from .options import (
 )
 from .plan import app as plan_commands
 from .plugin import app as plugin_commands
+from .results.claims import app as claim_commands
 from .results.packs import app as pack_commands
 from .results.site import app as site_commands
 from .results.table import app as table_commands
@@ -72,6 +73,7 @@ app.add_typer(network_commands)
 app.add_typer(store_commands)
 app.add_typer(score_commands)
 app.add_typer(table_commands)
+app.add_typer(claim_commands)
 app.add_typer(pack_commands)
 app.add_typer(site_commands)
 app.add_typer(verify_commands)

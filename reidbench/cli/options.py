@@ -136,15 +136,15 @@ def note(text: str) -> None:
 
 
 def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Plan:
-    """As `read_plan`; where a plugin of the file is gone, the plan of the board that the store keeps of it."""
+    """As `read_plan`, claims with dates; where a plugin of the file is gone, the plan of the store's board of it."""
     from reidbench.packs import lasting
 
     try:
-        return read_plan(file, registry, overrides, store)
+        plan = read_plan(file, registry, overrides, store)
     except ConfigError as error:
         plan, said = lasting.board_instead(error, file, overrides, store)
         note(said)
-        return plan
+    return lasting.dated(plan, store)
 
 
 def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str | None, beside: bool) -> None:

@@ -28,6 +28,7 @@ from reidbench.data import fingerprint_file, fingerprint_folder, fingerprint_pat
 from reidbench.data.pictures.size import ImageSize
 from reidbench.words import Declared
 
+from .claims import USUAL_RULE, Claim, ClaimRule
 from .reading.yamlfile import BLANK, without_secrets
 from .search import NO_SEARCH, NOT_BEGUN, Search, Tuned
 
@@ -327,6 +328,8 @@ class Benchmark:
     validate: Validation | None = None  # of the tasks that name none
     expect: tuple[Expected, ...] = ()
     published: tuple[Published, ...] = ()  # that stand below the table, their tasks by the names of the file
+    claims: tuple[Claim, ...] = ()  # about its rows; they change no stage
+    claim_rule: ClaimRule = USUAL_RULE
     text: str = field(default="", repr=False)  # of the matrix file, as it was read
     digest: str = ""  # SHA-256 of the file, where `text` is not all of it
 

@@ -192,6 +192,36 @@ class ExpectedRecord(_Record):
     numbers: list[NumberRecord]
 
 
+class PublishedClaimRecord(_Record):
+    """What a paper has of a claim, as `reidbench.matrix.claims.PublishedClaim`."""
+
+    text: str
+    effect: float | None = None
+
+
+class ClaimRecord(_Record):
+    """What the file says of its rows, as `reidbench.matrix.claims.Claim`."""
+
+    say: str
+    kind: Literal["better", "equal", "order"]
+    rows: list[str]
+    metric: str
+    by: str
+    on: list[str]
+    margin: float
+    effect: float
+    published: PublishedClaimRecord | None = None
+    why: str = ""
+    since: str = Field("", pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$")
+
+
+class ClaimRuleRecord(_Record):
+    """How claims are judged, as `reidbench.matrix.claims.ClaimRule`."""
+
+    alpha: float
+    effect: float
+
+
 class InputRecord(_Record):
     """A split that a stage is given."""
 
@@ -277,5 +307,7 @@ class BoardRecord(_Record):
     methods: list[MethodRecord]
     expect: list[ExpectedRecord]
     published: list[NumberRecord] = []
+    claims: list[ClaimRecord] = []
+    claim_rule: ClaimRuleRecord | None = None  # of a file with claims
     stages: list[StageRecord]
     rows: list[RowRecord]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from reidbench.store.artifacts import Store
 from reidbench.store.kept import KeptBoard
 from reidbench.store.several import joined
 
+from . import claims
 from .recorded import record, recorded_plan
 
 DAY = len("2026-01-31")
@@ -40,6 +41,23 @@ def record_run(plan: Plan, store: Store, overrides: Sequence[str] | None) -> str
     except StoreError as error:
         return f"the board is not recorded: {error}"
     return ""
+
+
+def dated(plan: Plan, store: Store) -> Plan:
+    """The plan, each claim with the beginning of the first run in a store that had it, and the rule, as they are."""
+    given = plan.benchmark
+    if not given.claims or all(claim.since for claim in given.claims):
+        return plan
+    now = claims.recorded(given)
+    found: dict[str, list[str]] = {}
+    for one in of_file(store, given.file.name, given.title):
+        then = one.board.get("claims")
+        if one.board.get("claim_rule") == now["claim_rule"] and isinstance(then, list):
+            for claim, date in claims.dates(then, one.date, from_pack=bool(one.source)):
+                if claim in map(claims.same, now["claims"]):
+                    found.setdefault(claim["say"], []).append(date)
+    claimed = (replace(claim, since=claim.since or min(found.get(claim.say, [""]))) for claim in given.claims)
+    return replace(plan, benchmark=replace(given, claims=tuple(claimed)))
 
 
 # ---------------------------------------------------------------------- without the plugins

@@ -47,6 +47,7 @@ from .boards import (
     TaskRecord,
     ValidationRecord,
 )
+from .claims import claims_of
 from .recording import record as record
 
 DEEPEST = 100  # levels of a parameter
@@ -163,6 +164,10 @@ class _Reader:
         for recipe in methods:
             if not parts.issuperset(recipe.ensemble):
                 raise _wrong(f"method {recipe.name} joins a method that is not there")
+        try:
+            rule, claims = claims_of(board, methods, tasks, labels)
+        except ValueError as error:
+            raise _wrong(str(error)) from None
         return Benchmark(
             file=self.file,
             title=printable(board.title),
@@ -184,6 +189,8 @@ class _Reader:
             validate=_validation(board.validate_),
             expect=tuple(self.expected(methods, tasks)),
             published=tuple(_number(number) for number in board.published),
+            claims=claims,
+            claim_rule=rule,
             text=board.text,
             digest=board.sha256,
         )

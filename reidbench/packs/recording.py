@@ -14,6 +14,7 @@ from reidbench.matrix.reading.expect import changed_params
 from reidbench.matrix.search import Tuned
 from reidbench.matrix.stage import DataInput, Plan, Row, Stage
 
+from . import claims
 from .boards import FORMAT
 
 
@@ -88,6 +89,7 @@ class _Recorder:
                 for cell in given.expect
             ],
             "published": [asdict(number) for number in given.published],
+            **claims.recorded(given),
             "stages": [self.stage(stage) for stage in self.plan.stages.values()],
             "rows": [_row(row) for row in self.plan.rows],
         }

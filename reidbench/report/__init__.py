@@ -6,6 +6,7 @@ Imports matrix, store and metrics. Begin with `results.py`, then `standings.py`;
 from __future__ import annotations
 
 from .breakdown.differences import Paired, differences
+from .claims.verdicts import Claims, Judged, judge
 from .options import Options
 from .output import FORMATS, refuse_mixed, table, write, write_board
 from .ranks.cells import Ranks, ranks_of
@@ -19,7 +20,9 @@ __all__ = [
     "METRICS",
     "NAMES",
     "SCORE",
+    "Claims",
     "Comparison",
+    "Judged",
     "Leaderboard",
     "Options",
     "Paired",
@@ -29,6 +32,7 @@ __all__ = [
     "Summary",
     "collect",
     "differences",
+    "judge",
     "leaders",
     "places",
     "ranks_of",

@@ -11,6 +11,7 @@ from reidbench.matrix.stage import Plan
 from reidbench.store.artifacts import Store
 
 from .breakdown.parts import breakdowns
+from .claims.expected import held
 from .efficiency import efficiency
 from .formats import breakdown, published
 from .formats import ranks as ranks_texts
@@ -18,7 +19,6 @@ from .formats.differences import differences_to, raw_differences
 from .formats.latex import latex
 from .formats.tables import as_csv, as_json, chosen, markdown
 from .options import Breakdown, Options
-from .papers.expected import held
 from .provenance import Evidence
 from .ranks.cells import ranks_of
 from .results import SCORE, Leaderboard, collect

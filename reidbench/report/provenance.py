@@ -19,7 +19,7 @@ from reidbench.matrix.stage import Plan, Stage
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 
-from .papers.published import Compared, circumstances, compared, own_method
+from .claims.published import Compared, circumstances, compared, own_method
 from .results import Leaderboard, Result
 from .units import is_percent
 

@@ -104,7 +104,9 @@ class Trials:
         for select in {one.search.select: None for one in benchmark.methods if one.search}:
             for number, task in enumerate(benchmark.tasks):
                 self._judge_on(select, number, task)
-        plain = replace(benchmark, data=self.data, methods=(), tasks=(), profile=False, expect=(), published=())
+        plain = replace(
+            benchmark, data=self.data, methods=(), tasks=(), profile=False, expect=(), published=(), claims=()
+        )
         self.expansion = Expansion(plain)
         self._seconds: dict[str, float] = {}
 

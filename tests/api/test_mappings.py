@@ -112,6 +112,7 @@ def deep(levels: int) -> dict[str, Any]:
         ({"a": [1.0, -math.inf]}, "a.1: -inf is not a finite number"),
         ({"seeds": [LARGEST]}, "seeds.0: 9223372036854775808 is beyond the whole numbers of 64 bits"),
         ({1: 2}, "the matrix: the key 1 must be text"),
+        ({True: 2}, "the matrix: the key True must be text, as 'on', of which PyYAML makes True"),
         ({"a": {None: 2}}, "a: the key None must be text"),
         ({"a": {"b\n": 2}}, r"a: the key 'b\\n' must be up to 500 characters that can be printed"),
         ({"a": {" ": 2}}, "a: the key ' ' must be up to 500 characters"),

@@ -294,3 +294,11 @@ def test_units_stay_those_of_the_evaluator() -> None:
     (line,) = board(result("a", 0, {"rank": 3.0}), declared=declared).summary().to_dict("records")
     assert (line["mean"], line["better"], line["unit"], line["n"]) == (3.0, "lower", "rank", 1)
     assert math.isnan(line["sd"])
+
+
+def test_a_matrix_without_claims_has_an_empty_frame_of_them(results: reidbench.Results) -> None:
+    pytest.importorskip("pandas")
+    frame = results.claims()
+    assert len(frame) == 0
+    assert list(frame.columns)[:2] == ["say", "kind"]
+    assert {str(frame[name].dtype) for name in ("effect", "low", "high", "p", "against", "power")} == {"float64"}

@@ -16,6 +16,7 @@ import yaml
 
 from reidbench.cli import main
 from reidbench.matrix import plan
+from reidbench.matrix.claims import USUAL_RULE
 from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 from reidbench.report.formats.tables import table
@@ -79,7 +80,7 @@ def yaml_blocks() -> list[str]:
 
 
 def test_the_matrix_of_the_readme_is_valid(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:
-    block, steps, *_ = [one for one in yaml_blocks() if not one.startswith(("published:", "tasks:"))]
+    block, steps, *_ = [one for one in yaml_blocks() if not one.startswith(("published:", "tasks:", "claim_rule:"))]
     file = tmp_path / "matrix.yaml"
     file.write_text(block.replace("~/data/Market-1501", str(market)))
     assert len(reader.read(file, registry).methods) == 2
@@ -104,6 +105,24 @@ def test_the_families_of_the_readme_are_valid(tmp_path: Path, registry: plugins.
     assert len(comments) == 3
     assert {comment for comment in comments if comment not in tasks} == set()
     assert "life: plaza>station->plaza" in tasks
+
+
+def test_the_claims_of_the_readme_are_valid(tmp_path: Path, registry: plugins.Registry) -> None:
+    (block,) = [one for one in yaml_blocks() if one.startswith("claim_rule:")]
+    rows = ("smooth", "plain", "pk", "random", "balanced", "both", "hard")
+    whole = {
+        "data": {name: {"use": "synthetic", "size": "tiny"} for name in ("market", "duke")},
+        "tasks": {f"{a}->{b}": {"source": a, "target": b} for a, b in (("market", "duke"), ("duke", "market"))},
+        "backbone": "resnet-tiny",
+        "methods": {row: {"finetune": "none"} for row in rows},
+    }
+    file = tmp_path / "matrix.yaml"
+    file.write_text(yaml.safe_dump(whole, sort_keys=False) + block)
+    benchmark = reader.read(file, registry)
+    assert benchmark.claim_rule == USUAL_RULE  # "These are the defaults"
+    assert [claim.kind for claim in benchmark.claims] == ["better", "equal", "order"]
+    assert [claim.effect for claim in benchmark.claims] == [2.1, 3, 3]
+    assert benchmark.claims[1].on == ("market->duke", "duke->market")
 
 
 def test_the_features_of_the_readme_are_a_row(tmp_path: Path, registry: plugins.Registry, market: Path) -> None:

@@ -128,7 +128,7 @@ def table(
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
         note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
-    _put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
+    put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
     if form == "html":
         _say_more(text, the_plan, options)
 
@@ -143,7 +143,7 @@ def _say_more(page: str, plan: Plan, options: report.Options) -> None:
     print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
 
 
-def _put(text: str, out: Path | None, where_from: str) -> None:
+def put(text: str, out: Path | None, where_from: str) -> None:
     """Print a table, and on standard error where it is from; or write it to a file."""
     if out is None:
         sys.stdout.write(text)

@@ -20,6 +20,7 @@ from reidbench.registry.plugins import Registry, printable
 
 from .checker import Checker, entries, kind_word, there
 from .choices import OF_FILES, ChoiceReader, FeaturesReader
+from .claims import ClaimReader
 from .evaluate import EvaluateReader
 from .expect import ExpectReader
 from .quoted import PublishedReader
@@ -33,7 +34,7 @@ TOP = (
     "title", *STEP_SETTINGS,
     "threads", "precision", "devices", "seeds", "pretrain_seeds", "prepare_seed",
     "data", "tasks", "backbone", "flip_test", "evaluate", "validate", "profile", "methods", "matrix",
-    "search_defaults", "expect", "published",
+    "search_defaults", "expect", "published", "claims", "claim_rule",
 )  # fmt: skip
 COMBINED = ("backbone", *STEPS)
 RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2], "search", *SEARCH_SETTINGS)
@@ -121,9 +122,14 @@ class MatrixReader:
         )
         expect = ExpectReader(self.check, found.data, found.tasks, methods).read(top.get("expect", {}))
         published = PublishedReader(self.check, self.registry, found).read(top.get("published", []))
+        claims = ClaimReader(self.check, found)
+        rule = claims.rule(top.get("claim_rule", {}))
+        claimed = claims.read(top.get("claims", []), rule)
+        if "claim_rule" in top and "claims" not in top:
+            self.check.wrong(("claim_rule",), "judges nothing: the file has no `claims:`")
         self.searches.check_file(found)
         self.check.stop_at_problems()
-        return replace(found, expect=expect, published=published)
+        return replace(found, expect=expect, published=published, claims=claimed, claim_rule=rule)
 
     def count_rows(self, methods: tuple[Recipe, ...], columns: int, settings: dict[str, Any]) -> None:
         """Note a file of too many rows; `columns` are tasks, each times the number of its evaluators."""

@@ -29,6 +29,7 @@ NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 TEXT = "tag:yaml.org,2002:str"
 MERGE = "tag:yaml.org,2002:merge"
+ON = "on"  # a key of claims: PyYAML reads it as true, newer readers of YAML as text
 # Numbers that everybody reads alike. PyYAML knows others: 010 is 8, 1:30 is 90, 0x10 is 16, 1_000 is 1000; and it takes
 # 1e3 for text, which newer readers of YAML take for a number.
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -369,7 +370,7 @@ class _Builder:
     def key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self.fail(node, "a key must be a word")
-        key = self.scalar(node)
+        key = ON if node.value == ON else self.scalar(node)
         if not isinstance(key, str):
             meant = "nothing" if key is None else shown(key).lower()
             raise self.fail(node, f"the key {shown(node.value)} is read as {meant}; put it in quotes")

@@ -39,6 +39,20 @@ SAME = (
     "params",
 )
 
+# What the board says of the whole file.
+SAID = (
+    "title",
+    "seeds",
+    "pretrain_seeds",
+    "prepare_seed",
+    "tasks",
+    "expect",
+    "threads",
+    "precision",
+    "claims",
+    "claim_rule",
+)
+
 
 def check_manifests(pack: PackContents, the_plan: Plan, findings: Findings) -> None:
     """Hold the manifest of each stage against the board: parents, parameters, settings. Note its own words."""
@@ -148,8 +162,9 @@ def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
         findings.note(f"the pack leaves out {count}, first {_row_words(left_out[0])}")
     if len(claimed) < len(board["rows"]):
         findings.mismatch("the board has the same row twice")
-    for what in ("title", "seeds", "pretrain_seeds", "prepare_seed", "tasks", "expect", "threads", "precision"):
-        if board[what] != again[what]:
+    for what in SAID:
+        theirs, mine = (_said(one, what) for one in (board, again))
+        if theirs != mine:
             findings.mismatch(f"the board's {what} {'are' if what.endswith('s') else 'is'} not what its file says")
     mine_by_name = {(one["kind"], one["name"]): one for one in again["components"]}
     for one in board["components"]:
@@ -157,6 +172,12 @@ def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
         if other is not None and other != one:
             wrong = ", ".join(name for name in one if one[name] != other[name])
             findings.mismatch(f"{one['kind']} {one['name']}: {wrong} on the board not as in the plugin installed here")
+
+
+def _said(board: Mapping[str, Any], what: str) -> Any:
+    """What a board says of its file; of claims without their dates, which stand in no file."""
+    found = board.get(what)
+    return [{**claim, "since": ""} for claim in found] if what == "claims" and found else found
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:

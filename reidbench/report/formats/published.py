@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reidbench.registry.published import percent
-from reidbench.report.papers.expected import Held
+from reidbench.report.claims.expected import Held
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, number
 

@@ -15,6 +15,7 @@ from typing import Any
 from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.matrix.stage import Plan
+from reidbench.report.claims.expected import held
 from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.notes import Note, notes
@@ -24,7 +25,6 @@ from reidbench.report.formats.tables import chosen
 from reidbench.report.html.checked import checked
 from reidbench.report.html.slugs import row_anchor
 from reidbench.report.options import Options
-from reidbench.report.papers.expected import held
 from reidbench.report.provenance import Evidence, Provenance
 from reidbench.report.results import Leaderboard, Result, Summary, without_seed
 from reidbench.report.standings import Place, places
@@ -46,6 +46,7 @@ from reidbench.store.artifacts import Store
 from .again import again
 from .assets import Assets, Inline, template
 from .charts import charts
+from .claims import section as claims_section
 from .fails import fails
 from .grouped import group_table
 from .pictures import picture_warning
@@ -165,6 +166,7 @@ class Page:
             },
             lists=lists,
             ranks=section(self.board, self.metric),
+            claims=claims_section(self.board, self.evidence.plan, self.evidence.store),
             pictures=self.options.pictures,
             picture_warning=picture_warning(self.evidence.plan, self.options),
             left_out=self.thumbnails.left_out,

@@ -57,7 +57,7 @@ def _cell(board: Leaderboard, results: Sequence[Result], metric: str) -> Cell:
     row = results[0].row
     good = [result for result in results if metric in result.metrics]
     words = dict.fromkeys(word for one in good or results for word in one.row.protocol.split(", "))
-    why = _why(results, metric)
+    why = why_incomplete(results, metric)
     return Cell(
         row.method,
         row.task,
@@ -71,7 +71,7 @@ def _cell(board: Leaderboard, results: Sequence[Result], metric: str) -> Cell:
     )
 
 
-def _why(results: Sequence[Result], metric: str) -> str:
+def why_incomplete(results: Sequence[Result], metric: str) -> str:
     """Why a cell is not complete; empty where it is."""
     reasons: dict[str, int] = {}
     for result in results:

@@ -13,7 +13,7 @@ import reidbench_hhl
 from reidbench.matrix.benchmark import Benchmark
 from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
-from reidbench.report.papers.published import compared
+from reidbench.report.claims.published import compared
 
 README = Path(reidbench_hhl.__file__).parent / "README.md"
 MEASURED = {"mAP": 0.3, "cmc1": 0.6}

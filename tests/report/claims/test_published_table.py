@@ -24,8 +24,8 @@ from reidbench.matrix import plan
 from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row
 from reidbench.registry import plugins
+from reidbench.report.claims.expected import Held, held
 from reidbench.report.options import Options
-from reidbench.report.papers.expected import Held, held
 from reidbench.report.results import Result, summarise
 from reidbench.store.artifacts import Store
 from tests.support.copies import market1501

@@ -1,0 +1,87 @@
+"""`reidbench claims`: the verdicts on what matrix files and packs claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reidbench.cli.options import (
+    JsonOption,
+    SetOption,
+    StoreOption,
+    WithoutOption,
+    load_plugins,
+    plan_or_board,
+    store_at,
+    uncollected,
+    warn_of_changes,
+    warn_of_conflicts,
+)
+from reidbench.errors import ReidbenchError
+
+from .packs import is_pack, unpacked
+from .table import put
+
+if TYPE_CHECKING:
+    from reidbench.matrix.stage import Plan
+    from reidbench.registry.plugins import Registry
+    from reidbench.report.claims.texts import Judged
+    from reidbench.store.artifacts import Store
+
+app = typer.Typer()
+
+
+@app.command()
+@uncollected()
+def claims(
+    context: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE|PACK...", show_default=False, help="Matrix files (YAML) with claims, and packs."),
+    ],
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
+    overrides: SetOption = None,
+    without: WithoutOption = None,
+) -> None:
+    """Verdicts on what files claim of their rows: reproduced, refuted or undecided, by the rule that each file has.
+
+    The exit code is 0 whatever the verdicts are. Runs nothing: a claim whose results are missing is undecided.
+    """
+    from reidbench.report.claims import texts
+
+    registry = load_plugins(without)
+    own = store_at(store) if store or not all(map(is_pack, files)) else None
+    given: list[Judged] = []
+    for file in files:
+        if is_pack(file):
+            plan, the_store = unpacked(context, file, None, overrides, own if store else None)
+            given.append(_judged(file, plan, the_store, None))
+        elif own is not None:
+            given.append(_judged(file, plan_or_board(file, registry, overrides, own), own, registry))
+    if own is not None:
+        warn_of_conflicts(own)
+    put(texts.as_json(given) if as_json else texts.markdown(given), out, "")
+
+
+def _judged(file: Path, plan: Plan, store: Store, registry: Registry | None) -> Judged:
+    """The results of a plan and its claims. Raises ReidbenchError for a file without claims."""
+    from rich.console import Console
+
+    from reidbench import report
+    from reidbench.progressbar import going_through
+    from reidbench.report.claims import texts
+
+    if not plan.benchmark.claims:
+        raise ReidbenchError(
+            f"{file} has no `claims:`, which say what is expected of its rows, as in "
+            "`claims: [{say: TEXT, better: ROW, than: ROW}]`"
+        )
+    with going_through(Console(stderr=True)) as through:
+        board = report.collect(plan, store, through=through)
+    if registry is not None:
+        warn_of_changes(board, registry)
+    return texts.judged(board, plan, store)

@@ -1,0 +1,266 @@
+"""Reads `claims:`, what a matrix file says of its rows before they are run, and `claim_rule:`, how that is judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reidbench.components import Metric
+from reidbench.matrix.benchmark import Benchmark
+from reidbench.matrix.claims import USUAL_RULE, Claim, ClaimRule, PublishedClaim
+from reidbench.matrix.labels import evaluator_labels, judges_of
+from reidbench.registry.published import usual_name
+
+from .checker import Checker, guess, kind_word
+from .yamlfile import Path_, shown
+
+KINDS = ("better", "equal", "order")
+KEYS = ("say", *KINDS, "than", "metric", "by", "on", "margin", "effect", "published", "why")
+LEAST = 0.1  # points: tables print tenths, and a smaller number is a fraction that should have been in points
+USUAL = "mAP"
+
+
+class ClaimReader:
+    """Reads the claims of a file whose data, tasks, methods and evaluators are read."""
+
+    def __init__(self, checker: Checker, found: Benchmark) -> None:
+        self.check = checker
+        self.methods = [recipe.name for recipe in found.methods]
+        self.groups = {task.group: [one.name for one in found.tasks if one.group == task.group] for task in found.tasks}
+        self.tasks = {task.name: [label for _, label in judges_of(found, task)] for task in found.tasks}
+        choices = found.evaluate
+        self.declared: dict[str, Mapping[str, Metric]] = {
+            label: choice.component.declared for label, choice in zip(evaluator_labels(choices), choices, strict=True)
+        }
+
+    # ------------------------------------------------------------------ the rule
+    def rule(self, value: Any) -> ClaimRule:
+        """`claim_rule: {alpha: 0.05, effect: 3}`, each of them optional."""
+        given = self.check.map(value, ("claim_rule",), ("alpha", "effect"))
+        alpha = self.number(given, "alpha", ("claim_rule",), USUAL_RULE.alpha)
+        if not 0 < alpha < 0.5:
+            self.wrong(("claim_rule", "alpha"), "must be above 0 and below 0.5", alpha)
+            alpha = USUAL_RULE.alpha
+        effect = self.number(given, "effect", ("claim_rule",), USUAL_RULE.effect)
+        if effect < LEAST:
+            self.wrong(("claim_rule", "effect"), f"is in points (3 is 3 % mAP), and must be at least {LEAST}", effect)
+        return ClaimRule(alpha, effect)
+
+    # ------------------------------------------------------------------ claims
+    def read(self, value: Any, rule: ClaimRule) -> tuple[Claim, ...]:
+        """All claims in the order of the file; a problem for each that could not be judged."""
+        if not isinstance(value, list):
+            self.check.wrong(("claims",), f"must be a list of maps, not {kind_word(value)}")
+            return ()
+        found: dict[str, Claim] = {}
+        for index, entry in enumerate(value):
+            path: Path_ = ("claims", index)
+            claim = self.claim(entry, path, rule)
+            if claim and claim.say in found:
+                self.check.wrong((*path, "say"), f"another claim says {shown(claim.say)}; word one differently")
+            if claim:
+                found.setdefault(claim.say, claim)
+        return tuple(found.values())
+
+    def claim(self, entry: Any, path: Path_, rule: ClaimRule) -> Claim | None:
+        """The claim of an entry; None and its problems where it is none."""
+        before = len(self.check.problems)
+        given = self.check.map(entry, path, KEYS)
+        kinds = [key for key in KINDS if key in given]
+        if not isinstance(entry, dict):
+            return None
+        say, why = (self.text(given, key, path) for key in ("say", "why"))
+        if "say" not in given:
+            self.check.wrong(path, "needs `say:`, the claim as a sentence")
+        if len(kinds) != 1:
+            known = "`better: ROW` with `than: ROW`, `equal: [ROWS]` or `order: [ROWS]`, the best first"
+            self.check.wrong(path, f"needs {'one of ' * bool(kinds)}{known}{', not several of them' * bool(kinds)}")
+            return None
+        kind = kinds[0]
+        rows = self.rows(given, kind, path)
+        on = self.on(given, path)
+        metric = self.text(given, "metric", path) or USUAL
+        by = self.by(given, metric, on, path) if on else ""
+        known_metric = self.declared[by].get(metric) if by else None
+        margin, effect = self.numbers(given, kind, known_metric, rule, path) if known_metric else (0.0, 0.0)
+        published = self.published(given, kind, known_metric, path) if "published" in given else None
+        if published and published.effect and "effect" not in given:
+            effect = min(effect, published.effect)  # else what a paper found could be refuted for being small
+        if len(self.check.problems) > before:
+            return None
+        return Claim(say, kind, rows, metric, by, on, margin, effect, published, why)  # type: ignore[arg-type]
+
+    def text(self, given: Mapping[str, Any], key: str, path: Path_) -> str:
+        """The text of a key; nothing where it is not there, and a problem where it is no text, or empty."""
+        value = given.get(key, "")
+        if key in given and not (isinstance(value, str) and value.strip()):
+            said = "empty text" if isinstance(value, str) else self.said(value, (*path, key))
+            self.check.wrong((*path, key), f"must be text, not {said}{self.check.quotes(value)}")
+            return ""
+        return str(value)
+
+    def wrong(self, path: Path_, must: str, value: float, cure: str = "") -> None:
+        """Note a number that is not what it must be, as it was typed."""
+        self.check.wrong(path, f"{must}, not {self.check.text(path, value)}{cure}")
+
+    def said(self, value: Any, path: Path_) -> str:
+        """A value as the file has it; what it is, where it is no plain value."""
+        return self.check.text(path, value) if isinstance(value, str | int | float) else kind_word(value)
+
+    # ------------------------------------------------------------------ rows, tasks, evaluator
+    def rows(self, given: Mapping[str, Any], kind: str, path: Path_) -> tuple[str, ...]:
+        """The rows that are compared, in their order."""
+        if kind == "better":
+            if "than" not in given:
+                self.check.wrong(path, "needs `than: ROW`, what the better row is compared with")
+            return self.names([given["better"], given.get("than")], ("better", "than"), path, "than" in given)
+        if "than" in given:
+            self.check.wrong((*path, "than"), f"belongs to `better:`; name all rows in `{kind}:`")
+        listed = given[kind]
+        if not isinstance(listed, list) or len(listed) < 2:
+            count = f"{shown(listed)}, which is one" if isinstance(listed, list) and listed else kind_word(listed)
+            self.check.wrong((*path, kind), f"must be a list of two rows or more, not {count}")
+            return ()
+        return self.names(listed, [(kind, place) for place in range(len(listed))], path, True)
+
+    def names(self, values: Sequence[Any], keys: Sequence[Any], path: Path_, all_there: bool) -> tuple[str, ...]:
+        """Names of rows, each once; a problem for each other value, at its key."""
+        found = []
+        for value, key in zip(values, keys, strict=True) if all_there else [(values[0], keys[0])]:
+            place = (*path, *(key if isinstance(key, tuple) else (key,)))
+            if not isinstance(value, str):
+                said = f"{self.said(value, place)}{self.check.quotes(value)}"
+                self.check.wrong(place, f"must be the name of a row, not {said}")
+            elif value not in self.methods:
+                self.check.wrong(place, _unknown("row", value, self.methods))
+            elif value in found:
+                self.check.wrong(place, f"the row {shown(value)} is there already, and cannot be compared with itself")
+            else:
+                found.append(value)
+        return tuple(found)
+
+    def on(self, given: Mapping[str, Any], path: Path_) -> tuple[str, ...]:
+        """The tasks: those that are named, a family's where its name stands for them, or all of the file."""
+        listed = given.get("on", list(self.tasks))
+        if isinstance(listed, str):
+            listed = [listed]
+        if not isinstance(listed, list) or not listed:
+            self.check.wrong((*path, "on"), f"must be a task or a list of tasks, not {kind_word(listed)}")
+            return ()
+        known = [*self.tasks, *(name for name in self.groups if name)]
+        found: list[str] = []
+        for index, name in enumerate(listed):
+            place = (*path, "on", index) if isinstance(given.get("on"), list) else (*path, "on")
+            if not isinstance(name, str) or name not in known:
+                self.check.wrong(place, _unknown("task", name, known))
+                continue
+            tasks = [name] if name in self.tasks else self.groups[name]
+            if twice := [task for task in tasks if task in found]:
+                self.check.wrong(place, f"the task {shown(twice[0])} is there already")
+            found += tasks
+        return tuple(found)
+
+    def by(self, given: Mapping[str, Any], metric: str, on: Sequence[str], path: Path_) -> str:
+        """The label of the evaluator that judges all these tasks and gives the metric; empty with a problem."""
+        giving = [label for label, declared in self.declared.items() if metric in declared]
+        named = self.text(given, "by", path)
+        if not giving:
+            known = list(dict.fromkeys(name for declared in self.declared.values() for name in declared))
+            if "metric" in given:
+                unknown = _unknown("metric of the file's evaluators", metric, known, near=usual_name(metric))
+                self.check.wrong((*path, "metric"), unknown)
+            else:
+                self.check.wrong(path, f"needs `metric:`, one of {', '.join(known)}: no evaluator gives {USUAL}")
+        elif named and named not in self.declared:
+            self.check.wrong((*path, "by"), _unknown("evaluator", named, list(self.declared)))
+        elif named and named not in giving:
+            self.check.wrong((*path, "by"), f"{named} gives no {metric}, but {' and '.join(giving)} can be named")
+        elif named or "by" not in given:
+            return self.one_judge([named] if named else giving, metric, on, path)
+        return ""
+
+    def one_judge(self, giving: Sequence[str], metric: str, on: Sequence[str], path: Path_) -> str:
+        """Of the evaluators that give the metric, the one that judges all these tasks."""
+        judging = [label for label in giving if all(label in self.tasks[task] for task in on)]
+        if len(judging) > 1:
+            self.check.wrong(path, f"several evaluators give {metric}: choose one by `by:`, {' or '.join(judging)}")
+        elif not judging:
+            lacking = {label: [task for task in on if label not in self.tasks[task]] for label in giving}
+            words = "; ".join(f"{label} does not judge {', '.join(tasks)}" for label, tasks in lacking.items())
+            self.check.wrong(path, f"no evaluator gives {metric} on all of its tasks: {words}; name fewer by `on:`")
+        return judging[0] if len(judging) == 1 else ""
+
+    # ------------------------------------------------------------------ numbers
+    def numbers(
+        self, given: Mapping[str, Any], kind: str, metric: Metric, rule: ClaimRule, path: Path_
+    ) -> tuple[float, float]:
+        """Margin and least effect that counts, in the metric's printed unit."""
+        margin = self.number(given, "margin", path, 0.0)
+        percent = metric.unit == "%"
+        if kind == "equal" and "margin" not in given:
+            unit = "points" if percent else metric.unit or "the metric's own values"
+            self.check.wrong(path, f"needs `margin:` above 0, in {unit}: no two rows are equal to the last digit")
+        elif margin < 0 or (kind == "equal" and margin == 0):
+            self.wrong((*path, "margin"), f"must be {'above 0' if kind == 'equal' else 'at least 0'}", margin)
+        elif margin:
+            self.check_points(margin, metric, (*path, "margin"))
+        effect = self.number(given, "effect", path, rule.effect)
+        if kind == "equal" and "effect" in given:
+            self.check.wrong((*path, "effect"), "is what a difference must reach; rows that are equal have `margin:`")
+        elif "effect" in given and effect <= 0:
+            self.wrong((*path, "effect"), "must be above 0", effect)
+        elif "effect" in given:
+            self.check_points(effect, metric, (*path, "effect"))
+        elif not percent and kind != "equal":
+            unit = metric.unit or "its own values"
+            name = f"{metric.name} is in {unit}, not in %"
+            self.check.wrong(path, f"needs `effect:`, the least difference that counts: {name}")
+        return margin, effect
+
+    def published(
+        self, given: Mapping[str, Any], kind: str, metric: Metric | None, path: Path_
+    ) -> PublishedClaim | None:
+        """What a paper has: text, or `{effect: NUMBER, source: TEXT}` of a claim that one row is better."""
+        place: Path_ = (*path, "published")
+        value = given["published"]
+        if not isinstance(value, dict):
+            return PublishedClaim(self.text(given, "published", path))
+        inside = self.check.map(value, place, ("effect", "source"))
+        source = self.text(inside, "source", place)
+        if missing := [f"`{key}:`" for key in ("effect", "source") if key not in inside]:
+            self.check.wrong(place, f"needs {' and '.join(missing)}; words alone may stand as text")
+        if "effect" not in inside:
+            return None
+        effect = self.number(inside, "effect", place, 0.0)
+        if kind != "better":
+            self.check.wrong((*place, "effect"), f"is of two rows; say in words what is published of `{kind}:`")
+        elif effect <= 0:
+            self.wrong((*place, "effect"), "must be above 0, since the better row is named first", effect)
+        elif metric:
+            self.check_points(effect, metric, (*place, "effect"))
+        return PublishedClaim(source, effect)
+
+    def number(self, given: Mapping[str, Any], key: str, path: Path_, default: float) -> float:
+        """A finite number; the default where it is not there, and a problem where it is none."""
+        value = given.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            self.check.wrong((*path, key), f"must be a number, not {self.said(value, (*path, key))}")
+            return default
+        return float(value)
+
+    def check_points(self, value: float, metric: Metric, path: Path_) -> None:
+        """Note a number that is no difference between two values of the metric, or a fraction in place of points."""
+        low, high = metric.ends
+        scale = 100 if metric.unit == "%" else 1
+        if metric.unit == "%" and value < LEAST:
+            cure = f"; write {100 * value:.6g} for {100 * value:.6g} points"
+            self.wrong(path, f"is in points, and must be at least {LEAST}", value, cure)
+        elif value >= scale * (high - low):
+            most = f"{scale * (high - low):g}"
+            self.wrong(path, f"must be below {most}, the most by which two values of {metric.name} differ", value)
+
+
+def _unknown(what: str, value: Any, known: Sequence[str], near: str | None = None) -> str:
+    names = f"known: {', '.join(known) or 'none'}"
+    return f"no {what} is named {shown(value)}{guess(near or str(value), known)} ({names})"

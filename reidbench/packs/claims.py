@@ -1,0 +1,86 @@
+"""Claims of a recorded board: JSON from anywhere is held against what a matrix file may claim."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Task
+from reidbench.matrix.claims import USUAL_RULE, Claim, ClaimRule, PublishedClaim
+from reidbench.matrix.labels import evaluator_labels
+from reidbench.registry.plugins import printable
+
+from .boards import BoardRecord, ClaimRecord
+
+DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def recorded(given: Benchmark) -> dict[str, Any]:
+    """The claims of a file and their rule, as JSON; nothing for a file without, as older versions know of none."""
+    if not given.claims:
+        return {}
+    return {"claims": list(map(_record, given.claims)), "claim_rule": asdict(given.claim_rule)}
+
+
+def _record(claim: Claim) -> dict[str, Any]:
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(claim).items()}
+    return {name: value for name, value in values.items() if value is not None and (name, value) != ("since", "")}
+
+
+def same(claim: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded claim without what may be added after its results: why they are so, and when it was first run."""
+    return {name: value for name, value in claim.items() if name not in ("why", "since")}
+
+
+def dates(then: Sequence[Any], run: str, *, from_pack: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each claim of a board, which nobody has checked, and when it was first run: that of a pack says so itself."""
+    for claim in then:
+        if isinstance(claim, dict):
+            date = claim.get("since") if from_pack else run
+            if isinstance(date, str) and DATE.fullmatch(date):
+                yield same(claim), date
+
+
+def claims_of(
+    board: BoardRecord, methods: Sequence[Recipe], tasks: Sequence[Task], judges: Sequence[Choice]
+) -> tuple[ClaimRule, tuple[Claim, ...]]:
+    """The rule and the claims of a board. Raises ValueError for what no matrix file can claim."""
+    rule = ClaimRule(**dict(board.claim_rule)) if board.claim_rule else USUAL_RULE
+    if not (0 < rule.alpha < 0.5 and rule.effect > 0):
+        raise ValueError("claim_rule has numbers that no rule can have")
+    labels = dict(zip(evaluator_labels(judges), judges, strict=True))
+    declared = {label: set(choice.component.declared) for label, choice in labels.items()}
+    by_task = {task.name: set(task.judges or declared) for task in tasks}
+    rows = {recipe.name for recipe in methods}
+    for number, claim in enumerate(board.claims):
+        for fault in _faults(claim, rows, by_task, declared):
+            raise ValueError(f"claims.{number}: {fault}")
+    if len({claim.say for claim in board.claims}) < len(board.claims):
+        raise ValueError("two claims say the same")
+    return rule, tuple(map(_claim, board.claims))
+
+
+def _faults(
+    claim: ClaimRecord, rows: set[str], by_task: Mapping[str, set[str]], declared: Mapping[str, set[str]]
+) -> Iterator[str]:
+    """What is wrong with a claim."""
+    count, kind = len(claim.rows), claim.kind
+    if not rows.issuperset(claim.rows) or len(set(claim.rows)) < count or count < 2 or (kind == "better" and count > 2):
+        yield "its rows are not those of a claim"
+    if not claim.on or len(set(claim.on)) < len(claim.on) or not by_task.keys() >= set(claim.on):
+        yield "its tasks are not those of the file"
+    elif claim.metric not in declared.get(claim.by, ()) or any(claim.by not in by_task[task] for task in claim.on):
+        yield f"{claim.by} does not judge it by {claim.metric}"
+    if claim.margin < 0 or claim.effect <= 0 or (kind == "equal" and not claim.margin):
+        yield "its margin or effect is not that of a claim"
+
+
+def _claim(given: ClaimRecord) -> Claim:
+    said = given.published
+    published = PublishedClaim(printable(said.text), said.effect) if said else None
+    numbers = given.margin, given.effect
+    names = tuple(given.rows), given.metric, given.by, tuple(given.on)
+    words = printable(given.why), given.since
+    return Claim(printable(given.say), given.kind, *names, *numbers, published, *words)

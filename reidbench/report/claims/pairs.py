@@ -1,0 +1,181 @@
+"""Two rows on the tasks of a claim: their differences, paired by seed and pre-training, and what varies together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reidbench.components import Metric
+from reidbench.matrix.claims import Claim
+from reidbench.matrix.kinds import OF_STAGE
+from reidbench.matrix.stage import Plan
+from reidbench.metrics.effects import Effect, effect
+from reidbench.metrics.statistics import Doubles
+from reidbench.report.ranks.cells import why_incomplete
+from reidbench.report.results import Leaderboard, Result
+
+ELSEWHERE = "trained elsewhere"
+Replicate = tuple[int | None, int | None]  # pre-training seed and seed; None: the result does not depend on it
+Trained = Callable[[Result], frozenset[str]]  # names of the trainings behind a result
+
+
+@dataclass(frozen=True)
+class OnTask:
+    """A pair on one task: differences [P, S] of pre-trainings by seeds, positive where the first row is better."""
+
+    task: str
+    differences: Doubles
+    seeded: bool  # whether anything of them depends on seeds
+    same: bool  # whether both rows have the very same results
+
+    @property
+    def mean(self) -> float:
+        """Over all replicates."""
+        return float(self.differences.mean())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows, the better one first, and the mean difference over the tasks of a claim.
+
+    `groups` are the tasks whose differences vary together, since a training stands behind several of them; `pretrained`
+    says whether there is a pre-training behind either row. `missing` says why there is no effect, else it is empty.
+    """
+
+    first: str
+    second: str
+    pretrained: bool = False
+    tasks: tuple[OnTask, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    effect: Effect | None = None
+    missing: str = ""
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds stand behind it; 0 where nothing depends on them."""
+        return min((one.differences.shape[1] for one in self.tasks if one.seeded), default=0)
+
+    @property
+    def pretrainings(self) -> int:
+        """How many pre-trainings stand behind it."""
+        return max((one.differences.shape[0] for one in self.tasks), default=0)
+
+
+def trainings(plan: Plan) -> Trained:
+    """By result: the keys of all stages behind it that compute something of their own from images.
+
+    Features of a file count as one training of their seed: nobody knows what is behind them.
+    """
+    found: dict[str, frozenset[str]] = {}
+
+    def of(result: Result) -> frozenset[str]:
+        key = result.row.key or ""
+        if key not in found:
+            stages = [plan.stages[one] for one in plan.behind([result.row])]
+            keys = {one.key for one in stages if OF_STAGE[one.kind].context and one.kind != "evaluate"}
+            found[key] = frozenset(keys | {f"{ELSEWHERE}, seed {result.row.seed}" for one in stages if one.files})
+        return found[key]
+
+    return of
+
+
+def pair(board: Leaderboard, claim: Claim, metric: Metric, rows: tuple[str, str], trained: Trained) -> Pair:
+    """The differences of two rows by a claim's metric; without an effect where a result is missing."""
+    cells = {(row, task): board.cell(row, task, claim.by) for task in claim.on for row in rows}
+    missing = [_missing(place, results, claim.metric) for place, results in cells.items()]
+    if any(missing):
+        return Pair(*rows, missing="; ".join(dict.fromkeys(filter(None, missing))))
+    sign = -1 if metric.better == "lower" else 1
+    on = []
+    for task in claim.on:
+        sides = [_by_replicate(cells[row, task], claim.metric) for row in rows]
+        differences, unpaired = _differences(*sides)
+        if unpaired:
+            return Pair(*rows, missing=f"{' and '.join(rows)} on {task} have no results of the same seeds: {unpaired}")
+        keys = [{result.row.key for result in cells[row, task]} for row in rows]
+        seeded = any(seed is not None for side in sides for _, seed in side)
+        on.append(OnTask(task, sign * differences, seeded, None not in keys[0] and keys[0] == keys[1]))
+    results = {task: [*cells[rows[0], task], *cells[rows[1], task]] for task in claim.on}
+    pretrained = any(one.row.pretrained for several in results.values() for one in several)
+    return _with_effect(Pair(*rows, pretrained, tuple(on), _groups(results, trained)))
+
+
+def _missing(place: tuple[str, str], results: Sequence[Result], metric: str) -> str:
+    row, task = place
+    if not results:
+        return f"{row} on {task} is not among these results"
+    why = why_incomplete(results, metric)
+    return f"{row} on {task}: {why}" if why else ""
+
+
+def _by_replicate(results: Sequence[Result], metric: str) -> dict[Replicate, float]:
+    return {(one.row.pretrain_seed, one.row.seed): one.metrics[metric] for one in results}
+
+
+def _differences(first: Mapping[Replicate, float], second: Mapping[Replicate, float]) -> tuple[Doubles, str]:
+    """First - second, [P, S]; a side that does not depend on a seed has its value for each of the other's.
+
+    The seeds that one side lacks, in words; empty where all are paired.
+    """
+    axes: list[list[int | None]] = []
+    for axis in (0, 1):
+        values = sorted({seed for side in (first, second) for key in side if (seed := key[axis]) is not None})
+        axes.append([*values] or [None])
+    found = np.full((len(axes[0]), len(axes[1])), math.nan)
+    lacking = []
+    for row, pretrained in enumerate(axes[0]):
+        for column, seed in enumerate(axes[1]):
+            values_of = [_of(side, pretrained, seed) for side in (first, second)]
+            if None in values_of:
+                lacking.append(f"pre-training {pretrained}, seed {seed}" if pretrained is not None else f"seed {seed}")
+            else:
+                found[row, column] = values_of[0] - values_of[1]  # type: ignore[operator]
+    return found, ", ".join(lacking)
+
+
+def _of(side: Mapping[Replicate, float], pretrained: int | None, seed: int | None) -> float | None:
+    places = ((one, other) for one in (pretrained, None) for other in (seed, None))
+    return next((side[place] for place in places if place in side), None)
+
+
+# ---------------------------------------------------------------------- what varies together
+def _groups(results: Mapping[str, Sequence[Result]], trained: Trained) -> tuple[tuple[str, ...], ...]:
+    """Tasks joined where one training, of some seeds only, stands behind the results of both."""
+    varying = {task: _varying(several, trained) for task, several in results.items()}
+    groups: list[list[str]] = []
+    for task in results:
+        joined = [group for group in groups if any(varying[task] & varying[other] for other in group)]
+        groups = [group for group in groups if group not in joined]
+        groups.append([*(other for group in joined for other in group), task])
+    return tuple(tuple(task for task in results if task in group) for group in groups)
+
+
+def _varying(results: Sequence[Result], trained: Trained) -> set[str]:
+    """The trainings behind results of one task that not all seeds and pre-trainings of its row have in common."""
+    found: set[str] = set()
+    for row in {result.row.method for result in results}:
+        own = [trained(result) for result in results if result.row.method == row]
+        found |= frozenset().union(*own) - frozenset.intersection(*own)
+    return found
+
+
+def _with_effect(given: Pair) -> Pair:
+    """The pair with its effect, where every task that depends on seeds has two or more of them."""
+    few = [one.task for one in given.tasks if one.seeded and one.differences.size < 2]
+    several = any(one.differences.size > 1 for one in given.tasks)
+    missing = ""
+    if given.tasks and all(one.same for one in given.tasks):
+        missing = f"{given.first} and {given.second} are one and the same result: nothing is compared"
+    elif few:
+        missing = f"a claim needs at least 2 seeds, and there is 1 on {', '.join(few)}"
+    elif not several:
+        missing = "neither row depends on a seed, so that nothing is known of chance"
+    if missing:
+        return replace(given, missing=missing)
+    by_task = {one.task: one.differences for one in given.tasks}
+    means = [np.asarray(sum(by_task[task] for task in group) / len(group)) for group in given.groups]
+    shares = [len(group) / len(given.tasks) for group in given.groups]
+    return replace(given, effect=effect(means, shares))

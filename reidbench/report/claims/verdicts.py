@@ -1,0 +1,196 @@
+"""The verdict on each claim of a matrix file: reproduced, refuted or undecided, by the rule that the file has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from reidbench.components import Metric
+from reidbench.matrix.claims import Claim, ClaimRule
+from reidbench.matrix.stage import Plan
+from reidbench.metrics import effects
+from reidbench.metrics.effects import Effect
+from reidbench.metrics.statistics import Interval, within
+from reidbench.report.results import Leaderboard
+
+from .pairs import Pair, Trained, pair, trainings
+
+Verdict = Literal["reproduced", "refuted", "undecided"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its pairs of rows, and the p-values that its verdict follows from.
+
+    `p` is of the claim and `against` of what refutes it, each by a one-sided test; `p_holm` and `against_holm` are
+    corrected for all claims of the file. They are NaN for a claim that could not be tested, as `missing` says. All
+    effects are in the evaluator's own values, fractions where the unit is %; `margin` and `counts`, the least effect
+    that counts, as well. `power` is the chance to see an effect of `counts` beyond the margin (of equal rows: to show
+    that they are, where their true difference is 0) with these seeds, at alpha by the number of claims. `seeds_to_see`
+    are what that takes with power 0.8, `seeds_to_decide` what the observed effect takes; None for too many.
+    """
+
+    claim: Claim
+    metric: Metric
+    pairs: tuple[Pair, ...]
+    margin: float
+    counts: float
+    p: float = math.nan
+    against: float = math.nan
+    p_holm: float = math.nan
+    against_holm: float = math.nan
+    verdict: Verdict = "undecided"
+    power: float = math.nan
+    seeds_to_see: int | None = None
+    seeds_to_decide: int | None = None
+
+    @property
+    def missing(self) -> str:
+        """Why the claim could not be tested; empty where it was."""
+        return "; ".join(dict.fromkeys(one.missing for one in self.pairs if one.missing))
+
+    @property
+    def least(self) -> float:
+        """What refutes a claim of a better row where it is excluded: the least effect that counts, or the margin."""
+        return max(self.margin, self.counts)
+
+    @property
+    def shown(self) -> Pair:
+        """The pair that decides: of a claim that is refuted the one that refutes it most, else what shows it least."""
+        tested = [(one, one.effect) for one in self.pairs if one.effect]
+        if self.missing or not tested:
+            return self.pairs[0]
+        return max(tested, key=lambda one: _doubt(self, one[1]))[0]
+
+    @property
+    def equal(self) -> bool:
+        """Whether rows are claimed to be equal."""
+        return self.claim.kind == "equal"
+
+
+@dataclass(frozen=True)
+class Claims:
+    """All claims of a matrix file with their verdicts, and the rule."""
+
+    rule: ClaimRule
+    judged: tuple[Judged, ...]
+
+    @property
+    def level(self) -> float:
+        """Alpha by the number of claims: a test at this level counts whatever the other claims come to."""
+        return self.rule.alpha / max(1, len(self.judged))
+
+
+def judge(board: Leaderboard, plan: Plan) -> Claims:
+    """The verdicts on all claims of a plan's file, from the results of its leaderboard."""
+    return verdicts(board, plan.benchmark.claims, plan.benchmark.claim_rule, trainings(plan))
+
+
+def verdicts(board: Leaderboard, claims: Sequence[Claim], rule: ClaimRule, trained: Trained) -> Claims:
+    """The verdicts on claims from the results of a leaderboard; `trained` gives the trainings behind a result."""
+    tested = [_tested(board, claim, trained) for claim in claims]
+    corrected = zip(effects.holm([one.p for one in tested]), effects.holm([one.against for one in tested]), strict=True)
+    judged = [replace(one, p_holm=p, against_holm=q) for one, (p, q) in zip(tested, corrected, strict=True)]
+    level = rule.alpha / max(1, len(judged))
+    return Claims(rule, tuple(_with_power(replace(one, verdict=_verdict(one, rule)), level) for one in judged))
+
+
+def ends(given: Judged, found: Effect, alpha: float) -> Interval:
+    """The interval of an effect at level 1 - 2 alpha, cut where differences of the metric end."""
+    interval = effects.interval(found, alpha)
+    low, high = given.metric.ends
+    cut = within(interval.low, interval.high, (low - high, high - low))
+    return replace(interval, low=cut[0], high=cut[1])
+
+
+def _tested(board: Leaderboard, claim: Claim, trained: Trained) -> Judged:
+    metric = board.metric(claim.by, claim.metric) or Metric(claim.metric)
+    scale = 100 if metric.unit == "%" else 1
+    pairs = tuple(pair(board, claim, metric, rows, trained) for rows in claim.pairs)
+    margin = claim.margin / scale
+    found = Judged(claim, metric, pairs, margin, claim.effect / scale)
+    known = [one.effect for one in pairs if one.effect]
+    if found.missing or not known:
+        return found
+    return replace(found, p=_for(found, known), against=_against(found, known))
+
+
+def _for(given: Judged, found: Sequence[Effect]) -> float:
+    """p that the claim holds for all pairs."""
+    return effects.all_of([_shows(given, one) for one in found])
+
+
+def _against(given: Judged, found: Sequence[Effect]) -> float:
+    """p that the claim fails for one pair: two rows differ, an order is reversed, or the effect is too small to count.
+
+    The steps of an order may be smaller than what counts, since papers order rows that are close to each other.
+    """
+    return effects.any_of([_refutes(given, one) for one in found])
+
+
+def _shows(given: Judged, one: Effect) -> float:
+    return effects.inside(one, given.margin) if given.equal else effects.above(one, given.margin)
+
+
+def _refutes(given: Judged, one: Effect) -> float:
+    if given.equal:
+        return effects.outside(one, given.margin)
+    return effects.below(one, 0.0 if given.claim.kind == "order" else given.least)
+
+
+def _verdict(given: Judged, rule: ClaimRule) -> Verdict:
+    """An effect that is shown counts as reproduced however small it is; the sentences name one that is."""
+    if given.p_holm <= rule.alpha:
+        return "reproduced"
+    return "refuted" if given.against_holm <= rule.alpha else "undecided"
+
+
+def _doubt(given: Judged, one: Effect) -> tuple[float, float]:
+    """What speaks against the claim in one of its pairs: its p and, where several are alike, the effect."""
+    p = -_refutes(given, one) if given.verdict == "refuted" else _shows(given, one)
+    return p, abs(one.value) if given.equal else -one.value
+
+
+# ---------------------------------------------------------------------- power
+def _with_power(given: Judged, level: float) -> Judged:
+    """With the power that there is and the seeds that it takes, the most of all pairs."""
+    found = [one.effect for one in given.pairs if one.effect]
+    if given.missing or not found:
+        return given
+    gap = given.margin if given.equal else given.counts
+    chance = effects.power_inside if given.equal else effects.power
+    see = [effects.seeds_needed(one, gap, level, both=given.equal) for one in found]
+    return replace(
+        given,
+        power=min(chance(one, gap, level) for one in found),
+        seeds_to_see=None if None in see else max(filter(None, see)),
+        seeds_to_decide=_seeds_to_decide(given, found, level),
+    )
+
+
+def _seeds_to_decide(given: Judged, found: Sequence[Effect], level: float) -> int | None:
+    """Seeds that would decide the claim, one way or the other, if the observed effects are the true ones.
+
+    One pair that speaks against it is enough; else all must be seen.
+    """
+    sides = 2 if given.equal else 1  # of the test that refutes it
+    beyond = [_contrary(given, one) for one in found]
+    if max(beyond) > 0:
+        tests = zip(found, beyond, strict=True)
+        needed = [effects.seeds_needed(one, gap, level / (sides * len(found))) for one, gap in tests if gap > 0]
+        return min(filter(None, needed), default=None)
+    within = [given.margin - abs(one.value) if given.equal else one.value - given.margin for one in found]
+    needed = [effects.seeds_needed(one, gap, level) for one, gap in zip(found, within, strict=True)]
+    return None if None in needed else max(filter(None, needed))
+
+
+def _contrary(given: Judged, one: Effect) -> float:
+    """How far an observed effect is on the side that refutes the claim; of `better` where that is the nearer side."""
+    if given.equal:
+        return abs(one.value) - given.margin
+    if given.claim.kind == "order":
+        return -one.value
+    refutes, shows = given.least - one.value, one.value - given.margin
+    return refutes if refutes > shows else -shows
