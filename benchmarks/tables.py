@@ -10,11 +10,17 @@ Between the two lines comes the first table that `reidbench table PACK` prints, 
 and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
 for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
 repository.
+
+    <!-- validity: benchmarks/validity.yaml benchmarks/results/packs/adaptation.zip -->
+    <!-- end of table -->
+
+Here comes all that `reidbench validity GROUPS PACK...` prints.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import io
 import re
@@ -28,15 +34,20 @@ from typing import NoReturn
 
 from reidbench.errors import ReidbenchError
 from reidbench.files.atomic import write_whole
+from reidbench.matrix.stage import Plan
 from reidbench.packs import merging
 from reidbench.packs.reading import Pack
+from reidbench.registry import plugins
 from reidbench.report import Options, collect, efficiency, write_board
+from reidbench.report.papers.validity import text as validity
+from reidbench.report.papers.validity.compared import compared
+from reidbench.report.papers.validity.groups import read_groups
 from reidbench.report.results import SCORE
 from reidbench.store.artifacts import Store
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
-BEGIN = re.compile(r"<!-- table:(.*)-->\s*")
+BEGIN = re.compile(r"<!-- (table|validity):(.*)-->\s*")
 END = "<!-- end of table -->"
 FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
@@ -52,40 +63,82 @@ class Wanted:
     trusted: bool = False
 
 
+@dataclass(frozen=True)
+class Validity:
+    """The orders of methods: a file of groups and packs, paths from the root."""
+
+    groups: str
+    packs: tuple[str, ...]
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ReidbenchError(message)
 
 
-def wanted(words: str) -> Wanted:
+def wanted(kind: str, words: str) -> Wanted | Validity:
     """What the first line of a table asks for. Raises ReidbenchError."""
-    parser = _Parser(prog="table", add_help=False, allow_abbrev=False)
-    parser.add_argument("pack")
-    parser.add_argument("--metric")
-    parser.add_argument("--columns", type=efficiency.names_of, default=())
-    parser.add_argument("--against", action="append", default=[])
-    parser.add_argument("--trusted", action="store_true")
+    parser = _Parser(prog=kind, add_help=False, allow_abbrev=False)
+    if kind == "validity":
+        parser.add_argument("groups")
+        parser.add_argument("packs", nargs="+")
+    else:
+        parser.add_argument("pack")
+        parser.add_argument("--metric")
+        parser.add_argument("--columns", type=efficiency.names_of, default=())
+        parser.add_argument("--against", action="append", default=[])
+        parser.add_argument("--trusted", action="store_true")
     try:
         found = parser.parse_args(shlex.split(words))
     except ValueError as error:  # a quote that is not closed
         raise ReidbenchError(str(error)) from None
+    if kind == "validity":
+        return Validity(found.groups, tuple(found.packs))
     return Wanted(found.pack, found.metric, tuple(found.columns), tuple(found.against), found.trusted)
 
 
-def made(one: Wanted, root: Path) -> str:
-    """The text of a table. Raises ReidbenchError for what is no pack below the root, and as `reidbench table` does."""
-    file = root / one.pack
-    if Path(one.pack).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
-        raise ReidbenchError(f"{one.pack}: not a path below the root of the repository")
+def made(one: Wanted | Validity, root: Path) -> str:
+    """The text of a table. Raises ReidbenchError for what is no file below the root, and as the commands do."""
+    return _validity(one, root) if isinstance(one, Validity) else _table(one, root)
+
+
+def _validity(one: Validity, root: Path) -> str:
+    groups = read_groups(_below(root, one.groups), _registry())
+    with contextlib.ExitStack() as held:
+        given = [held.enter_context(_opened(_below(root, pack), trusted=True)) for pack in one.packs]
+        boards = [(collect(plan, store), plan) for plan, store in given]
+    return validity.markdown(groups, [[compared(group, *board) for board in boards] for group in groups])
+
+
+@functools.cache
+def _registry() -> plugins.Registry:
+    return plugins.load()
+
+
+def _below(root: Path, name: str) -> Path:
+    file = root / name
+    if Path(name).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
+        raise ReidbenchError(f"{name}: not a path below the root of the repository")
+    return file
+
+
+@contextlib.contextmanager
+def _opened(file: Path, *, trusted: bool) -> Iterator[tuple[Plan, Store]]:
+    """The plan of a pack, and a store with what is in it."""
     with Pack(file) as pack, tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
-        source = merging.PackSource(pack, trusted=one.trusted)
+        source = merging.PackSource(pack, trusted=trusted)
         store = Store(Path(folder))
         merging.merge([source], store)
-        board = collect(source.plan, store, score=one.metric == SCORE)
+        yield source.plan, store
+
+
+def _table(one: Wanted, root: Path) -> str:
+    with _opened(_below(root, one.pack), trusted=one.trusted) as (plan, store):
+        board = collect(plan, store, score=one.metric == SCORE)
         options = Options(one.metric, columns=one.columns)
 
         def text(*against: str) -> str:
-            return write_board(board, source.plan, store, "md", options, against)
+            return write_board(board, plan, store, "md", options, against)
 
         whole = text()
         return "\n\n".join([FIRST.findall(whole)[0], *(_added(whole, text(method)) for method in one.against)]) + "\n"
@@ -98,7 +151,7 @@ def _added(whole: str, more: str) -> str:
     return behind[: found.end()].strip() if found else behind.strip()
 
 
-def renewed(text: str, make: Callable[[Wanted], str]) -> tuple[str, list[tuple[int, str]]]:
+def renewed(text: str, make: Callable[[Wanted | Validity], str]) -> tuple[str, list[tuple[int, str]]]:
     """A document with its tables made again, and the line and the words of each table that was another.
 
     Raises ReidbenchError that begins with the number of a line.
@@ -110,12 +163,12 @@ def renewed(text: str, make: Callable[[Wanted], str]) -> tuple[str, list[tuple[i
         new.append(line)
         if begin := BEGIN.fullmatch(line):
             try:
-                table = make(wanted(begin[1]))
+                table = make(wanted(begin[1], begin[2]))
             except ReidbenchError as error:
                 raise ReidbenchError(f"{number}: {error}") from None
             before, end = _until_end(number, lines)
             if before != table:
-                differ.append((number, begin[1].strip()))
+                differ.append((number, begin[2].strip()))
             new += [table, end]
     return "".join(new), differ
 

@@ -50,6 +50,7 @@ from .plugin import app as plugin_commands
 from .results.packs import app as pack_commands
 from .results.site import app as site_commands
 from .results.table import app as table_commands
+from .results.validity import app as validity_commands
 from .results.verify import app as verify_commands
 from .show import app as show_commands
 from .store import app as store_commands
@@ -79,6 +80,7 @@ app.add_typer(store_commands)
 app.add_typer(table_commands)
 app.add_typer(pack_commands)
 app.add_typer(site_commands)
+app.add_typer(validity_commands)
 app.add_typer(verify_commands)
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MetricError
-from .statistics import SAMPLES, TINY, Interval, drawn_counts
+from .statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
 
-Doubles = NDArray[np.float64]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the places of the first and of the second of each pair
 ORDERS = 10_000  # random ones; shares of them repeat to a hundredth
 
@@ -42,12 +41,11 @@ class Concordance:
         return (self.concordant - self.discordant) / math.sqrt(ordered) if ordered else math.nan
 
 
-def pairs_apart(values: Any, least: Any = 0.0) -> Pairs:
-    """The pairs i < j of values [N] that differ by `least` or more, a number or one for each pair [N, N]."""
+def pairs_apart(values: Any, least: float = 0.0) -> Pairs:
+    """The pairs i < j of values [N] that differ by `least` or more, whatever rounding makes of it."""
     values = np.asarray(values, np.float64)
     first, second = np.triu_indices(len(values), 1)
-    needed = np.broadcast_to(np.asarray(least, np.float64), (len(values), len(values)))[first, second]
-    apart = np.abs(values[first] - values[second]) >= needed - TINY
+    apart = np.abs(values[first] - values[second]) >= least - TINY
     return first[apart], second[apart]
 
 
