@@ -57,8 +57,16 @@ DECLARED, UNDECLARED = "declared: ", "undeclared"  # before each such word, and 
 RULES = frozenset(
     {"AP step", "AP trapezoid", "no camera rule", "invalid queries count 0", "ties best", "ties worst"}
     | {"cosine", "euclidean", "query expansion", "query expansion among all", "re-ranked"}
-)  # of an evaluator; beside these "re-ranked (VARIANT)" and "single gallery shot xN"
-RULE_OF = re.compile(r"re-ranked \([\w .-]+\)|single gallery shot x[1-9][0-9]*")
+    | {"same clothes excluded", "different clothes excluded", "across modalities", "CMC over identities"}
+    | {f"{what} ({how})" for what in ("tracklets pooled", "multi-query") for how in ("mean", "max")}
+)  # of an evaluator; beside these, with names, cameras as the data have them, and numbers:
+_CAMERAS = r"(?:camera \d+|cameras \d+(?:, \d+)+)"
+RULE_OF = re.compile(
+    rf"re-ranked \([\w .-]+\)|single gallery shot x[1-9]\d*|(?:queries|gallery) of {_CAMERAS}"
+    rf"|{_CAMERAS} skipped for queries of camera \d+"
+    r"|gallery (?:1 shot|[1-9]\d* shots) per identity(?: and camera)? x[1-9]\d*",
+    re.ASCII,
+)
 ON_TEST_LABELS = "chosen on test labels"  # of a row whose parameters a search judged by the test part itself
 OWN = re.compile(r"[a-z][a-z0-9-]*: ?\w[\w .-]*")  # a plugin's own word
 

@@ -26,6 +26,7 @@ from .params import (
     TinyParams,
     WeightsParams,
 )
+from .protocols import PROTOCOLS
 
 STAGES = frozenset({"stages", "bn"})
 PARALLEL = frozenset({"data-parallel"})
@@ -211,7 +212,9 @@ def reidbench_evaluators() -> Iterator[Component]:
             params,
             version=2,
             summary=summary,
+            requires=params.required,
             protocol=params.protocol,
             metrics=RANKED,
             paper=PAPERS.get(name),
+            presets=PROTOCOLS if params is RankingParams else {},
         )

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from reidbench import Embedded, EvaluateContext, Metrics
-from reidbench.metrics import Ranking, Reranking, Rules, rank, rank_blocks, rerank_blocks, search
-from reidbench.metrics.products import refuse_zero, unit
+from reidbench import EvaluateContext, Metrics
+from reidbench.metrics import (
+    Labelled,
+    MetricError,
+    Ranking,
+    Reranking,
+    Rules,
+    rank_labelled,
+    rerank_blocks,
+    search,
+)
+from reidbench.metrics.products import Products, refuse_zero, unit
 
 from .params import ExpansionParams, RankingParams, ReciprocalParams
 
@@ -20,28 +29,30 @@ Own = tuple[np.ndarray, np.ndarray] | None  # picture numbers of rows [N] and of
 
 def cosine(ctx: EvaluateContext[RankingParams]) -> Metrics:
     """Rank the gallery by cosine distance; rules as in `params`. MetricError for zero vectors."""
-    return _answer(ctx, _rank(ctx.query, ctx.gallery, _rules(ctx.params, "cosine")))
+    return _answer(ctx, rank_labelled(*_sides(ctx), _rules(ctx.params, "cosine")))
 
 
 def euclidean(ctx: EvaluateContext[RankingParams]) -> Metrics:
     """Rank the gallery by Euclidean distance of the features as they are."""
-    return _answer(ctx, _rank(ctx.query, ctx.gallery, _rules(ctx.params, "euclidean")))
+    return _answer(ctx, rank_labelled(*_sides(ctx), _rules(ctx.params, "euclidean")))
 
 
 def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
     """Re-rank with k-reciprocal neighbours (Zhong et al., CVPR 2017) and rank by the final distances.
 
     Junk is left out before, as every implementation does that drops it when the files are read: it must not be
-    anybody's neighbour. A query's own picture may be one, as everywhere, but is left out of the final ranking.
+    anybody's neighbour. A query's own picture may be one, as everywhere, but is left out of the final ranking, and so
+    is what the rules remove of its own pid. Queries that meet one part of the gallery are re-ranked with that part,
+    and each drawn gallery by itself.
     """
     params = ctx.params
-    query, gallery = ctx.query, _without_junk(ctx.gallery)
     how = Reranking(params.variant, params.k1, params.k2, params.lambda_)
-    blocks: Iterable[np.ndarray] = rerank_blocks(query.features, gallery.features, how, "cosine")
-    labels = query.pids, query.camids, gallery.pids, gallery.camids
-    rules = _rules(params, "cosine")
-    ranking = rank_blocks(blocks, *labels, rules, query_images=query.images, gallery_images=gallery.images)
-    return _answer(ctx, ranking)
+
+    def compare(query: Labelled, gallery: Labelled) -> Iterable[np.ndarray]:
+        return rerank_blocks(query.features, gallery.features, how, "cosine")
+
+    query, gallery = _sides(ctx)
+    return _answer(ctx, rank_labelled(query, _without_junk(gallery), _rules(params, "cosine"), compare))
 
 
 def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
@@ -49,15 +60,26 @@ def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
 
     Alpha query expansion (Radenovic et al., TPAMI 2019); with `gallery_too` the gallery is expanded as well, and with
     `among` "all" queries and gallery expand each other, as in fast-reid. A query's own picture is not added to it.
+    Queries take neighbours from the part of the gallery that they meet.
     """
     params = ctx.params
-    sides = ctx.query, _without_junk(ctx.gallery)
-    for _ in range(params.times):
-        sides = (_from_all if params.among == "all" else _from_gallery)(*sides, params)
-    return _answer(ctx, _rank(*sides, _rules(params, "cosine")))
+    query, gallery = _sides(ctx)
+    if (params.pool or params.multi_query) and query.images is not None:
+        raise MetricError(
+            "query-expansion cannot leave a query's own pictures out once images are pooled, and query and gallery "
+            "share pictures here; leave pool and multi_query out, or use cosine"
+        )
+
+    def compare(query: Labelled, gallery: Labelled) -> Products:
+        sides = query, gallery
+        for _ in range(params.times):
+            sides = (_from_all if params.among == "all" else _from_gallery)(*sides, params)
+        return Products(sides[0].features, sides[1].features, "cosine")
+
+    return _answer(ctx, rank_labelled(query, _without_junk(gallery), _rules(params, "cosine"), compare))
 
 
-def _from_gallery(query: Embedded, gallery: Embedded, params: ExpansionParams) -> tuple[Embedded, Embedded]:
+def _from_gallery(query: Labelled, gallery: Labelled, params: ExpansionParams) -> tuple[Labelled, Labelled]:
     rows = unit(gallery.features)
     own = None if query.images is None or gallery.images is None else (query.images, gallery.images)
     found = _expanded(unit(query.features), rows, params.k, params.alpha, own=own)
@@ -66,7 +88,7 @@ def _from_gallery(query: Embedded, gallery: Embedded, params: ExpansionParams) -
     return replace(query, features=found), replace(gallery, features=expanded)
 
 
-def _from_all(query: Embedded, gallery: Embedded, params: ExpansionParams) -> tuple[Embedded, Embedded]:
+def _from_all(query: Labelled, gallery: Labelled, params: ExpansionParams) -> tuple[Labelled, Labelled]:
     """Each feature becomes the mean of itself and its k nearest of all, weighted by similarity^alpha.
 
     The features that are averaged are those that were given, not of unit length.
@@ -74,8 +96,10 @@ def _from_all(query: Embedded, gallery: Embedded, params: ExpansionParams) -> tu
     for name, side in (("query_features", query), ("gallery_features", gallery)):
         refuse_zero(name, np.abs(side.features).sum(1) == 0)
     features = np.concatenate([query.features, gallery.features]).astype(np.float32)
-    unknown = query.images is None or gallery.images is None
-    numbers = np.arange(len(features)) if unknown else np.concatenate([query.images, gallery.images])
+    if query.images is None or gallery.images is None:
+        numbers = np.arange(len(features))
+    else:
+        numbers = np.concatenate([query.images, gallery.images])
     rows = unit(features)
     indices, counted = _neighbours(rows, rows, params.k, (numbers, numbers))
     total = features.copy()
@@ -113,24 +137,30 @@ def _neighbours(rows: np.ndarray, gallery: np.ndarray, k: int, own: Own) -> tupl
     return np.take_along_axis(indices, others_first, 1), ~np.take_along_axis(mine, others_first, 1)
 
 
-def _without_junk(gallery: Embedded) -> Embedded:
-    keep = gallery.pids != JUNK
-    images = None if gallery.images is None else gallery.images[keep]
-    return Embedded(gallery.features[keep], gallery.pids[keep], gallery.camids[keep], images)
+def _sides(ctx: EvaluateContext[RankingParams]) -> tuple[Labelled, Labelled]:
+    """Query and gallery as the metrics take them."""
+    query, gallery = (
+        Labelled(side.features, side.pids, side.camids, side.images, side.clothes, side.modality, side.tracklets)
+        for side in (ctx.query, ctx.gallery)
+    )
+    return query, gallery
+
+
+def _without_junk(gallery: Labelled) -> Labelled:
+    return gallery.take(np.asarray(gallery.pids) != JUNK)
 
 
 def _rules(params: RankingParams, distance: Literal["cosine", "euclidean"]) -> Rules:
-    names = ("ap", "invalid", "ties", "camera", "gallery", "repeats")
-    return Rules(**{name: getattr(params, name) for name in names}, distance=distance, seed=params.draw_seed)
-
-
-def _rank(query: Embedded, gallery: Embedded, rules: Rules) -> Ranking:
-    labels = query.pids, query.camids, gallery.features, gallery.pids, gallery.camids
-    return rank(query.features, *labels, rules, query_images=query.images, gallery_images=gallery.images)
+    names = ("ap", "invalid", "ties", "camera", "gallery", "repeats", "cmc", "exclude", "cross", "pool", "multi_query")
+    given: dict[str, Any] = {name: getattr(params, name) for name in (*names, "shots", "shots_per", "skip_cameras")}
+    given |= {name: getattr(params, name) or () for name in ("query_cameras", "gallery_cameras")}
+    return Rules(**given, distance=distance, seed=params.draw_seed)
 
 
 def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
     """The numbers, with notes on what was left out or does not depend on the features."""
+    for text in ranking.notes:
+        ctx.note(text)
     if own := ranking.filtered.get("same_image", 0):
         ctx.note(f"left out: {own} {'pair' if own == 1 else 'pairs'} of a query and its own picture in the gallery")
     if ranking.num_valid < ranking.num_queries:
@@ -139,7 +169,6 @@ def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
         ctx.note(doubt)
     if ranking.ties.visible:
         ctx.note(f"ties: {ranking.ties}")
-    per_query = {"ap": ranking.ap, "inp": ranking.inp, "first_hit": ranking.first_hit, "valid": ranking.valid}
     notes = {
         "num_queries": ranking.num_queries,
         "num_valid": ranking.num_valid,
@@ -148,7 +177,22 @@ def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
         "ties": ranking.ties.as_dict(),
         "doubts": ranking.doubts(),
     }
-    return Metrics(ranking.metrics(), per_query, notes)
+    return Metrics(ranking.metrics(), _per_query(ranking), notes)
+
+
+def _per_query(ranking: Ranking) -> dict[str, np.ndarray]:
+    """Arrays by query image: AP, INP and the place of the first true match where there is one gallery.
+
+    Where images are no queries of their own, or galleries are drawn, CMC comes as arrays too, whose means are the
+    metrics; with drawn galleries a query has no one place.
+    """
+    plain = {"ap": ranking.ap, "inp": ranking.inp, "first_hit": ranking.first_hit, "valid": ranking.valid}
+    if ranking.asked.all() and ranking.shares is None:
+        return plain
+    found = ranking.per_query()
+    arrays = {"ap": found.pop("mAP"), "inp": found.pop("mINP"), "valid": ranking.valid, **found}
+    one_place = ranking.shares is None and ranking.rules.invalid == "drop"
+    return arrays | ({"first_hit": ranking.first_hit} if one_place else {})
 
 
 def _without_match(ranking: Ranking) -> str:

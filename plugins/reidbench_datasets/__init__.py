@@ -9,6 +9,7 @@ from typing import Any
 from reidbench import Component, Params, hookimpl
 from reidbench.words import MORE_LABELS
 
+from .modality_params import MarsParams, RegdbParams, SysuParams
 from .params import (
     CheckedParams,
     ClonedPersonParams,
@@ -17,12 +18,14 @@ from .params import (
     CuhkParams,
     FolderParams,
     GridParams,
+    LtccParams,
     ManifestParams,
     Market1501Params,
     MarketFolderParams,
     MsmtParams,
     PersonFoldersParams,
     PoolParams,
+    PrccParams,
     SplitParams,
     ViperParams,
     WithdrawnParams,
@@ -76,6 +79,18 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
      "a CSV file path,pid,split[,camid,domain,time,clothes,modality,tracklet,attributes], one line an image"),
     ("image-folder", "pools:open_folder", "pools:fingerprint", PoolParams,
      "all pictures under a folder or in an lmdb, without labels: a pool"),
+    ("prcc", "prcc:open_prcc", "prcc:fingerprint", PrccParams,
+     "PRCC: 221 persons, three cameras; the same clothes before A and B, others before C"),
+    ("ltcc", "ltcc:open_ltcc", "ltcc:fingerprint", LtccParams,
+     "LTCC: 152 persons over months, twelve cameras, 478 outfits"),
+    ("vc-clothes", "vcclothes:open_vc_clothes", "vcclothes:fingerprint", CheckedParams,
+     "VC-Clothes: 512 rendered persons, four cameras, changing clothes"),
+    ("sysu-mm01", "sysu:open_sysu", "sysu:fingerprint", SysuParams,
+     "SYSU-MM01: infrared queries of two cameras, a visible gallery of four; persons of exp/*.txt"),
+    ("regdb", "regdb:open_regdb", "regdb:fingerprint", RegdbParams,
+     "RegDB: 412 persons, ten visible and ten thermal images of each; ten published splits of idx/"),
+    ("mars", "mars:open_mars", "mars:fingerprint", MarsParams,
+     "MARS: tracklets by six cameras, bbox_train, bbox_test and the authors' info/"),
 )  # fmt: skip
 
 POOL = frozenset({"cameras", "labels", "test"})
@@ -101,10 +116,18 @@ LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] 
     "csv-manifest": _manifest_lacks,
 }
 
+CLOTHES, MODALITY = frozenset({"clothes"}), frozenset({"modality"})
 OFFERED: dict[str, frozenset[str] | Callable[[Any], frozenset[str]]] = {
     "msmt17-v1": MsmtParams.offered,
     "msmt17-v2": MsmtParams.offered,
     "csv-manifest": MORE_LABELS,  # the file may lack them: see LACKS
+    "market1501": Market1501Params.offered,
+    "prcc": PrccParams.offered,
+    "ltcc": CLOTHES,
+    "vc-clothes": CLOTHES,
+    "sysu-mm01": MODALITY,
+    "regdb": MODALITY,
+    "mars": frozenset({"tracklets"}),
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from reidbench import Params
 from reidbench.data import (
     Dataset,
+    Published,
     Split,
     fingerprint_file,
     fingerprint_folder,
@@ -19,7 +20,7 @@ from reidbench.data import (
     need_folder,
     unpack,
 )
-from reidbench.data.archives import inner_folder
+from reidbench.data.layouts.archives import inner_folder
 from reidbench.data.walk import walk_images
 from reidbench.errors import DataError
 from reidbench.files.names import shown
@@ -52,12 +53,13 @@ def need_picture(root: Path) -> None:
         raise DataError(f"{shown(root)}: no picture in it")
 
 
-def finish(dataset: Dataset, params: CheckedParams, variant: str) -> Dataset:
+def finish(dataset: Dataset, params: CheckedParams, variant: str, published: Published | None = None) -> Dataset:
     """The data set under its full name, judged against the published counts as `params.check` says.
 
-    A stand-in is not judged: that it is one is noted, and its counts need not be the published ones.
+    The counts are those of the variant, unless others are given. A stand-in is not judged: that it is one is noted, and
+    its counts need not be the published ones.
     """
-    named = replace(dataset, name=variant, published=PUBLISHED.get(variant))
+    named = replace(dataset, name=variant, published=published or PUBLISHED.get(variant))
     return named if is_stand_in(named.root) else judge(named, params.check)
 
 

@@ -16,8 +16,17 @@ _MSMT_TEST = {"query": Counts(11659, 3060, 15), "gallery": Counts(82161, 3060, 1
 _MSMT_V1_SOURCE = "four libraries and a survey agree: 126,441 images, 4,101 persons; train without val unverified"
 _MARKET_TRAIN = Counts(12936, 751, 6)
 _MARKET_QUERY = Counts(3368, 750, 6)
+_MARKET_BOXES = Counts(None, 750, 6, tracklets=3368)  # one query for each person and camera
 _MARKET_ALONE = ("the 500,000 distractors are missing: unpack them as the folder images", {"gallery": 19732})
 _DUKE = {"train": Counts(16522, 702, 8), "query": Counts(2228, 702, 8), "gallery": Counts(17661, 1110, 8)}
+# Yang et al., TPAMI 2019 (arXiv 2002.02295): the five numbers of images add up to the 33,698 of the paper. Queries are
+# camera B (3,543, in the gallery's clothes) and camera C (3,873, in others). Who is in val is documented nowhere.
+_PRCC_SOURCE = "paper of Yang et al.: 33,698 images of 221 persons with two outfits each; persons of val unverified"
+_PRCC_VAL = Counts(5002, 150, 3, outfits=300).doubted("identities", "cameras", "outfits")
+_PRCC_TEST = {"query": Counts(7416, 71, 2, outfits=142), "gallery": Counts(3384, 71, 1, outfits=71)}
+_PRCC_CAMERAS = {"query": (0, 3543, 3873), "gallery": (3384,)}
+# Qian et al., ACCV 2020: the paper (arXiv 2005.12633) counts 17,138 images, the authors' page and every loader 17,119.
+_LTCC_SOURCE = "page of the authors: 17,119 images of 152 persons (the paper says 17,138, and 478 outfits)"
 
 
 def _market_folders(train: int) -> Published:
@@ -25,6 +34,42 @@ def _market_folders(train: int) -> Published:
     return Published(
         {"train": Counts(train, 751, 6), "query": _MARKET_QUERY, "gallery": Counts(19732, 751, 6)},
         "Market-1501, with one picture of each person in val",
+    )
+
+
+_SYSU_SOURCE = "Wu et al. (persons), logs of Cross-Modal-Re-ID-baseline; the gallery is what the protocol draws from"
+_SYSU_TEST = {
+    "query": Counts(3803, 96, 2, modality={"infrared": 3803}),
+    "gallery": Counts(6775, 96, 4, modality={"visible": 6775}).doubted("images", "modality"),  # one log counts them
+}
+
+
+def _regdb(query: str, gallery: str) -> Published:
+    """Each split of RegDB has ten images of each modality of 206 persons for training and of 206 for the test."""
+    return Published(
+        {
+            "train": Counts(4120, 206, 2, modality={query: 2060, gallery: 2060}),
+            "query": Counts(2060, 206, 1, modality={query: 2060}),
+            "gallery": Counts(2060, 206, 1, modality={gallery: 2060}),
+        },
+        "412 persons, ten visible and ten thermal images of each, halved in each of the ten splits",
+    )
+
+
+def _mars(gallery: Counts, per_camera: tuple[int, ...]) -> Published:
+    """MARS with one gallery or the other; its 1,261 persons count 636 in the test, among them junk and distractors."""
+    return Published(
+        {
+            "train": Counts(509914, 625, 6, tracklets=8298),
+            "query": Counts(114493, 626, 6, tracklets=1980),
+            "gallery": gallery,
+        },
+        "counted in the .mat files of MARS-evaluation by its authors",
+        per_camera={
+            "train": (102451, 118201, 85403, 48512, 114158, 41189),
+            "query": (29576, 24208, 21086, 12600, 20646, 6377),
+            "gallery": per_camera,
+        },
     )
 
 
@@ -120,4 +165,58 @@ PUBLISHED: dict[str, Published] = {
         {"train": Counts(132145, 8000, 19, frozenset({"cameras"}))}, "the authors' subset of 1,801,816 images"
     ),
     "clonedperson": Published({"all": Counts(887766, 5621, 24, frozenset({"cameras"}))}, "totals of the authors"),
+    "prcc:train": Published(
+        {"train": Counts(17896, 150, 3, outfits=300), "validation": _PRCC_VAL, **_PRCC_TEST},
+        _PRCC_SOURCE,
+        per_camera=_PRCC_CAMERAS,
+    ),
+    "prcc:trainval": Published(
+        {"train": Counts(22898, 150, 3, outfits=300), **_PRCC_TEST}, _PRCC_SOURCE, per_camera=_PRCC_CAMERAS
+    ),
+    "ltcc:all": Published(
+        {
+            "train": Counts(9576, 77, 12),
+            "query": Counts(493, 75, 12),
+            "gallery": Counts(7050, 75, 12),
+            "all": Counts(None, 152, 12, outfits=478).doubted("outfits"),
+        },
+        _LTCC_SOURCE,
+    ),
+    "ltcc:cloth-changing": Published(
+        {
+            "train": Counts(8367, 46, 12),
+            "query": Counts(None, 45, 12).doubted(),
+            "gallery": Counts(6019, 45, 12),
+        },
+        "a loader of the field: with the 31 and 30 persons who do not change, 1,209 and 1,031 images, they make all",
+    ),
+    "vc-clothes": Published(
+        {
+            "train": Counts(9449, 256, 4),
+            "query": Counts(1020, 256, 4).doubted("identities", "cameras"),
+            "gallery": Counts(8591, 256, 4).doubted("identities"),
+        },
+        "paper of Wan et al.: 19,060 images of 512 persons; the number of outfits is not published",
+    ),
+    "market1501:multi-query": Published(
+        {"train": _MARKET_TRAIN, "query": _MARKET_BOXES, "gallery": Counts(19732, 751, 6)},
+        "counted in the index files of Zhong et al.; nobody published how many boxes of gt_bbox are of the queries",
+    ),
+    "market1501:500k:multi-query": Published(
+        {
+            "train": _MARKET_TRAIN,
+            "query": _MARKET_BOXES,
+            "gallery": Counts(519732, 751, 6, frozenset({"images", "cameras"})),
+        },
+        "as market1501:multi-query; a log shows 515,913, which is without the 3,819 junk boxes",
+        alternatives=(_MARKET_ALONE,),
+    ),
+    "sysu-mm01:trainval": Published(
+        {"train": Counts(34167, 395, 6, modality={"visible": 22258, "infrared": 11909}), **_SYSU_TEST}, _SYSU_SOURCE
+    ),
+    "sysu-mm01:train": Published({"train": Counts(None, 296, 6), **_SYSU_TEST}, _SYSU_SOURCE),
+    "regdb:visible": _regdb("visible", "thermal"),
+    "regdb:thermal": _regdb("thermal", "visible"),
+    "mars:others": _mars(Counts(566596, 621, 6, tracklets=10200), (89547, 166029, 70754, 41938, 93908, 81040)),
+    "mars:all": _mars(Counts(681089, 635, 6, tracklets=12180), (119123, 190237, 91840, 54538, 114554, 87417)),
 }

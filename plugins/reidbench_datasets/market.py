@@ -12,8 +12,9 @@ import numpy as np
 
 from reidbench.data import Dataset, FileNameRule, Split, find_overlap, read_folder, read_market_folder
 from reidbench.data.layouts.folders import MARKET_FOLDERS, MARKET_LIKE, depth_hint
+from reidbench.data.morelabels import MoreLabels
 from reidbench.data.split import DISTRACTOR, JUNK
-from reidbench.data.walk import hidden_notes, list_names, stray_notes, walk_images
+from reidbench.data.walk import first_names, hidden_notes, list_names, stray_notes, walk_images
 from reidbench.errors import DataError
 
 from .common import fingerprint_parts, finish, place
@@ -21,17 +22,21 @@ from .params import FolderParams, Market1501Params, MarketFolderParams
 
 # Zheng et al., ICCV 2015: -1 junk, 0000 distractors, persons 1 to 1501, cameras 1 to 6; session, frame and box.
 MARKET1501 = FileNameRule(r"(?P<pid>-1|[0-9]{4})_c(?P<cam>[1-6])s[0-9]_[0-9]{6}_[0-9]{2}(\.jpg)?", highest_pid=1501)
+CAMERAS = 6
 NO_CAMERA = FileNameRule(r"(?P<pid>-1|[0-9]+)(_\w+)?")
 DISTRACTORS = "images"  # the 500k set, unpacked beside the other folders
+BOXES = "gt_bbox"  # boxes that were drawn by hand, of all persons by all cameras
 
 
 def open_market1501(params: Market1501Params, root: Path, cache: Path) -> Dataset:
     """Read the release as it is unpacked, or as it is packed."""
     root = place(root, cache)
-    dataset = _checked(read_market_folder(root, name="market1501", rule=MARKET1501), params)
-    if not params.distractors:
-        return finish(dataset, params, "market1501")
-    return finish(_with_distractors(dataset), params, "market1501:500k")
+    dataset = read_market_folder(root, name="market1501", rule=MARKET1501)
+    dataset = _checked(_with_boxes(dataset) if params.queries == "multi" else dataset, params)
+    variant = "market1501"
+    if params.distractors:
+        dataset, variant = _with_distractors(dataset), f"{variant}:500k"
+    return finish(dataset, params, variant if params.queries == "single" else f"{variant}:multi-query")
 
 
 def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
@@ -78,6 +83,49 @@ def _with_distractors(dataset: Dataset) -> Dataset:
     return replace(dataset, gallery=joined).with_notes(*notes)
 
 
+def _with_boxes(dataset: Dataset) -> Dataset:
+    """Multi-query: in place of each query all boxes drawn of its person by its camera, as one tracklet.
+
+    The query is one of them in the release. As in the baseline code of this field (`evaluate_gpu.py` of layumi's
+    Person_reID_baseline_pytorch), nothing but these boxes counts. A query without a box stays, alone in its tracklet.
+    """
+    single = dataset.query
+    assert single is not None
+    boxes, strays = read_folder(dataset.root, BOXES, MARKET1501)
+    asked = np.unique(_by_camera(single))
+    drawn = np.flatnonzero(np.isin(_by_camera(boxes), asked))
+    alone = np.flatnonzero(~np.isin(_by_camera(single), _by_camera(boxes)))
+    both = boxes.subset(drawn), single.subset(alone)
+    pids, camids = (np.concatenate([getattr(split, name) for split in both]) for name in ("pids", "camids"))
+    tracklets = np.searchsorted(asked, pids * CAMERAS + camids)
+    query = Split.of_columns(
+        dataset.root,
+        [path for split in both for path in split.paths],
+        pids,
+        camids,
+        more=MoreLabels.of(tracklets=tracklets),
+    )
+    notes = [f"queries: multi: {len(drawn)} boxes of {BOXES} for {len(single)} queries, a tracklet for each person and "
+             "camera: evaluate with multi_query: true"]  # fmt: skip
+    if len(alone):
+        first = first_names(both[1].paths)
+        notes.append(f"query: {len(alone)} images without a box of their person and camera in {BOXES}: {first}")
+    notes += hidden_notes(BOXES, dataset.root / BOXES)
+    left = [*dataset.strays.get("query", ()), *(f"{BOXES}/{name}" for name in strays)]
+    notes_on_strays = stray_notes(BOXES, strays, MARKET1501.why_not)
+    return replace(
+        dataset,
+        query=query,
+        strays={**dataset.strays, "query": left} if left else dataset.strays,
+        notes=(*notes_on_strays, *dataset.notes, *notes),
+    )
+
+
+def _by_camera(split: Split) -> np.ndarray:
+    """One number [N] for each person and camera."""
+    return split.pids * CAMERAS + split.camids
+
+
 def _checked(dataset: Dataset, params: FolderParams) -> Dataset:
     if params.strict and dataset.strays:
         raise DataError(f"{dataset.root}: {dataset.notes[0]}")  # the notes on strays come first
@@ -94,5 +142,6 @@ def fingerprint_folder(params: FolderParams, root: Path) -> str:
 
 def fingerprint(params: FolderParams, root: Path) -> str:
     """Names and contents of the folders that are read; whatever else lies beside them is no part of the data."""
-    more = (DISTRACTORS,) if getattr(params, "distractors", False) else ()
+    more = [DISTRACTORS] if getattr(params, "distractors", False) else []
+    more += [BOXES] if getattr(params, "queries", "single") == "multi" else []
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values(), *more)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from reidbench import Params, SameContent
+from reidbench import AddedLater, Params, SameContent
 
 
 def _unbooled(value: Any) -> Any:
@@ -57,6 +57,14 @@ class Market1501Params(FolderParams, CheckedParams):
     """The Market-1501 release."""
 
     distractors: bool = Field(False, description="add the 500,000 distractors in the folder images to the gallery")
+    queries: Annotated[Literal["single", "multi"], AddedLater()] = Field(
+        "single",
+        description="multi: for each query, the hand-drawn boxes (gt_bbox) of its person and camera as one tracklet",
+    )
+
+    def offered(self) -> frozenset[str]:
+        """The boxes of one query are a tracklet."""
+        return frozenset({"tracklets"} if self.queries == "multi" else ())
 
 
 class MsmtParams(CheckedParams):
@@ -69,6 +77,28 @@ class MsmtParams(CheckedParams):
     def offered(self) -> frozenset[str]:
         """What is not trained on is there for `validate: {queries: validation}`."""
         return frozenset({"validation"} if self.train == "train" else ())
+
+
+class PrccParams(CheckedParams):
+    """PRCC."""
+
+    train: Literal["train", "trainval"] = Field(
+        "train", description="train: the folder train, as in the paper; trainval: val too (22,898 images)"
+    )
+
+    def offered(self) -> frozenset[str]:
+        """Clothes; and what is not trained on, for `validate: {queries: validation}`."""
+        return frozenset({"clothes", "validation"} if self.train == "train" else {"clothes"})
+
+
+class LtccParams(CheckedParams):
+    """LTCC."""
+
+    persons: Literal["all", "cloth-changing"] = Field(
+        "all",
+        description="all: as the paper and the field train and test; cloth-changing: in train and test only those "
+        "whom the lists of the release name, 46 and 45",
+    )
 
 
 class CuhkParams(CheckedParams):

@@ -67,19 +67,22 @@ def _embedder(trial: Trial) -> None:
     if isinstance(rebuilt, SplitEmbedder):  # it takes no batches of pixels
         return
     images = _images(tuple(trial.embedder.preprocess.size))
-    cameras = torch.arange(len(images)) % 2
+    cameras, words = torch.arange(len(images)) % 2, rebuilt.modalities
+    more = [torch.arange(len(images)) // 2 % len(words)] if words else []  # both with each camera
     with torch.no_grad():
-        live = trial.embedder.cpu().eval()(images, cameras)
-        features = rebuilt(images, cameras)
+        live = trial.embedder.cpu().eval()(images, cameras, *more)
+        features = rebuilt(images, cameras, *more)
         shape = list(features.shape)
         need(len(shape) == 2 and shape[0] == len(images), f"shapes: features are {shape}, not [{len(images)}, D]")
         need(bool(features.isfinite().all()), "shapes: features that are no numbers")
         near = _near(live, features)
         need(near, "shapes: the embedder rebuilt from its spec and weights gives other features than the one returned")
-        alone = torch.cat([rebuilt(images[i : i + 1], cameras[i : i + 1]) for i in range(len(images))])
+        given = zip(*(column.split(1) for column in (images, cameras, *more)), strict=True)
+        alone = torch.cat([rebuilt(*one) for one in given])
         need(_near(alone, features), "shapes: in eval mode an image's features depend on the others of its batch")
         if "cameras" not in trial.inputs.component.protocol_with(trial.inputs.params):
-            need(_near(rebuilt(images), features), "shapes: features depend on camids, but `protocol` lacks 'cameras'")
+            blind = rebuilt(images, None, *more)
+            need(_near(blind, features), "shapes: features depend on camids, but `protocol` lacks 'cameras'")
 
 
 def backbone(network: Any, image_size: tuple[int, ...]) -> None:

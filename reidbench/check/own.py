@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from pydantic import Field
 
 from reidbench.components import Component, Params
 from reidbench.contexts import FinetuneContext, PretrainContext
-from reidbench.data import Dataset, FileNameRule, read_market_folder
+from reidbench.data import Dataset, FileNameRule, Split, read_market_folder
 from reidbench.data.layouts.folders import MARKET_FOLDERS, MARKET_LIKE
+from reidbench.data.morelabels import MORE_LABELS, MoreLabels
 
 FOLDER = "check-folder"
 UNTRAINED = "check-untrained"
@@ -54,6 +56,11 @@ class FolderParams(Params):
     """Parameters of the folders."""
 
     cameras: bool = Field(True, description="whether the names tell the cameras")
+    without: tuple[str, ...] = Field((), description="labels beyond identity that it does not have")
+
+    def labels(self) -> frozenset[str]:
+        """The labels beyond identity that it has."""
+        return frozenset(MORE_LABELS) - frozenset(self.without)
 
     def lacking(self, root: Path | None) -> frozenset[str]:
         """The cameras, where they are left out."""
@@ -61,8 +68,24 @@ class FolderParams(Params):
 
 
 def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
-    """Read what `write_market_folder` wrote."""
-    return read_market_folder(root, rule=MARKET_LIKE if params.cameras else NO_CAMERA)
+    """Read what `write_market_folder` wrote; the names also give the labels beyond identity."""
+    found = read_market_folder(root, rule=MARKET_LIKE if params.cameras else NO_CAMERA)
+    parts: dict[str, Any] = {part: _labelled(split, params.labels()) for part, split in found.parts().items()}
+    return replace(found, **parts)
+
+
+def _labelled(split: Split, words: frozenset[str]) -> Split:
+    """Each person is seen in both modalities, in two outfits, and in as many tracklets as cameras."""
+    names = [Path(path).name for path in split.paths]
+    cameras = np.array([int(name[6]) for name in names])
+    more = MoreLabels.of(
+        clothes=[int(name[10:16]) % 2 for name in names],
+        modality=["infrared" if camera % 2 == 0 else "visible" for camera in cameras],
+        tracklets=10 * split.pids + cameras,
+        attributes={"bag": ["yes" if pid % 2 else "no" for pid in split.pids]},
+    )
+    columns = split.pids, split.camids, split.domains, split.times
+    return Split.of_columns(split.root, split.paths, *columns, more=more.only(words))
 
 
 def untrained(ctx: FinetuneContext[Params]) -> Any:
@@ -79,7 +102,13 @@ def fresh_weights(ctx: PretrainContext[Params]) -> Any:
 
 
 COMPONENTS = {
-    ("dataset", FOLDER): Component(FOLDER, f"{__name__}:open_folder", FolderParams, lacks=FolderParams.lacking),
+    ("dataset", FOLDER): Component(
+        FOLDER,
+        f"{__name__}:open_folder",
+        FolderParams,
+        capabilities=FolderParams.labels,
+        lacks=FolderParams.lacking,
+    ),
     ("finetuner", UNTRAINED): Component(UNTRAINED, f"{__name__}:untrained", traits=frozenset({"label-free"})),
     ("pretrainer", WEIGHTS): Component(WEIGHTS, f"{__name__}:fresh_weights", traits=frozenset({"pool-free"})),
 }

@@ -12,6 +12,7 @@ from reidbench.data import UNKNOWN_CAMERA, Dataset
 from reidbench.data.split import DISTRACTOR, JUNK
 from reidbench.matrix.kinds import OF_COMPONENT
 from reidbench.stages.worker import describe
+from reidbench.words import MORE_LABELS
 
 from .report import need
 from .trial import Interrupted, Trial
@@ -22,6 +23,7 @@ LACK = {
     "start": "a trained embedder to start from",
     "cameras": "cameras",
     "truth": "the truth about its images",
+    **{word: f"{word} labels" for word in sorted(MORE_LABELS)},
 }
 
 
@@ -45,7 +47,8 @@ def _words(world: World, kind: str, component: Component) -> set[str]:
     """What a task for this kind of component may lack, as far as the check's data can be without it."""
     if kind == "evaluator":
         return set()
-    words = {"truth"} if world.truth else {"cameras"}  # rendered persons always have cameras
+    declared = component.protocol_with(world.params_of(kind, component)) & MORE_LABELS  # no other label is seen
+    words = {"truth"} if world.truth else {"cameras", *declared}  # rendered persons always have cameras
     if kind == "adapter":
         source = next(images for images in OF_COMPONENT[kind].given if images.role == "source")
         given = source.goes_to(component, world.params_of(kind, component))

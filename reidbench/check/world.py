@@ -27,7 +27,7 @@ from reidbench.stages.spec import StageSpec
 from reidbench.stages.stagerun import StageRun
 from reidbench.stages.worker import limited_threads
 from reidbench.store.artifacts import Store
-from reidbench.words import TASK_NEEDS
+from reidbench.words import MORE_LABELS, TASK_NEEDS
 
 from .examples import Example, small
 from .own import COMPONENTS, FOLDER, UNTRAINED, WEIGHTS, write_market_folder
@@ -126,8 +126,8 @@ class World:
         root = self.folder / "data" / name
         if not root.is_dir():
             write_market_folder(root, images=4, size=(48, 24), seed=number)
-        cameras = "cameras" not in self.lacking
-        return DataSource(name, self.choice("dataset", {"use": FOLDER, "cameras": cameras}), root)
+        cameras, without = "cameras" not in self.lacking, sorted(self.lacking & MORE_LABELS)
+        return DataSource(name, self.choice("dataset", {"use": FOLDER, "cameras": cameras, "without": without}), root)
 
     def plan(self, kind: str, component: Component, *, with_weights: bool = False) -> tuple[Stage, Expansion]:
         """The stage that runs a component with its example. Raises NotApplicable when there can be none.

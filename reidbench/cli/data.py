@@ -63,7 +63,8 @@ def manifest(
         str | None,
         typer.Option(
             help="What the names tell: 'cam{camid}_person{pid}_{}.jpg', '{pid}/{camid}_*.png'. {} is anything, * also "
-            "nothing. With a / of the whole path below FOLDER, else of the file's name."
+            "nothing. With a / of the whole path below FOLDER, else of the file's name. {clothes}, {modality} and "
+            "{tracklet} are labels too."
         ),
     ] = None,
     regex: Annotated[

@@ -11,8 +11,7 @@ import functools
 import shlex
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,18 +22,12 @@ from reidbench.errors import ReidbenchError
 from . import data, end, streams
 from .networks import app as network_commands
 from .options import (
-    AveragePrecision,
     ExecutorName,
     FileArgument,
-    Invalid,
-    JsonOption,
     SetOption,
     StoreOption,
     StrictOption,
-    Ties,
-    Variant,
     WithoutOption,
-    decimal,
     load_plugins,
     note,
     one_store_at,
@@ -52,6 +45,7 @@ from .results.site import app as site_commands
 from .results.table import app as table_commands
 from .results.validity import app as validity_commands
 from .results.verify import app as verify_commands
+from .scoring import app as score_commands
 from .show import app as show_commands
 from .store import app as store_commands
 
@@ -77,6 +71,7 @@ app.add_typer(show_commands)
 app.add_typer(plan_commands)
 app.add_typer(network_commands)
 app.add_typer(store_commands)
+app.add_typer(score_commands)
 app.add_typer(table_commands)
 app.add_typer(pack_commands)
 app.add_typer(site_commands)
@@ -200,63 +195,6 @@ def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, c
 
 def _again() -> str:
     return shlex.join(["reidbench", *sys.argv[1:]])
-
-
-@app.command("score")
-def score_files(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            show_default=False,
-            help=".npz, .mat, .pt, .csv or .parquet files, or folders of .npy files.",
-        ),
-    ],
-    as_json: JsonOption = False,
-    ap: Annotated[AveragePrecision, typer.Option(help="Area under precision and recall.")] = "step",
-    invalid: Annotated[Invalid, typer.Option(help="Queries without a true match.")] = "drop",
-    ties: Annotated[Ties, typer.Option(help="Order of equal distances.")] = "stable",
-    distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
-    no_camera: Annotated[
-        bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
-    ] = False,
-    use: Annotated[
-        Literal["features", "distances"] | None, typer.Option(help="What to score where a file has both.")
-    ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.csv", help="path,pid,split[,camid] of the images whose features and names the files have."
-        ),
-    ] = None,
-    rerank: Annotated[
-        Variant | None,
-        typer.Option(help="k-reciprocal re-ranking, whose definition."),
-    ] = None,
-    k1: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the reciprocal sets.")] = 20,
-    k2: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the query expansion.")] = 6,
-    lambda_: Annotated[
-        float, typer.Option("--lambda", parser=decimal, help="Re-ranking: share of the original distance.")
-    ] = 0.3,
-) -> None:
-    """Score feature files: mAP, CMC, mINP, and what was filtered. Several files are also compared in pairs."""
-    from reidbench.scoring import score
-
-    score.run(
-        files,
-        as_json=as_json,
-        ap=ap,
-        invalid=invalid,
-        ties=ties,
-        distance=distance,
-        camera=not no_camera,
-        rerank=rerank,
-        k1=k1,
-        k2=k2,
-        lambda_=lambda_,
-        use=use,
-        manifest=manifest,
-    )
 
 
 if __name__ == "__main__":

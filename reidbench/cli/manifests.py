@@ -6,17 +6,22 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from reidbench.data import read_manifest
-from reidbench.data.layouts.labelling import Labels, Picture, Rules, label
+from reidbench.data.layouts.labelling import Labels, Rules, label
+from reidbench.data.layouts.naming import Picture
 from reidbench.data.layouts.patterns import PathExpression, PathPattern
+from reidbench.data.morelabels import UNKNOWN, MoreLabels
 from reidbench.data.overlap import find_overlaps, image_numbers, several_persons
 from reidbench.data.pictures.images import read_image
+from reidbench.data.published import MORE_WORDS, count
+from reidbench.data.split import Split
 from reidbench.data.walk import first_names, look_through
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.atomic import write_whole
@@ -139,19 +144,43 @@ def _below(folder: Path, place: Path) -> str | None:
 
 
 def _csv(labels: Labels, start: str) -> str:
-    """A line for each picture; without cameras there is no such column."""
+    """A line for each picture; without cameras there is no such column, nor for labels that no picture has."""
+    paths, pids, camids, parts = zip(*labels.rows, strict=True)
+    columns: dict[str, Sequence[object]] = {"path": [start + path for path in paths], "pid": pids}
+    columns |= {"camid": camids} if labels.cameras else {}
+    columns |= {"split": parts, **_more_columns(labels.beyond.labels)}
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    cameras = bool(labels.cameras)
-    writer.writerow(["path", "pid", *(["camid"] * cameras), "split"])
-    writer.writerows([start + path, pid, *([camid] * cameras), part] for path, pid, camid, part in labels.rows)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
     return stream.getvalue()
 
 
+def _more_columns(labels: MoreLabels) -> dict[str, Sequence[object]]:
+    """Columns beyond identity as a manifest has them: an empty cell is unknown."""
+    found: dict[str, Sequence[object]] = {}
+    if labels.clothes is not None:
+        found["clothes"] = _cells(labels.clothes)
+    if labels.modality is not None:
+        found["modality"] = labels.modality
+    if labels.tracklets is not None:
+        found["tracklet"] = _cells(labels.tracklets)
+    return found
+
+
+def _cells(numbers: np.ndarray) -> list[object]:
+    return ["" if number == UNKNOWN else number for number in numbers.tolist()]
+
+
 def _map(labels: Labels, wanted: Wanted) -> str:
-    """The numbers of persons and cameras by their names, and the options that they follow from."""
+    """The numbers of persons, cameras and more by their names, and the options that they follow from."""
     options = {name: value for name, value in vars(wanted).items() if name != "strict" and value is not None}
-    return json.dumps({**options, "pid": labels.persons, "camid": labels.cameras}, indent=1, ensure_ascii=False) + "\n"
+    more = labels.beyond
+    found = {"pid": labels.persons, "camid": labels.cameras}
+    walks = [walk._asdict() for walk in more.walks]
+    beyond = {"clothes": more.clothes, "modality": more.modality, "tracklet": walks}
+    named = {name: value for name, value in beyond.items() if value}
+    return json.dumps({**options, **found, **named}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _print_checked(out: Path, root: Path) -> bool:
@@ -162,13 +191,20 @@ def _print_checked(out: Path, root: Path) -> bool:
     overlap = find_overlaps(dataset, numbers)
     problems = [*dataset.faults, *overlap.problems, *several_persons(parts, numbers, ("train",), "train")]
     for part, split in parts.items():
-        print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras")
+        print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras{_more(split)}")
     for problem in problems:
         print(f"problem: {problem}")
     for note in (*dataset.notes, *overlap.notes, *overlap.remarks):
         if note not in problems:
             print(f"note: {note}")
     return not problems
+
+
+def _more(split: Split) -> str:
+    """How many outfits, tracklets and images of each modality there are, as the end of a sentence."""
+    found = count(split)
+    told = {what: found.number(what) for what in (*MORE_WORDS, *(f"{word} images" for word in found.modality))}
+    return "".join(f", {number} {what}" for what, number in told.items() if number)
 
 
 def _print_entry(out: Path, images: str | None) -> None:

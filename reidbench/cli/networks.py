@@ -37,6 +37,14 @@ FlipOption = Annotated[
     bool,
     typer.Option("--flip", help="Average with the features of the mirror images, as rows that say `flip` always do."),
 ]
+ModalityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--modality",
+        metavar="WORD",
+        help="Modality of all pictures, such as visible or infrared, for a network that treats them by it.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,12 @@ class _Which:
         warn_of_conflicts(the_store)
         return the_store, registry, members
 
-    def networks(self, key: str | None, workers: int, flip: bool) -> Networks:
+    def networks(self, key: str | None, workers: int, flip: bool, modality: str | None = None) -> Networks:
         """The networks, ready to embed pictures."""
         from reidbench.export.features import Networks
 
         the_store, registry, members = self.members(key)
-        return Networks(members, flip, workers).load(the_store, registry)
+        return Networks(members, flip, workers).load(the_store, registry, modality)
 
 
 @app.command()
@@ -106,6 +114,7 @@ def embed(
     overrides: SetOption = None,
     workers: WorkersOption = 0,
     flip: FlipOption = False,
+    modality: ModalityOption = None,
 ) -> None:
     """Features of any pictures, by the network of a key or of a row, as an .npz or .mat that `score` reads.
 
@@ -126,11 +135,14 @@ def embed(
     if manifest is None:
         features.pictures(images)  # a name that is not there is reported before a network is built
         _note(features.left_out(images))
-        made, notes = features.embed_pictures(networks := which.networks(key, workers, flip), images, out)
+        networks = which.networks(key, workers, flip, modality)
+        made, notes = features.embed_pictures(networks, images, out, modality)
     else:
         parts, notes = features.labelled_parts(manifest)
         _note(notes)
-        made, notes = features.embed_parts(networks := which.networks(key, workers, flip), parts, out)
+        parts = {part: features.of_modality(one, modality, f"the {part} pictures") for part, one in parts.items()}
+        networks = which.networks(key, workers, flip, modality)
+        made, notes = features.embed_parts(networks, parts, out)
     _note(notes)
     _say(f"{out}: {made}, by {networks.name}")
 
@@ -148,6 +160,7 @@ def export(
     seed: SeedOption = None,
     store: StoreOption = None,
     overrides: SetOption = None,
+    modality: ModalityOption = None,
 ) -> None:
     """Write a network of the store for other programs; how pixels are prepared stands beside or inside it."""
     from reidbench.export import networks
@@ -158,7 +171,7 @@ def export(
         raise ReidbenchError(f"both a key ({others[0]}) and --file are given; leave one of them out")
     the_store, registry, members = which.members(found)
     artifact = networks.only_member(members, found or row or "the row")
-    for line in networks.export(networks.load(the_store, artifact, registry), artifact, form, out):
+    for line in networks.export(networks.load(the_store, artifact, registry), artifact, form, out, modality):
         print(line)
 
 
@@ -188,6 +201,11 @@ def search_gallery(
     ] = None,
     workers: WorkersOption = 0,
     flip: FlipOption = False,
+    modality: ModalityOption = None,
+    gallery_modality: Annotated[
+        str | None,
+        typer.Option(metavar="WORD", help="That of the gallery's pictures, where it is another than --modality."),
+    ] = None,
 ) -> None:
     """Search pictures for those nearest to a query, by the network of a key or of a row: rank, distance, path.
 
@@ -202,13 +220,14 @@ def search_gallery(
     if len(given) < 2:
         raise ReidbenchError("a search needs a GALLERY and one QUERY or more, after the KEY where no --file is given")
     place = Path(given[0])
-    opened, queries = gallery.open_gallery(place), features.pictures([Path(word) for word in given[1:]])
+    opened = gallery.of_one_modality(gallery.open_gallery(place), gallery_modality, modality)
+    queries = features.pictures([Path(word) for word in given[1:]])
     if out is not None:
         check_place(out)
     if place.is_dir():
         _note(features.left_out([place]))
-    networks = which.networks(key, workers, flip)
-    asked = features.Named(queries, networks.features(features.split_of(queries), "query_features"))
+    networks = which.networks(key, workers, flip, modality or gallery_modality)
+    asked = features.Named(queries, networks.features(features.split_of(queries, modality), "query_features"))
     there = gallery.embedded(opened, networks)
     _note(there.notes)
     found = search.find(asked, there, top, rerank)

@@ -56,9 +56,8 @@ def _print_params(component: Component) -> None:
     schema = component.params.model_json_schema()["properties"] if component.params.model_fields else {}
     for param, info in component.params.model_fields.items():
         annotation = getattr(info.annotation, "__name__", None) if not schema[param].get("enum") else None
-        kind_text = (
-            annotation if annotation and annotation.isidentifier() else _type_text(schema[param], info.annotation)
-        )
+        plain = annotation and annotation.isidentifier() and annotation != "Optional"
+        kind_text = annotation if plain else _type_text(schema[param], info.annotation)
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
         print(f"  {param} ({kind_text}, {default})  {info.description or ''}".rstrip())
     for line in presets.described(component):
@@ -68,7 +67,15 @@ def _print_params(component: Component) -> None:
 def _type_text(schema: dict[str, Any], annotation: Any) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
+    if getattr(annotation, "__name__", "") == "Optional":  # of a Literal or an annotated type, whose text is long
+        parts = (part.get("enum") or [part.get("const") or _json_type(part)] for part in schema["anyOf"])
+        return "one of " + ", ".join(str(word) for part in parts for word in part)
     return str(annotation).replace("typing.", "")
+
+
+def _json_type(schema: dict[str, Any]) -> str:
+    named = str(schema.get("format") or schema.get("type"))
+    return {"null": "none", "array": "list", "string": "text", "object": "map"}.get(named, named)
 
 
 def _print_paper(component: str, paper: Paper) -> None:

@@ -5,8 +5,6 @@ Imports files and errors. Begin with `split.py` and `dataset.py`; labels are hid
 
 from __future__ import annotations
 
-from .archives import is_archive as is_archive
-from .archives import unpack as unpack
 from .check import Report as Report
 from .check import examine as examine
 from .check import judge as judge
@@ -20,6 +18,8 @@ from .fingerprints.fingerprint import fingerprint_paths as fingerprint_paths
 from .hidden import UNKNOWN_CAMERA as UNKNOWN_CAMERA
 from .hidden import HiddenSplit as HiddenSplit
 from .hidden import Sidecar as Sidecar
+from .layouts.archives import is_archive as is_archive
+from .layouts.archives import unpack as unpack
 from .layouts.folders import FileNameRule as FileNameRule
 from .layouts.folders import need_folder as need_folder
 from .layouts.folders import read_folder as read_folder

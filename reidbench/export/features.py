@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from reidbench.data.walk import first_names
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.names import shown
 from reidbench.registry.plugins import Registry
-from reidbench.stages.outputs import joined
+from reidbench.stages.outputs import joined, more_columns
 from reidbench.store.artifacts import Store
 
 from .networks import Member, load
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, Any]
 MOST_OF_MAT = 2**31  # bytes of one matrix, as MATLAB reads files of level 5
 MANIFEST = ".csv"
+SAY_MODALITY = "say it with --modality, or in the column `modality` of a manifest"
 FAULTS = 5  # pictures that a note names with their reasons
 
 
@@ -85,6 +86,11 @@ class Readable:
     def __len__(self) -> int:
         return len(self.split)
 
+    @property
+    def modality(self) -> tuple[str, ...] | None:
+        """The word of each picture's modality, where they are known."""
+        return self.split.modality
+
     def image(self, index: int) -> np.ndarray:
         """Picture `index` as uint8 [height, width, 3]."""
         try:
@@ -113,9 +119,11 @@ class Networks:
     workers: int = 0  # threads that decode images
     _loaded: list[Embedder] = field(default_factory=list)
 
-    def load(self, store: Store, registry: Registry) -> Networks:
-        """The same, ready for use."""
+    def load(self, store: Store, registry: Registry, modality: str | None = None) -> Networks:
+        """The same, ready for use. Raises ReidbenchError for a `modality` that none of the networks takes."""
         self._loaded = [load(store, member.artifact, registry) for member in self.members]
+        if modality and not any(embedder.modalities for embedder in self._loaded):
+            raise ReidbenchError(f"modality {shown(modality)}: {self.name} takes no modality; leave the option out")
         return self
 
     @property
@@ -149,8 +157,10 @@ class Networks:
 
     def _computed(self, images: Split | Readable, split: Split) -> list[np.ndarray]:
         from reidbench.stages.worker import default_device
-        from reidbench.training import embed
+        from reidbench.training import embed, modality_numbers
 
+        for embedder in self._loaded:
+            modality_numbers(embedder, split.modality, "pictures", SAY_MODALITY)
         settings: Any = {"device": default_device(), "workers": self.workers}
         return [
             embed(embedder, images, split.camids, flip=self.flip or member.flip, **settings)
@@ -172,21 +182,34 @@ def _unreadable(faults: list[str], count: int) -> tuple[str, ...]:
     return (f"{len(faults)} of {count} pictures cannot be read and are left out: {named}",)
 
 
-def split_of(names: Sequence[str]) -> Split:
-    """Pictures by their paths as a split; nothing is known of their persons and cameras."""
+def split_of(names: Sequence[str], modality: str | None = None) -> Split:
+    """Pictures by their paths as a split, all of one modality; nothing is known of their persons and cameras."""
     unknown = np.full(len(names), UNKNOWN_CAMERA)
-    return Split.of_columns(Path(), names, unknown, unknown)
+    return of_modality(Split.of_columns(Path(), names, unknown, unknown), modality)
+
+
+def of_modality(split: Split, modality: str | None, where: str = "these pictures", option: str = "--modality") -> Split:
+    """The same pictures, all of one modality. Raises ReidbenchError where they have a modality of their own."""
+    if not modality:
+        return split
+    if split.modality is not None:
+        raise ReidbenchError(f"{where} have a column `modality`; leave {option} {shown(modality)} out")
+    more = replace(split.more, modality=(modality,) * len(split))
+    columns = split.pids, split.camids, split.domains, split.times
+    return Split.of_columns(split.root, split.paths, *columns, more=more)
 
 
 # ---------------------------------------------------------------------- files
-def embed_pictures(networks: Networks, given: Sequence[Path], out: Path) -> tuple[str, tuple[str, ...]]:
+def embed_pictures(
+    networks: Networks, given: Sequence[Path], out: Path, modality: str | None = None
+) -> tuple[str, tuple[str, ...]]:
     """Write `features` [N, D] float32 and `names` [N], as the pictures were named. Returns a sentence, and notes.
 
     `out` ends in .npz or, for MATLAB, .mat, where the names are a cell; `reidbench score` reads both. Raises
     ReidbenchError for another ending, before anything is computed.
     """
     write = writer_of(out)
-    found = networks.readable(split_of(pictures(given)))
+    found = networks.readable(split_of(pictures(given), modality))
     write(out, {"features": found.features, "names": found.names, "network": networks.identity})
     count, dim = found.features.shape
     return f"{count} pictures, {dim} numbers each", found.notes
@@ -195,7 +218,8 @@ def embed_pictures(networks: Networks, given: Sequence[Path], out: Path) -> tupl
 def embed_parts(networks: Networks, parts: Mapping[str, Split], out: Path) -> tuple[str, tuple[str, ...]]:
     """Write features, pids, camids and names of a manifest's query and gallery. Returns a sentence, and notes.
 
-    Names are `query_features`, `query_pids`, ..., as `reidbench score` reads them; where a picture is in query and
+    Names are `query_features`, `query_pids`, ..., as `reidbench score` reads them; with `query_clothes`,
+    `query_modality`, `query_tracklets`, ... where the manifest has such labels, and where a picture is in query and
     gallery, also `query_images` and `gallery_images`, which are equal for equal pictures. Raises DataError for a
     picture that cannot be read.
     """
@@ -204,6 +228,8 @@ def embed_parts(networks: Networks, parts: Mapping[str, Split], out: Path) -> tu
     for part, split in parts.items():
         arrays |= {f"{part}_features": networks.features(split, f"{part}_features"), f"{part}_names": paths_of(split)}
         arrays |= {f"{part}_pids": split.pids, f"{part}_camids": split.camids}
+    more = more_columns(parts)
+    arrays |= {name: list(map(str, one)) if one.dtype.kind == "U" else one for name, one in more.items()}
     numbers = {part: part_numbers(split) for part, split in parts.items()}
     both = shared(numbers["query"], numbers["gallery"])
     notes: tuple[str, ...] = ()

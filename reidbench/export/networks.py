@@ -120,15 +120,36 @@ def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
 
 
 # ---------------------------------------------------------------------- export
-def export(embedder: Embedder, artifact: Artifact, form: str, out: Path) -> list[str]:
-    """Write a network as `onnx` or `safetensors`; sentences on what was written."""
-    facts = {"key": artifact.key, "stage": artifact.label, "reidbench": __version__}
-    return (_onnx if form == "onnx" else _safetensors)(embedder, facts, out)
+def export(embedder: Embedder, artifact: Artifact, form: str, out: Path, modality: str | None = None) -> list[str]:
+    """Write a network as `onnx` or `safetensors`; sentences on what was written.
+
+    A network that takes modalities is written for the images of one, which must be given. Raises ReidbenchError where
+    it is not, and for a `modality` that the network does not take.
+    """
+    facts: dict[str, Any] = {"key": artifact.key, "stage": artifact.label, "reidbench": __version__}
+    if form != "onnx":
+        return _safetensors(embedder, facts, out, modality)
+    if modality or embedder.modalities:
+        embedder = _of_one(embedder, modality)
+        facts |= {"modality": modality}
+    return _onnx(embedder, facts, out)
 
 
-def _safetensors(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
+def _of_one(embedder: Embedder, modality: str | None) -> Embedder:
+    """A network that takes modalities, for the images of one."""
+    from reidbench.training import OneModality
+
+    if modality is None:
+        name, known = type(embedder).__name__, " or ".join(embedder.modalities)
+        raise ReidbenchError(f"{name} treats images by their modality: say for which with --modality ({known})")
+    return OneModality(embedder, modality)
+
+
+def _safetensors(embedder: Embedder, facts: dict[str, Any], out: Path, modality: str | None) -> list[str]:
     from reidbench.training import Backbone, write_weights
 
+    if modality:
+        raise ReidbenchError("--modality is for --format onnx; weights are written as they are")
     backbone = getattr(embedder, "backbone", None)
     if not isinstance(backbone, Backbone):
         raise ReidbenchError(f"{type(embedder).__name__} has no backbone whose weights could be written")

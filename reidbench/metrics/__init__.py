@@ -12,11 +12,13 @@ from .neighbours.neighbours import search as search
 from .pseudo_labels import cluster as cluster
 from .pseudo_labels import dbscan as dbscan
 from .pseudo_labels import jaccard_graph as jaccard_graph
+from .ranking.labelled import rank_labelled as rank_labelled
 from .ranking.matches import InvalidQueries as InvalidQueries
-from .ranking.ranking import Ranking as Ranking
 from .ranking.ranking import rank as rank
 from .ranking.ranking import rank_blocks as rank_blocks
 from .ranking.ranking import rank_distances as rank_distances
+from .ranking.result import Ranking as Ranking
+from .ranking.rows import Labelled as Labelled
 from .ranking.rules import Rules as Rules
 from .report import Comparison as Comparison
 from .report import ScoreReport as ScoreReport

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .ranking.ranking import Ranking
+from .ranking.result import Ranking
 from .reranking import Reranking
 from .statistics import Difference, bootstrap, paired_bootstrap
 
@@ -41,13 +41,12 @@ class ScoreReport:
         )
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
-        """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero."""
-        found = self.ranking
-        results = {"mAP": found.ap, "mINP": found.inp}
-        if found.rules.gallery == "all":
-            results["cmc1"] = (found.first_hit == 1).astype(np.float64)
-        fill = 0.0 if found.rules.invalid == "zero" else np.nan
-        return {name: np.where(found.valid, values, fill) for name, values in results.items()}
+        """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero.
+
+        As `Ranking.per_query`, which is also NaN for images that stand for no query.
+        """
+        found = self.ranking.per_query()
+        return {name: found[name] for name in ("mAP", "mINP", "cmc1") if name in found}
 
     def rules(self) -> dict[str, Any]:
         """The rules of the ranking, and of the re-ranking if there was one."""
@@ -73,7 +72,7 @@ class ScoreReport:
             "ties": found.ties.as_dict(),
             "rules": self.rules(),
             "warnings": self._warnings(),
-        }
+        } | ({"notes": list(found.notes)} if found.notes else {})
 
     def _warnings(self) -> list[str]:
         return [*self.warnings, *self.ranking.doubts()]
@@ -94,17 +93,25 @@ class ScoreReport:
         if found.ties.pairs:
             lines.append(f"  ties: {found.ties}")
         how = str(self.rerank) if self.rerank else "none"
+        lines += [f"  {note}" for note in found.notes]
         lines += [f"  warning: {warning}" for warning in self._warnings()]
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
 
 
+_PAIRS = {
+    "same_image": "its own picture",
+    "same_camera": "a gallery row of its own pid and camera",
+    "same_clothes": "a gallery row of its own pid in the same clothes",
+    "different_clothes": "a gallery row of its own pid in other clothes",
+    "same_modality": "a gallery row of its own modality",
+    "skipped_camera": "a gallery row of a camera that it skips",
+}
+
+
 def _removed(filtered: dict[str, int]) -> str:
     parts = [f"{filtered['junk']} junk gallery rows"]
-    if "same_image" in filtered:
-        parts.append(f"{filtered['same_image']} pairs of a query and its own picture")
-    return ", ".join(
-        [*parts, f"{filtered['same_camera']} pairs of a query and a gallery row of its own pid and camera"]
-    )
+    pairs = {name: f"{filtered[name]} pairs of a query and {what}" for name, what in _PAIRS.items() if name in filtered}
+    return ", ".join([*parts, *pairs.values()])
 
 
 @dataclass(frozen=True)

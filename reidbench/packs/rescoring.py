@@ -18,7 +18,7 @@ from reidbench.stages.run import run_stage
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store
 
-Columns = Mapping[str, np.ndarray]  # of `features.npz`: {query,gallery}_{features,pids,camids}, and _images where known
+Columns = Mapping[str, np.ndarray]  # of `features.npz`: {query,gallery}_{features,pids,camids}, and more where known
 
 
 @dataclass(frozen=True)

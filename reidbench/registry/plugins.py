@@ -37,6 +37,7 @@ BUILTIN = (
     "reidbench_hhl",
     "reidbench_gcl",
     "reidbench_competition",
+    "reidbench_crossmodal",
     "reidbench_command",
     "reidbench_onnx",
     "reidbench_timm",

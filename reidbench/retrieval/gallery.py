@@ -10,7 +10,7 @@ import numpy as np
 from reidbench.data import Split, read_manifest
 from reidbench.data.pictures.images import ENDINGS
 from reidbench.errors import DataError, ReidbenchError
-from reidbench.export.features import MANIFEST, Named, Networks, paths_of, pictures, split_of
+from reidbench.export.features import MANIFEST, Named, Networks, of_modality, paths_of, pictures, split_of
 from reidbench.files.names import shown
 from reidbench.scoring.sources import Source, open_source
 
@@ -34,6 +34,22 @@ def open_gallery(place: Path) -> Split | Source:
     return source
 
 
+def of_one_modality(gallery: Split | Source, own: str | None, of_queries: str | None) -> Split | Source:
+    """The gallery, its pictures being of the modality `own`, or of that of the queries where they have none.
+
+    Raises ReidbenchError for an `own` modality of pictures that have a column of their own, or of features.
+    """
+    if not isinstance(gallery, Split):
+        if own:
+            raise ReidbenchError(
+                f"{shown(gallery.path)}: its features are computed already: leave --gallery-modality out"
+            )
+        return gallery
+    if own is None and gallery.modality is not None:
+        return gallery
+    return of_modality(gallery, own or of_queries, "the gallery's pictures", "--gallery-modality")
+
+
 def embedded(gallery: Split | Source, networks: Networks) -> Named:
     """Names and features of a gallery. Raises DataError for features of other networks than the queries'."""
     return networks.readable(gallery) if isinstance(gallery, Split) else _read(gallery, networks)
@@ -43,7 +59,7 @@ def _listed(manifest: Path) -> Split:
     """The gallery of a manifest, or the pictures of one that has no query and gallery."""
     dataset = read_manifest(manifest)
     found = dataset.train if dataset.gallery is None else dataset.gallery
-    return Split.of_columns(Path(), paths_of(found), found.pids, found.camids)
+    return Split.of_columns(Path(), paths_of(found), found.pids, found.camids, more=found.more)
 
 
 def _read(source: Source, networks: Networks) -> Named:

@@ -48,6 +48,16 @@ def camera_doubts(camids: Mapping[str, Ints]) -> Iterator[str]:
         )
 
 
+def camera_number_doubts(query_camids: Ints, gallery_camids: Ints) -> Iterator[str]:
+    """Cameras that may be counted from 1, where rules name them by their numbers from 0."""
+    known = np.concatenate([camids[camids >= 0] for camids in (query_camids, gallery_camids)])
+    if len(known) and known.min() == 1:
+        yield (
+            "the rules name cameras by their numbers, from 0 on, and no image is of camera 0: are cameras counted from "
+            "1 here? Then take 1 from every camid"
+        )
+
+
 def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
     """Queries of different persons with exactly equal features, as a dead network gives them; not so codes."""
     marks = _marks(query)

@@ -14,12 +14,13 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
 
+from .beyond import SIDES, More, Needs, check_length, more_of_keys, more_of_rows
 from .doubts import camera_doubts, label_doubts
 from .namedfeatures import NamedFeatures, pair_by_manifest, pair_by_name
 from .names import Keys
 from .pids import Ints, array_of, mapped
 from .rows import Rows
-from .sources import Source, open_source
+from .sources import Source, matrix_of, open_source, value_of
 from .tables import is_table, part_of, read_table
 
 FORMS = ".npz, .mat, .pt, .pth, .csv and .parquet files, and folders of .npy files"
@@ -27,6 +28,7 @@ PIDS = ("query_pids", "gallery_pids")
 CAMIDS = ("query_camids", "gallery_camids")
 FEATURES = ("query_features", "gallery_features")
 UNKNOWN_CAMERA = -1
+NO_NEEDS: Needs = {}
 
 Use = Literal["features", "distances"]
 
@@ -44,9 +46,10 @@ class FeatureFile:
     """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
 
     Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
-    those of a matrix do: equal numbers are the same picture. Labels that are texts are numbered, and `pid_texts` and
-    `camid_texts` have the text of each number. `keys` has the names of features or distances in the file, by ours.
-    `warnings` are sentences about what was left out, assumed or looks wrong.
+    those of a matrix do: equal numbers are the same picture. query_more and gallery_more have the labels beyond
+    identity that were asked for, by name: clothes, modality, tracklets. Labels that are texts are numbered, and
+    `pid_texts` and `camid_texts` have the text of each number. `keys` has the names of features or distances in the
+    file, by ours. `warnings` are sentences about what was left out, assumed or looks wrong.
     """
 
     path: Path
@@ -63,6 +66,8 @@ class FeatureFile:
     warnings: tuple[str, ...] = ()
     query_images: Ints | None = None
     gallery_images: Ints | None = None
+    query_more: More = field(default_factory=dict)
+    gallery_more: More = field(default_factory=dict)
 
     @property
     def images(self) -> dict[str, Any]:
@@ -76,12 +81,18 @@ class FeatureFile:
 
 
 def read_features(
-    path: Path | str, *, camera: bool = True, use: Use | None = None, manifest: Path | None = None
+    path: Path | str,
+    *,
+    camera: bool = True,
+    use: Use | None = None,
+    manifest: Path | None = None,
+    needs: Needs = NO_NEEDS,
 ) -> FeatureFile:
     """Read a file or folder of any form that score takes; nothing in it is executed.
 
     Without `camera` the keys of cameras may be missing. `use` chooses where a file has both features and distances.
     `manifest` (path,pid,split[,camid]) labels a file of features with image names, such as `reidbench embed` writes.
+    `needs` are labels beyond identity, each with the rule that asks for it; no others are read.
     Raises DataError, one sentence with the file, its keys and what to do, for whatever is missing, damaged or of
     another type.
     """
@@ -94,18 +105,19 @@ def read_features(
             raise DataError(
                 f"{shown(path)}: --manifest is for features with image names; this table has its own labels"
             )
-        return _of_rows(path, read_table(path, camera), camera)
+        return _of_rows(path, read_table(path, camera, needs), camera, needs)
     source = open_source(path)
     assert source is not None  # check_name
     keys = Keys.of(source.names)
     if manifest is not None:
-        return _of_rows(path, _said_unused(keys, pair_by_manifest(named_features(source, keys), manifest, camera)))
+        rows = pair_by_manifest(named_features(source, keys), manifest, camera, needs)
+        return _of_rows(path, _said_unused(keys, rows), needs=needs)
     if "features" in keys and not keys.by_role.keys() & {*PIDS, *FEATURES, "distances"}:
         if "pids" in keys and ("num_query" in keys or "parts" in keys):
-            return _of_rows(path, _stacked(source, keys, camera), camera)
+            return _of_rows(path, _stacked(source, keys, camera, needs), camera, needs)
         if "names" in keys:
-            return _of_rows(path, _said_unused(keys, pair_by_name(named_features(source, keys))))
-    return _of_keys(source, keys, camera, use)
+            return _of_rows(path, _said_unused(keys, pair_by_name(named_features(source, keys))), needs=needs)
+    return _of_keys(source, keys, camera, use, needs)
 
 
 def check_name(path: Path) -> None:
@@ -122,7 +134,7 @@ def check_name(path: Path) -> None:
 
 
 # ------------------------------------------------------------------ one array for queries, one for the gallery
-def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> FeatureFile:
+def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None, needs: Needs) -> FeatureFile:
     what = _what(source.path, keys, use)
     wanted = [*PIDS, *(CAMIDS if camera else ()), *what]
     if missing := [role for role in wanted if role not in keys]:
@@ -130,29 +142,28 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None) -> Featu
     texts = [role for role in (*PIDS, *CAMIDS) if role in keys]
     found = _labels(
         source.path,
-        {keys.first(role): _value(source, keys, role) for role in texts if role in PIDS},
-        {keys.first(role): _value(source, keys, role) for role in texts if role in CAMIDS},
-        {keys.first("train_pids"): _value(source, keys, "train_pids")} if "train_pids" in keys else {},
+        {keys.first(role): value_of(source, keys, role) for role in texts if role in PIDS},
+        {keys.first(role): value_of(source, keys, role) for role in texts if role in CAMIDS},
+        {keys.first("train_pids"): value_of(source, keys, "train_pids")} if "train_pids" in keys else {},
         camera=camera,
     )
     labels: dict[str, Any] = {role: found.values.get(keys.first(role)) for role in (*PIDS, *CAMIDS)}
-    matrices: dict[str, Any] = {
-        role: _matrix(source.path, keys.first(role), _value(source, keys, role)) for role in what
-    }
+    matrices: dict[str, Any] = {role: matrix_of(source, keys, role) for role in what}
     _check_shapes(source.path, keys, labels, matrices)
     for side in ("query", "gallery"):
         if labels[f"{side}_camids"] is None:
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
     images: dict[str, Any] = dict(_images(source, keys, labels))
     theirs = {role: keys.first(role) for role in what}
-    return FeatureFile(source.path, **labels, **matrices, **images, keys=theirs, **found.about)
+    about: dict[str, Any] = {**found.about, **more_of_keys(source, keys, labels, needs)}
+    return FeatureFile(source.path, **labels, **matrices, **images, keys=theirs, **about)
 
 
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
     """Numbers of pictures, where both sides have one for each image; other programs save pixels under these names."""
     if not {"query_images", "gallery_images"} <= keys.by_role.keys():
         return {}
-    found = {role: np.asarray(_value(source, keys, role)) for role in ("query_images", "gallery_images")}
+    found = {role: np.asarray(value_of(source, keys, role)) for role in ("query_images", "gallery_images")}
     for role, values in found.items():
         if values.dtype.kind not in "iu" or values.shape != labels[f"{role.split('_')[0]}_pids"].shape:
             return {}
@@ -192,46 +203,6 @@ def _missing(keys: Keys, roles: list[str]) -> str:
     return text
 
 
-def _value(source: Source, keys: Keys, role: str) -> Any:
-    """Value of a role in the file. Raises DataError where two of its keys mean the role and differ."""
-    first, *others = keys.by_role[role]
-    value = source.read(first)
-    for other in others:
-        if not _same(value, source.read(other)):
-            raise DataError(
-                f"{shown(source.path)}: {shown(first)!r} and {shown(other)!r} both mean {role} and differ; "
-                "remove or rename one of them"
-            )
-    return value
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return bool(np.array_equal(np.squeeze(np.asarray(one)), np.squeeze(np.asarray(other))))
-    except (ValueError, TypeError, RuntimeError):
-        return False
-
-
-def matrix_of(source: Source, keys: Keys, role: str) -> NDArray[Any]:
-    """The features of a role [N, D]. Raises DataError for what is no matrix of real numbers."""
-    return _matrix(source.path, keys.first(role), _value(source, keys, role))
-
-
-def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
-    value = array_of(path, name, given)
-    if value.dtype.kind == "b":  # binary codes
-        value = value.view(np.uint8)
-    if value.dtype.kind not in "fiu":
-        raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
-    if value.ndim != 2:
-        flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
-        cure = (
-            f"reshape it to {value.shape[:2]}" if flat else "one row for each image, or, of distances, for each query"
-        )
-        raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
-    return value
-
-
 def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict[str, NDArray[Any]]) -> None:
     """Raise DataError where rows and labels differ in number, by the names that the file has for them."""
     for side in ("query", "gallery"):
@@ -240,13 +211,8 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
             (f"{side}_camids", labels[f"{side}_camids"]),
             (f"{side}_features", matrices.get(f"{side}_features")),
         ):
-            if values is not None and len(values) != len(pids):
-                what = "rows" if values.ndim == 2 else "entries"
-                cure = "; transpose it: one row an image" if values.shape[1:] == pids.shape else ""
-                raise DataError(
-                    f"{shown(path)}: {shown(keys.first(role))} has {len(values)} {what} but "
-                    f"{shown(keys.first(f'{side}_pids'))} has {len(pids)} entries{cure}"
-                )
+            if values is not None:
+                check_length(path, keys, role, values, f"{side}_pids", pids)
     shape = tuple(len(labels[role]) for role in PIDS)
     if "distances" in matrices and matrices["distances"].shape != shape:
         given = matrices["distances"].shape
@@ -287,7 +253,7 @@ def named_features(source: Source, keys: Keys, before: str = "") -> NamedFeature
             f"{shown(source.path)}: {keys.missing(*missing)}; --manifest labels files of features and image names, "
             "such as `reidbench embed` writes"
         )
-    names = array_of(source.path, keys.first(names_key), _value(source, keys, names_key))
+    names = array_of(source.path, keys.first(names_key), value_of(source, keys, names_key))
     if names.dtype.kind != "U":
         raise DataError(f"{shown(source.path)}: {shown(keys.first(names_key))} must hold texts, not {names.dtype}")
     features = matrix_of(source, keys, features_key)
@@ -311,14 +277,15 @@ def _said_unused(keys: Keys, rows: Rows) -> Rows:
     return replace(rows, warnings=(*rows.warnings, f"{text}: labels come from the image names or the manifest; {cure}"))
 
 
-def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
+def _stacked(source: Source, keys: Keys, camera: bool, needs: Needs) -> Rows:
     """One array of features for queries and gallery: the first num_query rows are queries, or parts says which are."""
     path, cameras = source.path, "camids" in keys
     if camera and not cameras:
         raise DataError(f"{shown(path)}: {keys.missing('camids')}; to score without the camera rule: --no-camera")
     features = matrix_of(source, keys, "features")
-    roles = ("pids", *(["camids"] if cameras else []), *(["parts"] if "parts" in keys else []))
-    columns = {role: array_of(path, keys.first(role), _value(source, keys, role)).ravel() for role in roles}
+    more = [word for word in needs if word in keys]
+    roles = ("pids", *(["camids"] if cameras else []), *(["parts"] if "parts" in keys else []), *more)
+    columns = {role: array_of(path, keys.first(role), value_of(source, keys, role)).ravel() for role in roles}
     for role, values in columns.items():
         if len(values) != len(features):
             raise DataError(
@@ -335,13 +302,15 @@ def _stacked(source: Source, keys: Keys, camera: bool) -> Rows:
                 f"{queries} queries; remove one of them"
             )
     train = [pid for pid, part in zip(columns["pids"], parts, strict=True) if part == "train"]
-    return Rows(features, parts, list(columns["pids"]), list(columns["camids"]) if cameras else None, train)
+    camids = list(columns["camids"]) if cameras else None
+    beyond = {word: columns[word].tolist() for word in more}
+    return Rows(features, parts, list(columns["pids"]), camids, train, more=beyond)
 
 
 def _num_query(source: Source, keys: Keys, rows: int) -> int:
     """Number of the first rows that are queries. Raises DataError for what is not a number of some of them."""
     name = keys.first("num_query")
-    count = array_of(source.path, name, _value(source, keys, "num_query"))
+    count = array_of(source.path, name, value_of(source, keys, "num_query"))
     if count.size == 1 and count.dtype.kind in "iuf" and float(count.item()) in range(1, rows):
         return int(count.item())
     given = shown(str(count.item())) if count.size == 1 else f"an array of shape {count.shape}"
@@ -351,27 +320,27 @@ def _num_query(source: Source, keys: Keys, rows: int) -> int:
     )
 
 
-def _of_rows(path: Path, rows: Rows, camera: bool = False) -> FeatureFile:
+def _of_rows(path: Path, rows: Rows, camera: bool = False, needs: Needs = NO_NEEDS) -> FeatureFile:
     """Query and gallery of rows; `camera` warns of unknown cameras, of which a manifest has warned by name."""
-    sides = ("query", "gallery")
-    found = {part: rows.of(part) for part in sides}
-    for part in sides:
+    found = {part: rows.of(part) for part in SIDES}
+    for part in SIDES:
         if not len(found[part][0]):
             raise DataError(f"{shown(path)}: no image of the {part} in it")
-    cameras = {f"{side}_camids": found[side][2] for side in sides}
+    cameras = {f"{side}_camids": found[side][2] for side in SIDES}
     labels = _labels(
         path,
-        {f"{side}_pids": found[side][1] for side in sides},
+        {f"{side}_pids": found[side][1] for side in SIDES},
         {role: values for role, values in cameras.items() if values is not None},
         {"train_pids": np.asarray(rows.train_pids)} if len(rows.train_pids) else {},
         camera=camera,
     )
     arrays: dict[str, Any] = {role: labels.values[role] for role in PIDS}
-    for side in sides:
+    for side in SIDES:
         unknown = np.full(len(found[side][0]), UNKNOWN_CAMERA)
         arrays[f"{side}_camids"] = labels.values.get(f"{side}_camids", unknown)
         arrays[f"{side}_features"] = rows.features[found[side][0]]
         if rows.images is not None:
             arrays[f"{side}_images"] = np.asarray(rows.images, np.int64)[found[side][0]]
+    arrays |= more_of_rows(path, rows, {side: found[side][0] for side in SIDES}, needs)
     about = {**labels.about, "warnings": (*rows.warnings, *labels.about["warnings"])}
     return FeatureFile(path, **arrays, **about)

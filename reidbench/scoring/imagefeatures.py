@@ -14,10 +14,10 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
 
-from .featurefile import check_name, matrix_of, named_features, read_features
+from .featurefile import check_name, named_features, read_features
 from .names import Keys
 from .pids import Ints, array_of, mapped
-from .sources import Source, open_source, read_npy
+from .sources import Source, matrix_of, open_source, read_npy
 from .tables import named_table
 
 SIDES = ("query", "gallery")

@@ -1,9 +1,10 @@
-"""The manifest that labels features with image names: path,pid,split[,camid], one line an image."""
+"""The manifest that labels features with image names: path,pid,split[,camid,...], one line an image."""
 
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reidbench.data.walk import first_names
@@ -19,16 +20,20 @@ COLUMNS = "path,pid,split[,camid]"
 
 @dataclass(frozen=True)
 class Image:
-    """A row of a manifest; camid is None where the manifest has no such column or the cell is empty."""
+    """A row of a manifest; camid is None where the manifest has no such column or the cell is empty.
+
+    `more` has the labels beyond identity of its columns, "" where a cell is empty.
+    """
 
     path: str
     part: str
     pid: str
     camid: str | None
+    more: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def read_images(manifest: Path) -> list[Image]:
-    """The rows of a manifest in order; labels may be texts, and other columns are passed over.
+def read_images(manifest: Path, needs: Collection[str] = ()) -> list[Image]:
+    """The rows of a manifest in order; labels may be texts, and columns are passed over that `needs` does not name.
 
     Raises DataError as `file:line: what is wrong`.
     """
@@ -37,6 +42,7 @@ def read_images(manifest: Path) -> list[Image]:
     with open_csv(manifest) as reader:
         names: list[str] = next(reader, [])
         accepted = {"path": IMAGE_NAMES, "pid": NOUNS["pids"], "split": PART_NAMES, "camid": NOUNS["camids"]}
+        accepted |= {word: NOUNS[word] for word in needs}
         places = {name: find_column(f"{where}:1", names, found) for name, found in accepted.items()}
         if lacking := [name for name in ("path", "pid", "split") if places[name] is None]:
             has = first_names(names) or "nothing"
@@ -48,15 +54,16 @@ def read_images(manifest: Path) -> list[Image]:
                 continue
             if len(row) != len(names):
                 raise DataError(f"{line}: this line has {len(row)} columns, the first has {len(names)}")
-            image = _image(line, {name: row[place] for name, place in places.items() if place is not None})
+            image = _image(line, needs, {name: row[place] for name, place in places.items() if place is not None})
             if found.setdefault((image.part, image.path), image) is not image:
                 raise DataError(f"{line}: {shown(image.path)} appears twice in {image.part}")
     return list(found.values())
 
 
-def _image(line: str, row: dict[str, str]) -> Image:
+def _image(line: str, needs: Collection[str], row: dict[str, str]) -> Image:
     if not row["path"].strip():
         raise DataError(f"{line}: the path is empty")
     camid = label_of(line, "camid", row["camid"]) if row.get("camid") else None
     path = posixpath.normpath(row["path"].replace("\\", "/"))
-    return Image(path, part_of(line, row["split"]), label_of(line, "pid", row["pid"]), camid)
+    more = {word: label_of(line, word, row[word]) if row[word] else "" for word in needs if word in row}
+    return Image(path, part_of(line, row["split"]), label_of(line, "pid", row["pid"]), camid, more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,15 @@ def pair_by_name(given: NamedFeatures) -> Rows:
     return Rows(given.features[list(first.values())], kept, pids, camids, train, tuple(warnings))
 
 
-def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool) -> Rows:
-    """Take part, pid and camid of each image from a manifest, whose paths are ends of the names.
+def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool, needs: Collection[str] = ()) -> Rows:
+    """Take part, pid and camid of each image, and the labels that it `needs`, from a manifest.
+
+    Its paths are ends of the names.
 
     Raises DataError where no image of the query or of the gallery is found, where two images fit one path, and where
     the manifest has no cameras although `camera` asks for them.
     """
-    images = read_images(manifest)
+    images = read_images(manifest, needs)
     wanted = [image for image in images if image.part != "train"]
     if camera and wanted and all(image.camid is None for image in wanted):
         raise DataError(
@@ -112,6 +114,7 @@ def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool) -> Rows
         [image.pid for image in images if image.part == "train"],
         tuple(warnings),
         numbers if both else None,
+        {word: [image.more[word] for image in found] for word in found[0].more},
     )
 
 

@@ -41,6 +41,9 @@ NOUNS: Mapping[str, tuple[str, ...]] = {
         "camera",
         "cam_labels",
     ),
+    "clothes": ("clothes", "clothes_ids", "clothes_id", "cloth_ids", "cloth_id", "clothids", "outfits", "outfit"),
+    "modality": ("modality", "modalities", "modals", "modal"),
+    "tracklets": ("tracklets", "tracklet", "tracklet_ids", "tracklet_id", "track_ids", "track_id"),
 }
 SIDES: Mapping[str, tuple[str, ...]] = {
     "query": ("query", "q", "queries", "probe", "prob", "test_probe"),

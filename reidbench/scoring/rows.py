@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Rows:
 
     pids, camids and train_pids are numbers or texts; without cameras camids is None. train_pids are those of the
     training part, where the source has one. `images` number the pictures, where one may be in both parts. `warnings`
-    say what was left out.
+    say what was left out. `more` has labels beyond identity of each row, numbers or texts, "" where unknown.
     """
 
     features: NDArray[Any]
@@ -36,6 +36,7 @@ class Rows:
     train_pids: Sequence[Any] = ()
     warnings: tuple[str, ...] = ()
     images: Sequence[int] | None = None
+    more: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def of(self, part: str) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any] | None]:
         """Rows of a part, their pids and camids."""

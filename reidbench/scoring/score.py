@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.names import shown
 from reidbench.metrics import (
+    Labelled,
     MetricError,
     Ranking,
     Reranking,
@@ -24,14 +25,18 @@ from reidbench.metrics import (
     rank,
     rank_blocks,
     rank_distances,
+    rank_labelled,
     render,
     rerank_blocks,
 )
 
-from .doubts import copy_doubts, distance_doubts, query_doubts
+from .doubts import camera_number_doubts, copy_doubts, distance_doubts, query_doubts
 from .featurefile import FeatureFile, Use, read_features
 
 __all__ = ["FeatureFile", "read_features", "run", "score"]
+ASKING = {"exclude": "clothes", "cross": "modality", "pool": "tracklets"}  # rules, and the labels that they look at
+BY_NUMBER = ("query_cameras", "gallery_cameras", "skip_cameras")  # rules that name cameras
+NO_CAMERA = "; to score without the camera rule: --no-camera"
 
 
 def score(
@@ -47,17 +52,43 @@ def score(
 ) -> list[ScoreReport]:
     """One report for each file, in order.
 
-    `rerank` is zhong, torchreid or fastreid; `use` and `manifest` are those of `read_features`. Raises ReidbenchError:
-    an option that does not exist, a file that is not what it should be, no valid query, zero vectors under cosine, or
-    vectors that are all equal, with the file's name. Given distances that are all equal are a warning of the report.
+    `rerank` is zhong, torchreid or fastreid; `use` and `manifest` are those of `read_features`. Labels beyond identity
+    are read where the rules look at them. Raises ReidbenchError: an option that does not exist, a file that is not what
+    it should be, or that lacks labels that a rule needs, no valid query, zero vectors under cosine, or vectors that are
+    all equal, with the file's name. Given distances that are all equal are a warning of the report.
     """
     try:
         how = Reranking(rerank, k1, k2, lambda_) if rerank else None  # type: ignore[arg-type]
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
     rules = rules or Rules()
+    return [_score(_read(Path(path), rules, use, manifest), rules, how) for path in paths]
+
+
+def _read(path: Path, rules: Rules, use: Use | None, manifest: Path | None) -> FeatureFile:
+    """A file with the labels that the rules look at."""
+    shown_rules = rules.as_dict()
+    needs = {label: f"{rule}={_plain(shown_rules[rule])}" for rule, label in ASKING.items() if rule in shown_rules}
+    by_camera = [name for name in (*BY_NUMBER, "multi_query") if name in shown_rules]
+    if rules.shots_per != "identity":
+        by_camera.append(f"shots_per={rules.shots_per}")
     camera = rules.camera != "none"
-    return [_score(read_features(path, camera=camera, use=use, manifest=manifest), rules, how) for path in paths]
+    try:
+        features = read_features(path, camera=camera or bool(by_camera), use=use, manifest=manifest, needs=needs)
+    except DataError as error:
+        if camera and not by_camera:
+            raise
+        raise DataError(str(error).replace(NO_CAMERA, f"; {by_camera[0]} needs them" if by_camera else "")) from None
+    numbered = [name for name in by_camera if name in BY_NUMBER]
+    if numbered and features.camid_texts:
+        first = shown(next(iter(features.camid_texts.values())))
+        raise DataError(f"{shown(path)}: {numbered[0]} names cameras by number, and its cameras are texts ({first!r}, "
+                        "...): save them as numbers")  # fmt: skip
+    return features
+
+
+def _plain(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreReport:
@@ -69,7 +100,7 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreR
         meaning = "".join(f"; {text}" for text in _meaning(features, np.arange(len(features.query_pids))[:1]))
         raise DataError(f"{shown(features.path)}: {_in_their_words(str(error), features)}{meaning}") from error
     warnings = (*features.warnings, *_meaning(features, np.flatnonzero(~ranking.valid)[:5]))
-    warnings = (*warnings, *_doubts(features, rules.camera != "none"))
+    warnings = (*warnings, *_doubts(features, rules))
     return ScoreReport(
         shown(features.path),
         ranking,
@@ -82,8 +113,11 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreR
     )
 
 
-def _doubts(features: FeatureFile, camera: bool) -> Iterator[str]:
+def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
     """Doubts about the features or distances of a file that could be scored."""
+    camera = rules.camera != "none"
+    if any(name in rules.labelled for name in BY_NUMBER):
+        yield from camera_number_doubts(features.query_camids, features.gallery_camids)
     if features.distances is not None:
         yield from distance_doubts(features.distances, features.keys["distances"], features.labels, camera)
     if features.query_features is None or features.gallery_features is None:
@@ -118,7 +152,11 @@ def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking
     if query is None or gallery is None:
         if how or features.distances is None:
             raise MetricError("re-ranking needs features, and this file holds distances; leave --rerank away")
+        if rules.labelled:
+            raise MetricError(f"{', '.join(rules.labelled)}: such rules need features, and this file holds distances")
         return rank_distances(features.distances, *features.labels, rules, **features.images)
+    if rules.labelled:
+        return _rank_labelled(features, rules, how)
     q_pids, q_camids, g_pids, g_camids = features.labels
     if not how:
         return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
@@ -126,7 +164,29 @@ def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking
         if len(rows) != len(labels):
             raise MetricError(f"{side}_features has {len(rows)} rows but {side}_pids has {len(labels)} entries")
     blocks = rerank_blocks(query, gallery, how, rules.distance)
-    found = rank_blocks(blocks, *features.labels, rules, **features.images)
+    return _reranked(rank_blocks(blocks, *features.labels, rules, **features.images), rules, how)
+
+
+def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
+    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet."""
+    query, gallery = features.query_features, features.gallery_features
+    assert query is not None  # `_rank` has looked
+    assert gallery is not None
+    q_pids, q_camids, g_pids, g_camids = features.labels
+    sides = (
+        Labelled(query, q_pids, q_camids, features.query_images, **features.query_more),
+        Labelled(gallery, g_pids, g_camids, features.gallery_images, **features.gallery_more),
+    )
+    if not how:
+        return rank_labelled(*sides, rules)
+    found = rank_labelled(
+        *sides, rules, lambda mine, theirs: rerank_blocks(mine.features, theirs.features, how, rules.distance)
+    )
+    return _reranked(found, rules, how)
+
+
+def _reranked(found: Ranking, rules: Rules, how: Reranking) -> Ranking:
+    """The ranking with the distance that was re-ranked, in place of "given"."""
     return replace(found, rules=replace(rules, distance="cosine" if how.variant == "zhong" else rules.distance))
 
 
@@ -145,16 +205,17 @@ def run(
     lambda_: float = 0.3,
     use: Use | None = None,
     manifest: Path | None = None,
+    more: Mapping[str, Any] | None = None,
     echo: Callable[[str], Any] = print,
 ) -> None:
     """`reidbench score`: read, score, compare and echo, as plain text or as one JSON document.
 
-    One file gives the object of its report; several give ``{"reports": [...], "comparisons": [...], "note": ...}``.
-    Raises ReidbenchError.
+    `more` are further rules by their names in `Rules`. One file gives the object of its report; several give
+    ``{"reports": [...], "comparisons": [...], "note": ...}``. Raises ReidbenchError.
     """
     named = {"ap": ap, "invalid": invalid, "ties": ties, "distance": distance}
     try:
-        rules = Rules(camera="market1501" if camera else "none", **named)  # type: ignore[arg-type]
+        rules = Rules(**{"camera": "market1501" if camera else "none", **named, **(more or {})})
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
     reports = score(paths, rules, rerank, k1, k2, lambda_, use=use, manifest=manifest)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reidbench.data.pictures.images import memory_limit
 from reidbench.errors import DataError
@@ -21,6 +22,8 @@ from reidbench.files.names import shown
 from reidbench.files.tensors import load_pickle_safely
 
 from . import matfile
+from .names import Keys
+from .pids import array_of
 
 _CLAIMS = "it claims more numbers than the file holds"
 _PT_CURE = (
@@ -56,6 +59,46 @@ class Source:
     path: Path
     names: tuple[str, ...]
     read: Callable[[str], Any]
+
+
+def value_of(source: Source, keys: Keys, role: str) -> Any:
+    """Value of a role in the file. Raises DataError where two of its keys mean the role and differ."""
+    first, *others = keys.by_role[role]
+    value = source.read(first)
+    for other in others:
+        if not _same(value, source.read(other)):
+            raise DataError(
+                f"{shown(source.path)}: {shown(first)!r} and {shown(other)!r} both mean {role} and differ; "
+                "remove or rename one of them"
+            )
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(np.array_equal(np.squeeze(np.asarray(one)), np.squeeze(np.asarray(other))))
+    except (ValueError, TypeError, RuntimeError):
+        return False
+
+
+def matrix_of(source: Source, keys: Keys, role: str) -> NDArray[Any]:
+    """The features of a role [N, D]. Raises DataError for what is no matrix of real numbers."""
+    return _matrix(source.path, keys.first(role), value_of(source, keys, role))
+
+
+def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
+    value = array_of(path, name, given)
+    if value.dtype.kind == "b":  # binary codes
+        value = value.view(np.uint8)
+    if value.dtype.kind not in "fiu":
+        raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
+    if value.ndim != 2:
+        flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
+        cure = (
+            f"reshape it to {value.shape[:2]}" if flat else "one row for each image, or, of distances, for each query"
+        )
+        raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
+    return value
 
 
 def open_source(path: Path) -> Source | None:

@@ -7,9 +7,9 @@ import importlib
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress, pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.text import read_text
 
+from .beyond import NEEDED
 from .names import IMAGE_NAMES, NOUNS, PART_NAMES, plain
 from .pids import fault
 from .rows import PART_OF, Rows
@@ -31,10 +32,10 @@ COLUMNS = "part (query or gallery), pid, camid, f0, f1, ..."
 _NUMBERED = re.compile(
     r"(?P<stem>|f|dim|feat|feats|feature|features|emb|embedding)[_\- .]?(?P<number>[0-9]{1,6})", re.ASCII | re.I
 )
-# Whole numbers that are no part of a feature: pandas writes the first two by itself.
+# Whole numbers that are no part of a feature: pandas writes the first two by itself, and the last are labels.
 _NOT_FEATURES = {
     plain(name) for name in ("", "unnamed: 0", "__index_level_0__", "index", "time", "frame", "seq", "sequence")
-}
+} | {plain(name) for word in NEEDED for name in NOUNS[word]}
 _DECIMALS = re.compile(r"[0-9eE.+\-,]*", re.ASCII)
 
 
@@ -43,13 +44,15 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".parquet") and not path.is_dir()
 
 
-def read_table(path: Path, camera: bool) -> Rows:
+def read_table(path: Path, camera: bool, needs: Collection[str] = ()) -> Rows:
     """Read a CSV or parquet file. Without `camera` it may have no column camid.
+
+    Columns of labels beyond identity are read where `needs` names them, and may be missing.
 
     Rows of the training part are left out; their pids are kept. Raises DataError, with the line of a CSV file or the
     row of a parquet file, for a missing column or value, an unknown part, and a feature that is not a number.
     """
-    return (_csv if path.suffix.lower() == ".csv" else _parquet)(path, camera)
+    return (_csv if path.suffix.lower() == ".csv" else _parquet)(path, camera, needs)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Header:
     camid: int | None
     features: tuple[int, ...]
     warnings: tuple[str, ...] = ()
+    more: Mapping[str, int] = field(default_factory=dict)  # labels beyond identity
 
 
 def find_column(where: str, names: Sequence[str], accepted: Sequence[str]) -> int | None:
@@ -73,7 +77,7 @@ def find_column(where: str, names: Sequence[str], accepted: Sequence[str]) -> in
     return found[0] if found else None
 
 
-def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: bool) -> Header:
+def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: bool, needs: Collection[str]) -> Header:
     """Find the columns by their names; `numeric` says which hold numbers."""
     part, pid, camid = (find_column(where, names, found) for found in (PART_NAMES, NOUNS["pids"], NOUNS["camids"]))
     lacking = [name for name, place in (("part", part), ("pid", pid)) if place is None]
@@ -85,11 +89,12 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
         raise DataError(
             f"{where}: no column {named}; expected {COLUMNS}; the file has: {first_names(list(names))}{hints}"
         )
-    taken = {part, pid, camid}
+    more = {word: place for word in needs if (place := find_column(where, names, NOUNS[word])) is not None}
+    taken = {part, pid, camid, *more.values()}
     rest = [place for place in range(len(names)) if place not in taken]
     numbered = _numbered(where, names, rest)
     if numbered:
-        return Header(part, pid, camid, numbered)
+        return Header(part, pid, camid, numbered, (), more)
     found = [place for place in rest if numeric[place] and plain(names[place]) not in _NOT_FEATURES]
     if not found:
         wanted = {plain(name) for name in NOUNS["features"]}
@@ -101,7 +106,8 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
         )
     others = [shown(names[place]) for place in rest if place not in found]
     warning = f"{len(found)} columns are taken as the feature: {first_names([names[place] for place in found])}"
-    return Header(part, pid, camid, tuple(found), (warning + (f"; not {first_names(others)}" if others else ""),))
+    warning += f"; not {first_names(others)}" if others else ""
+    return Header(part, pid, camid, tuple(found), (warning,), more)
 
 
 def _numbered(where: str, names: Sequence[str], rest: Sequence[int]) -> tuple[int, ...]:
@@ -134,9 +140,9 @@ def label_of(where: str, column: str, text: str) -> str:
 
 
 # ------------------------------------------------------------------ CSV
-def _csv(path: Path, camera: bool) -> Rows:
+def _csv(path: Path, camera: bool, needs: Collection[str]) -> Rows:
     with open_csv(path) as reader:
-        return _csv_rows(shown(path), reader, camera)
+        return _csv_rows(shown(path), reader, camera, needs)
 
 
 @contextmanager
@@ -155,17 +161,18 @@ def open_csv(path: Path) -> Iterator[Any]:
         raise DataError(f"{shown(path)}:{reader.line_num}: not a CSV text file: {shown(str(error))}") from None
 
 
-def _csv_rows(where: str, reader: Any, camera: bool) -> Rows:
+def _csv_rows(where: str, reader: Any, camera: bool, needs: Collection[str]) -> Rows:
     names = next(reader, None) or []
     header: Header | None = None
     features, parts, pids, camids, train = [], [], [], [], []
+    more: dict[str, list[str]] = {}
     for row in reader:
         line = f"{where}:{reader.line_num}"
         if not row:
             continue
         if len(row) != len(names):
             raise DataError(f"{line}: this line has {len(row)} columns, the first has {len(names)}")
-        header = header or _header(f"{where}:1", names, [_is_number(cell) for cell in row], camera)
+        header = header or _header(f"{where}:1", names, [_is_number(cell) for cell in row], camera, needs)
         part = part_of(line, row[header.part])
         pid = label_of(line, names[header.pid], row[header.pid])
         if part == "train":
@@ -175,11 +182,14 @@ def _csv_rows(where: str, reader: Any, camera: bool) -> Rows:
         features.append(_cells(line, names, [row[place] for place in header.features], header.features))
         parts.append(part)
         pids.append(pid)
+        for word, place in header.more.items():
+            more.setdefault(word, []).append(label_of(line, names[place], row[place]) if row[place] else "")
     if header is None:
-        _header(f"{where}:1", names, [True] * len(names), camera)
+        _header(f"{where}:1", names, [True] * len(names), camera, needs)
     if header is None or not features:
         raise DataError(f"{where}: no row of query and gallery below the first line")
-    return Rows(np.stack(features), parts, pids, camids if header.camid is not None else None, train, header.warnings)
+    cameras = camids if header.camid is not None else None
+    return Rows(np.stack(features), parts, pids, cameras, train, header.warnings, more=more)
 
 
 def _is_number(cell: str) -> bool:
@@ -210,8 +220,8 @@ def _cells(line: str, names: Sequence[str], cells: list[str], places: Sequence[i
 
 
 # ------------------------------------------------------------------ parquet
-def _parquet(path: Path, camera: bool) -> Rows:
-    return _parquet_rows(path, _open_parquet(path), camera)
+def _parquet(path: Path, camera: bool, needs: Collection[str]) -> Rows:
+    return _parquet_rows(path, _open_parquet(path), camera, needs)
 
 
 def named_table(path: Path) -> tuple[NDArray[Any], tuple[str, ...]] | None:
@@ -254,12 +264,12 @@ def _open_parquet(path: Path) -> Any:
         raise DataError(f"{shown(path)}: not a whole parquet file ({reason})") from None
 
 
-def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
+def _parquet_rows(path: Path, table: Any, camera: bool, needs: Collection[str]) -> Rows:
     where, names = shown(path), [str(name) for name in table.column_names]
     kinds = [_kind(table.schema.field(place).type) for place in range(len(names))]
     lists = _list_columns(where, names, kinds)
     numeric = [kind == "number" or place in lists for place, kind in enumerate(kinds)]
-    header = _header(where, names, numeric, camera)
+    header = _header(where, names, numeric, camera, needs)
     columns = (lists[0],) if lists else header.features
     if strange := [place for place in columns if not numeric[place]]:
         kind = table.schema.field(strange[0]).type
@@ -280,6 +290,10 @@ def _parquet_rows(path: Path, table: Any, camera: bool) -> Rows:
         None if camids is None else list(compress(camids, kept)),
         [pid for pid, keep in zip(pids, kept, strict=True) if not keep],
         () if lists else header.warnings,
+        more={
+            word: list(compress(_parquet_labels(where, table, names, place, unknown=True), kept))
+            for word, place in header.more.items()
+        },
     )
 
 
@@ -312,7 +326,8 @@ def _kind(given: Any) -> str:
     return next((name for name, test in tests.items() if test(given)), "other")
 
 
-def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int) -> list[str]:
+def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int, *, unknown: bool = False) -> list[str]:
+    """Labels as text; what is `unknown` may be missing, and is "" then."""
     kind = _kind(table.schema.field(place).type)
     if kind not in ("number", "text"):
         raise DataError(
@@ -320,6 +335,9 @@ def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int) ->
         )
     found = []
     for row, value in enumerate(table.column(place).to_pylist()):
+        if unknown and value in (None, ""):
+            found.append("")
+            continue
         if isinstance(value, float) and not value.is_integer():
             raise DataError(f"{where}: row {row}: {shown(names[place])} {value} is not a whole number")
         text = str(int(value)) if isinstance(value, float) else str(value)

@@ -137,6 +137,11 @@ def _keep_embedder(run: StageRun, embedder: Any) -> dict[str, Any]:
     from reidbench.training.weights.artifacts import save_embedder
 
     _keep(run, embedder, save_embedder, saved_embedder)
+    if embedder.modalities and "modality" not in run.inputs.declared_labels:
+        raise StageError(
+            f"{run.name} returned {type(embedder).__name__}, which takes each image's modality: "
+            "declare protocol={'modality'}"
+        )
     return {"parameters": sum(tensor.numel() for tensor in embedder.parameters())}
 
 
@@ -173,18 +178,21 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
             row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
             raise StageError(f"features that are no numbers, first for {split.paths[row]}")
         columns |= {f"{part}_features": features, f"{part}_pids": split.pids, f"{part}_camids": split.camids}
-        columns |= {f"{part}_{name}": column for name, column in more_columns(split).items()}
+    columns |= more_columns(parts)
     save_arrays(run.folder / "features.npz", columns)  # the layout that `reidbench score` reads
     return {"dim": columns["query_features"].shape[1]}
 
 
 def _computed_features(run: StageRun, parts: dict[str, Split]) -> Mapping[str, np.ndarray]:
     """Features by part, from the embedder of the stage before."""
-    from reidbench.training import SplitEmbedder, embed
+    from reidbench.training import SplitEmbedder, embed, modality_numbers
 
     embedder = run.inputs.start()
     if isinstance(embedder, SplitEmbedder):
         return _embedded_at_once(run, embedder, parts)
+    parts = {part: split.telling(run.inputs.declared_labels) for part, split in parts.items()}
+    for part, split in parts.items():
+        modality_numbers(embedder, split.modality, f"{part} images of {run.stage.data[0].data}")
     settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": run.inputs.progress}
     settings |= run.stage.params  # flip
     with run.record.clock.running():
@@ -207,13 +215,14 @@ def _criterion(run: StageRun, manifest: Manifest) -> dict[str, Any]:
 
 def _hidden_features(run: StageRun, params: Mapping[str, Any]) -> np.ndarray:
     """Features of the target's images that a stage is given without labels, in their order."""
-    from reidbench.training import SplitEmbedder, embed
+    from reidbench.training import SplitEmbedder, embed, modality_numbers
 
     embedder = run.inputs.start()
     at_once = isinstance(embedder, SplitEmbedder)
     if at_once and params:
         raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; leave it out")
     images = run.inputs.images("target")
+    modality_numbers(embedder, images.modality, f"images of {run.stage.data[0].data}")
     settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": run.inputs.progress}
     with run.record.clock.running():
         if at_once:

@@ -9,15 +9,16 @@ import numpy as np
 
 from reidbench.data import Dataset, Split
 
-SAME = 4  # images of one identity in one camera
+SAME = 4  # images of one identity in one camera, outfit and modality
 STRAYS = 64  # images without an identity: of a pool, or junk and distractors of a gallery
 
 
 def few_of(dataset: Dataset, identities: int) -> Dataset:
     """The data set with so many identities in each part, those with the least pids; the gallery has the queries'.
 
-    Of one identity and camera the first SAME images are kept, of images without an identity the first STRAYS. What
-    rendered data know of their images is told by their place, so such a set stays whole.
+    Of one identity, camera, outfit and modality the first SAME images are kept, so that rules on clothes and
+    modalities find their matches; of images without an identity the first STRAYS. What rendered data know of their
+    images is told by their place, so such a set stays whole.
     """
     if dataset.truth is not None:
         return dataset
@@ -36,11 +37,19 @@ def _least(split: Split, identities: int) -> set[int]:
 
 
 def _few(split: Split, wanted: set[int]) -> Split:
-    seen: Counter[tuple[int, int]] = Counter()
+    seen: Counter[tuple[int, ...]] = Counter()
     kept = []
-    for row, (pid, camid) in enumerate(zip(split.pids.tolist(), split.camids.tolist(), strict=True)):
-        group = (pid, camid) if pid > 0 else (0, 0)
+    for row, (pid, *kind) in enumerate(_kinds(split).tolist()):
+        group = (pid, *kind) if pid > 0 else ()
         if (pid in wanted or pid <= 0) and seen[group] < (SAME if pid > 0 else STRAYS):
             seen[group] += 1
             kept.append(row)
     return split.subset(kept)
+
+
+def _kinds(split: Split) -> np.ndarray:
+    """Pid, camera and, where the set has them, outfit and modality of each image, as numbers [N, 2 to 4]."""
+    columns = [split.pids, split.camids]
+    columns += [] if split.clothes is None else [split.clothes]
+    columns += [] if split.modality is None else [np.unique(split.modality, return_inverse=True)[1]]
+    return np.stack(columns, axis=1)

@@ -20,7 +20,7 @@ from reidbench.data.split import BoundTruth
 from reidbench.errors import DataError
 from reidbench.matrix.benchmark import ALL_IMAGES
 from reidbench.matrix.devices import devices_for
-from reidbench.matrix.kinds import EMBEDDERS, OF_COMPONENT, TRAINED, Given
+from reidbench.matrix.kinds import EMBEDDERS, OF_COMPONENT, OF_STAGE, TRAINED, Given
 from reidbench.matrix.stage import DataInput, Stage
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifact import Artifact, DamagedArtifact
@@ -127,10 +127,17 @@ class Inputs:
 
     @cached_property
     def declared_labels(self) -> frozenset[str]:
-        """The labels beyond identity that the stage's component says it uses, and no other sees."""
-        if not self.spec.kind.component:
+        """The labels beyond identity that the stage's component says it uses, and no other sees.
+
+        A stage without a component, which uses the network of the training before it, has those of that training.
+        """
+        if self.spec.kind.component:
+            return self.component.protocol_with(self.params) & MORE_LABELS
+        before = self.spec.start
+        if before is None:
             return frozenset()
-        return self.component.protocol_with(self.params) & MORE_LABELS
+        component = self.registry.get(OF_STAGE[before.kind].component, before.use)
+        return component.protocol_with(self.params_of(component, before)) & MORE_LABELS
 
     def labelled(self, role: str) -> Split | None:
         """The images of a role with labels: train images, or all; several data sets become one."""

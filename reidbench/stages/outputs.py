@@ -14,12 +14,14 @@ import numpy as np
 from reidbench.components import Metric
 from reidbench.contexts import Embedded, Metrics, Selection
 from reidbench.data import HiddenSplit, Split
+from reidbench.data.morelabels import UNKNOWN
 from reidbench.errors import DataError
 from reidbench.files.names import shown, shown_value
 from reidbench.registry.metrics import COLUMNS, NAME, range_fault
 from reidbench.store.manifests import LARGEST_METRIC
 
-MORE_COLUMNS = ("clothes", "modality", "tracklets")  # of a file of features, beside pids and camids
+# Of a file of features, beside pids and camids, with what stands for an unknown one.
+MORE_COLUMNS: Mapping[str, int | str] = {"clothes": UNKNOWN, "modality": "", "tracklets": UNKNOWN}
 RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
 
 
@@ -166,10 +168,18 @@ def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
     return sides[0], sides[1]
 
 
-def more_columns(split: Split) -> dict[str, np.ndarray]:
-    """The labels beyond identity that evaluators are given, as arrays [N] by name; only those that are there."""
-    found = ((name, getattr(split, name)) for name in MORE_COLUMNS)
-    return {name: np.asarray(column) for name, column in found if column is not None}
+def more_columns(parts: Mapping[str, Split]) -> dict[str, np.ndarray]:
+    """The labels beyond identity that evaluators are given, as arrays [N] by name: `query_clothes`, ...
+
+    Where one part has a label, the others have it too: an image of a split without it has an unknown one, -1 or "".
+    """
+    found: dict[str, np.ndarray] = {}
+    for name, unknown in MORE_COLUMNS.items():
+        columns = {part: getattr(split, name) for part, split in parts.items()}
+        if any(column is not None for column in columns.values()):
+            for part, column in columns.items():
+                found[f"{part}_{name}"] = np.asarray([unknown] * len(parts[part]) if column is None else column)
+    return found
 
 
 def joined(parts: list[np.ndarray], name: str) -> np.ndarray:

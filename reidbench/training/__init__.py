@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from .networks.heads import ProjectionHead as ProjectionHead
     from .networks.heads import Reduction as Reduction
     from .networks.heads import identity_heads as identity_heads
+    from .networks.modality import OneModality as OneModality
+    from .networks.modality import modality_numbers as modality_numbers
     from .networks.pointwise import StridedPointwise as StridedPointwise
     from .networks.pooling import GeM as GeM
     from .networks.pooling import generalised_mean as generalised_mean
@@ -85,6 +87,7 @@ _PLACES = {  # module -> its public names
     "networks.branching": "divide set_stride",
     "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess SplitEmbedder",
     "networks.heads": "BatchDrop Encoder ProjectionHead Reduction identity_heads",
+    "networks.modality": "OneModality modality_numbers",
     "networks.pointwise": "StridedPointwise",
     "networks.pooling": "GeM generalised_mean",
     "networks.splitnorm": "reestimate_batch_norm split_batch_norm",

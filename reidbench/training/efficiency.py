@@ -88,11 +88,12 @@ def multiply_adds(forward: Forward, images: torch.Tensor) -> int:
 
 
 def _features(embedder: Embedder, images: torch.Tensor, *, flip: bool) -> torch.Tensor:
-    """Features [B, D] in float32 as `embed` computes them."""
-    camids = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    features: torch.Tensor = embedder(images, camids).float()
+    """Features [B, D] in float32 as `embed` computes them, all images being of the first camera and modality."""
+    zeros = torch.zeros(len(images), dtype=torch.long, device=images.device)
+    given = (zeros, zeros) if embedder.modalities else (zeros,)
+    features: torch.Tensor = embedder(images, *given).float()
     if flip:
-        features = (features + embedder(images.flip(3), camids).float()) / 2
+        features = (features + embedder(images.flip(3), *given).float()) / 2
     return features
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -206,3 +207,41 @@ def test_a_folder_without_pictures_and_none(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "empty").mkdir()
     assert manifest(tmp_path / "empty", "--pattern", SHOP, "-o", tmp_path / "m.csv") == 2
     assert capsys.readouterr().err == f"reidbench: {tmp_path}/empty: no picture in it\n"
+
+
+def test_clothes_modality_and_tracklets_are_columns_of_the_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two persons, each with two tracklets by either camera in two outfits, of two pictures; one of none."""
+    for number, (person, camera, walk, shot) in enumerate(itertools.product("ab", ("1-RGB", "2-IR"), "12", "12")):
+        picture(tmp_path / "p" / f"{person}_{camera}_coat{walk}_{walk}_{shot}.png", number, 9, 9)
+    picture(tmp_path / "p" / "a_1-RGB_coat1__1.png", 99, 9, 9)
+    regex = r"(?P<pid>.)_(?P<camid>.)-(?P<modality>\w+?)_(?P<clothes>\w+?)_(?P<tracklet>\d*)_\d\.png"
+    assert manifest(tmp_path / "p", "--regex", regex, "--split", "none", "-o", tmp_path / "m.csv") == 0
+    said = capsys.readouterr().out
+    assert "note: modality: IR is infrared, RGB is visible\n" in said
+    assert "note: tracklet 1 comes 4 times, as of person a by camera 1 and person a by camera 2: " in said
+    for what, total in (("tracklets", 8), ("infrared images", 8), ("visible images", 9)):
+        assert sum(map(int, re.findall(rf"^(?:query|gallery): .*?(\d+) {what}", said, re.MULTILINE))) == total
+    with (tmp_path / "m.csv").open(newline="") as file:
+        rows = {row["path"].removeprefix("p/"): row for row in csv.DictReader(file)}
+    assert {row["tracklet"] for row in rows.values()} == {"", *map(str, range(8))}
+    assert rows["a_1-RGB_coat1__1.png"]["tracklet"] == ""
+    for name, row in rows.items():
+        assert row["clothes"] == str(int("coat2" in name))
+        assert row["modality"] == ("visible" if "RGB" in name else "infrared")
+    kept = json.loads((tmp_path / "m.map.json").read_text())
+    assert kept["clothes"] == {"coat1": 0, "coat2": 1}
+    assert kept["modality"] == {"IR": "infrared", "RGB": "visible"}
+    of_last = {"person": "b", "camera": "2", "clothes": "coat2", "modality": "IR", "tracklet": "2"}
+    assert kept["tracklet"][int(rows["b_2-IR_coat2_2_1.png"]["tracklet"])] == of_last
+
+
+def test_modalities_that_no_manifest_could_have_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a_1_3d.png", "a_2_3d.png"):
+        picture(tmp_path / "p" / name, 1, 1, 1)
+    assert manifest(tmp_path / "p", "--pattern", "{pid}_{camid}_{modality}.png", "--split", "none", "-o",
+                    tmp_path / "m.csv") == 2  # fmt: skip
+    assert capsys.readouterr().err == (
+        "reidbench: modality '3d' is not a word in small letters: write visible, infrared or thermal\n"
+    )

@@ -14,6 +14,7 @@ from reidbench.errors import DataError, ReidbenchError
 from reidbench.export import features
 from reidbench.export.features import Networks
 from reidbench.export.networks import Member
+from reidbench.scoring.featurefile import read_features
 from reidbench.store.artifact import Artifact
 from reidbench.training import Embedder, Preprocess
 
@@ -137,3 +138,23 @@ def test_manifests_that_cannot_be_embedded(tmp_path: Path, rows: str, sentence: 
     (tmp_path / "m.csv").write_text(f"path,pid,split\n{rows}")
     with pytest.raises(DataError, match=rf"m\.csv: {sentence}"):
         features.labelled_parts(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("ending", [".npz", ".mat"])
+def test_clothes_modality_and_tracklets_of_a_manifest_are_scored_by(ending: str, tmp_path: Path) -> None:
+    paint(tmp_path, (255, 0, 0), (0, 255, 0), (250, 9, 0))
+    (tmp_path / "m.csv").write_text(
+        "path,pid,split,camid,clothes,modality,tracklet\n"
+        "0.png,1,query,0,3,visible,\n1.png,2,gallery,1,,,7\n2.png,1,gallery,1,4,infrared,8\n"
+    )
+    parts, notes = features.labelled_parts(tmp_path / "m.csv")
+    assert len(notes) == 3  # what some images lack
+    features.embed_parts(networks(Means()), parts, tmp_path / f"f{ending}")
+    needs = {"clothes": "a", "modality": "b", "tracklets": "c"}
+    found = read_features(tmp_path / f"f{ending}", needs=needs)
+    assert {word: column.tolist() for word, column in found.query_more.items()} == {
+        "clothes": [3], "modality": ["visible"], "tracklets": [-1]
+    }  # fmt: skip
+    assert {word: column.tolist() for word, column in found.gallery_more.items()} == {
+        "clothes": [-1, 4], "modality": ["", "infrared"], "tracklets": [7, 8]
+    }  # fmt: skip

@@ -30,9 +30,16 @@ def test_names_of_other_programs(names: str, roles: str) -> None:
 def test_distances_and_others() -> None:
     assert {role_of(name) for name in ("distances", "distmat", "dist_mat", "DistMat", "dist")} == {"distances"}
     assert role_of("train_pids") == "train_pids"
-    others = ("mquery_f", "mquery_label", "q_clothes_ids", "epoch", "cmc", "query_frames", "g_frames", "")
+    others = ("mquery_f", "mquery_label", "q_boxes", "epoch", "cmc", "query_frames", "g_frames", "")
     assert {role_of(name) for name in others} == {None}
     assert {role_of(name) for name in ("query_names", "q_paths", "Query-Path")} == {"query_names"}
+
+
+def test_labels_beyond_identity() -> None:
+    names = ("query_clothes", "q_clothes_ids", "GalleryClothesIds", "query_modality", "g_modal", "query_tracklet_id")
+    assert [role_of(name) for name in names] == [
+        "query_clothes", "query_clothes", "gallery_clothes", "query_modality", "gallery_modality", "query_tracklets"
+    ]  # fmt: skip
 
 
 def test_no_name_means_two_things() -> None:

@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from reidbench import Metrics, Selection
+from reidbench.data import MoreLabels, Split
 from reidbench.errors import DataError
-from reidbench.stages.outputs import answer_fault, joined_features, metric_values, save_arrays, selection_fault
+from reidbench.stages.outputs import (
+    answer_fault,
+    joined_features,
+    metric_values,
+    more_columns,
+    save_arrays,
+    selection_fault,
+)
 
 SCORES = [0.3, 0.1, 0.2]
 
@@ -147,3 +155,16 @@ def test_a_per_query_array_that_numpy_would_take_for_another() -> None:
     assert answer_fault(Metrics({"mAP": 0.5}, {Renamed("file"): np.zeros(2)}), 2).endswith(
         "name 'file'; choose another"
     )
+
+
+def test_a_label_of_one_part_is_unknown_in_the_other() -> None:
+    query = Split.of_columns(Path(), ["a", "b"], [1, 2], [0, 0], more=MoreLabels.of(modality=["visible", "infrared"]))
+    gallery = Split.of_columns(Path(), ["c"], [1], [1], more=MoreLabels.of(tracklets=[4]))
+    found = more_columns({"query": query, "gallery": gallery})
+    assert {name: column.tolist() for name, column in found.items()} == {
+        "query_modality": ["visible", "infrared"],
+        "gallery_modality": [""],
+        "query_tracklets": [-1, -1],
+        "gallery_tracklets": [4],
+    }
+    assert more_columns({"query": Split(Path(), []), "gallery": Split(Path(), [])}) == {}

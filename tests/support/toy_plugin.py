@@ -48,6 +48,13 @@ class SharedParams(Params):
     pause: float = 0.0
 
 
+class SeeingParams(Params):
+    see: tuple[str, ...] = ()
+
+    def words(self):
+        return frozenset(self.see)
+
+
 class StyleParams(Params):
     strength: int = 1
 
@@ -88,12 +95,14 @@ def reidbench_finetuners():
     yield Component("toy", "toy_plugin:finetune", ToyParams)
     yield Component("tuned", "reidbench_baseline.bot:finetune", BotParams, traits=PARALLEL)
     yield Component("looking", "toy_plugin:look", protocol=frozenset({"validation"}))
+    yield Component("told", "toy_plugin:look_at_source", SeeingParams, protocol=SeeingParams.words)
 
 
 @hookimpl
 def reidbench_adapters():
     yield Component("styled", "toy_plugin:adapt_styled", StyledParams)
     yield Component("plain", "toy_plugin:adapt_plain")
+    yield Component("told-more", "toy_plugin:look_at_target", SeeingParams, protocol=SeeingParams.words)
     yield Component("grouped", "toy_plugin:adapt_grouped")
     yield Component("seeing", "toy_plugin:adapt_seeing", requires={"truth", "cameras"}, protocol={"truth"})
 
@@ -234,6 +243,22 @@ def look(ctx):
     pairs = [[sorted({int(pid) for pid in split.pids}) for split in pair] for pair in ctx.validation]
     tell(ctx, source=sorted({int(pid) for pid in ctx.source.pids}), validation=pairs)
     return untrained(ctx)
+
+
+def more_labels(split):
+    columns = {"clothes": split.clothes, "modality": split.modality, "tracklets": split.tracklets}
+    found = {name: sorted({str(value) for value in column}) for name, column in columns.items() if column is not None}
+    return found | {name: sorted(set(column)) for name, column in split.attributes.items()}
+
+
+def look_at_source(ctx):
+    tell(ctx, source=more_labels(ctx.source))
+    return untrained(ctx)
+
+
+def look_at_target(ctx):
+    tell(ctx, source=more_labels(ctx.source), target=more_labels(ctx.target))
+    return ctx.start
 
 
 def adapt_seeing(ctx):

@@ -9,6 +9,11 @@ Imports reidbench and the readers' names of files and folders. Begin with `peopl
 
 from __future__ import annotations
 
+from .clothes import ltcc as ltcc
+from .clothes import prcc as prcc
+from .clothes import vc_clothes as vc_clothes
+from .crossmodal import regdb as regdb
+from .crossmodal import sysu_mm01 as sysu_mm01
 from .listed import csv_manifest as csv_manifest
 from .listed import cuhk03_classic as cuhk03_classic
 from .listed import cuhk03_np as cuhk03_np
@@ -20,6 +25,7 @@ from .marketlike import market_folder as market_folder
 from .marketlike import occluded_duke as occluded_duke
 from .marketlike import person_folders as person_folders
 from .marketlike import personx as personx
+from .mars import mars as mars
 from .pools import clonedperson as clonedperson
 from .pools import image_folder as image_folder
 from .pools import luperson as luperson

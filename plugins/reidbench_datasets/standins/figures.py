@@ -1,7 +1,8 @@
 """Draws the persons of stand-ins: plain coloured figures, the same bytes for the same names.
 
-A person has the same clothes, skin and hair in all pictures, a camera the same background and light; where the person
-stands, and specks that make every picture another one, follow from the picture's name.
+A person has the same skin and hair in all pictures, and the same clothes in all pictures of an outfit; a camera has the
+same background and light; where the person stands, and specks that make every picture another one, follow from the
+picture's name.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ JPEG_QUALITY = 90
 SPECKS = 12
 
 
-def draw(name: str, person: object, camera: int, size: Size, shown: Shown = "whole") -> Image.Image:
-    """The picture of that name, of `size`: a person before the background of a camera."""
+def draw(
+    name: str, person: object, camera: int, size: Size, shown: Shown = "whole", outfit: int | None = None
+) -> Image.Image:
+    """The picture of that name, of `size`: a person before the background of a camera, in one of several outfits."""
     height, width = size
     by_camera, by_name = _digits("camera", camera), _digits("picture", name)
     image = _background(by_camera, width, height)
@@ -28,7 +31,9 @@ def draw(name: str, person: object, camera: int, size: Size, shown: Shown = "who
     across = width / 2 + (by_name[0] / 255 - 0.5) * width * 0.15
     down = height * (0.06 + 0.06 * by_name[1] / 255)
     tall = height * (0.8 + 0.06 * by_name[2] / 255) * (2 if shown == "upper half" else 1)
-    _figure(pen, _digits("person", person), across, down, tall)
+    looks = _digits("person", person)
+    clothes = looks[6:] if outfit is None else _digits("outfit", person, outfit)
+    _figure(pen, looks[:6] + clothes, across, down, tall)
     if shown == "behind a bar":
         pen.rectangle((0, height * 0.55, width, height), fill=_colour(by_name, 3))
     for speck in range(SPECKS):
@@ -39,11 +44,20 @@ def draw(name: str, person: object, camera: int, size: Size, shown: Shown = "who
     return image.point(lambda value: min(255, int(value * light)))
 
 
-def write(folder: Path, path: str, person: object, camera: int, size: Size | None = None, **more: Shown) -> None:
+def write(
+    folder: Path,
+    path: str,
+    person: object,
+    camera: int,
+    size: Size | None = None,
+    *,
+    shown: Shown = "whole",
+    outfit: int | None = None,
+) -> None:
     """Write a picture to a path below a folder, of a size that follows from the path where none is given."""
     file = folder / path
     file.parent.mkdir(parents=True, exist_ok=True)
-    image = draw(path, person, camera, size or varying(path), **more)
+    image = draw(path, person, camera, size or varying(path), shown, outfit)
     image.save(file, quality=JPEG_QUALITY, compress_level=1)  # of JPEG, of PNG
 
 
@@ -61,9 +75,9 @@ def _background(by_camera: bytes, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _figure(pen: ImageDraw.ImageDraw, clothes: bytes, across: float, down: float, tall: float) -> None:
+def _figure(pen: ImageDraw.ImageDraw, looks: bytes, across: float, down: float, tall: float) -> None:
     """Hair and head, trunk and arms, legs; `tall` pixels from `down` on, in the middle at `across`."""
-    skin, hair, shirt, trousers = (_colour(clothes, 3 * part) for part in range(4))
+    skin, hair, shirt, trousers = (_colour(looks, 3 * part) for part in range(4))
 
     def box(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
         return across + left * tall, down + top * tall, across + right * tall, down + bottom * tall

@@ -124,7 +124,8 @@ def save_mat(file: Path, variables: dict[str, np.ndarray]) -> None:
 def csv_manifest(params: ManifestParams, folder: Path) -> Path:
     """manifest.csv of 12 + 6 persons and six cameras, and its pictures where `images` says. Returns the manifest.
 
-    Raises DataError where that is not below the manifest's own folder.
+    It has all labels, so that a rehearsal tries every rule. Raises DataError where `images` is not below the manifest's
+    own folder.
     """
     if Path(params.images).is_absolute() or ".." in Path(params.images).parts:
         raise DataError(
@@ -132,12 +133,19 @@ def csv_manifest(params: ManifestParams, folder: Path) -> Path:
         )
 
     def fill(top: Path) -> None:
-        lines = ["path,pid,split,camid\n"]
+        lines = ["path,pid,split,camid,clothes,modality,tracklet,attributes\n"]
         for shot in shots([*TRAIN, *TEST], 6, 2):
             part = "train" if shot.person in TRAIN else "query" if is_query(shot, 6) else "gallery"
             path = f"{part}/{shot.person}-{shot.camera}-{shot.number}.jpg"
             write(top / params.images, path, shot.person, shot.camera)
-            lines.append(f"{path},{shot.person},{part},{shot.camera}\n")
+            lines.append(f"{path},{shot.person},{part},{shot.camera},{_beyond(shot, part)}\n")
         (top / "manifest.csv").write_text("".join(lines), encoding="utf-8")
 
     return make_stand_in(folder / "csv-manifest", "csv-manifest", params.model_dump(mode="json"), fill) / "manifest.csv"
+
+
+def _beyond(shot: Shot, part: str) -> str:
+    """Two outfits of each person, three visible cameras and three infrared ones, a tracklet by each camera and part."""
+    tracklet = 2 * (6 * shot.person + shot.camera) + (part == "query")
+    modality = "visible" if shot.camera < 3 else "infrared"
+    return f"{shot.camera % 2},{modality},{tracklet},bag={'yes' if shot.person % 2 else 'no'}"

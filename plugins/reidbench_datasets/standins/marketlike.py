@@ -10,6 +10,7 @@ from pathlib import Path
 from reidbench.data import make_stand_in
 from reidbench.data.layouts.folders import MARKET_FOLDERS
 
+from ..market import BOXES
 from ..market import DISTRACTORS as MORE_DISTRACTORS
 from ..params import CheckedParams, Market1501Params, MarketFolderParams, PersonFoldersParams, WithdrawnParams
 from ..rendered import PERSONX
@@ -22,7 +23,8 @@ Name = Callable[[Shot], str]
 
 
 def market1501(params: Market1501Params, folder: Path) -> Path:
-    """Market-1501-v15.09.15: 12 + 6 persons, six cameras, 4 junk boxes, 6 distractors; 24 more with `distractors`."""
+    """Market-1501-v15.09.15: 12 + 6 persons, six cameras, 4 junk boxes, 6 distractors; 24 more with `distractors`;
+    with `queries: multi` three boxes that were drawn by hand for each person and camera, the query among them."""
 
     def fill(top: Path) -> None:
         _parts(top, 6, 2, _market_name, MARKET_SIZE)
@@ -30,8 +32,12 @@ def market1501(params: Market1501Params, folder: Path) -> Path:
             _strangers(top / MARKET_FOLDERS[part], pid, many)
         if params.distractors:
             _strangers(top / MORE_DISTRACTORS, 0, 24)
+        if params.queries == "multi":
+            for shot in shots([*TRAIN, *TEST], 6, 3):
+                write(top, f"{BOXES}/{_market_name(shot)}", shot.person, shot.camera, MARKET_SIZE)
 
-    return make_stand_in(folder / "Market-1501-v15.09.15", "market1501", params.model_dump(mode="json"), fill)
+    told = params.model_dump(mode="json", exclude=set() if params.queries == "multi" else {"queries"})
+    return make_stand_in(folder / "Market-1501-v15.09.15", "market1501", told, fill)
 
 
 def market_folder(params: MarketFolderParams, folder: Path) -> Path:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reidbench.data.dataset import Dataset
 from reidbench.data.fingerprints.fingerprint import reading
 from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.morelabels import UNKNOWN, MoreLabels
 from reidbench.data.people import settle_people
 from reidbench.data.pictures.images import FOREIGN_ENDINGS
 from reidbench.data.split import JUNK, Split
@@ -21,6 +22,7 @@ from reidbench.files.names import shown
 from reidbench.files.numbers import whole_number
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+MARKET_EXAMPLE = "0002_c1s1_000451_03.jpg"
 LARGEST = 2**53  # a file whose name has a larger number names no person and no camera
 UNMATCHED = "their names do not match"
 CAMERA_ZERO = "camera 0 (c0), and cameras count from 1 here"
@@ -64,6 +66,14 @@ class FileNameRule:
             return None
         return pid, camera - self.first_camera
 
+    def clothes(self, name: str) -> int:
+        """The number of the outfit in a name that `read` takes; UNKNOWN where names tell none."""
+        if "clothes" not in _compiled(self.pattern).groupindex:
+            return UNKNOWN
+        match = self._match(name)
+        number = whole_number(match["clothes"]) if match else None
+        return UNKNOWN if number is None or number > LARGEST else number
+
     def why_not(self, name: str) -> str:
         """The reason why `read` gives None for a name."""
         if name.lower().endswith(FOREIGN_ENDINGS):
@@ -96,10 +106,12 @@ def read_market_folder(
     *,
     name: str = "",
     parts: Sequence[str] = ("train", "query", "gallery"),
+    folders: Mapping[str, str] = MARKET_FOLDERS,
+    example: str = MARKET_EXAMPLE,
     rule: FileNameRule = MARKET_LIKE,
     train_distractors: bool = False,
 ) -> Dataset:
-    """Read `bounding_box_train`, `query` and `bounding_box_test` in sorted order.
+    """Read `bounding_box_train`, `query` and `bounding_box_test`, or other `folders` by part, in sorted order.
 
     Files whose name does not match `rule` are left out and named in the first of the `notes`; junk (-1) stays in the
     gallery, where the metrics drop it, and is left out of training with a note. pid 0 in train is a person, unless
@@ -110,10 +122,10 @@ def read_market_folder(
     strays: dict[str, list[str]] = {}
     left_out: list[str] = []
     notes: list[str] = []
-    places = [root / MARKET_FOLDERS[part] for part in parts]
+    places = [root / folders[part] for part in parts]
     counted = rule.counting_cameras([file for place in places if place.is_dir() for file in list_names(place)])
     for part, place in zip(parts, places, strict=True):
-        splits[part], others = read_folder(root, place.name, counted)
+        splits[part], others = read_folder(root, place.name, counted, example=example)
         if others:
             strays[part] = [f"{place.name}/{file}" for file in others]
         left_out += stray_notes(place.name, others, counted.why_not)
@@ -126,7 +138,7 @@ def read_market_folder(
 
 
 def read_folder(
-    root: Path, folder: str, rule: FileNameRule, *, example: str = "0002_c1s1_000451_03.jpg"
+    root: Path, folder: str, rule: FileNameRule, *, example: str = MARKET_EXAMPLE
 ) -> tuple[Split, list[str]]:
     """(the images of one flat folder in sorted order, the names that do not match). Raises DataError."""
     place = root / folder
@@ -136,7 +148,9 @@ def read_folder(
     rows = [(prefix + file, *labels) for file, labels in read.items() if labels is not None]
     if not rows:
         raise DataError(f"{shown(place)}: no image with a name like {example} among {len(read)} files")
-    return Split.of_columns(root, *zip(*rows, strict=True)), [file for file, labels in read.items() if labels is None]
+    more = MoreLabels.of(clothes=[rule.clothes(file) for file, labels in read.items() if labels is not None])
+    split = Split.of_columns(root, *zip(*rows, strict=True), more=more)
+    return split, [file for file, labels in read.items() if labels is None]
 
 
 def need_folder(place: Path) -> None:

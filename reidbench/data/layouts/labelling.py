@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,22 +19,13 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.files.numbers import whole_number
 
-from .folders import LARGEST
+from .beyond import CLOTHES, TRACKLET, Beyond, beyond, walk_heads
+from .naming import Picture, numbered
 from .patterns import PathExpression, PathPattern, fill, template_fields
 
 PERSON, CAMERA = "pid", "camid"
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?% identities")
 _NUMBER = re.compile(r"([0-9]{1,15}) identities")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture, the person and the camera as its path names them ("" where the path names none), and all fields."""
-
-    path: str
-    person: str
-    camera: str
-    fields: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -91,20 +81,23 @@ class Rules:
 class Labels:
     """Pictures with their split, in the order of their paths, the numbers of persons and cameras, and what was noted.
 
-    `rows` are (path, pid, camid, split); camid is -1 where nothing tells the camera.
+    `rows` are (path, pid, camid, split); camid is -1 where nothing tells the camera. `beyond` has the labels beyond
+    identity of each row.
     """
 
     rows: tuple[tuple[str, int, int, str], ...]
     persons: Mapping[str, int]
     cameras: Mapping[str, int]
     notes: tuple[str, ...]
+    beyond: Beyond
 
 
 def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     """Number persons and cameras, and split the pictures.
 
-    Raises DataError where two names are one number, where nobody has the distractors' name, where a split leaves no
-    person for training or for the test, and where no test person has a query.
+    A tracklet is of one split. Raises DataError where two names are one number, where nobody has the distractors'
+    name, where a split leaves no person for training or for the test, where no test person has a query, and for a
+    modality that is no word.
     """
     nobody = {str(JUNK): JUNK} | ({} if rules.distractors is None else {rules.distractors: DISTRACTOR})
     names = {picture.person for picture in pictures}
@@ -115,37 +108,23 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     camids = numbered("camera", {picture.camera for picture in pictures}, 0) if rules.template else {}
     train = chosen(known, rules)
     test = known - train
-    parts, alone = _parts([picture for picture in pictures if picture.person in test], rules.seed)
+    heads = walk_heads(pictures)
+    tested = [one for one in pictures if one.person in test and heads[one.path] == one.path]
+    parts, alone = _parts(tested, rules.seed)
     if test and "query" not in parts.values():
         raise DataError(f"none of the {len(test)} test persons {_has(rules)[0]}, so that there is no query: "
                         "say --split train, or leave the camera out of the pattern if it is none")  # fmt: skip
     others = "gallery" if test else ""  # who is nobody has no place among training persons
-    rows = [
-        (picture.path, pids[picture.person], camids.get(picture.camera, UNKNOWN_CAMERA), part)
+    placed = [
+        (picture, part)
         for picture in pictures
-        if (part := "train" if picture.person in train else parts.get(picture.path, others))
+        if (part := "train" if picture.person in train else parts.get(heads[picture.path], others))
     ]
+    rows = [(one.path, pids[one.person], camids.get(one.camera, UNKNOWN_CAMERA), part) for one, part in placed]
+    more = beyond([picture for picture, _ in placed])
     notes = [*_alone_note(alone, rules), *_left_out_note(len(pictures) - len(rows)), *_camera_notes(pictures, rules),
-             *_zero_note(known, pids)]  # fmt: skip
-    return Labels(tuple(rows), _by_number(pids), _by_number(camids), tuple(notes))
-
-
-def numbered(what: str, names: Iterable[str], first: int) -> dict[str, int]:
-    """A number for each name: its own where all are whole numbers from `first`, else `first`, ... in sorted order.
-
-    Raises DataError where two names are one number, or one text, in two spellings.
-    """
-    spelled: dict[int | str, str] = {}
-    for name in sorted(names):
-        own = whole_number(name)
-        same = spelled.setdefault(unicodedata.normalize("NFC", name) if own is None else own, name)
-        if same != name:
-            raise DataError(f"{what} {shown(same)!r} and {shown(name)!r} are the same in two spellings: rename one")
-    numbers = {name: own for own, name in spelled.items() if isinstance(own, int) and first <= own <= LARGEST}
-    if len(numbers) == len(spelled):
-        return numbers
-    order = sorted(spelled, key=lambda key: (isinstance(key, str), key))
-    return {spelled[key]: number for number, key in enumerate(order, start=first)}
+             *_zero_note(known, pids), *more.notes]  # fmt: skip
+    return Labels(tuple(rows), _by_number(pids), _by_number(camids), tuple(notes), more)
 
 
 def chosen(persons: set[str], rules: Rules) -> set[str]:
@@ -205,7 +184,8 @@ def _has(rules: Rules) -> tuple[str, str]:
     """What a test person needs for a query, and what those have who have none."""
     if rules.template:
         return "is seen by two cameras", "are seen by one camera only"
-    return "has two pictures", "have one picture only"
+    what = TRACKLET if TRACKLET in rules.pattern.names else "picture"
+    return f"has two {what}s", f"have one {what} only"
 
 
 def _alone_note(alone: Sequence[str], rules: Rules) -> list[str]:
@@ -222,7 +202,8 @@ def _camera_notes(pictures: Iterable[Picture], rules: Rules) -> list[str]:
     """Where the pattern tells no camera; where one camera has several values of a field that is used for nothing."""
     if not rules.template:
         return ["the pattern has no {camid}: cameras are unknown, and the camera rule does not apply"]
-    unused = [name for name in rules.pattern.names if name not in (PERSON, *template_fields(rules.template))]
+    used = {PERSON, CLOTHES, TRACKLET, *template_fields(rules.template)}
+    unused = [name for name in rules.pattern.names if name not in used]
     notes = []
     for name in unused:
         values: dict[str, set[str]] = defaultdict(set)

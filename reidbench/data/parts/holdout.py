@@ -10,6 +10,7 @@ import numpy as np
 
 from reidbench.data.dataset import Dataset
 from reidbench.data.hidden import UNKNOWN_CAMERA
+from reidbench.data.morelabels import UNKNOWN
 from reidbench.data.split import Split
 from reidbench.errors import DataError
 
@@ -77,22 +78,25 @@ def _chosen(
 
 
 def _queries(apart: Split, generator: np.random.Generator) -> np.ndarray:
-    """The rows of the queries, in order: of each identity one image for each camera, as in Market-1501."""
+    """The rows of the queries, in order: of each identity one image or tracklet for each camera, as in Market-1501."""
     found: list[int] = []
+    tracklets = np.full(len(apart), UNKNOWN) if apart.tracklets is None else apart.tracklets
     for pid in np.unique(apart.pids):
         rows = np.flatnonzero(apart.pids == pid)
-        found += rows[_drawn(apart.camids[rows], generator)].tolist()
+        found += rows[_drawn(apart.camids[rows], tracklets[rows], generator)].tolist()
     return np.array(sorted(found), dtype=np.int64)
 
 
-def _drawn(camids: np.ndarray, generator: np.random.Generator) -> list[int]:
-    """Of the images [N] of one identity, one query for each camera.
+def _drawn(camids: np.ndarray, tracklets: np.ndarray, generator: np.random.Generator) -> list[int]:
+    """Of the images [N] of one identity, one query for each camera, with all images of its tracklet.
 
     A camera gives none where a query would then have no match in the gallery from another camera.
     """
     chosen: list[int] = []
     for camid in generator.permutation(np.unique(camids)):
-        more = [*chosen, int(generator.choice(np.flatnonzero(camids == camid)))]
+        image = int(generator.choice(np.flatnonzero(camids == camid)))
+        walk = np.flatnonzero(tracklets == tracklets[image]).tolist() if tracklets[image] != UNKNOWN else [image]
+        more = sorted({*chosen, *walk})
         gallery = np.delete(camids, more)
         if all(_has_match(camids[query], gallery) for query in more):
             chosen = more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,19 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labels:
-    """Checked pids and camids of queries [Q] and gallery [G], and the numbers of their pictures where these are known.
+    """Checked pids and camids of queries [Q] and gallery [G], their clothes, and their pictures where these are known.
 
-    Equal numbers in `query_images` and `gallery_images` mean the same picture: the same file, or the same bytes.
+    `own`, ascending, holds q * G + g of each query q and kept gallery row g that show the same picture: the same file,
+    or the same bytes. `query_clothes` and `gallery_clothes` are numbers within a pid, -1 being unknown.
     """
 
     query_pids: Ints
     query_camids: Ints
     gallery_pids: Ints
     gallery_camids: Ints
-    query_images: Ints | None = None
-    gallery_images: Ints | None = None
+    own: Ints | None = None
+    query_clothes: Ints | None = None
+    gallery_clothes: Ints | None = None
 
     @classmethod
     def check(
@@ -41,7 +43,10 @@ class Labels:
         query_images: Any = None,
         gallery_images: Any = None,
     ) -> Labels:
-        """Raise MetricError unless all are integers, whole and of fitting lengths, and images come for both sides."""
+        """Raise MetricError unless all are integers, whole and of fitting lengths, and images come for both sides.
+
+        Equal numbers in `query_images` [Q] and `gallery_images` [G] mean the same picture.
+        """
         given = {"query_pids": query_pids, "query_camids": query_camids}
         given |= {"gallery_pids": gallery_pids, "gallery_camids": gallery_camids}
         if (query_images is None) != (gallery_images is None):
@@ -49,20 +54,25 @@ class Labels:
             raise MetricError(f"{missing} is missing: pictures are compared only where both sides number them")
         if query_images is not None:
             given |= {"query_images": query_images, "gallery_images": gallery_images}
-        checked = {name: _integers(name, values) for name, values in given.items()}
+        checked = {name: integers(name, values) for name, values in given.items()}
         for name, values in checked.items():
             pids = f"{name.split('_')[0]}_pids"
             if len(values) != len(checked[pids]):
                 raise MetricError(f"{pids} has {len(checked[pids])} entries but {name} has {len(values)}")
+        query, gallery = checked.pop("query_images", None), checked.pop("gallery_images", None)
         labels = cls(**checked)
         if not len(labels.query_pids):
             raise MetricError("there is no query")
         if not len(labels.gallery_pids):
             raise MetricError("the gallery is empty")
-        return labels
+        if query is None or gallery is None:
+            return labels
+        pairs = Lookup(query, gallery, np.flatnonzero(labels.gallery_pids != JUNK)).pairs(0, len(query))
+        return replace(labels, own=pairs.keys(len(gallery)))
 
 
-def _integers(name: str, given: Any) -> Ints:
+def integers(name: str, given: Any) -> Ints:
+    """The array [N] as int64, or MetricError."""
     values = np.asarray(given)
     if values.ndim != 1:
         raise MetricError(f"{name} must have one dimension, not shape {values.shape}")
@@ -80,6 +90,19 @@ class Pairs:
     rows: NDArray[np.intp]
     cols: NDArray[np.intp]
 
+    def keys(self, columns: int) -> Ints:
+        """[m]: row * columns + col of each pair, ascending."""
+        return self.rows * columns + self.cols
+
+    @classmethod
+    def of_keys(cls, keys: Ints, columns: int) -> Pairs:
+        """The pairs of such keys."""
+        return cls(*np.divmod(keys, columns))
+
+    def where(self, chosen: NDArray[np.bool_]) -> Pairs:
+        """The pairs that are chosen."""
+        return Pairs(self.rows[chosen], self.cols[chosen])
+
     def starts(self, rows: int) -> NDArray[np.intp]:
         """[rows + 1]: where the pairs of each query begin."""
         return np.searchsorted(self.rows, np.arange(rows + 1))
@@ -90,8 +113,16 @@ class Pairs:
         return Pairs(np.searchsorted(rows, self.rows[mine]), self.cols[mine]), mine
 
 
-OWN_CAMERA = "their pid is in the gallery from their own camera only"
-OWN_CAMERA_OR_PICTURE = "their pid is in the gallery from their own camera or as their own picture only"
+# Why a gallery row of the query's own pid is no true match; each pair counts under the first that holds.
+OWN_CAMERA = "from their own camera"
+REASONS = {
+    "same_image": "as their own picture",
+    "same_camera": OWN_CAMERA,
+    "same_clothes": "in the same clothes",
+    "different_clothes": "in other clothes",
+}
+_CODES = {name: code for code, name in enumerate(REASONS, 1)}
+_SHOWN = ("same_camera", "same_image", "same_clothes", "different_clothes")
 CURE = "(to keep matches of the own camera: --no-camera, or `camera: none` in a matrix file)"
 
 
@@ -111,7 +142,7 @@ class InvalidQueries:
         several = f"; so it is for all {count} queries" if count > 1 else ""
         if len(self.reasons) > 1:
             several = f"; of all {count} queries, {self}"
-        cure = f" {CURE}" if {OWN_CAMERA, OWN_CAMERA_OR_PICTURE} & set(self.reasons) else ""
+        cure = f" {CURE}" if any(OWN_CAMERA in reason for reason in self.reasons) else ""
         return f"no query is valid, that is, has a true match in the gallery: {self.first[0]}{several}{cure}"
 
 
@@ -138,62 +169,73 @@ class Lookup:
 class Matches:
     """True matches and removed rows of each query."""
 
-    def __init__(self, labels: Labels, camera: str) -> None:
-        self.labels = labels
+    def __init__(self, labels: Labels, camera: str, exclude: tuple[str, ...] = (), part: bool = False) -> None:
+        """`part`: the gallery is not all that there is, but what these queries may meet."""
+        self.labels, self.exclude, self.part = labels, exclude, part
         self.same_camera_counts = camera == "none"
         self.people = Lookup(labels.query_pids, labels.gallery_pids)
         self.people.last[labels.query_pids == JUNK] = self.people.first[labels.query_pids == JUNK]
         self.order = self.people.order
         self.junk = np.flatnonzero(labels.gallery_pids == JUNK)
-        self.pictures = _pictures(labels)
 
-    def block(self, start: int, stop: int) -> tuple[Pairs, Pairs]:
-        """(true matches, rows removed by the camera rule) of the queries start..stop; own pictures are in neither."""
+    def block(self, start: int, stop: int) -> tuple[Pairs, dict[str, Pairs]]:
+        """(true matches, rows of the own pid that a rule removes, by rule) of the queries start..stop.
+
+        Own pictures are in neither.
+        """
         found = self.people.pairs(start, stop)
-        other, same_camera = self._judged(found.rows + start, found.cols)
-        hit, removed = other & ~same_camera, other & same_camera
-        return Pairs(found.rows[hit], found.cols[hit]), Pairs(found.rows[removed], found.cols[removed])
+        why = self._judged(found.rows + start, found.cols)
+        rules = ("same_camera", *(name.replace("-", "_") for name in self.exclude))
+        return found.where(why == 0), {name: found.where(why == _CODES[name]) for name in rules}
 
     def own_pictures(self, start: int, stop: int) -> Pairs:
         """Pairs of the queries start..stop and the kept gallery rows that show the same picture, whatever their pid."""
-        nothing = np.empty(0, np.intp)
-        return self.pictures.pairs(start, stop) if self.pictures else Pairs(nothing, nothing)
+        rows = len(self.labels.gallery_pids)
+        own = self.labels.own if self.labels.own is not None else np.empty(0, np.int64)
+        first, last = np.searchsorted(own, [start * rows, stop * rows])
+        return Pairs.of_keys(own[first:last] - start * rows, rows)
 
-    def _judged(self, queries: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Any, Any]:
-        """(pairs of two pictures, pairs that the camera rule removes) as masks [m]."""
-        labels = self.labels
-        other = np.ones(len(queries), bool)
-        if labels.query_images is not None and labels.gallery_images is not None:
-            other = labels.query_images[queries] != labels.gallery_images[rows]
-        if self.same_camera_counts:
-            return other, np.zeros(len(queries), bool)
-        # Two images of unknown cameras (-1) may be of different ones: the rule removes what it knows.
-        camids = labels.query_camids[queries]
-        return other, (labels.gallery_camids[rows] == camids) & (camids >= 0)
+    def unknown_clothes(self, start: int, hits: Pairs) -> int:
+        """How many true matches of the queries from `start` on are there because clothes are unknown."""
+        query, gallery = self.labels.query_clothes, self.labels.gallery_clothes
+        if not self.exclude or query is None or gallery is None:
+            return 0
+        return int(np.count_nonzero((query[hits.rows + start] < 0) | (gallery[hits.cols] < 0)))
 
-    def explain(self, invalid: NDArray[np.intp]) -> InvalidQueries:
-        """Why these queries have no true match."""
-        reasons = [self._reason(int(i)) for i in invalid]
-        named = [
-            f"query {i} (pid {self.labels.query_pids[i]}, camera {self.labels.query_camids[i]}): {reason}"
-            for i, reason in zip(invalid[:5], reasons[:5], strict=True)
-        ]
-        return InvalidQueries(dict(Counter(reasons)), tuple(named))
+    def _judged(self, queries: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.int8]:
+        """[m]: 0 for true matches among pairs of one pid, else the code of the first reason why it is none."""
+        labels, why = self.labels, np.zeros(len(queries), np.int8)
+        for name in self.exclude:
+            query, gallery = labels.query_clothes, labels.gallery_clothes
+            assert query is not None  # `rank_labelled` has seen to it
+            assert gallery is not None
+            clothes, others = query[queries], gallery[rows]
+            fits = clothes == others if name == "same-clothes" else clothes != others
+            why[fits & (clothes >= 0) & (others >= 0)] = _CODES[name.replace("-", "_")]
+        if not self.same_camera_counts:
+            # Two images of unknown cameras (-1) may be of different ones: the rule removes what it knows.
+            camids = labels.query_camids[queries]
+            why[(labels.gallery_camids[rows] == camids) & (camids >= 0)] = _CODES["same_camera"]
+        if labels.own is not None and len(labels.own):
+            keys = queries * len(labels.gallery_pids) + rows
+            at = np.searchsorted(labels.own, keys).clip(max=len(labels.own) - 1)
+            why[labels.own[at] == keys] = _CODES["same_image"]
+        return why
 
-    def _reason(self, query: int) -> str:
+    def reason(self, query: int) -> str:
+        """Why this query has no true match."""
         if self.labels.query_pids[query] == JUNK:
             return "their pid -1 means junk"
         rows = self.people.pairs(query, query + 1).cols
         if not len(rows):
-            return "their pid is not in the gallery"
-        other = self._judged(np.full(len(rows), query), rows)[0]
-        if not other.any():
-            return "their pid is in the gallery as their own picture only"
-        return OWN_CAMERA if other.all() else OWN_CAMERA_OR_PICTURE
+            where = "the part of the gallery that they meet" if self.part else "the gallery"
+            return f"their pid is not in {where}"
+        why = set(self._judged(np.full(len(rows), query), rows).tolist())
+        found = " or ".join(REASONS[name] for name in _SHOWN if _CODES[name] in why)
+        return f"their pid is in the gallery {found} only"
 
 
-def _pictures(labels: Labels) -> Lookup | None:
-    """Junk is left out for all queries, and so is nobody's own picture."""
-    if labels.query_images is None or labels.gallery_images is None:
-        return None
-    return Lookup(labels.query_images, labels.gallery_images, np.flatnonzero(labels.gallery_pids != JUNK))
+def explained(pids: Ints, camids: Ints, reasons: dict[int, str]) -> InvalidQueries:
+    """Queries without a true match, from the reason of each by its number; pids and camids are of all query images."""
+    named = [f"query {i} (pid {pids[i]}, camera {camids[i]}): {reason}" for i, reason in sorted(reasons.items())[:5]]
+    return InvalidQueries(dict(Counter(reason for _, reason in sorted(reasons.items()))), tuple(named))

@@ -29,6 +29,10 @@ class Scores:
         """Copy the results of some queries."""
         self.ap[part], self.inp[part], self.first_hit[part] = other.ap[part], other.inp[part], other.first_hit[part]
 
+    def put(self, rows: NDArray[np.intp], other: Scores) -> None:
+        """Take the results of all queries of another, `rows` of mine."""
+        self.ap[rows], self.inp[rows], self.first_hit[rows] = other.ap, other.inp, other.first_hit
+
     def fill(self, part: slice, before: NDArray[np.int64], hits: Pairs, rule: str) -> None:
         """Results of one block from the number of other rows before each of its hits."""
         if not len(before):

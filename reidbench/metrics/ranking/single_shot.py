@@ -24,8 +24,9 @@ class SingleShot:
     `exact`, distances are float32 products, and float64 decides those too close to tell apart.
     """
 
-    def __init__(self, matches: Matches, rules: Rules, exact: Products | None = None) -> None:
-        self.rules, self.exact = rules, exact
+    def __init__(self, matches: Matches, rules: Rules, exact: Products | None, numbers: Rows) -> None:
+        """`numbers` [Q]: those of the queries, which their draws depend on."""
+        self.rules, self.exact, self.numbers = rules, exact, numbers
         kept = matches.order[len(matches.junk) :]  # junk has the smallest pid, -1
         pids = matches.labels.gallery_pids[kept]
         self.people, self.start, self.size = np.unique(pids, return_index=True, return_counts=True)
@@ -47,7 +48,9 @@ class SingleShot:
 
     def _draw(self, query: int, mine: Rows, away: Rows) -> tuple[Rows, NDArray[np.bool_]]:
         """(gallery rows [repeats, people], those who have none): of the query's own pid only true matches are drawn."""
-        chance = np.random.default_rng([self.rules.seed, query]).random((self.rules.repeats, len(self.people)))
+        chance = np.random.default_rng([self.rules.seed, int(self.numbers[query])]).random(
+            (self.rules.repeats, len(self.people))
+        )
         drawn = self.kept[self.start + (chance * self.size).astype(np.intp)]
         absent = np.zeros(drawn.shape, bool)
         own = np.searchsorted(self.people, self.query_pids[query])

@@ -15,6 +15,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Stage
 from reidbench.packs.rescoring import Evaluated, evaluate_again
 from reidbench.stages.inputs import Inputs
+from reidbench.stages.outputs import more_columns
 from reidbench.stages.spec import StageSpec
 from reidbench.stages.trained import look_back
 
@@ -107,7 +108,7 @@ class Rescorer:
             (given,) = stage.data
             folder = self.own.store.read(given.key).path
             parts = {side: Split.load(folder / f"{side}.json", folder) for side in SIDES}
-            columns: Columns = {}
+            columns: Columns = more_columns(parts)
             for side, features in zip(SIDES, self.pack.features(key) or (), strict=True):
                 split = parts[side]
                 if len(features) != len(split):
@@ -117,7 +118,7 @@ class Rescorer:
                     raise ReidbenchError(counts)
                 columns[f"{side}_features"] = features.astype(np.float32)
                 columns |= {f"{side}_pids": split.pids, f"{side}_camids": split.camids}
-            self._columns[key] = columns | self._look_back(stage, parts)
+            self._columns[key] = columns | more_columns(parts) | self._look_back(stage, parts)
         return self._columns[key]
 
     def _look_back(self, stage: Stage, parts: dict[str, Split]) -> Columns:

@@ -14,6 +14,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.report.options import Breakdown as Kind
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
+from reidbench.report.queries import read_notes
 from reidbench.report.results import Leaderboard
 
 from .pairs import Budget, pair_values
@@ -43,6 +44,7 @@ class Breakdown:
 
     `results` of `results_in_all` have a number. Of the `parts_in_all` persons only the worst are among the `parts`.
     `across` is the mean over the pairs of two different cameras. `dropped` queries count in no mean, `zeroed` as zero.
+    `others` are query images that are no queries: the rules pool them, or leave their cameras out.
     `cameraless`: no camera of the queries is known.
     """
 
@@ -56,6 +58,7 @@ class Breakdown:
     results_in_all: int = 0
     dropped: int = 0
     zeroed: int = 0
+    others: int = 0
     across: float | None = None
     cameraless: bool = False
 
@@ -117,6 +120,7 @@ class Breaking:
         else:
             every = _paired(camids, *pair_values(row, self.evidence, self.budget))
             across = _mean([part.value for part in every if part.label[0] != part.label[1]])
+        asked = _asked(self.evidence, row)
         return Breakdown(
             row.cell,
             parts=tuple(every[: self.worst] if kind == "persons" else every),
@@ -125,11 +129,19 @@ class Breaking:
             queries=int(row.counted.sum()),
             results=len(row.results),
             results_in_all=row.results_in_all,
-            dropped=int((~row.counted).sum()),
+            dropped=asked - int(row.counted.sum()),
             zeroed=row.zeroed,
+            others=len(row.counted) - asked,
             across=across,
             cameraless=kind != "persons" and bool((camids == UNKNOWN_CAMERA).all()),
         )
+
+
+def _asked(evidence: Evidence, row: Row) -> int:
+    """How many of the query images [Q] are queries, or stand for the images that are one: as the evaluator notes."""
+    noted = read_notes(evidence.store.read(row.results[0].row.key or "")).get("num_queries")
+    known = isinstance(noted, int) and int(row.counted.sum()) <= noted <= len(row.counted)
+    return noted if isinstance(noted, int) and known else len(row.counted)
 
 
 def _grouped(row: Row, labels: np.ndarray) -> list[Part]:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
-from reidbench.metrics import MetricError, Ranking, Rules, rank
+from reidbench.metrics import Labelled, MetricError, Ranking, Rules, rank, rank_labelled
 from reidbench.report.provenance import Evidence
 from reidbench.report.queries import read_arrays, read_notes
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 
 JUNK = -1
+MADE = ("pool", "multi_query", "shots")  # rules by which queries or gallery are made of the images, or drawn
 SAME = 1e-6  # how near average precision must be to the stored one
 GONE = "what it was ranked from is no longer in the store"
 ODD = "what it was ranked from is not what its stages leave"
@@ -50,8 +51,9 @@ def explaining() -> Iterator[None]:
 class Scored:
     """One result: `ap` and `valid` [Q] as its evaluator stored them, and what it was ranked from.
 
-    `columns` are {query,gallery}_{features,pids,camids}, and _images where pictures are numbered; of an ensemble the
-    features of its members side by side. `embeds` are the stages that left them.
+    `columns` are {query,gallery}_{features,pids,camids}, and _images where pictures are numbered, and _clothes,
+    _modality and _tracklets where there are such labels; of an ensemble the features of its members side by side.
+    `embeds` are the stages that left them.
     """
 
     ap: np.ndarray
@@ -82,20 +84,14 @@ class Scored:
 
     def ranked(self, some: np.ndarray, by_camera: bool = False) -> Ranking:
         """Some queries, by number, ranked again as they were scored. Raises Unknown where that gives another AP."""
-        c = self.columns
-        images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
-        try:
-            again = rank(
-                c["query_features"][some],
-                c["query_pids"][some],
-                c["query_camids"][some],
-                c["gallery_features"],
-                c["gallery_pids"],
-                c["gallery_camids"],
-                self.rules,
-                by_camera=by_camera,
-                **images,
+        if made := [name for name in MADE if name in self.rules.labelled]:
+            raise Unknown(
+                f"its rules ({', '.join(made)}) do not rank the gallery's images one by one for each query image"
             )
+        if by_camera and self.rules.labelled:
+            raise Unknown(f"true matches by camera are not known under its rules ({', '.join(self.rules.labelled)})")
+        try:
+            again = self._labelled(some) if self.rules.labelled else self._plain(some, by_camera)
         except MetricError as error:
             raise Unknown(f"its features cannot be ranked: {error}") from None
         valid = self.valid[some].astype(bool)
@@ -104,18 +100,61 @@ class Scored:
             raise Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
         return again
 
+    def _plain(self, some: np.ndarray, by_camera: bool) -> Ranking:
+        c = self.columns
+        images = {} if self.images is None else {"query_images": self.images[0][some], "gallery_images": self.images[1]}
+        return rank(
+            c["query_features"][some],
+            c["query_pids"][some],
+            c["query_camids"][some],
+            c["gallery_features"],
+            c["gallery_pids"],
+            c["gallery_camids"],
+            replace(self.rules, cmc="images"),  # AP is the same, and lists and cameras are of images
+            by_camera=by_camera,
+            **images,
+        )
+
+    def _labelled(self, some: np.ndarray) -> Ranking:
+        """Queries of cameras that take part: rules that name others would look for them here in vain."""
+        there = set(self.columns["query_camids"][some].tolist())
+        skipped = tuple(pair for pair in self.rules.skip_cameras if pair[0] in there)
+        rules = replace(self.rules, query_cameras=(), skip_cameras=skipped, cmc="images")
+        query, gallery = self._side("query"), self._side("gallery")
+        return rank_labelled(query.take(some), gallery, rules)
+
+    def _side(self, side: str) -> Labelled:
+        c = self.columns
+        more = {word: c.get(f"{side}_{word}") for word in ("clothes", "modality", "tracklets")}
+        images = None if self.images is None else c[f"{side}_images"]
+        return Labelled(c[f"{side}_features"], c[f"{side}_pids"], c[f"{side}_camids"], images, **more)
+
     def order(self, query: int) -> np.ndarray:
         """Gallery rows from the nearest on, without junk and without what the rules remove for this query."""
         c = self.columns
-        pid, camid = c["query_pids"][query], c["query_camids"][query]
         distances = _distances(c["query_features"][query], c["gallery_features"], self.rules.distance)
-        kept = c["gallery_pids"] != JUNK
-        if self.rules.camera == "market1501" and camid >= 0:
-            kept &= ~((c["gallery_pids"] == pid) & (c["gallery_camids"] == camid))
+        order = np.flatnonzero(self._kept(query))
+        return order[np.argsort(distances[order], kind="stable")]
+
+    def _kept(self, query: int) -> np.ndarray:
+        """[G] bool: the gallery rows that a query meets."""
+        c, rules = self.columns, self.rules
+        camid, camids, same = c["query_camids"][query], c["gallery_camids"], c["gallery_pids"] == c["query_pids"][query]
+        kept = np.asarray(c["gallery_pids"] != JUNK)
+        if rules.camera == "market1501" and camid >= 0:
+            kept &= ~(same & (camids == camid))
         if self.images is not None:
             kept &= self.images[1] != self.images[0][query]
-        order = np.flatnonzero(kept)
-        return order[np.argsort(distances[order], kind="stable")]
+        if rules.gallery_cameras:
+            kept &= np.isin(camids, rules.gallery_cameras)
+        kept &= ~np.isin(camids, dict(rules.skip_cameras).get(int(camid), ()))
+        if rules.cross and (word := c["query_modality"][query]):
+            kept &= c["gallery_modality"] != word
+        if rules.exclude and (own := c["query_clothes"][query]) >= 0:
+            theirs = c["gallery_clothes"]
+            removed = theirs == own if "same-clothes" in rules.exclude else theirs != own
+            kept &= ~(same & (theirs >= 0) & removed)
+        return kept
 
 
 def _features(store: Store, embed: Stage) -> dict[str, Any]:

@@ -163,6 +163,9 @@ def notes(board: Leaderboard, one: Breakdown) -> Iterator[str]:
     where, total = _where(board, one), one.queries + one.dropped
     if one.dropped:
         yield f"{where}: {one.dropped} of {total} queries count in no mean: they have no true match"
+    if one.others:
+        images = f"{one.others} of {total + one.others} query images are no queries of their own"
+        yield f"{where}: {images}: the rules pool them, or leave their cameras out"
     if one.zeroed:
         yield f"{where}: {one.zeroed} of {total} queries count as 0: they have no true match"
     if one.cameraless:
@@ -208,6 +211,7 @@ def raw(one: Breakdown, kind: Kind) -> dict[str, Any]:
         for part in one.parts
     ]
     counts = {"queries": one.queries, "dropped": one.dropped, "zeroed": one.zeroed}
+    counts |= {"others": one.others} if one.others else {}
     seeds = {"results": one.results, "results_in_all": one.results_in_all}
     more: dict[str, Any] = {"across": one.across} if kind == "camera-pair" else {"parts_in_all": one.parts_in_all}
     return {"reason": None, "value": one.value, **counts, **seeds, **more, "parts": parts}

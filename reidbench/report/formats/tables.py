@@ -15,7 +15,7 @@ from reidbench.components import Published
 from reidbench.errors import ReidbenchError
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.efficiency import Efficiency
-from reidbench.report.formats.groups import columns, definitions, incomplete, raw
+from reidbench.report.formats.groups import Column, columns, definitions, incomplete, raw
 from reidbench.report.ranks.lines import raw as raw_ranks
 from reidbench.report.results import Leaderboard, Summary
 from reidbench.report.standings import leaders
@@ -57,7 +57,9 @@ def markdown(board: Leaderboard, metric: str) -> str:
     said += never_ranked(board)
     said += board.efficiency.sentences() if board.efficiency else []
     parts += map(one_line, said)
-    parts += ["", table(*wide(board, metric)), ""]
+    for placed, evaluators in _blocks(board):
+        parts += ["", table(*wide(board, metric, placed, evaluators))]
+    parts += [""]
     lower = lower_is_better(board, board.metrics)
     unit_words = " in %" if all_percent(board, board.metrics) else ", each in its own unit"
     lower_words = f" (lower is better: {', '.join(lower)})" if lower else ""
@@ -88,19 +90,34 @@ def _history(found: Sequence[history.Past], metric: str) -> list[str]:
     return [history.INTRODUCTION, "", table(headers, history.cells(found, metric)), ""]
 
 
-def wide(board: Leaderboard, metric: str) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of the table of one metric, methods over tasks; `**` is around the means that are bold."""
+def _blocks(board: Leaderboard) -> list[tuple[list[Column], list[str]]]:
+    """The columns that have the same evaluators, with those: a file whose tasks have their own needs several tables."""
+    found: dict[tuple[str, ...], list[Column]] = {}
+    for column in columns(board):
+        there = {result.row.evaluator for result in column.board.results if result.row.task == column.task}
+        found.setdefault(tuple(e for e in board.evaluators if e in there), []).append(column)
+    return [(placed, list(evaluators)) for evaluators, placed in found.items()] or [([], [])]
+
+
+def wide(
+    board: Leaderboard, metric: str, placed: Sequence[Column] = (), evaluators: Sequence[str] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of the table of one metric, methods over tasks; `**` is around the means that are bold.
+
+    `placed` are the columns and `evaluators` those of its lines, all of both where none are given.
+    """
     several = len(board.evaluators) > 1
     rows = []
-    placed = columns(board)
-    first = {(c.task, e): leaders(c.board, c.task, e, metric) for c in placed for e in board.evaluators}
+    placed, evaluators = placed or columns(board), evaluators or board.evaluators
+    shown = {column.task for column in placed}
+    first = {(c.task, e): leaders(c.board, c.task, e, metric) for c in placed for e in evaluators}
     for method in board.methods:
-        for evaluator in board.evaluators:
+        for evaluator in evaluators:
             cells = [
                 cell(c.board, method, c.task, evaluator, metric, method in first[c.task, evaluator]) for c in placed
             ]
             protocols = dict.fromkeys(
-                r.row.protocol for task in board.tasks for r in board.cell(method, task, evaluator)
+                r.row.protocol for task in board.tasks if task in shown for r in board.cell(method, task, evaluator)
             )
             costs = _costs(board, method)
             rows.append([method, *([evaluator] if several else []), *cells, *costs, " / ".join(protocols)])

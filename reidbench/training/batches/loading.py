@@ -11,6 +11,7 @@ import torch
 from reidbench.data.pictures.images import HasImages
 from reidbench.training.devices import WHOLE, this_share
 from reidbench.training.networks.embedder import Embedder, Preprocess
+from reidbench.training.networks.modality import modality_numbers
 
 from .augment import Augmentation
 from .feed import Feed, Plan
@@ -86,18 +87,22 @@ def embed(
     Pictures are resized by the embedder's filter for tests. With `flip` a feature is the mean of those of the image and
     of its mirror image, as they are and not of unit length: a cosine distance normalises the mean, a Euclidean one
     takes it as it is. `fast` reads pictures with the extra `fast`: features then differ in their last digits.
+
+    An embedder with `modalities` is also given the place of each image's word, which `images.modality` has, as that of
+    a Split. Raises ReidbenchError where images have none or a word that it does not know.
     """
+    numbers = modality_numbers(embedder, getattr(images, "modality", None))
     training, device = embedder.training, torch.device(device)
     embedder.eval().to(device)
     feed = Feed(images, embedder.preprocess.at_test(), limit=0, workers=workers, fast=fast, device=device)
-    cameras: Any = torch.as_tensor(camids)
+    columns: list[Any] = [torch.as_tensor(column) for column in (camids, numbers) if column is not None]
     rows = []
     parts = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
     for indices, pictures in zip(parts, read_ahead(feed.make, map(Plan, parts), workers), strict=True):
-        of_batch = cameras[indices].to(device)
-        features = embedder(pictures, of_batch).float()
+        of_batch = [column[indices].to(device) for column in columns]
+        features = embedder(pictures, *of_batch).float()
         if flip:
-            features = (features + embedder(pictures.flip(3), of_batch).float()) / 2
+            features = (features + embedder(pictures.flip(3), *of_batch).float()) / 2
         rows.append(features.cpu())
         progress(int(indices[-1]) + 1, len(images))
     embedder.train(training)

@@ -68,7 +68,13 @@ class Embedder(nn.Module):
     A subclass passes to `super().__init__` the JSON values (and backbones) that its own constructor takes, by the
     same names, `preprocess` among them; they are kept as `spec` and rebuild it. The class must be importable from
     a registered plugin.
+
+    An embedder that treats images by their modality names in `modalities` the words that it knows. Its `forward` has a
+    third argument: the place of each image's word among them [B], or one number for all. The component that returns it
+    declares `protocol={"modality"}`, without which no stage passes the words on.
     """
+
+    modalities: tuple[str, ...] = ()
 
     def __init__(self, *, preprocess: Preprocess | dict[str, Any], **spec: Any) -> None:
         super().__init__()

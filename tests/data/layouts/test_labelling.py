@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from reidbench.data.layouts.labelling import Labels, Rules, label, numbered
+from reidbench.data.layouts.labelling import Labels, Rules, label
+from reidbench.data.layouts.naming import numbered
 from reidbench.data.layouts.patterns import PathPattern
 from reidbench.errors import DataError
 

@@ -122,7 +122,8 @@ def test_images_without_a_label_among_others_are_noted(tmp_path: Path) -> None:
     assert notes == (
         "gallery: 1 of 2 images have no clothes (empty or -1), first b.jpg: no rule about clothes applies to them",
         "gallery: 1 of 2 images have no modality (empty), first b.jpg: no rule about modalities applies to them",
-        "gallery: 1 of 2 images have no tracklet (empty or -1), first b.jpg: they stay alone where tracklets are pooled",
+        "gallery: 1 of 2 images have no tracklet (empty or -1), first b.jpg: they stay alone where tracklets are "
+        "pooled",
         "gallery: 2 of 2 images have no attributes (empty), first b.jpg: they are unknown",
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from reidbench.data import Dataset, Split, hold_out
+from reidbench.data.morelabels import MoreLabels
 from reidbench.errors import DataError
 
 
@@ -89,6 +90,42 @@ def test_every_query_has_a_match_from_another_camera(case: str, seed: int) -> No
         assert camid == -1 or (others != camid).any()
     for pid in {5, 6} & (set(query.pids.tolist()) | set(gallery.pids.tolist())):
         assert rows[pid] == count, case
+
+
+TRACKLETS = {  # (camera, tracklet) of a person's images -> the sizes that the queries can have, by camera
+    "two tracklets in each of two cameras": (
+        [(0, 1), (0, 1), (0, 2), (1, 3), (1, 3), (1, 3), (1, 4)],
+        [{1, 2}, {1, 3}],
+    ),
+    "one tracklet in each: the other is its match": ([(0, 1), (0, 1), (1, 2), (1, 2), (1, 2)], [{2, 3}]),
+    "images of no tracklet are queries alone": ([(0, -1), (0, -1), (1, 2), (1, 2), (1, -1)], [{1}, {1, 2}]),
+    "one tracklet in all": ([(0, 1), (0, 1)], []),
+}
+
+
+@pytest.mark.parametrize("case", TRACKLETS)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tracklet_is_a_query_as_a_whole(case: str, seed: int) -> None:
+    images, sizes = TRACKLETS[case]
+    rows = [(pid, camid, 100 * pid + walk if walk >= 0 else -1) for pid in range(1, 7) for camid, walk in images]
+    sure = [(pid, camid, -1) for pid in range(7, 13) for camid in (0, 0, 1, 1)]
+    pids, camids, tracklets = zip(*rows, *sure, strict=True)
+    paths = [f"{number}.png" for number in range(len(pids))]
+    train = Split.of_columns(Path("/"), paths, pids, camids, more=MoreLabels.of(tracklets=tracklets))
+    test = split((99, 0), (99, 1))
+    found = hold_out(Dataset("some", Path("/"), train, test, test), {"identities": 10, "seed": seed})
+    _, query, gallery = parts(found)
+    assert query.tracklets is not None or case == "one tracklet in all"
+    assert gallery.tracklets is not None
+    walks = set() if query.tracklets is None else set(query.tracklets.tolist()) - {-1}
+    assert not walks & set(gallery.tracklets.tolist())
+    held = (set(query.pids.tolist()) | set(gallery.pids.tolist())) & set(range(1, 7))
+    assert len(held) >= 4
+    for pid in held:
+        counts = [int(((query.pids == pid) & (query.camids == camid)).sum()) for camid in (0, 1)]
+        asked = [count for count in counts if count]
+        assert len(asked) == len(sizes), case
+        assert all(count in allowed for count, allowed in zip(asked, sizes, strict=True)), case
 
 
 def test_all_counts_are_noted() -> None:

@@ -90,7 +90,7 @@ def test_unknown_cameras_are_never_the_same() -> None:
     gallery = Labels.check(pids[:1], camids[:1], pids, camids)
     true_matches, removed = Matches(gallery, "market1501").block(0, 1)
     assert true_matches.cols.tolist() == [0, 1]
-    assert len(removed.cols) == 0
+    assert len(removed["same_camera"].cols) == 0
     known = rank(features[2:3], pids[2:3], camids[2:3], features, pids, np.array([-1, -1, 3, -1]))
     assert known.filtered["same_camera"] == 1
     assert known.num_valid == 1

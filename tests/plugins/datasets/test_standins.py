@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from reidbench.errors import DataError
 from reidbench.registry import plugins
 from reidbench.testing import run_matrix
 from reidbench_datasets import READERS
+from reidbench_datasets.standins import figures
 from tests.support.copies import Open
 
 OWN = {"accept_withdrawal": True}
@@ -35,6 +37,13 @@ PERSONX = r"\d{4}_c(3|4|8|10|11|12)s\d_\d+\.jpg"
 SCENES = r"\d{6}_s\d\d_c\d\d_f\d{6}\.jpg"
 GRID = r"\d{4}_[1-8]_\d+_\d+_\d+_\d+_\d+\.jpeg"
 PARTIAL = r"\d{3}_\d{3}\.jpg"
+
+PRCC = r"[ABC]_cropped_rgb\d{3}\.jpg"
+LTCC = r"\d{3}_\d_c\d{1,2}_\d{6}\.png"
+VC = r"\d{4}-\d\d-\d\d-\d\d\.jpg"
+SYSU = r"\d{4}/\d{4}\.jpg"
+REGDB = r"\d+/(fe)?male_front_[vt]_\d{5}_\d+\.bmp"
+MARS = r"(00-1|\d{4})/(00-1|\d{4})C[1-6]T\d{4}F\d{3}\.jpg"
 
 
 def three(name: str) -> tuple[str, str, str]:
@@ -53,6 +62,8 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (*three(MARKET)[:2], MARKET_TEST)),
     ("market1501", {"distractors": True}, "Market-1501-v15.09.15", ((144, 12, 6), (6, 6, 6), (100, 7, 6)),
      (*three(MARKET)[:2], rf"{MARKET_TEST}|images/0000_c[1-6]s\d_\d{{6}}_\d\d\.jpg")),
+    ("market1501", {"queries": "multi"}, "Market-1501-v15.09.15", ((144, 12, 6), (18, 6, 6), (76, 7, 6)),
+     (three(MARKET)[0], rf"gt_bbox/{MARKET}", MARKET_TEST)),
     ("market-folder", {}, "market-folder", ((144, 12, 6), (6, 6, 6), (66, 6, 6)), three(MARKET)),
     ("market-folder", {"cameras": "none"}, "market-folder", ((144, 12, 0), (6, 6, 0), (66, 6, 0)),
      three(r"\d{4}_\d\d\.jpg")),
@@ -98,6 +109,29 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      ("", f"query/{PARTIAL}", f"gallery/{PARTIAL}")),
     ("occluded-reid", {}, "Occluded_REID", ((0, 0, 0), (6, 6, 0), (18, 6, 0)),
      ("", r"occluded_body_images/\d{3}/\d{3}_\d\d\.tif", r"whole_body_images/\d{3}/\d{3}_\d\d\.tif")),
+    ("prcc", {}, "prcc", ((144, 12, 3), (36, 6, 2), (18, 6, 1)),
+     (rf"rgb/train/\d{{3}}/{PRCC}", r"rgb/test/[BC]/\d{3}/cropped_rgb\d{3}\.jpg",
+      r"rgb/test/A/\d{3}/cropped_rgb\d{3}\.jpg")),
+    ("prcc", {"train": "trainval"}, "prcc", ((180, 12, 3), (36, 6, 2), (18, 6, 1)),
+     (rf"rgb/(train|val)/\d{{3}}/{PRCC}", r"rgb/test/.*", r"rgb/test/.*")),
+    ("ltcc", {}, "LTCC_ReID", ((288, 12, 12), (24, 6, 12), (120, 6, 12)),
+     (f"train/{LTCC}", f"query/{LTCC}", f"test/{LTCC}")),
+    ("ltcc", {"persons": "cloth-changing"}, "LTCC_ReID", ((192, 8, 12), (16, 4, 8), (80, 4, 12)),
+     (f"train/{LTCC}", f"query/{LTCC}", f"test/{LTCC}")),
+    ("vc-clothes", {}, "VC-Clothes", ((192, 12, 4), (24, 6, 4), (72, 6, 4)),
+     (f"train/{VC}", f"query/{VC}", f"gallery/{VC}")),
+    ("sysu-mm01", {}, "SYSU-MM01", ((144, 12, 6), (24, 6, 2), (48, 6, 4)),
+     (rf"cam[1-6]/{SYSU}", rf"cam[36]/{SYSU}", rf"cam[1245]/{SYSU}")),
+    ("sysu-mm01", {"train": "train"}, "SYSU-MM01", ((108, 9, 6), (24, 6, 2), (48, 6, 4)),
+     (rf"cam[1-6]/{SYSU}", rf"cam[36]/{SYSU}", rf"cam[1245]/{SYSU}")),
+    ("regdb", {}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
+     (rf"(Visible|Thermal)/{REGDB}", rf"Visible/{REGDB}", rf"Thermal/{REGDB}")),
+    ("regdb", {"split": 10, "query": "thermal"}, "RegDB", ((96, 12, 2), (24, 6, 1), (24, 6, 1)),
+     (rf"(Visible|Thermal)/{REGDB}", rf"Thermal/{REGDB}", rf"Visible/{REGDB}")),
+    ("mars", {"gallery": "others"}, "MARS", ((288, 12, 6), (48, 6, 6), (132, 7, 6)),
+     (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
+    ("mars", {"frames": 2}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
+     (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
 ]  # fmt: skip
 
 
@@ -170,6 +204,43 @@ def test_msmt17_has_train_and_val_and_pictures_of_different_sizes(
     assert len({dataset.train.image(n).shape for n in range(20)}) > 5
 
 
+# name, the cameras of queries and of gallery where persons meet in the same clothes, and in other ones
+CLOTHES: list[tuple[str, tuple[Any, Any], tuple[Any, Any]]] = [
+    ("prcc", ([1], [0]), ([2], [0])),
+    ("ltcc", (range(12), range(12)), (range(12), range(12))),
+    ("vc-clothes", ([1, 2], [1, 2]), ([2, 3], [2, 3])),
+]
+
+
+@pytest.mark.parametrize(("name", "same", "other"), CLOTHES)
+def test_persons_meet_in_the_same_clothes_and_in_others(
+    name: str, same: tuple[Any, Any], other: tuple[Any, Any], registry: plugins.Registry, read: Open, tmp_path: Path
+) -> None:
+    dataset = read(name, make(registry, name, tmp_path))
+    assert dataset.query is not None
+    assert dataset.gallery is not None
+    everybody = set(dataset.query.pids.tolist())
+    changing = {pid for pid in everybody if name != "ltcc" or pid % 3}  # pid is the person's number in `shots`
+    for equal, (askers, seen), wanted in ((True, same, everybody), (False, other, changing)):
+        met = {
+            one.pid
+            for one in dataset.query.samples
+            for two in dataset.gallery.samples
+            if one.pid == two.pid and one.camid != two.camid and one.camid in askers and two.camid in seen
+            if (one.clothes == two.clothes) == equal
+        }
+        assert met == wanted, (name, equal)
+
+
+def test_other_clothes_are_drawn_on_the_same_person() -> None:
+    one, two, other = (
+        np.asarray(figures.draw("a.png", person, 0, (200, 100), outfit=outfit))
+        for person, outfit in ((5, 1), (5, 2), (6, 1))
+    )
+    first = [int(np.flatnonzero((one != image).any(axis=(1, 2)))[0]) for image in (two, other)]
+    assert first[0] > first[1]  # the head, which is above the clothes, is the person's own
+
+
 def test_luperson_has_its_keys_in_three_videos(registry: plugins.Registry, read: Open, tmp_path: Path) -> None:
     root = make(registry, "luperson", tmp_path / "lmdb")
     assert sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file()) == [
@@ -188,6 +259,20 @@ def test_luperson_is_a_folder_where_lmdb_is_not_installed(
     root = make(registry, "luperson", tmp_path / "files")
     assert read("luperson", root).train.paths == tuple(f"{key}.jpg" for key in keys)
     assert (root / "LUP" / "images" / f"{keys[0]}.jpg").is_file()
+
+
+def test_a_manifest_has_every_label_and_a_match_in_other_clothes_and_modality_for_every_query(
+    registry: plugins.Registry, read: Open, tmp_path: Path
+) -> None:
+    found = read("csv-manifest", make(registry, "csv-manifest", tmp_path))
+    assert found.train.more.known == {"clothes", "modality", "tracklets", "attributes"}
+    assert found.query is not None
+    assert found.gallery is not None
+    gallery = found.gallery.samples
+    for query in found.query.samples:
+        own = [one for one in gallery if one.pid == query.pid]
+        assert {one.modality for one in own} == {"visible", "infrared"}
+        assert {one.clothes for one in own} == {0, 1}
 
 
 def test_a_manifest_whose_pictures_would_lie_elsewhere_has_no_stand_in(

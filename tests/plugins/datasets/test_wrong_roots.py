@@ -67,6 +67,12 @@ def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Pa
         "randperson": made("randperson", "h"),
         "partial-reid": made("partial-reid", "i").parent,
         "csv-manifest": made("csv-manifest", "j"),
+        "prcc": made("prcc", "k"),
+        "ltcc": made("ltcc", "l").parent,
+        "vc-clothes": made("vc-clothes", "m").parent,
+        "sysu-mm01": made("sysu-mm01", "k").parent,
+        "regdb": made("regdb", "l"),
+        "mars": made("mars", "m").parent,
     }
     entries = [
         f"{name}: {{use: {name}, root: {root}{', accept_withdrawal: true' if 'duke' in name else ''}}}"
@@ -84,6 +90,8 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
     (lmdb / "lock.mdb").write_bytes(b"")
     half = without(made("market1501", "half"), "query")
     (half / "query").mkdir()
+    prcc, half_prcc = made("prcc", "prcc"), without(made("prcc", "half-prcc"), "rgb/test/B")
+    ltcc = without(made("ltcc", "ltcc"), "info/cloth-change_id_test.txt")
     (tmp_path / "empty").mkdir()
     fours = [  # name, entry, the place that is named, what is said of it
         ("high", f"use: market1501, root: {market.parent}", market.parent / "bounding_box_train",
@@ -112,6 +120,11 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
         ("grid", f"use: grid, root: {tmp_path}/empty", tmp_path / "empty/probe", "no such folder"),
         ("cloned", f"use: clonedperson, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
         ("rand", f"use: randperson, root: {tmp_path}/empty", tmp_path / "empty", "no picture in it"),
+        ("letters", f"use: prcc, root: {prcc}/rgb", prcc / "rgb/rgb", f"no such folder; did you mean {prcc} as root?"),
+        ("half-prcc", f"use: prcc, root: {half_prcc}", half_prcc / "rgb/test/B", "no such folder"),
+        ("changers", f"use: ltcc, root: {ltcc}, persons: cloth-changing", ltcc / "info/cloth-change_id_test.txt",
+         "no such file; it comes with the release and names those who change clothes; persons: all needs no list"),
+        ("rendered", f"use: vc-clothes, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
         ("table", f"use: csv-manifest, root: {tmp_path}/none.csv", tmp_path / "none.csv:1",
          "columns missing pid, split"),
     ]  # fmt: skip
@@ -177,8 +190,13 @@ PARTS = [
     ("randperson", "randperson_subset", []),
     ("clonedperson", ".", ["train", "test"]),
     ("partial-reid", ".", []),
+    ("sysu-mm01", ".", [*(f"cam{n}" for n in range(1, 7)), "exp/train_id.txt", "exp/val_id.txt", "exp/test_id.txt"]),
+    ("regdb", ".", ["Visible", "Thermal", *(f"idx/{part}_{word}_1.txt" for part in ("train", "test")
+                                            for word in ("visible", "thermal"))]),
+    ("mars", ".", ["bbox_train", "bbox_test", "info/train_name.txt", "info/test_name.txt", "info/tracks_train_info.mat",
+                   "info/tracks_test_info.mat", "info/query_IDX.mat"]),
     ("image-folder", ".", []),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "inside", "parts"), PARTS, ids=[name for name, *_ in PARTS])

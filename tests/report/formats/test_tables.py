@@ -20,7 +20,7 @@ from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Row
 from reidbench.registry.plugins import Registry
 from reidbench.report.formats.notes import notes
-from reidbench.report.formats.tables import one_line, table
+from reidbench.report.formats.tables import markdown, one_line, table
 from reidbench.report.results import USUAL, Leaderboard, Result, Summary, mean_interval, summarise
 from reidbench.report.units import Scale, nearness, number, scale
 from reidbench.store.artifacts import Store
@@ -81,6 +81,25 @@ def test_markdown_shows_interval_seeds_and_reasons() -> None:
     assert "- broken on t (seed 0, 1, 2): failed: adapt y: bang" in text
     assert "- na on t: not applicable: y needs a pool" in text
     assert "source labels, AP step" in text
+
+
+def test_tasks_with_evaluators_of_their_own_have_tables_of_their_own() -> None:
+    """Tasks with the same evaluators share one, in the order of the file; no table has a cell that nobody judges."""
+    rows = []
+    for task, evaluators in (("a", ["cosine", "other"]), ("b", ["other"]), ("c", ["cosine", "other"])):
+        for evaluator in evaluators:
+            one = result(task=task)
+            words = "source labels, a rule" if evaluator == "other" else "source labels, AP step"
+            rows.append(replace(one, row=replace(one.row, evaluator=evaluator, protocol=words)))
+    lines = markdown(board(*rows), "mAP").splitlines()
+    tables = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| m")]
+    assert tables[:5] == [
+        ["method", "evaluator", "a", "c", "protocol"],
+        ["m", "cosine", "50.0", "50.0", "source labels, AP step"],
+        ["m", "other", "50.0", "50.0", "source labels, a rule"],
+        ["method", "evaluator", "b", "protocol"],
+        ["m", "other", "50.0", "source labels, a rule"],
+    ]
 
 
 def rows_of(method: str, values: list[float], protocol: str = "source labels, AP step") -> list[Result]:

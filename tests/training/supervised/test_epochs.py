@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from reidbench import FinetuneContext
-from reidbench.data import Dataset, Split, hold_out
+from reidbench.data import Dataset, MoreLabels, Split, hold_out
 from reidbench.errors import ReidbenchError
 from reidbench.registry import plugins
 from reidbench.training import Embedder, Loop, Preprocess, epoch_choice, fit
@@ -161,6 +161,7 @@ SMALL = {
     "competition": {"branches": "mgn", "dim": 8},
     "transreid": {},
     "transreid-sie": {},
+    "two-stream": {},
 }
 
 
@@ -171,14 +172,15 @@ def test_all_fine_tuners_with_the_option_are_tried(registry: plugins.Registry) -
 
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Persons in noise, so that no network finds them all."""
+    """Persons in noise, so that no network finds them all; the second camera is an infrared one."""
     folder, generator = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
     rows = [(pid, camera) for pid in range(1, 13) for camera in (0, 1) for _ in range(2)]
     names = [f"{number}.png" for number in range(len(rows))]
     for name, (pid, _) in zip(names, rows, strict=True):
         noise = generator.normal(100 + 5 * pid, 60, (64, 32, 3)).clip(0, 255)
         Image.fromarray(noise.astype(np.uint8)).save(folder / name)
-    train = Split.of_columns(folder, names, *zip(*rows, strict=True))
+    words = MoreLabels.of(modality=[("visible", "infrared")[camera] for _, camera in rows])
+    train = Split.of_columns(folder, names, *zip(*rows, strict=True), more=words)
     return hold_out(Dataset("noise", folder, train), {"identities": 6, "seed": 0})
 
 

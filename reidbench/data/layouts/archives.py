@@ -16,12 +16,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from reidbench.data.fingerprints.fingerprint import fingerprint_file
 from reidbench.errors import DataError
 from reidbench.files.atomic import whole_folder
 from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
-
-from .fingerprints.fingerprint import fingerprint_file
 
 LIMIT = 200 * 2**30  # bytes that an archive may unpack to; the largest set of the field, LUPerson, has about 100 GB
 FILES = 10_000_000

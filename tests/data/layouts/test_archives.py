@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from reidbench.data import is_archive, unpack
-from reidbench.data.archives import inner_folder
+from reidbench.data.layouts.archives import inner_folder
 from reidbench.errors import DataError
 
 

@@ -1,0 +1,53 @@
+"""CMC over identities: each gallery identity counts once, where its first kept image stands (SYSU-MM01)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.metrics.products import Products
+from reidbench.metrics.ties import farther
+
+from .counting import Before
+from .matches import Labels, Pairs
+
+
+class Identities:
+    """Places of true matches among identities: 1 + the number of other identities with an image before the first."""
+
+    def __init__(self, labels: Labels, exact: Products | None) -> None:
+        self.pids, self.exact = labels.gallery_pids, exact
+
+    def places(
+        self, keys: NDArray[Any], hits: Pairs, limits: NDArray[Any], before: Before, ties: str, start: int
+    ) -> NDArray[np.int64]:
+        """[b]: places of the queries from `start` on, 0 where there is no true match.
+
+        keys [b, G] are infinite for all that is not another identity's kept image; `limits` [H] are those of `hits`.
+        """
+        places = np.zeros(len(keys), np.int64)
+        counts, starts = before.by(ties), hits.starts(len(keys))
+        for query in np.flatnonzero(np.diff(starts)).tolist():
+            # The rows before one true match are among those before the next, so the fewest are before the first.
+            first = starts[query] + int(np.argmin(counts[starts[query] : starts[query + 1]]))
+            places[query] = 1
+            if counts[first]:
+                rows = self._before(keys[query], limits[first], int(hits.cols[first]), ties, start + query)
+                places[query] += len(np.unique(self.pids[rows]))
+        return places
+
+    def _before(self, row: NDArray[Any], limit: Any, hit: int, ties: str, query: int) -> NDArray[np.intp]:
+        """The gallery rows before a true match, as `count_before` orders them."""
+        window = self.exact.window(query, query + 1).astype(row.dtype)[0] if self.exact else row.dtype.type(0)
+        nearer = np.flatnonzero(row < limit - window)
+        close = np.flatnonzero((row >= limit - window) & (row <= limit + window))
+        if self.exact and len(close):
+            again = np.full(len(close), query)
+            own = self.exact.pairs(again[:1], np.array([hit]))
+            behind = farther(self.exact, again, close, np.repeat(own, len(close)))
+        else:
+            behind = np.zeros(len(close))
+        tied = (behind == 0) & {"best": False, "worst": True, "stable": close < hit}[ties]
+        return np.concatenate([nearer, close[(behind < 0) | tied]])

@@ -1,0 +1,124 @@
+"""Labels beyond identity of feature files: clothes, modality and tracklets, read only where a rule asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidbench.data.morelabels import UNKNOWN
+from reidbench.errors import DataError
+from reidbench.files.names import shown
+
+from .names import Keys
+from .pids import Ints, array_of, mapped
+from .rows import Rows
+from .sources import Source, value_of
+
+COLUMNS = {"clothes": "clothes", "modality": "modality", "tracklets": "tracklet"}  # of tables and manifests
+NEEDED = tuple(COLUMNS)
+SIDES = ("query", "gallery")
+WHAT = {
+    "clothes": "a number for each image, -1 unknown",
+    "modality": "a text for each image, such as visible or infrared",
+    "tracklets": "a number for each image, -1 for those of no tracklet",
+}
+Needs = Mapping[str, str]  # of NEEDED, each with the rule that asks for it
+More = Mapping[str, NDArray[Any]]  # by names of NEEDED: int64 [N], modality texts [N]
+
+
+def more_of_rows(path: Path, rows: Rows, sides: Mapping[str, NDArray[np.intp]], needs: Needs) -> dict[str, More]:
+    """The labels of both sides, `query_more` and `gallery_more`; `sides` has the rows of each.
+
+    Raises DataError for a label that a rule asks for and the rows do not have.
+    """
+    found: dict[str, dict[str, NDArray[Any]]] = {f"{side}_more": {} for side in sides}
+    for word, rule in needs.items():
+        if word not in rows.more:
+            raise DataError(f"{shown(path)}: no {word}; {rule} needs {WHAT[word]}: see the column {COLUMNS[word]}")
+        unknown = "" if word == "modality" else str(UNKNOWN)
+        column = [unknown if value == "" else value for value in rows.more[word]]
+        given = {f"{word} of the {side}": np.array([column[row] for row in where]) for side, where in sides.items()}
+        for side, values in zip(sides, numbered(path, word, given), strict=True):
+            found[f"{side}_more"][word] = values
+    return dict(found)
+
+
+def more_of_keys(source: Source, keys: Keys, labels: Mapping[str, Any], needs: Needs) -> dict[str, More]:
+    """The labels of both sides, `query_more` and `gallery_more`, from keys of their own; `labels` has pids by role.
+
+    Raises DataError for a label that a rule asks for and the file does not have, or has in another number.
+    """
+    found: dict[str, dict[str, Any]] = {f"{side}_more": {} for side in SIDES}
+    for word, rule in needs.items():
+        roles = [f"{side}_{word}" for side in SIDES]
+        if missing := [role for role in roles if role not in keys]:
+            raise DataError(f"{shown(source.path)}: {keys.missing(*missing)}; {rule} needs {WHAT[word]}")
+        columns = numbered(source.path, word, {keys.first(role): value_of(source, keys, role) for role in roles})
+        for side, role, column in zip(SIDES, roles, columns, strict=True):
+            check_length(source.path, keys, role, column, f"{side}_pids", labels[f"{side}_pids"])
+            found[f"{side}_more"][word] = column
+    return dict(found)
+
+
+def check_length(path: Path, keys: Keys, role: str, values: NDArray[Any], pids_role: str, pids: Ints) -> None:
+    """Raise DataError where a key has not one row or entry for each pid."""
+    if len(values) != len(pids):
+        what = "rows" if values.ndim == 2 else "entries"
+        cure = "; transpose it: one row an image" if values.shape[1:] == pids.shape else ""
+        raise DataError(
+            f"{shown(path)}: {shown(keys.first(role))} has {len(values)} {what} but "
+            f"{shown(keys.first(pids_role))} has {len(pids)} entries{cure}"
+        )
+
+
+def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
+    """The columns [N] of one label by their keys, of query and gallery, as evaluators take them.
+
+    Texts in place of numbers are numbered, equal texts alike. Raises DataError, with the key, for a column of another
+    kind, columns in which nothing is known, and a modality in two spellings.
+    """
+    found = (
+        [_words(path, key, given) for key, given in columns.items()] if word == "modality" else _numbers(path, columns)
+    )
+    unknown = "" if word == "modality" else UNKNOWN
+    if all((column == unknown).all() for column in found):
+        both = " and ".join(map(shown, columns))
+        raise DataError(f"{shown(path)}: {both} have no known {word}: {WHAT[word]}")
+    if word == "modality":
+        _refuse_two_spellings(path, list(columns), [text for column in found for text in column.tolist()])
+    return found
+
+
+def _numbers(path: Path, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
+    values = mapped(path, columns).values
+    for key, column in values.items():
+        if (column < UNKNOWN).any():
+            row = int(np.argmax(column < UNKNOWN))
+            raise DataError(f"{shown(path)}: {shown(key)}[{row}] = {column[row]} is negative (only -1 may be: unknown)")
+    return list(values.values())
+
+
+def _words(path: Path, key: str, given: Any) -> NDArray[Any]:
+    column = array_of(path, key, given)
+    if column.dtype.kind != "U":
+        kind = "Python objects; save texts with .astype(str)" if column.dtype == object else column.dtype
+        raise DataError(f"{shown(path)}: {shown(key)} must hold texts such as visible and infrared, not {kind}")
+    column = column.ravel() if column.ndim == 2 and 1 in column.shape else column
+    if column.ndim != 1:
+        raise DataError(f"{shown(path)}: {shown(key)} must have one dimension, not shape {column.shape}")
+    return np.char.strip(column) if column.size else column
+
+
+def _refuse_two_spellings(path: Path, keys: Sequence[str], texts: Iterable[str]) -> None:
+    spelled: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        if (other := spelled.setdefault(text.casefold(), text)) != text:
+            both = " and ".join(map(shown, keys))
+            raise DataError(
+                f"{shown(path)}: {both} have the modalities {shown(other)!r} and {shown(text)!r}, which would be two: "
+                "write one of them"
+            )
