@@ -46,7 +46,7 @@ def test_tau_is_that_of_the_numbers_in_the_pack() -> None:
             values[row["method"], row["task"]].append(manifest["metrics"]["mAP"])
     page = run("validity", GROUPS, PACK).stdout
     (section,) = (part for part in page.split("\n## ") if part.startswith("Adaptation between"))
-    found = {(cells[0], cells[1]): cells[8] for cells in lines(section, "| Adaptation: ") if cells[2] == "mAP"}
+    found = {(cells[0], cells[1]): cells[8] for cells in lines(section, "| Adaptation: ") if cells[2] == "mAP, cosine"}
     for task in ("plaza->station", "station->plaza"):
         means = [np.mean(values[row, task]) for row in PRINTED]
         for place, published in enumerate(("dukemtmc-reid->market1501", "market1501->dukemtmc-reid")):
@@ -67,7 +67,7 @@ def test_a_matrix_file_is_read_from_its_store(matrix: Callable[..., Path], regis
     done = run("validity", groups, file, "--store", store.root, "-o", tmp_path / "page.md")
     assert (done.exit_code, done.stdout) == (0, "")
     (cells,) = lines((tmp_path / "page.md").read_text(), "| Test: tiny")
-    assert cells[1:-1] == ["market1501", "mAP", "2 (too few)", "1", "1", "0", "0", "1.00, 1 seed"]
+    assert cells[1:-1] == ["market1501", "mAP, cosine", "2 (too few)", "1", "1", "0", "0", "1.00, 1 seed"]
     assert float(cells[-1]) == pytest.approx(0.5, abs=0.03)
     both = run("validity", groups, file, PACK, "--store", store.root).stdout
     assert len(lines(both, "| Test: tiny")) == 1

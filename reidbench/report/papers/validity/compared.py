@@ -105,11 +105,16 @@ def _unlike(group: Group, task: Task, plan: Plan) -> str:
         return "where methods learn from the test images"
     if any(ref.identities is not None or ref.images != DataRef("").images for ref in refs):
         return "where a part of the identities is used, or other images than those of train"
-    sources = {data_set(plan.benchmark.data, ref) for ref in task.source}
-    own = sources == {data_set(plan.benchmark.data, task.target)}
+    sources = {_content(plan, ref) for ref in task.source}
+    own = sources == {_content(plan, task.target)}
     if group.across and (own or not sources):
         return "which does not go from one data set to another"
     return "" if group.across or own else "which is not trained on its own data"
+
+
+def _content(plan: Plan, ref: DataRef) -> tuple[str, str]:
+    """A data set by what is in it, under whatever name."""
+    return data_set(plan.benchmark.data, ref), str(plan.benchmark.data[ref.name].root)
 
 
 def _orders(group: Group, board: Leaderboard, plan: Plan, task: Task, published: str) -> Iterator[Order]:

@@ -67,7 +67,7 @@ def _cells(order: Order) -> Iterator[str]:
     counts = order.counts
     yield f"{order.title}: {order.task}"
     yield order.published
-    yield NAMES.get(order.metric, order.metric)
+    yield f"{NAMES.get(order.metric, order.metric)}, {order.evaluator}"
     yield f"{len(order.rows)}{' (too few)' if order.small else ''}"
     yield from map(str, (counts.pairs, counts.concordant, counts.discordant, counts.tied))
     yield _tau(order)

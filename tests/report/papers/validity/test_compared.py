@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -137,13 +138,17 @@ def test_a_row_without_results_is_named_and_the_others_compare(compare: Callable
         ("{source: {use: tiny, identities: 2}, target: tiny}", "a part of the identities"),
         ("{source: other, target: tiny}", "not trained on its own data"),
         ("{target: tiny}", "not trained on its own data"),
+        ("{source: copy, target: tiny}", "not trained on its own data"),
+        ("{source: [tiny, other], target: tiny}", "not trained on its own data"),
         ("{source: tiny, target: tiny, adapt_on: test}", "learn from the test images"),
     ],
 )
 def test_tasks_of_another_kind_are_left_out(
-    task: str, reason: str, compare: Callable[..., Found], market: Path
+    task: str, reason: str, compare: Callable[..., Found], market: Path, tmp_path: Path
 ) -> None:
-    data = f"{{tiny: {{use: market-folder, root: {market}}}, other: {{use: synthetic, size: tiny}}}}"
+    copy = shutil.copytree(market, tmp_path / "copy")  # another folder of the same kind
+    folders = f"tiny: {{use: market-folder, root: {market}}}, copy: {{use: market-folder, root: {copy}}}"
+    data = f"{{{folders}, other: {{use: synthetic, size: tiny}}}}"
     tasks = f"{{tiny: {{source: tiny, target: tiny}}, x: {task}}}"
     found = compare(group(stands({"a": 0.5, "b": 0.6})), {"a": 0.3, "b": 0.4}, data=data, tasks=tasks)
     assert [order.task for order in found.orders] == ["tiny"]
@@ -172,7 +177,7 @@ def test_the_page_says_all_of_it(compare: Callable[..., Found]) -> None:
     page = text.markdown([group(rows)], [[found]])
     cells = [cell.strip() for cell in page.split("| Test: tiny")[1].split("\n")[0].split("|")]
     # b, c and d over a; c and d over b; c and d are too close. Means: a .25, b .3, c .5, d .1.
-    assert cells[1:8] == ["market1501", "mAP", "4 (too few)", "5", "3", "2", "0"]
+    assert cells[1:8] == ["market1501", "mAP, cosine", "4 (too few)", "5", "3", "2", "0"]
     assert cells[8].startswith("0.20 [")
     assert cells[8].endswith("], 2 seeds")
     assert "Test: tiny, mAP, for market1501: d over a -15.0; d over b (-20.0)." in page  # by seed -10 and -30
