@@ -16,6 +16,11 @@ repository.
 
 is what `reidbench claims PACK...` prints of each pack; several have their titles as headings. `--rule` adds what all
 verdicts mean.
+
+    <!-- validity: benchmarks/validity.yaml benchmarks/results/packs/adaptation.zip -->
+    <!-- end of validity -->
+
+is all that `reidbench validity GROUPS PACK...` prints.
 """
 
 from __future__ import annotations
@@ -38,14 +43,18 @@ from reidbench.files.atomic import write_whole
 from reidbench.matrix.stage import Plan
 from reidbench.packs import merging
 from reidbench.packs.reading import Pack
+from reidbench.registry import plugins
 from reidbench.report import Options, collect, efficiency, write_board
 from reidbench.report.claims import texts
+from reidbench.report.claims.validity import text as validity
+from reidbench.report.claims.validity.compared import compared
+from reidbench.report.claims.validity.groups import read_groups
 from reidbench.report.results import SCORE
 from reidbench.store.artifacts import Store
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
-BEGIN = re.compile(r"<!-- (table|claims):(.*)-->\s*")
+BEGIN = re.compile(r"<!-- (table|claims|validity):(.*)-->\s*")
 END = "<!-- end of {} -->"
 FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
@@ -70,15 +79,29 @@ class WantedClaims:
     rule: bool = False
 
 
+@dataclass(frozen=True)
+class WantedValidity:
+    """The orders of methods: a file of groups and packs, paths from the root."""
+
+    groups: str
+    packs: tuple[str, ...]
+
+
+AnyWanted = Wanted | WantedClaims | WantedValidity
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ReidbenchError(message)
 
 
-def wanted(words: str, kind: str = "table") -> Wanted | WantedClaims:
-    """What the first line of a table, or of claims, asks for. Raises ReidbenchError."""
+def wanted(words: str, kind: str = "table") -> AnyWanted:
+    """What the first line of a table, of claims or of validity asks for. Raises ReidbenchError."""
     parser = _Parser(prog=kind, add_help=False, allow_abbrev=False)
-    parser.add_argument("--trusted", action="store_true")
+    if kind == "validity":
+        parser.add_argument("groups")
+    else:
+        parser.add_argument("--trusted", action="store_true")
     if kind == "table":
         parser.add_argument("pack")
         parser.add_argument("--metric")
@@ -86,31 +109,40 @@ def wanted(words: str, kind: str = "table") -> Wanted | WantedClaims:
         parser.add_argument("--against", action="append", default=[])
     else:
         parser.add_argument("packs", nargs="+", metavar="pack")
+    if kind == "claims":
         parser.add_argument("--rule", action="store_true")
     try:
         found = parser.parse_args(shlex.split(words))
     except ValueError as error:  # a quote that is not closed
         raise ReidbenchError(str(error)) from None
+    if kind == "validity":
+        return WantedValidity(found.groups, tuple(found.packs))
     if kind == "claims":
         return WantedClaims(tuple(found.packs), found.trusted, found.rule)
     return Wanted(found.pack, found.metric, tuple(found.columns), tuple(found.against), found.trusted)
 
 
-def made(one: Wanted | WantedClaims, root: Path) -> str:
-    """The text of a table or of claims.
+def made(one: AnyWanted, root: Path) -> str:
+    """The text of a table, of claims or of validity.
 
-    Raises ReidbenchError for what is no pack below the root, and as `reidbench table` and `reidbench claims` do.
+    Raises ReidbenchError for what is no file below the root, and as the commands do.
     """
+    if isinstance(one, WantedValidity):
+        return made_validity(one, root)
     return made_claims(one, root) if isinstance(one, WantedClaims) else made_table(one, root)
+
+
+def _below(root: Path, name: str) -> Path:
+    file = root / name
+    if Path(name).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
+        raise ReidbenchError(f"{name}: not a path below the root of the repository")
+    return file
 
 
 @contextlib.contextmanager
 def unpacked(name: str, root: Path, *, trusted: bool) -> Iterator[tuple[Plan, Store]]:
     """The plan of a pack, a path from the root, and a store with what is in it."""
-    file = root / name
-    if Path(name).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
-        raise ReidbenchError(f"{name}: not a path below the root of the repository")
-    with Pack(file) as pack, tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
+    with Pack(_below(root, name)) as pack, tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         source = merging.PackSource(pack, trusted=trusted)
         store = Store(Path(folder))
         merging.merge([source], store)
@@ -142,6 +174,21 @@ def made_claims(one: WantedClaims, root: Path) -> str:
     return "\n".join([*parts, *([texts.meaning()] if one.rule else [])])
 
 
+def made_validity(one: WantedValidity, root: Path) -> str:
+    """The order of the methods of each group, published and measured."""
+    groups = read_groups(_below(root, one.groups), _registry())
+    boards = []
+    for name in one.packs:
+        with unpacked(name, root, trusted=True) as (plan, store):
+            boards.append((collect(plan, store), plan))
+    return validity.markdown(groups, [[compared(group, *board) for board in boards] for group in groups])
+
+
+@functools.cache
+def _registry() -> plugins.Registry:
+    return plugins.load()
+
+
 def _added(whole: str, more: str) -> str:
     """What stands behind a text, up to the end of its first table."""
     behind = more.removeprefix(whole)
@@ -149,7 +196,7 @@ def _added(whole: str, more: str) -> str:
     return behind[: found.end()].strip() if found else behind.strip()
 
 
-def renewed(text: str, make: Callable[[Wanted | WantedClaims], str]) -> tuple[str, list[tuple[int, str]]]:
+def renewed(text: str, make: Callable[[AnyWanted], str]) -> tuple[str, list[tuple[int, str]]]:
     """A document with its tables made again, and the line and the words of each table that was another.
 
     Raises ReidbenchError that begins with the number of a line.
@@ -180,7 +227,7 @@ def _until_end(begin: int, lines: Iterator[tuple[int, str]], kind: str) -> tuple
         if BEGIN.fullmatch(line):
             break
         found.append(line)
-    what = "table has" if kind == "table" else "claims have"
+    what = "claims have" if kind == "claims" else f"{kind} has"
     raise ReidbenchError(f"{begin}: the {what} no end: a line {END.format(kind)} is missing behind it")
 
 

@@ -60,6 +60,7 @@ def reidbench_adapters() -> Iterator[Component]:
                 "angle (0.3, then 0.45) and trains them with the labelled set, as competition-joint does",
                 "the last round counts, and images outside all clusters are left out of a round",
             ),
+            published=published.PSEUDO_LABEL,
         ),
     )
     yield Component(

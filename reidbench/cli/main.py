@@ -44,6 +44,7 @@ from .results.claims import app as claim_commands
 from .results.packs import app as pack_commands
 from .results.site import app as site_commands
 from .results.table import app as table_commands
+from .results.validity import app as validity_commands
 from .results.verify import app as verify_commands
 from .scoring import app as score_commands
 from .show import app as show_commands
@@ -76,6 +77,7 @@ app.add_typer(table_commands)
 app.add_typer(claim_commands)
 app.add_typer(pack_commands)
 app.add_typer(site_commands)
+app.add_typer(validity_commands)
 app.add_typer(verify_commands)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,31 @@ def test_without_trust_it_is_what_the_command_prints(project: Path) -> None:
     assert "self-reported" in made
     assert made.count("paired mean [95 % interval]") == 2
     assert printed[0].split("\n\n")[1] != made.split("\n\n")[0]  # another metric, another table
+
+
+def test_a_page_of_orders_is_what_the_command_prints() -> None:
+    text = (ROOT / "benchmarks" / "validity.md").read_text()
+    (found,) = re.findall(r"<!-- validity: (.*) -->\n(.*?)<!-- end of validity -->", text, re.DOTALL)
+    command = [sys.executable, "-m", "reidbench", "validity", *found[0].split()]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == found[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("absent.yaml a.zip", "absent.yaml:1: cannot be read"),
+        ("../groups.yaml a.zip", "../groups.yaml: not a path below the root"),
+        ("groups.yaml", "the following arguments are required: packs"),
+        (f"groups.yaml {PACK} absent.zip", "absent.zip: cannot be read"),
+    ],
+)
+def test_orders_that_cannot_be_made_are_named_with_their_line(words: str, reason: str, project: Path) -> None:
+    shutil.copyfile(ROOT / "benchmarks" / "validity.yaml", project / "groups.yaml")
+    (project / "README.md").write_text(f"\n<!-- validity: {words} -->\n{END}")
+    with pytest.raises(ReidbenchError) as caught:
+        tables.stale(project, write=True)
+    assert str(caught.value).startswith("README.md:2: ")
+    assert reason in str(caught.value)
 
 
 FAULTS = {

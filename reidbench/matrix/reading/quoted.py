@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reidbench.components import Component, Metric, Published
+from reidbench.components import Metric, Published
 from reidbench.matrix.benchmark import Benchmark, Task
 from reidbench.registry.plugins import Registry
-from reidbench.registry.published import RULES, is_wanted, usual_name
+from reidbench.registry.published import RULES, is_wanted
 
-from .checker import Checker, guess, kind_word
+from . import named
+from .checker import Checker, kind_word
 from .expect import data_set
-from .yamlfile import Path_, shown
+from .yamlfile import Path_
 
 QUOTED = ("row", "task", "metric", "value", "ap", "source", "note")  # of an entry
 OF_COMPONENT = ("component", "kind", "row", "source")  # of one that takes the published rows of a component
@@ -47,50 +48,22 @@ class PublishedReader:
                     self.check.wrong(path, f"{number.metric} of this row, task and source is there already")
         return tuple(found.values())
 
-    def texts(self, given: Mapping[str, Any], path: Path_, keys: Sequence[str]) -> dict[str, str]:
-        """Those of these keys that are there and text; a problem for each that is no text, or empty."""
-        found = {}
-        for key in keys:
-            value = given.get(key)
-            if isinstance(value, str) and value.strip():
-                found[key] = value
-            elif key in given:
-                self.check.wrong(
-                    (*path, key), f"must be text, not {self.said(value, (*path, key))}{self.check.quotes(value)}"
-                )
-        return found
-
-    def said(self, value: Any, path: Path_) -> str:
-        """A value as the file says it; what it is, where it is no plain value."""
-        return self.check.text(path, value) if isinstance(value, str | int | float) else kind_word(value)
-
     # ------------------------------------------------------------------ a number in the file
     def given(self, entry: Any, path: Path_) -> Iterator[Published]:
         """The number of an entry, or its problems."""
         given = self.check.map(entry, path, QUOTED)
         if not isinstance(entry, dict):
             return
-        texts = self.texts(given, path, ("row", "task", "metric", "ap", "source", "note"))
+        texts = named.texts(self.check, given, path, ("row", "task", "metric", "ap", "source", "note"))
         needed = [key for key in QUOTED[:-1] if key != "ap" or texts.get("metric") == "mAP"]
         if missing := [f"`{key}:`" for key in needed if key not in given]:
             self.check.wrong(path, f"needs {' and '.join(missing)}")
-        fine = self.one_of(texts, "task", [task.name for task in self.tasks], path)
-        fine &= self.one_of(texts, "metric", list(self.metrics), path)
-        fine &= self.one_of(texts, "ap", RULES, path)
+        fine = named.one_of(self.check, texts, "task", [task.name for task in self.tasks], path)
+        fine &= named.one_of(self.check, texts, "metric", list(self.metrics), path)
+        fine &= named.one_of(self.check, texts, "ap", RULES, path)
         fine &= "value" not in given or self.is_value(given["value"], texts.get("metric", ""), (*path, "value"))
         if fine and not missing and texts.keys() | {"value"} == given.keys():
             yield Published(value=given["value"], **texts)  # type: ignore[arg-type]
-
-    def one_of(self, texts: Mapping[str, str], key: str, known: Sequence[str], path: Path_) -> bool:
-        """Whether the text of a key, where it is there, is a known one; else a problem."""
-        if key not in texts or texts[key] in known:
-            return True
-        words = {"metric": "metric of the file's evaluators is named", "ap": "rule of average precision is named"}
-        what = words.get(key, f"{key} is named")
-        names = f"known: {', '.join(known) or 'none'}"
-        near = usual_name(texts[key]) if key == "metric" else texts[key]
-        self.check.wrong((*path, key), f"no {what} {shown(texts[key])}{guess(near, known)} ({names})")
-        return False
 
     def is_value(self, value: Any, name: str, path: Path_) -> bool:
         """Whether a value is one that each evaluator may give for this metric; else a problem."""
@@ -99,12 +72,12 @@ class PublishedReader:
         percent = {metric.unit for metric in metrics} == {"%"}
         wrong = ""
         if not finite:
-            wrong = f"must be a number, not {self.said(value, path)}"
+            wrong = f"must be a number, not {named.said(self.check, value, path)}"
         elif len({metric.unit for metric in metrics}) > 1:
             wrong = f"cannot be read: the file's evaluators give {name} in different units"
         elif outside := [metric.bounds for metric in metrics if metric.fault(value)]:
             cure = f": write {value / 100:.6g}" if percent and 1 < value <= 100 else ""
-            wrong = f"must be {'a fraction, ' * percent}{outside[0]}, not {self.said(value, path)}{cure}"
+            wrong = f"must be {'a fraction, ' * percent}{outside[0]}, not {named.said(self.check, value, path)}{cure}"
         if wrong:
             self.check.wrong(path, wrong)
         return not wrong
@@ -113,14 +86,14 @@ class PublishedReader:
     def of_component(self, entry: Mapping[str, Any], path: Path_) -> Iterator[Published]:
         """The published rows of a component that are for tasks of this file, in metrics of its evaluators."""
         given = self.check.map(entry, path, OF_COMPONENT)
-        wanted = self.texts(given, path, OF_COMPONENT)
-        found = self.component(wanted, path) if wanted.keys() == given.keys() else None
+        wanted = named.texts(self.check, given, path, OF_COMPONENT)
+        found = named.component(self.check, self.registry, wanted, path) if wanted.keys() == given.keys() else None
         if found is None or found[1].paper is None:
             return
         (kind, component), paper = found, found[1].paper
         numbers = [one for one in paper.published if is_wanted(one, wanted)]
         if not numbers:
-            self.check.wrong(path, _no_row(kind, component, wanted))
+            self.check.wrong(path, named.no_row(kind, component, wanted))
         inside = [(task.name, one) for task in self.tasks for one in self.fitting(numbers, task, kind)]
         if not inside and numbers:
             here = ", ".join(dict.fromkeys(name for task in self.tasks for name in self.names(task, kind)))
@@ -130,24 +103,6 @@ class PublishedReader:
             apart = () if one.beside else (f"no row with {component.name} here is comparable with it",)
             note = "; ".join(filter(None, (one.note, *apart)))
             yield replace(one, task=task, source=f"{paper.title}: {one.source}", note=note, beside=True)
-
-    def component(self, wanted: Mapping[str, str], path: Path_) -> tuple[str, Component] | None:
-        """The kind and component that an entry names, which has published numbers; None and a problem for no such."""
-        there = {key: one for key, one in self.registry.components.items() if one.paper and one.paper.published}
-        named = {kind: one for (kind, name), one in there.items() if name == wanted["component"]}
-        if not named:
-            names = sorted({name for _, name in there})
-            near = f"{shown(wanted['component'])}{guess(wanted['component'], names)}"
-            words = f"no component with published numbers is named {near} (known: {', '.join(names) or 'none'})"
-            self.check.wrong((*path, "component"), words)
-        elif "kind" in wanted:
-            if self.one_of(wanted, "kind", list(named), path):
-                return wanted["kind"], named[wanted["kind"]]
-        elif len(named) > 1:
-            self.check.wrong(path, f"several components have this name: choose one by `kind`, {' or '.join(named)}")
-        else:
-            return next(iter(named.items()))
-        return None
 
     def fitting(self, numbers: Sequence[Published], task: Task, kind: str) -> Iterator[Published]:
         """Those numbers that are for a task, under the first of its names that has any."""
@@ -170,15 +125,3 @@ class PublishedReader:
         own = not sources or sources == [target]
         across = [] if own or task.in_order else [f"{'+'.join(sources)}->{target}"]
         return [*across, *([target] if own or kind == "adapter" else [])]
-
-
-def _no_row(kind: str, component: Component, wanted: Mapping[str, str]) -> str:
-    """In a sentence, that a component has no such published number, and what may be meant."""
-    numbers = component.paper.published if component.paper else ()
-    known = {"row": [one.row for one in numbers], "source": [one.source for one in numbers]}
-    known["row"] += [row.rpartition(", ")[2] for row in known["row"]]
-    words = [f"{key} {shown(wanted[key])}{guess(wanted[key], known[key])}" for key in known if key in wanted]
-    none = f"{component.name} has no published number {'with ' * bool(words)}{' and '.join(words)}"
-    if "row" not in wanted:
-        none += f"{' ' * bool(words)}that may stand beside measured ones: name its `row:`"
-    return f"{none} (`reidbench show {kind} {component.name} --published` prints all)"

@@ -101,8 +101,8 @@ class Tree:
         return self.lines.get(path, 1)
 
 
-def read_tree(file: Path) -> Tree:
-    """Read one YAML file. Raises ConfigError as `file:line: sentence`."""
+def read_tree(file: Path, needs: str = "a matrix needs data, tasks, backbone and methods") -> Tree:
+    """Read one YAML file; `needs` is for one that is empty. Raises ConfigError as `file:line: sentence`."""
 
     def at(line: int) -> str:
         return printable(f"{file}:{line}")
@@ -110,7 +110,7 @@ def read_tree(file: Path) -> Tree:
     text = _text(file, at)
     node = _compose(text, at)
     if node is None:
-        raise ConfigError([f"{at(1)}: the file is empty; a matrix needs data, tasks, backbone and methods"])
+        raise ConfigError([f"{at(1)}: the file is empty; {needs}"])
     builder = _Builder(at)
     return Tree(file, builder.build(node, ()), builder.lines, builder.written, source=text)
 

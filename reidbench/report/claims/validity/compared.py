@@ -1,0 +1,197 @@
+"""Hold the order in which a file's rows came out against the order in which their methods were published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reidbench.components import Published
+from reidbench.matrix.benchmark import DataRef, Task
+from reidbench.matrix.labels import judges_of
+from reidbench.matrix.reading.expect import data_set
+from reidbench.matrix.stage import Plan
+from reidbench.metrics.concordance import (
+    Concordance,
+    Pairs,
+    concordance,
+    pairs_apart,
+    tau_by_chance,
+    tau_over_seeds,
+)
+from reidbench.metrics.statistics import TINY, Difference, Doubles, Interval, paired_seeds
+from reidbench.report.results import Leaderboard, by_seed
+from reidbench.report.units import is_percent
+
+from .groups import Group
+
+LEAST = 0.01  # published numbers that are closer are no order: the same code differs by as much between two runs
+ACROSS_RULES = 0.04  # of average precision: trapezoids and steps differ by about three points where AP is .3 to .5
+FEWEST = 8  # methods; with fewer nothing can be concluded
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows, first the one that was published as the better; differences are first less second, in fractions."""
+
+    first: str
+    second: str
+    published: float
+    measured: Difference
+
+
+@dataclass(frozen=True)
+class Order:
+    """The rows of a group on one task of a file, held against their numbers that were published for `published`.
+
+    `chance` is the share of random orders with as great a tau. `close` pairs were published within LEAST of each other,
+    `rules` within ACROSS_RULES under rules of average precision that differ or are not known: neither is counted.
+    `without` are seeds that some rows lack, `unmeasured` the rows without a result and why.
+    """
+
+    group: Group
+    title: str
+    task: str
+    published: str
+    metric: str
+    evaluator: str
+    rows: tuple[str, ...]
+    counts: Concordance
+    tau: Interval
+    chance: float
+    discordant: tuple[Pair, ...]
+    tied: tuple[Pair, ...]
+    close: tuple[tuple[str, str], ...]
+    rules: tuple[tuple[str, str], ...]
+    without: tuple[int, ...]
+    unmeasured: Mapping[str, str]
+
+    @property
+    def small(self) -> bool:
+        """Whether the methods are too few to conclude anything."""
+        return len(self.rows) < FEWEST
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file says of a group: the orders, and sentences about what is compared with nothing."""
+
+    orders: tuple[Order, ...]
+    notes: tuple[str, ...]
+
+
+def compared(group: Group, board: Leaderboard, plan: Plan) -> Found:
+    """All orders of a group in the results of one file, task by task."""
+    lacking = [row for row in group.rows if row not in board.methods]
+    notes = [f"not rows of {board.title}: {'; '.join(lacking)}"] if lacking else []
+    orders = []
+    for task in plan.benchmark.tasks:
+        reason, found = _unlike(group, task, plan), []
+        if not reason:
+            found = [order for published in group.tasks for order in _orders(group, board, plan, task, published)]
+            reason = "" if found else "fewer than two rows of the group have results there"
+        notes += [f"not compared: {board.title}: {task.name}, {reason}"] if reason else []
+        orders += found
+    return Found(tuple(orders), tuple(notes))
+
+
+def _unlike(group: Group, task: Task, plan: Plan) -> str:
+    """Why a task is not of the kind that a group's numbers were published for, or ""."""
+    refs = (*task.source, task.target)
+    if task.group or task.in_order or task.test:
+        return "a task of a family or a sequence, or one that is tested on other data"
+    if task.adapt_on != "train":
+        return "where methods learn from the test images"
+    if any(ref.identities is not None or ref.images != DataRef("").images for ref in refs):
+        return "where a part of the identities is used, or other images than those of train"
+    sources = {_content(plan, ref) for ref in task.source}
+    own = sources == {_content(plan, task.target)}
+    if group.across and (own or not sources):
+        return "which does not go from one data set to another"
+    return "" if group.across or own else "which is not trained on its own data"
+
+
+def _content(plan: Plan, ref: DataRef) -> tuple[str, str]:
+    """A data set by what is in it, under whatever name."""
+    return data_set(plan.benchmark.data, ref), str(plan.benchmark.data[ref.name].root)
+
+
+def _orders(group: Group, board: Leaderboard, plan: Plan, task: Task, published: str) -> Iterator[Order]:
+    judges = [label for _, label in judges_of(plan.benchmark, task)]
+    for metric in group.metrics:
+        giving = [one for one in board.giving(metric) if one in judges and is_percent(board.metric(one, metric))]
+        if giving:
+            numbers = {row: one for row, stand in group.rows.items() if (one := stand.numbers.get((published, metric)))}
+            measured = _Measured(board, task.name, giving[0], metric, [row for row in numbers if row in board.methods])
+            if len(measured.rows) > 1 and measured.seeds:
+                yield _order(group, board.title, published, numbers, measured)
+
+
+class _Measured:
+    """The values of rows on one task, over the seeds that all of them have."""
+
+    def __init__(self, board: Leaderboard, task: str, evaluator: str, metric: str, rows: Sequence[str]) -> None:
+        self.task, self.evaluator, self.metric = task, evaluator, metric
+        cells = {row: board.cell(row, task, evaluator) for row in rows}
+        values = {row: by_seed(results, metric) for row, results in cells.items()}
+        self.rows = [row for row in rows if values[row]]
+        self.unmeasured = {
+            row: next((one.error or one.status for one in cells[row] if one.status != "ok"), "no such metric")
+            for row in rows
+            if not values[row]
+        }
+        seeded = [values[row].keys() for row in self.rows if None not in values[row]]
+        every = {seed for seeds in seeded for seed in seeds if seed is not None}
+        shared = sorted(every.intersection(*seeded)) if seeded else [0]
+        self.seeds = shared
+        self.without = tuple(sorted(every.difference(shared)))
+        self._values = values
+
+    def of(self, row: str) -> list[float]:
+        """By seed; what depends on none has the same value for each."""
+        values = self._values[row]
+        return [values[None] if None in values else values[seed] for seed in self.seeds]
+
+
+def _order(group: Group, title: str, published: str, numbers: Mapping[str, Published], measured: _Measured) -> Order:
+    rows = measured.rows
+    stated = [numbers[row] for row in rows]
+    values = np.array([number.value for number in stated])
+    by_seeds = np.array([measured.of(row) for row in rows]).T
+    every, far, very_far = (_set(pairs_apart(values, least)) for least in (0.0, LEAST, ACROSS_RULES))
+    counted = [(i, j) for i, j in sorted(far) if (i, j) in very_far or _same_rule(stated[i], stated[j])]
+    pairs = np.array([i for i, _ in counted], int), np.array([j for _, j in counted], int)
+    found = [_pair(rows, values, by_seeds, i, j) for i, j in counted]
+    return Order(
+        group,
+        title,
+        measured.task,
+        published,
+        measured.metric,
+        measured.evaluator,
+        tuple(rows),
+        concordance(values, by_seeds.mean(0), pairs),
+        tau_over_seeds(values, by_seeds, pairs),
+        tau_by_chance(values, by_seeds.mean(0), pairs),
+        tuple(one for one in found if one.measured.value < -TINY),
+        tuple(one for one in found if abs(one.measured.value) <= TINY),
+        tuple((rows[i], rows[j]) for i, j in sorted(every - far)),
+        tuple((rows[i], rows[j]) for i, j in sorted(far.difference(counted))),
+        measured.without,
+        measured.unmeasured,
+    )
+
+
+def _set(pairs: Pairs) -> set[tuple[int, int]]:
+    return {(int(i), int(j)) for i, j in zip(*pairs, strict=True)}
+
+
+def _same_rule(first: Published, second: Published) -> bool:
+    """Whether two values are known to be computed alike: no average precision, one known rule, or one table."""
+    return first.metric != "mAP" or first.source == second.source or first.ap == second.ap != "unknown"
+
+
+def _pair(rows: Sequence[str], values: Doubles, by_seeds: Doubles, i: int, j: int) -> Pair:
+    i, j = (i, j) if values[i] > values[j] else (j, i)
+    return Pair(rows[i], rows[j], float(values[i] - values[j]), paired_seeds(by_seeds[:, i], by_seeds[:, j], samples=1))

@@ -1,0 +1,122 @@
+"""Orders of methods as Markdown: the published numbers, one line for each order, and which pairs are exchanged."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from reidbench.registry.published import percent
+from reidbench.report.formats.tables import one_line, table
+from reidbench.report.units import NAMES
+
+from .compared import ACROSS_RULES, FEWEST, LEAST, Found, Order, Pair
+from .groups import Group, Stand
+
+MEANING = (
+    "Kendall's tau-b between the published values of methods and the means measured here: 1 is the published order, 0 "
+    f"none, -1 its reverse. Only pairs count that were published {100 * LEAST:g} point or more apart, for mAP at least "
+    f"{100 * ACROSS_RULES:g} points where the rules of average precision differ or are not known. The interval is a "
+    "bootstrap over seeds (95 %): it is about other seeds and not about other methods, and with few seeds it is too "
+    "narrow. *Chance* is the share of random orders with as great a tau. Fewer than "
+    f"{FEWEST} methods are too few to conclude anything."
+)
+HEADINGS = ("measured on", "published for", "metric", "methods", "pairs", "concordant", "discordant", "tied", "tau-b")
+
+
+def markdown(groups: Sequence[Group], found: Sequence[Sequence[Found]]) -> str:
+    """All groups, each with what every file says of it, in the order of the files."""
+    parts = [MEANING]
+    for group, of_files in zip(groups, found, strict=True):
+        parts += [f"## {one_line(group.title)}", *filter(None, [one_line(group.text)]), _stated(group)]
+        parts += [f"- Left out, {one_line(what)}: {one_line(why)}." for what, why in group.left_out.items()]
+        orders = [order for one in of_files for order in one.orders]
+        parts += [_summary(orders), *_details(orders)] if orders else ["Nothing is measured yet."]
+        parts += [f"- {one_line(note)}" for one in of_files for note in one.notes if one.orders]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Paragraphs with a blank line between them, but for the lines of one list."""
+    lines = [parts[0]]
+    for before, part in itertools.pairwise(parts):
+        lines += [part] if before.startswith("- ") and part.startswith("- ") else ["", part]
+    return "\n".join(lines) + "\n"
+
+
+def _stated(group: Group) -> str:
+    places = [(task, metric) for task in group.tasks for metric in group.metrics]
+    headings = ["row", "stands for", "source", *(f"{NAMES.get(metric, metric)}, {task}" for task, metric in places)]
+    return table(headings, [_line(row, stand, places) for row, stand in group.rows.items()])
+
+
+def _line(row: str, stand: Stand, places: Sequence[tuple[str, str]]) -> list[str]:
+    first = stand.first
+    rule = f"AP {first.ap}" if any(metric == "mAP" for _, metric in stand.numbers) else ""
+    numbers = (stand.numbers.get(place) for place in places)
+    cells = [percent(one.metric, one.value) if one else "" for one in numbers]
+    said = "; ".join(filter(None, (first.row, first.note, stand.note)))
+    return [row, said, ", ".join(filter(None, (first.source, rule))), *cells]
+
+
+def _summary(orders: Sequence[Order]) -> str:
+    return table([*HEADINGS, "chance"], [list(_cells(order)) for order in orders])
+
+
+def _cells(order: Order) -> Iterator[str]:
+    counts = order.counts
+    yield f"{order.title}: {order.task}"
+    yield order.published
+    yield f"{NAMES.get(order.metric, order.metric)}, {order.evaluator}"
+    yield f"{len(order.rows)}{' (too few)' if order.small else ''}"
+    yield from map(str, (counts.pairs, counts.concordant, counts.discordant, counts.tied))
+    yield _tau(order)
+    yield "" if math.isnan(order.chance) else f"{order.chance:.2f}"
+
+
+def _tau(order: Order) -> str:
+    tau = order.tau
+    if math.isnan(tau.value):
+        return "none: no pair is ordered"
+    ends = "" if math.isnan(tau.low) else f" [{tau.low:.2f}, {tau.high:.2f}]"
+    return f"{tau.value:.2f}{ends}, {tau.n} seed{'s' * (tau.n > 1)}"
+
+
+def _details(orders: Sequence[Order]) -> Iterator[str]:
+    """What the numbers of the lines are made of: the exchanged pairs, and all that was left out."""
+    yield (
+        "Discordant pairs, the one first that was published as the better, with its measured lead in points over the "
+        "other; in brackets where the 95 % interval over paired seeds has 0:"
+    )
+    same: dict[tuple[str, str, str], list[str]] = {}
+    for order in orders:
+        pairs = "; ".join(map(_exchanged, order.discordant)) or "none"
+        same.setdefault((f"{order.title}: {order.task}", order.metric, pairs), []).append(order.published)
+    for (where, metric, pairs), published in same.items():
+        yield "- " + one_line(f"{where}, {NAMES.get(metric, metric)}, for {' and '.join(published)}: {pairs}.")
+    yield from _left_out(orders)
+
+
+def _exchanged(pair: Pair) -> str:
+    lead = f"{100 * pair.measured.value:+.1f}"
+    return f"{pair.first} over {pair.second} {f'({lead})' if pair.measured.within_noise else lead}"
+
+
+def _left_out(orders: Sequence[Order]) -> Iterator[str]:
+    """Each once, with all orders that it is true of."""
+    said: dict[str, None] = {}
+    for order in orders:
+        metric = NAMES.get(order.metric, order.metric)
+        for words, pairs in (("published too close", order.close), ("published under other AP rules", order.rules)):
+            if pairs:
+                named = ", ".join(f"{first} and {second}" for first, second in pairs)
+                said[f"- Not counted for {order.published}, {metric}, {words}: {named}."] = None
+        if order.tied:
+            named = ", ".join(f"{pair.first} and {pair.second}" for pair in order.tied)
+            said[f"- Tied on {order.task}, {metric}: {named}."] = None
+        if order.without:
+            seeds = ", ".join(map(str, order.without))
+            said[f"- Seeds that some rows lack on {order.task}, left out: {seeds}."] = None
+        for row, why in order.unmeasured.items():
+            said[f"- Without a result on {order.task}: {row} ({why})."] = None
+    yield from map(one_line, said)

@@ -1,0 +1,184 @@
+"""Measured orders against published ones: which pairs count, over which seeds, on which tasks, and what is named."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reidbench import Published, report
+from reidbench.matrix.stage import Row
+from reidbench.registry.plugins import Registry
+from reidbench.report.claims.validity import text
+from reidbench.report.claims.validity.compared import Found, compared
+from reidbench.report.claims.validity.groups import Group, Stand
+from reidbench.store.artifacts import Store
+from tests.support.sites import publish, read
+
+Matrix = Callable[..., Path]
+ROWS = (f"{name}: {{finetune: {{use: bot, epochs: {epochs}}}}}" for epochs, name in enumerate("abcd", 1))
+METHODS = f"{{{', '.join(ROWS)}}}"
+
+
+def stands(values: Mapping[str, float], task: str = "market1501", **fields: Any) -> dict[str, Stand]:
+    """Rows with a published mAP of one table, by one rule where `fields` says no other."""
+    fields = {"source": "Table 1", "ap": "step", **fields}
+    return {row: Stand({(task, "mAP"): Published("mAP", v, task, row, **fields)}) for row, v in values.items()}
+
+
+def group(rows: Mapping[str, Stand], *tasks: str) -> Group:
+    return Group("g", "G", "", tasks or ("market1501",), ("mAP",), rows)
+
+
+@pytest.fixture
+def compare(matrix: Matrix, registry: Registry, tmp_path: Path) -> Callable[..., Found]:
+    """Publishes mAP by row in a store of its own, and compares a group with it."""
+
+    def run(which: Group, numbers: Mapping[str, float] | Callable[[Row], float], **parts: str) -> Found:
+        plan = read(matrix(**{"methods": METHODS, "seeds": "[0, 1]", **parts}), registry)
+        store = Store(tmp_path / "store")
+        publish(plan, store, numbers)
+        return compared(which, report.collect(plan, store), plan)
+
+    return run
+
+
+def test_pairs_are_counted_and_named(compare: Callable[..., Found]) -> None:
+    """Published a < b < c < d, measured b < a < c < d: of six pairs one is exchanged, tau 4 / 6."""
+    rows = stands({"a": 0.50, "b": 0.60, "c": 0.70, "d": 0.80})
+    found = compare(group(rows), {"a": 0.25, "b": 0.20, "c": 0.30, "d": 0.40})
+    (order,) = found.orders
+    assert (order.counts.concordant, order.counts.discordant, order.counts.tied) == (5, 1, 0)
+    assert order.tau.value == pytest.approx(4 / 6)
+    assert (order.tau.low, order.tau.high, order.tau.n) == (order.tau.value, order.tau.value, 2)
+    (pair,) = order.discordant
+    assert (pair.first, pair.second) == ("b", "a")
+    assert (pair.published, pair.measured.value) == (pytest.approx(0.1), pytest.approx(-0.05))
+    assert order.small
+    assert (order.task, order.published, order.evaluator) == ("tiny", "market1501", "cosine")
+
+
+def test_pairs_that_were_published_within_a_point_do_not_count(compare: Callable[..., Found]) -> None:
+    rows = stands({"a": 0.500, "b": 0.509, "c": 0.510})
+    (order,) = compare(group(rows), {"a": 0.3, "b": 0.2, "c": 0.4}).orders
+    assert order.counts.pairs == 1  # a and c
+    assert order.close == (("a", "b"), ("b", "c"))
+    assert (order.tau.value, order.discordant) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("ap", "source", "counted"),
+    [
+        ("step", "Table 2", True),
+        ("trapezoid", "Table 1", True),  # one table: one rule, whatever is said of it
+        ("trapezoid", "Table 2", False),
+        ("unknown", "Table 2", False),
+    ],
+)
+def test_other_rules_of_average_precision_need_four_points(
+    ap: str, source: str, counted: bool, compare: Callable[..., Found]
+) -> None:
+    near = stands({"a": 0.50}) | stands({"b": 0.53}, ap=ap, source=source)
+    (order,) = compare(group(near), {"a": 0.3, "b": 0.2}).orders
+    assert order.counts.pairs == counted
+    assert order.rules == (() if counted else (("a", "b"),))
+    far = stands({"a": 0.50}) | stands({"b": 0.54}, ap=ap, source=source)
+    assert compare(group(far), {"a": 0.3, "b": 0.2}).orders[0].counts.pairs == 1
+
+
+def test_two_unknown_rules_are_not_one(compare: Callable[..., Found]) -> None:
+    rows = stands({"a": 0.50}, ap="unknown") | stands({"b": 0.53}, ap="unknown", source="Table 2")
+    (order,) = compare(group(rows), {"a": 0.3, "b": 0.2}).orders
+    assert order.rules == (("a", "b"),)
+    assert math.isnan(order.tau.value)
+    assert math.isnan(order.chance)
+
+
+def test_equal_means_are_tied(compare: Callable[..., Found]) -> None:
+    (order,) = compare(group(stands({"a": 0.5, "b": 0.6, "c": 0.7})), {"a": 0.3, "b": 0.3, "c": 0.4}).orders
+    assert (order.counts.concordant, order.counts.tied) == (2, 1)
+    assert [(pair.first, pair.second) for pair in order.tied] == [("b", "a")]
+    assert order.tau.value == pytest.approx(2 / math.sqrt(3 * 2))
+
+
+def test_seeds_that_a_row_lacks_are_left_out_of_all(compare: Callable[..., Found]) -> None:
+    """Row b has no seed 1, where a would be better; a row without seeds has its value for each."""
+
+    def numbers(row: Row) -> Any:
+        values: dict[tuple[str, int | None], float | None] = {("a", 1): 0.9, ("b", 1): None, ("c", None): 0.5}
+        return values.get((row.method, row.seed), {"a": 0.3, "b": 0.4}.get(row.method))
+
+    methods = METHODS.replace("{use: bot, epochs: 3}", "colour-histogram")
+    (order,) = compare(group(stands({"a": 0.5, "b": 0.6, "c": 0.7})), numbers, methods=methods).orders
+    assert order.without == (1,)
+    assert order.tau.n == 1
+    assert order.counts.concordant == 3
+    assert math.isnan(order.tau.low)
+
+
+def test_a_row_without_results_is_named_and_the_others_compare(compare: Callable[..., Found]) -> None:
+    rows = stands({"a": 0.5, "b": 0.6, "c": 0.7, "e": 0.8})
+    found = compare(group(rows), {"a": 0.3, "b": 0.4})
+    assert found.notes == ("not rows of Test: e",)
+    (order,) = found.orders
+    assert order.rows == ("a", "b")
+    assert list(order.unmeasured) == ["c"]
+    alone = compare(group(stands({"a": 0.5, "e": 0.8})), {"a": 0.3})
+    assert alone.orders == ()
+    assert alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have results there"
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ("{source: {use: tiny, identities: 2}, target: tiny}", "a part of the identities"),
+        ("{source: other, target: tiny}", "not trained on its own data"),
+        ("{target: tiny}", "not trained on its own data"),
+        ("{source: copy, target: tiny}", "not trained on its own data"),
+        ("{source: [tiny, other], target: tiny}", "not trained on its own data"),
+        ("{source: tiny, target: tiny, adapt_on: test}", "learn from the test images"),
+    ],
+)
+def test_tasks_of_another_kind_are_left_out(
+    task: str, reason: str, compare: Callable[..., Found], market: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(market, tmp_path / "copy")  # another folder of the same kind
+    folders = f"tiny: {{use: market-folder, root: {market}}}, copy: {{use: market-folder, root: {copy}}}"
+    data = f"{{{folders}, other: {{use: synthetic, size: tiny}}}}"
+    tasks = f"{{tiny: {{source: tiny, target: tiny}}, x: {task}}}"
+    found = compare(group(stands({"a": 0.5, "b": 0.6})), {"a": 0.3, "b": 0.4}, data=data, tasks=tasks)
+    assert [order.task for order in found.orders] == ["tiny"]
+    assert any(note.startswith("not compared: Test: x, ") and reason in note for note in found.notes)
+
+
+def test_transfer_is_held_against_each_published_direction(compare: Callable[..., Found], market: Path) -> None:
+    """Measured a < b; published so in one direction and the reverse in the other."""
+    data = f"{{tiny: {{use: market-folder, root: {market}}}, other: {{use: synthetic, size: tiny}}}}"
+    there, back = "a1->b1", "b1->a1"
+    first, second = stands({"a": 0.3, "b": 0.4}, there), stands({"a": 0.6, "b": 0.5}, back)
+    rows = {row: Stand({**first[row].numbers, **second[row].numbers}) for row in first}
+    tasks = "{across: {source: other, target: tiny}, own: {source: tiny, target: tiny}}"
+    found = compare(group(rows, there, back), {"a": 0.1, "b": 0.2}, data=data, tasks=tasks)
+    assert [(order.task, order.published, order.tau.value) for order in found.orders] == [
+        ("across", there, 1),
+        ("across", back, -1),
+    ]
+    assert found.notes == ("not compared: Test: own, which does not go from one data set to another",)
+
+
+def test_the_page_says_all_of_it(compare: Callable[..., Found]) -> None:
+    rows = stands({"a": 0.50, "b": 0.60, "c": 0.705, "d": 0.70})
+    values = {"a": 0.25, "c": 0.5, "d": 0.1}
+    found = compare(group(rows), lambda row: values.get(row.method, 0.2 + 0.2 * (row.seed or 0)))
+    page = text.markdown([group(rows)], [[found]])
+    cells = [cell.strip() for cell in page.split("| Test: tiny")[1].split("\n")[0].split("|")]
+    # b, c and d over a; c and d over b; c and d are too close. Means: a .25, b .3, c .5, d .1.
+    assert cells[1:8] == ["market1501", "mAP, cosine", "4 (too few)", "5", "3", "2", "0"]
+    assert cells[8].startswith("0.20 [")
+    assert cells[8].endswith("], 2 seeds")
+    assert "Test: tiny, mAP, for market1501: d over a -15.0; d over b (-20.0)." in page  # by seed -10 and -30
+    assert "Not counted for market1501, mAP, published too close: c and d." in page
