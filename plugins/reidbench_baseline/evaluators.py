@@ -21,7 +21,7 @@ from reidbench.metrics import (
 )
 from reidbench.metrics.products import Products, refuse_zero, unit
 
-from .params import ExpansionParams, RankingParams, ReciprocalParams
+from .ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
 JUNK = -1
 Own = tuple[np.ndarray, np.ndarray] | None  # picture numbers of rows [N] and of the gallery [G], where they are known

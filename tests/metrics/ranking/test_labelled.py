@@ -364,6 +364,8 @@ def test_refusals_say_what_and_where() -> None:
     ):
         with pytest.raises(MetricError, match=message):
             on_line(query, gallery, **rules)
+    with pytest.raises(MetricError, match="query_modality must be words, such as visible, not int64"):
+        on_line(dataclasses.replace(query, modality=np.array([0, 1])), gallery, cross="modality")
     with pytest.raises(MetricError, match="rank, rank_blocks and rank_distances cannot apply cross, shots; use"):
         rank(query.features, query.pids, query.camids, gallery.features, gallery.pids, gallery.camids,
              Rules(cross="modality", shots=1))  # fmt: skip

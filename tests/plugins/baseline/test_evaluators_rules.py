@@ -16,7 +16,7 @@ from reidbench.stages.outputs import answer_fault
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 from reidbench_baseline import evaluators
-from reidbench_baseline.params import ExpansionParams, RankingParams, ReciprocalParams
+from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 from tests.support.evaluations import evaluation
 
 
@@ -184,7 +184,7 @@ evaluate:
         ["AP step", "same clothes excluded"],
         ["across modalities", "camera 1 skipped for queries of camera 2", "gallery 1 shot per identity x2"],
         ["tracklets pooled (mean)"],
-        ["multi-query (mean)", "queries of cameras 0, 2"],
+        ["multi-query (mean)", "queries of cameras 0+2"],
     ]
     for result, expected in zip(own, words, strict=True):
         assert all(word in result.row.protocol for word in expected), result.row.protocol
