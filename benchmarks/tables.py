@@ -6,8 +6,8 @@ document:
     <!-- table: benchmarks/results/packs/quickstart.zip --trusted -->
     <!-- end of table -->
 
-Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`,
-and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
+Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`, or
+the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
 for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
 repository.
 """
@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
 BEGIN = re.compile(r"<!-- table:(.*)-->\s*")
 END = "<!-- end of table -->"
+DETAILS = "\nAll metrics"  # begins what stands behind the tables of one metric
 FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
 
@@ -88,7 +89,8 @@ def made(one: Wanted, root: Path) -> str:
             return write_board(board, source.plan, store, "md", options, against)
 
         whole = text()
-        return "\n\n".join([FIRST.findall(whole)[0], *(_added(whole, text(method)) for method in one.against)]) + "\n"
+        tables = FIRST.findall(whole.partition(DETAILS)[0])
+        return "\n\n".join([*tables, *(_added(whole, text(method)) for method in one.against)]) + "\n"
 
 
 def _added(whole: str, more: str) -> str:
