@@ -6,10 +6,10 @@ document:
     <!-- table: benchmarks/results/packs/quickstart.zip --trusted -->
     <!-- end of table -->
 
-Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`, or
-the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
-for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
-repository.
+Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`,
+or the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the
+sentence above it. `--trusted`, as of `reidbench merge`, is for packs of our own machines: their rows lack the word
+`self-reported`. The pack is a path from the root of the repository.
 """
 
 from __future__ import annotations
