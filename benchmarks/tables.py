@@ -7,9 +7,9 @@ document:
     <!-- end of table -->
 
 Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`,
-and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
-for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
-repository.
+or the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the
+sentence above it. `--trusted`, as of `reidbench merge`, is for packs of our own machines: their rows lack the word
+`self-reported`. The pack is a path from the root of the repository.
 
     <!-- claims: benchmarks/results/packs/one.zip benchmarks/results/packs/other.zip --trusted --rule -->
     <!-- end of claims -->
@@ -56,6 +56,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
 BEGIN = re.compile(r"<!-- (table|claims|validity):(.*)-->\s*")
 END = "<!-- end of {} -->"
+DETAILS = "\nAll metrics"  # begins what stands behind the tables of one metric
 FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
 
@@ -159,7 +160,8 @@ def made_table(one: Wanted, root: Path) -> str:
             return write_board(board, plan, store, "md", options, against)
 
         whole = text()
-        return "\n\n".join([FIRST.findall(whole)[0], *(_added(whole, text(method)) for method in one.against)]) + "\n"
+        tables = FIRST.findall(whole.partition(DETAILS)[0])
+        return "\n\n".join([*tables, *(_added(whole, text(method)) for method in one.against)]) + "\n"
 
 
 def made_claims(one: WantedClaims, root: Path) -> str:
