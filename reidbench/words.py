@@ -60,7 +60,7 @@ RULES = frozenset(
     | {"same clothes excluded", "different clothes excluded", "across modalities", "CMC over identities"}
     | {f"{what} ({how})" for what in ("tracklets pooled", "multi-query") for how in ("mean", "max")}
 )  # of an evaluator; beside these, with names, cameras as the data have them, and numbers:
-_CAMERAS = r"(?:camera \d+|cameras \d+(?:, \d+)+)"
+_CAMERAS = r"(?:camera \d+|cameras \d+(?:\+\d+)+)"  # the words of a protocol are joined by commas
 RULE_OF = re.compile(
     rf"re-ranked \([\w .-]+\)|single gallery shot x[1-9]\d*|(?:queries|gallery) of {_CAMERAS}"
     rf"|{_CAMERAS} skipped for queries of camera \d+"

@@ -13,20 +13,18 @@ from .papers import BDB, BOT, MGN, MGN_LUPERSON, MOCO, RESNET, RESNEXT, SENET
 from .params import (
     BdbParams,
     BotParams,
-    ExpansionParams,
     HistogramParams,
     MgnLupersonParams,
     MgnParams,
     MocoParams,
     NoneParams,
-    RankingParams,
-    ReciprocalParams,
     ResNetParams,
     SupervisedParams,
     TinyParams,
     WeightsParams,
 )
 from .protocols import PROTOCOLS
+from .ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
 STAGES = frozenset({"stages", "bn"})
 PARALLEL = frozenset({"data-parallel"})

@@ -21,7 +21,7 @@ from reidbench.metrics import (
 )
 from reidbench.metrics.products import Products, refuse_zero, unit
 
-from .params import ExpansionParams, RankingParams, ReciprocalParams
+from .ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
 JUNK = -1
 Own = tuple[np.ndarray, np.ndarray] | None  # picture numbers of rows [N] and of the gallery [G], where they are known
@@ -161,14 +161,16 @@ def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
     """The numbers, with notes on what was left out or does not depend on the features."""
     for text in ranking.notes:
         ctx.note(text)
+    over = " (over all drawn galleries)" if ranking.shares is not None else ""
     if own := ranking.filtered.get("same_image", 0):
-        ctx.note(f"left out: {own} {'pair' if own == 1 else 'pairs'} of a query and its own picture in the gallery")
+        pairs = f"{own} {'pair' if own == 1 else 'pairs'}"
+        ctx.note(f"left out{over}: {pairs} of a query and its own picture in the gallery")
     if ranking.num_valid < ranking.num_queries:
         ctx.note(_without_match(ranking))
     for doubt in ranking.doubts():
         ctx.note(doubt)
     if ranking.ties.visible:
-        ctx.note(f"ties: {ranking.ties}")
+        ctx.note(f"ties{over}: {ranking.ties}")
     notes = {
         "num_queries": ranking.num_queries,
         "num_valid": ranking.num_valid,

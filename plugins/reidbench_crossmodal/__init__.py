@@ -8,6 +8,7 @@ from reidbench import Component, Paper, hookimpl
 
 from .params import TwoStreamParams
 from .presets import FEW, TWO_STREAM
+from .published import AGW
 
 PAPER = Paper(
     title="Deep Learning for Person Re-identification: A Survey and Outlook (AGW, its visible-infrared baseline)",
@@ -29,6 +30,7 @@ PAPER = Paper(
         "the defaults are for small networks with random weights: Adam at one rate, label smoothing and erasing as in "
         "bot, average pooling",
     ),
+    published=AGW,
 )
 
 

@@ -20,7 +20,7 @@ class TwoStreamParams(shared.EpochParams):
     )
     pool: shared.PoolName = "backbone"
     optimiser: Literal["adam", "sgd"] = Field("adam", description="Adam, or SGD with Nesterov's momentum (AGW)")
-    lr: float = Field(3.5e-4, gt=0, description="learning rate of the optimiser")
+    lr: float = Field(3e-3, gt=0, description="learning rate; this one is for random weights, not for pre-trained ones")
     network_rate: float = Field(
         1.0, gt=0, description="rate of stem and stages as a share of lr, which neck and classifier have"
     )

@@ -188,7 +188,7 @@ PUBLISHED: dict[str, Published] = {
             "query": Counts(None, 45, 12).doubted(),
             "gallery": Counts(6019, 45, 12),
         },
-        "a loader of the field: with the 31 and 30 persons who do not change, 1,209 and 1,031 images, they make all",
+        "a loader of the field; 1,209 and 1,031 images of the persons who do not change make up the release with them",
     ),
     "vc-clothes": Published(
         {

@@ -17,9 +17,9 @@ def reidbench_datasets() -> Iterator[Component]:
         "reidbench_synthetic.dataset:open_synthetic",
         SyntheticParams,
         version=1,
-        summary="Rendered pedestrians: the worlds plaza, station, arcade, the pools crowd and mixed, in four sizes.",
+        summary="Rendered pedestrians in four sizes: plaza, station, arcade, pools, wardrobe, nightfall and footage.",
         fingerprint="reidbench_synthetic.dataset:fingerprint",
-        capabilities=frozenset({"truth"}),
+        capabilities=SyntheticParams.offered,
         lacks=SyntheticParams.lacking,
         rehearsal={"size": "tiny"},
     )

@@ -10,13 +10,15 @@ from typing import Any
 from reidbench.errors import DataError
 from reidbench.files.atomic import is_empty, whole_folder
 
+from .labels import write_manifest
 from .params import SyntheticParams
 from .render import RENDERER_VERSION
 from .shots import Kind, Part, list_shots
 from .workers import Job, Progress, render_files
-from .worlds import size_of
+from .worlds import WORLDS, size_of
 
 DESCRIPTION = "synthetic.json"
+MANIFEST = "labels.csv"  # of worlds with labels beyond identity
 STRUCTURE = "structure"
 ANGLES = (0, 45, 90, 135, 180, 225, 270, 315)
 _STRUCTURE_SIDES: dict[Part, str] = {"train": "train", "gallery": "test"}
@@ -25,7 +27,7 @@ _STRUCTURE_SIDES: dict[Part, str] = {"train": "train", "gallery": "test"}
 def write_folder(
     params: SyntheticParams, destination: Path, processes: int | None = None, progress: Progress | None = None
 ) -> None:
-    """Render a set into `destination`; nothing happens if it is already there.
+    """Render a set into `destination`, with a manifest of its labels; nothing happens if it is already there.
 
     Uses all cores unless `processes` says otherwise; 1 renders in this process. The folder appears whole or not
     at all, and of several processes that render it at once all end well. Raises DataError when `destination`
@@ -37,6 +39,8 @@ def write_folder(
             render_files(params, jobs, folder, processes, progress)
             text = json.dumps(_description(params), indent=2) + "\n"
             (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+            if WORLDS[params.world].labels:
+                write_manifest(params, folder / MANIFEST)
         if not holds_set(params, destination):
             raise DataError(f"{destination}: emptied while a synthetic set was rendered into it")
 

@@ -25,10 +25,16 @@ class Tag(IntEnum):
 
     IDENTITY = 101
     STRANGER = 102
+    OUTFIT = 103
+    INFRARED = 104
+    LOOKS = 105
     CAMERA = 202
     SCENERY = 203
+    NIGHT = 204
     SIGHTING = 303
     TRACK = 304
+    WALK = 305
+    FRAME = 306
     NOISE = 404
     IRRELEVANT = 505
 

@@ -38,7 +38,7 @@ class Truth:
         cameras = size_of(self._params.world, self._params.size).cameras
         if not 0 <= camid < cameras:
             raise DataError(f"{name}: no camera {camid} to restyle to, cameras are 0 to {cameras - 1}")
-        return self._studio.restyle(self._shot(name), self._clean(name), camid, draw)
+        return self._studio.restyle(self._shot(name), self._clean(name, self._studio.is_infrared(camid)), camid, draw)
 
     def view(self, name: str, yaw: float) -> Bytes:
         """The same person, pose and camera, turned by `yaw` further: [H,W,3], 0 to 255."""
@@ -64,7 +64,7 @@ class Truth:
     def body(self, name: str) -> Body:
         """Joints, direction and girths of the person in a picture, without rendering it."""
         shot = self._person_shot(name)
-        person, mesh = self._studio.person(shot.person)
+        person, mesh = self._studio.person(shot.person, shot.outfit)
         pitch = self._studio.camera(shot.camera).pitch
         return find_body(person, mesh, self._studio.sighting(shot), pitch, self._studio.shape)
 
@@ -79,5 +79,5 @@ class Truth:
             raise DataError(f"{name}: shows no person to be turned")
         return shot
 
-    def _render_clean(self, name: str) -> Light:
-        return self._studio.rendering(self._shot(name)).clean
+    def _render_clean(self, name: str, infrared: bool) -> Light:
+        return self._studio.rendering(self._shot(name), infrared=infrared).clean

@@ -8,12 +8,13 @@ worlds instead: clothes of the season, camera pitch, aspect, a common colour cas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from .persons.palettes import AUTUMN, SUMMER, WINTER, Colour, Season
+from .persons.palettes import AUTUMN, HEAT, SUMMER, WINTER, Colour, Season
 
-WorldName = Literal["plaza", "station", "arcade", "crowd", "mixed"]
+WorldName = Literal["plaza", "station", "arcade", "crowd", "mixed", "wardrobe", "nightfall", "footage"]
 SizeName = Literal["tiny", "small", "medium", "full"]
 Place = Literal["plaza", "station", "arcade"]
 Range = tuple[float, float]
@@ -47,7 +48,10 @@ class Conditions:
 class World:
     """`key` names the world in random streams: never change or reuse one.
 
-    A pool has no test side, and the share `irrelevant` of its pictures shows nobody.
+    A pool has no test side, and the share `irrelevant` of its pictures shows nobody. In a world of `outfits`
+    persons change clothes (see shots.py). Builds are `spread` times as far from the mean one as elsewhere. The cameras
+    `infrared` (from 0) film at night; a camera of `beside` films the place of another one. `sizes` are the world's
+    own where those of all worlds do not suit it.
     """
 
     key: int
@@ -55,6 +59,19 @@ class World:
     conditions: tuple[Conditions, ...]
     pool: bool = False
     irrelevant: float = 0.0
+    outfits: bool = False
+    spread: float = 1.0
+    infrared: frozenset[int] = frozenset()
+    beside: Mapping[int, int] = field(default_factory=dict)
+    sizes: Mapping[SizeName, Size] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Which labels beyond identity there are."""
+        clothes = {"clothes", "attributes"} if self.outfits else set()
+        modality = {"modality"} if self.infrared else set()
+        tracklets = {"tracklets"} if any(size.frames for size in self.sizes.values()) else set()
+        return frozenset(clothes | modality | tracklets)
 
     def at_camera(self, camera: int) -> Conditions:
         """The conditions of a camera, counted from 0; a mixed world deals them out in turn."""
@@ -63,17 +80,22 @@ class World:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is rendered; distractors and junk are pictures of the gallery."""
+    """How much is rendered; distractors and junk are pictures of the gallery.
+
+    With `frames` there is a walk of so many pictures, a tracklet, where there is one picture without.
+    """
 
     train_identities: int
     test_identities: int
     cameras: int
-    images: int  # of each identity and camera
+    images: int  # of each identity and camera, or walks
     height: int
     width: int
     distractors: int = 0
     junk: int = 0
     irrelevant: int = 0
+    test_images: int = 0  # the same for test identities, where it is another number
+    frames: int = 0
 
 
 _PLAZA = Conditions(
@@ -130,12 +152,67 @@ _ARCADE = Conditions(
     cast=(1.10, 0.99, 0.84),
 )
 
+_INDOORS = replace(
+    _PLAZA,
+    gain=0.04,
+    balance=0.03,
+    gamma=0.04,
+    blur=(0.0, 0.2),
+    shrink=(1.0, 1.1),
+    noise=(0.004, 0.01),
+    occlusion=0.05,
+    jitter=0.015,
+    aspect=1.6,
+    yaw_spread=0.35,
+)
+_DAY = replace(_PLAZA, occlusion=0.05, aspect=1.5, jitter=0.018, yaw_spread=0.4)
+_NIGHT = replace(
+    _DAY,
+    gain=0.1,
+    noise=(0.01, 0.02),
+    haze=(0.0, 0.04),
+    ambient=(0.4, 0.55),
+    exposure=0.4,
+)
+
+_FILMED = replace(_STATION, occlusion=0.6, exposure=-0.1)  # of a whole walk
+
+_WARDROBE: dict[SizeName, Size] = {
+    "tiny": Size(12, 12, cameras=4, images=2, height=48, width=24, test_images=3),
+    "small": Size(150, 50, cameras=4, images=2, height=64, width=32, test_images=3),
+    "medium": Size(400, 200, cameras=4, images=6, height=64, width=32),
+    "full": Size(400, 400, cameras=4, images=8, height=128, width=64),
+}
+_NIGHTFALL: dict[SizeName, Size] = {
+    "tiny": Size(12, 12, cameras=6, images=2, height=48, width=24),
+    "small": Size(100, 50, cameras=6, images=2, height=64, width=32, test_images=4),
+    "medium": Size(400, 200, cameras=6, images=4, height=64, width=32, test_images=5),
+    "full": Size(400, 200, cameras=6, images=6, height=128, width=64, test_images=10),
+}
+_FOOTAGE: dict[SizeName, Size] = {
+    "tiny": Size(12, 12, 3, images=1, height=48, width=24, distractors=4, junk=2, test_images=2, frames=4),
+    "small": Size(40, 50, 4, images=1, height=64, width=32, distractors=16, junk=8, test_images=2, frames=6),
+    "medium": Size(200, 100, 6, images=1, height=64, width=32, distractors=40, junk=20, test_images=2, frames=8),
+    "full": Size(300, 150, 6, images=1, height=128, width=64, distractors=80, junk=40, test_images=2, frames=10),
+}
+
 WORLDS: dict[WorldName, World] = {
     "plaza": World(key=1, seasons=(SUMMER,), conditions=(_PLAZA,)),
     "station": World(key=2, seasons=(WINTER,), conditions=(_STATION,)),
     "arcade": World(key=3, seasons=(AUTUMN,), conditions=(_ARCADE,)),
     "crowd": World(4, (SUMMER, WINTER, AUTUMN), (_PLAZA, _STATION, _ARCADE), pool=True, irrelevant=0.1),
     "mixed": World(5, (SUMMER, WINTER, AUTUMN), (_PLAZA, _STATION, _ARCADE), pool=True, irrelevant=0.5),
+    "wardrobe": World(6, (HEAT,), (_INDOORS,), outfits=True, spread=2.0, sizes=_WARDROBE),
+    "nightfall": World(
+        key=7,
+        seasons=(SUMMER,),
+        conditions=(_DAY, _DAY, _NIGHT, _DAY, _DAY, _NIGHT),
+        spread=2.0,
+        infrared=frozenset({2, 5}),
+        beside={2: 1},
+        sizes=_NIGHTFALL,
+    ),
+    "footage": World(key=8, seasons=(WINTER,), conditions=(_FILMED,), sizes=_FOOTAGE),
 }
 
 _SIZES: dict[SizeName, Size] = {
@@ -156,7 +233,7 @@ _POOL_SIZES: dict[SizeName, Size] = {
 def size_of(world: WorldName, size: SizeName) -> Size:
     """The counts of a world at a size."""
     if not WORLDS[world].pool:
-        return _SIZES[size]
+        return (WORLDS[world].sizes or _SIZES)[size]
     counts, share = _POOL_SIZES[size], WORLDS[world].irrelevant
     persons = counts.train_identities * counts.cameras * counts.images
     return replace(counts, irrelevant=round(persons * share / (1 - share)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from reidbench.components import Component, Params, load_attribute
 from reidbench.data import Dataset, Report, examine, read_contents, walk_images
-from reidbench.data.check import compare_names
+from reidbench.data.check import compare_names, image_names
 from reidbench.data.fingerprints.contents import hashing_everything
 from reidbench.data.fingerprints.memory import recall_names, remember_names
 from reidbench.data.overlap import find_overlaps, image_numbers
@@ -120,11 +120,10 @@ def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
     certain = {part for part, counts in (dataset.published.parts if dataset.published else {}).items()
                if counts.images is not None and "images" not in counts.unverified}  # fmt: skip
     if against is not None:
-        names: list[str] | None = _names_of(against)
+        names: list[str] | None = _names_of(against, set(map(_top, image_names(dataset))))
     else:
         if report.whole and certain >= set(dataset.parts()):
-            paths = (path for split in dataset.parts().values() for path in split.paths)
-            remember_names(cache, _variant(dataset), paths)
+            remember_names(cache, _variant(dataset), image_names(dataset))
         names = recall_names(cache, _variant(dataset)) if dataset.published else None
     if names is None:
         if not report.whole and dataset.published:
@@ -142,9 +141,15 @@ def _variant(dataset: Dataset) -> str:
     return "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in dataset.name)
 
 
-def _names_of(given: Path) -> list[str]:
+def _top(path: str) -> str:
+    """The folder of the root that a path leads through, "" for a file in the root itself."""
+    return path.partition("/")[0] if "/" in path else ""
+
+
+def _names_of(given: Path, folders: Collection[str]) -> list[str]:
+    """The lines of a list, or the pictures in these folders of a copy: others, such as gt_bbox, are not read."""
     if given.is_dir():
-        return list(walk_images(given))
+        return [path for path in walk_images(given) if _top(path) in folders]
     return [line.strip() for line in read_lines(given, "list of paths") if line.strip()]
 
 

@@ -25,7 +25,7 @@ def make(
     seed: Annotated[int, typer.Option(parser=whole(0), help="Another seed, other persons.")] = 0,
     structure: Annotated[bool, typer.Option("--structure", help="Also write structure maps at eight angles.")] = False,
 ) -> None:
-    """Render a synthetic set into a Market-1501-style folder."""
+    """Render a synthetic set into a Market-1501-style folder, with labels.csv where its world has more labels."""
     from . import copies
 
     copies.make({"world": world, "size": size, "seed": seed, "structure": structure}, out)

@@ -15,92 +15,105 @@ from .options import AveragePrecision, Invalid, JsonOption, Ties, Variant, decim
 
 app = typer.Typer()
 PROTOCOLS = "cosine"  # the evaluator whose presets are the named protocols
+DEFAULTS = {"ap": "step", "invalid": "drop", "ties": "stable", "camera": "market1501"}
 CAMERAS = "0,2: numbers of cameras as the file has them, from 0 on"
+Exclude = Literal["same-clothes", "different-clothes"]
+Cross = Literal["modality"]
+Pool = Literal["mean", "max"]
+ShotsPer = Literal["identity", "identity-and-camera"]
+Cmc = Literal["images", "identities"]
+
+FilesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...", show_default=False, help=".npz, .mat, .pt, .csv or .parquet files, or folders of .npy files."
+    ),
+]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="All rules of a named protocol, such as sysu-mm01-all-single or mars: the presets of `reidbench show "
+        "evaluator cosine`.",
+    ),
+]
+ExcludeOption = Annotated[
+    Exclude | None,
+    typer.Option(help="Leave out the query's own person in the same clothes, or in others; needs clothes."),
+]
+CrossOption = Annotated[
+    Cross | None,
+    typer.Option(help="A query meets only gallery images of another modality; needs modality."),
+]
+SkipOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CAMERA:CAMERAS", help="2:1,3: queries of camera 2 never meet cameras 1 and 3, whatever person."
+    ),
+]
+QueryCamerasOption = Annotated[
+    str | None, typer.Option(metavar="CAMERAS", help=f"Only queries of these cameras, {CAMERAS}.")
+]
+GalleryCamerasOption = Annotated[
+    str | None, typer.Option(metavar="CAMERAS", help=f"Only gallery images of these cameras, {CAMERAS}.")
+]
+PoolOption = Annotated[
+    Pool | None,
+    typer.Option(help="The images of a tracklet become one by their mean or maximum; needs tracklets."),
+]
+MultiQueryOption = Annotated[
+    bool, typer.Option("--multi-query", help="Queries of one person and camera become one, by --pool or their mean.")
+]
+ShotsOption = Annotated[
+    int | None, typer.Option(parser=whole(1), help="A gallery of so many drawn images of each identity.")
+]
+ShotsPerOption = Annotated[ShotsPer | None, typer.Option(help="--shots: of what they are drawn.")]
+RepeatsOption = Annotated[
+    int | None, typer.Option(parser=whole(1), help="--shots: how many galleries are drawn. Default: 10.")
+]
+DrawSeedOption = Annotated[
+    int | None, typer.Option(parser=whole(0), help="--shots: another seed, other galleries. Default: 0.")
+]
+CmcOption = Annotated[Literal["images", "identities"] | None, typer.Option(help="What rank k counts. Default: images.")]
+UseOption = Annotated[
+    Literal["features", "distances"] | None, typer.Option(help="What to score where a file has both.")
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.csv", help="path,pid,split[,camid] of the images whose features and names the files have."
+    ),
+]
+NoCameraOption = Annotated[
+    bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
+]
 
 
 @app.command("score")
 def score_files(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            show_default=False,
-            help=".npz, .mat, .pt, .csv or .parquet files, or folders of .npy files.",
-        ),
-    ],
+    files: FilesArgument,
     as_json: JsonOption = False,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="All rules of a named protocol, such as sysu-mm01-all-single or mars: the presets of `reidbench show "
-            "evaluator cosine`.",
-        ),
-    ] = None,
+    protocol: ProtocolOption = None,
     ap: Annotated[AveragePrecision, typer.Option(help="Area under precision and recall.")] = "step",
     invalid: Annotated[Invalid, typer.Option(help="Queries without a true match.")] = "drop",
     ties: Annotated[Ties, typer.Option(help="Order of equal distances.")] = "stable",
     distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
-    no_camera: Annotated[
-        bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
-    ] = False,
-    exclude: Annotated[
-        Literal["same-clothes", "different-clothes"] | None,
-        typer.Option(help="Leave out the query's own person in the same clothes, or in others; needs clothes."),
-    ] = None,
-    cross: Annotated[
-        Literal["modality"] | None,
-        typer.Option(help="A query meets only gallery images of another modality; needs modality."),
-    ] = None,
-    skip_cameras: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CAMERA:CAMERAS", help="2:1,3: queries of camera 2 never meet cameras 1 and 3, whatever person."
-        ),
-    ] = None,
-    query_cameras: Annotated[
-        str | None, typer.Option(metavar="CAMERAS", help=f"Only queries of these cameras, {CAMERAS}.")
-    ] = None,
-    gallery_cameras: Annotated[
-        str | None, typer.Option(metavar="CAMERAS", help=f"Only gallery images of these cameras, {CAMERAS}.")
-    ] = None,
-    pool: Annotated[
-        Literal["mean", "max"] | None,
-        typer.Option(help="The images of a tracklet become one by their mean or maximum; needs tracklets."),
-    ] = None,
-    multi_query: Annotated[
-        bool,
-        typer.Option("--multi-query", help="Queries of one person and camera become one, by --pool or their mean."),
-    ] = False,
-    shots: Annotated[
-        int | None, typer.Option(parser=whole(1), help="A gallery of so many drawn images of each identity.")
-    ] = None,
-    shots_per: Annotated[
-        Literal["identity", "identity-and-camera"] | None, typer.Option(help="--shots: of what they are drawn.")
-    ] = None,
-    repeats: Annotated[
-        int | None, typer.Option(parser=whole(1), help="--shots: how many galleries are drawn. Default: 10.")
-    ] = None,
-    draw_seed: Annotated[
-        int | None, typer.Option(parser=whole(0), help="--shots: another seed, other galleries. Default: 0.")
-    ] = None,
-    cmc: Annotated[
-        Literal["images", "identities"] | None,
-        typer.Option(help="What rank k counts. Default: images."),
-    ] = None,
-    use: Annotated[
-        Literal["features", "distances"] | None, typer.Option(help="What to score where a file has both.")
-    ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.csv", help="path,pid,split[,camid] of the images whose features and names the files have."
-        ),
-    ] = None,
-    rerank: Annotated[
-        Variant | None,
-        typer.Option(help="k-reciprocal re-ranking, whose definition."),
-    ] = None,
+    no_camera: NoCameraOption = False,
+    exclude: ExcludeOption = None,
+    cross: CrossOption = None,
+    skip_cameras: SkipOption = None,
+    query_cameras: QueryCamerasOption = None,
+    gallery_cameras: GalleryCamerasOption = None,
+    pool: PoolOption = None,
+    multi_query: MultiQueryOption = False,
+    shots: ShotsOption = None,
+    shots_per: ShotsPerOption = None,
+    repeats: RepeatsOption = None,
+    draw_seed: DrawSeedOption = None,
+    cmc: CmcOption = None,
+    use: UseOption = None,
+    manifest: ManifestOption = None,
+    rerank: Annotated[Variant | None, typer.Option(help="k-reciprocal re-ranking, whose definition.")] = None,
     k1: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the reciprocal sets.")] = 20,
     k2: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the query expansion.")] = 6,
     lambda_: Annotated[
@@ -110,42 +123,28 @@ def score_files(
     """Score feature files: mAP, CMC, mINP, and what was filtered. Several files are also compared in pairs."""
     from reidbench.scoring import score
 
-    beyond = {
-        "exclude": exclude,
-        "cross": cross,
-        "skip_cameras": _skipped(skip_cameras) if skip_cameras else None,
-        "query_cameras": None if query_cameras is None else _cameras("--query-cameras", query_cameras),
-        "gallery_cameras": None if gallery_cameras is None else _cameras("--gallery-cameras", gallery_cameras),
-        "pool": pool,
-        "multi_query": multi_query or None,
-        "shots": shots,
-        "shots_per": shots_per,
-        "repeats": repeats,
-        "seed": draw_seed,
-        "cmc": cmc,
-    }
-    more = {name: value for name, value in beyond.items() if value is not None}
-    _refuse_undrawn(more)
-    if protocol is not None:
-        plain = {"ap": ap != "step", "invalid": invalid != "drop", "ties": ties != "stable", "no_camera": no_camera}
-        _refuse_beside(protocol, [*(name for name, given in plain.items() if given), *more])
-        more = named_protocol(protocol)
-    score.run(
-        files,
-        as_json=as_json,
-        ap=ap,
-        invalid=invalid,
-        ties=ties,
-        distance=distance,
-        camera=not no_camera,
-        rerank=rerank,
-        k1=k1,
-        k2=k2,
-        lambda_=lambda_,
-        use=use,
-        manifest=manifest,
-        more=more,
-    )
+    rules = {"ap": ap, "invalid": invalid, "ties": ties, "camera": "none" if no_camera else "market1501"}
+    more = {"exclude": exclude, "cross": cross, "skip_cameras": _skipped(skip_cameras),
+            "query_cameras": _cameras("--query-cameras", query_cameras),
+            "gallery_cameras": _cameras("--gallery-cameras", gallery_cameras), "pool": pool,
+            "multi_query": multi_query or None, "shots": shots, "shots_per": shots_per, "repeats": repeats,
+            "seed": draw_seed, "cmc": cmc}  # fmt: skip
+    chosen = _chosen(protocol, rules, {name: value for name, value in more.items() if value is not None})
+    again: dict[str, Any] = {"rerank": rerank, "k1": k1, "k2": k2, "lambda_": lambda_}
+    score.run(files, as_json=as_json, distance=distance, use=use, manifest=manifest, more=chosen, **again)
+
+
+def _chosen(protocol: str | None, rules: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules by name. Raises ReidbenchError for some beside a protocol, and for draws where nothing is drawn."""
+    drawing = [name for name in ("shots_per", "repeats", "seed") if name in more]
+    if drawing and "shots" not in more:
+        raise ReidbenchError(f"{_option(drawing[0])} is of a drawn gallery: add --shots N, or leave it out")
+    if protocol is None:
+        return {**rules, **more}
+    if given := [*(name for name, value in rules.items() if value != DEFAULTS[name]), *more]:
+        names = ", ".join(map(_option, given))
+        raise ReidbenchError(f"--protocol {protocol} gives all rules: leave out {names}, or --protocol")
+    return named_protocol(protocol)
 
 
 def named_protocol(name: str) -> dict[str, Any]:
@@ -162,25 +161,14 @@ def named_protocol(name: str) -> dict[str, Any]:
     return {"seed" if key == "draw_seed" else key: value for key, value in values.items() if value is not None}
 
 
-def _refuse_beside(protocol: str, given: Sequence[str]) -> None:
-    if given:
-        names = ", ".join(_option(name) for name in given)
-        raise ReidbenchError(f"--protocol {protocol} gives all rules: leave out {names}, or --protocol")
-
-
-def _refuse_undrawn(more: Mapping[str, Any]) -> None:
-    """Raise ReidbenchError for options of a drawn gallery where none is drawn."""
-    given = [_option(name) for name in ("shots_per", "repeats", "seed") if name in more]
-    if given and "shots" not in more:
-        raise ReidbenchError(f"{given[0]} is of a drawn gallery: add --shots N, or leave it out")
-
-
 def _option(name: str) -> str:
-    return {"seed": "--draw-seed"}.get(name, f"--{name.replace('_', '-')}")
+    return {"seed": "--draw-seed", "camera": "--no-camera"}.get(name, f"--{name.replace('_', '-')}")
 
 
-def _cameras(option: str, text: str) -> list[int]:
-    """Numbers of cameras from 0,2."""
+def _cameras(option: str, text: str | None) -> list[int] | None:
+    """Numbers of cameras from 0,2; None where nothing is given."""
+    if text is None:
+        return None
     try:
         return [whole(0)(piece.strip()) for piece in text.split(",")]
     except typer.BadParameter:
@@ -189,13 +177,13 @@ def _cameras(option: str, text: str) -> list[int]:
         ) from None
 
 
-def _skipped(given: Sequence[str]) -> dict[int, list[int]]:
-    """Cameras of the gallery by the camera of the query, from texts like 2:1,3."""
+def _skipped(given: Sequence[str] | None) -> dict[int, list[int]] | None:
+    """Cameras of the gallery by the camera of the query, from texts like 2:1,3; None where nothing is given."""
     found: dict[int, list[int]] = {}
-    for text in given:
+    for text in given or ():
         camera, colon, skipped = text.partition(":")
         if not colon:
             raise ReidbenchError(f"--skip-cameras {text!r}: write the camera of queries and those skipped, like 2:1,3")
-        for own in _cameras("--skip-cameras", camera):
-            found.setdefault(own, []).extend(_cameras("--skip-cameras", skipped))
-    return found
+        for own in _cameras("--skip-cameras", camera) or ():
+            found.setdefault(own, []).extend(_cameras("--skip-cameras", skipped) or ())
+    return found or None

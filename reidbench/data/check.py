@@ -231,9 +231,15 @@ def read_contents(dataset: Dataset, progress: Progress = lambda done, total: Non
     return Contents(fingerprint_files(rows.items()), tuple(unreadable))
 
 
+def image_names(dataset: Dataset) -> set[str]:
+    """Paths of the images of all splits, and of the part for validation."""
+    splits = [*dataset.parts().values(), *([dataset.validation] if dataset.validation is not None else [])]
+    return {path for split in splits for path in split.paths}
+
+
 def compare_names(dataset: Dataset, names: Sequence[str]) -> tuple[list[str], list[str]]:
     """(missing, strange): paths of a whole copy that are not among the images or strays here, and the reverse."""
-    have = {path for split in dataset.parts().values() for path in split.paths}
+    have = image_names(dataset)
     have |= {path for files in dataset.strays.values() for path in files}
     whole = set(names)
     return sorted(whole - have), sorted(have - whole)

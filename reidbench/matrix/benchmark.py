@@ -52,6 +52,11 @@ class Choice:
         """The component's name."""
         return self.component.name
 
+    @property
+    def called(self) -> str:
+        """The name with the preset of an evaluator."""
+        return f"{self.name}({self.preset})" if self.preset else self.name
+
     def on(self, data: AbstractSet[str]) -> Choice:
         """The choice on images of data sets of these components: its preset may have one of its own for the set."""
         return next((self.for_data.get(name, self) for name in data), self) if len(data) == 1 else self

@@ -163,11 +163,11 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
 
     Without a preset, the params that differ from the defaults follow where names repeat.
     """
-    names = [choice.name for choice in choices]
+    names = [choice.name for choice in choices if not choice.preset]
     labels = []
     for choice in choices:
         if choice.preset:
-            labels.append(f"{choice.name}({choice.preset})")
+            labels.append(choice.called)
             continue
         if names.count(choice.name) == 1:
             labels.append(choice.name)

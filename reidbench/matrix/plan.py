@@ -325,7 +325,7 @@ class Expansion:
     def evaluate(self, choice: Choice, embedded: Sequence[Made], recipe: Recipe, task: Task, seed: str) -> str:
         """The key of the stage that evaluates the features of a method, or of several; `seed` is in words."""
         parents = tuple((f"{made.role}.{number}", made.key) for number, made in enumerate(embedded))
-        label = f"evaluate {choice.name} of {recipe.name} -> {tested(task)} [{seed}]"
+        label = f"evaluate {choice.called} of {recipe.name} -> {tested(task)} [{seed}]"
         return self.add("evaluate", choice, parents, (), None, embedded[0].size, NO_SEED, label)
 
     def profile(self, recipe: Recipe, features: Made, task: Task) -> str:

@@ -81,17 +81,20 @@ class ScoreReport:
         """A few plain lines, in per cent."""
         found = self.ranking
         intervals = {name: bootstrap(values) for name, values in self.per_query().items()}
+        over = " (over all drawn galleries)" if found.shares is not None else ""
         lines = [self.name]
         for name, value in found.metrics().items():
             interval = intervals.get(name)
             spread = f"  [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
             lines.append(f"  {LABELS[name]:<8}{100 * value:6.2f} %{spread}")
-        lines.append(f"  {found.num_queries} queries, {found.num_valid} valid; removed: {_removed(found.filtered)}")
+        lines.append(
+            f"  {found.num_queries} queries, {found.num_valid} valid; removed{over}: {_removed(found.filtered)}"
+        )
         if found.num_valid < found.num_queries:
             lines.append(f"  without a true match: {found.invalid_queries}")
             lines += [f"    {query}" for query in found.invalid_queries.first]
         if found.ties.pairs:
-            lines.append(f"  ties: {found.ties}")
+            lines.append(f"  ties{over}: {found.ties}")
         how = str(self.rerank) if self.rerank else "none"
         lines += [f"  {note}" for note in found.notes]
         lines += [f"  warning: {warning}" for warning in self._warnings()]

@@ -38,7 +38,8 @@ def more_of_rows(path: Path, rows: Rows, sides: Mapping[str, NDArray[np.intp]], 
     found: dict[str, dict[str, NDArray[Any]]] = {f"{side}_more": {} for side in sides}
     for word, rule in needs.items():
         if word not in rows.more:
-            raise DataError(f"{shown(path)}: no {word}; {rule} needs {WHAT[word]}: see the column {COLUMNS[word]}")
+            where = f"a column {COLUMNS[word]} of the table or manifest, or an array {word}"
+            raise DataError(f"{shown(path)}: no {word}; {rule} needs {WHAT[word]}, as {where}")
         unknown = "" if word == "modality" else str(UNKNOWN)
         column = [unknown if value == "" else value for value in rows.more[word]]
         given = {f"{word} of the {side}": np.array([column[row] for row in where]) for side, where in sides.items()}

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from reidbench import hookspecs, report
-from reidbench.cli import main, show
+from reidbench.cli import main, scoring, show
 from reidbench.cli import options as cli_options
 from reidbench.execution import executors
 from reidbench.metrics import reranking
@@ -99,8 +99,9 @@ def test_choices_on_the_command_line_are_those_that_are_there() -> None:
     assert typing.get_args(main.ExecutorName) == executors.NAMES
     assert typing.get_args(cli_options.Format) == report.FORMATS
     assert typing.get_args(show.Kind) == tuple(plugins.HOOKS)
-    pairs = [(main.AveragePrecision, rules.AveragePrecision), (main.Invalid, rules.Invalid), (main.Ties, rules.Ties)]
-    pairs += [(main.Variant, reranking.Variant), (cli_options.Pictures, options.Pictures)]
+    named = ("AveragePrecision", "Invalid", "Ties", "Exclude", "Cross", "Pool", "ShotsPer", "Cmc")
+    pairs = [(getattr(scoring, name), getattr(rules, name)) for name in named]
+    pairs += [(scoring.Variant, reranking.Variant), (cli_options.Pictures, options.Pictures)]
     pairs += [(cli_options.Format, options.Format), (cli_options.Breakdown, options.Breakdown)]
     pairs += [(show.Kind, hookspecs.Kind)]
     assert [own for own, there in pairs if own != there] == []
@@ -217,6 +218,10 @@ def test_show_tells_params_and_paper() -> None:
     assert "paper: Bag of Tricks and A Strong Baseline" in shown
     assert "official code: https://github.com/michuanhaohao/reid-strong-baseline (MIT)" in shown
     assert "  official README, ablation; AP rule: step; rows: 16" in shown
+    ranked = reidbench("show", "evaluator", "cosine").stdout
+    assert "  pool (one of mean, max, none, default None)  images of a tracklet become one row" in ranked
+    assert "  query_cameras (one of list, none, default None)  only queries of these cameras" in ranked
+    assert "preset sysu-mm01-all-single (Wu et al., RGB-Infrared Cross-Modality" in ranked
     wrong = reidbench("show", "finetuner", "bott")
     assert wrong.returncode == 2
     assert wrong.stderr == wrong.stderr.strip() + "\n"

@@ -223,6 +223,11 @@ def test_clothes_modality_and_tracklets_are_columns_of_the_manifest(
     assert "note: tracklet 1 comes 4 times, as of person a by camera 1 and person a by camera 2: " in said
     for what, total in (("tracklets", 8), ("infrared images", 8), ("visible images", 9)):
         assert sum(map(int, re.findall(rf"^(?:query|gallery): .*?(\d+) {what}", said, re.MULTILINE))) == total
+    assert exit_code(lambda: main.app(["data", "check", "csv-manifest", f"{tmp_path}/m.csv"])) == 0
+    titles = re.search(r"^\| split .*$", capsys.readouterr().out, re.MULTILINE)
+    assert titles is not None
+    for what in ("outfits", "tracklets", "visible images", "infrared images"):
+        assert f"| {what} / published" in titles[0]
     with (tmp_path / "m.csv").open(newline="") as file:
         rows = {row["path"].removeprefix("p/"): row for row in csv.DictReader(file)}
     assert {row["tracklet"] for row in rows.values()} == {"", *map(str, range(8))}

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from reidbench.errors import ConfigError, ReidbenchError
+from reidbench.data import read_manifest
+from reidbench.errors import ConfigError, DataErrors, ReidbenchError
 from reidbench.matrix.reading import reader as config
 from reidbench.registry import plugins
 from reidbench.scoring import score
@@ -72,7 +73,7 @@ class Watch:
         except ReidbenchError as error:
             answer = None
             self.counts["refused"] += 1
-            lines = error.problems if isinstance(error, ConfigError) else (str(error),)
+            lines = error.problems if isinstance(error, ConfigError | DataErrors) else (str(error),)
             if not lines or not all(line and line.isprintable() and len(line) < 4000 for line in lines):
                 raise AssertionError(f"not said in printable lines: {lines}") from error
         finally:
@@ -119,20 +120,38 @@ class Matrices:
 
 
 class Scores:
-    """Feature files."""
+    """Feature files, under these further rules."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, **rules: Any) -> None:
+        self.folder, self.rules = folder, rules
 
     def __call__(self, data: bytes, suffix: str, rerank: str | None = None) -> Any:
         """Reads and scores; every number is a fraction."""
         file = self.folder / f"features{suffix}"
         _put(file, data)
         said: list[str] = []
-        score.run([file], as_json=True, rerank=rerank, echo=said.append)
+        score.run([file], as_json=True, rerank=rerank, more=self.rules, echo=said.append)
         found: dict[str, Any] = json.loads(said[0])
         if not all(0 <= found[name] <= 1 + 1e-9 for name in ("mAP", "mINP")):
             raise AssertionError(f"no fractions: {found}")
+        return found
+
+
+class Manifests:
+    """CSV manifests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "features.csv"
+
+    def __call__(self, data: bytes) -> Any:
+        """Reads; every label is there for every image, and the images of a tracklet have one person and camera."""
+        _put(self.file, data)
+        found = read_manifest(self.file)
+        for split in found.parts().values():
+            walks: dict[int, tuple[int, int]] = {}
+            for one in split.samples:
+                if one.tracklet >= 0 and walks.setdefault(one.tracklet, (one.pid, one.camid)) != (one.pid, one.camid):
+                    raise AssertionError(f"a tracklet of two: {one}")
         return found
 
 
@@ -251,6 +270,33 @@ def features() -> dict[str, Any]:
         "query_features": rng.normal(size=(6, 4)).astype(np.float32), "gallery_features": rng.normal(size=(8, 4)),
     }  # fmt: skip
     return found
+
+
+def labelled() -> dict[str, Any]:
+    """The same with clothes, modality and tracklets."""
+    return features() | {
+        "query_clothes": np.zeros(6, np.int64), "gallery_clothes": np.array([1, 0, 1, -1, 1, 1, 0, 0]),
+        "query_modality": np.array(["visible"] * 6), "gallery_modality": np.array(["infrared"] * 7 + [""]),
+        "query_tracklets": np.array([0, -1, -1, -1, -1, 5]), "gallery_tracklets": np.arange(8),
+    }  # fmt: skip
+
+
+def labelled_seeds() -> list[Seed]:
+    """Feature files with these labels, as arrays and as a table."""
+    found = labelled()
+    words = {"pid": "pids", "camid": "camids", "clothes": "clothes", "modality": "modality", "tracklet": "tracklets"}
+    columns = {name: [*found[f"query_{word}"], *found[f"gallery_{word}"]] for name, word in words.items()}
+    values = zip(["query"] * 6 + ["gallery"] * 8, *columns.values(), stacked()["features"], strict=True)
+    rows = [",".join(map(str, [*labels, *feature])) for *labels, feature in values]
+    csv = "\n".join([",".join(["part", *words, "f0,f1,f2,f3"]), *rows, ""])
+    return [Seed(npz(found), ".npz"), Seed(npz(found, packed=True), ".npz"), Seed(csv.encode(), ".csv")]
+
+
+MANIFEST_SEEDS = (
+    "path,pid,split,camid,clothes,modality,tracklet,attributes\n"
+    "a.jpg,1,query,0,2,visible,7,bag=yes;hair=long\nb.jpg,1,gallery,1,,infrared,,\nc.jpg,2,train,-1,-1,,-1,bag=no\n",
+    "path,pid,split,tracklet\na.jpg,1,query,3\na.jpg,1,gallery,3\nb.jpg,2,gallery,4\nc.jpg,2,gallery,4\n",
+)
 
 
 def stacked() -> dict[str, Any]:

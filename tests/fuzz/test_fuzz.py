@@ -99,6 +99,7 @@ numbers = st.sampled_from((0.0, 1.0, -1.0, 2.0, 3.5, 1e38, -1e38, 1e-40, 1e300, 
 kinds = ["<f4", ">f8", "<f2", "<i8", "<i4", "|u1", ">u8", "|b1", "<c8", "|O", "<U3", "<M8[s]", "|S2", "<f16"]
 shapes = ((6,), (8,), (6, 4), (8, 4), (6, 8), (1, 6), (6, 1), (), (0,), (0, 4), (6, 0), (8, 0), (6, 4, 1))
 drawn = st.tuples(numbers, st.sampled_from(kinds), st.sampled_from(shapes), st.booleans())
+labels = st.sampled_from(tuple(readers.labelled()))
 names = st.sampled_from((*readers.features(), "distances", "query_f", "names", "features", "train_pids", "other\x1b"))
 
 
@@ -114,6 +115,15 @@ def array(value: float, kind: str, shape: tuple[int, ...], spread: bool) -> Any:
 def with_arrays(given_: dict[str, Any], rerank: str | None) -> tuple[bytes, str, str | None]:
     new = {name: array(*what) for name, what in given_.items()}
     return readers.npz({**readers.features(), **new}), ".npz", rerank
+
+
+def with_labels(given_: dict[str, Any]) -> tuple[bytes, str]:
+    new = {name: array(*what) for name, what in given_.items()}
+    return readers.npz({**readers.labelled(), **new}), ".npz"
+
+
+def listed(seed: str, some: list[Any]) -> tuple[bytes]:
+    return (readers.mutated(seed.encode(), some),)
 
 
 def with_inner_change(seed: readers.Seed, number: int, some: list[Any]) -> tuple[bytes, str]:
@@ -165,6 +175,25 @@ def test_score_reader(examples: int, tmp_path: Path, figure: Callable[[str], Non
         st.just(with_arrays), st.dictionaries(names, drawn, max_size=2), st.sampled_from((None, "zhong"))
     )
     figure(tried(st.one_of(arrays, *files_of(seeds, 30)), reader, examples, tmp_path, "score reader"))
+
+
+@pytest.mark.parametrize("examples", PROFILES)
+def test_score_reader_of_labels(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
+    reader = readers.Scores(tmp_path, exclude="same-clothes", cross="modality", pool="max")
+    seeds = readers.labelled_seeds()
+    for seed in seeds:
+        reader(seed.data, seed.suffix)
+    arrays = st.tuples(st.just(with_labels), st.dictionaries(labels, drawn, min_size=1, max_size=2))
+    figure(tried(st.one_of(arrays, *files_of(seeds, 30)), reader, examples, tmp_path, "score reader of labels"))
+
+
+@pytest.mark.parametrize("examples", PROFILES)
+def test_manifest_reader(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
+    reader = readers.Manifests(tmp_path)
+    for seed in readers.MANIFEST_SEEDS:
+        reader(seed.encode())
+    cases = st.tuples(st.just(listed), st.sampled_from(readers.MANIFEST_SEEDS), changes)
+    figure(tried(cases, reader, examples, tmp_path, "manifest reader"))
 
 
 @pytest.mark.parametrize("examples", PROFILES)

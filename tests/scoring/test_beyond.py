@@ -125,7 +125,9 @@ def test_a_manifest_labels_named_features(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("\n".join(rows))
     same_labels(read_features(tmp_path / "n.npz", manifest=tmp_path / "m.csv", needs=NEEDS))
     (tmp_path / "m.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows))
-    with pytest.raises(DataError, match=r"no tracklets; pool=mean needs a number for each image, .* column tracklet"):
+    with pytest.raises(
+        DataError, match=r"no tracklets; pool=mean needs a number for each image, .* as a column tracklet of"
+    ):
         read_features(tmp_path / "n.npz", manifest=tmp_path / "m.csv", needs=NEEDS)
 
 

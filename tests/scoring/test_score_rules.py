@@ -17,7 +17,7 @@ from reidbench.metrics import Labelled, Reranking, Rules, rank_labelled, rerank_
 from reidbench.registry.plugins import Registry
 from reidbench.scoring import score
 from reidbench_baseline.evaluators import _rules as evaluator_rules
-from reidbench_baseline.params import RankingParams
+from reidbench_baseline.ranking_params import RankingParams
 from tests.support.scores import arrays, scored
 
 

@@ -113,7 +113,7 @@ def test_memory_holds_what_a_pass_of_64_images_needs(blocks: int, monkeypatch: p
                     time.sleep(0.001)
             return super().forward(images, camids) + 0 * sum(block.sum() for block in held)
 
-    assert 64 <= measure(Large())["memory"] < 128
+    assert 63 < measure(Large())["memory"] < 128  # a small part may come from memory that the C library still keeps
     assert len(between) == 100
 
 

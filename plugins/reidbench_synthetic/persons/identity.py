@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..randomness import Stream
@@ -168,12 +168,7 @@ def draw_identity(stream: Stream, season: Season) -> Identity:
     head = _draw_head(stream, season)
     top = _draw_top(stream, season)
     bottom = _draw_bottom(stream, season)
-    bag = Bag(
-        kind=stream.weighted(_CARRIED),
-        colour=dye(stream, stream.pick(palettes.BAGS)),
-        size=stream.uniform(0.8, 1.25),
-        side=stream.pick((-1, 1)),
-    )
+    bag = _draw_bag(stream)
     gait = Gait(
         stride=stream.uniform(0.25, 0.5),
         lean=stream.normal(0.03, 0.03),
@@ -181,6 +176,12 @@ def draw_identity(stream: Stream, season: Season) -> Identity:
         elbow=stream.uniform(0.1, 0.7),
     )
     return Identity(build, head, top, bottom, bag, gait)
+
+
+def redress(stream: Stream, person: Identity, season: Season) -> Identity:
+    """The same person in other clothes, with other shoes and another bag."""
+    top, bottom = _draw_top(stream, season), _draw_bottom(stream, season)
+    return replace(person, top=top, bottom=bottom, bag=_draw_bag(stream))
 
 
 def _draw_build(stream: Stream) -> Build:
@@ -193,6 +194,15 @@ def _draw_build(stream: Stream) -> Build:
         leg=stream.normal(0.49, 0.012),
         head=stream.normal(1.0, 0.06),
         limb=stream.normal(1.0, 0.10),
+    )
+
+
+def _draw_bag(stream: Stream) -> Bag:
+    return Bag(
+        kind=stream.weighted(_CARRIED),
+        colour=dye(stream, stream.pick(palettes.BAGS)),
+        size=stream.uniform(0.8, 1.25),
+        side=stream.pick((-1, 1)),
     )
 
 

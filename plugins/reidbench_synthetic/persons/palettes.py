@@ -5,7 +5,7 @@ Colours repeat between identities on purpose: a name stands for many garments, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..randomness import Stream
@@ -58,6 +58,16 @@ HAIRS: dict[Colour, float] = {
     _unit(180, 145, 85): 1,
     _unit(150, 150, 150): 1,
 }
+DYED_HAIRS: tuple[Colour, ...] = (
+    *HAIRS,
+    _unit(225, 210, 175),
+    _unit(150, 60, 30),
+    _unit(190, 40, 50),
+    _unit(220, 120, 160),
+    _unit(60, 90, 190),
+    _unit(40, 140, 110),
+    _unit(110, 60, 150),
+)
 SHOES = {"black": 4, "white": 3, "grey": 2, "brown": 2, "red": 0.7, "blue": 0.7, "yellow": 0.4}
 SOCKS = ("white", "black", "grey", "red")
 STRIPES = ("white", "red", "yellow", "black", "lightblue")
@@ -159,6 +169,13 @@ AUTUMN = Season(
     caps=1.2,
     open_jacket=0.4,
     coat=0.12,
+)
+HEAT = replace(  # much skin is seen
+    SUMMER,
+    sleeves={"short": 7, "none": 3},
+    legs={"shorts": 6, "skirt": 4, "trousers": 1},
+    open_jacket=0.0,
+    coat=0.0,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from ..persons.palettes import Colour
 from ..randomness import Stream
 from ..worlds import Conditions
 from .filters import blur, resize, saturate, to_bytes
+
+LAMP: Colour = (0.0, 0.1961161, 0.9805807)  # unit vector: a little above the lens
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ def draw_camera(stream: Stream, conditions: Conditions) -> Camera:
     )
 
 
+def with_lamp(camera: Camera) -> Camera:
+    """The same camera with its light beside the lens."""
+    return replace(camera, light=LAMP)
+
+
 def _light_from(side: float) -> Colour:
     length = math.sqrt(side * side + 0.5 * 0.5 + 0.6 * 0.6)
     return side / length, 0.5 / length, 0.6 / length
@@ -75,10 +82,35 @@ def expose(clean: Light, camera: Camera, stream: Stream) -> Bytes:
     haze = np.float32(camera.haze)
     image = image * (1 - haze) + haze * np.array(camera.haze_colour, dtype=np.float32)
     image = np.clip(saturate(image, camera.saturation), 1e-4, 1) ** np.float32(camera.gamma)
+    image = _soften(image, camera)
+    grain = stream.uniforms((height, width, 3), -1.7, 1.7).astype(np.float32)  # deviation 0.98
+    image = image + np.float32(camera.noise) * grain
+    return to_bytes(image)
+
+
+def expose_infrared(clean: Light, camera: Camera, stream: Stream) -> Bytes:
+    """What an infrared camera makes of a clean picture [H,W,3]: one grey in all three channels, lit by its lamp."""
+    height, width = clean.shape[:2]
+    grey = clean.mean(2, keepdims=True) * np.float32(camera.gain) * _lamp(height, width)
+    haze = np.float32(camera.haze)
+    grey = grey * (1 - haze) + haze * np.float32(camera.haze_colour[0])
+    grey = _soften(np.clip(grey, 1e-4, 1) ** np.float32(camera.gamma), camera)
+    grain = stream.uniforms((height, width, 1), -1.7, 1.7).astype(np.float32)
+    return to_bytes(np.repeat(grey + np.float32(camera.noise) * grain, 3, axis=2))
+
+
+def _lamp(height: int, width: int) -> Light:
+    """How much of the lamp's light falls where: [H,W,1], 1 in the middle and half of it in the corners."""
+    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
+    across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
+    return 1 - np.float32(0.25) * (down * down + across * across)
+
+
+def _soften(image: Light, camera: Camera) -> Light:
+    """The lens's blur, and the loss of a picture that is enlarged."""
+    height, width = image.shape[:2]
     image = blur(image, camera.blur * height / 128)
     if camera.shrink > 1.05:
         small = resize(image, max(8, int(height / camera.shrink)), max(4, int(width / camera.shrink)))
         image = resize(small, height, width)
-    grain = stream.uniforms((height, width, 3), -1.7, 1.7).astype(np.float32)  # deviation 0.98
-    image = image + np.float32(camera.noise) * grain
-    return to_bytes(image)
+    return image

@@ -80,6 +80,13 @@ def _weather(scene: Light, stream: Stream) -> Light:
     return cast(Light, np.clip(weathered, 0, 1))
 
 
+def scene_at_night(stream: Stream, scene: Light) -> Light:
+    """A scene [H,W,3] in near infrared: greys of another mixture of its colours, away from the lamp and so dark."""
+    mixture = stream.uniforms((3,), 0.1, 1.0).astype(np.float32)
+    grey = scene @ (mixture / mixture.sum())
+    return cast(Light, np.repeat(np.float32(0.6) * grey[:, :, None], 3, axis=2))
+
+
 def crop_scene(scene: Light, down: float, right: float, height: int, width: int) -> Light:
     """The part of a scene behind one picture; `down` and `right` of 0 to 1 say where it is cut out."""
     top, left = int(down * (HEIGHT - CROP_HEIGHT)), int(right * (WIDTH - CROP_WIDTH))

@@ -10,7 +10,9 @@ from reidbench.data.split import Sample
 
 TESTS = {"query", "gallery"}
 WHAT = ("pid", "camid", "clothes", "modality", "split")
-WHOLE = "images of one tracklet are of one person in one outfit, by one camera and in one split"
+WHOLE = (
+    "images of one tracklet are of one person in one outfit, by one camera and in one split; give others other numbers"
+)
 
 
 @dataclass

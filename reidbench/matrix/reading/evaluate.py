@@ -53,7 +53,7 @@ class EvaluateReader:
             common = ()
         found = list(common)
         for choice in (choice for own in by_task for choice in own or ()):
-            if all(choice.identity != other.identity for other in found):
+            if all(_named(choice) != _named(other) for other in found):
                 found.append(choice)
         labels = evaluator_labels(found)
         for label in {label for label in labels if labels.count(label) > 1}:
@@ -65,5 +65,10 @@ class EvaluateReader:
         ]
 
     def _labels(self, own: Sequence[Choice], found: Sequence[Choice], labels: Sequence[str]) -> tuple[str, ...]:
-        identities = [choice.identity for choice in own]
-        return tuple(label for choice, label in zip(found, labels, strict=True) if choice.identity in identities)
+        named = [_named(choice) for choice in own]
+        return tuple(label for choice, label in zip(found, labels, strict=True) if _named(choice) in named)
+
+
+def _named(choice: Choice) -> tuple[str, dict[str, Any]]:
+    """What sets two evaluators of a file apart: presets with equal rules keep their names in different tasks."""
+    return choice.preset, choice.identity

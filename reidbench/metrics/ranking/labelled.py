@@ -143,7 +143,7 @@ def _drawing(rules: Rules, kinds: NDArray[Any], sizes: NDArray[Any], pooled: boo
     per = "identities" if rules.shots_per == "identity" else "pairs of an identity and a camera"
     unit = "rows (tracklets and single images)" if pooled else "images"
     few = int(np.count_nonzero(sizes < rules.shots))
-    more = f"; all of theirs, for they have fewer: {few} of these" if few else ""
+    more = f"; {few} of these have fewer and give all" if few else ""
     notes = [f"gallery drawn {rules.repeats} times: {rules.shots} of the {unit} of each of {len(kinds)} {per}{more}"]
     if (kinds[:, 0] == 0).any():
         notes.append("gallery pid 0, which marks distractors in some data sets, is drawn from as one identity")

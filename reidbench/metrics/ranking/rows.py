@@ -49,6 +49,8 @@ class Labelled:
                 found[name] = integers(f"{side}_{name}", given)
         if self.modality is not None:
             found["modality"] = np.asarray(self.modality)
+            if found["modality"].dtype.kind != "U":
+                raise MetricError(f"{side}_modality must be words, such as visible, not {found['modality'].dtype}")
         count = len(found["pids"])
         for name, values in found.items():
             if len(values) != count:
@@ -131,7 +133,8 @@ def _of_cameras(camids: Ints, side: Side, rules: Rules, note: Callable[[str], No
         return np.arange(len(camids))
     cameras_there(camids, wanted, f"{side}_cameras", side)
     used = np.flatnonzero(np.isin(camids, wanted))
-    note(f"left out by camera: {len(camids) - len(used)} of {len(camids)} {side} images")
+    if left_out := len(camids) - len(used):
+        note(f"left out by camera: {left_out} of {len(camids)} {side} images")
     return used
 
 
@@ -204,10 +207,10 @@ def _group_name(part: Labelled, row: int, mate: int, side: Side) -> str:
 
 
 def _joined(vectors: NDArray[Any], used: Indices, groups: Indices, how: str) -> NDArray[Any]:
-    """[groups, D]: mean or maximum of the features of each group, as float32 or, of float64 or integers, float64."""
+    """[groups, D]: maximum of the features of each group, or their mean in float64, so that equal ones stay equal."""
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
-    found = np.empty((len(starts), vectors.shape[1]), np.result_type(vectors.dtype, np.float32))
+    found = np.empty((len(starts), vectors.shape[1]), vectors.dtype if how == "max" else np.float64)
     for group, members in enumerate(np.split(used[order], starts[1:])):
         rows = vectors[members]
         found[group] = rows.max(axis=0) if how == "max" else rows.mean(axis=0, dtype=np.float64)

@@ -118,7 +118,7 @@ class Rescorer:
                     raise ReidbenchError(counts)
                 columns[f"{side}_features"] = features.astype(np.float32)
                 columns |= {f"{side}_pids": split.pids, f"{side}_camids": split.camids}
-            self._columns[key] = columns | more_columns(parts) | self._look_back(stage, parts)
+            self._columns[key] = columns | self._look_back(stage, parts)
         return self._columns[key]
 
     def _look_back(self, stage: Stage, parts: dict[str, Split]) -> Columns:

@@ -16,6 +16,7 @@ from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
 from reidbench.report.queries import read_notes
 from reidbench.report.results import Leaderboard
+from reidbench.store.artifact import BadArtifact
 
 from .pairs import Budget, pair_values
 from .rows import Cell, Row, Targets, row_of
@@ -139,9 +140,12 @@ class Breaking:
 
 def _asked(evidence: Evidence, row: Row) -> int:
     """How many of the query images [Q] are queries, or stand for the images that are one: as the evaluator notes."""
-    noted = read_notes(evidence.store.read(row.results[0].row.key or "")).get("num_queries")
-    known = isinstance(noted, int) and int(row.counted.sum()) <= noted <= len(row.counted)
-    return noted if isinstance(noted, int) and known else len(row.counted)
+    images, counted = len(row.counted), int(row.counted.sum())
+    try:
+        noted = read_notes(evidence.store.read(row.results[0].row.key or "")).get("num_queries")
+    except (KeyError, BadArtifact):
+        return images
+    return noted if isinstance(noted, int) and counted <= noted <= images else images
 
 
 def _grouped(row: Row, labels: np.ndarray) -> list[Part]:

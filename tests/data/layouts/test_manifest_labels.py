@@ -80,6 +80,7 @@ def test_a_wrong_cell_gets_one_sentence(cells: str, sentence: str, tmp_path: Pat
 
 
 WHOLE = ": images of one tracklet are of one person in one outfit, by one camera and in one split"
+CURE = "; give others other numbers"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ WHOLE = ": images of one tracklet are of one person in one outfit, by one camera
 )
 def test_images_of_a_tracklet_agree(row: str, told: str, tmp_path: Path) -> None:
     first, other = "a.jpg,1,query,0,1,visible,7,", "g.jpg,1,gallery,1,1,visible,8,"
-    assert mistakes(tmp_path, first, other, row) == [f"4: tracklet 7 has {told}{WHOLE}"]
+    assert mistakes(tmp_path, first, other, row) == [f"4: tracklet 7 has {told}{WHOLE}{CURE}"]
     assert read(tmp_path, first, other, row.replace(",7,", ",9,")).query is not None
     more = row.replace("b.jpg", "c.jpg")
     assert len(mistakes(tmp_path, first, other, row, more)) == 1  # once for each tracklet

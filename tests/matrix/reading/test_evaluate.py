@@ -67,3 +67,19 @@ def test_mistakes(tasks: str, matrix: Write, registry: Registry) -> None:
 def test_evaluators_of_the_file_that_no_task_uses_are_a_mistake(matrix: Write, registry: Registry) -> None:
     with pytest.raises(ConfigError, match="evaluate: is used by no task, since each has an `evaluate` of its own"):
         reader.read(matrix(tasks=f"{{a: {EUCLIDEAN}}}", evaluate="cosine"), registry)
+
+
+def test_presets_with_equal_rules_keep_their_names_in_different_tasks(matrix: Write, registry: Registry) -> None:
+    general = "{use: cosine, preset: ltcc-general}"
+    tasks = f"{{a: {{target: tiny, evaluate: {general}}}, b: {{target: tiny, evaluate: cosine}}}}"
+    assert cells(matrix(tasks=tasks, evaluate=""), registry) == {("a", "cosine(ltcc-general)"), ("b", "cosine")}
+    both = f"{{a: {{target: tiny, evaluate: [cosine, {general}]}}}}"
+    with pytest.raises(ConfigError, match="evaluator cosine appears twice"):
+        reader.read(matrix(tasks=both, evaluate=""), registry)
+
+
+def test_what_is_written_beside_a_preset_is_in_the_name(matrix: Write, registry: Registry) -> None:
+    tasks = "{a: {target: tiny, evaluate: {use: cosine, preset: mars, ap: step}}}"
+    assert {evaluator for _, evaluator in cells(matrix(tasks=tasks, evaluate=""), registry)} == {
+        "cosine(mars, ap=step)"
+    }

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import Labelled, MetricError, Ranking, Rules, rank, rank_labelled
+from reidbench.metrics import Labelled, MetricError, Ranking, Rules, ScoreReport, rank, rank_labelled
 from tests.support.naive_ranking import naive_ranking
 
 
@@ -138,7 +138,7 @@ def test_a_pair_that_two_rules_remove_counts_once() -> None:
     assert found.filtered == {"junk": 0, "same_camera": 1, "same_image": 1, "same_clothes": 0}
 
 
-def test_a_query_without_a_match_is_told_by_its_clothes() -> None:
+def test_a_query_that_has_matches_in_its_clothes_only() -> None:
     query, gallery = wardrobe()
     twice = Labelled(*(np.repeat(column, 2, 0) for column in (query.features, query.pids, query.camids)))
     twice = dataclasses.replace(twice, clothes=np.array([5, 6]))
@@ -181,6 +181,7 @@ def test_cameras_that_take_no_part_leave_their_queries_empty() -> None:
         "left out by camera: 1 of 2 query images",
         "left out by camera: 3 of 6 gallery images",
     )
+    assert not on_line(query, gallery, query_cameras=(5, 2), gallery_cameras=(0, 1, 2, 3)).notes
     zero = on_line(query, gallery, query_cameras=(5,), gallery_cameras=(3,), invalid="zero")
     assert zero.mAP == 1.0  # over one query, not over two images
 
@@ -276,13 +277,22 @@ def test_metrics_are_means_over_drawn_galleries() -> None:
     assert on_line(*shot_gallery(), shots=1, repeats=40, seed=4).mAP != found.mAP
 
 
+def test_a_report_says_what_is_counted_over_all_draws() -> None:
+    query, gallery = shot_gallery()
+    found = on_line(query, gallery, shots=1, repeats=4)
+    text = ScoreReport("x.npz", found, query.pids, query.camids).as_text()
+    assert "1 queries, 1 valid; removed (over all drawn galleries): 1 junk gallery rows" in text
+    assert "\n  gallery drawn 4 times: 1 of the images of each of 2 identities\n" in text
+    assert "repeats=4 seed=0 shots=1 shots_per=identity" in text
+
+
 def test_each_identity_and_camera_gives_its_images() -> None:
     """One of each identity and camera is all of this gallery, in every draw; pid 1 has no second image anywhere."""
     whole = on_line(*shot_gallery())
     for shots in (1, 2):
         found = on_line(*shot_gallery(), shots=shots, shots_per="identity-and-camera", repeats=3)
         assert found.metrics() == pytest.approx(whole.metrics())
-    more = "; all of theirs, for they have fewer: 4 of these"
+    more = "; 4 of these have fewer and give all"
     note = f"gallery drawn 3 times: 2 of the images of each of 4 pairs of an identity and a camera{more}"
     assert found.notes == (note,)
 
@@ -364,6 +374,8 @@ def test_refusals_say_what_and_where() -> None:
     ):
         with pytest.raises(MetricError, match=message):
             on_line(query, gallery, **rules)
+    with pytest.raises(MetricError, match="query_modality must be words, such as visible, not int64"):
+        on_line(dataclasses.replace(query, modality=np.array([0, 1])), gallery, cross="modality")
     with pytest.raises(MetricError, match="rank, rank_blocks and rank_distances cannot apply cross, shots; use"):
         rank(query.features, query.pids, query.camids, gallery.features, gallery.pids, gallery.camids,
              Rules(cross="modality", shots=1))  # fmt: skip

@@ -16,7 +16,7 @@ from reidbench.metrics import MetricError, Reranking, rank_distances, rerank
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 from reidbench_baseline import evaluators
-from reidbench_baseline.params import ExpansionParams, RankingParams, ReciprocalParams
+from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
 
 def context(params: Any, *, junk: int = 0, seed: int = 0) -> Any:

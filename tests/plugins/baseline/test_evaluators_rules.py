@@ -16,7 +16,7 @@ from reidbench.stages.outputs import answer_fault
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 from reidbench_baseline import evaluators
-from reidbench_baseline.params import ExpansionParams, RankingParams, ReciprocalParams
+from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 from tests.support.evaluations import evaluation
 
 
@@ -139,6 +139,20 @@ def test_what_was_pooled_and_drawn_is_noted_and_no_image_counts_as_a_lost_query(
     assert all(f"of {queries} queries" in note for note in lost)
 
 
+def test_what_is_counted_over_all_drawn_galleries_says_so() -> None:
+    """One own picture and one tie in each of three galleries, which hold all images."""
+    query = Embedded(np.ones((1, 2)), np.array([1]), np.array([0]), np.array([5]))
+    gallery = Embedded(np.ones((3, 2)), np.array([1, 1, 2]), np.array([0, 1, 1]), np.array([5, 6, 7]))
+    for params, over in ((RankingParams(), ""), (RankingParams(shots=9, repeats=3), " (over all drawn galleries)")):
+        ctx = evaluation(params, query, gallery)
+        found = evaluators.cosine(ctx)
+        count = 3 if over else 1
+        pairs = "pairs" if over else "pair"
+        assert f"left out{over}: {count} {pairs} of a query and its own picture in the gallery" in ctx.notes
+        assert any(note.startswith(f"ties{over}: {count} {pairs} of a true match") for note in ctx.notes)
+        assert found.notes["doubts"][0].startswith("nothing was ranked: for each of the 1 valid queries")
+
+
 # ---------------------------------------------------------------- in a matrix
 
 
@@ -184,7 +198,7 @@ evaluate:
         ["AP step", "same clothes excluded"],
         ["across modalities", "camera 1 skipped for queries of camera 2", "gallery 1 shot per identity x2"],
         ["tracklets pooled (mean)"],
-        ["multi-query (mean)", "queries of cameras 0, 2"],
+        ["multi-query (mean)", "queries of cameras 0+2"],
     ]
     for result, expected in zip(own, words, strict=True):
         assert all(word in result.row.protocol for word in expected), result.row.protocol

@@ -13,8 +13,8 @@ import pytest
 
 from reidbench import Embedded
 from reidbench_baseline import evaluators
-from reidbench_baseline.params import RankingParams
 from reidbench_baseline.protocols import PROTOCOLS
+from reidbench_baseline.ranking_params import RankingParams
 from tests.support.evaluations import evaluation
 
 Curve = dict[str, float]
@@ -238,7 +238,9 @@ def test_each_protocol_has_a_source_and_says_its_rules() -> None:
     """Protocols that differ in what they do differ in the protocol column."""
     words: dict[frozenset[str], list[str]] = {}
     for name, preset in PROTOCOLS.items():
-        words.setdefault(RankingParams(**preset).protocol(), []).append(name)
+        said = RankingParams(**preset).protocol()
+        assert not [word for word in said if "," in word], "words are joined by commas"
+        words.setdefault(said, []).append(name)
         assert len(preset.source) > 40
     alike = [names for names in words.values() if len(names) > 1]
     assert alike == [["ltcc-general", "vc-clothes-general"]]

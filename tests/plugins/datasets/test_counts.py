@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from reidbench import Sample, Split
 from reidbench.cli.main import app
+from reidbench.components import load_attribute
 from reidbench.data import Counts, Dataset, Published, examine, judge, read_contents
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.registry import plugins
@@ -138,9 +140,26 @@ def test_names_against_another_copy_and_a_list(tmp_path: Path) -> None:
     code, text = check("market1501", two, "--against", one)
     assert code == 1
     assert "1 files missing, against the copy given: query/0003_c2s1_000001_00.jpg" in text
+    (one / "gt_bbox").mkdir()
+    Image.new("RGB", (16, 32)).save(one / "gt_bbox/0003_c1s1_000001_01.jpg")
+    assert "1 files missing, against the copy given" in check("market1501", two, "--against", one)[1]  # not gt_bbox
     (tmp_path / "list.txt").write_text("query/0003_c1s1_000001_00.jpg\n")
     assert "files strange, against the copy given" in check("market1501", two, "--against", tmp_path / "list.txt")[1]
     assert check("market1501", two, "--against", tmp_path / "none.txt")[0] == 2
+
+
+def test_names_against_a_copy_are_those_of_the_part_for_validation_too(
+    registry: plugins.Registry, tmp_path: Path
+) -> None:
+    component = registry.get("dataset", "prcc")
+    one, two = (load_attribute(component.stand_in)(component.params(), tmp_path / name) for name in ("one", "two"))
+    (one / "sketch").mkdir()
+    shutil.copy(one / "rgb/test/A/013/cropped_rgb001.jpg", one / "sketch/cropped_rgb001.jpg")
+    assert "against the copy given" not in check("prcc", two, "--against", one)[1]
+    (two / "rgb/val/003/A_cropped_rgb005.jpg").unlink()
+    said = check("prcc", two, "--against", one)[1]
+    assert "problem: 1 files missing, against the copy given: rgb/val/003/A_cropped_rgb005.jpg" in said
+    assert "files strange" not in said
 
 
 def test_full_lists_what_cannot_be_decoded_and_reads_all_again(tmp_path: Path) -> None:

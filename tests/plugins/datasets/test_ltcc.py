@@ -9,6 +9,7 @@ import pytest
 from reidbench import Split
 from reidbench.data import examine
 from reidbench.errors import DataError
+from reidbench_datasets.counts import PUBLISHED
 from tests.support.copies import Open, touch
 
 NAMES = {
@@ -132,3 +133,11 @@ def test_a_wrong_root_names_the_right_one(read: Open, tmp_path: Path) -> None:
     (tmp_path / "LTCC_ReID").rename(tmp_path / "data")
     with pytest.raises(DataError, match=r"train: no such folder; did you mean .*/data as root\?"):
         read("ltcc", tmp_path)
+
+
+def test_published_counts_add_up_to_the_totals() -> None:
+    whole, few = PUBLISHED["ltcc:all"].parts, PUBLISHED["ltcc:cloth-changing"].parts
+    assert sum(counts.images or 0 for counts in whole.values()) == 17119
+    assert (whole["train"].identities or 0) + (whole["gallery"].identities or 0) == whole["all"].identities == 152
+    assert (few["train"].identities or 0) + (few["gallery"].identities or 0) == 91
+    assert (few["train"].images, few["gallery"].images) == (9576 - 1209, 7050 - 1031)

@@ -9,6 +9,7 @@ import pytest
 from reidbench import Split
 from reidbench.data import examine
 from reidbench.errors import DataError
+from reidbench_datasets.counts import PUBLISHED
 from tests.support.copies import Open, touch
 
 NAMES = {
@@ -132,3 +133,13 @@ def test_a_folder_that_is_gone_or_has_nothing_is_named(read: Open, tmp_path: Pat
     (root / "rgb/val").rename(root / "rgb/validation")
     with pytest.raises(DataError, match="rgb/val: no such folder"):
         read("prcc", root)
+
+
+def test_published_counts_add_up_to_the_totals_of_the_paper() -> None:
+    parts = PUBLISHED["prcc:train"].parts
+    assert sum(counts.images or 0 for counts in parts.values()) == 33698
+    assert sum(parts[part].identities or 0 for part in ("train", "gallery")) == 221
+    both = PUBLISHED["prcc:trainval"].parts["train"].images
+    assert both == (parts["train"].images or 0) + (parts["validation"].images or 0)
+    for part, cameras in PUBLISHED["prcc:train"].per_camera.items():
+        assert sum(cameras) == parts[part].images

@@ -9,6 +9,7 @@ import pytest
 from reidbench import Split
 from reidbench.data import examine
 from reidbench.errors import DataError
+from reidbench_datasets.counts import PUBLISHED
 from tests.support.copies import Open, touch
 
 NAMES = {
@@ -88,3 +89,9 @@ def test_a_wrong_root_names_the_right_one(read: Open, tmp_path: Path) -> None:
     (root / "gallery").rename(root / "test")
     with pytest.raises(DataError, match="gallery: no such folder"):
         read("vc-clothes", root)
+
+
+def test_published_counts_add_up_to_the_totals_of_the_paper() -> None:
+    parts = PUBLISHED["vc-clothes"].parts
+    assert sum(counts.images or 0 for counts in parts.values()) == 19060
+    assert (parts["train"].identities or 0) + (parts["gallery"].identities or 0) == 512

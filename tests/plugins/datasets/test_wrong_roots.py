@@ -137,6 +137,23 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
     assert not (tmp_path / "store").exists()
 
 
+def test_a_root_one_folder_too_high_or_low_is_told_for_sets_with_modalities_or_tracklets(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    entries, expected = [], []
+    for name, first, inner in (
+        ("sysu-mm01", "cam1", "exp"), ("regdb", "Visible", "idx"), ("mars", "bbox_train", "info")
+    ):  # fmt: skip
+        root = made(name, f"a-{name}")
+        root = root.rename(root.parent / "own")  # a name that no reader looks for
+        for place in (root.parent, root / inner):
+            entries.append(f"d{len(entries)}: {{use: {name}, root: {place}}}")
+            expected.append(f"root: {place}/{first}: no such folder; did you mean {root} as root?")
+    code, lines = planned(tmp_path, entries)
+    assert code == 2
+    assert [line.partition(f"data.d{number}.")[2] for number, line in enumerate(lines)] == expected
+
+
 def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_bytes(b"path,pid,split\r\na.jpg,anna,train\r\nb.jpg,2,test\r\n")

@@ -82,16 +82,21 @@ def test_tags_are_distinct() -> None:
 
 
 FIRST_WORLDS: tuple[WorldName, ...] = ("arcade", "crowd", "plaza", "station")
+LABELLED: dict[WorldName, str] = {
+    "wardrobe": "4cfd877168af9d4c08074f28e6006a2f8a24c27c85d9b9c523666e3d504a064c",
+    "nightfall": "50a25fae53ab8ee49c6dbf28acfbe10e1f5d57261eb2e8f159c01fc7f387a6d4",
+    "footage": "855c6b01aef252453f42d84d93c063fb1e0e93e95e10965d7b261cb1e1234f95",
+}
 
 
-def parameters_digest(worlds: Sequence[WorldName] = FIRST_WORLDS) -> str:
+def parameters_digest(worlds: Sequence[WorldName] = FIRST_WORLDS, shots: Sequence[Shot] = ()) -> str:
     """Nine digits of all parameters of a few persons, cameras and sightings."""
     texts = []
     for world in worlds:
         studio = Studio(SyntheticParams(world=world, size="small", seed=3))
-        for pid, camera in ((1, 0), (57, 4)):
-            shot = first_shot(pid, camera, 1)
-            for item in (studio.person(shot.person)[0], studio.camera(camera), studio.sighting(shot)):
+        for shot in shots or (first_shot(1, 0, 1), first_shot(57, 4, 1)):
+            person, _ = studio.person(shot.person, shot.outfit, studio.is_infrared(shot.camera))
+            for item in (person, studio.camera(shot.camera), studio.sighting(shot)):
                 texts.append(_text(dataclasses.asdict(item)))
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
@@ -108,7 +113,9 @@ def test_parameters_are_the_agreed_ones() -> None:
     """The definition across machines. If it must change, raise RENDERER_VERSION."""
     assert parameters_digest() == "fad17b62e9382f3f65acf4892b75bc096e84a0b2d436ad75dae4fb745dd368f8"
     assert parameters_digest(["mixed"]) == "77f35e1ae298bf97c1d2e71819250275a87bc03edd0efec7b3a1b56fef28da14"
-    assert {*FIRST_WORLDS, "mixed"} == set(WORLDS)
+    for world, digest in LABELLED.items():
+        assert parameters_digest([world], list_shots(world, "small")[::400]) == digest, world
+    assert {*FIRST_WORLDS, "mixed", *LABELLED} == set(WORLDS)
 
 
 def test_two_processes_render_the_same() -> None:

@@ -28,7 +28,8 @@ from tests.support.copies import market1501
 EVIL = "<img src=x onerror=alert(1)> {{ 7*7 }}"
 PLUGIN = f"""
 from reidbench import Component, Paper, Published, hookimpl
-from reidbench_baseline.params import HistogramParams, RankingParams
+from reidbench_baseline.params import HistogramParams
+from reidbench_baseline.ranking_params import RankingParams
 from reidbench_cluster.params import AdaBNParams
 
 @hookimpl

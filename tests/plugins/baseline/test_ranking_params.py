@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from reidbench.words import complaint
-from reidbench_baseline.params import ExpansionParams, RankingParams, ReciprocalParams
+from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_rules_need_the_labels_that_they_look_at(given: dict[str, Any], needs: s
         ({"skip_cameras": {2: [1]}}, {"camera 1 skipped for queries of camera 2"}),
         (
             {"skip_cameras": {2: [4, 1], 12: [0]}},
-            {"cameras 1, 4 skipped for queries of camera 2", "camera 0 skipped for queries of camera 12"},
+            {"cameras 1+4 skipped for queries of camera 2", "camera 0 skipped for queries of camera 12"},
         ),
-        ({"query_cameras": [5, 2]}, {"queries of cameras 2, 5"}),
+        ({"query_cameras": [5, 2]}, {"queries of cameras 2+5"}),
         ({"query_cameras": [2], "gallery_cameras": [0]}, {"queries of camera 2", "gallery of camera 0"}),
         ({"pool": "mean"}, {"tracklets pooled (mean)"}),
         ({"multi_query": True}, {"multi-query (mean)"}),
@@ -90,6 +90,7 @@ def test_each_rule_is_a_word_of_the_protocol(given: dict[str, Any], words: set[s
         "gallery 1 shot per camera x10",
         "gallery 1 shot per identity x0",
         "queries of cameras 2",
+        "queries of cameras 2, 5",
         "queries of camera two",
         "skipped for queries of camera 2",
         "tracklets pooled",

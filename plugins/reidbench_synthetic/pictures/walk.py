@@ -1,0 +1,91 @@
+"""A walk past a camera, frame by frame: steps, the picture that follows, what comes between, and blurred frames."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+
+from ..persons.identity import Gait
+from ..randomness import Stream
+from .camera import Camera
+from .sighting import Framing, Occluder, Sighting, draw_sighting
+
+_BLURRED = 0.3  # of the frames
+
+
+@dataclass(frozen=True)
+class Frame(Sighting):
+    """A sighting that may be blurred: `blur` is a sigma in pixels of a picture 128 high."""
+
+    blur: float
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Something that passes before the person: left edge and width in picture sizes, `speed` from frame to frame."""
+
+    start: float
+    width: float
+    speed: float
+    look: Occluder
+
+    def at(self, frame: int) -> Occluder | None:
+        """What hides the picture in a frame; None before it comes and when it is gone."""
+        left = self.start + self.speed * frame
+        first, last = max(left, 0.0), min(left + self.width, 1.0)
+        return replace(self.look, kind="pole", start=first, size=last - first) if last > first else None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The first frame, and what changes from frame to frame; radians, and shares of the scene."""
+
+    first: Sighting
+    pace: float
+    turn: float
+    along: float
+    passing: Passing | None
+
+    def at(self, frame: int, stream: Stream, jitter: float) -> Frame:
+        """A frame, from 0; `stream` is the frame's own."""
+        first = self.first
+        moved = replace(
+            first,
+            yaw=first.yaw + self.turn * frame + stream.normal(0.0, 0.05),
+            pose=replace(first.pose, phase=first.pose.phase + self.pace * frame),
+            framing=_shake(first.framing, stream, jitter),
+            scene_right=min(max(first.scene_right + self.along * frame, 0.0), 1.0),
+            brightness=first.brightness * stream.uniform(0.97, 1.03),
+            occluder=self.passing.at(frame) if self.passing else None,
+        )
+        blur = stream.uniform(1.5, 3.0) if stream.chance(_BLURRED) else 0.0
+        return Frame(**{column.name: getattr(moved, column.name) for column in fields(moved)}, blur=blur)
+
+
+def draw_walk(stream: Stream, gait: Gait, camera: Camera, frames: int, badly_framed: bool = False) -> Walk:
+    """A random walk of so many frames. What stands before the camera in a single picture passes by in a walk."""
+    first = draw_sighting(stream, stream, gait, camera, badly_framed)
+    return Walk(
+        first=first,
+        pace=stream.uniform(0.5, 1.1),
+        turn=stream.normal(0.0, 0.04),
+        along=stream.uniform(-0.06, 0.06),
+        passing=_draw_passing(stream, first.occluder, frames) if first.occluder else None,
+    )
+
+
+def _draw_passing(stream: Stream, look: Occluder, frames: int) -> Passing:
+    """It is in the middle of the picture in some frame, and comes from either side."""
+    width, speed = stream.uniform(0.2, 0.5), stream.uniform(0.15, 0.4) * stream.pick((-1.0, 1.0))
+    middle = math.floor(stream.uniform() * frames)
+    return Passing(0.5 - 0.5 * width - speed * middle, width, speed, look)
+
+
+def _shake(framing: Framing, stream: Stream, jitter: float) -> Framing:
+    """The detector's box is a little off in another way in each frame."""
+    return Framing(
+        framing.right + stream.normal(0.0, jitter),
+        framing.down + stream.normal(0.0, jitter),
+        framing.stretch * stream.normal(1.0, jitter),
+        framing.zoom * stream.normal(1.0, jitter),
+    )
