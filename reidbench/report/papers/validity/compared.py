@@ -92,7 +92,7 @@ def compared(group: Group, board: Leaderboard, plan: Plan) -> Found:
         reason, found = _unlike(group, task, plan), []
         if not reason:
             found = [order for published in group.tasks for order in _orders(group, board, plan, task, published)]
-            reason = "" if found else "fewer than two rows of the group have results there"
+            reason = "" if found else "fewer than two rows of the group have results there that compare"
         notes += [f"not compared: {board.title}: {task.name}, {reason}"] if reason else []
         orders += found
     return Found(tuple(orders), tuple(notes))

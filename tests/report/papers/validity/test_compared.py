@@ -130,7 +130,9 @@ def test_a_row_without_results_is_named_and_the_others_compare(compare: Callable
     assert list(order.unmeasured) == ["c"]
     alone = compare(group(stands({"a": 0.5, "e": 0.8})), {"a": 0.3})
     assert alone.orders == ()
-    assert alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have results there"
+    assert (
+        alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have results there that compare"
+    )
 
 
 @pytest.mark.parametrize(
