@@ -21,7 +21,8 @@ from reidbench.metrics.concordance import (
     tau_over_seeds,
 )
 from reidbench.metrics.statistics import TINY, Difference, Doubles, Interval, paired_seeds
-from reidbench.report.results import Leaderboard, by_seed
+from reidbench.report.results import Leaderboard, Result, by_seed
+from reidbench.report.standings import NOT_COMPARABLE
 from reidbench.report.units import is_percent
 
 from .groups import Group
@@ -47,7 +48,8 @@ class Order:
 
     `chance` is the share of random orders with as great a tau. `close` pairs were published within LEAST of each other,
     `rules` within ACROSS_RULES under rules of average precision that differ or are not known: neither is counted.
-    `without` are seeds that some rows lack, `unmeasured` the rows without a result and why.
+    `without` are seeds that some rows lack, `unmeasured` the rows without a result, or with one that compares with no
+    published number, and why.
     """
 
     group: Group
@@ -90,7 +92,7 @@ def compared(group: Group, board: Leaderboard, plan: Plan) -> Found:
         reason, found = _unlike(group, task, plan), []
         if not reason:
             found = [order for published in group.tasks for order in _orders(group, board, plan, task, published)]
-            reason = "" if found else "fewer than two rows of the group have results there"
+            reason = "" if found else "fewer than two rows of the group have results there that compare"
         notes += [f"not compared: {board.title}: {task.name}, {reason}"] if reason else []
         orders += found
     return Found(tuple(orders), tuple(notes))
@@ -134,13 +136,10 @@ class _Measured:
     def __init__(self, board: Leaderboard, task: str, evaluator: str, metric: str, rows: Sequence[str]) -> None:
         self.task, self.evaluator, self.metric = task, evaluator, metric
         cells = {row: board.cell(row, task, evaluator) for row in rows}
-        values = {row: by_seed(results, metric) for row, results in cells.items()}
+        apart = {row: why for row, results in cells.items() if (why := _apart(results))}
+        values = {row: {} if row in apart else by_seed(results, metric) for row, results in cells.items()}
         self.rows = [row for row in rows if values[row]]
-        self.unmeasured = {
-            row: next((one.error or one.status for one in cells[row] if one.status != "ok"), "no such metric")
-            for row in rows
-            if not values[row]
-        }
+        self.unmeasured = {row: apart.get(row) or _why(cells[row]) for row in rows if not values[row]}
         seeded = [values[row].keys() for row in self.rows if None not in values[row]]
         every = {seed for seeds in seeded for seed in seeds if seed is not None}
         shared = sorted(every.intersection(*seeded)) if seeded else [0]
@@ -152,6 +151,16 @@ class _Measured:
         """By seed; what depends on none has the same value for each."""
         values = self._values[row]
         return [values[None] if None in values else values[seed] for seed in self.seeds]
+
+
+def _apart(results: Sequence[Result]) -> str:
+    """Why a row is compared with no published number: a word of its protocol, or ""."""
+    words = {word for result in results for word in result.row.protocol.split(", ")}
+    return next((f"not comparable: {word}" for word in NOT_COMPARABLE if word in words), "")
+
+
+def _why(results: Sequence[Result]) -> str:
+    return next((one.error or one.status for one in results if one.status != "ok"), "no such metric")
 
 
 def _order(group: Group, title: str, published: str, numbers: Mapping[str, Published], measured: _Measured) -> Order:

@@ -118,5 +118,5 @@ def _left_out(orders: Sequence[Order]) -> Iterator[str]:
             seeds = ", ".join(map(str, order.without))
             said[f"- Seeds that some rows lack on {order.task}, left out: {seeds}."] = None
         for row, why in order.unmeasured.items():
-            said[f"- Without a result on {order.task}: {row} ({why})."] = None
+            said[f"- Without a place in the order on {order.task}: {row} ({why})."] = None
     yield from map(one_line, said)

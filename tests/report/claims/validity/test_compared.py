@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,30 @@ def test_a_row_without_results_is_named_and_the_others_compare(compare: Callable
     assert list(order.unmeasured) == ["c"]
     alone = compare(group(stands({"a": 0.5, "e": 0.8})), {"a": 0.3})
     assert alone.orders == ()
-    assert alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have results there"
+    assert (
+        alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have results there that compare"
+    )
+
+
+@pytest.mark.parametrize(
+    "word", ["stand-in data", "transductive", "truth", "chosen on test labels", "declared as it likes"]
+)
+def test_rows_that_compare_with_nothing_published_are_left_out(
+    word: str, matrix: Matrix, registry: Registry, tmp_path: Path
+) -> None:
+    plan, store = read(matrix(methods=METHODS), registry), Store(tmp_path / "store")
+    publish(plan, store, {"a": 0.3, "b": 0.4, "c": 0.1})
+    board = report.collect(plan, store)
+    rows = [replace(one.row, protocol=f"{one.row.protocol}, {word}") for one in board.results]
+    results = (
+        replace(one, row=row) if row.method == "c" else one for one, row in zip(board.results, rows, strict=True)
+    )
+    (order,) = compared(
+        group(stands({"a": 0.5, "b": 0.6, "c": 0.7})), replace(board, results=tuple(results)), plan
+    ).orders
+    left_out = word != "declared as it likes"
+    assert order.unmeasured == ({"c": f"not comparable: {word}"} if left_out else {})
+    assert order.tau.value == pytest.approx(1 if left_out else -1 / 3)
 
 
 @pytest.mark.parametrize(

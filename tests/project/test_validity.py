@@ -1,0 +1,72 @@
+"""The matrix files of validity have the rows of the groups, and share their results with the files they are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reidbench.matrix import plan
+from reidbench.matrix.reading import reader
+from reidbench.registry.plugins import Registry
+from reidbench.report.papers.validity.groups import Group, read_groups
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def groups(registry: Registry) -> list[Group]:
+    return read_groups(BENCHMARKS / "validity.yaml", registry)
+
+
+def keys(name: str, registry: Registry) -> dict[tuple[object, ...], str | None]:
+    """The evaluation behind each row of a file, by method, task and seed."""
+    rows = plan.expand(reader.read(BENCHMARKS / "worlds" / name, registry)).rows
+    return {(row.method, row.task, row.seed): row.key for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("across", "name"),
+    [
+        (True, "worlds/validity-adaptation.yaml"),
+        (True, "papers/validity.yaml"),
+        (False, "worlds/validity-supervised.yaml"),
+        (False, "papers/validity-supervised.yaml"),
+    ],
+)
+def test_every_row_of_the_groups_is_in_the_files(
+    across: bool, name: str, groups: list[Group], registry: Registry
+) -> None:
+    found = reader.read(BENCHMARKS / name, registry, must_exist=False)
+    methods = {recipe.name for recipe in found.methods}
+    wanted = {row for group in groups if group.across == across for row in group.rows}
+    assert wanted <= methods
+    assert len(wanted) >= 8
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "rows"),
+    [
+        (
+            "validity-adaptation.yaml",
+            "adaptation.yaml",
+            {row: row for row in ("direct", "longer", "spcl", "arn", "hhl")},
+        ),
+        ("validity-adaptation.yaml", "ablation-arn.yaml", {f"arn, {row}": row for row in ("rec", "rec+diff")}),
+        ("validity-adaptation.yaml", "ablation-hhl.yaml", {f"hhl, {loss}": loss for loss in ("L_T", "L_D", "L_C")}),
+    ],
+)
+def test_equal_rows_are_one_result(name: str, other: str, rows: dict[str, str], registry: Registry) -> None:
+    """So that what one file has run the other need not."""
+    here, there = keys(name, registry), keys(other, registry)
+    for row, of_other in rows.items():
+        for task in ("plaza->station", "station->plaza"):
+            for seed in range(3):
+                assert here[row, task, seed] == there[of_other, task, seed] is not None
+
+
+def test_rows_with_labels_share_their_training_on_plaza(registry: Registry) -> None:
+    here, there = keys("validity-supervised.yaml", registry), keys("pretraining.yaml", registry)
+    pairs = {"bot": "none + bot", "mgn": "none + mgn", "moco-v2, mgn": "moco-v2 + mgn", "up-reid, mgn": "up-reid + mgn"}
+    for row, of_other in pairs.items():
+        assert here[row, "plaza", 0] == there[of_other, "plaza", 0] is not None
