@@ -7,6 +7,7 @@ document:
     <!-- end of table -->
 
 Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`,
+<<<<<<< HEAD
 and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
 for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
 repository.
@@ -15,6 +16,11 @@ repository.
     <!-- end of table -->
 
 Here comes all that `reidbench validity GROUPS PACK...` prints.
+=======
+or the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the
+sentence above it. `--trusted`, as of `reidbench merge`, is for packs of our own machines: their rows lack the word
+`self-reported`. The pack is a path from the root of the repository.
+>>>>>>> integ
 """
 
 from __future__ import annotations
@@ -49,6 +55,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
 BEGIN = re.compile(r"<!-- (table|validity):(.*)-->\s*")
 END = "<!-- end of table -->"
+DETAILS = "\nAll metrics"  # begins what stands behind the tables of one metric
 FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
 
@@ -141,7 +148,8 @@ def _table(one: Wanted, root: Path) -> str:
             return write_board(board, plan, store, "md", options, against)
 
         whole = text()
-        return "\n\n".join([FIRST.findall(whole)[0], *(_added(whole, text(method)) for method in one.against)]) + "\n"
+        tables = FIRST.findall(whole.partition(DETAILS)[0])
+        return "\n\n".join([*tables, *(_added(whole, text(method)) for method in one.against)]) + "\n"
 
 
 def _added(whole: str, more: str) -> str:

@@ -39,7 +39,7 @@ class RankingParams(Params):
     ] = None
     skip_cameras: Annotated[
         dict[Annotated[int, Field(ge=0)], Cameras],
-        Field(description='cameras of the gallery that queries of a camera never meet, whatever pid: {"2": [1]}'),
+        Field(description="cameras of the gallery that queries of a camera never meet, whatever pid: {2: [1]}"),
         AddedLater(),
     ] = Field(default_factory=dict)
     query_cameras: Annotated[

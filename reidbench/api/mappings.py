@@ -124,15 +124,20 @@ class _Plain:
         self.open.add(id(value))
         try:
             if isinstance(value, Mapping):
-                fitting = [(self.key(key, path), inner) for key, inner in value.items()]
+                fitting = [(self.key(key, path, value), inner) for key, inner in value.items()]
                 return {key: self.of(inner, (*path, key)) for key, inner in fitting if key is not None}
             return [self.of(inner, (*path, index)) for index, inner in enumerate(value)]
         finally:
             self.open.discard(id(value))
 
-    def key(self, key: Any, path: Path_) -> str | None:
+    def key(self, key: Any, path: Path_, beside: Mapping[Any, Any]) -> str | None:
+        """The text of a key. As in a file, a whole number may be one further inside, such as a camera's."""
         self.count(key)
-        if not isinstance(key, str):
+        if isinstance(key, Integral) and not isinstance(key, bool) and len(path) > 1:
+            if str(int(key)) not in beside:
+                return str(int(key))
+            self.wrong(path, f"{str(int(key))!r} appears twice, as a number and as text")
+        elif not isinstance(key, str):
             self.wrong(path, f"the key {shown(key)} must be text")
         elif not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
             self.wrong(path, f"the key {shown(key)} must be up to {LONGEST_KEY} characters that can be printed")

@@ -98,6 +98,12 @@ def contains_itself() -> dict[str, Any]:
     return {"a": {"b": inner}}
 
 
+def test_a_whole_number_may_be_a_key_further_inside() -> None:
+    assert of({"evaluate": {"skip_cameras": {2: [1], np.int64(5): [0]}}}) == {
+        "evaluate": {"skip_cameras": {"2": [1], "5": [0]}}
+    }
+
+
 def deep(levels: int) -> dict[str, Any]:
     return {"a": deep(levels - 1)} if levels else {}
 
@@ -113,6 +119,9 @@ def deep(levels: int) -> dict[str, Any]:
         ({"seeds": [LARGEST]}, "seeds.0: 9223372036854775808 is beyond the whole numbers of 64 bits"),
         ({1: 2}, "the matrix: the key 1 must be text"),
         ({"a": {None: 2}}, "a: the key None must be text"),
+        ({"a": {1: 2}}, "a: the key 1 must be text"),
+        ({"a": {"b": {True: 2}}}, "a.b: the key True must be text"),
+        ({"a": {"b": {2: 2, "2": 3}}}, "a.b: '2' appears twice, as a number and as text"),
         ({"a": {"b\n": 2}}, r"a: the key 'b\\n' must be up to 500 characters that can be printed"),
         ({"a": {" ": 2}}, "a: the key ' ' must be up to 500 characters"),
         ({"a": "\udc80"}, "a: .* holds half a character"),

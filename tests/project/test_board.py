@@ -47,8 +47,9 @@ def test_all_packs_together_are_small() -> None:
 def test_a_pack_is_whole_and_says_nothing_of_the_machine(path: Path) -> None:
     with Pack(path) as pack:
         rows = recorded_plan(pack.board).rows
-        assert [row for row in rows if row.key not in pack.manifests] == []
-        assert all(pack.results(str(row.key)) for row in rows)
+        ran = [row for row in rows if not row.reason]  # the others are not applicable
+        assert [row for row in ran if row.key not in pack.manifests] == []
+        assert all(pack.results(str(row.key)) for row in ran)
         assert [manifest for manifest in pack.manifests.values() if "host" in manifest] == []
     with zipfile.ZipFile(path) as archive:
         assert [name for name in archive.namelist() if PLACES.search(archive.read(name))] == []

@@ -351,7 +351,7 @@ class _Builder:
             if key_node.tag == MERGE:
                 merged = {**self.merge(value_node, path), **merged}
                 continue
-            key = self.key(key_node)
+            key = self.key(key_node, path)
             if key in built:
                 raise self.fail(key_node, f"{shown(key)} appears twice (first on line {self.lines[(*path, key)]})")
             # The key's line, not the value's: that is where a reader looks.
@@ -366,10 +366,13 @@ class _Builder:
             raise self.fail(node, "<< takes a map or a list of maps")
         return {key: value for part in reversed(parts) for key, value in part.items()}
 
-    def key(self, node: yaml.Node) -> str:
+    def key(self, node: yaml.Node, path: Path_) -> str:
+        """The word of a key. Names are words; a number may only be a key further inside, such as a camera's."""
         if not isinstance(node, yaml.ScalarNode):
             raise self.fail(node, "a key must be a word")
         key = self.scalar(node)
+        if type(key) is int and len(path) > 1:
+            return str(key)
         if not isinstance(key, str):
             meant = "nothing" if key is None else shown(key).lower()
             raise self.fail(node, f"the key {shown(node.value)} is read as {meant}; put it in quotes")

@@ -106,6 +106,12 @@ MALFORMED = {
         "aliases stand for more than",
     ),
     "a key that is no word": ("title: t\nno: x\n", 2, "put it in quotes"),
+    "a name that is a number": ("data:\n  2: {use: synthetic}\n", 2, "the key '2' is read as 2; put it in quotes"),
+    "a number twice": (
+        "evaluate:\n  use: cosine\n  skip_cameras:\n    2: [1]\n    '2': [0]\n",
+        5,
+        "'2' appears twice (first on line 4)",
+    ),
     "two documents": ("title: t\n---\ntitle: u\n", 2, "not YAML"),
     "unclosed": ("title: [1, 2\n", 2, "not YAML"),
     "bad root type": ("data:\n  m: {use: market1501, root: 3}\n", 2, "must be a path, not a number"),

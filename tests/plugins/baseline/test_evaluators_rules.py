@@ -185,7 +185,7 @@ backbone: {{use: resnet-tiny, width: 4}}
 methods: {{colours: {{finetune: colour-histogram}}}}
 evaluate:
   - {{use: cosine, preset: ltcc-cloth-changing}}
-  - {{use: cosine, cross: modality, skip_cameras: {{"2": [1]}}, shots: 1, repeats: 2, cmc: identities}}
+  - {{use: cosine, cross: modality, skip_cameras: {{2: [1]}}, shots: 1, repeats: 2, cmc: identities}}
   - {{use: cosine, pool: mean}}
   - {{use: cosine, multi_query: true, query_cameras: [0, 2]}}
 """,
