@@ -7,20 +7,14 @@ document:
     <!-- end of table -->
 
 Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`,
-<<<<<<< HEAD
-and the first that each `--against METHOD` adds, with the sentence above it. `--trusted`, as of `reidbench merge`, is
-for packs of our own machines: their rows lack the word `self-reported`. The pack is a path from the root of the
-repository.
+or the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the
+sentence above it. `--trusted`, as of `reidbench merge`, is for packs of our own machines: their rows lack the word
+`self-reported`. The pack is a path from the root of the repository.
 
     <!-- validity: benchmarks/validity.yaml benchmarks/results/packs/adaptation.zip -->
     <!-- end of table -->
 
 Here comes all that `reidbench validity GROUPS PACK...` prints.
-=======
-or the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the
-sentence above it. `--trusted`, as of `reidbench merge`, is for packs of our own machines: their rows lack the word
-`self-reported`. The pack is a path from the root of the repository.
->>>>>>> integ
 """
 
 from __future__ import annotations
