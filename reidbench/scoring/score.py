@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidbench.data.split import JUNK
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.names import shown
 from reidbench.metrics import (
@@ -23,12 +24,12 @@ from reidbench.metrics import (
     ScoreReport,
     compare,
     rank,
-    rank_blocks,
     rank_distances,
     rank_labelled,
     render,
     rerank_blocks,
 )
+from reidbench.metrics.products import refuse_zero
 
 from .doubts import camera_number_doubts, copy_doubts, distance_doubts, query_doubts
 from .featurefile import FeatureFile, Use, read_features
@@ -155,20 +156,14 @@ def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking
         if rules.labelled:
             raise MetricError(f"{', '.join(rules.labelled)}: such rules need features, and this file holds distances")
         return rank_distances(features.distances, *features.labels, rules, **features.images)
-    if rules.labelled:
+    if rules.labelled or how:
         return _rank_labelled(features, rules, how)
     q_pids, q_camids, g_pids, g_camids = features.labels
-    if not how:
-        return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
-    for side, rows, labels in (("query", query, q_pids), ("gallery", gallery, g_pids)):
-        if len(rows) != len(labels):
-            raise MetricError(f"{side}_features has {len(rows)} rows but {side}_pids has {len(labels)} entries")
-    blocks = rerank_blocks(query, gallery, how, rules.distance)
-    return _reranked(rank_blocks(blocks, *features.labels, rules, **features.images), rules, how)
+    return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
 
 
 def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
-    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet."""
+    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet, junk left out before."""
     query, gallery = features.query_features, features.gallery_features
     assert query is not None  # `_rank` has looked
     assert gallery is not None
@@ -179,8 +174,14 @@ def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -
     )
     if not how:
         return rank_labelled(*sides, rules)
+    if how.variant == "zhong" or rules.distance == "cosine":  # re-ranking numbers the rows that are left
+        refuse_zero("query_features", np.logical_not(query.any(1)), how.variant != "zhong")
+        refuse_zero("gallery_features", np.logical_not(gallery.any(1)) & (g_pids != JUNK), how.variant != "zhong")
     found = rank_labelled(
-        *sides, rules, lambda mine, theirs: rerank_blocks(mine.features, theirs.features, how, rules.distance)
+        *sides,
+        rules,
+        lambda mine, theirs: rerank_blocks(mine.features, theirs.features, how, rules.distance),
+        junk=False,
     )
     return _reranked(found, rules, how)
 

@@ -124,7 +124,7 @@ def test_files_are_ranked_by_rank_labelled(more: dict[str, Any], rerank: Any, tm
     query, gallery = (Labelled(**{word: columns[f"{side}_{word}"] for word in words}) for side in ("query", "gallery"))
     how = Reranking("torchreid", 6, 3, 0.3)
     compare = (lambda q, g: rerank_blocks(q.features, g.features, how, "cosine")) if rerank else None
-    expected = rank_labelled(query, gallery, Rules(**more), compare)
+    expected = rank_labelled(query, gallery, Rules(**more), compare, junk=not rerank)
     (report,) = score.score([save(tmp_path, columns)], Rules(**more), rerank, 6, 3, 0.3)
     assert report.ranking.metrics() == expected.metrics()
     assert report.ranking.notes == expected.notes

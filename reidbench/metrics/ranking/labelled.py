@@ -29,6 +29,8 @@ def rank_labelled(
     rules: Rules | None = None,
     compare: Compare | None = None,
     max_rank: int = 50,
+    *,
+    junk: bool = True,
 ) -> Ranking:
     """Rank a gallery for queries under any rules: what `rank` does, and all that `Rules` lists below it.
 
@@ -45,6 +47,9 @@ def rank_labelled(
         as `rerank_blocks`. It is called once for each part of the queries and each drawn gallery. The default are
         products under `rules.distance`.
 
+    junk: whether junk is among the gallery rows that `compare` is given. Without it, it is nobody's neighbour where
+        features are compared with those of others; it counts in no ranking in any case, and is never drawn.
+
     Raises MetricError, in one sentence, for labels that a rule needs and are not there, cameras that are not there,
     tracklets of several pids or cameras, features that cannot be compared, or no query with a true match.
     """
@@ -60,10 +65,12 @@ def rank_labelled(
         cameras_there(gallery.camids, skipped, "skip_cameras", "gallery")
     notes: list[str] = []
     sides = rows_of(query, "query", rules, notes.append), rows_of(gallery, "gallery", rules, notes.append)
-    run = _Run(*sides, rules, compare or _products(rules))
-    draws = [run.results(drawn) for drawn in _draws(sides[1], len(gallery.pids), rules, notes)]
+    kept = sides[1].given.pids != JUNK
+    ranked = sides[1] if junk else sides[1].take(np.flatnonzero(kept))
+    run = _Run(sides[0], ranked, rules, compare or _products(rules))
+    draws = [run.results(drawn) for drawn in _draws(ranked, len(gallery.pids), rules, notes)]
     for results in draws:
-        results.filtered["junk"] = int(np.count_nonzero(sides[1].given.pids == JUNK))
+        results.filtered["junk"] = int(np.count_nonzero(~kept))
     notes += _unknown(sides, rules, draws)
     rules = rules if run.exact else dataclasses.replace(rules, distance="given")
     return conclude(draws, Asked(query.pids, query.camids, sides[0].lead), rules, max_rank, notes=notes)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import Labelled, MetricError, Ranking, Rules, ScoreReport, rank, rank_labelled
+from reidbench.metrics import Labelled, MetricError, Ranking, Rules, ScoreReport, compare, rank, rank_labelled
 from tests.support.naive_ranking import naive_ranking
 
 
@@ -312,6 +312,34 @@ def test_draws_without_a_true_match(invalid: Any) -> None:
     assert found.ap[0] == pytest.approx(alone)
     assert any(text.startswith("without a true match in some of the 10 drawn galleries") for text in found.notes)
     assert any("1 of 2 queries" in text for text in found.notes)
+
+
+def test_intervals_are_withheld_where_queries_have_a_match_in_some_draws_only() -> None:
+    """The mean over queries of the means over draws is another number there, whose interval is not the metric's."""
+    query, gallery = line([0, 0], [1, 1], [0, 7]), shot_gallery()[1]
+    found = on_line(query, gallery, shots=1, repeats=10, seed=3)
+    assert np.nanmean(found.ap) != pytest.approx(found.mAP)
+    assert found.in_some_draws.tolist() == [True, False]
+    report = ScoreReport("x.npz", found, query.pids, query.camids)
+    withheld = (
+        "no intervals and no comparisons by query: 1 of 2 queries have a true match in some of the drawn galleries "
+        "only, so that a mean over the queries is not the metric, which is a mean over the galleries"
+    )
+    assert found.without_intervals == withheld
+    assert f"\n  {withheld}\n" in report.as_text()
+    assert "[" not in report.as_text().split("queries")[0]
+    assert report.as_dict()["ci95"] == {}
+    assert withheld in report.as_dict()["notes"]
+    always = on_line(*shot_gallery(), shots=1, repeats=10, seed=3)
+    zero = on_line(query, gallery, shots=1, repeats=10, seed=3, invalid="zero")
+    for ranking in (always, zero):
+        assert not ranking.in_some_draws.any()
+        kept = ScoreReport("y.npz", ranking, query.pids, query.camids)
+        assert set(kept.as_dict()["ci95"]) == {"mAP", "mINP", "cmc1"}
+        assert np.nanmean(kept.per_query()["mAP"]) == pytest.approx(ranking.mAP)
+        for pair in ((report, kept), (kept, report)):
+            reason = "for some queries have a true match in some of the drawn galleries only"
+            assert compare(pair) == ([], f"not compared with {pair[0].name}, {reason}: {pair[1].name}")
 
 
 def test_draws_without_any_true_match_are_in_no_mean() -> None:
