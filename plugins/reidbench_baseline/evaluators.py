@@ -16,6 +16,7 @@ from reidbench.metrics import (
     Reranking,
     Rules,
     rank_labelled,
+    refuse_idle,
     rerank_blocks,
     search,
 )
@@ -136,11 +137,12 @@ def _neighbours(rows: np.ndarray, gallery: np.ndarray, k: int, own: Own) -> tupl
 
 
 def _sides(ctx: EvaluateContext[RankingParams]) -> tuple[Labelled, Labelled]:
-    """Query and gallery as the metrics take them."""
+    """Query and gallery as the metrics take them. MetricError where a rule would do nothing with their labels."""
     query, gallery = (
         Labelled(side.features, side.pids, side.camids, side.images, side.clothes, side.modality, side.tracklets)
         for side in (ctx.query, ctx.gallery)
     )
+    refuse_idle(query, gallery, _rules(ctx.params, "cosine"))
     return query, gallery
 
 

@@ -26,6 +26,7 @@ from reidbench.metrics import (
     rank,
     rank_distances,
     rank_labelled,
+    refuse_idle,
     render,
     rerank_blocks,
 )
@@ -172,6 +173,7 @@ def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -
         Labelled(query, q_pids, q_camids, features.query_images, **features.query_more),
         Labelled(gallery, g_pids, g_camids, features.gallery_images, **features.gallery_more),
     )
+    refuse_idle(*sides, rules)
     if not how:
         return rank_labelled(*sides, rules)
     if how.variant == "zhong" or rules.distance == "cosine":  # re-ranking numbers the rows that are left

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from reidbench.metrics.errors import MetricError
 from reidbench.metrics.products import Products, refuse_zero
 
-from .matches import JUNK, Labels
+from .identities import note_on_distractors
+from .matches import JUNK, Labels, Matches
 from .ranking import finite
 from .result import Asked, Ranking, conclude
 from .rows import Indices, Labelled, Rows, cameras_there, own_pairs, rows_of
@@ -71,6 +72,10 @@ def rank_labelled(
     draws = [run.results(drawn) for drawn in _draws(ranked, len(gallery.pids), rules, notes)]
     for results in draws:
         results.filtered["junk"] = int(np.count_nonzero(~kept))
+    if rules.shots is not None:
+        found = np.stack([results.scores[rules.ties].first_hit > 0 for results in draws]).any(0)
+        draws[0].reasons |= run.reasons(np.flatnonzero(~found))
+    notes += note_on_distractors(ranked.given.pids, rules.cmc)
     notes += _unknown(sides, rules, draws)
     rules = rules if run.exact else dataclasses.replace(rules, distance="given")
     return conclude(draws, Asked(query.pids, query.camids, sides[0].lead), rules, max_rank, notes=notes)
@@ -102,18 +107,22 @@ class _Run:
             found.put(mine, self._part(self.query.take(mine), gallery.take(theirs)))
         return found
 
+    def reasons(self, queries: Indices) -> dict[int, str]:
+        """Why queries have no true match in any drawn gallery, by number of the image: the rules, or the draws."""
+        asked = self.query.take(queries)
+        found: dict[int, str] = {}
+        for mine, theirs in _parts(asked, self.gallery, self.rules, Counter()):
+            query, gallery = asked.take(mine), self.gallery.take(theirs)
+            matches = Matches(_labels(query, gallery), self.rules.camera, self.rules.exclude, self._partial(gallery))
+            found |= {int(number): matches.reason(place) for place, number in enumerate(query.lead)}
+        return found
+
+    def _partial(self, gallery: Rows) -> bool:
+        return len(gallery) < len(self.gallery) or bool(self.rules.gallery_cameras)
+
     def _part(self, query: Rows, gallery: Rows) -> Results:
         """Results of queries that all meet this gallery."""
-        labels = Labels(
-            query.given.pids,
-            query.given.camids,
-            gallery.given.pids,
-            gallery.given.camids,
-            own_pairs(query, gallery),
-            query.given.clothes,
-            gallery.given.clothes,
-        )
-        partial = len(gallery) < len(self.gallery) or bool(self.rules.gallery_cameras)
+        labels, partial = _labels(query, gallery), self._partial(gallery)
         if not len(gallery):
             return Tally(labels, self.rules, numbers=query.lead, part=True).count([np.empty((len(query), 0))])
         sides = [
@@ -124,6 +133,18 @@ class _Run:
         if isinstance(distances, Products):
             return Tally(labels, self.rules, distances, None, query.lead, partial).count(distances.blocks())
         return Tally(labels, self.rules, None, None, query.lead, partial).count(finite(distances))
+
+
+def _labels(query: Rows, gallery: Rows) -> Labels:
+    return Labels(
+        query.given.pids,
+        query.given.camids,
+        gallery.given.pids,
+        gallery.given.camids,
+        own_pairs(query, gallery),
+        query.given.clothes,
+        gallery.given.clothes,
+    )
 
 
 def _draws(gallery: Rows, images: int, rules: Rules, notes: list[str]) -> Iterator[Indices]:

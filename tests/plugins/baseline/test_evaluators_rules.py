@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,15 @@ evaluate:
     assert "queries: 12 tracklets of 24 images" in markdown
     folder = Store(tmp_path / "store").read(own[2].row.key or "")
     assert read_arrays(folder, "per_query.npz")["ap"].shape == (24,)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "euclidean", "k_reciprocal", "query_expansion"])
+def test_rules_that_would_do_nothing_are_refused(kind: str) -> None:
+    query, gallery = film()
+    params = {"k_reciprocal": ReciprocalParams, "query_expansion": ExpansionParams}.get(kind, RankingParams)
+    nowhere = dataclasses.replace(query, camids=np.full_like(query.camids, -1))
+    with pytest.raises(MetricError, match="rule multi_query would do nothing: the camera of every query image"):
+        getattr(evaluators, kind)(evaluation(params(multi_query=True), nowhere, gallery))
+    bare = dataclasses.replace(gallery, clothes=np.full_like(gallery.pids, -1))
+    with pytest.raises(MetricError, match=r"rule exclude=same-clothes would do nothing: .* every gallery image"):
+        getattr(evaluators, kind)(evaluation(params(exclude=("same-clothes",)), query, bare))
