@@ -31,6 +31,7 @@ from reidbench.metrics import (
     rerank_blocks,
 )
 from reidbench.metrics.products import refuse_zero
+from reidbench.metrics.ranking.meeting import Meeting
 
 from .doubts import camera_number_doubts, copy_doubts, distance_doubts, query_doubts
 from .featurefile import FeatureFile, Use, read_features
@@ -99,9 +100,11 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreR
         if features.distances is None:
             ranking.decided()
     except MetricError as error:
-        meaning = "".join(f"; {text}" for text in _meaning(features, np.arange(len(features.query_pids))[:1]))
+        named = re.search(r"query (\d+) \(pid ", str(error))
+        first = np.array([int(named[1]) if named else 0])
+        meaning = "".join(f"; {text}" for text in _meaning(features, first))
         raise DataError(f"{shown(features.path)}: {_in_their_words(str(error), features)}{meaning}") from error
-    warnings = (*features.warnings, *_meaning(features, np.flatnonzero(~ranking.valid)[:5]))
+    warnings = (*features.warnings, *_meaning(features, np.flatnonzero(ranking.asked & ~ranking.valid)[:5]))
     warnings = (*warnings, *_doubts(features, rules))
     return ScoreReport(
         shown(features.path),
@@ -125,8 +128,9 @@ def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
     if features.query_features is None or features.gallery_features is None:
         return
     yield from query_doubts(features.query_features, features.query_pids)
-    if features.query_images is None:
-        yield from copy_doubts(features.query_features, features.gallery_features, features.labels, camera)
+    if features.query_images is None and not (rules.pool or rules.multi_query):  # which compare no single images
+        meeting, pids = Meeting(*_sides(features), rules), (features.query_pids, features.gallery_pids)
+        yield from copy_doubts(features.query_features, features.gallery_features, pids, meeting.may, meeting.asked())
 
 
 def _in_their_words(text: str, features: FeatureFile) -> str:
@@ -163,22 +167,28 @@ def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking
     return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
 
 
-def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
-    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet, junk left out before."""
+def _sides(features: FeatureFile) -> tuple[Labelled, Labelled]:
+    """Query and gallery of a file of features, with their labels."""
     query, gallery = features.query_features, features.gallery_features
-    assert query is not None  # `_rank` has looked
+    assert query is not None  # the callers have looked
     assert gallery is not None
     q_pids, q_camids, g_pids, g_camids = features.labels
-    sides = (
+    return (
         Labelled(query, q_pids, q_camids, features.query_images, **features.query_more),
         Labelled(gallery, g_pids, g_camids, features.gallery_images, **features.gallery_more),
     )
+
+
+def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
+    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet, junk left out before."""
+    sides = _sides(features)
     refuse_idle(*sides, rules)
     if not how:
         return rank_labelled(*sides, rules)
-    if how.variant == "zhong" or rules.distance == "cosine":  # re-ranking numbers the rows that are left
-        refuse_zero("query_features", np.logical_not(query.any(1)), how.variant != "zhong")
-        refuse_zero("gallery_features", np.logical_not(gallery.any(1)) & (g_pids != JUNK), how.variant != "zhong")
+    if not rules.labelled and (how.variant == "zhong" or rules.distance == "cosine"):  # before rows have other numbers
+        refuse_zero("query_features", np.logical_not(sides[0].features.any(1)), how.variant != "zhong")
+        kept = features.gallery_pids != JUNK
+        refuse_zero("gallery_features", np.logical_not(sides[1].features.any(1)) & kept, how.variant != "zhong")
     found = rank_labelled(
         *sides,
         rules,
@@ -209,12 +219,14 @@ def run(
     use: Use | None = None,
     manifest: Path | None = None,
     more: Mapping[str, Any] | None = None,
+    said: Sequence[str] = (),
     echo: Callable[[str], Any] = print,
 ) -> None:
     """`reidbench score`: read, score, compare and echo, as plain text or as one JSON document.
 
-    `more` are further rules by their names in `Rules`. One file gives the object of its report; several give
-    ``{"reports": [...], "comparisons": [...], "note": ...}``. Raises ReidbenchError.
+    `more` are further rules by their names in `Rules`, and `said` warnings about them for each report. One file gives
+    the object of its report; several give ``{"reports": [...], "comparisons": [...], "note": ...}``.
+    Raises ReidbenchError.
     """
     named = {"ap": ap, "invalid": invalid, "ties": ties, "distance": distance}
     try:
@@ -222,6 +234,7 @@ def run(
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
     reports = score(paths, rules, rerank, k1, k2, lambda_, use=use, manifest=manifest)
+    reports = [replace(report, warnings=(*said, *report.warnings)) for report in reports]
     comparisons, note = compare(reports)
     if not as_json:
         echo(render(reports, comparisons, note))

@@ -31,6 +31,9 @@ from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, Re
         ({"gallery_cameras": [-1]}, "greater than or equal to 0"),
         ({"skip_cameras": {2: []}}, "at least 1 item"),
         ({"skip_cameras": {-2: [1]}}, "greater than or equal to 0"),
+        ({"skip_cameras": {"02": [1], "2": [0]}}, "two keys name one camera of queries: '02', '2'"),
+        ({"skip_cameras": {2: [1], "2": [0]}}, "two keys name one camera of queries: 2, '2'"),
+        ({"skip_cameras": {2: [1, 1]}}, "for queries of camera 2 a camera is named twice"),
         ({"skip_cameras": [2]}, "Input should be a valid dictionary"),
     ],
 )
