@@ -64,7 +64,7 @@ _CAMERAS = r"(?:camera \d+|cameras \d+(?:\+\d+)+)"  # the words of a protocol ar
 RULE_OF = re.compile(
     rf"re-ranked \([\w .-]+\)|single gallery shot x[1-9]\d*|(?:queries|gallery) of {_CAMERAS}"
     rf"|{_CAMERAS} skipped for queries of camera \d+"
-    r"|gallery (?:1 shot|[1-9]\d* shots) per identity(?: and camera)? x[1-9]\d*",
+    r"|gallery (?:1 shot|[1-9]\d* shots) per identity(?: and camera)? x[1-9]\d*|draw seed [1-9]\d*",
     re.ASCII,
 )
 ON_TEST_LABELS = "chosen on test labels"  # of a row whose parameters a search judged by the test part itself
