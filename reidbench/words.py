@@ -47,7 +47,12 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "evaluator": MORE_LABELS,
 }
 TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"}) | MORE_LABELS
-LACKS = frozenset({"cameras", "labels", "train", "test"}) | MORE_LABELS
+# A label beyond identity is lacked by the whole set, or by one part of it: `test` is query or gallery.
+LACKS = (
+    frozenset({"cameras", "labels", "train", "test"})
+    | MORE_LABELS
+    | {f"{word} in {part}" for word in MORE_LABELS for part in ("train", "test")}
+)
 # What is used beside the ordinary inputs; beside these, the labels behind pre-trained weights: "ImageNet labels".
 FLIP = "flip"  # features are means over an image and its mirror image
 USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary", FLIP}) | MORE_LABELS

@@ -102,7 +102,7 @@ def test_where_no_evaluator_can_judge_the_row_says_why(lab: Any) -> None:
     for row in rows(resolved.plan, "m (tuned)"):
         assert row.key is None
         assert "needs modality labels, which tiny (50 % of identities held out) does not have" in row.reason
-        assert "needs tracklets labels, which tiny (50 % of identities held out) does not have" in row.reason
+        assert "needs tracklet labels, which tiny (50 % of identities held out) does not have" in row.reason
 
 
 def test_a_trial_of_several_seeds_has_their_mean(lab: Any) -> None:
