@@ -258,6 +258,19 @@ def test_an_evaluator_that_needs_labels_which_a_task_lacks_has_no_result_there(t
     }
 
 
+def test_an_evaluator_that_does_not_fit_is_named_with_its_preset(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "matrix.yaml"
+    file.write_text(
+        "data: {world: {use: synthetic, size: tiny}}\ntasks: {t: {target: world}}\nbackbone: resnet-tiny\n"
+        "methods: {m: {finetune: none}}\n"
+        "evaluate: [{use: cosine, preset: mars}, {use: cosine, preset: ltcc-cloth-changing}]\n"
+    )
+    assert [row.reason for row in plan.expand(reader.read(file, registry)).rows] == [
+        "cosine(mars) needs tracklet labels, which world does not have: see its reader",
+        "cosine(ltcc-cloth-changing) needs clothes labels, which world does not have: see its reader",
+    ]
+
+
 @pytest.mark.parametrize(
     ("labelled", "evaluator", "trained", "adapted"),
     [
