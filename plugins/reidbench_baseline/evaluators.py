@@ -16,6 +16,7 @@ from reidbench.metrics import (
     Reranking,
     Rules,
     rank_labelled,
+    refuse_idle,
     rerank_blocks,
     search,
 )
@@ -23,7 +24,6 @@ from reidbench.metrics.products import Products, refuse_zero, unit
 
 from .ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
-JUNK = -1
 Own = tuple[np.ndarray, np.ndarray] | None  # picture numbers of rows [N] and of the gallery [G], where they are known
 
 
@@ -51,8 +51,7 @@ def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
     def compare(query: Labelled, gallery: Labelled) -> Iterable[np.ndarray]:
         return rerank_blocks(query.features, gallery.features, how, "cosine")
 
-    query, gallery = _sides(ctx)
-    return _answer(ctx, rank_labelled(query, _without_junk(gallery), _rules(params, "cosine"), compare))
+    return _answer(ctx, rank_labelled(*_sides(ctx), _rules(params, "cosine"), compare, junk=False))
 
 
 def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
@@ -76,7 +75,7 @@ def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
             sides = (_from_all if params.among == "all" else _from_gallery)(*sides, params)
         return Products(sides[0].features, sides[1].features, "cosine")
 
-    return _answer(ctx, rank_labelled(query, _without_junk(gallery), _rules(params, "cosine"), compare))
+    return _answer(ctx, rank_labelled(query, gallery, _rules(params, "cosine"), compare, junk=False))
 
 
 def _from_gallery(query: Labelled, gallery: Labelled, params: ExpansionParams) -> tuple[Labelled, Labelled]:
@@ -138,16 +137,13 @@ def _neighbours(rows: np.ndarray, gallery: np.ndarray, k: int, own: Own) -> tupl
 
 
 def _sides(ctx: EvaluateContext[RankingParams]) -> tuple[Labelled, Labelled]:
-    """Query and gallery as the metrics take them."""
+    """Query and gallery as the metrics take them. MetricError where a rule would do nothing with their labels."""
     query, gallery = (
         Labelled(side.features, side.pids, side.camids, side.images, side.clothes, side.modality, side.tracklets)
         for side in (ctx.query, ctx.gallery)
     )
+    refuse_idle(query, gallery, _rules(ctx.params, "cosine"))
     return query, gallery
-
-
-def _without_junk(gallery: Labelled) -> Labelled:
-    return gallery.take(np.asarray(gallery.pids) != JUNK)
 
 
 def _rules(params: RankingParams, distance: Literal["cosine", "euclidean"]) -> Rules:
@@ -159,7 +155,7 @@ def _rules(params: RankingParams, distance: Literal["cosine", "euclidean"]) -> R
 
 def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
     """The numbers, with notes on what was left out or does not depend on the features."""
-    for text in ranking.notes:
+    for text in (*ranking.notes, *([ranking.without_intervals] if ranking.without_intervals else [])):
         ctx.note(text)
     over = " (over all drawn galleries)" if ranking.shares is not None else ""
     if own := ranking.filtered.get("same_image", 0):
@@ -186,13 +182,16 @@ def _per_query(ranking: Ranking) -> dict[str, np.ndarray]:
     """Arrays by query image: AP, INP and the place of the first true match where there is one gallery.
 
     Where images are no queries of their own, or galleries are drawn, CMC comes as arrays too, whose means are the
-    metrics; with drawn galleries a query has no one place.
+    metrics; with drawn galleries a query has no one place. Where these means are not the metrics, `in_some_draws` marks
+    the queries that have a true match in some of the drawn galleries only.
     """
     plain = {"ap": ranking.ap, "inp": ranking.inp, "first_hit": ranking.first_hit, "valid": ranking.valid}
     if ranking.asked.all() and ranking.shares is None:
         return plain
     found = ranking.per_query()
     arrays = {"ap": found.pop("mAP"), "inp": found.pop("mINP"), "valid": ranking.valid, **found}
+    if ranking.in_some_draws.any():
+        arrays["in_some_draws"] = ranking.in_some_draws
     one_place = ranking.shares is None and ranking.rules.invalid == "drop"
     return arrays | ({"first_hit": ranking.first_hit} if one_place else {})
 

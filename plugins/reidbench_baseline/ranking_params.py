@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from reidbench import AddedLater, Params
 
@@ -72,6 +72,18 @@ class RankingParams(Params):
         AddedLater(),
     ] = "images"
 
+    @field_validator("skip_cameras", mode="wrap")
+    @classmethod
+    def _each_camera_once(cls, given: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """Refuse keys such as "2" and "02", which are one camera, and of which one would be lost."""
+        skips = read(given)
+        if isinstance(given, Mapping) and len(skips) < len(given):
+            raise ValueError(f"two keys name one camera of queries: {', '.join(map(repr, given))}")
+        for camera, skipped in skips.items():
+            if len(set(skipped)) < len(skipped):
+                raise ValueError(f"for queries of camera {camera} a camera is named twice")
+        return skips
+
     @model_validator(mode="after")
     def _rules_that_do_something(self) -> Self:
         if len(self.exclude) > 1:
@@ -104,6 +116,7 @@ class RankingParams(Params):
         words |= {"invalid queries count 0"} if self.invalid == "zero" else set()
         words |= {f"single gallery shot x{self.repeats}"} if self.gallery == "single-shot" else set()
         words |= {f"ties {self.ties}"} if self.ties != "stable" else set()
+        words |= {f"draw seed {self.draw_seed}"} if self.draw_seed else set()
         return frozenset(words) | self._met() | self._made()
 
     def _met(self) -> frozenset[str]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from reidbench.errors import ReidbenchError
 
 from .options import AveragePrecision, Invalid, JsonOption, Ties, Variant, decimal, load_plugins, whole
 
+if TYPE_CHECKING:
+    from reidbench.metrics import Rules
+
 app = typer.Typer()
 PROTOCOLS = "cosine"  # the evaluator whose presets are the named protocols
-DEFAULTS = {"ap": "step", "invalid": "drop", "ties": "stable", "camera": "market1501"}
 CAMERAS = "0,2: numbers of cameras as the file has them, from 0 on"
 Exclude = Literal["same-clothes", "different-clothes"]
 Cross = Literal["modality"]
@@ -34,7 +38,7 @@ ProtocolOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="All rules of a named protocol, such as sysu-mm01-all-single or mars: the presets of `reidbench show "
-        "evaluator cosine`.",
+        "evaluator cosine`. Options beside it win, and a warning names them.",
     ),
 ]
 ExcludeOption = Annotated[
@@ -89,8 +93,22 @@ NoCameraOption = Annotated[
 ]
 
 
-@app.command("score")
+class OnceEach(TyperCommand):
+    """A command that takes no option twice: the first would be lost."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raises ReidbenchError for an option that is there twice, unless it collects its values or is a switch."""
+        order: list[Any] = self.make_parser(ctx).parse_args(list(args))[2]
+        for option in order:
+            single = not (option.param_type_name == "argument" or option.multiple or option.is_flag)
+            if single and order.count(option) > 1:
+                raise ReidbenchError(f"{option.opts[0]} is given {order.count(option)} times: give it once")
+        return super().parse_args(ctx, args)
+
+
+@app.command("score", cls=OnceEach)
 def score_files(
+    context: typer.Context,
     files: FilesArgument,
     as_json: JsonOption = False,
     protocol: ProtocolOption = None,
@@ -129,22 +147,52 @@ def score_files(
             "gallery_cameras": _cameras("--gallery-cameras", gallery_cameras), "pool": pool,
             "multi_query": multi_query or None, "shots": shots, "shots_per": shots_per, "repeats": repeats,
             "seed": draw_seed, "cmc": cmc}  # fmt: skip
-    chosen = _chosen(protocol, rules, {name: value for name, value in more.items() if value is not None})
+    given: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
+    if protocol is not None:
+        given |= {name: value for name, value in rules.items() if _is_given(context, name)}
+    chosen, said = _chosen(protocol, rules, given)
     again: dict[str, Any] = {"rerank": rerank, "k1": k1, "k2": k2, "lambda_": lambda_}
-    score.run(files, as_json=as_json, distance=distance, use=use, manifest=manifest, more=chosen, **again)
+    score.run(files, as_json=as_json, distance=distance, use=use, manifest=manifest, more=chosen, said=said, **again)
 
 
-def _chosen(protocol: str | None, rules: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """The rules by name. Raises ReidbenchError for some beside a protocol, and for draws where nothing is drawn."""
-    drawing = [name for name in ("shots_per", "repeats", "seed") if name in more]
-    if drawing and "shots" not in more:
+def _is_given(context: typer.Context, rule: str) -> bool:
+    """Whether the option of a rule that has a default stands on the command line."""
+    source = context.get_parameter_source("no_camera" if rule == "camera" else rule)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _chosen(
+    protocol: str | None, rules: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The rules by name, those `given` before those of a protocol; and a warning where they differ from it.
+
+    Raises ReidbenchError for draws where nothing is drawn, and for a protocol that does not exist.
+    """
+    named = dict(rules) if protocol is None else named_protocol(protocol)
+    chosen = {**named, **given}
+    drawing = [name for name in ("shots_per", "repeats", "seed") if name in given]
+    if drawing and "shots" not in chosen:
         raise ReidbenchError(f"{_option(drawing[0])} is of a drawn gallery: add --shots N, or leave it out")
-    if protocol is None:
-        return {**rules, **more}
-    if given := [*(name for name, value in rules.items() if value != DEFAULTS[name]), *more]:
-        names = ", ".join(map(_option, given))
-        raise ReidbenchError(f"--protocol {protocol} gives all rules: leave out {names}, or --protocol")
-    return named_protocol(protocol)
+    return chosen, () if protocol is None else _departures(protocol, named, chosen)
+
+
+def _departures(protocol: str, named: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence that names the rules which differ from those of a protocol, if there are any."""
+    from reidbench.metrics import MetricError, Rules
+
+    try:
+        old, new = (Rules(**rules) for rules in (named, chosen))
+    except MetricError as error:
+        raise ReidbenchError(str(error)) from error
+    values = {rule.name: [_value(rules, rule.name) for rules in (new, old)] for rule in dataclasses.fields(Rules)}
+    changed = [f"{name}={mine} in place of {theirs}" for name, (mine, theirs) in values.items() if mine != theirs]
+    return (f"not as --protocol {protocol} has it: {', '.join(changed)}",) if changed else ()
+
+
+def _value(rules: Rules, name: str) -> str:
+    """What a rule is, as JSON has it; rules that do nothing are not in there."""
+    value = rules.as_dict().get(name, getattr(rules, name))
+    return "none" if value in (None, ()) else str(value)
 
 
 def named_protocol(name: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from .ranking.ranking import rank_blocks as rank_blocks
 from .ranking.ranking import rank_distances as rank_distances
 from .ranking.result import Ranking as Ranking
 from .ranking.rows import Labelled as Labelled
+from .ranking.rows import refuse_idle as refuse_idle
 from .ranking.rules import Rules as Rules
 from .report import Comparison as Comparison
 from .report import ScoreReport as ScoreReport

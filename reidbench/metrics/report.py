@@ -43,8 +43,11 @@ class ScoreReport:
     def per_query(self) -> dict[str, NDArray[np.float64]]:
         """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero.
 
-        As `Ranking.per_query`, which is also NaN for images that stand for no query.
+        As `Ranking.per_query`, which is also NaN for images that stand for no query. None where their means are not
+        the numbers: see `Ranking.without_intervals`.
         """
+        if self.ranking.without_intervals:
+            return {}
         found = self.ranking.per_query()
         return {name: found[name] for name in ("mAP", "mINP", "cmc1") if name in found}
 
@@ -72,7 +75,11 @@ class ScoreReport:
             "ties": found.ties.as_dict(),
             "rules": self.rules(),
             "warnings": self._warnings(),
-        } | ({"notes": list(found.notes)} if found.notes else {})
+        } | ({"notes": notes} if (notes := self._notes()) else {})
+
+    def _notes(self) -> list[str]:
+        withheld = self.ranking.without_intervals
+        return [*self.ranking.notes, *([withheld] if withheld else [])]
 
     def _warnings(self) -> list[str]:
         return [*self.warnings, *self.ranking.doubts()]
@@ -96,7 +103,7 @@ class ScoreReport:
         if found.ties.pairs:
             lines.append(f"  ties{over}: {found.ties}")
         how = str(self.rerank) if self.rerank else "none"
-        lines += [f"  {note}" for note in found.notes]
+        lines += [f"  {note}" for note in self._notes()]
         lines += [f"  warning: {warning}" for warning in self._warnings()]
         return "\n".join([*lines, f"  rules: {found.rules} rerank={how}"])
 
@@ -151,10 +158,12 @@ class Comparison:
 
 def compare(reports: Sequence[ScoreReport]) -> tuple[list[Comparison], str]:
     """Each report against the first, where both had the same queries; and a sentence about those that had not."""
-    found, others = [], []
+    found, others, withheld = [], [], []
     for report in reports[1:]:
         baseline = reports[0]
-        if _comparable(baseline, report):
+        if report.ranking.without_intervals or baseline.ranking.without_intervals:
+            withheld.append(report.name)
+        elif _comparable(baseline, report):
             mine, theirs = report.per_query(), baseline.per_query()
             found += [
                 Comparison(metric, report.name, baseline.name, paired_bootstrap(mine[metric], theirs[metric]))
@@ -162,8 +171,12 @@ def compare(reports: Sequence[ScoreReport]) -> tuple[list[Comparison], str]:
             ]
         else:
             others.append(report.name)
-    note = f"not compared with {reports[0].name}, for they have other (valid) queries: {', '.join(others)}"
-    return found, note if others else ""
+    whys = (
+        (others, "they have other (valid) queries"),
+        (withheld, "some queries have a true match in some of the drawn galleries only"),
+    )
+    notes = [f"not compared with {reports[0].name}, for {why}: {', '.join(names)}" for names, why in whys if names]
+    return found, "; ".join(notes)
 
 
 def _comparable(a: ScoreReport, b: ScoreReport) -> bool:

@@ -19,6 +19,7 @@ Arrays = Mapping[str, Any]
 Reader = Callable[[str], Arrays]  # key of an evaluation -> its arrays
 CMC = re.compile(r"cmc([1-9][0-9]{0,6})")
 NAMES = {"mAP": "ap", "mINP": "inp"}
+IN_SOME_DRAWS = "in_some_draws"  # [Q]: queries that have a true match in some of several drawn galleries only
 CLOSE = 1e-6  # how near the mean over queries must be to the metric
 
 
@@ -58,7 +59,7 @@ def better_by_queries(rows: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np
 def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | None:
     """One result's queries, if their mean is the metric: without the invalid ones, or with these as zero."""
     raw = raw_per_query(metric, arrays)
-    if raw is None or raw.ndim != 1 or raw.dtype.kind not in "fiub" or not len(raw):
+    if IN_SOME_DRAWS in arrays or raw is None or raw.ndim != 1 or raw.dtype.kind not in "fiub" or not len(raw):
         return None
     raw = raw.astype(np.float64)
     for values in (raw, np.nan_to_num(raw, nan=0.0)):
@@ -66,6 +67,14 @@ def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | 
         if len(valid) and abs(valid.mean() - value) <= CLOSE * max(1.0, abs(value)):
             return values
     return None
+
+
+def why_unknown(metric: str, arrays: Arrays) -> str:
+    """Why `metric_per_query` gives nothing for arrays that an evaluator kept."""
+    if IN_SOME_DRAWS in arrays:
+        count = f"{int(np.count_nonzero(arrays[IN_SOME_DRAWS]))} of its queries"
+        return f"{count} have a true match in some of the drawn galleries only, so that their mean is not {metric}"
+    return f"what its evaluator keeps of the queries does not give {metric}"
 
 
 def raw_per_query(metric: str, arrays: Arrays) -> np.ndarray | None:

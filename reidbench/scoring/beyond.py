@@ -14,7 +14,7 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 
 from .names import Keys
-from .pids import Ints, array_of, mapped
+from .pids import MISSING, Ints, array_of, mapped
 from .rows import Rows
 from .sources import Source, value_of
 
@@ -83,7 +83,9 @@ def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[
     kind, columns in which nothing is known, and a modality in two spellings.
     """
     found = (
-        [_words(path, key, given) for key, given in columns.items()] if word == "modality" else _numbers(path, columns)
+        [_words(path, key, given) for key, given in columns.items()]
+        if word == "modality"
+        else _numbers(path, word, columns)
     )
     unknown = "" if word == "modality" else UNKNOWN
     if all((column == unknown).all() for column in found):
@@ -94,13 +96,29 @@ def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[
     return found
 
 
-def _numbers(path: Path, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
+def _numbers(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
+    for key, given in columns.items():
+        _refuse_missing(path, word, key, array_of(path, key, given).ravel())
     values = mapped(path, columns).values
     for key, column in values.items():
         if (column < UNKNOWN).any():
             row = int(np.argmax(column < UNKNOWN))
             raise DataError(f"{shown(path)}: {shown(key)}[{row}] = {column[row]} is negative (only -1 may be: unknown)")
     return list(values.values())
+
+
+def _refuse_missing(path: Path, word: str, key: str, column: NDArray[Any]) -> None:
+    """Raise DataError for the first entry that is empty, NaN or a word for it."""
+    missing = np.zeros(len(column), bool)
+    if column.dtype.kind == "f":
+        missing = np.isnan(column)
+    elif column.dtype.kind == "U":
+        missing = np.isin(np.char.lower(np.char.strip(column)), ("", *MISSING)) if len(column) else missing
+    if missing.any():
+        row = int(np.argmax(missing))
+        what = "empty" if not str(column[row]).strip() else f"{shown(str(column[row]))!r}, a missing value"
+        cure = "-1 where the clothes are unknown" if word == "clothes" else "-1 for an image of no tracklet"
+        raise DataError(f"{shown(path)}: {shown(key)}[{row}] is {what}; write {cure}")
 
 
 def _words(path: Path, key: str, given: Any) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -85,27 +85,34 @@ def _are_codes(vectors: NDArray[Any]) -> bool:
 
 
 def copy_doubts(
-    query: NDArray[np.generic], gallery: NDArray[np.generic], labels: tuple[Ints, Ints, Ints, Ints], camera: bool
+    query: NDArray[np.generic],
+    gallery: NDArray[np.generic],
+    pids: tuple[Ints, Ints],
+    may_meet: Callable[[int, int], bool],
+    asked: int | None = None,
 ) -> Iterator[str]:
-    """Queries that have exactly the features of a true match, as the same picture has; not so codes."""
+    """Queries that have exactly the features of a true match, as the same picture has; not so codes.
+
+    `may_meet` says whether the rules leave a query a gallery row of its pid; `asked` queries take part, or all.
+    """
     if query.dtype != gallery.dtype or _are_codes(query):
         return
-    query_pids, query_camids, gallery_pids, gallery_camids = labels
+    query_pids, gallery_pids = pids
     rows: dict[int, list[int]] = {}
     for row, mark in enumerate(_marks(gallery)):
         rows.setdefault(mark, []).append(row)
     copies = []
     for number, mark in enumerate(_marks(query)):
         for row in rows.get(mark, ()):
-            same_camera = camera and query_camids[number] == gallery_camids[row] and query_camids[number] >= 0
-            if query_pids[number] == gallery_pids[row] != JUNK and not same_camera:
+            if query_pids[number] == gallery_pids[row] != JUNK and may_meet(number, row):
                 copies.append((number, row))
                 break
     if copies:
         number, row = copies[0]
         yield (
-            f"{len(copies)} of {len(query)} queries have exactly the features of a true match (first: query {number} "
-            f"and gallery row {row}): is the query's own picture in the gallery? It comes first whatever the network"
+            f"{len(copies)} of {asked or len(query)} queries have exactly the features of a true match (first: query "
+            f"{number} and gallery row {row}): is the query's own picture in the gallery? It comes first whatever the "
+            "network"
         )
 
 

@@ -153,21 +153,32 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None, needs: N
     for side in ("query", "gallery"):
         if labels[f"{side}_camids"] is None:
             labels[f"{side}_camids"] = np.full(len(labels[f"{side}_pids"]), UNKNOWN_CAMERA)
-    images: dict[str, Any] = dict(_images(source, keys, labels))
+    images, said = _images(source, keys, labels)
     theirs = {role: keys.first(role) for role in what}
     about: dict[str, Any] = {**found.about, **more_of_keys(source, keys, labels, needs)}
+    about["warnings"] = (*about["warnings"], *said)
     return FeatureFile(source.path, **labels, **matrices, **images, keys=theirs, **about)
 
 
-def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> dict[str, Ints]:
-    """Numbers of pictures, where both sides have one for each image; other programs save pixels under these names."""
-    if not {"query_images", "gallery_images"} <= keys.by_role.keys():
-        return {}
-    found = {role: np.asarray(value_of(source, keys, role)) for role in ("query_images", "gallery_images")}
-    for role, values in found.items():
-        if values.dtype.kind not in "iu" or values.shape != labels[f"{role.split('_')[0]}_pids"].shape:
-            return {}
-    return found
+def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Numbers of pictures, where both sides have one for each image; other programs save pixels under these names.
+
+    And a warning where they are something else. Raises DataError for another number of them, and for broken numbers.
+    """
+    roles = [f"{side}_images" for side in SIDES]
+    if not set(roles) <= keys.by_role.keys():
+        return {}, ()
+    found = {role: array_of(source.path, keys.first(role), value_of(source, keys, role)) for role in roles}
+    if any(values.ndim > 2 or (values.ndim == 2 and 1 not in values.shape) for values in found.values()):
+        return {}, ()  # pixels
+    if other := [role for role, values in found.items() if values.dtype.kind not in "iuf"]:
+        name, kind = shown(keys.first(other[0])), found[other[0]].dtype
+        return {}, (f"{name} is not used: it has {kind} in place of whole numbers, equal for the same picture",)
+    numbers = mapped(source.path, {keys.first(role): values for role, values in found.items()}).values
+    for role in roles:
+        pids = f"{role.split('_')[0]}_pids"
+        check_length(source.path, keys, role, numbers[keys.first(role)], pids, labels[pids])
+    return {role: numbers[keys.first(role)] for role in roles}, ()
 
 
 def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:

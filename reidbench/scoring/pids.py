@@ -22,7 +22,7 @@ _EXACT_FLOAT = 2.0**53
 _LARGEST = 2**63
 # With a decimal point or comma, or an exponent with a sign: `1.0`, `1.0e+00`, `1e+15`. `1e3` may be a name.
 _DECIMAL = re.compile(r"[+-]?([0-9]*[.,][0-9]+|[0-9]+[.,])([eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-][0-9]+", re.ASCII)
-_MISSING = ("nan", "none", "null", "<na>", "n/a")  # as Python, databases and pandas write what is not there
+MISSING = ("nan", "none", "null", "<na>", "n/a")  # as Python, databases and pandas write what is not there
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def fault(text: str) -> str:
         return "is empty: every image needs a label (-1 is junk, or an unknown camera)"
     if text != text.strip():
         return "begins or ends with a space; remove it"
-    if text.lower() in _MISSING:
+    if text.lower() in MISSING:
         return "is a missing value"
     if _DECIMAL.fullmatch(text):
         return "is a decimal number, not a whole one; write 12, 0012 or -1, or a name"

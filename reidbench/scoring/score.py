@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidbench.data.split import JUNK
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.files.names import shown
 from reidbench.metrics import (
@@ -23,12 +24,14 @@ from reidbench.metrics import (
     ScoreReport,
     compare,
     rank,
-    rank_blocks,
     rank_distances,
     rank_labelled,
+    refuse_idle,
     render,
     rerank_blocks,
 )
+from reidbench.metrics.products import refuse_zero
+from reidbench.metrics.ranking.meeting import Meeting
 
 from .doubts import camera_number_doubts, copy_doubts, distance_doubts, query_doubts
 from .featurefile import FeatureFile, Use, read_features
@@ -97,9 +100,11 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreR
         if features.distances is None:
             ranking.decided()
     except MetricError as error:
-        meaning = "".join(f"; {text}" for text in _meaning(features, np.arange(len(features.query_pids))[:1]))
+        named = re.search(r"query (\d+) \(pid ", str(error))
+        first = np.array([int(named[1]) if named else 0])
+        meaning = "".join(f"; {text}" for text in _meaning(features, first))
         raise DataError(f"{shown(features.path)}: {_in_their_words(str(error), features)}{meaning}") from error
-    warnings = (*features.warnings, *_meaning(features, np.flatnonzero(~ranking.valid)[:5]))
+    warnings = (*features.warnings, *_meaning(features, np.flatnonzero(ranking.asked & ~ranking.valid)[:5]))
     warnings = (*warnings, *_doubts(features, rules))
     return ScoreReport(
         shown(features.path),
@@ -123,8 +128,9 @@ def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
     if features.query_features is None or features.gallery_features is None:
         return
     yield from query_doubts(features.query_features, features.query_pids)
-    if features.query_images is None:
-        yield from copy_doubts(features.query_features, features.gallery_features, features.labels, camera)
+    if features.query_images is None and not (rules.pool or rules.multi_query):  # which compare no single images
+        meeting, pids = Meeting(*_sides(features), rules), (features.query_pids, features.gallery_pids)
+        yield from copy_doubts(features.query_features, features.gallery_features, pids, meeting.may, meeting.asked())
 
 
 def _in_their_words(text: str, features: FeatureFile) -> str:
@@ -155,32 +161,39 @@ def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking
         if rules.labelled:
             raise MetricError(f"{', '.join(rules.labelled)}: such rules need features, and this file holds distances")
         return rank_distances(features.distances, *features.labels, rules, **features.images)
-    if rules.labelled:
+    if rules.labelled or how:
         return _rank_labelled(features, rules, how)
     q_pids, q_camids, g_pids, g_camids = features.labels
-    if not how:
-        return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
-    for side, rows, labels in (("query", query, q_pids), ("gallery", gallery, g_pids)):
-        if len(rows) != len(labels):
-            raise MetricError(f"{side}_features has {len(rows)} rows but {side}_pids has {len(labels)} entries")
-    blocks = rerank_blocks(query, gallery, how, rules.distance)
-    return _reranked(rank_blocks(blocks, *features.labels, rules, **features.images), rules, how)
+    return rank(query, q_pids, q_camids, gallery, g_pids, g_camids, rules, **features.images)
 
 
-def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
-    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet."""
+def _sides(features: FeatureFile) -> tuple[Labelled, Labelled]:
+    """Query and gallery of a file of features, with their labels."""
     query, gallery = features.query_features, features.gallery_features
-    assert query is not None  # `_rank` has looked
+    assert query is not None  # the callers have looked
     assert gallery is not None
     q_pids, q_camids, g_pids, g_camids = features.labels
-    sides = (
+    return (
         Labelled(query, q_pids, q_camids, features.query_images, **features.query_more),
         Labelled(gallery, g_pids, g_camids, features.gallery_images, **features.gallery_more),
     )
+
+
+def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
+    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet, junk left out before."""
+    sides = _sides(features)
+    refuse_idle(*sides, rules)
     if not how:
         return rank_labelled(*sides, rules)
+    if not rules.labelled and (how.variant == "zhong" or rules.distance == "cosine"):  # before rows have other numbers
+        refuse_zero("query_features", np.logical_not(sides[0].features.any(1)), how.variant != "zhong")
+        kept = features.gallery_pids != JUNK
+        refuse_zero("gallery_features", np.logical_not(sides[1].features.any(1)) & kept, how.variant != "zhong")
     found = rank_labelled(
-        *sides, rules, lambda mine, theirs: rerank_blocks(mine.features, theirs.features, how, rules.distance)
+        *sides,
+        rules,
+        lambda mine, theirs: rerank_blocks(mine.features, theirs.features, how, rules.distance),
+        junk=False,
     )
     return _reranked(found, rules, how)
 
@@ -206,12 +219,14 @@ def run(
     use: Use | None = None,
     manifest: Path | None = None,
     more: Mapping[str, Any] | None = None,
+    said: Sequence[str] = (),
     echo: Callable[[str], Any] = print,
 ) -> None:
     """`reidbench score`: read, score, compare and echo, as plain text or as one JSON document.
 
-    `more` are further rules by their names in `Rules`. One file gives the object of its report; several give
-    ``{"reports": [...], "comparisons": [...], "note": ...}``. Raises ReidbenchError.
+    `more` are further rules by their names in `Rules`, and `said` warnings about them for each report. One file gives
+    the object of its report; several give ``{"reports": [...], "comparisons": [...], "note": ...}``.
+    Raises ReidbenchError.
     """
     named = {"ap": ap, "invalid": invalid, "ties": ties, "distance": distance}
     try:
@@ -219,6 +234,7 @@ def run(
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
     reports = score(paths, rules, rerank, k1, k2, lambda_, use=use, manifest=manifest)
+    reports = [replace(report, warnings=(*said, *report.warnings)) for report in reports]
     comparisons, note = compare(reports)
     if not as_json:
         echo(render(reports, comparisons, note))

@@ -37,6 +37,7 @@ _NOT_FEATURES = {
     plain(name) for name in ("", "unnamed: 0", "__index_level_0__", "index", "time", "frame", "seq", "sequence")
 } | {plain(name) for word in NEEDED for name in NOUNS[word]}
 _DECIMALS = re.compile(r"[0-9eE.+\-,]*", re.ASCII)
+_WHOLE_FLOAT = re.compile(r"(-?[0-9]+)\.0+", re.ASCII)
 
 
 def is_table(path: Path) -> bool:
@@ -140,6 +141,14 @@ def label_of(where: str, column: str, text: str) -> str:
 
 
 # ------------------------------------------------------------------ CSV
+def _beyond(line: str, column: str, text: str, word: str) -> str:
+    """A label beyond identity, "" where the cell is empty: then pandas writes the column's whole numbers as 3.0."""
+    if not text.strip():
+        return ""
+    whole = _WHOLE_FLOAT.fullmatch(text) if word != "modality" else None
+    return label_of(line, column, whole[1] if whole else text)
+
+
 def _csv(path: Path, camera: bool, needs: Collection[str]) -> Rows:
     with open_csv(path) as reader:
         return _csv_rows(shown(path), reader, camera, needs)
@@ -183,7 +192,7 @@ def _csv_rows(where: str, reader: Any, camera: bool, needs: Collection[str]) -> 
         parts.append(part)
         pids.append(pid)
         for word, place in header.more.items():
-            more.setdefault(word, []).append(label_of(line, names[place], row[place]) if row[place] else "")
+            more.setdefault(word, []).append(_beyond(line, names[place], row[place], word))
     if header is None:
         _header(f"{where}:1", names, [True] * len(names), camera, needs)
     if header is None or not features:
@@ -335,7 +344,7 @@ def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int, *,
         )
     found = []
     for row, value in enumerate(table.column(place).to_pylist()):
-        if unknown and value in (None, ""):
+        if unknown and (value in (None, "") or value != value):  # NaN is not equal to itself
             found.append("")
             continue
         if isinstance(value, float) and not value.is_integer():

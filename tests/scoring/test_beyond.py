@@ -151,6 +151,10 @@ def test_texts_in_place_of_numbers_are_numbered_alike_on_both_sides(tmp_path: Pa
         ({"query_clothes": [1, 2, 3]}, "query_clothes has 3 entries but query_pids has 2 entries"),
         ({"gallery_modality": ["a"]}, "gallery_modality has 1 entries but gallery_pids has 3 entries"),
         ({"query_clothes": [1.5, 2]}, "query_clothes[0] = 1.5 is not an integer"),
+        ({"query_tracklets": ["a", ""]}, "query_tracklets[1] is empty; write -1 for an image of no tracklet"),
+        ({"gallery_clothes": ["red", " ", "-1"]}, "gallery_clothes[1] is empty; write -1 where the clothes are"),
+        ({"gallery_clothes": ["1", "2", "NaN"]}, "gallery_clothes[2] is 'NaN', a missing value; write -1 where the"),
+        ({"query_clothes": [1, np.nan]}, "query_clothes[1] is 'nan', a missing value; write -1 where the clothes are"),
         ({"query_tracklets": [1, -2]}, "query_tracklets[1] = -2 is negative (only -1 may be: unknown)"),
         ({"query_clothes": [-1, -1], "gallery_clothes": [-1, -1, -1]}, "query_clothes and gallery_clothes have no known"
          " clothes: a number for each image, -1 unknown"),
@@ -190,9 +194,34 @@ def test_pickled_texts_are_refused(tmp_path: Path) -> None:
 
 def test_a_wrong_cell_of_a_table_is_named_with_its_line(tmp_path: Path) -> None:
     file = table(tmp_path, COLUMNS)
-    file.write_text(file.read_text().replace("query,1,0,4,", "query,1,0,4.0,"))
-    with pytest.raises(DataError, match=r"t\.csv:2: clothes '4\.0' is a decimal number, not a whole one"):
+    file.write_text(file.read_text().replace("query,1,0,4,", "query,1,0,4.5,"))
+    with pytest.raises(DataError, match=r"t\.csv:2: clothes '4\.5' is a decimal number, not a whole one"):
         read_features(file, needs=NEEDS)
+
+
+def test_tables_of_pandas_with_unknown_labels(tmp_path: Path) -> None:
+    """Where a cell is empty, pandas makes floats of the column's whole numbers, in CSV and in parquet."""
+    (tmp_path / "t.csv").write_text(
+        "part,pid,camid,clothes,modality,tracklet,f0,f1\n"
+        "query,1,0,4.0,visible,,1.5,1\n"
+        "gallery,1,1,,,12.0,2.0,0\n"
+        "gallery,2,1,-1.0,infrared,100000.0,3.0,1\n"
+    )
+    columns: dict[str, Any] = {"part": ["query", "gallery", "gallery"], "pid": [1, 1, 2], "camid": [0, 1, 1]}
+    columns |= {"f0": [1.5, 2.0, 3.0], "f1": [1, 0, 1]}
+    labels = {"clothes": [4.0, None, -1.0], "modality": ["visible", None, "infrared"], "tracklet": [None, 12.0, 1e5]}
+    arrow, writer = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    writer.write_table(arrow.table(columns | labels), tmp_path / "t.parquet")
+    labels |= {"clothes": [4.0, np.nan, -1.0], "tracklet": [np.nan, 12.0, 1e5]}
+    writer.write_table(arrow.table(columns | labels), tmp_path / "nan.parquet")
+    (tmp_path / "blank.csv").write_text((tmp_path / "t.csv").read_text().replace(",visible,,", ",visible, ,"))
+    for name in ("t.csv", "t.parquet", "nan.parquet", "blank.csv"):
+        found = read_features(tmp_path / name, needs=NEEDS)
+        assert found.query_more["clothes"].tolist() == [4]
+        assert found.gallery_more["clothes"].tolist() == [-1, -1]
+        assert found.query_more["tracklets"].tolist() == [-1]
+        assert found.gallery_more["tracklets"].tolist() == [12, 100000]
+        assert found.gallery_more["modality"].tolist() == ["", "infrared"]
 
 
 def test_labels_beyond_identity_are_no_part_of_a_feature(tmp_path: Path) -> None:

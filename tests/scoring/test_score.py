@@ -101,10 +101,22 @@ def test_reranking(tmp_path: Path, variant: Any, distance: str) -> None:
     found = arrays()
     result = run_json(save(tmp_path / "a.npz", found), rerank=variant, k1=10, k2=3, lambda_=0.2, distance=distance)
     how = Reranking(variant, 10, 3, 0.2)
-    final = rerank(found["query_features"], found["gallery_features"], how, distance)
-    assert result["mAP"] == rank_distances(final, *labels(found)).mAP
+    kept = found["gallery_pids"] != -1  # junk is nobody's neighbour, as in a matrix
+    final = rerank(found["query_features"], found["gallery_features"][kept], how, distance)
+    sides = (found["query_pids"], found["query_camids"], found["gallery_pids"][kept], found["gallery_camids"][kept])
+    assert result["mAP"] == rank_distances(final, *sides).mAP
+    assert result["filtered"]["junk"] == np.count_nonzero(~kept) > 0
     assert result["rules"]["rerank"] == {"variant": variant, "k1": 10, "k2": 3, "lambda": 0.2}
     assert result["rules"]["distance"] == ("cosine" if variant == "zhong" else distance)
+
+
+def test_zero_vectors_are_named_by_their_rows_in_the_file_though_junk_is_left_out(tmp_path: Path) -> None:
+    found = arrays()
+    found["gallery_pids"][:2] = -1, 1
+    found["gallery_features"][:2] = 0
+    path = save(tmp_path / "a.npz", found)
+    with pytest.raises(DataError, match=r"gallery_features row 1 is a zero vector.*\(zero vectors: 1 of 300 rows\)"):
+        score.run([path], rerank="zhong")
 
 
 def test_distances_instead_of_features(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from reidbench.cli import main
 from reidbench.cli.end import exit_code
-from reidbench.cli.scoring import named_protocol
+from reidbench.cli.scoring import _chosen, named_protocol
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import Labelled, Reranking, Rules, rank_labelled, rerank_blocks
 from reidbench.registry.plugins import Registry
@@ -124,7 +124,7 @@ def test_files_are_ranked_by_rank_labelled(more: dict[str, Any], rerank: Any, tm
     query, gallery = (Labelled(**{word: columns[f"{side}_{word}"] for word in words}) for side in ("query", "gallery"))
     how = Reranking("torchreid", 6, 3, 0.3)
     compare = (lambda q, g: rerank_blocks(q.features, g.features, how, "cosine")) if rerank else None
-    expected = rank_labelled(query, gallery, Rules(**more), compare)
+    expected = rank_labelled(query, gallery, Rules(**more), compare, junk=not rerank)
     (report,) = score.score([save(tmp_path, columns)], Rules(**more), rerank, 6, 3, 0.3)
     assert report.ranking.metrics() == expected.metrics()
     assert report.ranking.notes == expected.notes
@@ -220,6 +220,9 @@ def test_the_options_reach_the_rules(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--gallery-cameras", ""], "--gallery-cameras '': write numbers of cameras with commas between them"),
         (["--skip-cameras", "2"], "--skip-cameras '2': write the camera of queries and those skipped, like 2:1,3"),
         (["--skip-cameras", "2:"], "--skip-cameras '': write numbers of cameras with commas between them"),
+        (["--exclude", "same-clothes", "--exclude", "different-clothes"], "--exclude is given 2 times: give it once"),
+        (["--query-cameras", "0", "--query-cameras=1"], "--query-cameras is given 2 times: give it once"),
+        (["--pool", "max", "--json", "--pool", "max", "--json"], "--pool is given 2 times: give it once"),
         (["--protocol", "sysu"], "no protocol named 'sysu'"),
     ],
 )
@@ -240,7 +243,7 @@ def test_a_named_protocol_has_the_rules_of_the_evaluator_by_that_preset(registry
         assert Rules(**named_protocol(name)) == evaluator_rules(RankingParams(**values), "cosine"), name
 
 
-def test_a_protocol_is_all_rules_and_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_protocol_is_all_rules_and_options_beside_it_win(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = HAND | {"gallery_tracklets": np.array([4, 5, 6, -1])}
     file = save(tmp_path, columns)
     assert command(file, "--json", "--protocol", "mars") == 0
@@ -248,10 +251,85 @@ def test_a_protocol_is_all_rules_and_stands_alone(tmp_path: Path, capsys: pytest
     assert (rules["ap"], rules["invalid"], rules["pool"]) == ("trapezoid", "zero", "mean")
     assert command(file, "--protocol", "mars", "--distance", "euclidean") == 0
     assert " distance=euclidean " in capsys.readouterr().out
-    assert command(file, "--protocol", "mars", "--ap", "trapezoid", "--no-camera", "--pool", "max") == 2
-    told = "--protocol mars gives all rules: leave out --ap, --no-camera, --pool, or --protocol"
-    assert capsys.readouterr().err == f"reidbench: {told}\n"
+    options = ["--ap", "step", "--invalid", "zero", "--no-camera", "--pool", "max", "--ties", "stable"]
+    assert command(file, "--json", "--protocol", "mars", *options) == 0
+    found = json.loads(capsys.readouterr().out)
+    rules = {name: found["rules"][name] for name in ("ap", "invalid", "camera", "pool", "ties")}
+    assert rules == {"ap": "step", "invalid": "zero", "camera": "none", "pool": "max", "ties": "stable"}
+    told = "not as --protocol mars has it: ap=step in place of trapezoid, camera=none in place of market1501, "
+    assert found["warnings"] == [f"{told}pool=max in place of mean"]
+    assert command(file, "--protocol", "mars", "--ap", "trapezoid", "--pool", "mean") == 0
+    assert "not as --protocol" not in capsys.readouterr().out
+    assert command(file, "--protocol", "mars", "--repeats", "3") == 2
+    assert "--repeats is of a drawn gallery: add --shots N" in capsys.readouterr().err
+    assert command(file, "--json", "--protocol", "prcc-single", "--query-cameras", "0", "--gallery-cameras", "1,2,3",
+                   "--repeats", "3") == 0  # fmt: skip
+    assert json.loads(capsys.readouterr().out)["rules"]["repeats"] == 3
     assert command(file, "--protocol", "marss") == 2
     assert "no protocol named 'marss'; did you mean 'mars'? (known: " in capsys.readouterr().err
     assert command(save(tmp_path, columns, "query_tracklets"), "--protocol", "mars") == 2
     assert "missing query_tracklets" in capsys.readouterr().err
+
+
+def test_every_rule_that_differs_from_a_protocol_is_named() -> None:
+    chosen, said = _chosen("sysu-mm01-all-single", {}, {"cmc": "images", "skip_cameras": {2: [0]}, "shots": 1})
+    assert (chosen["cmc"], chosen["skip_cameras"], chosen["repeats"]) == ("images", {2: [0]}, 10)
+    told = "cmc=images in place of identities, skip_cameras={'2': [0]} in place of {'2': [1]}"
+    assert said == (f"not as --protocol sysu-mm01-all-single has it: {told}",)
+    (said,) = _chosen("regdb", {}, {"exclude": "same-clothes", "pool": "max"})[1]
+    assert said.endswith("has it: exclude=['same-clothes'] in place of none, pool=max in place of none")
+    assert _chosen("regdb", {}, {"cross": "modality", "cmc": "images"})[1] == ()
+
+
+def test_the_cure_for_a_file_without_cameras_works_with_a_protocol(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = HAND | {"gallery_tracklets": np.array([4, 5, 6, 7])}
+    file = save(tmp_path, columns, "query_camids", "gallery_camids")
+    assert command(file, "--protocol", "mars") == 2
+    assert capsys.readouterr().err.endswith("; to score without the camera rule: --no-camera\n")
+    assert command(file, "--protocol", "mars", "--no-camera") == 0
+    assert "not as --protocol mars has it: camera=none in place of market1501" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "copies"),
+    [
+        ({}, 3),
+        ({"exclude": "same-clothes"}, 1),
+        ({"exclude": "different-clothes"}, 2),
+        ({"cross": "modality"}, 1),
+        ({"query_cameras": [0, 2]}, 2),
+        ({"gallery_cameras": [1, 8]}, 2),
+        ({"skip_cameras": {0: [8]}}, 2),
+        ({"pool": "mean"}, 0),
+        ({"multi_query": True}, 0),
+    ],
+)
+def test_copies_are_doubted_only_where_rules_let_them_meet(more: dict[str, Any], copies: int, tmp_path: Path) -> None:
+    """Each of three queries has a copy in the gallery, and a true match that all rules leave it."""
+    query = {"features": at(0, 50, 100), "pids": [1, 2, 3], "camids": [0, 1, 2], "clothes": [0, 0, 0],
+             "modality": ["visible", "visible", "infrared"], "tracklets": [1, 2, 3]}  # fmt: skip
+    copy = query | {"camids": [8, 8, 3], "clothes": [0, 1, 0], "modality": ["visible", "infrared", "infrared"]}
+    match = {"features": at(5, 55, 105), "pids": [1, 2, 3], "camids": [1, 8, 8], "clothes": [-1] * 3,
+             "modality": [""] * 3, "tracklets": [4, 5, 6]}  # fmt: skip
+    columns = {f"query_{name}": np.array(values) for name, values in query.items()}
+    columns |= {f"gallery_{name}": np.concatenate([values, match[name]]) for name, values in copy.items()}  # type: ignore[arg-type]
+    (report,) = score.score([save(tmp_path, columns)], Rules(**more))
+    (text, *_) = [text for text in report.warnings if "exactly the features of a true match" in text] or [""]
+    asked = 2 if "query_cameras" in more else 3
+    assert text.startswith(f"{copies} of {asked} queries have" if copies else "")
+    assert bool(text) is bool(copies)
+
+
+def test_texts_are_explained_for_queries_alone(tmp_path: Path) -> None:
+    """The second image of the one query is no query of its own, and no query without a match."""
+    columns = HAND | {
+        "query_features": at(0, 1),
+        "query_pids": np.array(["anna", "anna"]),
+        "query_camids": np.array([0, 0]),
+        "gallery_pids": np.array(["anna", "ben", "anna", "anna"]),
+    }
+    (report,) = score.score([save(tmp_path, columns)], Rules(multi_query=True))
+    assert report.ranking.asked.tolist() == [True, False]
+    assert not [text for text in report.warnings if "labels that are texts" in text]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 
 from reidbench.errors import DataError
 from reidbench.scoring import score
@@ -79,6 +80,38 @@ def test_own_pictures_are_left_out_where_the_file_numbers_them(tmp_path: Path) -
     (report,) = score.score([tmp_path / "pixels.npz"])
     assert report.ranking.cmc_at[1] == 1
     assert "same_image" not in report.ranking.filtered
+
+
+@pytest.mark.parametrize("form", ["mat", "floats", "columns"])
+def test_picture_numbers_of_any_shape_are_used(form: str, tmp_path: Path) -> None:
+    """MATLAB and savemat have 1 x N arrays and doubles; another number of them is an error, texts are a warning."""
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=(5, 8))
+    sides = {"query_features": query, "gallery_features": np.concatenate([query, rng.normal(size=(15, 8))])}
+    file = tmp_path / ("f.mat" if form == "mat" else "f.npz")
+
+    def write(numbers: dict[str, np.ndarray]) -> None:
+        shaped = {name: one[:, None] if form == "columns" else one for name, one in numbers.items()}
+        shaped = {name: one.astype(float) if form == "floats" else one for name, one in shaped.items()}
+        (
+            scipy.io.savemat(file, LABELS | sides | shaped)
+            if form == "mat"
+            else np.savez(file, **LABELS, **sides, **shaped)
+        )
+
+    write({"query_images": np.arange(5), "gallery_images": np.arange(20)})
+    (report,) = score.score([file])
+    assert report.ranking.filtered["same_image"] == 5
+    write({"query_images": np.arange(5), "gallery_images": np.arange(19)})
+    with pytest.raises(
+        DataError, match=r"f\.(mat|npz): gallery_images has 19 entries but gallery_pids has 20 entries$"
+    ):
+        score.score([file])
+    if form == "columns":
+        write({"query_images": np.arange(5).astype(str), "gallery_images": np.arange(20).astype(str)})
+        (report,) = score.score([file])
+        assert "same_image" not in report.ranking.filtered
+        assert any(text.startswith("query_images is not used: it has <U") for text in report.warnings)
 
 
 def test_quantised_features_are_scored_with_their_bounds(tmp_path: Path) -> None:

@@ -13,6 +13,19 @@ from reidbench.metrics.ties import farther
 from .counting import Before
 from .matches import Labels, Pairs
 
+DISTRACTOR = 0
+
+
+def note_on_distractors(pids: NDArray[Any], cmc: str) -> list[str]:
+    """A sentence where several gallery rows [G] of pid 0 count as one identity, as those of any other pid do.
+
+    Equal pids are one identity: where persons are numbered from 0, pid 0 is one. Distractors are not, so it is said.
+    """
+    count = int(np.count_nonzero(pids == DISTRACTOR))
+    if cmc != "identities" or count < 2:
+        return []
+    return [f"CMC counts gallery pid 0, which marks distractors in some data sets, as one identity, of {count} rows"]
+
 
 class Identities:
     """Places of true matches among identities: 1 + the number of other identities with an image before the first."""

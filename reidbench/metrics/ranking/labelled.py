@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from reidbench.metrics.errors import MetricError
 from reidbench.metrics.products import Products, refuse_zero
 
-from .matches import JUNK, Labels
+from .identities import note_on_distractors
+from .matches import JUNK, Labels, Matches
 from .ranking import finite
 from .result import Asked, Ranking, conclude
 from .rows import Indices, Labelled, Rows, cameras_there, own_pairs, rows_of
@@ -29,6 +30,8 @@ def rank_labelled(
     rules: Rules | None = None,
     compare: Compare | None = None,
     max_rank: int = 50,
+    *,
+    junk: bool = True,
 ) -> Ranking:
     """Rank a gallery for queries under any rules: what `rank` does, and all that `Rules` lists below it.
 
@@ -45,6 +48,9 @@ def rank_labelled(
         as `rerank_blocks`. It is called once for each part of the queries and each drawn gallery. The default are
         products under `rules.distance`.
 
+    junk: whether junk is among the gallery rows that `compare` is given. Without it, it is nobody's neighbour where
+        features are compared with those of others; it counts in no ranking in any case, and is never drawn.
+
     Raises MetricError, in one sentence, for labels that a rule needs and are not there, cameras that are not there,
     tracklets of several pids or cameras, features that cannot be compared, or no query with a true match.
     """
@@ -60,10 +66,16 @@ def rank_labelled(
         cameras_there(gallery.camids, skipped, "skip_cameras", "gallery")
     notes: list[str] = []
     sides = rows_of(query, "query", rules, notes.append), rows_of(gallery, "gallery", rules, notes.append)
-    run = _Run(*sides, rules, compare or _products(rules))
-    draws = [run.results(drawn) for drawn in _draws(sides[1], len(gallery.pids), rules, notes)]
+    kept = sides[1].given.pids != JUNK
+    ranked = sides[1] if junk else sides[1].take(np.flatnonzero(kept))
+    run = _Run(sides[0], ranked, rules, compare or _products(rules))
+    draws = [run.results(drawn) for drawn in _draws(ranked, len(gallery.pids), rules, notes)]
     for results in draws:
-        results.filtered["junk"] = int(np.count_nonzero(sides[1].given.pids == JUNK))
+        results.filtered["junk"] = int(np.count_nonzero(~kept))
+    if rules.shots is not None:
+        found = np.stack([results.scores[rules.ties].first_hit > 0 for results in draws]).any(0)
+        draws[0].reasons |= run.reasons(np.flatnonzero(~found))
+    notes += note_on_distractors(ranked.given.pids, rules.cmc)
     notes += _unknown(sides, rules, draws)
     rules = rules if run.exact else dataclasses.replace(rules, distance="given")
     return conclude(draws, Asked(query.pids, query.camids, sides[0].lead), rules, max_rank, notes=notes)
@@ -95,18 +107,22 @@ class _Run:
             found.put(mine, self._part(self.query.take(mine), gallery.take(theirs)))
         return found
 
+    def reasons(self, queries: Indices) -> dict[int, str]:
+        """Why queries have no true match in any drawn gallery, by number of the image: the rules, or the draws."""
+        asked = self.query.take(queries)
+        found: dict[int, str] = {}
+        for mine, theirs in _parts(asked, self.gallery, self.rules, Counter()):
+            query, gallery = asked.take(mine), self.gallery.take(theirs)
+            matches = Matches(_labels(query, gallery), self.rules.camera, self.rules.exclude, self._partial(gallery))
+            found |= {int(number): matches.reason(place) for place, number in enumerate(query.lead)}
+        return found
+
+    def _partial(self, gallery: Rows) -> bool:
+        return len(gallery) < len(self.gallery) or bool(self.rules.gallery_cameras)
+
     def _part(self, query: Rows, gallery: Rows) -> Results:
         """Results of queries that all meet this gallery."""
-        labels = Labels(
-            query.given.pids,
-            query.given.camids,
-            gallery.given.pids,
-            gallery.given.camids,
-            own_pairs(query, gallery),
-            query.given.clothes,
-            gallery.given.clothes,
-        )
-        partial = len(gallery) < len(self.gallery) or bool(self.rules.gallery_cameras)
+        labels, partial = _labels(query, gallery), self._partial(gallery)
         if not len(gallery):
             return Tally(labels, self.rules, numbers=query.lead, part=True).count([np.empty((len(query), 0))])
         sides = [
@@ -117,6 +133,18 @@ class _Run:
         if isinstance(distances, Products):
             return Tally(labels, self.rules, distances, None, query.lead, partial).count(distances.blocks())
         return Tally(labels, self.rules, None, None, query.lead, partial).count(finite(distances))
+
+
+def _labels(query: Rows, gallery: Rows) -> Labels:
+    return Labels(
+        query.given.pids,
+        query.given.camids,
+        gallery.given.pids,
+        gallery.given.camids,
+        own_pairs(query, gallery),
+        query.given.clothes,
+        gallery.given.clothes,
+    )
 
 
 def _draws(gallery: Rows, images: int, rules: Rules, notes: list[str]) -> Iterator[Indices]:

@@ -231,6 +231,8 @@ class Matches:
             where = "the part of the gallery that they meet" if self.part else "the gallery"
             return f"their pid is not in {where}"
         why = set(self._judged(np.full(len(rows), query), rows).tolist())
+        if 0 in why:  # this gallery has a true match, and what was ranked was drawn from it
+            return "none of their true matches is in a drawn gallery"
         found = " or ".join(REASONS[name] for name in _SHOWN if _CODES[name] in why)
         return f"their pid is in the gallery {found} only"
 

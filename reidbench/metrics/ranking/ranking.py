@@ -18,6 +18,7 @@ from reidbench.metrics.errors import MetricError
 from reidbench.metrics.products import Products, features, refuse_zero
 
 from .cameras import ByCamera
+from .identities import note_on_distractors
 from .matches import JUNK, Labels
 from .result import Asked, Ranking, conclude
 from .rules import Rules
@@ -157,4 +158,5 @@ def _rank(
 ) -> Ranking:
     results = Tally(labels, rules, exact, cameras).count(blocks)
     results.filtered["junk"] = int(np.count_nonzero(labels.gallery_pids == JUNK))
-    return conclude([results], Asked(labels.query_pids, labels.query_camids), rules, max_rank, cameras)
+    asked, notes = Asked(labels.query_pids, labels.query_camids), note_on_distractors(labels.gallery_pids, rules.cmc)
+    return conclude([results], asked, rules, max_rank, cameras, notes)

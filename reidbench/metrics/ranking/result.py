@@ -42,7 +42,8 @@ class Ranking:
     Where galleries are drawn, metrics are means over the draws, `first_hit` is -1 where a query has matches, and `ap`,
     `inp` and `shares` [Q, 4] (in how many of the draws it was found up to rank 1, 5, 10, 20) are means over the draws
     in which it has matches (with invalid=zero: over all). `valid` is whether it has any; `filtered`, `ties` and `flat`
-    are over all draws. `notes`: sentences on what the rules pooled, drew, left out or did not know.
+    are over all draws. `in_some_draws` [Q] marks queries that some draws leave without a match and out of their means.
+    `notes`: sentences on what the rules pooled, drew, left out or did not know.
     """
 
     mAP: float  # noqa: N815 - the field's own spelling
@@ -64,6 +65,7 @@ class Ranking:
     cameras: ByCamera | None = None
     asked: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, bool))
     shares: NDArray[np.float64] | None = None
+    in_some_draws: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     notes: tuple[str, ...] = ()
 
     @property
@@ -104,8 +106,8 @@ class Ranking:
     def per_query(self) -> dict[str, NDArray[np.float64]]:
         """mAP, mINP, cmc1, cmc5, cmc10 and cmc20 [Q]: their means are the metrics, but for a single-shot CMC.
 
-        NaN where the rules drop a query and for images that stand for none, 0 where a query counts as zero. Where draws
-        leave some queries without a true match, the mean of a metric is that over the draws: see `notes`.
+        NaN where the rules drop a query and for images that stand for none, 0 where a query counts as zero. With
+        queries `in_some_draws` these means are not the metrics, which are means over draws of means over queries.
         """
         found = {"mAP": self.ap, "mINP": self.inp}
         if self.rules.gallery == "all":
@@ -113,6 +115,17 @@ class Ranking:
         fill = 0.0 if self.rules.invalid == "zero" else np.nan
         empty = np.where(self.asked, fill, np.nan)
         return {name: np.where(self.valid, values, empty) for name, values in found.items()}
+
+    @property
+    def without_intervals(self) -> str:
+        """A sentence where results of queries have other means than the metrics; else empty."""
+        if not self.in_some_draws.any():
+            return ""
+        return (
+            f"no intervals and no comparisons by query: {int(self.in_some_draws.sum())} of {self.num_queries} queries "
+            "have a true match in some of the drawn galleries only, so that a mean over the queries is not the metric, "
+            "which is a mean over the galleries"
+        )
 
     def _found(self, number: int, k: int) -> NDArray[np.float64]:
         if self.shares is not None:
@@ -159,6 +172,7 @@ def conclude(
         raise MetricError(invalid.refusal())
     means, ever = _Means(draws, rules, valid, max(max_rank, *HEADLINE_RANKS)), np.asarray(valid.any(0))
     curve, several = means.curve(rules.ties), len(draws) > 1
+    some = ever & ~valid.all(0) if rules.invalid == "drop" else np.zeros(len(ever), bool)
     scores = draws[0].scores[rules.ties]
     # One gallery: its results as they are. Several: means of each query.
     ap = means.of_query("ap") if several else scores.ap
@@ -184,6 +198,7 @@ def conclude(
         cameras=cameras,
         asked=asked.spread(np.ones(valid.shape[1], bool), False),
         shares=asked.spread(means.shares(), np.nan) if several else None,
+        in_some_draws=asked.spread(some, False),
         notes=(*notes, *_unmatched(valid, rules)),
     )
 

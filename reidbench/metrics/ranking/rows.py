@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .rules import Rules
 
 Side = Literal["query", "gallery"]
 Indices = NDArray[np.intp]
+VERBS = {"clothes": "are", "modality": "is"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,38 @@ class Labelled:
             if rule in rules.labelled and column not in found:
                 raise MetricError(f"rule {rule}={getattr(rules, rule)} needs {side}_{column}, which are not given")
         return replace(self, **found)
+
+
+def refuse_idle(query: Labelled, gallery: Labelled, rules: Rules) -> None:
+    """Raise MetricError for a rule that does nothing, as a side has no image with the label that it looks at.
+
+    Only images count that take part: those of the rules' cameras, without junk.
+    """
+    sides: dict[Side, Labelled] = {"query": _in_use(query, rules.query_cameras)}
+    sides["gallery"] = _in_use(gallery, rules.gallery_cameras)
+    for side, images in sides.items():
+        for rule, column, unknown in (("exclude", "clothes", -1), ("cross", "modality", "")):
+            values = getattr(images, column)
+            if rule in rules.labelled and values is not None and bool((np.asarray(values) == unknown).all()):
+                value = ",".join(rules.exclude) if rule == "exclude" else rules.cross
+                _refuse(f"{rule}={value}", f"the {column} of every {side} image {VERBS[column]} unknown")
+    cameras = {side: bool((np.asarray(images.camids) >= 0).any()) for side, images in sides.items()}
+    if rules.multi_query and not cameras["query"]:
+        _refuse("multi_query", "the camera of every query image is unknown")
+    if rules.shots_per == "identity-and-camera" and not cameras["gallery"]:
+        _refuse(f"shots_per={rules.shots_per}", "the camera of every gallery image is unknown")
+    tracklets = [images.tracklets for images in sides.values() if images.tracklets is not None]
+    if rules.pool and len(tracklets) == len(sides) and not any((np.asarray(part) >= 0).any() for part in tracklets):
+        _refuse(f"pool={rules.pool}", "no image of query and gallery belongs to a tracklet")
+
+
+def _in_use(images: Labelled, cameras: tuple[int, ...]) -> Labelled:
+    used = np.asarray(images.pids) != JUNK
+    return _without_features(images).take(used & np.isin(images.camids, cameras) if cameras else used)
+
+
+def _refuse(rule: str, why: str) -> NoReturn:
+    raise MetricError(f"rule {rule} would do nothing: {why}; add the labels, or leave the rule out")
 
 
 @dataclass(frozen=True, eq=False)

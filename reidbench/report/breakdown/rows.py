@@ -14,7 +14,7 @@ from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
 from reidbench.report.formats.sentences import status_word
 from reidbench.report.provenance import Evidence
-from reidbench.report.queries import Arrays, metric_per_query, read_arrays
+from reidbench.report.queries import Arrays, metric_per_query, read_arrays, why_unknown
 from reidbench.report.results import Leaderboard, Result
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
@@ -88,7 +88,7 @@ def _by_seed(results: Sequence[Result], name: str, kept: Sequence[Arrays]) -> np
             raise Unknown("no results of its queries are kept")
         values = metric_per_query(name, result.metrics[name], arrays)
         if values is None:
-            raise Unknown(f"what its evaluator keeps of the queries does not give {name}")
+            raise Unknown(why_unknown(name, arrays))
         seeds.setdefault(result.row.seed, []).append(values)
     every = [values for found in seeds.values() for values in found]
     if len({(values.shape, np.isnan(values).tobytes()) for values in every}) > 1:

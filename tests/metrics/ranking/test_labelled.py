@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidbench.metrics import Labelled, MetricError, Ranking, Rules, ScoreReport, rank, rank_labelled
+from reidbench.metrics import (
+    Labelled,
+    MetricError,
+    Ranking,
+    Rules,
+    ScoreReport,
+    compare,
+    rank,
+    rank_labelled,
+    refuse_idle,
+)
 from tests.support.naive_ranking import naive_ranking
 
 
@@ -251,6 +261,61 @@ def test_identities_at_equal_distances(ties: Any, place: int) -> None:
 # ---------------------------------------------------------------- drawn galleries
 
 
+def test_pid_0_counts_as_one_identity_and_that_is_said() -> None:
+    """Two distractors stand before the true match: one identity, so the match is the second."""
+    query, gallery = line([0], [1], [9]), line([1, 2, 3], [0, 0, 1], [0, 0, 0])
+    told = "CMC counts gallery pid 0, which marks distractors in some data sets, as one identity, of 2 rows"
+    for pool in (None, "mean"):
+        alone = dataclasses.replace(gallery, tracklets=np.array([-1, -1, -1]))
+        found = on_line(dataclasses.replace(query, tracklets=np.array([-1])), alone, cmc="identities", pool=pool)
+        assert found.first_hit.tolist() == [2]
+        assert told in found.notes
+    one = gallery.take(np.array([1, 2]))
+    assert not [note for note in on_line(query, one, cmc="identities").notes if "pid 0" in note]
+    assert not [note for note in on_line(query, gallery).notes if "pid 0" in note]
+    plain = rank(query.features, query.pids, query.camids, gallery.features, gallery.pids, gallery.camids,
+                 Rules(cmc="identities", distance="euclidean"))  # fmt: skip
+    assert plain.notes == (told,)
+
+
+@pytest.mark.parametrize(
+    ("rules", "query", "gallery", "told"),
+    [
+        ({"exclude": "same-clothes"}, {"clothes": [-1, -1]}, {"clothes": [0, -1]},
+         "exclude=same-clothes would do nothing: the clothes of every query image are unknown"),
+        ({"exclude": "different-clothes"}, {"clothes": [0, 1]}, {"clothes": [-1, -1]},
+         "exclude=different-clothes would do nothing: the clothes of every gallery image are unknown"),
+        ({"cross": "modality"}, {"modality": ["", ""]}, {"modality": ["visible", ""]},
+         "cross=modality would do nothing: the modality of every query image is unknown"),
+        ({"cross": "modality", "gallery_cameras": [1]}, {"modality": ["", "visible"]}, {"modality": ["visible", ""]},
+         "cross=modality would do nothing: the modality of every gallery image is unknown"),
+        ({"multi_query": True}, {"camids": [-1, -1]}, {},
+         "multi_query would do nothing: the camera of every query image is unknown"),
+        ({"shots": 1, "shots_per": "identity-and-camera"}, {}, {"camids": [-1, -1]},
+         "shots_per=identity-and-camera would do nothing: the camera of every gallery image is unknown"),
+        ({"pool": "max"}, {"tracklets": [-1, -1]}, {"tracklets": [-1, -1]},
+         "pool=max would do nothing: no image of query and gallery belongs to a tracklet"),
+    ],
+)  # fmt: skip
+def test_rules_that_would_do_nothing(
+    rules: dict[str, Any], query: dict[str, Any], gallery: dict[str, Any], told: str
+) -> None:
+    sides = [line([0, 1], [1, 2], [0, 1]), line([1, 2], [1, 2], [0, 1])]
+    changed = [
+        dataclasses.replace(side, **{name: np.array(values) for name, values in change.items()})
+        for side, change in zip(sides, (query, gallery), strict=True)
+    ]
+    with pytest.raises(MetricError) as error:
+        refuse_idle(*changed, Rules(**rules))
+    assert str(error.value) == f"rule {told}; add the labels, or leave the rule out"
+    known = {"clothes": [0, -1], "modality": ["", "visible"], "tracklets": [3, -1], "camids": [1, -1]}
+    for side, change in ((0, query), (1, gallery)):
+        good = {name: np.array(known[name]) for name in change}
+        changed[side] = dataclasses.replace(changed[side], **good)
+    rules.pop("gallery_cameras", None)
+    refuse_idle(*changed, Rules(**rules))
+
+
 def shot_gallery() -> tuple[Labelled, Labelled]:
     """Pid 1 at 1 (camera 0) and 9 (camera 1); pid 2 at 5 and 5; junk at 0."""
     return line([0], [1], [7]), line([1, 9, 5, 5, 0], [1, 1, 2, 2, -1], [0, 1, 0, 1, 0])
@@ -312,6 +377,46 @@ def test_draws_without_a_true_match(invalid: Any) -> None:
     assert found.ap[0] == pytest.approx(alone)
     assert any(text.startswith("without a true match in some of the 10 drawn galleries") for text in found.notes)
     assert any("1 of 2 queries" in text for text in found.notes)
+
+
+def test_intervals_are_withheld_where_queries_have_a_match_in_some_draws_only() -> None:
+    """The mean over queries of the means over draws is another number there, whose interval is not the metric's."""
+    query, gallery = line([0, 0], [1, 1], [0, 7]), shot_gallery()[1]
+    found = on_line(query, gallery, shots=1, repeats=10, seed=3)
+    assert np.nanmean(found.ap) != pytest.approx(found.mAP)
+    assert found.in_some_draws.tolist() == [True, False]
+    report = ScoreReport("x.npz", found, query.pids, query.camids)
+    withheld = (
+        "no intervals and no comparisons by query: 1 of 2 queries have a true match in some of the drawn galleries "
+        "only, so that a mean over the queries is not the metric, which is a mean over the galleries"
+    )
+    assert found.without_intervals == withheld
+    assert f"\n  {withheld}\n" in report.as_text()
+    assert "[" not in report.as_text().split("queries")[0]
+    assert report.as_dict()["ci95"] == {}
+    assert withheld in report.as_dict()["notes"]
+    always = on_line(*shot_gallery(), shots=1, repeats=10, seed=3)
+    zero = on_line(query, gallery, shots=1, repeats=10, seed=3, invalid="zero")
+    for ranking in (always, zero):
+        assert not ranking.in_some_draws.any()
+        kept = ScoreReport("y.npz", ranking, query.pids, query.camids)
+        assert set(kept.as_dict()["ci95"]) == {"mAP", "mINP", "cmc1"}
+        assert np.nanmean(kept.per_query()["mAP"]) == pytest.approx(ranking.mAP)
+        for pair in ((report, kept), (kept, report)):
+            reason = "for some queries have a true match in some of the drawn galleries only"
+            assert compare(pair) == ([], f"not compared with {pair[0].name}, {reason}: {pair[1].name}")
+
+
+def test_the_reason_of_a_query_without_a_match_is_the_rules_or_the_draws() -> None:
+    """Of pid 1 the images of camera 0 are at 1, of camera 1 at 3: with one draw, one of both is in the gallery."""
+    query, gallery = line([0, 0, 0], [1, 1, 2], [0, 1, 0]), line([1, 3, 2], [1, 1, 2], [0, 1, 0])
+    found = on_line(query, gallery, shots=1, repeats=1)
+    place = [bool(found.valid[0]), bool(found.valid[1])]
+    assert sorted(place) == [False, True]
+    drawn = "none of their true matches is in a drawn gallery"
+    assert found.invalid_queries.reasons == {drawn: 1, "their pid is in the gallery from their own camera only": 1}
+    first = place.index(False)
+    assert found.invalid_queries.first[0] == f"query {first} (pid 1, camera {first}): {drawn}"
 
 
 def test_draws_without_any_true_match_are_in_no_mean() -> None:

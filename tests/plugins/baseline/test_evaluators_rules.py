@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from reidbench import Embedded, report
 from reidbench.metrics import MetricError, Reranking, rank_distances, rerank
-from reidbench.report.queries import metric_per_query, read_arrays
+from reidbench.report.queries import metric_per_query, read_arrays, why_unknown
 from reidbench.stages.outputs import answer_fault
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
@@ -72,17 +73,33 @@ def test_answers_can_be_kept_and_read(kind: str, rules: dict[str, Any]) -> None:
     some = any("in some of the" in note for note in ctx.notes)
     for name in names:
         found = metric_per_query(name, answer.values[name], answer.per_query)
-        if not some or rules.get("invalid") == "zero":
-            assert found is not None, name
-        if found is not None:
+        left_out = some and rules.get("invalid") != "zero"
+        assert (found is None) is left_out, name
+        assert ("in_some_draws" in answer.per_query) is left_out
+        if found is None:
+            assert "some of the drawn galleries only" in why_unknown(name, answer.per_query)
+        else:
             assert np.nanmean(found) == pytest.approx(answer.values[name], abs=1e-9)
 
 
 def test_a_drawn_gallery_leaves_no_single_place() -> None:
     answer = evaluators.cosine(evaluation(RankingParams(shots=1), *film()))
-    assert set(answer.per_query) == {"ap", "inp", "valid", "cmc1", "cmc5", "cmc10", "cmc20"}
+    assert set(answer.per_query) == {"ap", "inp", "valid", "cmc1", "cmc5", "cmc10", "cmc20", "in_some_draws"}
     plain = evaluators.cosine(evaluation(RankingParams(), *film()))
     assert set(plain.per_query) == {"ap", "inp", "valid", "first_hit"}
+
+
+@pytest.mark.parametrize("more", [{}, {"pool": "mean"}, {"gallery_cameras": (0, 2)}])
+def test_all_evaluators_draw_the_same_galleries_whatever_the_junk(more: dict[str, Any]) -> None:
+    """Re-ranking that gives the original distance all the weight, and expansion that adds nothing, change nothing."""
+    query, gallery = film()
+    assert np.count_nonzero(gallery.pids[:-1] == -1)
+    rules: dict[str, Any] = {"shots": 1, "repeats": 4, "invalid": "zero", **more}
+    plain = evaluators.cosine(evaluation(RankingParams(**rules), query, gallery)).values
+    again = evaluators.k_reciprocal(evaluation(ReciprocalParams(lambda_=1, k1=2, k2=1, **rules), query, gallery))
+    expanded = evaluators.query_expansion(evaluation(ExpansionParams(k=1, alpha=1e6, **rules), query, gallery))
+    assert again.values == pytest.approx(plain)
+    assert expanded.values == pytest.approx(plain)
 
 
 def test_re_ranking_is_that_of_the_part_that_queries_meet() -> None:
@@ -211,3 +228,15 @@ evaluate:
     assert "queries: 12 tracklets of 24 images" in markdown
     folder = Store(tmp_path / "store").read(own[2].row.key or "")
     assert read_arrays(folder, "per_query.npz")["ap"].shape == (24,)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "euclidean", "k_reciprocal", "query_expansion"])
+def test_rules_that_would_do_nothing_are_refused(kind: str) -> None:
+    query, gallery = film()
+    params = {"k_reciprocal": ReciprocalParams, "query_expansion": ExpansionParams}.get(kind, RankingParams)
+    nowhere = dataclasses.replace(query, camids=np.full_like(query.camids, -1))
+    with pytest.raises(MetricError, match="rule multi_query would do nothing: the camera of every query image"):
+        getattr(evaluators, kind)(evaluation(params(multi_query=True), nowhere, gallery))
+    bare = dataclasses.replace(gallery, clothes=np.full_like(gallery.pids, -1))
+    with pytest.raises(MetricError, match=r"rule exclude=same-clothes would do nothing: .* every gallery image"):
+        getattr(evaluators, kind)(evaluation(params(exclude=("same-clothes",)), query, bare))
