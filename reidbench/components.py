@@ -132,6 +132,7 @@ class Published:
     must know, such as re-ranking: a warning wherever the number stands beside a measured one. `beside` is False for a
     number that no row of this component can be compared with: a baseline of the same table, a test with information
     that is not offered here, or data that no component reads, which then have their own name in `task`.
+    `rules` are the evaluator's protocol words beside the AP rule: ("across modalities",); none for plain ranking.
 
     This is a measured result; the published counts of a data set are `reidbench.data.Published`.
     """
@@ -144,6 +145,7 @@ class Published:
     ap: Literal["step", "trapezoid", "unknown"] = "unknown"
     note: str = ""
     beside: bool = True
+    rules: tuple[str, ...] = ()
 
     @classmethod
     def line(
@@ -154,10 +156,11 @@ class Published:
         ap: Literal["step", "trapezoid", "unknown"] = "unknown",
         note: str = "",
         beside: bool = True,
+        rules: tuple[str, ...] = (),
         **values: float,
     ) -> tuple[Published, ...]:
         """The numbers of one line of a table: `line("market1501", "BoT", "README", "step", mAP=0.859, cmc1=0.945)`."""
-        return tuple(cls(metric, value, task, row, source, ap, note, beside) for metric, value in values.items())
+        return tuple(cls(metric, value, task, row, source, ap, note, beside, rules) for metric, value in values.items())
 
     @classmethod
     def table(
@@ -168,6 +171,7 @@ class Published:
         ap: Literal["step", "trapezoid", "unknown"] = "unknown",
         note: str = "",
         beside: bool = True,
+        rules: tuple[str, ...] = (),
     ) -> tuple[Published, ...]:
         """The numbers of a table, written as they are printed: in %, row by row, "-" where nothing is printed.
 
@@ -177,7 +181,7 @@ class Published:
         """
         places = [(task, metric) for task, metrics in columns.items() for metric in metrics.split()]
         return tuple(
-            cls(metric, _as_printed(metric, cell), task, row, source, ap, note, beside)
+            cls(metric, _as_printed(metric, cell), task, row, source, ap, note, beside, rules)
             for row, cells in rows.items()
             for (task, metric), cell in zip(places, cells.split(), strict=True)
             if cell != "-"

@@ -47,7 +47,12 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "evaluator": MORE_LABELS,
 }
 TASK_NEEDS = frozenset({"source", "truth", "cameras", "start"}) | MORE_LABELS
-LACKS = frozenset({"cameras", "labels", "train", "test"}) | MORE_LABELS
+# A label beyond identity is lacked by the whole set, or by one part of it: `test` is query or gallery.
+LACKS = (
+    frozenset({"cameras", "labels", "train", "test"})
+    | MORE_LABELS
+    | {f"{word} in {part}" for word in MORE_LABELS for part in ("train", "test")}
+)
 # What is used beside the ordinary inputs; beside these, the labels behind pre-trained weights: "ImageNet labels".
 FLIP = "flip"  # features are means over an image and its mirror image
 USED = frozenset({"target-labels", "cameras", "truth", "test-images", "auxiliary", FLIP}) | MORE_LABELS
@@ -64,7 +69,7 @@ _CAMERAS = r"(?:camera \d+|cameras \d+(?:\+\d+)+)"  # the words of a protocol ar
 RULE_OF = re.compile(
     rf"re-ranked \([\w .-]+\)|single gallery shot x[1-9]\d*|(?:queries|gallery) of {_CAMERAS}"
     rf"|{_CAMERAS} skipped for queries of camera \d+"
-    r"|gallery (?:1 shot|[1-9]\d* shots) per identity(?: and camera)? x[1-9]\d*",
+    r"|gallery (?:1 shot|[1-9]\d* shots) per identity(?: and camera)? x[1-9]\d*|draw seed [1-9]\d*",
     re.ASCII,
 )
 ON_TEST_LABELS = "chosen on test labels"  # of a row whose parameters a search judged by the test part itself

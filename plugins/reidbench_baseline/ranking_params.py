@@ -116,6 +116,7 @@ class RankingParams(Params):
         words |= {"invalid queries count 0"} if self.invalid == "zero" else set()
         words |= {f"single gallery shot x{self.repeats}"} if self.gallery == "single-shot" else set()
         words |= {f"ties {self.ties}"} if self.ties != "stable" else set()
+        words |= {f"draw seed {self.draw_seed}"} if self.draw_seed else set()
         return frozenset(words) | self._met() | self._made()
 
     def _met(self) -> frozenset[str]:

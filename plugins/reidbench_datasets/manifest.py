@@ -10,7 +10,6 @@ from reidbench.data import UNKNOWN_CAMERA, Dataset, fingerprint_file, fingerprin
 from reidbench.data.fingerprints.fingerprint import reading
 from reidbench.errors import DataError
 from reidbench.files.names import shown
-from reidbench.words import MORE_LABELS
 
 from .params import ManifestParams
 
@@ -53,5 +52,4 @@ def lacking(params: ManifestParams, root: Path | None) -> frozenset[str]:
         "train": len(dataset.train) == 0,
         "test": "query" not in parts,
     }
-    labels = MORE_LABELS - {word for split in parts.values() for word in split.more.known}
-    return labels | {word for word, missing in found.items() if missing}
+    return dataset.unlabelled() | {word for word, missing in found.items() if missing}

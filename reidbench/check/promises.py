@@ -90,7 +90,8 @@ def keep_offer(component: Component, params: Params, root: Path | None, data: Da
         "test": "query" in parts,
     }
     lacks = component.lacked(params, root)
-    wrong = [word for word in sorted(lacks) if there[word]]
+    unlabelled = data.unlabelled()
+    wrong = [word for word in sorted(lacks) if there.get(word, word not in unlabelled)]
     need(not wrong, f"offers: it says that it lacks {', '.join(wrong)}, and has them")
     unsaid = [word for word in there if not there[word] and word not in lacks]
     return [f"this one has no {', '.join(unsaid)}; where none of them has, declare lacks"] if unsaid else []

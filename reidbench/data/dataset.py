@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .morelabels import MORE_LABELS
 from .published import Published
 from .split import Split
 
@@ -45,6 +46,19 @@ class Dataset:
         """The splits that are there, by name."""
         found = {part: getattr(self, part) for part in PARTS}
         return {part: split for part, split in found.items() if split is not None}
+
+    def unlabelled(self) -> frozenset[str]:
+        """Labels beyond identity that are not there, as the words of a component's `lacks`.
+
+        "clothes" where no part has it, "clothes in train", and "clothes in test" where query or gallery has none.
+        """
+        known = {part: split.more.known for part, split in self.parts().items()}
+        none = frozenset[str]()
+        there = {"train": known["train"], "test": known.get("query", none) & known.get("gallery", none)}
+        found = {word for word in MORE_LABELS if not any(word in words for words in known.values())}
+        return frozenset(found) | {
+            f"{word} in {part}" for part, words in there.items() for word in MORE_LABELS if word not in words
+        }
 
     def with_truth(self, truth: Any) -> Dataset:
         """The same data set, knowing the truth."""

@@ -134,10 +134,13 @@ def _data(given: Sequence[DataInput]) -> Facts:
 def with_params(stage: Stage) -> str:
     """A stage's label with the params that differ from their defaults: `finetune bot (epochs=3) [tiny, seed 0]`.
 
-    What the label already says is not repeated. A data set, whose label has its name in the file, gets the component's.
+    What the label already says is not repeated, as the preset of an evaluator with what the file says beside it. A data
+    set, whose label has its name in the file, gets the component's.
     """
     begin = f"{stage.kind} {stage.use}" if stage.kind != "data" else stage.label.partition(" [")[0]
     rest = stage.label.removeprefix(begin)
+    if rest.startswith("("):
+        return stage.label
     said = rest.rpartition("[")[2].removesuffix("]").split(", ")
     words = [stage.use] if stage.kind == "data" and begin != f"data {stage.use}" else []
     words += [word for word in _words(stage.changed) if word not in said]

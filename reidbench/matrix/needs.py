@@ -78,7 +78,8 @@ class Needs:
             return
         self.check_given(kind.given, choice, task)
         self._check_adapter(choice, task, before)
-        self.check_data(choice, kind.learns_from, task.refs(kind.learns_from))
+        role = kind.learns_from
+        self.check_data(choice, role, task.refs(role), task.adapt_on if role == "target" else "train")
         self.check_backbone(choice, backbone)
         self._met[given] = choice, backbone, task  # kept, so that no other object gets the identity of one
 
@@ -107,8 +108,11 @@ class Needs:
                 f"{choice.name} needs {', '.join(sorted(missing))}, which {backbone.name} does not provide"
             )
 
-    def check_data(self, choice: Choice, role: str, refs: Sequence[DataRef]) -> None:
-        """Whether the data of a role have the truth and the cameras that a component requires of them."""
+    def check_data(self, choice: Choice, role: str, refs: Sequence[DataRef], part: str) -> None:
+        """Whether the data of a role have the truth, cameras and labels that a component requires of them.
+
+        `part` is the part of the data that it is given, "train" or "test".
+        """
         required = choice.component.required(choice.params)
         if "truth" in required:
             self._check_truth(choice.name, role, refs)
@@ -116,23 +120,30 @@ class Needs:
             names = " and ".join(ref.name for ref in refs)
             raise NotApplicable(f"{choice.name} needs two or more cameras, which {names} does not have")
         for word in sorted(required & MORE_LABELS):
-            if missing := [ref.name for ref in refs if word not in self.more_labels(ref.name)]:
+            if missing := [name for ref in refs if (name := self._unlabelled(ref, word, part))]:
+                label = word.removesuffix("s") if word != "clothes" else word
                 raise NotApplicable(
-                    f"{choice.name} needs {word} labels, which {' and '.join(missing)} does not have: see its reader"
+                    f"{choice.called} needs {label} labels, which {' and '.join(missing)} does not have: see its reader"
                 )
 
     def unfit_evaluator(self, choice: Choice, task: Task) -> str:
         """Why an evaluator cannot judge features of a task's query and gallery; empty where it can."""
         try:
-            self.check_data(choice, "target", (task.tested,))
+            self.check_data(choice, "target", (task.tested,), "test")
         except NotApplicable as error:
             return str(error)
         return ""
 
-    def more_labels(self, name: str) -> frozenset[str]:
-        """The labels beyond identity that a data set has, as far as its component can say (see MORE_LABELS)."""
-        choice = self.data[name].choice
-        return (choice.component.capabilities_with(choice.params) & MORE_LABELS) - self.lacks(name)
+    def _unlabelled(self, ref: DataRef, word: str, part: str) -> str:
+        """The name of a data set that does not have a label beyond identity in a part of it; empty where it has."""
+        source, lacks = self.data[ref.name], self.lacks(ref.name)
+        if word in lacks or word not in source.choice.component.capabilities_with(source.choice.params):
+            return ref.name
+        part = "train" if source.held_out else part  # whose test comes from train too
+        every = ALL_IMAGES in (ref.images, source.held_out.get("images"))
+        if every or f"{word} in {part}" not in lacks:
+            return ""
+        return f"{ref.name} (in {'query or gallery' if part == 'test' else part})"
 
     def _check_truth(self, name: str, role: str, refs: Sequence[DataRef]) -> None:
         if len(refs) > 1:

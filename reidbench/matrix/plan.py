@@ -297,9 +297,9 @@ class Expansion:
         refs = task.refs(mark.role)
         if not refs:
             raise NotApplicable(f"{choice.name} needs {A_ROLE.get(mark.role, mark.role)}, and the task names none")
-        self.needs.check_data(choice, mark.role, refs)
         own, *more = kind.given
         part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # training never on a test
+        self.needs.check_data(choice, mark.role, refs, part)
         data = self.inputs(own.role, refs, part, own.hidden)
         if kind.step:
             self.needs.check_backbone(choice, setup.backbone)

@@ -32,6 +32,7 @@ class NumberRecord(_Record):
     ap: Literal["step", "trapezoid", "unknown"]
     note: str
     beside: bool
+    rules: list[str] = []
 
 
 class PaperRecord(_Record):

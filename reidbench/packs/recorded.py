@@ -325,7 +325,7 @@ def _paper(given: PaperRecord) -> Paper:
 
 
 def _number(given: NumberRecord) -> Published:
-    return Published(**dict(given))
+    return Published(**{**dict(given), "rules": tuple(given.rules)})
 
 
 def _settings(given: Mapping[str, Any], what: str) -> dict[str, Any]:

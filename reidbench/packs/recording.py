@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reidbench import __version__
-from reidbench.components import Component, InPlace, SameContent
+from reidbench.components import Component, InPlace, Published, SameContent
 from reidbench.matrix.benchmark import Choice, DataRef, Features, Recipe, Task, canonical, marker
 from reidbench.matrix.reading.expect import changed_params
 from reidbench.matrix.search import Tuned
@@ -84,10 +84,10 @@ class _Recorder:
             "methods": [self.method(recipe) for recipe in given.methods],
             "expect": [
                 {"method": cell.method, "task": cell.task, "component": cell.component}
-                | {"numbers": [asdict(number) for number in cell.numbers]}
+                | {"numbers": list(map(_number, cell.numbers))}
                 for cell in given.expect
             ],
-            "published": [asdict(number) for number in given.published],
+            "published": list(map(_number, given.published)),
             "stages": [self.stage(stage) for stage in self.plan.stages.values()],
             "rows": [_row(row) for row in self.plan.rows],
         }
@@ -179,7 +179,7 @@ def _component(kind: str, component: Component) -> dict[str, Any]:
         "paper": None
         if paper is None
         else {name: getattr(paper, name) for name in ("title", "venue", "url", "code", "code_licence")}
-        | {"deviations": list(paper.deviations), "published": [asdict(number) for number in paper.published]},
+        | {"deviations": list(paper.deviations), "published": list(map(_number, paper.published))},
         "metrics": [
             {"name": metric.name, "better": metric.better, "unit": metric.unit, "range": list(metric.range)}
             for metric in component.metrics
@@ -238,3 +238,10 @@ def _tuned(one: Tuned) -> dict[str, Any]:
     if one.reason:
         return {"reason": one.reason, "status": one.status}
     return {"values": dict(one.values), "words": list(one.words), "notes": list(one.notes)}
+
+
+def _number(number: Published) -> dict[str, Any]:
+    """A published number; without rules where it has none, so that versions which know of none can read it."""
+    found = asdict(number)
+    rules = found.pop("rules")
+    return found | ({"rules": list(rules)} if rules else {})

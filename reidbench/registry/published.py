@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
+from reidbench import words
 from reidbench.components import Paper, Published
 
 RULES = get_args(get_type_hints(Published)["ap"])  # of average precision
@@ -54,7 +55,21 @@ def _complaint(number: object) -> str:
         wrong = f".ap {number.ap!r} must be one of {', '.join(RULES)}"
     if not wrong and not isinstance(number.beside, bool):
         wrong = f".beside must be True or False, not {number.beside!r}"
-    return wrong
+    return wrong or _wrong_rules(number.rules)
+
+
+def _wrong_rules(rules: object) -> str:
+    if not isinstance(rules, tuple) or not all(isinstance(word, str) for word in rules):
+        return f".rules {rules!r} must be a tuple of words, like ('across modalities',)"
+    wrong = rules_complaint(rules)
+    return f".rules: {wrong}" if wrong else ""
+
+
+def rules_complaint(rules: Sequence[str]) -> str:
+    """What is wrong with the words on how a published number was ranked; "" when nothing is."""
+    if aps := [word for word in rules if word.startswith("AP ")]:
+        return f"{aps[0]!r} is the AP rule, which is given as ap"
+    return words.complaint("protocol", rules, "evaluator").removeprefix("protocol ")
 
 
 def usual_name(metric: str) -> str:
@@ -105,7 +120,7 @@ def lines(numbers: Sequence[Published]) -> list[Line]:
     """Published numbers line by line, in the order given."""
     found: dict[tuple[object, ...], Line] = {}
     for number in numbers:
-        key = (number.task, number.row, number.source, number.ap, number.note, number.beside)
+        key = (number.task, number.row, number.source, number.ap, number.note, number.beside, number.rules)
         found.setdefault(key, Line(number, {})).values[number.metric] = number.value
     return list(found.values())
 
@@ -128,35 +143,35 @@ def percent(metric: str, value: float) -> str:
     return f"{whole}.{digits.rstrip('0') or '0'}"
 
 
-def _by_source(numbers: Sequence[Published]) -> dict[tuple[str, str], list[Line]]:
-    """Lines that stand in one table: of one source, and its mAP under one rule."""
-    groups: dict[tuple[str, str], list[Line]] = {}
+def _by_source(numbers: Sequence[Published]) -> list[list[Line]]:
+    """Lines that stand in one table: of one source, its mAP under one rule, and ranked by the same rules."""
+    groups: dict[tuple[object, ...], list[Line]] = {}
     for line in lines(numbers):
-        groups.setdefault((line.first.source, line.first.ap), []).append(line)
-    return groups
+        groups.setdefault((line.first.source, line.first.ap, line.first.rules), []).append(line)
+    return list(groups.values())
 
 
-def _heading(source: str, members: Sequence[Line]) -> str:
+def _heading(members: Sequence[Line]) -> str:
+    first = members[0].first
     rule = next((line.rule() for line in members if line.rule()), "")
-    return f"{source}; AP rule: {rule}" if rule else source
+    ranked = f"ranking rules: {', '.join(first.rules)}" if first.rules else ""
+    return "; ".join(filter(None, (first.source, rule and f"AP rule: {rule}", ranked)))
 
 
 def contents(numbers: Sequence[Published]) -> list[str]:
-    """One line for each table of published numbers: its source, its AP rule and how many rows it has."""
-    return [
-        f"{_heading(source, members)}; rows: {len(members)}" for (source, _), members in _by_source(numbers).items()
-    ]
+    """One line for each table of published numbers: its source, its rules and how many rows it has."""
+    return [f"{_heading(members)}; rows: {len(members)}" for members in _by_source(numbers)]
 
 
 def tables(numbers: Sequence[Published], names: dict[str, str]) -> list[str]:
-    """Published numbers as text: a table for each source, with its AP rule above it and its notes below.
+    """Published numbers as text: a table for each source, with its rules above it and its notes below.
 
     `names` are the words by which metrics are printed.
     """
-    return [line for (source, _), members in _by_source(numbers).items() for line in _table(source, members, names)]
+    return [line for members in _by_source(numbers) for line in _table(members, names)]
 
 
-def _table(source: str, members: Sequence[Line], names: dict[str, str]) -> list[str]:
+def _table(members: Sequence[Line], names: dict[str, str]) -> list[str]:
     from tabulate import tabulate
 
     fullest_first = sorted(members, key=lambda line: -len(line.values))  # its order is that of the columns
@@ -174,7 +189,7 @@ def _table(source: str, members: Sequence[Line], names: dict[str, str]) -> list[
     headers = ["row", "task", *(names.get(metric, metric) for metric in metrics)]
     text = tabulate(rows, headers, "simple", disable_numparse=True)
     below = [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
-    return ["", _heading(source, members), *text.splitlines(), *below]
+    return ["", _heading(members), *text.splitlines(), *below]
 
 
 def _cells(members: Sequence[Line], metrics: Sequence[str]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import Benchmark, Choice, DataSource, Recipe, Task
 from reidbench.matrix.keys import NO_SEED, in_words
 from reidbench.matrix.labels import evaluator_labels, judges_of
-from reidbench.matrix.needs import NotApplicable
+from reidbench.matrix.needs import Needs, NotApplicable
 from reidbench.matrix.plan import Expansion
 from reidbench.matrix.search import Search, Values
 from reidbench.matrix.stage import Row
@@ -44,14 +44,20 @@ class Judge:
         judges = [cls(choice, label, metric) for choice, label in labelled for metric in choice.component.metrics]
         return next((one for one in judges if one.metric.name == "mAP"), next(iter(judges), None))
 
-    def on(self, benchmark: Benchmark, task: Task) -> Judge:
-        """The first evaluator of a task that declares the metric. Raises NotApplicable where none does."""
-        found = (Judge(choice, label, self.metric) for choice, label in judges_of(benchmark, task)
-                 if self.metric.name in choice.component.declared)  # fmt: skip
-        judge = next(found, None)
-        if judge is None:
-            raise NotApplicable(f"no evaluator of the task gives {self.metric.name}, by which trials are judged")
-        return judge
+    def on(self, benchmark: Benchmark, task: Task, needs: Needs) -> Judge:
+        """The first evaluator of a task that declares the metric and can judge the task's data.
+
+        Raises NotApplicable where there is none.
+        """
+        unfit = []
+        for choice, label in judges_of(benchmark, task):
+            if self.metric.name in choice.component.declared:
+                why = needs.unfit_evaluator(choice, task)
+                if not why:
+                    return Judge(choice, label, self.metric)
+                unfit.append(why)
+        none = f"no evaluator of the task gives {self.metric.name}, by which trials are judged"
+        raise NotApplicable("; ".join(dict.fromkeys(unfit)) or none)
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ class Trials:
             yield Row(recipe.name, task.name, search.criterion, seed, pretrain_seed, key)
         else:
             assert self.judge is not None  # the reader refuses a file without one
-            judge = self.judge.on(self.benchmark, task)
+            judge = self.judge.on(self.benchmark, task, self.expansion.needs)
             judges = [(judge.choice, judge.label)]
             for row in self.expansion.cell(recipe, {recipe.name: recipe}, task, seed, pretrain_seed, judges):
                 if row.key is None:

@@ -82,6 +82,7 @@ def reidbench_datasets():
     yield Component("quiet", "broken.code:knowing", summary="x", lacks={{"test", "cameras"}})
     yield Component("wrong-lack", "broken.code:people", summary="x", lacks={{"train"}})
     yield Component("people", "broken.code:people", summary="x")
+    yield Component("bare", "broken.code:people", summary="x", lacks={{"clothes", "tracklets in test"}})
 
 
 CHECK = {{"wrong-example": {{"epochs": 0}}}}
@@ -251,6 +252,7 @@ BROKEN = {
     "quiet": ("failed", "offers: its Dataset.truth is given to nobody; declare capabilities={'truth'}"),
     "wrong-lack": ("failed", "offers: it says that it lacks train, and has them"),
     "people": ("ok", "this one has no cameras, test; where none of them has, declare lacks"),
+    "bare": ("ok", "this one has no cameras, test; where none of them has, declare lacks"),
 }
 TRAINED = list(BROKEN)[:15]
 
@@ -314,7 +316,7 @@ def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> N
     package = write(tmp_path, HEAD.format(names=["sound"]))
     (package / "README.md").write_text(
         "# broken: `sound`, mute, needy, by-seed, no-seed, wrong-example, twice, rolling, rootless, no-truth, quiet, "
-        "wrong-lack, people, kept, new-head, drawn-network, same-network\n"
+        "wrong-lack, people, bare, kept, new-head, drawn-network, same-network\n"
     )
     assert "does not name strange-pids, too-few" in check_plugin(package, only="needy").lines[0].text
     (package / "README.md").unlink()

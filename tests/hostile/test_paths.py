@@ -24,7 +24,6 @@ from PIL import Image
 from reidbench.data import (
     HiddenSplit,
     Split,
-    archives,
     fingerprint_folder,
     read_manifest,
     read_market_folder,
@@ -32,6 +31,7 @@ from reidbench.data import (
     walk_images,
 )
 from reidbench.data.fingerprints.memory import recall_names, remember_names
+from reidbench.data.layouts import archives
 from reidbench.data.pictures.lmdbfile import read_value
 from reidbench.errors import DataError
 from reidbench.files.names import shown, stays_inside

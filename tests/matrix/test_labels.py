@@ -104,6 +104,26 @@ def test_a_failure_names_the_parameters_that_are_not_the_defaults(
     assert data == "data tiny (market-folder)"
 
 
+def test_a_failed_evaluator_with_a_preset_is_named_by_it_once(matrix: Callable[..., Path], registry: Registry) -> None:
+    beside = "{use: cosine, preset: ltcc-cloth-changing, query_cameras: [0]}"
+    the_plan = plan.expand(
+        reader.read(
+            matrix(
+                methods="{a: {finetune: none}}",
+                data="{f: {use: synthetic, world: wardrobe, size: tiny}}",
+                tasks="{t: {source: f, target: f}}",
+                evaluate=f"[{{use: cosine, preset: prcc-single}}, {beside}, {{use: cosine, ap: trapezoid}}]",
+            ),
+            registry,
+        )
+    )
+    assert sentences(the_plan, "evaluate") == [
+        "evaluate cosine(prcc-single) of a -> f [seed 0]",
+        "evaluate cosine(ltcc-cloth-changing, query_cameras=[0]) of a -> f [seed 0]",
+        "evaluate cosine (ap=trapezoid) of a -> f [seed 0]",
+    ]
+
+
 def test_many_and_long_parameters_are_cut() -> None:
     def sentence(kind: str = "finetune", label: str = "finetune x [t, seed 0]", **changed: object) -> str:
         return with_params(plan.Stage("k", kind, "x", {}, label=label, changed=changed))

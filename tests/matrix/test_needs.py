@@ -10,7 +10,9 @@ import pytest
 from reidbench.components import Component, Params
 from reidbench.errors import PluginError
 from reidbench.matrix import plan
+from reidbench.matrix.needs import Needs
 from reidbench.matrix.reading import reader
+from reidbench.matrix.validation import trial_tasks
 from reidbench.registry import plugins
 from reidbench.registry.declarations import refused_word
 from reidbench.registry.plugins import Registry
@@ -245,12 +247,84 @@ def test_an_evaluator_that_needs_labels_which_a_task_lacks_has_no_result_there(t
         "evaluate: [cosine, dressed, {use: dressed, need: tracklets}]\n"
     )
     found = {(row.task, row.evaluator): row.reason for row in plan.expand(reader.read(file, registry)).rows}
-    lacks = "dressed needs {} labels, which {} does not have: see its reader"
+    lacks = "{} labels, which {} does not have: see its reader"
     assert found == {
         ("dressed", "cosine"): "",
         ("dressed", "dressed()"): "",
-        ("dressed", "dressed(need=tracklets)"): lacks.format("tracklets", "dressed"),
+        ("dressed", "dressed(need=tracklets)"): "dressed needs " + lacks.format("tracklet", "dressed"),
         ("plain", "cosine"): "",
-        ("plain", "dressed()"): lacks.format("clothes", "plain"),
-        ("plain", "dressed(need=tracklets)"): lacks.format("tracklets", "plain"),
+        ("plain", "dressed()"): "dressed needs " + lacks.format("clothes", "plain"),
+        ("plain", "dressed(need=tracklets)"): "dressed needs " + lacks.format("tracklet", "plain"),
     }
+
+
+def test_an_evaluator_that_does_not_fit_is_named_with_its_preset(tmp_path: Path, registry: Registry) -> None:
+    file = tmp_path / "matrix.yaml"
+    file.write_text(
+        "data: {world: {use: synthetic, size: tiny}}\ntasks: {t: {target: world}}\nbackbone: resnet-tiny\n"
+        "methods: {m: {finetune: none}}\n"
+        "evaluate: [{use: cosine, preset: mars}, {use: cosine, preset: ltcc-cloth-changing}]\n"
+    )
+    assert [row.reason for row in plan.expand(reader.read(file, registry)).rows] == [
+        "cosine(mars) needs tracklet labels, which world does not have: see its reader",
+        "cosine(ltcc-cloth-changing) needs clothes labels, which world does not have: see its reader",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labelled", "evaluator", "trained", "adapted"),
+    [
+        ("train", "listed (in query or gallery)", "", "listed (in query or gallery)"),
+        ("query", "listed (in query or gallery)", "listed (in train)", "listed (in query or gallery)"),
+        ("gallery", "listed (in query or gallery)", "listed (in train)", "listed (in query or gallery)"),
+        ("query gallery", "", "listed (in train)", ""),
+        ("train query gallery", "", "", ""),
+        ("", "listed", "listed", "listed"),
+    ],
+)
+def test_an_evaluator_needs_labels_of_the_test_and_a_method_those_that_it_is_given(
+    labelled: str, evaluator: str, trained: str, adapted: str, tmp_path: Path
+) -> None:
+    toys = [("evaluator", Component("judge", "m:f", requires=frozenset({"clothes"})))]
+    toys += [("finetuner", Component("learner", "m:f", requires=frozenset({"clothes"})))]
+    toys += [("adapter", Component("mover", "m:f", requires=frozenset({"clothes"})))]
+    registry = plugins.load()
+    registry.add("toys", toys)
+    rows = [f"{part}{pid}.png,{pid},{part},{3 if part in labelled.split() else ''}"
+            for part in ("train", "query", "gallery") for pid in (1, 2)]  # fmt: skip
+    listed(tmp_path / "m.csv", "path,pid,split,clothes", " ".join(rows))
+    file = tmp_path / "matrix.yaml"
+    file.write_text(
+        f"data: {{listed: {{use: csv-manifest, root: {tmp_path / 'm.csv'}}}}}\n"
+        "tasks: {t: {source: listed, target: listed, adapt_on: test}}\nbackbone: {use: resnet-tiny, width: 4}\n"
+        "methods: {plain: {finetune: none}, learner: {finetune: learner}, mover: {finetune: none, adapt: mover}}\n"
+        "evaluate: [cosine, judge]\n"
+    )
+    found = {(row.method, row.evaluator): row.reason for row in plan.expand(reader.read(file, registry)).rows}
+
+    def reason(who: str, where: str) -> str:
+        return f"{who} needs clothes labels, which {where} does not have: see its reader" if where else ""
+
+    assert found["plain", "cosine"] == ""
+    assert found["plain", "judge"] == reason("judge", evaluator)
+    assert found["learner", "cosine"] == reason("learner", trained)
+    assert found["mover", "cosine"] == reason("mover", adapted)
+
+
+def test_what_is_held_out_of_train_has_the_labels_of_train(tmp_path: Path) -> None:
+    """A search is judged by held-out train images, whose outfits the file has, though the test has none."""
+    rows = [f"{part}{pid}{at}.png,{pid},{part},{at},{at if part == 'train' else ''}"
+            for part in ("train", "query", "gallery") for pid in range(1, 9) for at in (0, 1)]  # fmt: skip
+    listed(tmp_path / "m.csv", "path,pid,split,camid,clothes", " ".join(rows))
+    (tmp_path / "matrix.yaml").write_text(
+        f"data: {{listed: {{use: csv-manifest, root: {tmp_path / 'm.csv'}}}}}\n"
+        "tasks: {t: {source: listed, target: listed}}\nbackbone: {use: resnet-tiny, width: 4}\n"
+        "methods: {plain: {finetune: none}}\nevaluate: {use: cosine, exclude: [same-clothes]}\n"
+        "validate: {identities: 0.5}\n"
+    )
+    benchmark = reader.read(tmp_path / "matrix.yaml", plugins.load())
+    (judge,), (task,) = benchmark.evaluate, benchmark.tasks
+    data, (trial,) = trial_tasks(benchmark, task, "source-val")
+    needs = Needs({**benchmark.data, **data})
+    assert needs.unfit_evaluator(judge, trial) == ""
+    assert "listed (in query or gallery)" in needs.unfit_evaluator(judge, task)

@@ -186,6 +186,24 @@ def test_expected_numbers_are_held_as_before(papers: Path, matrix: Callable[...,
         assert report.table(shown, store, form, options) == report.table(the_plan, store, form, options)
 
 
+def test_ranking_rules_of_published_numbers_survive(papers: Path, matrix: Callable[..., Path], tmp_path: Path) -> None:
+    """In the component, in `expect:` and in `published:`; boards without such rules do not name them."""
+    expect = "{made: {tiny: {row: 'Made, one camera'}}}"
+    quoted = "[{row: a, task: tiny, metric: cmc1, value: 0.5, source: b, rules: [ties best]}]"
+    data = f"{{tiny: {{use: market1501, root: {published_root(tmp_path)}, strict: false}}}}"
+    file = matrix(methods="{made: {finetune: made}}", data=data, expect=expect, published=quoted)
+    the_plan = planned(file, plugins.load())
+    shown = again(the_plan).benchmark
+    assert shown.published[0].rules == ("ties best",)
+    assert {number.rules for number in shown.expect[0].numbers} == {("queries of camera 0",)}
+    paper, before = (one.methods[0].steps[0][1].component.paper for one in (shown, the_plan.benchmark))
+    assert paper is not None
+    assert before is not None
+    assert list(paper.published) == list(before.published)
+    papers = [one["paper"]["published"] for one in record(the_plan)["components"] if one["paper"]]
+    assert [number["row"] for numbers in papers for number in numbers if "rules" in number] == ["Made, one camera"] * 2
+
+
 def published_root(folder: Path) -> Path:
     from ..support.copies import market1501
 

@@ -57,6 +57,23 @@ def test_every_task_names_a_data_set_that_there_is(registry: plugins.Registry) -
     assert seen > 700
 
 
+@pytest.mark.parametrize(
+    ("row", "preset"),
+    [
+        ("all search, single shot", "sysu-mm01-all-single"),
+        ("indoor search, single shot", "sysu-mm01-indoor-single"),
+        ("visible to thermal", "regdb"),
+    ],
+)
+def test_numbers_across_modalities_have_the_words_of_their_protocol(
+    registry: plugins.Registry, row: str, preset: str
+) -> None:
+    evaluator = registry.get("evaluator", "cosine")
+    words = evaluator.protocol_with(evaluator.params(**evaluator.presets[preset]))
+    (line,) = [one for one in lines_of(registry, "finetuner", "two-stream") if one.first.row.endswith(row)]
+    assert {*line.first.rules, f"AP {line.first.ap}"} == words
+
+
 def test_every_number_has_a_source_and_no_mean_precision_of_a_method_lacks_its_rule(registry: plugins.Registry) -> None:
     """Where the rule is unknown, the number is cited by others, or it is ARN's, whose paper does not state one."""
     for number in every(registry):

@@ -46,6 +46,10 @@ TO_DUKE = "market1501->dukemtmc-reid"
         ([replace(NUMBER, source=None)], ".source must be text", "None"),
         ([replace(NUMBER, note=3)], ".note must be text", "3"),
         ([replace(NUMBER, beside="no")], ".beside must be True or False", "'no'"),
+        ([replace(NUMBER, rules="re-ranked")], ".rules 're-ranked' must be a tuple", "('across modalities',)"),
+        ([replace(NUMBER, rules=(3,))], ".rules (3,) must be a tuple", "('across modalities',)"),
+        ([replace(NUMBER, rules=("AP step",))], ".rules: 'AP step' is the AP rule", "given as ap"),
+        ([replace(NUMBER, rules=("across modality",))], ".rules: 'across modality'", "mean 'across modalities'?"),
         ([NUMBER, replace(NUMBER, value=0.857)], "mAP of 'BoT, ResNet-50' on market1501 twice", "one source"),
     ],
 )
@@ -118,6 +122,17 @@ def test_a_table_is_read_as_it_is_printed() -> None:
 def test_a_row_that_does_not_fit_its_columns_is_refused(cells: str) -> None:
     with pytest.raises(ValueError, match=r"shorter|longer|could not convert string to float: 'n/a'"):
         Published.table("paper", {"a": "mAP cmc1"}, {"one": cells})
+
+
+def test_other_ranking_rules_make_another_table() -> None:
+    numbers = [
+        *Published.line("a", "one", "README", "step", mAP=0.5),
+        *Published.line("a", "two", "README", "step", rules=("across modalities", "ties worst"), mAP=0.4),
+    ]
+    assert papers.contents(numbers) == [
+        "README; AP rule: step; rows: 1",
+        "README; AP rule: step; ranking rules: across modalities, ties worst; rows: 1",
+    ]
 
 
 def test_tables_stand_under_their_source_and_rule_with_notes_below() -> None:

@@ -75,6 +75,36 @@ def test_where_less_is_better_the_least_value_wins(lab: Any) -> None:
     assert least.winner.score == min(trial.score for trial in most.trials)
 
 
+# The world has no modality labels, so no evaluator with `cross: modality` can judge its trials.
+CROSS = "{use: cosine, cross: modality, camera: none}"
+
+
+@pytest.mark.parametrize("select", ["source-val", "oracle"])
+def test_the_first_evaluator_that_can_judge_the_data_judges(lab: Any, select: str) -> None:
+    methods = f"{{m: {{finetune: {{use: colour-histogram, search: {{bins: [2, 4]}}, select: {select}}}}}}}"
+    evaluate = f"[{CROSS}, {{use: cosine, camera: none}}, {{use: cosine, ap: trapezoid}}]"
+    benchmark = lab.read(methods, evaluate=evaluate)
+    resolved = lab.settle(benchmark)
+    found = only_search(resolved)
+    second = "cosine(camera=none)"
+    assert {row.evaluator for trial in found.trials for row in trial.rows} == {second}
+    assert found.winner is not None
+    assert [(row.evaluator, row.key is None) for row in rows(resolved.plan, "m (tuned)")] == [
+        ("cosine(camera=none, cross=modality)", True),
+        (second, False),
+        ("cosine(ap=trapezoid)", False),
+    ]
+
+
+def test_where_no_evaluator_can_judge_the_row_says_why(lab: Any) -> None:
+    methods = "{m: {finetune: {use: colour-histogram, search: {bins: [2, 4]}, select: source-val}}}"
+    resolved = lab.settle(lab.read(methods, evaluate=f"[{CROSS}, {{use: cosine, pool: mean}}]"))
+    for row in rows(resolved.plan, "m (tuned)"):
+        assert row.key is None
+        assert "needs modality labels, which tiny (50 % of identities held out) does not have" in row.reason
+        assert "needs tracklet labels, which tiny (50 % of identities held out) does not have" in row.reason
+
+
 def test_a_trial_of_several_seeds_has_their_mean(lab: Any) -> None:
     methods = "{m: {finetune: {use: toy, search: {epochs: [1, 2]}, select: oracle, search_seeds: 2}}}"
     resolved = lab.settle(lab.read(methods, seeds="[4, 7, 9]"))

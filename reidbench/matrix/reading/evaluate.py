@@ -35,10 +35,19 @@ class EvaluateReader:
             self.check.wrong(path, f"is empty, so that no row would have a number; leave it out for {DEFAULT}")
         for entry, at in entries(value, path):
             choice = self.choices.choice("evaluator", entry, at)
-            if choice and any(choice.identity == other.identity for other in found):
-                self.check.wrong(at, f"evaluator {choice.name} appears twice")
-            found += [choice] if choice else []
+            if choice:
+                self.refuse_equal(choice, found, at)
+                found.append(choice)
         return tuple(found)
+
+    def refuse_equal(self, choice: Choice, others: Sequence[Choice], path: Path_) -> None:
+        """A problem where another evaluator of a list has the same component and rules."""
+        same = next((other.called for other in others if other.identity == choice.identity), None)
+        if same is not None and same != choice.called:
+            sentence = f"evaluators {same} and {choice.called} have equal rules, so equal numbers: leave one out"
+            self.check.wrong(path, sentence)
+        elif same is not None:
+            self.check.wrong(path, f"evaluator {choice.called} appears twice")
 
     def whole(self, top: dict[str, Any], tasks: Sequence[Task]) -> tuple[tuple[Choice, ...], list[Task]]:
         """All evaluators of the file once, and its tasks with the labels of theirs where they do not have all.

@@ -10,13 +10,14 @@ from typing import Any
 from reidbench.components import Component, Metric, Published
 from reidbench.matrix.benchmark import Benchmark, Task
 from reidbench.registry.plugins import Registry
-from reidbench.registry.published import RULES, is_wanted, usual_name
+from reidbench.registry.published import RULES, is_wanted, rules_complaint, usual_name
 
 from .checker import Checker, guess, kind_word
 from .expect import data_set
 from .yamlfile import Path_, shown
 
-QUOTED = ("row", "task", "metric", "value", "ap", "source", "note")  # of an entry
+QUOTED = ("row", "task", "metric", "value", "ap", "source", "note", "rules")  # of an entry
+OPTIONAL = ("note", "rules")
 OF_COMPONENT = ("component", "kind", "row", "source")  # of one that takes the published rows of a component
 
 
@@ -71,15 +72,27 @@ class PublishedReader:
         if not isinstance(entry, dict):
             return
         texts = self.texts(given, path, ("row", "task", "metric", "ap", "source", "note"))
-        needed = [key for key in QUOTED[:-1] if key != "ap" or texts.get("metric") == "mAP"]
+        optional = {*OPTIONAL, *(["ap"] if texts.get("metric") != "mAP" else [])}
+        needed = [key for key in QUOTED if key not in optional]
         if missing := [f"`{key}:`" for key in needed if key not in given]:
             self.check.wrong(path, f"needs {' and '.join(missing)}")
         fine = self.one_of(texts, "task", [task.name for task in self.tasks], path)
         fine &= self.one_of(texts, "metric", list(self.metrics), path)
         fine &= self.one_of(texts, "ap", RULES, path)
         fine &= "value" not in given or self.is_value(given["value"], texts.get("metric", ""), (*path, "value"))
-        if fine and not missing and texts.keys() | {"value"} == given.keys():
-            yield Published(value=given["value"], **texts)  # type: ignore[arg-type]
+        rules = self.rules(given.get("rules", []), (*path, "rules"))
+        if fine and not missing and rules is not None and texts.keys() | {"value"} == given.keys() - {"rules"}:
+            yield Published(value=given["value"], rules=rules, **texts)  # type: ignore[arg-type]
+
+    def rules(self, value: Any, path: Path_) -> tuple[str, ...] | None:
+        """Words on how a number was ranked, one or a list; None and a problem for others."""
+        found = [value] if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+            self.check.wrong(path, "must be a list of words of the protocol column, like [across modalities]")
+            return None
+        if wrong := rules_complaint(found):
+            self.check.wrong(path, wrong)
+        return None if wrong else tuple(found)
 
     def one_of(self, texts: Mapping[str, str], key: str, known: Sequence[str], path: Path_) -> bool:
         """Whether the text of a key, where it is there, is a known one; else a problem."""

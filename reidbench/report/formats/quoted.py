@@ -56,7 +56,8 @@ def block(board: Leaderboard) -> Block | None:
     for number in board.published:
         one = found.setdefault((number.row, number.task, number.source), Quoted(number.row, number.task, number.source))
         one.values[number.metric] = _text(board, number)
-        one.notes |= dict.fromkeys(filter(None, [number.note]))
+        ranked = f"ranking rules: {', '.join(number.rules)}" if number.rules else ""
+        one.notes |= dict.fromkeys(filter(None, [ranked, number.note]))
         one.ap = number.ap if number.metric == "mAP" else one.ap
     given = dict.fromkeys(number.metric for number in board.published)
     metrics = [name for name in METRICS if name in given] + [name for name in given if name not in METRICS]

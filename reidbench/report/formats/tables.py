@@ -315,7 +315,7 @@ def as_json(board: Leaderboard, metric: str, against: Sequence[Mapping[str, Any]
 
 def _published(number: Published) -> dict[str, Any]:
     words = {name: getattr(number, name) for name in ("row", "task", "metric", "value", "source", "note")}
-    return {**words, "ap": number.ap if number.metric == "mAP" else None}
+    return {**words, "ap": number.ap if number.metric == "mAP" else None, "rules": list(number.rules)}
 
 
 def _columns(costs: Efficiency) -> dict[str, Any]:

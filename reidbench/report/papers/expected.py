@@ -6,7 +6,7 @@ A cell that was not run is there too, with its published number alone. Nothing h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reidbench.components import Published
@@ -18,7 +18,7 @@ from reidbench.registry.published import DISTANCE
 from reidbench.report.results import Leaderboard, Result, Summary
 from reidbench.report.units import is_percent
 
-from .published import ap_rule, from_stand_ins, ranking_rule, ranking_words, transductive
+from .published import ap_rule, from_stand_ins, ranking_rule, transductive, words_apart
 
 RERANKED = re.compile(r"(?<!not )\bre-rank")  # in the published row or its note; how evaluators begin their word too
 SIZE = re.compile(r"\b\d+x\d+\b")
@@ -63,7 +63,8 @@ def held(board: Leaderboard, plan: Plan) -> list[Held]:
             name: {number: (*_rules(number, judge, here, sizes), *apart) for number in cell.numbers}
             for name, judge in judges.items()
         }
-        evaluator = _nearest(board, cell, rules)
+        words = {name: _count_apart(cell.numbers, judge) for name, judge in judges.items()}
+        evaluator = _nearest(board, cell, rules, words)
         numbers = sorted(cell.numbers, key=lambda number: number.metric != "mAP")  # first, as `show` prints it
         found += [_held(board, cell, number, evaluator, rules[evaluator][number]) for number in numbers]
     return found
@@ -77,15 +78,17 @@ def _test_sizes(board: Leaderboard, plan: Plan, cell: Expected) -> list[str]:
     return list(dict.fromkeys("x".join(map(str, stage.image_size)) for stage in embedded))
 
 
-def _nearest(board: Leaderboard, cell: Expected, rules: dict[str, dict[Published, tuple[str, ...]]]) -> str:
+def _nearest(
+    board: Leaderboard, cell: Expected, rules: dict[str, dict[Published, tuple[str, ...]]], words: Mapping[str, int]
+) -> str:
     """The evaluator that gives most of the cell's metrics, and of those the one with the fewest other rules.
 
-    The first in the file where several are equal.
+    Of several, the one whose ranking has the fewest words apart; the first in the file where these are equal too.
     """
 
-    def distance(evaluator: str) -> tuple[int, int]:
+    def distance(evaluator: str) -> tuple[int, int, int]:
         lacking = sum(evaluator not in board.giving(number.metric) for number in cell.numbers)
-        return lacking, sum(map(len, rules[evaluator].values()))
+        return lacking, sum(map(len, rules[evaluator].values())), words[evaluator]
 
     return min(rules, key=distance)
 
@@ -103,7 +106,7 @@ def _rules(number: Published, judge: Choice, here: str, sizes: Sequence[str]) ->
     """What is other than published, or may be: a sentence each."""
     if number.metric == "mAP":
         yield from ap_rule(number.ap, judge)
-    yield from _ranking(number, judge)
+    yield from ranking_rule(*_ranking(number, judge))
     if number.task != here:
         yield f"other data: published {number.task}, measured here {here}"
     published = SIZE.findall(number.row)
@@ -112,13 +115,20 @@ def _rules(number: Published, judge: Choice, here: str, sizes: Sequence[str]) ->
     yield from _noted(number)
 
 
-def _ranking(number: Published, judge: Choice) -> Iterator[str]:
-    words = ranking_words(judge)
-    published = RERANKED.search(f"{number.row}; {number.note}") is not None
-    measured = [word for word in words if RERANKED.match(word)]
-    if published and not measured:
-        yield "other ranking rule: published with re-ranking, measured here without"
-    yield from ranking_rule([word for word in words if not (published and word in measured)])
+def _ranking(number: Published, judge: Choice) -> tuple[list[str], list[str]]:
+    """Words of ranking that only the published number has, and those that only the evaluator has.
+
+    Re-ranking that a row's name or note says, and no rule, is any re-ranking.
+    """
+    published, measured = words_apart(number, judge)
+    if any(map(RERANKED.match, number.rules)) or not RERANKED.search(f"{number.row}; {number.note}"):
+        return published, measured
+    plain = [word for word in measured if not RERANKED.match(word)]
+    return (published if len(plain) < len(measured) else ["re-ranking", *published]), plain
+
+
+def _count_apart(numbers: Sequence[Published], judge: Choice) -> int:
+    return sum(len(words) for number in numbers for words in _ranking(number, judge))
 
 
 def _noted(number: Published) -> Iterator[str]:

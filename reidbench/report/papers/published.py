@@ -1,7 +1,7 @@
 """Choose the published numbers that may stand beside a measured cell, and name what differs between the two.
 
 A published number belongs to one method on one data set. It stands beside a row only where the row's last training step
-is that method, learning from and tested on the same data sets, whole; its AP rule stands with it.
+is that method, learning from and tested on the same data sets, whole; its rules of AP and ranking stand with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from reidbench.components import Published
 from reidbench.matrix.benchmark import Benchmark, Choice, Recipe, Task
 from reidbench.matrix.reading.expect import changed_params, published_task
 from reidbench.registry.published import Line, lines, percent
@@ -45,7 +46,7 @@ def compared(
         if line.first.beside and line.first.task == place and shown:
             means = {metric: measured[metric] for metric in shown}
             rules = ap_rule(line.first.ap, judge) if "mAP" in shown else ()
-            warnings = [*rules, *ranking_rule(ranking_words(judge)), *apart]
+            warnings = [*rules, *ranking_rule(*words_apart(line.first, judge)), *apart]
             warnings += [f"the published row: {line.first.note}"] if line.first.note else []
             yield Compared(line, shown, means, tuple(warnings))
 
@@ -75,15 +76,22 @@ def ap_rule(published: str, judge: Choice) -> Iterator[str]:
         yield f"other AP rule: published {published}, measured here {', '.join(rules)}"
 
 
-def ranking_words(judge: Choice) -> list[str]:
-    """What an evaluator does beside plain ranking."""
-    return sorted(word for word in _words(judge) if not word.startswith("AP "))
+def words_apart(number: Published, judge: Choice) -> tuple[list[str], list[str]]:
+    """Words of ranking that only the published number has, and those that only the evaluator has.
+
+    The seed of drawn galleries is none: no paper's draws are those of a seed here.
+    """
+    measured = {word for word in _words(judge) if not word.startswith(("AP ", "draw seed "))}
+    return sorted(set(number.rules) - measured), sorted(measured - set(number.rules))
 
 
-def ranking_rule(words: Sequence[str]) -> Iterator[str]:
-    """That these words of the evaluator are no part of the published ranking."""
-    if words:
-        yield f"other ranking rule: measured here with {', '.join(words)}"
+def ranking_rule(published: Sequence[str], measured: Sequence[str]) -> Iterator[str]:
+    """That published and measured ranking have words that the other does not have."""
+    if published:
+        here = f"measured here with {', '.join(measured)}" if measured else "measured here without"
+        yield f"other ranking rule: published with {', '.join(published)}, {here}"
+    elif measured:
+        yield f"other ranking rule: measured here with {', '.join(measured)}"
 
 
 def _words(judge: Choice) -> AbstractSet[str]:

@@ -61,6 +61,9 @@ def test_a_number_is_read_as_it_is_written(quoting: Callable[..., tuple[Publishe
         Published("mAP", 0.693, "real", "PCB", "ECCV 2018, Table 2", "step"),
         Published("cmc1", 1, "real", "PCB", "ECCV 2018, Table 2", "unknown", "re-ranked"),
     )
+    (ranked,) = quoting(f"[{entry(rules='[across modalities, queries of cameras 2+5]')}]")
+    assert ranked.rules == ("across modalities", "queries of cameras 2+5")
+    assert [one.rules for one in quoting(f"[{entry(rules='re-ranked')}]")] == [("re-ranked",)]
     assert quoting("[]") == ()
 
 
@@ -87,7 +90,11 @@ def test_every_mistake_is_named_with_its_line(quoting: Callable[..., tuple[Publi
         entry(row=2018): "row: must be text, not 2018; put it in quotes if it is text",
         entry(source="[a]"): "source: must be text, not a list",
         entry(row="' '"): "row: must be text, not ' '",
-        entry(rwo="x"): "rwo: unknown key; did you mean 'row'? (known: row, task, metric, value, ap, source, note)",
+        entry(
+            rwo="x"
+        ): "rwo: unknown key; did you mean 'row'? (known: row, task, metric, value, ap, source, note, rules)",
+        entry(rules="3"): "rules: must be a list of words of the protocol column, like [across modalities]",
+        entry(rules="[AP step]"): "rules: 'AP step' is the AP rule, which is given as ap",
         "5": "must be a map (key: value), not a number",
     }
     found = problems(quoting, list(wrong))
@@ -96,6 +103,12 @@ def test_every_mistake_is_named_with_its_line(quoting: Callable[..., tuple[Publi
         place = f"published.{number}" + ("." if ": " in sentence and sentence.split(":")[0].isalpha() else ": ")
         expected.append(f"{9 + number}: {place}{sentence}")
     assert found == expected
+
+
+def test_a_misspelt_ranking_rule_has_a_guess(quoting: Callable[..., object]) -> None:
+    (found,) = problems(quoting, [entry(rules="[across modality]")])
+    assert found.startswith("9: published.0.rules: 'across modality' is not a word that is known here; did you mean ")
+    assert "did you mean 'across modalities'?" in found
 
 
 @pytest.mark.parametrize(("text", "what"), [("{row: x}", "a map"), ("3", "a number"), ("null", "nothing")])

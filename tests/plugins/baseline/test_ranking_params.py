@@ -78,6 +78,8 @@ def test_rules_need_the_labels_that_they_look_at(given: dict[str, Any], needs: s
             {"gallery 10 shots per identity and camera x3"},
         ),
         ({"cmc": "identities"}, {"CMC over identities"}),
+        ({"shots": 1, "draw_seed": 3}, {"gallery 1 shot per identity x10", "draw seed 3"}),
+        ({"gallery": "single-shot", "draw_seed": 12}, {"single gallery shot x10", "draw seed 12"}),
     ],
 )
 def test_each_rule_is_a_word_of_the_protocol(given: dict[str, Any], words: set[str]) -> None:
@@ -97,6 +99,8 @@ def test_each_rule_is_a_word_of_the_protocol(given: dict[str, Any], words: set[s
         "queries of camera two",
         "skipped for queries of camera 2",
         "tracklets pooled",
+        "draw seed 0",
+        "draw seed",
     ],
 )
 def test_other_words_are_unknown(word: str) -> None:

@@ -31,4 +31,28 @@ def test_a_manifest_lacks_the_labels_that_no_image_has(
     component = registry.get("dataset", "csv-manifest")
     params = component.params()
     assert component.capabilities_with(params) == MORE_LABELS
-    assert component.lacked(params, file) == MORE_LABELS - known
+    nowhere = MORE_LABELS - known
+    parts = {f"{word} in {part}" for word in MORE_LABELS for part in ("train", "test")}  # the gallery has none of them
+    assert component.lacked(params, file) == nowhere | parts
+
+
+@pytest.mark.parametrize(
+    ("train", "query", "gallery", "lacked"),
+    [
+        ("1", "", "", {"clothes in test"}),
+        ("", "1", "", {"clothes in train", "clothes in test"}),
+        ("", "", "1", {"clothes in train", "clothes in test"}),
+        ("", "1", "1", {"clothes in train"}),
+        ("1", "1", "1", set()),
+        ("", "", "", {"clothes", "clothes in train", "clothes in test"}),
+    ],
+)
+def test_a_manifest_says_which_part_lacks_a_label(
+    train: str, query: str, gallery: str, lacked: set[str], tmp_path: Path, registry: Registry
+) -> None:
+    file = tmp_path / "m.csv"
+    rows = f"a.jpg,1,train,0,{train}\nb.jpg,2,query,0,{query}\nc.jpg,2,gallery,1,{gallery}\n"
+    file.write_text(f"path,pid,split,camid,clothes\n{rows}")
+    component = registry.get("dataset", "csv-manifest")
+    found = component.lacked(component.params(), file)
+    assert {word for word in found if "clothes" in word} == lacked

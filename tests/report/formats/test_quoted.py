@@ -26,11 +26,15 @@ from reidbench.store.artifacts import Store
 PUBLISHED = """
   - {row: PCB, task: tiny, metric: cmc1, value: 0.923, source: "ECCV 2018, Table 2"}
   - {row: PCB, task: tiny, metric: mAP, value: 0.774, ap: unknown, source: "ECCV 2018, Table 2"}
-  - {row: "<b>PCB | RPP_1", task: tiny, metric: mAP, value: 0.81625, ap: trapezoid, source: README, note: re-ranked}
+  - {row: "<b>PCB | RPP_1", task: tiny, metric: mAP, value: 0.81625, ap: trapezoid, source: README, note: re-ranked,
+     rules: [ties worst, "queries of cameras 0+2"]}
 """
 LINES = [
     ["PCB", "tiny", "77.4", "92.3", "unknown", "ECCV 2018, Table 2", ""],
-    ["<b>PCB | RPP_1", "tiny", "81.625", "-", "trapezoid", "README", "re-ranked"],
+    [
+        *("<b>PCB | RPP_1", "tiny", "81.625", "-", "trapezoid", "README"),
+        "ranking rules: ties worst, queries of cameras 0+2; re-ranked",
+    ],
 ]
 Made = tuple[Plan, Plan, Store]
 
@@ -79,10 +83,12 @@ def test_latex_has_a_second_table_below_an_unchanged_one(made: Made) -> None:
     below = text(quoting, store, "latex").removeprefix(without)
     assert r"\begin{tabular}{llrrlll}" in below
     assert r"PCB & tiny & 77.4 & 92.3 & unknown & ECCV 2018, Table 2 &  \\" in below
+    note = "ranking rules: ties worst, queries of cameras 0+2; re-ranked"
     assert (
-        r"\textless{}b\textgreater{}PCB \textbar{} RPP\_1 & tiny & 81.625 & -- & trapezoid & README & re-ranked \\"
+        r"\textless{}b\textgreater{}PCB \textbar{} RPP\_1 & tiny & 81.625 & -- & trapezoid & README & "
+        + note + r" \\"
         in below
-    )
+    )  # fmt: skip
 
 
 def test_json_has_them_beside_the_rows(made: Made) -> None:
@@ -92,8 +98,9 @@ def test_json_has_them_beside_the_rows(made: Made) -> None:
     assert found == without
     assert published[0] == {
         "row": "PCB", "task": "tiny", "metric": "cmc1", "value": 0.923, "source": "ECCV 2018, Table 2", "note": "",
-        "ap": None,
+        "ap": None, "rules": [],
     }  # fmt: skip
+    assert published[2]["rules"] == ["ties worst", "queries of cameras 0+2"]
     assert [(one["metric"], one["value"], one["ap"]) for one in published[1:]] == [
         ("mAP", 0.774, "unknown"), ("mAP", 0.81625, "trapezoid"),
     ]  # fmt: skip

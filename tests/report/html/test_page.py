@@ -274,6 +274,7 @@ def test_pictures_stop_at_the_budget(made: tuple[Plan, Store]) -> None:
 
 def test_no_ranked_lists_when_none_are_asked_for(made: tuple[Plan, Store]) -> None:
     assert 'id="ranked"' not in page_of(made, Options(ranked=0))
+    assert "without those that the evaluator's rules keep from the query" in " ".join(page_of(made).split())
 
 
 def test_no_chart_and_no_heat_map_where_there_is_no_number(

@@ -39,6 +39,7 @@ def reidbench_finetuners():
         *Published.line("market1501", "a baseline", "README", "step", beside=False, mAP=0.222),
         *Published.line("market1501", "no mAP", "README", cmc1=0.333),
         *Published.line("market1501", "rule not stated", "README", mAP=0.444),
+        *Published.line("market1501", "one camera", "README", "step", rules=("queries of camera 0",), mAP=0.888),
         *Published.line("market1501(distractors=True)", "500,000 more", "README", "step", mAP=0.555),
     ]
     yield Component("evil", "reidbench_baseline.frozen:colour_histogram", HistogramParams,
@@ -143,7 +144,7 @@ def test_an_adapters_number_is_for_the_labels_that_it_learned_from(board: Any) -
 
 
 def test_neither_baselines_nor_metrics_that_were_not_measured(board: Any) -> None:
-    assert beside(board, "evil", "real") == ["11.1", "33.3", "44.4"]
+    assert beside(board, "evil", "real") == ["11.1", "33.3", "44.4", "88.8"]
     assert beside(board, "evil", "more") == ["55.5"]
 
 
@@ -183,7 +184,11 @@ def test_another_rule_is_a_warning(board: Any) -> None:
         ("other AP rule: published trapezoid, measured here step", f"the published row: {EVIL}"),
         (),  # no average precision
         ("AP rule unknown: none is stated for the published mAP, measured here is step",),
+        ("other ranking rule: published with queries of camera 0, measured here without",),
     ]
+    assert warnings(board, "evil", "k-reciprocal")[-1] == (
+        "other ranking rule: published with queries of camera 0, measured here with re-ranked (zhong)",
+    )
 
 
 def test_how_the_measured_row_was_made(board: Any) -> None:

@@ -184,6 +184,52 @@ def test_stand_in_data_are_a_rule_that_differs(made: Made, papers: Path, tmp_pat
     assert not any("stand-in" in rule for line in held(made[0], made[1]) for rule in line.rules)
 
 
+ONE_CAMERA, TWO_CAMERAS = "queries of camera 0", "gallery of cameras 0+1, queries of cameras 0+1"
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "nearest", "rules"),
+    [
+        ("[cosine, {use: cosine, query_cameras: [0]}]", 1, ()),
+        ("[{use: cosine, query_cameras: [0]}, cosine]", 0, ()),
+        ("[cosine]", 0, (f"other ranking rule: published with {ONE_CAMERA}, measured here without",)),
+        (
+            "[{use: cosine, query_cameras: [0, 1], gallery_cameras: [0, 1]}, cosine]",
+            1,
+            (f"other ranking rule: published with {ONE_CAMERA}, measured here without",),
+        ),
+        (
+            "[{use: cosine, query_cameras: [0, 1], gallery_cameras: [0, 1]}]",
+            0,
+            (f"other ranking rule: published with {ONE_CAMERA}, measured here with {TWO_CAMERAS}",),
+        ),
+        (
+            "[cosine, {use: cosine, query_cameras: [0], gallery_cameras: [1]}]",
+            0,
+            (f"other ranking rule: published with {ONE_CAMERA}, measured here without",),
+        ),
+        (
+            "[{use: cosine, query_cameras: [0], shots: 1, draw_seed: 3}]",
+            0,
+            ("other ranking rule: measured here with gallery 1 shot per identity x10",),
+        ),
+    ],
+)
+def test_the_published_ranking_rules_choose_the_evaluator(
+    made: Made, tmp_path: Path, evaluate: str, nearest: int, rules: tuple[str, ...]
+) -> None:
+    text = MATRIX.format(root=made[1].benchmark.data["market"].root).partition("expect:")[0]
+    evaluators = "evaluate: [cosine, {use: cosine, ap: trapezoid}, k-reciprocal]"
+    text = text.replace(evaluators, f"evaluate: {evaluate}") + 'expect: {small: {real: "Made, one camera"}}\n'
+    (tmp_path / "rules.yaml").write_text(text)
+    the_plan = plan.expand(reader.read(tmp_path / "rules.yaml", plugins.load()))
+    rows = [Result(row, "ok", {"mAP": 0.5, "cmc1": 0.75}) for row in the_plan.rows]
+    board = report.Leaderboard("rules", tuple(rows), tuple(summarise(rows)))
+    found = held(board, the_plan)
+    assert {line.evaluator for line in found} == {board.evaluators[nearest]}
+    assert {line.rules for line in found} == {rules}
+
+
 def test_where_no_evaluator_has_the_published_rule_it_is_said_of_map_alone(made: Made) -> None:
     board, the_plan, _ = made
     for kept, expected in (
