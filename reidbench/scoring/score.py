@@ -101,8 +101,9 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreR
             ranking.decided()
     except MetricError as error:
         named = re.search(r"query (\d+) \(pid ", str(error))
-        first = np.array([int(named[1]) if named else 0])
-        meaning = "".join(f"; {text}" for text in _meaning(features, first))
+        first = int(named[1]) if named else 0
+        queries = np.arange(len(features.query_pids))[first : first + 1]
+        meaning = "".join(f"; {text}" for text in _meaning(features, queries))
         raise DataError(f"{shown(features.path)}: {_in_their_words(str(error), features)}{meaning}") from error
     warnings = (*features.warnings, *_meaning(features, np.flatnonzero(ranking.asked & ~ranking.valid)[:5]))
     warnings = (*warnings, *_doubts(features, rules))
