@@ -83,6 +83,7 @@ SHARED: list[tuple[str, str, tuple[str, ...], Mapping[str, str]]] = [
     ("hhl-controls", "ablation-hhl", ("station->plaza",), {row: row for row in ("longer", "forward", "copies")}),
     ("hhl-batches", "sweeps-hhl", ("plaza->station",), {row: row for row in ("L_CD", "n_t 4")}),
     ("gcl-views", "ablation-gcl", ("plaza->station",), {row: row for row in ("warm start", "real", "generated")}),
+    ("gcl-joint", "ablation-gcl", ("plaza->station",), {"generated": "generated"}),
     ("gcl-memory", "ablation-gcl", ("plaza->station",), {"real": "real"}),
     ("competition-clusters", "adaptation", ("station->plaza",), {"circular": "circular"}),
     ("competition-branches", "competition", ("plaza",), {"rmgl": "rmgl", "global": "10 + margin schedule"}),
