@@ -117,8 +117,10 @@ class _Reader:
         pid = int(match["pid"])
         known = self._persons.setdefault((listed, label), pid), self._labels.setdefault((listed, pid), label)
         if known != (pid, label):
-            raise DataError(f"{where}: label {label} for the folder of person {pid}, but other lines of {listed} have "
-                            f"label {known[1]} for it or the label for person {known[0]}")  # fmt: skip
+            other = f"label {label} to the folder of person {known[0]}" if known[0] != pid else f"it label {known[1]}"
+            raise DataError(
+                f"{where}: label {label} for the folder of person {pid}, but an earlier line of {listed} gives {other}"
+            )
         return name, pid
 
     def strays(self) -> list[str]:

@@ -139,7 +139,7 @@ class Expansion:
             protocol = ", ".join([*words, *sorted(choice.component.protocol_with(choice.params))])
             pretrained = pretrain_seed is not None
             yield Row(
-                recipe.name, task.name, label, *seeds, key, unfit, protocol, pretrained, profiles,
+                recipe.name, task.name, label, *seeds, key, unfit, protocol, pretrained, () if unfit else profiles,
                 lacks or Row.lacks, notes,
             )  # fmt: skip
 

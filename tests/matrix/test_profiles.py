@@ -212,3 +212,12 @@ def test_a_word_that_is_no_answer_is_named(matrix: Matrix, toys: Registry) -> No
 
 def test_nothing_runs_beside_what_is_timed() -> None:
     assert [name for name, kind in OF_STAGE.items() if kind.alone] == ["profile"]
+
+
+def test_a_row_whose_evaluator_is_not_applicable_has_no_profile(expand: Callable[..., Plan]) -> None:
+    found = expand("{one: {finetune: tunes}}", evaluate="[cosine, {use: cosine, preset: ltcc-cloth-changing}]")
+    judged, unfit = (row for row in found.rows if row.seed == found.rows[0].seed)
+    assert judged.profiles
+    assert unfit.reason.endswith("does not have: see its reader")
+    assert (unfit.key, unfit.profiles) == (None, ())
+    assert len(profiles(found.only(found.rows))) == 1

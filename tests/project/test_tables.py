@@ -118,7 +118,7 @@ def test_a_page_of_orders_is_what_the_command_prints() -> None:
     [
         ("absent.yaml a.zip", "absent.yaml:1: cannot be read"),
         ("../groups.yaml a.zip", "../groups.yaml: not a path below the root"),
-        ("groups.yaml", "the following arguments are required: packs"),
+        ("groups.yaml", "the following arguments are required: pack"),
         (f"groups.yaml {PACK} absent.zip", "absent.zip: cannot be read"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from reidbench.data.morelabels import UNKNOWN, MoreLabels
 from reidbench.errors import DataError
 from reidbench.files.names import shown
+from reidbench.files.numbers import whole_number
 
 from .cells import read_modality
 from .naming import Picture, numbered
@@ -74,7 +75,9 @@ def beyond(pictures: Sequence[Picture]) -> Beyond:
 
 
 def _named(picture: Picture, what: str) -> str:
-    return picture.fields.get(what, "")
+    """The value of a field, empty where it is unknown: -1 is so too where a manifest has numbers."""
+    value = picture.fields.get(what, "")
+    return "" if what != MODALITY and whole_number(value) == UNKNOWN else value
 
 
 def _walk(picture: Picture) -> Walk:
@@ -104,8 +107,12 @@ def _walk_notes(walks: Sequence[Walk]) -> list[str]:
     several = next((found for found in same.values() if len(found) > 1), [])
     if not several:
         return []
-    first = " and ".join(
-        f"person {shown(walk.person)} by camera {shown(walk.camera or 'unknown')}" for walk in several[:2]
-    )
+    first = " and ".join(_told(walk) for walk in several[:2])
     return [f"tracklet {shown(several[0].tracklet)} comes {len(several)} times, as of {first}: each person, camera, "
             "outfit and modality has tracklets of its own"]  # fmt: skip
+
+
+def _told(walk: Walk) -> str:
+    """A tracklet without its name: person, camera, and outfit and modality as far as they are known."""
+    more = [f"in outfit {shown(walk.clothes)}"] * bool(walk.clothes) + [shown(walk.modality)] * bool(walk.modality)
+    return ", ".join([f"person {shown(walk.person)} by camera {shown(walk.camera or 'unknown')}", *more])

@@ -211,7 +211,7 @@ def _camera_notes(pictures: Iterable[Picture], rules: Rules) -> list[str]:
             values[picture.camera].add(picture.fields[name])
         several = sorted(camera for camera, found in values.items() if len(found) > 1)
         if several:
-            told = " and ".join(map(shown, sorted(values[several[0]])[:2]))
+            told = " and ".join(shown(value) or "empty" for value in sorted(values[several[0]])[:2])
             notes.append(f"camera {shown(several[0])} is one camera, though {{{name}}} is {told}; where these are "
                          f"different cameras say --camera '{{{name}}}-{rules.template}'")  # fmt: skip
     return notes

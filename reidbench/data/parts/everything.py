@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from reidbench.data.dataset import PARTS
+from reidbench.data.morelabels import UNKNOWN
 from reidbench.data.split import Sample, Split
 
 
@@ -15,10 +16,12 @@ def all_images(parts: Mapping[str, Split], one_numbering: bool) -> tuple[Split, 
     """The images, the place of each [N] in all parts one after the other, and sentences about what was left out.
 
     Junk and distractors have no class. An image that a later part has again counts once. Without `one_numbering` equal
-    pids in train and test are two persons; cameras are the same in all parts.
+    pids in train and test are two persons; cameras are the same in all parts. Tracklets of train and of the test are
+    different ones, as some sets count both from 0.
     """
     there = [parts[part] for part in PARTS if part in parts]
     above = int(max(there[0].pids.max(initial=0), 0)) if "train" in parts and not one_numbering else 0
+    walks = 0 if "train" not in parts or there[0].tracklets is None else int(there[0].tracklets.max()) + 1
     samples: dict[str, Sample] = {}
     places: dict[str, int] = {}
     dropped: Counter[str] = Counter()
@@ -31,7 +34,9 @@ def all_images(parts: Mapping[str, Split], one_numbering: bool) -> tuple[Split, 
             elif sample.path in samples:
                 dropped["that another part has too"] += 1
             else:
-                samples[sample.path] = sample._replace(pid=sample.pid + (above if number else 0))
+                walk = sample.tracklet if sample.tracklet == UNKNOWN or not number else sample.tracklet + walks
+                pid = sample.pid + (above if number else 0)
+                samples[sample.path] = sample._replace(pid=pid, tracklet=walk)
                 places[sample.path] = place
     counts = [f"{count} image{'s' * (count > 1)} {what}" for what, count in dropped.items()]
     notes = tuple(f"left out of training: {count}" for count in counts)

@@ -12,7 +12,7 @@ from reidbench.components import Metric
 from reidbench.matrix.claims import Claim
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.stage import Plan
-from reidbench.metrics.effects import Effect, effect
+from reidbench.metrics.comparisons.effects import Effect, effect
 from reidbench.metrics.statistics import Doubles
 from reidbench.report.ranks.cells import why_incomplete
 from reidbench.report.results import Leaderboard, Result

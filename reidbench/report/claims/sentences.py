@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from reidbench.components import Metric
-from reidbench.metrics.effects import MOST_SEEDS, POWER
+from reidbench.metrics.comparisons.effects import MOST_SEEDS, POWER
 from reidbench.report.results import Leaderboard
 from reidbench.report.standings import kind_of
 from reidbench.report.units import number

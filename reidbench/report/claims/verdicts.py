@@ -10,8 +10,8 @@ from typing import Literal
 from reidbench.components import Metric
 from reidbench.matrix.claims import Claim, ClaimRule
 from reidbench.matrix.stage import Plan
-from reidbench.metrics import effects
-from reidbench.metrics.effects import Effect
+from reidbench.metrics.comparisons import effects
+from reidbench.metrics.comparisons.effects import Effect
 from reidbench.metrics.statistics import Interval, within
 from reidbench.report.results import Leaderboard
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidbench.metrics import MetricError
-from reidbench.metrics.overtasks import (
+from reidbench.metrics.comparisons.overtasks import (
     FEWEST_TASKS,
     RankIntervals,
     borda,

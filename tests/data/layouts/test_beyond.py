@@ -50,6 +50,24 @@ def test_the_same_number_in_another_outfit_is_another_tracklet() -> None:
     assert [(walk.camera, walk.clothes) for walk in more.walks] == [("1", "x"), ("1", "y"), ("2", "x"), ("2", "y")]
 
 
+def test_minus_one_is_unknown_as_it_is_in_a_manifest() -> None:
+    paths = [f"a_{c}_k{k}_t{t}_{n}.jpg" for c in (1, 2) for k, t in ((-1, -1), (0, 7), (1, 8)) for n in (0, 1)]
+    more = labelled(paths, "{pid}_{camid}_k{clothes}_t{tracklet}_{}.jpg").beyond
+    assert more.clothes == {"0": 0, "1": 1}
+    assert more.labels.clothes is not None
+    assert more.labels.tracklets is not None
+    assert sorted(more.labels.clothes.tolist()) == [-1] * 4 + [0] * 4 + [1] * 4
+    assert sorted(more.labels.tracklets.tolist()) == [-1] * 4 + [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_number_that_comes_again_is_noted_with_what_differs() -> None:
+    paths = [f"a_1_{outfit}_1_{n}.jpg" for outfit in ("x", "y") for n in (0, 1)]
+    (note,) = labelled(paths, "{pid}_{camid}_{clothes}_{tracklet}_{}.jpg", "train").beyond.notes
+    assert note.startswith(
+        "tracklet 1 comes 2 times, as of person a by camera 1, in outfit x and person a by camera 1, in outfit y: "
+    )
+
+
 def test_without_such_fields_there_are_no_labels_and_no_notes() -> None:
     more = labelled(["a_1_0.jpg", "a_2_0.jpg"], "{pid}_{camid}_{}.jpg").beyond
     assert more.labels.known == frozenset()

@@ -45,3 +45,20 @@ def test_a_set_for_tests_has_its_test_images() -> None:
     assert found.pids.tolist() == [1, 2, 1, 2]
     assert places.tolist() == [0, 1, 2, 6]
     assert notes[-1] == "there is no train part"
+
+
+def test_tracklets_of_train_and_of_the_test_stay_apart_where_both_count_from_0() -> None:
+    def walks(*rows: tuple[str, int, int]) -> Split:
+        return Split(ROOT, [Sample(path, pid, 0, tracklet=walk) for path, pid, walk in rows])
+
+    parts = {
+        "train": walks(("t/1", 1, 0), ("t/2", 1, 0), ("t/3", 2, 3)),
+        "query": walks(("q/1", 5, 0), ("q/2", 5, -1)),
+        "gallery": walks(("q/1", 5, 0), ("g/1", 6, 1)),
+    }
+    found, _, _ = all_images(parts, one_numbering=True)
+    assert found.paths == ("t/1", "t/2", "t/3", "q/1", "q/2", "g/1")
+    assert found.tracklets is not None
+    assert found.tracklets.tolist() == [0, 0, 3, 4, -1, 5]
+    without = {"train": TRAIN, "query": parts["query"], "gallery": parts["gallery"]}
+    assert all_images(without, one_numbering=True)[0].samples[-1].tracklet == 1

@@ -88,8 +88,14 @@ WRONG = [
     ("../Visible/1/a.bmp 1", "is not a line like"),
     ("Visible/one/a.bmp 1", "is not a line like"),
     (f"{path('Visible', 4, 0)} 0\n{path('Visible', 4, 0)} 0", r":2: .* is named twice, first at .*_1\.txt:1"),
-    (f"{path('Visible', 4, 0)} 0\n{path('Visible', 2, 0)} 0", r":2: label 0 for the folder of person 2, but"),
-    (f"{path('Visible', 4, 0)} 0\n{path('Visible', 4, 1)} 1", r":2: label 1 for the folder of person 4, but"),
+    (
+        f"{path('Visible', 4, 0)} 0\n{path('Visible', 2, 0)} 0",
+        r":2: label 0 for the folder of person 2, but an earlier line of train gives label 0 to the folder of person 4",
+    ),
+    (
+        f"{path('Visible', 4, 0)} 0\n{path('Visible', 4, 1)} 1",
+        r":2: label 1 for the folder of person 4, but an earlier line of train gives it label 0",
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from reidbench.matrix.benchmark import DataRef, Task
 from reidbench.matrix.labels import judges_of
 from reidbench.matrix.reading.expect import data_set
 from reidbench.matrix.stage import Plan
-from reidbench.metrics.concordance import (
+from reidbench.metrics.comparisons.concordance import (
     Concordance,
     Pairs,
     concordance,

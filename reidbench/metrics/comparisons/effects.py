@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MetricError
-from .statistics import TINY, Doubles, Interval, student
+from reidbench.metrics.errors import MetricError
+from reidbench.metrics.statistics import TINY, Doubles, Interval, student
 
 MOST_SEEDS = 10_000  # a claim that needs more will never be decided
 POWER = 0.8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reidbench.metrics import MetricError
-from reidbench.metrics.effects import (
+from reidbench.metrics.comparisons.effects import (
     MOST_SEEDS,
     Effect,
     above,

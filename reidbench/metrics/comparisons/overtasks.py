@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MetricError
-from .statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
+from reidbench.metrics.errors import MetricError
+from reidbench.metrics.statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
 
 FEWEST_TASKS = 5  # below it no rank test can be significant, whatever the values
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MetricError
-from .statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
+from reidbench.metrics.errors import MetricError
+from reidbench.metrics.statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the places of the first and of the second of each pair
 ORDERS = 10_000  # random ones; shares of them repeat to a hundredth

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from reidbench.metrics.concordance import concordance, pairs_apart, tau_by_chance, tau_over_seeds
+from reidbench.metrics.comparisons.concordance import concordance, pairs_apart, tau_by_chance, tau_over_seeds
 from reidbench.metrics.errors import MetricError
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reidbench.metrics.errors import MetricError
-from reidbench.metrics.overtasks import (
+from reidbench.metrics.comparisons.overtasks import (
     borda,
     cliques,
     critical_difference,
@@ -20,6 +19,7 @@ from reidbench.metrics.overtasks import (
     task_ranks,
     win_rate,
 )
+from reidbench.metrics.errors import MetricError
 
 # Table 6: AUC of C4.5 with m, with cf and with both, on 14 data sets. Two values that are printed as equal, but ranked
 # apart there (voting), are written apart here.
