@@ -5,6 +5,7 @@ from __future__ import annotations
 from reidbench import AdaptContext
 from reidbench.training import Embedder
 
+from .apart import ApartArm
 from .contrast.contrast import RealArm
 from .contrast.oracle import OracleArm
 from .joint import JointArm
@@ -12,11 +13,11 @@ from .params import GCLParams, OracleParams, RealParams
 
 
 def adapt(ctx: AdaptContext[GCLParams]) -> Embedder:
-    """Joint generative and contrastive learning; the answer is the identity encoder alone, the start's own class.
+    """Generative and contrastive learning, joint or apart; the answer is the encoder alone, the start's own class.
 
     Raises ReidbenchError without a start, and DataError for structure that does not belong to the target.
     """
-    arm = JointArm(ctx)
+    arm = JointArm(ctx) if ctx.params.joint else ApartArm(ctx)
     arm.train()
     arm.write_pictures()
     return arm.embedder

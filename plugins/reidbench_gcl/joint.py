@@ -12,6 +12,7 @@ from reidbench.errors import DataError
 from reidbench.training import Means, Update, seeded
 
 from .contrast.contrast import DRAWS, Arm, Facts, shuffled, total, values
+from .contrast.identity import IdentityEncoder
 from .contrast.oracle import cosine
 from .generator.discriminator import Discriminator
 from .generator.losses import discriminator_loss, generator_losses
@@ -101,6 +102,11 @@ class JointArm(Arm):
         self.refresh(indices, views.f)
         return {**critic, **values(losses), **values(terms), "cosine": cosine(views.f, views.f_new)}
 
+    @property
+    def painter(self) -> IdentityEncoder:
+        """The encoder whose appearance codes are painted with: the one that learns."""
+        return self.identity
+
     # ------------------------------------------------------------------ parts of a step
     def views(self, indices: np.ndarray, images: torch.Tensor, warmup: bool = False) -> Views:
         """Images [B] with their reconstruction, second view and cycle, and what the encoder says of each."""
@@ -149,7 +155,7 @@ class JointArm(Arm):
             network.eval()
         seen = self.structures.seen(indices).to(self.device)
         turned = self.structures.at(indices, np.full(len(indices), angle)).to(self.device)
-        views = synthesise(self.identity, self.generator, self.pictures(indices), seen, turned)
+        views = synthesise(self.painter, self.generator, self.pictures(indices), seen, turned)
         for network, training in modes:
             network.train(training)
         return views

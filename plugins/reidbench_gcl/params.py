@@ -105,6 +105,11 @@ class GCLParams(ViewsParams, GeneratorParams):
         description="structure of the second view: the image's own, turned; its own as it is (identity); that of "
         "another image, turned (random)",
     )
+    joint: bool = Field(
+        True,
+        description="encoder and generator are trained together after the warm-up; false: the generator stays as the "
+        "warm-up left it and paints with the encoder of the start, and the encoder learns from the contrast alone",
+    )
     view_weight: float = Field(1.0, ge=0, description="weight of the contrast beside the generator's losses")
     warmup_epochs: int = Field(40, ge=0, description="epochs of the generator alone, the identity encoder frozen")
     warmup_iterations: int | None = Field(

@@ -16,11 +16,11 @@ _CONTRAST: dict[str, Any] = {
     "min_samples": 4,
 }  # fmt: skip
 _CODE: dict[str, Any] = {
-    **_CONTRAST, "warmup_epochs": 40, "view_weight": 1.0, "dim": 16, "blocks": 4, "mlp": 512, "dilations": (3, 6, 9),
-    "critic_dim": 32, "critic_blocks": 4, "critic_scales": 3, "adversarial_weight": 1.0, "image_weight": 5.0,
-    "cycle_weight": 5.0, "feat_weight": 5.0, "r1_weight": 0.01, "lr_generator": 1e-4, "lr_critic": 1e-4,
-    "betas": (0.0, 0.999), "weight_decay": 5e-4, "views": "generated", "slices": "code", "angles": "code",
-    "adversarial": "lsgan", "feat_pair": "code", "own_negatives": False,
+    **_CONTRAST, "warmup_epochs": 40, "view_weight": 1.0, "joint": True, "dim": 16, "blocks": 4, "mlp": 512,
+    "dilations": (3, 6, 9), "critic_dim": 32, "critic_blocks": 4, "critic_scales": 3, "adversarial_weight": 1.0,
+    "image_weight": 5.0, "cycle_weight": 5.0, "feat_weight": 5.0, "r1_weight": 0.01, "lr_generator": 1e-4,
+    "lr_critic": 1e-4, "betas": (0.0, 0.999), "weight_decay": 5e-4, "views": "generated", "slices": "code",
+    "angles": "code", "adversarial": "lsgan", "feat_pair": "code", "own_negatives": False,
 }  # fmt: skip
 _PAPER = {**_CODE, "angles": "all7", "adversarial": "vanilla", "feat_pair": "paper"}
 _MSMT17 = {"rho": 0.0012}

@@ -250,7 +250,14 @@ def test_every_matrix_is_in_the_list_of_matrices() -> None:
     files = [file for file in MATRICES if file.parent.name != "papers"]  # in a list of theirs
     assert sorted(listed) == sorted(file.relative_to(ROOT / "benchmarks").as_posix() for file in files)
     unrun = re.findall(r"^\| `(\S+\.yaml)` .*not run in full yet", text, re.MULTILINE)
-    searches = [file.relative_to(ROOT / "benchmarks").as_posix() for file in files if "search:" in file.read_text()]
+    judged = [file for file in files if file.parent.name == "claims"]  # their verdicts are on a page of theirs
+    unrun = [name for name in unrun if not name.startswith("worlds/claims/")]
+    listed = [name for name in listed if not name.startswith("worlds/claims/")]
+    searches = [
+        file.relative_to(ROOT / "benchmarks").as_posix()
+        for file in files
+        if "search:" in file.read_text() and file not in judged
+    ]
     assert sorted([*unrun, *TABLES, *searches]) == sorted(listed)  # a table, or the word that there is none
     texts = text + (ROOT / "plugins" / "reidbench_arn" / "README.md").read_text()
     assert [name for name in searches if f"`reidbench trials benchmarks/{name}`" not in texts] == []  # what they chose

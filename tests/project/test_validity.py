@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from reidbench.report.papers.validity.groups import Group, read_groups
 
 from reidbench.matrix import plan
 from reidbench.matrix.reading import reader
 from reidbench.registry.plugins import Registry
+from reidbench.report.claims.validity.groups import Group, read_groups
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

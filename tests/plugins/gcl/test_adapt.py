@@ -27,6 +27,7 @@ from reidbench.training import BackboneEmbedder, Embedder, Preprocess, embed, st
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
 from reidbench_gcl import adapt, joint
+from reidbench_gcl.apart import ApartArm
 from reidbench_gcl.contrast.contrast import Arm, RealArm, shuffled
 from reidbench_gcl.contrast.identity import IdentityEncoder
 from reidbench_gcl.contrast.oracle import OracleArm
@@ -334,6 +335,57 @@ def test_passes_of_each_network_in_a_step(world: tuple[Split, Path], tmp_path: P
         other.embedder.register_forward_hook(lambda *_: calls.update(["identity"]))
         step(other, indices)
         assert calls == {"identity": expected}
+
+
+def test_apart_the_encoder_learns_from_the_contrast_alone(world: tuple[Split, Path], tmp_path: Path) -> None:
+    """Generator, discriminator and painter stay, there are two encodings, and the gradient is linear in the weight."""
+    gradients = []
+    for weight in (1.0, 2.0):
+        one = ApartArm(context(world, tmp_path / str(weight), joint=False, view_weight=weight)[0])
+        one.warmup_epoch()
+        indices = batch_of(one)
+        before = {name: digest(network) for name, network in {**networks(one), "painter": one.painter}.items()}
+        line = step(one, indices)
+        after = {name: digest(network) for name, network in {**networks(one), "painter": one.painter}.items()}
+        assert {name for name, found in after.items() if found != before[name]} == {"identity", "bank"}
+        assert set(line) == {"real-mate", "view-self", "view-mate", "cosine"}
+        gradients.append(
+            torch.cat([parameter.grad.flatten() for parameter in one.trained if parameter.grad is not None])
+        )
+    assert gradients[0].norm() > 0
+    assert torch.allclose(gradients[1], 2 * gradients[0], rtol=1e-3, atol=1e-6)
+
+
+def test_apart_views_have_the_starts_appearance_and_the_joint_stages_bodies(
+    world: tuple[Split, Path], tmp_path: Path
+) -> None:
+    """The first batch has the views of joint training; later ones do not follow the encoder."""
+    apart = ApartArm(context(world, tmp_path / "apart", joint=False)[0])
+    together = JointArm(context(world, tmp_path / "joint")[0])
+    for one in (apart, together):
+        one.warmup_epoch()
+    assert digest(apart.generator) == digest(together.generator)
+    indices = batch_of(apart)
+    images = apart.pictures(indices)
+    turned = together.structures.draw(indices, together.streams)[0]
+    code, (feat, _) = apart.generator(turned), IdentityEncoder(start()).eval()(images)
+    expected = apart.generator(code=code, feat=feat)
+    assert torch.allclose(apart.paint(indices, images), expected, atol=1e-5)
+    with torch.no_grad():
+        for parameter in apart.trained:
+            parameter.mul_(2)
+    turned = together.structures.draw(indices, together.streams)[0]
+    expected = apart.generator(code=apart.generator(turned), feat=feat)
+    assert torch.allclose(apart.paint(indices, images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_killed_training_apart_goes_on_bit_identical(world: tuple[Split, Path], tmp_path: Path, lines: int) -> None:
+    def made(out: Path, die_after: int) -> Any:
+        return context(world, out, die_after=die_after, joint=False)[:2]
+
+    _, log = check_resumes(tmp_path, made, adapt.adapt, lines)
+    assert [line["stage"] for line in log] == [2, 2, 3, 3]
 
 
 @pytest.mark.parametrize("use", list(ARMS))
