@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from reidbench import Params, Uses
+from reidbench import AddedLater, Params, Uses
 from reidbench.components import ContentHashed, Nested
 from reidbench.words import DESCRIPTION, Labels, behind
 
@@ -105,11 +105,14 @@ class GCLParams(ViewsParams, GeneratorParams):
         description="structure of the second view: the image's own, turned; its own as it is (identity); that of "
         "another image, turned (random)",
     )
-    joint: bool = Field(
-        True,
-        description="encoder and generator are trained together after the warm-up; false: the generator stays as the "
-        "warm-up left it and paints with the encoder of the start, and the encoder learns from the contrast alone",
-    )
+    joint: Annotated[
+        bool,
+        Field(
+            description="encoder and generator are trained together after the warm-up; false: the generator stays as "
+            "the warm-up left it and paints with the encoder of the start, and the encoder learns from the contrast alone"
+        ),
+        AddedLater(),
+    ] = True
     view_weight: float = Field(1.0, ge=0, description="weight of the contrast beside the generator's losses")
     warmup_epochs: int = Field(40, ge=0, description="epochs of the generator alone, the identity encoder frozen")
     warmup_iterations: int | None = Field(
