@@ -109,7 +109,8 @@ class GCLParams(ViewsParams, GeneratorParams):
         bool,
         Field(
             description="encoder and generator are trained together after the warm-up; false: the generator stays as "
-            "the warm-up left it and paints with the encoder of the start, and the encoder learns from the contrast alone"
+            "the warm-up left it and paints with the encoder of the start, and the encoder learns from the contrast "
+            "alone"
         ),
         AddedLater(),
     ] = True
