@@ -50,11 +50,12 @@ class Dataset:
     def unlabelled(self) -> frozenset[str]:
         """Labels beyond identity that are not there, as the words of a component's `lacks`.
 
-        "clothes" where no part has it, "clothes in train", and "clothes in test" where query or gallery has none.
+        "clothes" where no part has it, "clothes in train", and "clothes in test" where query or gallery has none. One
+        of these is enough for tracklets: Market-1501 has several boxes of a query and single images in the gallery.
         """
         known = {part: split.more.known for part, split in self.parts().items()}
-        none = frozenset[str]()
-        there = {"train": known["train"], "test": known.get("query", none) & known.get("gallery", none)}
+        query, gallery = (known.get(part, frozenset[str]()) for part in ("query", "gallery"))
+        there = {"train": known["train"], "test": (query & gallery) | ((query | gallery) & {"tracklets"})}
         found = {word for word in MORE_LABELS if not any(word in words for words in known.values())}
         return frozenset(found) | {
             f"{word} in {part}" for part, words in there.items() for word in MORE_LABELS if word not in words

@@ -220,7 +220,9 @@ def test_clothes_modality_and_tracklets_are_columns_of_the_manifest(
     assert manifest(tmp_path / "p", "--regex", regex, "--split", "none", "-o", tmp_path / "m.csv") == 0
     said = capsys.readouterr().out
     assert "note: modality: IR is infrared, RGB is visible\n" in said
-    assert "note: tracklet 1 comes 4 times, as of person a by camera 1 and person a by camera 2: " in said
+    assert re.search(
+        r"^note: tracklet 1 comes 4 times, as of person a by camera 1, .* and person a by camera", said, re.M
+    )
     for what, total in (("tracklets", 8), ("infrared images", 8), ("visible images", 9)):
         assert sum(map(int, re.findall(rf"^(?:query|gallery): .*?(\d+) {what}", said, re.MULTILINE))) == total
     assert exit_code(lambda: main.app(["data", "check", "csv-manifest", f"{tmp_path}/m.csv"])) == 0
