@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from reidbench import data
 from reidbench.components import Component, FileParam, Params
 from reidbench.errors import ConfigError, PluginError
 from reidbench.matrix import plan
@@ -15,7 +16,7 @@ from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Row
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
-from reidbench.words import Labels, behind, is_supervision, require_file
+from reidbench.words import MORE_LABELS, Labels, behind, is_supervision, require_file
 
 Matrix = Callable[..., Path]
 
@@ -174,3 +175,8 @@ def test_a_plugins_words_are_checked(matrix: Matrix, file: Path) -> None:
     registry.add("d", [("finetuner", Component("late", "m:f", FromFile, protocol=luck))])
     with pytest.raises(ConfigError, match=r"matrix.yaml:\d+: .*finetuner late: protocol 'luck' is not a word"):
         rows(matrix(methods=f"{{m: {{finetune: {{use: late, file: {file}}}}}}}"), registry)
+
+
+def test_data_and_words_name_the_same_labels() -> None:
+    """Twice, since reidbench.data is imported without pydantic, and words without numpy."""
+    assert frozenset(data.MORE_LABELS) == MORE_LABELS
