@@ -131,7 +131,7 @@ def test_a_row_without_results_is_named_and_the_others_compare(compare: Callable
     alone = compare(group(stands({"a": 0.5, "e": 0.8})), {"a": 0.3})
     assert alone.orders == ()
     assert (
-        alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have results there that compare"
+        alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have comparable results"
     )
 
 

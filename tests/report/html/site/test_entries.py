@@ -91,6 +91,6 @@ def test_a_task_without_results_has_no_best(entries: Callable[..., Entries]) -> 
 
 
 def test_an_unknown_metric_is_named(entries: Callable[..., Entries]) -> None:
-    with pytest.raises(ReidbenchError, match="no metric named 'nonsense'"):
+    with pytest.raises(ReidbenchError, match="unknown metric 'nonsense'"):
         entries(by_seed, metric="nonsense")
     assert entries(by_seed, metric="cmc1").metric("cosine") == "cmc1"
