@@ -118,7 +118,7 @@ def test_a_table_outlasts_its_plugin(desk: Desk) -> None:
     assert "finetuner colour-histogram and finetuner mine" in built_in
     desk.change("seeds: [0, 1]", "seeds: [0, 1] ")
     refused = desk.run("table", "matrix.yaml", plugin=False, code=2).stderr
-    assert "matrix.yaml:11: methods.mine.finetune: no finetuner named 'mine'" in refused
+    assert "matrix.yaml:11: methods.mine.finetune: unknown finetuner 'mine'" in refused
     assert ".reidbench has no board of this very file, from which a table can be made without the plugin" in refused
 
 

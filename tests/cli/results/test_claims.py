@@ -232,7 +232,7 @@ def test_files_that_cannot_be_judged_are_one_sentence(ran: Path, tmp_path: Path)
     assert "remove --store and --set" in printed(ran / "p.zip", "--set", "seeds=[0]", code=2)
     said = printed(ran / "m.yaml", "--set", "claims=[{say: A, better: bott, than: bot}]", code=2)
     assert said.startswith("--set ")
-    assert "claims.0.better: no row is named 'bott'; did you mean 'bot'?" in said
+    assert "claims.0.better: unknown row 'bott'; did you mean 'bot'?" in said
 
 
 def test_it_writes_to_a_file(ran: Path, tmp_path: Path) -> None:
