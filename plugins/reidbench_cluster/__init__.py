@@ -53,7 +53,7 @@ def reidbench_adapters() -> Iterator[Component]:
             code_licence="MIT",
             deviations=(
                 "only the loop is the paper's: its eps (mean of the nearest 0.16 % of pairs), distances to the source, "
-                "triplets on two layers, SGD and 70 epochs between clusterings are not implemented, so it has no preset",
+                "triplets on two layers, SGD and 70 epochs between clusterings are not implemented; no preset exists",
                 "label-smoothed cross-entropy is added to the triplet loss; each round draws a new classifier for it",
                 "`clustering: circular` is a competition's rule: each image takes the identity of its nearest other "
                 "image; its public ancestor, DMT, gives gallery images the identity of their nearest query below an "
