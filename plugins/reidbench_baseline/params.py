@@ -17,7 +17,7 @@ from reidbench.words import DESCRIPTION, FLIP, IMAGENET, Labels, behind, require
 
 
 class TinyParams(Params):
-    """resnet-tiny."""
+    """Parameters of resnet-tiny."""
 
     width: int = Field(16, ge=4, le=256, description="channels of the stem; later stages have 2, 4 and 7 times as many")
 
@@ -56,7 +56,7 @@ class NoneParams(Params):
 
 
 class HistogramParams(Params):
-    """colour-histogram."""
+    """Parameters of colour-histogram."""
 
     stripes: int = Field(6, ge=1, description="number of horizontal stripes")
     bins: int = Field(8, ge=2, le=32, description="bins per channel; a stripe has bins^3 colours")
@@ -93,7 +93,7 @@ class BotRecipe(Params):
 
 
 class BotParams(shared.EpochParams, BotRecipe):
-    """bot."""
+    """Parameters of bot."""
 
 
 class MocoParams(ContrastiveParams):

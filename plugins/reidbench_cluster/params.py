@@ -11,7 +11,7 @@ from reidbench.training import params as shared
 
 
 class AdaBNParams(Params):
-    """adabn."""
+    """Parameters of adabn."""
 
     batch: int = Field(64, ge=2, description="batch size")
     passes: int = Field(1, ge=1, description="passes over the target; statistics are the mean over all batches")
@@ -64,7 +64,7 @@ class LoopParams(Params):
 
 
 class PseudoLabelParams(LoopParams):
-    """pseudo-label."""
+    """Parameters of pseudo-label."""
 
     batches: Annotated[Batches, AddedLater()] = "by-size"
     pool: StartsPool = None
@@ -82,7 +82,7 @@ class PseudoLabelParams(LoopParams):
 
 
 class ClusterContrastParams(LoopParams):
-    """cluster-contrast."""
+    """Parameters of cluster-contrast."""
 
     batches: Annotated[Batches, AddedLater(before="by-size")] = "once"
     pool: Annotated[shared.PoolName, AddedLater(before="backbone")] = "gem"
@@ -103,7 +103,7 @@ class ClusterContrastParams(LoopParams):
 
 
 class SpCLParams(LoopParams):
-    """spcl."""
+    """Parameters of spcl."""
 
     batches: Literal["once", "cameras"] = Field(
         "once", description="each cluster once per pass, with any of its images or preferring different cameras"

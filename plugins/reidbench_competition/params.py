@@ -81,7 +81,7 @@ class CompetitionRecipe(Params):
 
 
 class CompetitionParams(shared.EpochParams, CompetitionRecipe):
-    """competition."""
+    """Parameters of competition."""
 
 
 class JointParams(CompetitionRecipe):

@@ -27,6 +27,6 @@ class SeIbnParams(FileWeightsParams):
 
 
 class MobileNetParams(ResNetParams):
-    """mobilenet-v2."""
+    """Parameters of mobilenet-v2."""
 
     last_stride: Literal[1, 2] = Field(2, description="stride of the last strided stage; 1 doubles its map")
