@@ -145,7 +145,7 @@ def csv_manifest(params: ManifestParams, folder: Path) -> Path:
 
 
 def _beyond(shot: Shot, part: str) -> str:
-    """Return label cells: two outfits per person, three visible and three infrared cameras, tracklets by camera and part."""
+    """Return label cells: two outfits per person, visible and infrared cameras, a tracklet per camera and part."""
     tracklet = 2 * (6 * shot.person + shot.camera) + (part == "query")
     modality = "visible" if shot.camera < 3 else "infrared"
     return f"{shot.camera % 2},{modality},{tracklet},bag={'yes' if shot.person % 2 else 'no'}"
