@@ -47,7 +47,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_upreid.pretrain:pretrain",
         UpReidParams,
         version=2,  # consistency from differences, in float32
-        summary="UP-ReID: MoCo v2 with consistency with the plain image and contrast of body patches",
+        summary="UP-ReID: MoCo v2, consistency with the plain image, and contrast of body patches",
         traits=frozenset({"data-parallel"}),
         requires=frozenset({"bn"}),
         paper=PAPER,
