@@ -19,7 +19,7 @@ from reidbench.cli import main
 from reidbench.cli.end import exit_code
 from reidbench.data import read_manifest
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-data.md"
 SHOP = "store{store}_cam{camid}_person{pid}_{}.jpg"
 PEOPLE = ("anna", "bob", "çelik", "Dora x", "e", "f")
 
@@ -53,7 +53,7 @@ def test_two_commands_from_a_folder_to_a_scored_row(shop: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    section = README.read_text().split("\n### Own pictures\n")[1].split("\n### ")[0]
+    section = PAGE.read_text().split("\n## From a folder")[1].split("\n## ")[0]
     first, second = re.findall(r"^reidbench .*$", section, re.MULTILINE)[:2]
     (matrix,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
     said = command(*shlex.split(first)[1:])
