@@ -117,7 +117,7 @@ RAISED = {
     "progress_of_infinity": "ctx.progress takes two numbers, done and total, not inf",
     "progress_of_too_much": "ctx.progress takes two numbers, done and total, not 1000",
     "log_of_sly_name": "OwnBase: no words",
-    "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, a name of the harness's own files",
+    "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, which is a reserved name",
     "leaves_link": "finetuner faulty left w in ctx.out, which is a link",
     "progress_of_text": "ctx.progress takes two numbers, done and total, not 'half'",
     "progress_of_nan": "ctx.progress takes two numbers, done and total, not nan",
@@ -232,7 +232,7 @@ def test_a_metric_that_is_no_number_is_a_failed_row(bench: Any, value: str) -> N
     bench.run(bench.folder / "store")
     ((status, error),) = bench.rows(bench.folder / "store").values()
     assert status == "failed"
-    assert f"evaluator faulty-score gave no number for mAP, but {value}" in error
+    assert f"evaluator faulty-score returned no number for mAP, but {value}" in error
 
 
 # ---------------------------------------------------------------------- the limits themselves
