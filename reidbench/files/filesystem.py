@@ -57,7 +57,7 @@ def regular_bytes(file: Path | str, largest: int = LARGEST) -> bytes:
 
 
 def own_lock(file: Path) -> int:
-    """Return a descriptor of a lock file, created if missing; its content is kept. Raises ValueError for anything else."""
+    """Return a descriptor of a lock file, created if missing; keeps its content. Raises ValueError for other types."""
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:

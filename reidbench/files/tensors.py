@@ -1,4 +1,4 @@
-"""Safe reading of files written by torch.save or safetensors, without running their code; other files are identified."""
+"""Safe reading of files written by torch.save or safetensors, without running code; other files are identified."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def load_checkpoint_safely(path: Path) -> Any:
 
 @cache
 def _harmless() -> list[Any]:
-    """Return the classes and functions that a file may use besides torch's own: creating them runs no code of the file."""
+    """Return the classes and functions that a file may use besides torch's own: creating them runs no foreign code."""
     number = cast(Any, np.float64(0)).__reduce__()[0]  # the function that unpickling a numpy number calls
     array = cast(Any, np.zeros(0)).__reduce__()[0]
     named = [

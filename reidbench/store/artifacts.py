@@ -139,7 +139,7 @@ class Store(Kept):
             return None
 
     def read(self, key: str) -> Artifact:
-        """Return the artifact with all files verified. Raises like `manifest`; KeyError if only the manifest is kept."""
+        """Return the artifact, all files verified. Raises like `manifest`; KeyError if only the manifest is kept."""
         artifact = self.manifest(key)
         if not artifact.manifest["files"] and not self.has(key):
             raise KeyError(key)
@@ -217,7 +217,7 @@ class Store(Kept):
             flush(path)
 
     def scratch(self, key: str) -> Path:
-        """Return a folder for a stage's checkpoints; it survives crashes and is removed when the artifact is published."""
+        """Return a folder for a stage's checkpoints; it survives crashes and is removed on publication."""
         path = self._place("scratch", key)
         with self.writing():
             if not path.is_dir():
@@ -230,7 +230,7 @@ class Store(Kept):
         return self._place("tmp", _own_name(key if KEY.fullmatch(key) else "x"))
 
     def _clear(self, file: Path) -> None:
-        """Remove a file with one of the store's names. A folder is set aside, since it may contain a user's own files."""
+        """Remove a file with one of the store's names. A folder is set aside, as it may contain a user's files."""
         try:
             file.unlink(missing_ok=True)
         except OSError:

@@ -143,7 +143,7 @@ class Kept:
 
 
 def board_digest(board: Mapping[str, Any]) -> str:
-    """Return the digest of a board's canonical JSON. Raises ValueError for values that JSON cannot represent exactly."""
+    """Return the digest of a board's canonical JSON. Raises ValueError for values without an exact JSON form."""
     return _digest(json.dumps(board, sort_keys=True, separators=(",", ":"), allow_nan=False))
 
 
