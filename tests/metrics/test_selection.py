@@ -87,7 +87,7 @@ def test_a_pool_of_one_kind_has_no_auc() -> None:
     assert only == {"relevant_in_pool": 1.0, "relevant_in_kept": 1.0, "relevant_kept": 0.5}
     none = selection_quality([1.0, 2.0], [0], np.array([False, False]))
     assert none == {"relevant_in_pool": 0.0, "relevant_in_kept": 0.0}
-    with pytest.raises(MetricError, match="needs relevant and irrelevant images, not 2 of 2"):
+    with pytest.raises(MetricError, match="requires relevant and irrelevant images; 2 of 2 are relevant"):
         relevance_auc([1.0, 2.0], np.array([True, True]))
 
 

@@ -255,7 +255,7 @@ def test_parts_and_lists_of_files(folder: Path) -> None:
     rewrite(folder / "sub/x", b"y")
     assert fingerprint_paths(folder, ["a", "gone", "sub/x"]) != listed
     os.mkfifo(folder / "pipe")
-    with pytest.raises(DataError, match="pipe: cannot be read: no ordinary file"):
+    with pytest.raises(DataError, match="pipe: cannot be read: not a regular file"):
         fingerprint_paths(folder, ["a", "pipe"])
     with pytest.raises(DataError, match="gone: cannot be read: No such file"):
         fingerprint_file(folder / "gone")
