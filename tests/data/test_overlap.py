@@ -86,7 +86,7 @@ def test_a_query_that_is_in_the_gallery(spelling: Callable[[Path], str], tmp_pat
     if other == "copy.png":
         shutil.copy(folder / "m4.png", folder / "copy.png")
     sentence = f"1 of 2 query images are in the gallery too (equal files), first m4.png = {other}: "
-    assert check(file) == (0, [f"note: {sentence}no query is compared with its own picture"])
+    assert check(file) == (0, [f"note: {sentence}no query is compared with its own image"])
     board = run(file, tmp_path)
     (result,) = board.results
     assert "query images in gallery" in result.row.protocol.split(", ")

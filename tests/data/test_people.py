@@ -50,7 +50,7 @@ def test_a_query_of_pid_0_is_a_fault() -> None:
     (fault,) = found.faults
     assert fault.startswith("query: pid 0 (1 images) is scored as a person, but pid 0 means a distractor")
     assert found.notes == found.faults
-    assert "and is in train too" in settle_people(dataset([0, 2], [0, 3], [0, 3])).faults[0]
+    assert "and is also in train" in settle_people(dataset([0, 2], [0, 3], [0, 3])).faults[0]
 
 
 def test_junk_is_left_out_of_training_and_counted() -> None:

@@ -40,7 +40,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert any(n.startswith("pool: 2 files left out, images of an unsupported format") and "b/d.HEIC, b/e.avif" in n
                for n in notes)  # fmt: skip
     assert any("2 files left out, their extension is not an image's: noending, readme.txt" in n for n in notes)
-    assert any(n.startswith("pool: 2 files left out, hidden pictures") for n in notes)
+    assert any(n.startswith("pool: 2 files left out, hidden images") for n in notes)
 
 
 def test_a_hidden_folder_of_links_hides_nothing(tmp_path: Path) -> None:

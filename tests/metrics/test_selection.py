@@ -95,11 +95,11 @@ def test_a_pool_of_one_kind_has_no_auc() -> None:
     ("scores", "indices", "relevant", "message"),
     [
         ([1.0, 2.0], [0], np.array([True]), "one length"),
-        ([1.0, 2.0], [0], np.array([1, 0]), "true or false"),
+        ([1.0, 2.0], [0], np.array([1, 0]), "must be Boolean"),
         ([1.0, np.nan], [0], np.array([True, False]), "finite"),
-        ([1.0, 2.0], [0, 0], np.array([True, False]), "different indices"),
-        ([1.0, 2.0], [2], np.array([True, False]), "different indices"),
-        ([1.0, 2.0], [], np.array([True, False]), "different indices"),
+        ([1.0, 2.0], [0, 0], np.array([True, False]), "distinct indices"),
+        ([1.0, 2.0], [2], np.array([True, False]), "distinct indices"),
+        ([1.0, 2.0], [], np.array([True, False]), "distinct indices"),
     ],
 )
 def test_wrong_arrays_are_reported(scores: list[float], indices: list[int], relevant: np.ndarray, message: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu` on the CPU: the same code as on a GPU, with small steps. Neither requires nor uses a GPU."""
+"""`python -m benchmarks.gpu` on the CPU: the same code as on a GPU, with small steps. No GPU is used."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_an_empty_side(tmp_path: Path) -> None:
     with pytest.raises(ReidbenchError, match=r"a\.npz: the gallery is empty"):
         score.run([save(tmp_path / "a.npz", found)])
     found = {name: value[:0] if name.startswith("query") else value for name, value in arrays().items()}
-    with pytest.raises(ReidbenchError, match=r"a\.npz: there is no query"):
+    with pytest.raises(ReidbenchError, match=r"a\.npz: there are no queries"):
         score.run([save(tmp_path / "a.npz", found)])
 
 

@@ -1,4 +1,4 @@
-"""A test set of persons on a line, with the distances of their positions as features: rankings can be read off by hand."""
+"""A test set of persons on a line, with their positions as features: rankings can be read off by hand."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def write_line(folder: Path, queries: Rows = QUERIES, gallery: Rows = GALLERY) -
             places.append(float(place))
             pids.append(10.0 * pid)
     for file, values in (("near", places), ("right", pids)):
-        features = np.array(
-            [[value, 5.0] for value in values[:-1]], np.float32
-        )  # the second column prevents zero vectors
+        features = np.array([[value, 5.0] for value in values[:-1]], np.float32)  # 5.0 prevents zero vectors
         np.savez(folder / f"{file}.npz", names=names[:-1], features=features)
 
 

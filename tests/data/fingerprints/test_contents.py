@@ -197,7 +197,7 @@ def test_a_cache_that_cannot_be_written_is_named_once(
     assert hashes(folder) == hashes(folder)
     assert len(read) == 6
     said = capsys.readouterr().err
-    assert said.count("cannot be written") == 1
+    assert said.count("is not writable") == 1
     assert "data sets are hashed again at every start" in said
 
 

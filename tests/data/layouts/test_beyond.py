@@ -62,7 +62,7 @@ def test_a_number_that_comes_again_is_noted_with_what_differs() -> None:
     paths = [f"a_1_{outfit}_1_{n}.jpg" for outfit in ("x", "y") for n in (0, 1)]
     (note,) = labelled(paths, "{pid}_{camid}_{clothes}_{tracklet}_{}.jpg", "train").beyond.notes
     assert note.startswith(
-        "tracklet 1 comes 2 times, as of person a by camera 1, in outfit x and person a by camera 1, in outfit y: "
+        "tracklet 1 occurs 2 times, for person a by camera 1, in outfit x and person a by camera 1, in outfit y: "
     )
 
 

@@ -107,8 +107,8 @@ def test_a_tracklet_of_query_and_gallery_is_whole_in_both(tmp_path: Path) -> Non
     rows = [f"{name}.jpg,1,{part},0,,,7," for part in ("query", "gallery") for name in "ab"]
     assert read(tmp_path, *rows).query is not None
     assert mistakes(tmp_path, *rows[:3]) == [
-        "2: tracklet 7 has 2 images in query and 1 in gallery, and they are not the same images: put all its images into one of "
-        "them, or all into both"
+        "2: tracklet 7 has 2 images in query and 1 in gallery, and they are not the same images: put all its images "
+        "into one of them, or all into both"
     ]
     assert len(mistakes(tmp_path, rows[0], rows[3])) == 1  # as many, but others
 
@@ -123,7 +123,7 @@ def test_images_without_a_label_among_others_are_noted(tmp_path: Path) -> None:
     assert notes == (
         "gallery: 1 of 2 images have no clothes (empty or -1), first b.jpg: no rule about clothes applies to them",
         "gallery: 1 of 2 images have no modality (empty), first b.jpg: no rule about modalities applies to them",
-        "gallery: 1 of 2 images have no tracklet (empty or -1), first b.jpg: they stay alone where tracklets are "
+        "gallery: 1 of 2 images have no tracklet (empty or -1), first b.jpg: they stay single when tracklets are "
         "pooled",
         "gallery: 2 of 2 images have no attributes (empty), first b.jpg: they are unknown",
     )

@@ -37,9 +37,9 @@ def test_fields(pattern: str, path: str, fields: dict[str, str] | None) -> None:
         ("{pid}{camid}.jpg", r"the border between {pid} and {camid} is ambiguous"),
         ("{pid}*.jpg", r"the border between {pid} and \* is ambiguous"),
         ("{pid}/{pid}_{}.jpg", r"{pid} occurs twice: write \* for one of them"),
-        ("{pid:04d}_{}.jpg", r"'{pid:04d}' is no field"),
-        ("{pid}_}.jpg", r"'}' is no field"),
-        ("{ pid }.jpg", r"'{ pid }' is no field"),
+        ("{pid:04d}_{}.jpg", r"'{pid:04d}' is not a field"),
+        ("{pid}_}.jpg", r"'}' is not a field"),
+        ("{ pid }.jpg", r"'{ pid }' is not a field"),
     ],
 )
 def test_a_wrong_pattern(pattern: str, words: str) -> None:

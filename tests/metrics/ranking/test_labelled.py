@@ -469,7 +469,7 @@ def test_doubts_look_at_all_parts_and_draws() -> None:
 def test_refusals_say_what_and_where() -> None:
     query, gallery = cameras_by_night()
     for rules, message in (
-        ({"exclude": ("same-clothes",)}, "needs query_clothes, which are not given"),
+        ({"exclude": ("same-clothes",)}, "requires query_clothes, which are missing"),
         ({"pool": "mean"}, "rule pool=mean needs query_tracklets"),
         ({"query_cameras": (3,)}, "rule query_cameras: no query image is from camera 3; cameras with images: 2, 5"),
         ({"gallery_cameras": (0, 5)}, "no gallery image is from camera 5; cameras with images: 0, 1, 2, 3"),

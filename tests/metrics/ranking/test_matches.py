@@ -69,7 +69,7 @@ def test_errors_say_what_and_where(at: int, value: Any, message: str) -> None:
 def test_errors_of_empty_arrays_and_distances() -> None:
     with pytest.raises(MetricError, match="the gallery is empty"):
         rank(np.ones((1, 2)), [7], [1], np.ones((0, 2)), [], [])
-    with pytest.raises(MetricError, match="there is no query"):
+    with pytest.raises(MetricError, match="there are no queries"):
         rank_distances(np.ones((0, 1)), [], [], [7], [1])
     with pytest.raises(MetricError, match="distances has shape \\(1, 2\\)"):
         rank_distances(np.ones((1, 2)), [7], [1], [7], [2])

@@ -110,7 +110,7 @@ def test_reasons_name_the_own_picture() -> None:
         (
             [7, 7, 9],
             [1, 1, 1],
-            f"; of all 2 queries, 1 because {CAMERA}; 1 because their pid is not in the gallery {CURE}",
+            f"; of 2 queries, 1 because {CAMERA}; 1 because their pid is not in the gallery {CURE}",
         ),
         ([9, 9, 9], [2, 2, 2], "their pid is not in the gallery; the same holds for all 2 queries"),
     ],
@@ -135,4 +135,4 @@ def test_one_side_alone_and_wrong_lengths_are_refused() -> None:
 def test_the_report_counts_own_pictures() -> None:
     args = ONE, [7], [1], GALLERY, [7, 8, 7, 9], [2, 2, 2, 2]
     found = rank(*args, query_images=[5], gallery_images=[5, 6, 7, 8])
-    assert "1 pairs of a query and its own picture" in ScoreReport("a", found, np.array([7]), np.array([1])).as_text()
+    assert "1 pairs of a query and its own image" in ScoreReport("a", found, np.array([7]), np.array([1])).as_text()

@@ -17,7 +17,7 @@ def test_a_pool_of_any_pictures(read: Open, tmp_path: Path) -> None:
     assert rows(dataset.train) == [(0, -1), (0, -1)]
     readme, hidden = dataset.notes
     assert readme == "pool: 1 files left out, their extension is not an image's: readme.txt"
-    assert hidden.startswith("pool: 1 files left out, hidden pictures")
+    assert hidden.startswith("pool: 1 files left out, hidden images")
     with pytest.raises(DataError, match="no such folder"):
         read("image-folder", tmp_path / "nowhere")
     touch(tmp_path, ["q/a.heic"])
