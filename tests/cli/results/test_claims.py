@@ -260,7 +260,7 @@ FAULTS = {
     "../p.zip": "../p.zip: not a path below the root",
     "": "the following arguments are required: pack",
     "p.zip --metric cmc1": "unrecognized arguments: --metric cmc1",
-    "quickstart.zip": "quickstart.zip: its matrix file claims nothing",
+    "quickstart.zip": "quickstart.zip: its matrix file has no `claims:`",
 }
 
 
@@ -275,7 +275,9 @@ def test_claims_that_cannot_be_made_are_named_with_their_line(words: str, ran: P
     assert line == "README.md:2"
     assert FAULTS[words] in reason
     (tmp_path / "README.md").write_text("<!-- claims: p.zip -->\n<!-- end of table -->\n")
-    with pytest.raises(ReidbenchError, match=r"README\.md:1: the claims have no end: a line <!-- end of claims -->"):
+    with pytest.raises(
+        ReidbenchError, match=r"README\.md:1: the claims have no end: add a line <!-- end of claims -->"
+    ):
         tables.stale(tmp_path, write=True)
 
 
