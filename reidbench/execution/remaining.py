@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from reidbench.matrix.stage import Plan, Stage
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
+from reidbench.store.progress import Progress
 
 SAMPLE = 20  # manifests read per component: enough for a mean, few enough for a large plan
 
@@ -49,14 +51,20 @@ class Times:
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
-        self.groups: dict[Group, list[str]] = {}
-        for key, stage in plan.stages.items():
-            self.groups.setdefault(_group(stage), []).append(key)
         self._seen: dict[Group, list[float]] = {}
 
+    @functools.cached_property
+    def groups(self) -> dict[Group, list[str]]:
+        """The keys of each group of similar stages."""
+        found: dict[Group, list[str]] = {}
+        for key, stage in self.plan.stages.items():
+            found.setdefault(_group(stage), []).append(key)
+        return found
+
     def took(self, stage: Stage, seconds: float) -> None:
-        """Take in the seconds of a stage that has ended."""
-        self._of(stage).append(seconds)
+        """Take in the seconds of a stage that has ended; one of a group not yet looked at is found in the store."""
+        if _group(stage) in self._seen:
+            self._seen[_group(stage)].append(seconds)
 
     def usual(self, stage: Stage) -> float | None:
         """Mean seconds of stages like this one; None where none was timed."""
@@ -84,6 +92,13 @@ class Times:
         spread = sum(known) / max(1, min(slots, len(left)))
         longest = max(known, default=0.0)
         return Remaining(max(spread, longest), len(left) - len(known))
+
+
+def left(progress: Progress, usual: float | None, elapsed: float) -> float | None:
+    """Seconds left of a running stage: at its own pace, else what remains of the usual time; None if unknown."""
+    if progress.remaining is not None:
+        return progress.remaining
+    return None if usual is None else max(0.0, usual - elapsed)
 
 
 def _group(stage: Stage) -> Group:

@@ -57,6 +57,10 @@ class Reports:
             pace.written = time.monotonic()
             progress.write(self.store, key, pace.progress)
 
+    def of(self, key: str) -> Progress:
+        """The progress of a running stage."""
+        return self.paces[key].progress if key in self.paces else Progress()
+
     def ended(self, key: str) -> None:
         """A stage has ended."""
         self.paces.pop(key, None)

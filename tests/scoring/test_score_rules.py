@@ -214,10 +214,10 @@ def test_the_options_reach_the_rules(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--repeats", "3"], "--repeats is of a drawn gallery: add --shots N, or leave it out"),
-        (["--draw-seed", "0"], "--draw-seed is of a drawn gallery: add --shots N, or leave it out"),
-        (["--query-cameras", "0;1"], "--query-cameras '0;1': write numbers of cameras with commas between them"),
-        (["--gallery-cameras", ""], "--gallery-cameras '': write numbers of cameras with commas between them"),
+        (["--repeats", "3"], "--repeats requires --shots N; add it or remove --repeats"),
+        (["--draw-seed", "0"], "--draw-seed requires --shots N; add it or remove --draw-seed"),
+        (["--query-cameras", "0;1"], "--query-cameras '0;1': expected camera numbers separated by commas"),
+        (["--gallery-cameras", ""], "--gallery-cameras '': expected camera numbers separated by commas"),
         (["--skip-cameras", "2"], "--skip-cameras '2': write the camera of queries and those skipped, like 2:1,3"),
         (["--skip-cameras", "2:"], "--skip-cameras '': write numbers of cameras with commas between them"),
         (["--exclude", "same-clothes", "--exclude", "different-clothes"], "--exclude is given 2 times: give it once"),
@@ -256,17 +256,17 @@ def test_a_protocol_is_all_rules_and_options_beside_it_win(tmp_path: Path, capsy
     found = json.loads(capsys.readouterr().out)
     rules = {name: found["rules"][name] for name in ("ap", "invalid", "camera", "pool", "ties")}
     assert rules == {"ap": "step", "invalid": "zero", "camera": "none", "pool": "max", "ties": "stable"}
-    told = "not as --protocol mars has it: ap=step in place of trapezoid, camera=none in place of market1501, "
-    assert found["warnings"] == [f"{told}pool=max in place of mean"]
+    told = "differs from --protocol mars: ap=step instead of trapezoid, camera=none instead of market1501, "
+    assert found["warnings"] == [f"{told}pool=max instead of mean"]
     assert command(file, "--protocol", "mars", "--ap", "trapezoid", "--pool", "mean") == 0
-    assert "not as --protocol" not in capsys.readouterr().out
+    assert "differs from --protocol" not in capsys.readouterr().out
     assert command(file, "--protocol", "mars", "--repeats", "3") == 2
-    assert "--repeats is of a drawn gallery: add --shots N" in capsys.readouterr().err
+    assert "--repeats requires --shots N; add it" in capsys.readouterr().err
     assert command(file, "--json", "--protocol", "prcc-single", "--query-cameras", "0", "--gallery-cameras", "1,2,3",
                    "--repeats", "3") == 0  # fmt: skip
     assert json.loads(capsys.readouterr().out)["rules"]["repeats"] == 3
     assert command(file, "--protocol", "marss") == 2
-    assert "no protocol named 'marss'; did you mean 'mars'? (known: " in capsys.readouterr().err
+    assert "unknown protocol 'marss'; did you mean 'mars'? (known: " in capsys.readouterr().err
     assert command(save(tmp_path, columns, "query_tracklets"), "--protocol", "mars") == 2
     assert "missing query_tracklets" in capsys.readouterr().err
 

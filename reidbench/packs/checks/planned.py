@@ -20,6 +20,7 @@ from reidbench.packs.recorded import record
 from reidbench.registry.plugins import Registry
 from reidbench.tuning.claims import as_claimed
 
+from .components import check_components, without_notes
 from .findings import Findings, PackContents, row_words
 from .owndata import choice_of, written_roots
 
@@ -154,9 +155,15 @@ def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
     again = json.loads(json.dumps(record(found)))
     claimed: dict[tuple[Any, ...], Mapping[str, Any]] = {_place(row): row for row in board["rows"]}
     own = {_place(row): row for row in again["rows"]}
+    reworded = []
     for place, row in claimed.items():
         if wrong := _otherwise(row, own.get(place)):
             findings.mismatch(f"{_row_words(row)}: {wrong}", *([row["key"]] if row["key"] else []))
+        elif row["reason"] != own[place]["reason"]:
+            reworded.append(row)
+    if reworded:
+        count = f"{len(reworded)} row{'' if len(reworded) == 1 else 's'} without a result"
+        findings.note(f"the reasons of {count} are worded differently here, first {_row_words(reworded[0])}")
     if left_out := [row for place, row in own.items() if place not in claimed]:
         count = f"{len(left_out)} row{'' if len(left_out) == 1 else 's'} that the matrix file plans"
         findings.note(f"the pack leaves out {count}, first {_row_words(left_out[0])}")
@@ -166,18 +173,17 @@ def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
         theirs, mine = (_said(one, what) for one in (board, again))
         if theirs != mine:
             findings.mismatch(f"the board's {what} {'are' if what.endswith('s') else 'is'} not what its file says")
-    mine_by_name = {(one["kind"], one["name"]): one for one in again["components"]}
-    for one in board["components"]:
-        other = mine_by_name.get((one["kind"], one["name"]))
-        if other is not None and other != one:
-            wrong = ", ".join(name for name in one if one[name] != other[name])
-            findings.mismatch(f"{one['kind']} {one['name']}: {wrong} on the board not as in the plugin installed here")
+    check_components(board["components"], again["components"], findings)
 
 
 def _said(board: Mapping[str, Any], what: str) -> Any:
-    """What a board says of its file; of claims without their dates, which stand in no file."""
+    """A field of a board, without what its file does not have: dates of claims, and plugins' notes on numbers."""
     found = board.get(what)
-    return [{**claim, "since": ""} for claim in found] if what == "claims" and found else found
+    if what == "claims" and found:
+        return [{**claim, "since": ""} for claim in found]
+    if what == "expect":
+        return [{**cell, "numbers": without_notes(cell["numbers"])} for cell in found or ()]
+    return found
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -190,10 +196,13 @@ def _row_words(row: Mapping[str, Any]) -> str:
 
 
 def _otherwise(theirs: Mapping[str, Any], mine: Mapping[str, Any] | None) -> str:
-    """How a row differs from the one that is planned here, in words; profiles do, on another machine."""
+    """How a row differs from the one planned here, in words; profiles depend on the machine and are not compared."""
     if mine is None:
         return "the matrix file does not plan this row"
-    wrong = [name for name in mine if mine[name] != theirs.get(name) and name != "profiles"]
+    names = dict.fromkeys((*mine, "lacks"))  # a row has `lacks` only where it is not the default
+    wrong = [name for name in names if mine.get(name) != theirs.get(name) and name not in ("profiles", "reason")]
+    if bool(mine["reason"]) != bool(theirs["reason"]):
+        wrong.append("reason")
     return f"planned here with another {', '.join(wrong)}" if wrong else ""
 
 

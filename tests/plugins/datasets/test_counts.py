@@ -70,7 +70,7 @@ def test_a_whole_market1501_and_one_with_files_missing_and_strange(whole: Path, 
         "| gallery | 19732 / 19732 | 751 / 751 | 6 / 6 | 3819 | 2798 |",
     ):
         assert row in plain
-    assert "nothing wrong found" in text
+    assert "no problems found" in text
     gone = [sorted((whole / "bounding_box_test").iterdir())[n] for n in (0, 5000, 9000)]
     gone += [sorted((whole / folder).iterdir())[7] for folder in ("query", "bounding_box_train")]
     for file in gone:
@@ -284,7 +284,7 @@ def test_a_whole_set_of_ones_own_has_nothing_wrong(tmp_path: Path) -> None:
     code, text = check("market-folder", small_market(tmp_path / "m"))
     assert code == 0, text
     assert "note:" not in text
-    assert "nothing wrong found" in text
+    assert "no problems found" in text
 
 
 def test_names_without_a_camera_name_the_parameter(tmp_path: Path) -> None:
