@@ -50,7 +50,7 @@ methods:
 
 @dataclass
 class Done:
-    """What a command printed."""
+    """Output of a command."""
 
     stdout: str
     stderr: str
@@ -230,7 +230,7 @@ def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
 
 
 def test_another_file_loses_its_weights_and_keeps_its_numbers(desk: Desk) -> None:
-    """What `clean` takes of a file that it was not given can be shown all the same: boards name it."""
+    """Results of a file that `clean` was not given can still be shown: boards name them."""
     printed = desk.matrix()
     rows = desk.run("table", "matrix.yaml", "--format", "csv").stdout
     other = desk.file.read_text().replace("title: Lasting", "title: Other").replace("seeds: [0, 1]", "seeds: [0]")

@@ -104,7 +104,7 @@ def test_a_pack_leaves_manifests_alone_of_all_that_it_has_no_files_of(ran: Ran, 
     rows = {row.key for row in ran.plan.rows}
     assert (store.keys(), store.records()) == (rows, ran.plan.stages.keys() - rows)
     assert (done.artifacts, done.records) == (4, len(ran.plan.stages) - 4)
-    assert not list(store.boards())  # what a stranger says of files is no history of this store
+    assert not list(store.boards())  # an untrusted board is not history of this store
     trusted, _ = joined(tmp_path / "trusted", ran.pack, trusted=True)
     assert len(list(trusted.boards())) == 1
 

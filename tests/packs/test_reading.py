@@ -1,4 +1,4 @@
-"""Packs that are not sound are refused in a sentence, whatever is wrong with them, and nothing of them is unpacked."""
+"""Invalid packs are refused in one sentence, and nothing of them is unpacked."""
 
 from __future__ import annotations
 
@@ -178,8 +178,8 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "zip64": lambda c: patched(c, end_of(c) + 12, b"\xff" * 8),
     "encrypted": lambda c: patched(patched(c, central_of(c) + 8, b"\x01\x00"), 6, b"\x01\x00"),
     "a descriptor behind the data": lambda c: patched(patched(c, central_of(c) + 8, b"\x08\x00"), 6, b"\x08\x00"),
-    "lies about a size": lambda c: patched(c, central_of(c) + 24, b"\xff\xff\xff\x7f"),
-    "lies about both sizes": lambda c: patched(c, central_of(c) + 20, b"\xff\xff\xff\x7f\xff\xff\xff\x7f"),
+    "false size": lambda c: patched(c, central_of(c) + 24, b"\xff\xff\xff\x7f"),
+    "both sizes false": lambda c: patched(c, central_of(c) + 20, b"\xff\xff\xff\x7f\xff\xff\xff\x7f"),
     "smaller than it is": lambda c: patched(patched(c, central_of(c) + 20, bytes(8)), 18, bytes(8)),
     "two entries at one place": lambda c: patched(c, c.index(b"PK\x01\x02", central_of(c) + 4) + 42, bytes(4)),
     "a name in one list only": lambda c: patched(c, 30, b"boarD.json"),
@@ -247,7 +247,7 @@ def test_json_that_no_pack_contains(files: Files, tmp_path: Path, what: str, fol
 
 
 def changed_manifest(given: Files, /, **changes: object) -> str:
-    """Change the manifest of an evaluation, with its checksum made again. Returns its key."""
+    """Change the manifest of an evaluation, with its checksum. Returns its key."""
     name = next(name for name in given if name.startswith("results/")).split("/")[1]
     file = f"manifests/{name}.json"
     given[file] = sealed({**json.loads(given[file]), **changes}).encode()

@@ -125,7 +125,7 @@ def write_features(folder: Path, market: Path) -> None:
 def test_a_store_that_was_run_gives_the_same_page_with_pictures(
     market: Path, tmp_path: Path, registry: Registry
 ) -> None:
-    """Ensembles, files of features, flips, own networks, costs and ranked lists of one's own pictures."""
+    """Ensembles, files of features, flips, own networks, costs and ranked lists of user images."""
     write_features(tmp_path, market)
     run_matrix(KITCHEN.replace("MARKET", str(market)), tmp_path)
     the_plan, store = planned(tmp_path / "matrix.yaml", registry), Store(tmp_path / "store")

@@ -1,4 +1,4 @@
-"""Costs beside accuracy: in every format, compared on one machine only, and never where nobody asked for them."""
+"""Efficiency columns: in every format, compared on one machine only, and only on request."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NONE = "nothing"  # a method whose costs are not known
 
 
 def board(*names: str) -> Leaderboard:
-    """A table of these methods beside the columns params, latency and throughput, compared on A."""
+    """A table of these methods with the columns params, latency and throughput, compared on A."""
     results = tuple(
         Result(Row(method, "t", "cosine", seed, None, "key", protocol="no labels"), "ok", {"mAP": 0.1 * seed + 0.2})
         for method in names
@@ -328,7 +328,9 @@ def test_features_of_no_network_cost_nothing_that_is_known(
     ]
     found = efficiency(the_plan, store, ("params",))
     assert found.costs == {}
-    assert {sentence.partition(": ")[2] for sentence in found.missing} == {"no costs: its features do not come from a network."}
+    assert {sentence.partition(": ")[2] for sentence in found.missing} == {
+        "no costs: its features do not come from a network."
+    }
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -349,7 +351,7 @@ def test_the_commands(
     refused = runner.invoke(app, ["table", str(without.benchmark.file), *place, "--columns", "params"])
     assert isinstance(refused.exception, ReidbenchError)
     assert str(refused.exception) == (
-        f"--columns: {file} does not measure costs; add `profile: true` at the top and run `reidbench run {file}` adds them"
+        f"--columns: {file} does not measure costs; add `profile: true` at the top and run `reidbench run {file}`"
     )
     gone = runner.invoke(app, ["clean", str(without.benchmark.file), *place, "--dry-run"])
     assert "1 things to remove" in gone.stdout

@@ -1,4 +1,4 @@
-"""Who leads over one seed (nobody), over two or none (told apart by queries), and when rows follow different rules."""
+"""Leaders over one seed (none), two seeds or no seed (compared over queries), and rows under different rules."""
 
 from __future__ import annotations
 

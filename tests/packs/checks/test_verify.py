@@ -1,4 +1,4 @@
-"""A pack that lies is found out, and the rows that do not lie pass."""
+"""Forged packs are detected, and their unchanged rows pass."""
 
 from __future__ import annotations
 

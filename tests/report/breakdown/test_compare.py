@@ -94,7 +94,9 @@ def test_what_nobody_declares_or_keeps_is_not_compared() -> None:
     (one,) = tallies(board(KEPT, array="other"), "old", "mAP")
     assert one.reason == "the per-query results that its evaluator stores do not give mAP"
     text = report.write(board(KEPT, array="other"), "md", against=["old"])
-    assert "No per-query comparison for new on t: the per-query results that its evaluator stores do not give mAP." in text
+    assert (
+        "No per-query comparison for new on t: the per-query results that its evaluator stores do not give mAP." in text
+    )
     with pytest.raises(ReidbenchError, match="unknown method 'nobody'"):
         list(tallies(board(KEPT), "nobody", "mAP"))
 

@@ -69,10 +69,10 @@ def test_persons_by_hand(made: Made) -> None:
 def test_pairs_by_hand(made: Made) -> None:
     """With two cameras and the camera rule a query has one other camera; without the rule its own one too.
 
-    Query (1, 0): of its own camera row 3, behind 1 and 2, of which 1 is its person's: place 2. AP 1/2. Query (2, 0), at
-    the other end: of its own camera rows 7 and 2; 6, 4, 3 and 1 are others. AP (1 + 2/6) / 2 without 5, which is 2/6
-    with its place 5 of 7, 6, 4, 3, 2: (1 + 2/5) / 2. Queries (1, 1) and (2, 1): rows 6 and 1 at places 2 and 6 of 7, 6,
-    5, 4, 2, 1: 5/12. Row 5 at place 4 of 1, 3, 4, 5: 1/4.
+    Query (1, 0): from the same camera, row 3, behind 1 and 2, of which 1 is its person's: place 2. AP 1/2. Query (2,
+    0), at the other end: from the same camera, rows 7 and 2; 6, 4, 3 and 1 are others. AP (1 + 2/6) / 2 without 5,
+    which is 2/6 with its place 5 of 7, 6, 4, 3, 2: (1 + 2/5) / 2. Queries (1, 1) and (2, 1): rows 6 and 1 at places 2
+    and 6 of 7, 6, 5, 4, 2, 1: 5/12. Row 5 at place 4 of 1, 3, 4, 5: 1/4.
     """
     found = down(made, "camera-pair")
     assert values(found) == {(0, 1): (0.6, 2), (1, 0): (1 / 3, 2)}

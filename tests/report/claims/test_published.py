@@ -1,4 +1,4 @@
-"""Published numbers: beside which measured rows the page sets them, and what it says of them."""
+"""Published numbers: the rows that the page compares with them, and its sentences."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def cell(made: Any, method: str, task: str, evaluator: str = PLAIN) -> Provenanc
 
 
 def beside(made: Any, method: str, task: str, evaluator: str = PLAIN) -> list[str]:
-    """The published numbers beside a cell, in %."""
+    """The published numbers of a cell, in %."""
     return [number for found in cell(made, method, task, evaluator).compared for number in found.published.values()]
 
 

@@ -1,4 +1,4 @@
-"""`table --published`: cells beside the numbers that `expect:` names, with differences worked out by hand."""
+"""`table --published`: cells and the numbers in `expect:`, with differences computed by hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from reidbench.store.artifacts import Store
 from tests.support.copies import market1501
 
 MATRIX = """
-title: held against
+title: compared
 image_size: [32, 16]
 seeds: [0, 1, 2]
 data:
@@ -77,7 +77,7 @@ def made(papers: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     file.write_text(MATRIX.format(root=market1501(folder / "market")))
     the_plan = plan.expand(reader.read(file, plugins.load()))
     results = tuple(map(outcome, the_plan.rows))
-    return report.Leaderboard("held against", results, tuple(summarise(results))), the_plan, Store(folder / "store")
+    return report.Leaderboard("compared", results, tuple(summarise(results))), the_plan, Store(folder / "store")
 
 
 def outcome(row: Row) -> Result:
@@ -156,7 +156,7 @@ def test_each_rule_that_differs_is_a_sentence(lines: list[Held]) -> None:
 
 
 def test_the_size_is_that_of_the_rows_own_test_images(made: Made, tmp_path: Path) -> None:
-    """Of a method with a size of its own, and of an ensemble of two sizes."""
+    """A method with a different size, and an ensemble of two sizes."""
     text = MATRIX.format(root=made[1].benchmark.data["market"].root)
     text = text.replace("large: {finetune", "large: {image_size: [256, 128], finetune")
     text = text.replace("  base: {finetune", "  joined: {ensemble: [large, small]}\n  base: {finetune")
@@ -305,7 +305,7 @@ def test_latex(made: Made) -> None:
 
 
 class Tables(HTMLParser):
-    """The rows of each table, by the section that it stands in."""
+    """The rows of each table, by section."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -353,7 +353,9 @@ def test_without_the_option_expectations_change_no_byte(made: Made, form: str) -
 def test_a_file_that_expects_nothing_is_told_so(made: Made) -> None:
     board, the_plan, store = made
     bare = replace(the_plan, benchmark=replace(the_plan.benchmark, expect=()))
-    with pytest.raises(ReidbenchError, match=r"matrix.yaml has no `expect:`; add one that names the published row of a cell"):
+    with pytest.raises(
+        ReidbenchError, match=r"matrix.yaml has no `expect:`; add one that names the published row of a cell"
+    ):
         report.write_board(board, bare, store, "md", Options(published=True))
 
 

@@ -38,7 +38,7 @@ def board(values: Values, *more: Result, declared: Declared | None = None) -> Le
 
 
 def own(result: Result) -> frozenset[str]:
-    """Each result has a training of its own."""
+    """Each result has a separate training."""
     return frozenset({result.row.key or ""})
 
 
@@ -200,7 +200,7 @@ def test_each_task_is_shown_and_another_sign_is_named() -> None:
 
 
 def test_pre_trainings_are_crossed_with_seeds() -> None:
-    """Differences by pre-training 2, 4 and 6, by seed -1, 0 and 1 beside it: variance 4 / 3 and 1 / 3."""
+    """Differences by pre-training 2, 4 and 6, by seed -1, 0 and 1 added: variance 4 / 3 and 1 / 3."""
     rows = [result("a", "x", seed, 20 + 2 * p + seed, p) for p in (1, 2, 3) for seed in (-1 + 1, 1, 2)]
     rows += [result("b", "x", seed, 20) for seed in (0, 1, 2)]
     found = verdicts(board({}, *rows), [claim("better", "a", "b")], RULE, own)

@@ -135,7 +135,10 @@ def test_five_tasks_have_a_test_and_same_images_weaken_it() -> None:
     assert "The test assumes independent tasks." in text
     even = [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2], [3, 2, 1]]
     cycle = {m: {t: [even[n][k] / 10] * 3 for n, t in enumerate("uvwxy")} for k, m in enumerate("abc")}
-    assert "does not reject the hypothesis that all methods have equal ranks, so no methods differ significantly" in section(board_of(cycle))
+    assert (
+        "does not reject the hypothesis that all methods have equal ranks, so no methods differ significantly"
+        in section(board_of(cycle))
+    )
 
 
 def test_evaluators_are_compared_apart_and_lower_may_be_better() -> None:
@@ -209,7 +212,7 @@ def test_letters_do_not_end(number: int, text: str) -> None:
 
 
 def test_the_command(market: Path, tmp_path: Path) -> None:
-    """A real run on two data sets, of which the second stands under two names."""
+    """A real run on two data sets, the second under two names."""
     other = write_market_folder(tmp_path / "other", seed=1)
     text = MATRIX.replace("TINY", str(market)).replace("OTHER", str(other))
     run_matrix(text, tmp_path)

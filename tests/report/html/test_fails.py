@@ -1,4 +1,4 @@
-"""Where rows fail, on the page: parts of rows, and two rows query by query, also in a headless browser."""
+"""The failure analysis of a page: breakdowns, and two rows query by query, also in a headless browser."""
 
 from __future__ import annotations
 

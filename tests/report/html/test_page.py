@@ -125,9 +125,9 @@ def test_names_and_reasons_are_text_only(elements: Elements, text: str) -> None:
     assert handlers == []
     shown = "\n".join(elements.shown)
     assert METHOD in shown
-    assert TOLD in shown  # not 49: names are no templates
+    assert TOLD in shown  # not 49: names are not templates
     assert TASK in shown
-    assert "bold" not in elements.shown  # the method's <b> is no element
+    assert "bold" not in elements.shown  # the method's <b> is not an element
     assert not {"\x1b", "\u202e"} & set(text)
 
 
@@ -139,7 +139,7 @@ def test_data_of_charts_end_no_script_and_hold_no_markup(elements: Elements) -> 
 
 
 def test_a_row_without_a_seed_says_so_where_others_count_theirs(elements: Elements, text: str) -> None:
-    """Two colour histograms on the second task, by two evaluators each, beside untrained rows of two seeds."""
+    """Two colour histograms on the second task, by two evaluators each, and untrained rows of two seeds."""
     rows = re.findall(r'<tr data-number="\d+" data-task="second".*?</tr>', text, re.DOTALL)
     counts = [cell for row in rows for cell in re.findall(r'class="number mid" data-order="\d+">([^<]*)</td>', row)]
     assert (counts.count("no seed"), counts.count("2")) == (4, 2)
@@ -366,7 +366,7 @@ def test_rows_are_grouped_sorted_and_filtered(opened: Any) -> None:
     values = [float(value) for value in shown]
     assert values == sorted(values, reverse=header.get_attribute("aria-sort") == "descending")
     assert len(set(values)) > 2
-    assert find(opened, "#board.grouped") == []  # brackets only where ties stand together
+    assert find(opened, "#board.grouped") == []  # brackets only where ties are adjacent
     choose(opened, "#task", "second")
     choose(opened, "#evaluator", "cosine")
     assert {row.get_attribute("data-task") for row in rows(opened)} == {"second"}

@@ -1,4 +1,4 @@
-"""Which methods and tasks are compared by ranks, and that whatever is not is named with its reason."""
+"""Selection of the methods and tasks that ranks compare, and the reasons for those left out."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_kinds_are_never_mixed() -> None:
 
 
 def test_a_row_that_failed_is_missing_among_its_methods_other_rows() -> None:
-    """What a row saw is found out when it runs: one that failed has no such word, but is no kind of its own."""
+    """Some words are measured during the run: a failed row lacks them, but is not a separate kind."""
     given = [
         *(cell(m, t, 0.1 + n, ("transductive",)) for n, m in enumerate("ab") for t in ("x", "y")),
         cell("a", "z", None),
@@ -167,7 +167,7 @@ def test_two_tasks_with_the_same_results_count_once() -> None:
     assert comparisons([one for one in given("3") if one.task in ("x", "copy")], "e", "mAP", "higher") == []
     third = cell("c", "x", 0.5, results=frozenset({"c1"})), cell("c", "copy", 0.5, results=frozenset({"c2"}))
     both = [one for one in given("3") if one.task in ("x", "copy")]
-    assert only(comparisons([*both, *third], "e", "mAP", "higher")).tasks == ("x", "copy")  # c tells them apart
+    assert only(comparisons([*both, *third], "e", "mAP", "higher")).tasks == ("x", "copy")  # c separates them
 
 
 # ---------------------------------------------------------------------- other queries and seeds

@@ -1,4 +1,4 @@
-"""The diagram of mean ranks: rows in order, bars around what is not set apart, and coordinates within its frame."""
+"""The diagram of mean ranks: order of rows, bars that join tied rows, and coordinates within the frame."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_rows_are_in_order_and_places_on_the_axis_by_hand() -> None:
 def test_bars_are_the_groups_of_the_test_where_there_is_one() -> None:
     values = {"a": [0.5] * 5, "b": [0.4] * 5, "c": [0.3] * 5}
     tested, untested = diagram(compared(values)), diagram(compared({m: row[:4] for m, row in values.items()}))
-    assert tested.bars == (Bar(0, 1, 0), Bar(1, 2, 1))  # they share b, so that each has a lane of its own
+    assert tested.bars == (Bar(0, 1, 0), Bar(1, 2, 1))  # they share b, so each has a separate lane
     assert tested.difference == pytest.approx(1.48, abs=5e-3)
     assert "critical difference 1.48" in tested.description
     assert untested.bars == ()

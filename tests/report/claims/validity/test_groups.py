@@ -72,7 +72,9 @@ FAULTS = {
     "groups: [1]\n": "1: groups: must be a map (key: value), not a list",
     "groups:\n  g: {tasks: market1501}\n": "2: groups.g.rows: must be a map (key: value), not nothing",
     "groups:\n  g: {tasks: market1501, rows: {}}\n": "2: groups.g.rows: must name at least one row",
-    GOOD.replace("tasks: market1501", "tasks: [market1501, a1->b1]"): "3: groups.g.tasks: mixes TARGET and SOURCE->TARGET",
+    GOOD.replace(
+        "tasks: market1501", "tasks: [market1501, a1->b1]"
+    ): "3: groups.g.tasks: mixes TARGET and SOURCE->TARGET",
     GOOD.replace("tasks: market1501", "tasks: [Market-1501]"): "3: groups.g.tasks: 'Market-1501' must be TARGET or",
     GOOD.replace("tasks: market1501", "tasks: []"): "3: groups.g.tasks: must name at least one, not an empty list",
     GOOD.replace("tasks: market1501", "tasks: [market1501, market1501]"): "3: groups.g.tasks.1: 'market1501' is there",

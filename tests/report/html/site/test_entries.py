@@ -42,7 +42,7 @@ def by_seed(row: object) -> float | None:
 
 
 def chosen(kept: Sequence[Entry], fits: Callable[[Entry], bool]) -> list[str]:
-    """What a page shows, as its script computes it."""
+    """The rows that a page shows, as its script computes it."""
     left = sum(1 << entry.number for entry in kept if fits(entry))
     return [entry.method for entry in kept if fits(entry) and not left & entry.better]
 

@@ -1,4 +1,4 @@
-"""What is written replaces an older site, and nothing else."""
+"""A site replaces an older site, and nothing else."""
 
 from __future__ import annotations
 

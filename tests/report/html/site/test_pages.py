@@ -122,7 +122,7 @@ def _joined(folder: PurePosixPath, address: str) -> str:
 
 
 def test_the_best_of_a_task_says_all_that_a_reader_asks(make: Make) -> None:
-    """Which method, its interval, how to run it again, whether anybody checked it."""
+    """Method, interval, command and level of verification."""
     two = "{untrained: {finetune: none}, histogram: {finetune: {use: bot, epochs: 1}}}"
     index = Elements(make(("a", {"untrained": 0.4, "histogram": 0.6}, {"methods": two})).files["index.html"].decode())
     (row,) = [a for tag, a in index.elements if tag == "tr" and str(a.get("id")).startswith("row-histogram")]
