@@ -1,4 +1,4 @@
-"""How a run looks: bars on a terminal, plain lines elsewhere."""
+"""Progress display of a run: bars on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from reidbench.matrix.labels import with_params
 from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import printable
 
-MOST = 1e15  # of what progress counts: beyond it no bar can be drawn
-EVERY = 15.0  # seconds between progress lines of one stage where there is no terminal
+MOST = 1e15  # no bar can be drawn for larger numbers
+EVERY = 15.0  # seconds between progress lines of one stage without a terminal
 
 
 def is_progress(event: Mapping[str, Any]) -> bool:
-    """Whether an event is progress in numbers that can be drawn: a method may report anything."""
+    """Return whether an event is progress with numbers that can be drawn: methods may report anything."""
     return event["event"] == "progress" and all(_drawable(event.get(name)) for name in ("done", "total"))
 
 
@@ -36,12 +36,12 @@ def _drawable(value: object) -> bool:
 
 
 def make(console: Console) -> Bars | Lines:
-    """Bars on a terminal, lines elsewhere."""
+    """Return bars for a terminal, otherwise lines."""
     return Bars(console) if console.is_terminal else Lines(console)
 
 
 class Lines:
-    """One line when a stage ends, and now and then one while it runs."""
+    """Prints a line when a stage ends, and occasionally while it runs."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -50,20 +50,20 @@ class Lines:
         self.last: dict[str, float] = {}
 
     def begin(self, stages: int) -> None:
-        """So many stages are missing."""
+        """Show the number of stages to run."""
         self.total, self.done = stages, 0
-        self.say("nothing to run: every stage is there" if stages == 0 else f"{stages} stages to run")
+        self.say("nothing to run: all stages are cached" if stages == 0 else f"{stages} stages to run")
 
     def more(self, stages: int) -> None:
-        """So many stages have to be made again."""
+        """Add stages that run again."""
         self.total += stages
 
     def started(self, stage: Stage) -> None:
-        """A stage starts."""
+        """Show that a stage starts."""
         self.last[stage.key] = time.monotonic()
 
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
-        """A running stage has progressed or has something to say."""
+        """Show progress or a note of a running stage."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
         elif is_progress(event) and time.monotonic() - self.last.get(stage.key, 0) > EVERY:
@@ -71,7 +71,7 @@ class Lines:
             self.say(f"        {stage.label}: {event['done']} of {event['total']}")
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
-        """A stage has ended."""
+        """Show that a stage has ended."""
         if status in ("busy", "damaged"):
             return
         self.done += 1
@@ -80,7 +80,7 @@ class Lines:
         self.say(f"[{self.done}/{self.total}] {label}: {ending}")
 
     def note(self, text: str) -> None:
-        """Something that a person should read."""
+        """Show a note."""
         self.say(f"note: {text}")
 
     def say(self, text: str) -> None:
@@ -90,11 +90,11 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to put away."""
+        """Do nothing; there is nothing to close."""
 
 
 class Bars:
-    """One bar over all stages, one for each stage that runs, with remaining time."""
+    """One bar for all stages and one for each running stage, with remaining time."""
 
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
@@ -109,34 +109,34 @@ class Bars:
         self.bars: dict[str, TaskID] = {}
 
     def begin(self, stages: int) -> None:
-        """So many stages are missing."""
-        if self.all is not None:  # of the trials before
+        """Show the number of stages to run."""
+        if self.all is not None:  # of the previous trials
             self.progress.remove_task(self.all)
             self.all = None
         if stages == 0:
-            self.progress.console.print("nothing to run: every stage is there")
+            self.progress.console.print("nothing to run: all stages are cached")
         else:
             self.all = self.progress.add_task("all stages", total=stages)
 
     def more(self, stages: int) -> None:
-        """So many stages have to be made again."""
+        """Add stages that run again."""
         if self.all is not None:
             (total,) = (task.total for task in self.progress.tasks if task.id == self.all)
             self.progress.update(self.all, total=(total or 0) + stages)
 
     def started(self, stage: Stage) -> None:
-        """A stage starts."""
+        """Show that a stage starts."""
         self.bars[stage.key] = self.progress.add_task(escape(printable(stage.label)), total=None)
 
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
-        """A running stage has progressed or has something to say."""
+        """Show progress or a note of a running stage."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
         elif is_progress(event) and stage.key in self.bars:
             self.progress.update(self.bars[stage.key], completed=event["done"], total=event["total"])
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
-        """A stage has ended."""
+        """Show that a stage has ended."""
         if stage.key in self.bars:
             self.progress.remove_task(self.bars.pop(stage.key))
         if status in ("busy", "damaged"):
@@ -147,7 +147,7 @@ class Bars:
             self.note(f"{with_params(stage)}: {status}: {error}")
 
     def note(self, text: str) -> None:
-        """Something that a person should read."""
+        """Show a note."""
         self.progress.console.print(printable(text), markup=False, emoji=False, highlight=False)
 
     def __enter__(self) -> Bars:

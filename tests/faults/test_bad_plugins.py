@@ -27,11 +27,11 @@ EXPECTED = {
     "error": "ValueError: it ",
     "nan_features": "features that are no numbers, first for query/",
     "interrupt": "KeyboardInterrupt",
-    "leave_quietly": "the worker ended with exit code 0 and said nothing",
-    "leave": "the worker ended with exit code 9 and said nothing",
+    "leave_quietly": "the worker ended with exit code 0 without a result",
+    "leave": "the worker ended with exit code 9 without a result",
     "crash": "the worker was killed by SIGSEGV",
     "unknown_signal": "the worker was killed by ",
-    "child_that_stays": "the worker ended with exit code 7 and said nothing",
+    "child_that_stays": "the worker ended with exit code 7 without a result",
     "half_a_line": "the worker was killed by SIGKILL",
 }
 
@@ -221,7 +221,7 @@ def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: p
     rows = bench.rows(store)
     assert rows["good"][0] == "ok"
     assert rows["bad"][0] in ("failed", "blocked")
-    assert "not the bytes that were published, as before, and it was made again 2 times" in rows["bad"][1]
+    assert "its bytes are not those that were published, as before, after 2 repeated runs" in rows["bad"][1]
     assert len([label for label, status, _ in listener.endings if status == "done" and "faulty" in label]) == 3
     assert len(list((store / "damaged").iterdir())) == 3
 

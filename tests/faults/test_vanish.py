@@ -60,7 +60,7 @@ def check(bench: Any, executor: Thief, store: Path) -> None:
     for key in executor.stolen:
         said = [note for note in listener.notes if note.startswith(str(Store(store).path(key)))]
         assert len(said) == 1
-        assert said[0].endswith("to be made again")
+        assert said[0].endswith("runs again")
     assert {status for _, status, _ in listener.endings} <= {"done", "damaged", "there"}
     assert bench.table(store) == bench.table(bench.folder / "whole")
 
@@ -150,7 +150,7 @@ def test_results_that_vanish_for_ever_do_not_keep_a_run_for_ever(bench: Any) -> 
 
     executor.wait = wait  # type: ignore[method-assign]
     listener = bench.run(store, executor)
-    assert len([note for note in listener.notes if note.endswith("to be made again")]) == 2
+    assert len([note for note in listener.notes if note.endswith("runs again")]) == 2
     assert bench.rows(store)["none"][0] == "missing"
 
 

@@ -185,7 +185,7 @@ def test_a_damaged_artifact_is_left_out_by_name(ran: Ran, tmp_path: Path) -> Non
     (other.path(key) / "notes.json").write_text("{}")
     store, done = joined(tmp_path / "joined", other.root)
     assert not store.has(key)
-    assert "not the bytes that were published" in done.left_out[0]
+    assert "its bytes are not those that were published" in done.left_out[0]
 
 
 def test_reasons_of_failures_come_along_until_there_is_a_result(ran: Ran, tmp_path: Path) -> None:

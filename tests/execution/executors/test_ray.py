@@ -225,14 +225,14 @@ def test_nothing_imports_ray_before_it_is_asked_for(matrix: Callable[..., Path],
 
 def test_without_ray_a_sentence_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ReidbenchError, match=r"needs Ray: pip install 'reidbench\[ray\]'"):
+    with pytest.raises(ReidbenchError, match=r"needs Ray: run pip install 'reidbench\[ray\]'"):
         executors.make("ray")
 
 
 def test_options_that_do_not_go_together() -> None:
-    with pytest.raises(ReidbenchError, match="goes with --executor ray"):
+    with pytest.raises(ReidbenchError, match="needs --executor ray"):
         executors.make("process", 1, "127.0.0.1:6379")
-    with pytest.raises(ReidbenchError, match="limits of a stage need a process of its own"):
+    with pytest.raises(ReidbenchError, match="limits of a stage need a separate process"):
         executors.make("inline", time_limit=1.0)
 
 
@@ -366,7 +366,7 @@ def test_a_stage_that_is_lost_again_and_again_has_failed(
     (result,) = board.results
     assert result.status == "blocked"
     assert "finetune toy (seconds=0.4) [tiny, seed 0]: lost with node " in result.error
-    assert "and was lost 2 times in all" in result.error
+    assert ", 2 times in all" in result.error
 
 
 def test_nodes_that_differ_are_named_and_nothing_is_run(
@@ -386,7 +386,7 @@ def test_nodes_that_differ_are_named_and_nothing_is_run(
     assert out == ""
     sentence = said.splitlines()[-1]
     assert sentence.startswith(f"reidbench: nothing was run: node {socket.gethostname()} (127.0.0.1, ")
-    assert sentence.endswith("is not fit: it has also plugin reidbench-other-plugin:other_plugin")
+    assert sentence.endswith("is not usable: it also has plugin reidbench-other-plugin:other_plugin")
     assert Store(tmp_path / "store").keys() == set()
 
 
@@ -407,7 +407,7 @@ def test_a_node_that_does_not_see_the_store_is_named(
             tmp_path,
             executors.make("ray", 1, one.address),
         )
-    assert f"it does not see the store {tmp_path / 'store'}, which must lie on a path" in str(caught.value)
+    assert f"it does not see the store {tmp_path / 'store'}, which must be on a path" in str(caught.value)
     assert Store(tmp_path / "store").keys() == set()
 
 
@@ -545,6 +545,6 @@ def test_a_node_that_joins_later_and_differs_ends_the_run(
         _, said = driver.communicate(timeout=SLOW_LIMIT)
     assert driver.returncode == 2, said
     sentence = said.splitlines()[-1]
-    assert sentence.startswith(f"reidbench: no more is run: node {socket.gethostname()} (127.0.0.1, ")
-    assert sentence.endswith("is not fit: it has also plugin reidbench-other-plugin:other_plugin")
+    assert sentence.startswith(f"reidbench: the run stops: node {socket.gethostname()} (127.0.0.1, ")
+    assert sentence.endswith("is not usable: it also has plugin reidbench-other-plugin:other_plugin")
     assert not working(tmp_path / "store")
