@@ -191,6 +191,9 @@ def _of_workers(store: Store, kept: set[str]) -> Iterator[Leftover]:
         with contextlib.suppress(FileNotFoundError):
             if now - path.lstat().st_mtime > locks.DEAD_AFTER:
                 yield _leftover("spec of a worker", path, path.stem.partition("-")[0])
+    for path in store.files("progress"):
+        if path.stem not in kept:
+            yield _leftover("progress of a dead worker", path, path.stem)
     for path in store.files("claims"):
         if path.suffix == ".json" and path.stem not in kept:
             yield _leftover("claim of a dead worker", path, path.stem)

@@ -185,4 +185,4 @@ def test_show_prints_tables_where_asked_for_and_else_their_list() -> None:
 
 @pytest.mark.parametrize("words", [("adapter", "gcl-oracle"), ("finetuner", "colour-histogram")])
 def test_show_says_where_nothing_was_published(words: tuple[str, str]) -> None:
-    assert shown(*words, "--published")[1:] == [f"no number was published for {' '.join(words)}"]
+    assert shown(*words, "--published")[1:] == [f"no published numbers for {' '.join(words)}"]

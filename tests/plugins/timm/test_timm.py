@@ -267,7 +267,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ({"model": "mixer_s32_224"}, "no weights of mixer_s32_224 on the hub"),
         ({"model": NAME, "pretrained": False, "labels": "none"}, "the weights are random"),
         ({"model": NAME, "pretrained": False, "revision": "v1"}, "revision is of pretrained weights"),
-        ({"model": "crossvit_9_240", "pretrained": False}, "gives no single vector"),
+        ({"model": "crossvit_9_240", "pretrained": False}, "does not return a single vector"),
     ],
 )
 def test_wrong_parameters(given: dict[str, Any], words: str) -> None:
