@@ -25,7 +25,7 @@ from reidbench.store.locks import process_start
 
 EXPECTED = {
     "error": "ValueError: it ",
-    "nan_features": "features that are no numbers, first for query/",
+    "nan_features": "features that are not numbers, first for query/",
     "interrupt": "KeyboardInterrupt",
     "leave_quietly": "the worker ended with exit code 0 without a result",
     "leave": "the worker ended with exit code 9 without a result",
@@ -175,7 +175,7 @@ def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
 
 @pytest.mark.slow
 def test_the_same_reasons_under_ray(bench: Any, figure: Callable[[str], None]) -> None:
-    """Whatever a component raises or answers, each row's reason is the one that it has in this process."""
+    """For every error and answer of a component, each row has the same reason as in this process."""
     if find_spec("ray") is None:  # not imported before its executor is made
         pytest.skip("Ray is not installed")
     judges = ", ".join(f"{{use: faulty-score, answer: {answer}}}" for answer in ANSWERS)
@@ -283,7 +283,7 @@ def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: 
 
 
 def test_a_proc_of_another_pid_namespace_is_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after `unshare --pid` without a /proc of its own: its numbers are those of other processes."""
+    """As after `unshare --pid` without a new /proc: its numbers are those of other processes."""
     assert limits.guarded("stages.run", "x")[:3] == [sys.executable, "-I", "-S"]
     (tmp_path / "self").symlink_to(str(os.getpid() + 1))
     (tmp_path / "7").mkdir()

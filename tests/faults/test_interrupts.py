@@ -1,4 +1,4 @@
-"""Ctrl-C once: what runs goes on to its next checkpoint or its end. Twice: it ends at once. Nothing is lost."""
+"""Ctrl-C once: running stages continue to a checkpoint or their end. Twice: the run ends at once. Nothing is lost."""
 
 from __future__ import annotations
 

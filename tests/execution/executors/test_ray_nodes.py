@@ -1,4 +1,4 @@
-"""What a node is held against: versions, sources, folders, the driver's variables."""
+"""Comparison of nodes: versions, sources, folders, the driver's variables."""
 
 from __future__ import annotations
 

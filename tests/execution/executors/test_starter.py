@@ -125,7 +125,7 @@ def wait_with_a_child(params):
     time.sleep(3600)
 
 def wait(params):
-    """Until somebody takes the file away."""
+    """Until the file is removed."""
     Path(params.file).write_text(str(os.getpid()))
     while Path(params.file).exists():
         time.sleep(0.01)
@@ -308,7 +308,7 @@ def processes(**given: Any) -> Iterator[executors.Processes]:
 
 
 def ended(executor: executors.Processes, number: int = 1) -> dict[str, tuple[str, str]]:
-    """(status, error) by key of so many stages."""
+    """(status, error) by key of this number of stages."""
     found: dict[str, tuple[str, str]] = {}
 
     def more() -> bool:
