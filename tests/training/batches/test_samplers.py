@@ -1,4 +1,4 @@
-"""Which images make a batch: P identities with K images each, or passes in a random order."""
+"""Images of a batch: P identities with K images each, or passes in a random order."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_class_batches_are_full_and_each_class_comes_once() -> None:
     assert (counts[:10] == 4).sum() >= 7  # 12 of 140 are left out, which are three whole classes at most
     assert counts[10:].max() == 1
     starts = np.flatnonzero(np.diff(labels[used], prepend=-1))
-    assert len(starts) == len(np.unique(labels[used]))  # a class's images stand together
+    assert len(starts) == len(np.unique(labels[used]))  # a class's images are adjacent
 
 
 def test_a_class_of_few_images_is_drawn_with_replacement_from_its_others() -> None:

@@ -51,7 +51,7 @@ def neck() -> State:
 
 
 def write(layout: str, kept: ViT, other: ViT) -> dict[str, Any]:
-    """What a project's checkpoint of `kept` is; `other` is DINO's student."""
+    """A project's checkpoint of `kept`; `other` is DINO's student."""
     flat = kept.state_dict()
     if layout == "dino":
         arguments = {"arch": "vit_small", "local_crops_scale": (0.05, 0.4), "norm_last_layer": True, "lr": 5e-4}
