@@ -39,7 +39,7 @@ def test_sampler_is_seeded_and_never_asks_for_more_identities_than_there_are() -
     assert len(list(sampler(labels, 16, 4))[0]) == 12  # noqa: RUF015 - the whole epoch is wanted
     assert first.tolist() == np.concatenate(list(sampler(labels, 16, 4, seed=1))).tolist()
     assert first.tolist() != np.concatenate(list(sampler(labels, 16, 4, seed=2))).tolist()
-    with pytest.raises(ValueError, match="two or more identities"):
+    with pytest.raises(ValueError, match="at least two identities"):
         sampler([0, 0, 0], 2, 2)
 
 
@@ -57,7 +57,7 @@ def test_an_epoch_has_each_identity_once() -> None:
     assert len(next(iter(OnceSampler(labels, 99, 2, torch.Generator(), least=99)))) == 14
     sampler = OnceSampler(labels, 7, 2, torch.Generator())
     assert next(iter(sampler)).tolist() != next(iter(sampler)).tolist()  # another order in each epoch
-    with pytest.raises(ValueError, match="two or more identities, the data have 1"):
+    with pytest.raises(ValueError, match="at least two identities, the data have 1"):
         OnceSampler(labels[:1], 3, 2, torch.Generator())
 
 

@@ -148,7 +148,7 @@ def test_an_option_that_nothing_reads_is_refused(params: dict[str, Any]) -> None
 
 
 def test_without_images_to_choose_on_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match=r"need validation images: `validate: \{identities: 0\.2\}`"):
+    with pytest.raises(ReidbenchError, match=r"require validation images: add `validate: \{identities: 0\.2\}`"):
         choice_of(tmp_path, [])
 
 

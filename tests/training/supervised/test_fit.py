@@ -60,7 +60,7 @@ def test_a_source_has_two_identities(tmp_path: Path) -> None:
     assert labelled_source(SimpleNamespace(source=many), "mine") is many  # type: ignore[arg-type]
     for source in (one, None):
         ctx: Any = SimpleNamespace(source=source)
-        with pytest.raises(DataError, match=r"^mine needs a source of two or more identities$"):
+        with pytest.raises(DataError, match=r"^mine needs a source with at least two identities$"):
             labelled_source(ctx, "mine")
 
 
