@@ -217,7 +217,7 @@ def test_without_network_and_cache_there_is_one_sentence(market: Path, tmp_path:
     assert params.weights_file is None
     with pytest.raises(ReidbenchError) as caught:
         build(params, SIZE)
-    assert str(caught.value).startswith(f"timm/{NAME} is neither in the cache {tmp_path / 'hub'} nor can be fetched")
+    assert str(caught.value).startswith(f"timm/{NAME} is not in the cache {tmp_path / 'hub'} and cannot be fetched")
     assert "\n" not in str(caught.value)
     assert key_of(market, tmp_path, "")  # a plan can be made all the same
 
