@@ -142,7 +142,7 @@ def test_expansion_from_the_gallery_again() -> None:
         query = unit(query + kept @ gallery)
     answer = evaluators.query_expansion(ctx).values
     assert answer == pytest.approx(rank_distances(1 - query @ gallery.T, *labels(ctx)).metrics(), abs=1e-6)
-    with pytest.raises(ValueError, match="leave gallery_too out"):
+    with pytest.raises(ValueError, match="remove gallery_too"):
         ExpansionParams(among="all", gallery_too=True)
 
 

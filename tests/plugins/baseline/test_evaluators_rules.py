@@ -138,7 +138,7 @@ def test_query_expansion_of_pooled_queries_refuses_shared_pictures() -> None:
         Embedded(side.features, side.pids, side.camids, np.arange(len(side.pids)), tracklets=side.tracklets)
         for side in (query, gallery)
     ]
-    with pytest.raises(MetricError, match="leave pool and multi_query out, or use cosine"):
+    with pytest.raises(MetricError, match="remove pool and multi_query, or use cosine"):
         evaluators.query_expansion(evaluation(ExpansionParams(pool="mean"), *sides))
     assert evaluators.query_expansion(evaluation(ExpansionParams(), *sides)).values["mAP"] > 0
 

@@ -169,7 +169,7 @@ def test_bots_steps_are_those_of_its_sampler_to_a_tenth(registry: plugins.Regist
 
 def test_steps_that_depend_on_identities_need_their_number(registry: plugins.Registry) -> None:
     component = registry.get("finetuner", "mgn")
-    with pytest.raises(DataError, match="an epoch of mgn has each identity once, and how many identities"):
+    with pytest.raises(DataError, match="an epoch of mgn has each identity once, but its source's number"):
         work(component, component.params(), {"source": Amount(12_936)})
 
 

@@ -28,7 +28,7 @@ def test_the_middle_of_a_long_output_is_left_out(tmp_path: Path) -> None:
     for start in range(0, len(lines), 65536):
         output.write(lines[start : start + 65536])
     output.close()
-    note = f"\n[... {len(lines) - HEAD - TAIL} bytes of its output are left out ...]\n".encode()
+    note = f"\n[... {len(lines) - HEAD - TAIL} bytes of its output are omitted ...]\n".encode()
     assert (tmp_path / "log").read_bytes() == b"$ program\n" + lines[:HEAD] + note + lines[-TAIL:]
 
 

@@ -286,5 +286,5 @@ def test_a_source_of_single_images_is_refused(source: Split, tmp_path: Path) -> 
     with pytest.raises(DataError, match="competition needs a source"):
         finetune(ctx)
     alone = Split(source.root, [sample for sample in source.samples if sample.path.endswith("_0.png")])
-    with pytest.raises(DataError, match="two or more identities with two images each"):
+    with pytest.raises(DataError, match="at least two identities that have two images each"):
         finetune(replace(ctx, source=alone))

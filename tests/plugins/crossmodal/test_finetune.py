@@ -114,11 +114,11 @@ def test_whoever_has_all_is_noted_nowhere(source: Split, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("keep", "text"),
     [
-        (lambda one: one._replace(modality=""), "images of two modalities or more: no image has one"),
-        (lambda one: one._replace(modality="visible"), "images of two modalities or more: all are visible"),
+        (lambda one: one._replace(modality=""), "images of at least two modalities, but no image has one"),
+        (lambda one: one._replace(modality="visible"), "images of at least two modalities, but all are visible"),
         (
             lambda one: one._replace(modality="visible") if one.pid > 1 else one,
-            r"who are seen in every modality \(infrared, visible\), and its source has 1",
+            r"seen in every modality \(infrared, visible\), but its source has 1",
         ),
         (lambda one: one._replace(pid=1), "needs a source of two or more identities"),
     ],
@@ -133,7 +133,7 @@ def test_a_source_without_two_modalities_or_persons_is_refused(
 
 def test_grey_needs_visible_images(source: Split, tmp_path: Path) -> None:
     samples = [one._replace(modality=one.modality.replace("visible", "rgb")) for one in source.samples]
-    with pytest.raises(DataError, match="grey is for visible images, and the source has infrared and rgb ones"):
+    with pytest.raises(DataError, match="grey needs visible images, but the source has infrared and rgb images"):
         finetune(context(Split(source.root, samples), tmp_path, grey=0.5)[0])
 
 
@@ -281,7 +281,7 @@ def test_steps_that_treat_all_images_alike_cannot_go_on_from_it(tmp_path: Path) 
     before = "finetune: {use: two-stream, epochs: 1, identities: 4, images: 2}"
     methods = f"a: {{{before}, adapt: {{use: adabn, batch: 4}}}}\n  b: {{{before}, adapt: pseudo-label}}"
     first, second = ran(tmp_path, methods).results
-    assert "needs each image's modality (infrared or visible), which the step after it does not give" in first.error
+    assert "needs each image's modality (infrared or visible), but the step after it does not provide it" in first.error
     assert "TwoStreamEmbedder, from the stage before, has no backbone to go on from" in second.error
     assert {first.status, second.status} == {"blocked"}
 

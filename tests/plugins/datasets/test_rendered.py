@@ -28,7 +28,7 @@ def test_randperson(read: Open, tmp_path: Path) -> None:
     assert rows(dataset.train) == [(1, 0), (1, 1), (8, 18)]  # offsets of the scenes; person 0 is no distractor
     assert dataset.query is None
     touch(tmp_path, ["randperson_subset/000007_s01_c00_f000001.jpg", "randperson_subset/000007_s00_c02_f000001.jpg"])
-    with pytest.raises(DataError, match="two cameras would become one"):
+    with pytest.raises(DataError, match="would merge two cameras"):
         read("randperson", tmp_path)
 
 

@@ -279,7 +279,7 @@ def test_a_manifest_whose_pictures_would_lie_elsewhere_has_no_stand_in(
     registry: plugins.Registry, tmp_path: Path
 ) -> None:
     for images in ("../pictures", str(tmp_path)):
-        with pytest.raises(DataError, match=r"csv-manifest: no stand-in for images: .*, which leads out of"):
+        with pytest.raises(DataError, match=r"csv-manifest: no stand-in for images: .*, which is outside"):
             make(registry, "csv-manifest", tmp_path / "a", images=images)
     assert list(tmp_path.iterdir()) == []
 

@@ -101,7 +101,7 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
         ("more", f"use: market1501, root: {market}, distractors: true", market / "images", "no such folder"),
         ("half", f"use: market1501, root: {half}", half / "query", "an empty folder"),
         ("lists", f"use: msmt17-v1, root: {gone}", gone,
-         "list_train.txt, list_gallery.txt missing: the lists come with the release and tell the persons"),
+         "list_train.txt, list_gallery.txt missing: the lists come with the release and give the persons"),
         ("old", f"use: msmt17-v2, root: {v1}", v1 / "mask_train_v2",
          "no such folder; this is msmt17-v1: say use: msmt17-v1"),
         ("new", f"use: msmt17-v1, root: {v2.parent}", v2.parent / "train",
@@ -109,21 +109,21 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
         ("inside", f"use: msmt17-v1, root: {v1}/train", v1 / "train/train",
          f"no such folder; did you mean {v1} as root?"),
         ("boxes", f"use: cuhk03-np, root: {labeled}", labeled / "images_detected",
-         "no such folder; these are the labeled boxes: say boxes: labeled"),
+         "no such folder; the copy has the labeled boxes: set boxes: labeled"),
         ("index", f"use: cuhk03-np, root: {no_index}", no_index / "cuhk03_new_protocol_config_detected.mat",
-         "no such file; it comes with the protocol and tells train, query and gallery"),
-        ("lmdb", f"use: luperson, root: {lmdb}", lmdb, "an lmdb without its data.mdb"),
-        ("pool", f"use: luperson, root: {tmp_path}/empty", tmp_path / "empty", "no picture in it"),
+         "no such file; it comes with the protocol and defines train, query and gallery"),
+        ("lmdb", f"use: luperson, root: {lmdb}", lmdb, "lmdb without data.mdb"),
+        ("pool", f"use: luperson, root: {tmp_path}/empty", tmp_path / "empty", "contains no image"),
         ("duke", f"use: dukemtmc-reid, root: {market}", "dukemtmc-reid", "its owner, Duke University, withdrew"),
         ("person", f"use: personx, root: {tmp_path}/empty", tmp_path / "empty/bounding_box_train", "no such folder"),
         ("viper", f"use: viper, root: {tmp_path}/empty", tmp_path / "empty/cam_a", "no such folder"),
         ("grid", f"use: grid, root: {tmp_path}/empty", tmp_path / "empty/probe", "no such folder"),
         ("cloned", f"use: clonedperson, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
-        ("rand", f"use: randperson, root: {tmp_path}/empty", tmp_path / "empty", "no picture in it"),
+        ("rand", f"use: randperson, root: {tmp_path}/empty", tmp_path / "empty", "contains no image"),
         ("letters", f"use: prcc, root: {prcc}/rgb", prcc / "rgb/rgb", f"no such folder; did you mean {prcc} as root?"),
         ("half-prcc", f"use: prcc, root: {half_prcc}", half_prcc / "rgb/test/B", "no such folder"),
         ("changers", f"use: ltcc, root: {ltcc}, persons: cloth-changing", ltcc / "info/cloth-change_id_test.txt",
-         "no such file; it comes with the release and names those who change clothes; persons: all needs no list"),
+         "no such file; it comes with the release and lists the persons who change clothes; persons: all needs no list"),
         ("rendered", f"use: vc-clothes, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
         ("table", f"use: csv-manifest, root: {tmp_path}/none.csv", tmp_path / "none.csv:1",
          "columns missing pid, split"),
@@ -174,7 +174,7 @@ def test_a_folder_that_is_laid_out_otherwise_is_led_to_the_manifest(made: Callab
         touch(tmp_path / "named", [f"{folder}/cam1_anna.jpg"])
     (tmp_path / "empty").mkdir()
     market = made("market-folder", "market")
-    cure = "; `reidbench data manifest` makes a CSV of pictures in other folders or with other names"
+    cure = "; `reidbench data manifest` makes a CSV of images in other folders or with other names"
     code, lines = planned(
         tmp_path,
         [f"{name}: {{use: market-folder, root: {root}}}" for name, root in

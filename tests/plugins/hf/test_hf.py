@@ -104,7 +104,7 @@ def test_without_network_and_cache_there_is_one_sentence(cache: Any) -> None:
     ("given", "words"),
     [
         ({"model": "a/b/c"}, "is no name of a repository"),
-        ({"config_file": "x/config.json", "revision": "v1"}, "revision is of a repository"),
+        ({"config_file": "x/config.json", "revision": "v1"}, "revision needs a repository"),
         ({"config_file": "x/config.json", "labels": "none"}, "the weights are random"),
     ],
 )
@@ -114,13 +114,13 @@ def test_wrong_parameters(given: dict[str, Any], words: str) -> None:
 
 
 def test_nothing_named_is_one_sentence() -> None:
-    with pytest.raises(ReidbenchError, match="give `model`, a repository of the hub, or `weights_file`"):
+    with pytest.raises(ReidbenchError, match="hf needs `model`, a repository of the hub, or `weights_file`"):
         build(HfParams(), SIZE)
 
 
 def test_arguments_of_a_configuration_load_nothing(tmp_path: Path) -> None:
     folder = timm_folder(tmp_path / "r", model_args={"checkpoint_path": "/etc/passwd"})
-    with pytest.raises(ReidbenchError, match="model_args must not have checkpoint_path"):
+    with pytest.raises(ReidbenchError, match="model_args must not contain checkpoint_path"):
         build(HfParams(weights_file=folder / "model.safetensors"), SIZE)
 
 

@@ -213,15 +213,15 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "whole numbers": (lambda f: saved(f, CAST, inputs=[WHOLE_NUMBERS]), "of float32"),
     "two outputs": (
         lambda f: saved(f, [*MEANS, COPY], outputs=[FEATURES, value("classes", "batch", 3)]),
-        r"one output.*it has features \[\?, 3\] and classes \[\?, 3\]: export the network without its classifier",
+        r"one output.*it has features \[\?, 3\] and classes \[\?, 3\]; export the network without its classifier",
     ),
     "maps": (lambda f: saved(f, [RELU], outputs=[MAPS]), r"one output.*it has features"),
-    "outside": (external, "keeps its numbers in another file, which is not read"),
-    "outside, in a branch": (within, "keeps its numbers in another file, which is not read"),
+    "outside": (external, "stores its numbers in another file, which is not read"),
+    "outside, in a branch": (within, "stores its numbers in another file, which is not read"),
     "own operator": (lambda f: saved(f, OWN), "onnxruntime cannot run it: .*Wavelets"),
     "other size": (
         lambda f: saved(f, inputs=[value("images", "batch", 3, 64, "width")]),
-        r"takes images of 64x16, and the step has 32x16: write `image_size: \[64, 16\]`",
+        r"needs images of 64x16, but the step has 32x16; set `image_size: \[64, 16\]`",
     ),
 }
 
@@ -235,7 +235,7 @@ def test_a_file_that_is_no_such_network(name: str, tmp_path: Path) -> None:
 
 
 def test_what_nobody_says_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match="does not say its pixel mean: give `mean:"):
+    with pytest.raises(ReidbenchError, match="has no pixel mean in its metadata; set `mean:"):
         embedder_of(saved(tmp_path / "m.onnx"), tmp_path, mean=None)
 
 
@@ -243,8 +243,8 @@ def test_what_nobody_says_is_asked_for(tmp_path: Path) -> None:
     ("told", "words"),
     [
         ('{"size": [64, 32]}', r"write `image_size: \[64, 32\]`"),
-        ('{"resize": "bicubic"}', "filter bicubic, and the step has bilinear: write `resize_test: bicubic`"),
-        ('{"mean": [0.5]}', "three numbers of mean and std"),
+        ('{"resize": "bicubic"}', "filter bicubic, but the step has bilinear; set `resize_test: bicubic`"),
+        ('{"mean": [0.5]}', "three numbers in mean and std"),
         ('{"mean": ', "its metadata reidbench.preprocess cannot be read"),
     ],
 )  # fmt: skip

@@ -135,7 +135,7 @@ def test_a_strange_file_is_named(tmp_path: Path) -> None:
     opened = synthetic.open_synthetic(params, None, tmp_path)
     first = sorted((opened.root / "query").iterdir())[0]
     first.rename(first.with_name("0013_c1s1_099999_00.png"))  # as many pictures as before
-    with pytest.raises(DataError, match=r"query/0013_c1s1_099999_00.png is not a picture of this set; delete"):
+    with pytest.raises(DataError, match=r"query/0013_c1s1_099999_00.png is not an image of this data set; delete"):
         synthetic.open_synthetic(params, None, tmp_path)
 
 

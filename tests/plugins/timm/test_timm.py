@@ -237,7 +237,7 @@ def test_fetched_weights_are_used_from_the_next_plan_on(
 
     params = TimmParams(model=NAME)
     monkeypatch.setattr(files, "fetch", lambda place, names, revision: hub())
-    with pytest.raises(ReidbenchError, match="have been fetched now; run the same command again"):
+    with pytest.raises(ReidbenchError, match="have been downloaded, so run the same command again"):
         build(params, SIZE)
     again = TimmParams(model=NAME)
     assert again.weights_file is not None
@@ -266,7 +266,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ({"model": "hf-hub:someone/model"}, "timm has no model hf-hub:someone/model"),
         ({"model": "mixer_s32_224"}, "no weights of mixer_s32_224 on the hub"),
         ({"model": NAME, "pretrained": False, "labels": "none"}, "the weights are random"),
-        ({"model": NAME, "pretrained": False, "revision": "v1"}, "revision is of pretrained weights"),
+        ({"model": NAME, "pretrained": False, "revision": "v1"}, "revision needs pretrained weights"),
         ({"model": "crossvit_9_240", "pretrained": False}, "gives no single vector"),
     ],
 )
