@@ -171,7 +171,7 @@ EVERY = [
 
 @pytest.mark.parametrize(("evaluate", "params"), EVERY)
 def test_no_query_finds_its_own_picture(evaluate: Any, params: Any) -> None:
-    """Query 0 is put into the gallery, under a camera of its own and beside junk: nothing is gained."""
+    """Query 0 is added to the gallery with another camera, together with junk: no metric improves."""
     ctx = context(params, junk=3)
     query, gallery = ctx.query, ctx.gallery
     more = Embedded(

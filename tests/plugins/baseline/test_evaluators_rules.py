@@ -189,7 +189,7 @@ def manifest(folder: Path) -> Path:
 
 
 def test_rules_in_a_matrix(tmp_path: Path, market: Path) -> None:
-    """Each rule is in the protocol column, notes are beside the rows, and a set without the labels is left out."""
+    """Each rule is in the protocol column, notes accompany the rows, and a data set without the labels is excluded."""
     file = manifest(tmp_path / "set")
     board = run_matrix(
         f"""

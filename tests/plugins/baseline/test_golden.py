@@ -69,7 +69,7 @@ def cross_entropy(x: torch.Tensor, head: nn.Module, smoothing: float) -> torch.T
 
 
 def triplet(x: torch.Tensor, margin: float | None) -> torch.Tensor:
-    """For each image the farthest of its own identity against the nearest of another."""
+    """For each image the farthest of the same identity and the nearest of another."""
     rows = []
     for own, label in zip(x, LABELS, strict=True):
         distance = ((own - x) ** 2).sum(1).clamp_min(1e-12).sqrt()

@@ -29,7 +29,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Training(NamedTuple):
-    """What `finetune` gives its loop over batches."""
+    """Arguments of `finetune`'s loop over batches."""
 
     loop: Loop
     vectors: Callable[..., list[torch.Tensor]]

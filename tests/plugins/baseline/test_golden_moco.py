@@ -54,7 +54,7 @@ class Encoder:
         return values @ self.known[f"{name}.weight"].t() + self.known[f"{name}.bias"]
 
     def before_norms(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What each batch norm is given."""
+        """Inputs of each batch norm."""
         vectors = images.flatten(1) @ self.known["backbone.weight"].t()
         return vectors, self.linear(self.normed(vectors, "head.0"), self.layers[0])
 

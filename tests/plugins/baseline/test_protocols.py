@@ -178,7 +178,7 @@ def test_ltcc_cloth_changing(mode: str) -> None:
 
 
 def test_regdb() -> None:
-    """eval_regdb gives both sides camera numbers of their own, so that nothing is left out."""
+    """eval_regdb gives the sides different camera numbers, so that nothing is excluded."""
     query, gallery = images(60, [0], 7), images(100, [2], 8)
     same_camera = Embedded(gallery.features, gallery.pids, np.zeros(100, int), None, None, gallery.modality)
     expected = walked(query, gallery, lambda q, g: True, list(range(100)))

@@ -269,7 +269,7 @@ def bicubic(field: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 def test_the_network_uses_them() -> None:
-    """A local crop's tokens are its patches plus the positions of its own grid."""
+    """A local crop's tokens are its patches plus the positions of its grid."""
     network = tiny()
     images = torch.randn(1, 3, 32, 16)
     patches = torch.cat((network.cls_token, network.patch_embed.proj(images).flatten(2).transpose(1, 2)), dim=1)

@@ -115,7 +115,7 @@ def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int
 
 
 def test_spcl_has_64_images_in_every_step_and_every_class_once_in_a_pass(market: Path) -> None:
-    """An early round: few clusters, most images alone. The official batch is 64 whatever the clusters are."""
+    """An early round: few clusters, most images alone. The official batch is 64 for any clusters."""
     split = read_market_folder(market).train.hide()
     labels = np.concatenate([np.zeros(3, int), np.ones(2, int), np.arange(len(split) - 5) + 2])
     batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), SpCLParams(iterations=7), 0)

@@ -22,7 +22,7 @@ from reidbench.registry import plugins
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix
 
-# Writes one row for each picture by the standard library alone: how often each byte stands in its file.
+# Writes one row for each image with the standard library: the count of each byte in its file.
 BYTES = """
 import csv, sys
 from pathlib import Path
@@ -77,7 +77,7 @@ class Bench:
         return self.plan(**methods).rows
 
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the matrix file that was written."""
+        """Error of the written matrix file."""
         with pytest.raises(ConfigError) as caught:
             reader.read(self.folder / "matrix.yaml", plugins.load())
         return caught.value.problems

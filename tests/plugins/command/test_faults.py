@@ -1,4 +1,4 @@
-"""Whatever a program does costs its own row, in one sentence; the matrix goes on, and nothing of it stays."""
+"""A failing program fails its row, with one sentence; the matrix continues, and no process remains."""
 
 from __future__ import annotations
 

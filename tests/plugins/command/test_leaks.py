@@ -52,7 +52,7 @@ def parts(bench: Bench) -> dict[str, Split]:
 
 
 def check_hidden(given: dict[str, Any], folder: str, split: Split) -> list[str]:
-    """Nothing that was given tells a pid or a camera of these pictures, whose bytes are those of the data set."""
+    """Nothing in the input reveals a pid or a camera of these images, whose bytes are those of the data set."""
     files = [row for row in given["seen"] if folder in row[0] and row[2]]
     names = [Path(row[1]).name for row in files]
     assert len(names) == len(set(names)) == len(split)
@@ -64,7 +64,7 @@ def check_hidden(given: dict[str, Any], folder: str, split: Split) -> list[str]:
     words = {Path(path).stem for path in split.paths} | {f"{pid:04d}_" for pid in split.pids} | {str(split.root)}
     texts = json.dumps({**given, "seen": [row[:6] for row in given["seen"]]})
     assert [word for word in words if word in texts] == []
-    assert not [name for name in names if re.search(r"[0-9]", name)], "a pid could stand in a name"
+    assert not [name for name in names if re.search(r"[0-9]", name)], "a pid could be in a name"
     return names
 
 

@@ -49,7 +49,7 @@ def test_the_same_features_give_the_same_numbers_as_a_plugins_row(rendered: Benc
 
 
 def test_each_row_belongs_to_its_picture(bench: Bench, market: Path) -> None:
-    """Held against the bytes of the files in the data set's own order."""
+    """Compared with the bytes of the files in the data set's order."""
     assert errors(bench.run(mine={"finetune": EXTRACT})) == {}
     found = bench.features()
     data = read_market_folder(market, name="tiny")

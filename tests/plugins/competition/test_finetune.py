@@ -202,7 +202,7 @@ def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(
 
 
 def test_without_branches_it_is_a_backbone_under_its_neck(source: Split, tmp_path: Path) -> None:
-    """Adapters go on from both: the trained neck is not thrown away."""
+    """Adapters continue from both: the trained neck is kept."""
     embedder = finetune(context(source, tmp_path, epochs=2, branches="global")[0]).eval()
     assert isinstance(embedder, BackboneEmbedder)
     assert embedder.spec["neck"]
@@ -213,7 +213,7 @@ def test_without_branches_it_is_a_backbone_under_its_neck(source: Split, tmp_pat
 
 @pytest.mark.parametrize("branches", ["mgn", "rmgl", "grid"])
 def test_the_backbone_of_branches_is_the_trained_one(branches: str, source: Split, tmp_path: Path) -> None:
-    """The shared part, and the last stages of the branch with halves, as one network that an adapter can go on with."""
+    """The shared part, and the last stages of the branch with halves, as one network for adapters."""
     embedder = finetune(context(source, tmp_path, epochs=2, branches=branches, apart=False)[0]).eval()
     assert isinstance(embedder, CompetitionEmbedder)
     images = torch.randn(2, 3, 32, 16)

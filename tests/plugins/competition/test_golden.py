@@ -41,7 +41,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Training(NamedTuple):
-    """What the recipe gives its loop over batches."""
+    """Arguments of the recipe's loop over batches."""
 
     loop: Loop
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]]
@@ -109,7 +109,7 @@ class Adam:
         self.moments: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def way(self, name: str, weight: torch.Tensor, gradient: torch.Tensor, step: int) -> torch.Tensor:
-        """Where the rate 1 would lead at `step`, counted from 1."""
+        """Result of the rate 1 at `step`, counted from 1."""
         gradient = gradient + DECAY * weight
         mean, square = self.moments.get(name, (torch.zeros_like(gradient), torch.zeros_like(gradient)))
         mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient.square()

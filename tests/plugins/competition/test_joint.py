@@ -38,7 +38,7 @@ COLOURS = [(32 + 64 * red, 32 + 64 * green, 32 + 64 * blue) for red in (0, 3) fo
 
 
 def coloured(folder: Path, first: int, shots: tuple[int, ...]) -> Split:
-    """An identity for each of `shots`, which is how many pictures it has, all of nearly one colour of its own."""
+    """An identity with each number of images in `shots`, all images of almost one colour."""
     rng, samples = np.random.default_rng(first), []
     for number, count in enumerate(shots):
         for shot in range(count):
@@ -100,7 +100,7 @@ def test_images_of_both_sets_stand_one_after_the_other(source: Split, target: Hi
 def test_both_sets_train_together_by_the_systems_loss_and_augmentations(
     source: Split, target: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One batch holds both; each cluster is a class beside the source's; images alone never come."""
+    """One batch contains both; each cluster is an additional class; unmatched images never come."""
     batches: list[np.ndarray] = []
     made: list[tuple[recipe.Pictures, recipe.Losses, int]] = []
     pictures: list[recipe.Pictures] = []
@@ -168,7 +168,7 @@ def test_killed_and_resumed_is_uninterrupted(source: Split, target: HiddenSplit,
 def test_what_it_needs_is_said(source: Split, target: HiddenSplit, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="competition-joint needs a source of two or more identities"):
         adapt(context(None, target, tmp_path / "a")[0])
-    with pytest.raises(DataError, match="goes on from a trained embedder"):
+    with pytest.raises(DataError, match="continues from a trained embedder"):
         adapt(replace(context(source, target, tmp_path / "b")[0], start=None))
 
 
@@ -189,4 +189,4 @@ methods:
     found = {result.row.method: result for result in board.results}
     assert (found["joint"].status, found["joint"].error) == ("ok", "")
     assert {"source labels", "target images"} <= set(found["joint"].row.protocol.split(", "))
-    assert "goes on from a trained embedder" in found["alone"].row.reason
+    assert "continues from a trained embedder" in found["alone"].row.reason

@@ -1,4 +1,4 @@
-"""Whatever a data set is read from is in its fingerprint by content: no other content of the same size passes."""
+"""A fingerprint covers the content of all files that are read: other content of the same size changes it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_byte_changed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(index, "RACY", -(10**15))  # all that is written here counts as old: only ctime tells
+    monkeypatch.setattr(index, "RACY", -(10**15))  # all files written here count as old: only ctime differs
     root = build(tmp_path / "data" / "set")
     component = registry.get("dataset", name)
     fingerprint: Callable[..., str] = load_attribute(component.fingerprint)

@@ -70,7 +70,8 @@ def test_what_does_not_belong_is_left_out_and_named(pytorch: Path, read: Open) -
         "train_all/0002/0007_c1s1_000001_01.jpg",
         "train: 1 files left out, their names do not match: train_all/0002/x.jpg",
         "train: 1 files left out, they are not in a folder whose name is a person's number: train_all/anna/",
-        "query: 1 files left out, they are not in a folder whose name is a person's number: query/0001_c2s1_000001_00.jpg",
+        "query: 1 files left out, they are not in a folder whose name is a person's number: "
+        "query/0001_c2s1_000001_00.jpg",
     )
     assert dataset.strays["query"] == ["query/0001_c2s1_000001_00.jpg"]
     with pytest.raises(DataError, match="another person than their folders"):

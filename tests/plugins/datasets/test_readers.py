@@ -20,7 +20,7 @@ from reidbench_datasets.params import MarketFolderParams
 def test_strict_refuses_strays(tmp_path: Path) -> None:
     root = write_market_folder(tmp_path / "m")
     (root / "bounding_box_train" / ".hidden.png").write_bytes(b"")
-    assert len(market_reader.open_folder(FolderParams(strict=True), root, tmp_path).notes) == 1  # a note is no stray
+    assert len(market_reader.open_folder(FolderParams(strict=True), root, tmp_path).notes) == 1  # a note is not a stray
     (root / "query" / "stray.png").write_bytes(b"")
     assert market_reader.open_folder(FolderParams(), root, tmp_path).notes
     with pytest.raises(DataError, match=r"query: 1 files left out, their names do not match: stray\.png"):

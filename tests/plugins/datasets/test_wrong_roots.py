@@ -36,7 +36,7 @@ def planned(folder: Path, entries: list[str]) -> tuple[int, list[str]]:
 
 @pytest.fixture
 def made(registry: plugins.Registry, tmp_path: Path) -> Callable[..., Path]:
-    """The root of a stand-in below a folder of its own."""
+    """The root of a stand-in in a new folder."""
 
     def make(name: str, folder: str, **params: object) -> Path:
         component = registry.get("dataset", name)
@@ -123,7 +123,8 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
         ("letters", f"use: prcc, root: {prcc}/rgb", prcc / "rgb/rgb", f"no such folder; did you mean {prcc} as root?"),
         ("half-prcc", f"use: prcc, root: {half_prcc}", half_prcc / "rgb/test/B", "no such folder"),
         ("changers", f"use: ltcc, root: {ltcc}, persons: cloth-changing", ltcc / "info/cloth-change_id_test.txt",
-         "no such file; it comes with the release and lists the persons who change clothes; persons: all needs no list"),
+         "no such file; it comes with the release and lists the persons who change clothes; "
+         "persons: all needs no list"),
         ("rendered", f"use: vc-clothes, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
         ("table", f"use: csv-manifest, root: {tmp_path}/none.csv", tmp_path / "none.csv:1",
          "columns missing pid, split"),

@@ -1,4 +1,4 @@
-"""A network through ONNX: the same numbers as by itself, and one sentence for every file that is no network."""
+"""A network through ONNX: the same numbers as directly, and one sentence for every invalid file."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_it_is_whole_without_the_file(tmp_path: Path) -> None:
 
 
 def test_pixels_come_to_the_network_by_the_files_mean_and_deviation(tmp_path: Path) -> None:
-    """One grey picture of 51 / 255 = 0.2, and (0.2 - 0.1) / 0.5 = 0.2; what is given beside the file wins."""
+    """One grey picture of 51 / 255 = 0.2, and (0.2 - 0.1) / 0.5 = 0.2; parameters override the metadata."""
     file = saved(tmp_path / "m.onnx")
     model = onnx.load(str(file))
     helper.set_model_props(
@@ -204,7 +204,7 @@ RELU, MAPS = helper.make_node("Relu", ["images"], ["features"]), value("features
 OWN = [helper.make_node("Wavelets", ["images"], ["features"], domain="theirs")]
 COPY = helper.make_node("Identity", ["features"], ["classes"])
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "text": (text_file, "m.onnx is no ONNX file"),
+    "text": (text_file, "m.onnx is not an ONNX file"),
     "two inputs": (
         lambda f: saved(f, inputs=[IMAGES, value("cameras", "batch")]),
         r"one input.*it has images \[\?, 3, 32, 16\] and cameras \[\?\]",

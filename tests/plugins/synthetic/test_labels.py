@@ -274,7 +274,7 @@ def test_every_query_walk_has_walks_at_other_cameras(size: SizeName) -> None:
     cameras = range(size_of("footage", size).cameras)
     for query in persons_of("footage", size, "query"):
         assert sum(gallery[query.pid, camera] for camera in cameras if camera != query.camera) >= len(cameras) - 1
-    assert set(gallery.values()) == {1, 2}  # somebody walks past twice somewhere
+    assert set(gallery.values()) == {1, 2}  # a person walks past twice at one camera
 
 
 @pytest.mark.parametrize("world", NEW)

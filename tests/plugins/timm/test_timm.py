@@ -141,7 +141,7 @@ def test_patches_of_a_transformer_are_on_the_map_where_they_are_in_the_image() -
         ("regnety_002", {"stages"}),  # its batch norms have their activation within
         ("convnext_tiny.fb_in22k", set()),
         ("efficientnet_b0", set()),
-        ("vgg11_bn", {"bn"}),  # a convolution stands between its map and its vector
+        ("vgg11_bn", {"bn"}),  # a convolution is between its map and its vector
         ("vit_tiny_patch16_224", set()),
     ],
 )
