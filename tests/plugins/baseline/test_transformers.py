@@ -215,7 +215,7 @@ def test_sizes_that_patches_do_not_fit_are_refused() -> None:
     for given in ({"stride": 17}, {"stem": "ics", "patch": 7}, {"stem": "conv", "stride": 5}):
         with pytest.raises(ValueError, match=r"stride|even"):
             ViTParams.model_validate(given)
-    with pytest.raises(ValueError, match="cannot be divided among 5 heads"):
+    with pytest.raises(ValueError, match="is not divisible by heads 5"):
         ViTTinyParams(heads=5)
 
 

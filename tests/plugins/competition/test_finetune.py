@@ -78,7 +78,7 @@ def test_margins_grow_with_the_epochs() -> None:
     params = CompetitionParams(epochs=10)
     assert [params.margin(epoch) for epoch in range(10)] == [0.1] * 5 + [0.3] * 5
     for wrong in ([], [[0.5, 0.3]], [[0, 0.1], [0, 0.2]], [[0, 0.1], [1.0, 0.2]]):
-        with pytest.raises(ValidationError, match="margins must start at 0 and rise below 1"):
+        with pytest.raises(ValidationError, match="margins must start at fraction 0 and rise below 1"):
             CompetitionParams(margins=wrong)  # type: ignore[arg-type]
 
 

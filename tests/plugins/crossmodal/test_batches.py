@@ -59,7 +59,7 @@ def test_it_is_seeded_and_refuses_persons_without_a_modality() -> None:
     first = [batch.tolist() for batch in sampler(3, 4, 1)]
     assert first == [batch.tolist() for batch in sampler(3, 4, 1)]
     assert first != [batch.tolist() for batch in sampler(3, 4, 2)]
-    with pytest.raises(ValueError, match="each identity needs images of each modality"):
+    with pytest.raises(ValueError, match="each identity needs images of every modality"):
         ModalitySampler(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 2, torch.Generator())
 
 

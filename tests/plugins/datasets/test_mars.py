@@ -139,7 +139,7 @@ def changed(at: tuple[int, int], value: float) -> np.ndarray:
 
 
 WRONG = [
-    ("tracks_test_info.mat", "tracks", ranges(TEST), r"no numbers called track_test_info in it, only tracks"),
+    ("tracks_test_info.mat", "tracks", ranges(TEST), r"has no numbers called track_test_info, only tracks"),
     ("tracks_test_info.mat", "track_test_info", "text", r"no numbers called track_test_info"),
     ("tracks_test_info.mat", "track_test_info", ranges(TEST)[:, :3], r"has shape \[7, 3\], but needs a row per"),
     ("tracks_test_info.mat", "track_test_info", changed((2, 2), 1.5), "contains numbers that are not whole"),

@@ -46,9 +46,9 @@ def test_msmt17(name: str, folders: tuple[str, str], read: Open, tmp_path: Path)
 
 def test_msmt17_versions_are_never_mistaken(read: Open, tmp_path: Path) -> None:
     root = msmt(tmp_path / "m", "mask_train_v2", "mask_test_v2")
-    with pytest.raises(DataError, match="this is msmt17-v2: say use: msmt17-v2"):
+    with pytest.raises(DataError, match="this is msmt17-v2: set use: msmt17-v2"):
         read("msmt17-v1", root)
-    with pytest.raises(DataError, match="this is msmt17-v1: say use: msmt17-v1"):
+    with pytest.raises(DataError, match="this is msmt17-v1: set use: msmt17-v1"):
         read("msmt17-v2", msmt(tmp_path / "n", "train", "test"))
 
 

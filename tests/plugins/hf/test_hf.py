@@ -192,7 +192,7 @@ def test_code_of_a_repository_is_never_run(tmp_path: Path) -> None:
     trap.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass M: pass\nclass C: pass\n")
     config = {"model_type": "theirs", "auto_map": {"AutoConfig": "trap.C", "AutoModel": "trap.M"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ReidbenchError, match="model_type theirs, which transformers does not know; code of a rep"):
+    with pytest.raises(ReidbenchError, match="model_type theirs, which transformers does not know; code in a rep"):
         build(HfParams(config_file=tmp_path / "config.json"), SIZE)
     save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ReidbenchError, match="transformers cannot read it"):
@@ -207,5 +207,5 @@ def test_without_the_extra_there_is_one_sentence(tmp_path: Path, monkeypatch: py
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
     params = HfParams(config_file=tmp_path / "config.json")
     assert params.capabilities() == frozenset()
-    with pytest.raises(ReidbenchError, match=r"the extra `hf` \(transformers is missing\): pip install"):
+    with pytest.raises(ReidbenchError, match=r"the extra `hf` \(transformers is missing\); pip install"):
         build(params, SIZE)

@@ -242,10 +242,10 @@ def test_what_nobody_says_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ('{"size": [64, 32]}', r"write `image_size: \[64, 32\]`"),
+        ('{"size": [64, 32]}', r"set `image_size: \[64, 32\]`"),
         ('{"resize": "bicubic"}', "filter bicubic, but the step has bilinear; set `resize_test: bicubic`"),
         ('{"mean": [0.5]}', "three numbers in mean and std"),
-        ('{"mean": ', "its metadata reidbench.preprocess cannot be read"),
+        ('{"mean": ', "metadata reidbench.preprocess cannot be read"),
     ],
 )  # fmt: skip
 def test_metadata_that_the_step_contradicts(told: str, words: str, tmp_path: Path) -> None:
