@@ -79,5 +79,5 @@ def test_luperson_as_folders(tmp_path: Path) -> None:
     assert dataset.notes == ()  # 3 images are not 4,180,243, but that number is unverified
     assert pools.open_luperson(CheckedParams(check="strict"), tmp_path, tmp_path).notes == ()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="contains no image"):
+    with pytest.raises(DataError, match="contains no images"):
         pools.open_folder(PoolParams(), tmp_path / "empty", tmp_path)

@@ -283,7 +283,7 @@ def test_the_loss_falls(source: Split, tmp_path: Path) -> None:
 
 def test_a_source_of_single_images_is_refused(source: Split, tmp_path: Path) -> None:
     ctx, _ = context(None, tmp_path)
-    with pytest.raises(DataError, match="competition needs a source"):
+    with pytest.raises(DataError, match="competition requires a source"):
         finetune(ctx)
     alone = Split(source.root, [sample for sample in source.samples if sample.path.endswith("_0.png")])
     with pytest.raises(DataError, match="at least two identities that have two images each"):

@@ -207,5 +207,5 @@ def test_without_the_extra_there_is_one_sentence(tmp_path: Path, monkeypatch: py
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
     params = HfParams(config_file=tmp_path / "config.json")
     assert params.capabilities() == frozenset()
-    with pytest.raises(ReidbenchError, match=r"the extra `hf` \(transformers is missing\); pip install"):
+    with pytest.raises(ReidbenchError, match=r"the extra `hf` \(transformers is missing\): pip install"):
         build(params, SIZE)
