@@ -1,4 +1,4 @@
-"""Evaluators on stored features: definitions by hand, and that a new one retrains nothing."""
+"""Evaluators on stored features: definitions by hand, and no training for a new evaluator."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_gallery_expansion_adds_k_others() -> None:
 
 
 def test_expansion_among_all_is_fast_reids() -> None:
-    """Twice: the mean of the five most similar of all, itself among them, times similarity^3, of features as given."""
+    """Twice: the mean of the five most similar of all, including itself, times similarity^3, not normalised."""
     ctx = context(ExpansionParams(among="all", k=4, times=2))
     features = np.concatenate([ctx.query.features, ctx.gallery.features]).astype(float)
     for _ in range(2):
@@ -132,7 +132,7 @@ def test_an_own_picture_is_not_added_among_all() -> None:
 
 
 def test_expansion_from_the_gallery_again() -> None:
-    """A second time starts from the expanded queries; the gallery stays, unless it is expanded, too."""
+    """A second pass starts from the expanded queries; the gallery stays unless it is expanded, too."""
     ctx = context(ExpansionParams(k=3, times=2))
     gallery = unit(ctx.gallery.features)
     query = unit(ctx.query.features)
@@ -250,7 +250,7 @@ def test_a_gallery_of_one_person_is_noted() -> None:
 
 @pytest.mark.parametrize(("rule", "words"), [("drop", "left out of all means"), ("zero", "counted as 0 in all means")])
 def test_queries_without_a_true_match_are_noted(rule: Any, words: str) -> None:
-    """Of four queries the second is not in the gallery, the third only from its own camera, the fourth is junk."""
+    """The second of four queries is not in the gallery, the third only from its own camera, the fourth is junk."""
     features = np.eye(4, dtype=np.float32)
     query = Embedded(features, np.array([1, 2, 3, -1]), np.zeros(4, dtype=np.int64))
     gallery = Embedded(features + 0.1, np.array([1, 4, 3, 5]), np.array([1, 1, 0, 1]))

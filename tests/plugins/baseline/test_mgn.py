@@ -1,4 +1,4 @@
-"""MGN: branches, stripes and losses, as in the paper and its released code; what BoT, BDB and MGN share."""
+"""MGN: branches, stripes and losses, as in the paper and its released code; parts shared by BoT, BDB and MGN."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_embedders_are_rebuilt_from_disk(make: Any, tmp_path: Path) -> None:
     "method", ["{use: bdb, global_dim: 32, drop_dim: 32, lr: 3.0e-3}", "{use: mgn, dim: 16, lr: 3.0e-3}"]
 )
 def test_they_learn_stripes(method: str, tmp_path: Path, market: Path) -> None:
-    """Trained on coloured stripes of four identities, they find four unseen ones better than untrained features."""
+    """Trained on coloured stripes of four identities, they find four unseen ones better than untrained features do."""
     recipe = method.replace("}", ", epochs: 30, identities: 4, images: 2}")
     board = run_matrix(
         f"""

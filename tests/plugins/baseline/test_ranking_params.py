@@ -1,4 +1,4 @@
-"""Rules of the evaluators: what is refused, what labels they need, and what the protocol column says."""
+"""Rules of the evaluators: refused values, required labels, and words of the protocol column."""
 
 from __future__ import annotations
 

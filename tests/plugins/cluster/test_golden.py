@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from reidbench_cluster import memory
 
 STEPS, BATCH, INPUTS, DIM, CLUSTERS, TAU = 3, 8, 6, 5, 3, 0.05
-RATE = 0.05  # of the plain gradient steps between
+RATE = 0.05  # of plain gradient steps
 LABELS = np.array([[0, 0, 0, 1, 1, 2, 2, 0], [2, 1, 2, 1, 0, 2, 2, 2], [1, 1, 1, 1, 0, 2, 1, 0]])
 PLACES = np.array([[0, 1, 2, 4, 7, 3, 2, 5], [8, 8, 1, 1, 0, 6, 3, 2], [7, 4, 2, 5, 1, 0, 8, 6]])  # hybrid memory
 

@@ -17,7 +17,7 @@ from reidbench_command.output import HEAD, TAIL
 
 from .conftest import Bench, errors
 
-LONGEST = 60.0  # seconds that anything here may take
+LONGEST = 60.0  # time limit of these tests in seconds
 FAULTY = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
@@ -111,7 +111,7 @@ def faulty(fault: str, **more: Any) -> dict[str, Any]:
 
 
 def gone(file: Path) -> bool:
-    """Whether the process that wrote its number there has ended, or does within a moment."""
+    """Return whether the process with the number in that file has ended, or ends within a moment."""
     until = time.monotonic() + LONGEST
     while process_start(int(file.read_text())) is not None:
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""The log of a program: its beginning and its end, without secrets, however the output is cut into blocks."""
+"""The log of a program: its beginning and its end, without secrets, for any division of the output into blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that cannot be filled is a mistake in the matrix file, with its place and its cure; nothing is run."""
+"""A command that cannot be filled is an error with its line in the matrix file and a fix; nothing runs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import BYTES, Bench, errors
 
-# Counts its runs in its own folder, and fails in the first: so it ends well only where the folder was kept.
+# Counts its runs in its folder, and fails in the first, so it succeeds only if the folder is kept.
 STEPS = """
 import sys
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_mirror_images_are_refused(bench: Bench) -> None:
 
 
 def test_words_follow_from_placeholders_and_declarations(bench: Bench) -> None:
-    """As planned: nothing is run."""
+    """As planned, without a run."""
     extract = "python extract.py {images} {out}"
     with_model = {"use": "command", "extract": f"{extract} {{model}}"}
     methods: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""The competition recipe: images that train, losses by hand, branches, resume, workers."""
+"""The competition recipe: training images, losses by hand, branches, resume, workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """Six identities of three noisy one-coloured pictures, and one of a single picture."""
+    """Six identities of three noisy one-coloured images, and one of a single image."""
     folder = tmp_path_factory.mktemp("source")
     rng = np.random.default_rng(0)
     samples = []
@@ -116,7 +116,7 @@ def test_only_global_vectors_have_a_triplet_and_all_have_a_classifier() -> None:
 
 
 def test_the_triplet_before_the_neck_or_after_it() -> None:
-    """A neck that turns the vectors apart: before it they are equal, so the hinge is the margin; after it 0."""
+    """A neck that separates the vectors: before it they are equal, so the hinge is the margin; after it 0."""
     labels = torch.tensor([0, 0, 1, 1])
     equal, apart = torch.ones(4, 2), torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
     for triplet_on, expected in (("before", 0.3), ("after", 0.0)):
@@ -160,13 +160,13 @@ def test_rmgl_without_its_parts_is_mgn() -> None:
     assert torch.equal(answers["plain"], answers["mgn"])
     assert torch.equal(answers["apart"][0], answers["mgn"][0])  # the branch without stripes
     assert not torch.equal(answers["apart"], answers["mgn"])
-    assert torch.equal(answers["balanced"][:3], answers["mgn"][:3])  # global vectors know no border
+    assert torch.equal(answers["balanced"][:3], answers["mgn"][:3])  # global vectors do not depend on borders
     assert not torch.equal(answers["balanced"][3:], answers["mgn"][3:])
 
 
 @pytest.mark.parametrize("branches", ["global", "rmgl"])
 def test_killed_and_resumed_is_uninterrupted(branches: str, source: Split, tmp_path: Path) -> None:
-    """Among what comes back is the pool of patches."""
+    """A resumed run also restores the pool of patches."""
 
     def made(out: Path, die_after: int) -> Any:
         return context(source, out, die_after=die_after, branches=branches)
@@ -178,7 +178,7 @@ def test_killed_and_resumed_is_uninterrupted(branches: str, source: Split, tmp_p
 def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(
     source: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures come from the disk, by one thread or two: weights, the pool and what it was given are the same."""
+    """Images are read from disk by one thread or two: weights, the pool and its inputs are the same."""
     patches: list[RandomPatch] = []
 
     class Kept(RandomPatch):
@@ -223,7 +223,7 @@ def test_the_backbone_of_branches_is_the_trained_one(branches: str, source: Spli
 
 
 def test_adapting_branches_goes_on_from_what_they_learnt(tmp_path: Path, market: Path) -> None:
-    """A whole matrix: the row's network, after an adaptation that changes no weight, is not the untrained one."""
+    """A whole matrix: after an adaptation without weight changes the row's network is not the untrained one."""
     tune = "{use: competition, branches: rmgl, epochs: 1, identities: 2, images: 2, dim: 8}"
     adapt = "{use: pseudo-label, rounds: 1, iterations: 1, clustering: circular, threshold: 1.0e-9}"
     text = f"""

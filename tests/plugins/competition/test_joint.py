@@ -1,4 +1,4 @@
-"""Pseudo-labelled images join the labelled set: labels by hand, what a batch holds, the loss, resume, workers."""
+"""Pseudo-labelled images join the labelled set: labels by hand, content of batches, loss, resume, workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-# Each far from the others and in the middle of one of 4 x 4 x 4 bins, so that a histogram knows persons by them.
+# Each colour is far from the others and in the middle of one of 4 x 4 x 4 bins, so that a histogram identifies persons.
 COLOURS = [(32 + 64 * red, 32 + 64 * green, 32 + 64 * blue) for red in (0, 3) for green in (0, 3) for blue in (0, 3)]
 
 
@@ -56,7 +56,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> HiddenSplit:
-    """Three identities of several pictures, and one picture of nobody else."""
+    """Three identities of several images, and one image of another person."""
     return coloured(tmp_path_factory.mktemp("target"), 4, (3, 3, 2, 1)).hide()
 
 
@@ -83,7 +83,7 @@ def clusters_of(ctx: AdaptContext) -> tuple[AdaptContext, list[np.ndarray]]:
 
 
 def test_labels_of_both_sets_by_hand() -> None:
-    """Two labelled identities, then clusters 0 and 1 as identities 2 and 3; an image alone has none."""
+    """Two labelled identities, then clusters 0 and 1 as identities 2 and 3; an unmatched image has none."""
     joined = joined_labels(np.array([0, 1, 1]), np.array([1, -1, 0, 1]))
     assert joined.tolist() == [0, 1, 1, 3, -1, 2, 3]
 

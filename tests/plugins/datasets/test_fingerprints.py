@@ -30,7 +30,7 @@ MSMT = {
 
 
 def bitmap(shade: int, corner: int = 0) -> bytes:
-    """Uncompressed, so that all pictures have one size; another `corner` makes another picture of it."""
+    """Uncompressed, so that all images have one size; another `corner` changes the image."""
     stream = io.BytesIO()
     pixels = np.full((8, 4, 3), shade, dtype=np.uint8)
     pixels[0, 0] = corner
@@ -71,7 +71,7 @@ def pool(root: Path) -> Path:
 
 
 def linked(root: Path) -> Path:
-    """A folder that is a link, as where the pictures are on another disk."""
+    """A folder that is a link, as for images on another disk."""
     pool(root.parent / "disk")
     root.mkdir()
     (root / "pictures").symlink_to(root.parent / "disk")

@@ -1,4 +1,4 @@
-"""LTCC: outfits in the names, persons from 0, and those who change clothes by the lists."""
+"""LTCC: outfits in the names, persons from 0, and the lists of persons who change clothes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders for each person, as prepare.py of Person_reID_baseline_pytorch leaves them."""
+"""Folders for each person, as written by prepare.py of Person_reID_baseline_pytorch."""
 
 from __future__ import annotations
 

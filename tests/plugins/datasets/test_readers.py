@@ -1,4 +1,4 @@
-"""The readers as components: fingerprints, strictness, images that are not there."""
+"""The readers as components: fingerprints, strictness, missing images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrong root, a missing list, one version for another: `plan` says so with the line of the file, before any run."""
+"""A wrong root, a missing list, the wrong version: `plan` reports the line of the file and the cause before any run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reidbench.data import fingerprint_folder
 from reidbench.registry import plugins
 from tests.support.copies import touch
 
-Damage = Callable[[Path], Path]  # of a whole stand-in: does it, and gives the root that the file then names
+Damage = Callable[[Path], Path]  # damages a complete stand-in, and returns the root for the matrix file
 
 
 def planned(folder: Path, entries: list[str]) -> tuple[int, list[str]]:
@@ -54,7 +54,7 @@ def without(root: Path, *names: str) -> Path:
 
 
 def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Path) -> None:
-    """Also from the folder above, where the reader looks for the release in it."""
+    """Also from the parent folder, in which the reader looks for the release."""
     own = {"accept_withdrawal": True}
     roots = {
         "market1501": made("market1501", "a"),
@@ -93,7 +93,7 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
     prcc, half_prcc = made("prcc", "prcc"), without(made("prcc", "half-prcc"), "rgb/test/B")
     ltcc = without(made("ltcc", "ltcc"), "info/cloth-change_id_test.txt")
     (tmp_path / "empty").mkdir()
-    fours = [  # name, entry, the place that is named, what is said of it
+    fours = [  # name, entry, place in the message, text of the message
         ("high", f"use: market1501, root: {market.parent}", market.parent / "bounding_box_train",
          f"no such folder; did you mean {market} as root?"),
         ("low", f"use: market1501, root: {market}/query", market / "query/bounding_box_train",
@@ -193,7 +193,7 @@ def test_a_folder_that_is_laid_out_otherwise_is_led_to_the_manifest(made: Callab
     assert done.stderr.endswith(f"no image with a name like 0002_c1s1_000451_03.jpg among 1 files{cure}\n")
 
 
-# What entered the keys before the layout was looked at: these parts of the folder that is read, by name and content.
+# Parts of the key before layouts were checked: these parts of the folder, by name and content.
 MARKET_PARTS = ["bounding_box_train", "query", "bounding_box_test"]
 MSMT_LISTS = ["list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt"]
 PARTS = [

@@ -1,4 +1,4 @@
-"""Repositories of the hub: transformers' own answers, timm's by a configuration, and no code of anybody."""
+"""Repositories of the hub: equal outputs to transformers, timm models by configuration, and no code execution."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def images() -> torch.Tensor:
 
 # ---------------------------------------------------------------------- timm
 def timm_folder(folder: Path, name: str = "test_resnet", weights: str = "model.safetensors", **more: Any) -> Path:
-    """A repository as MegaDescriptor's: config.json of timm, and weights with a classifier of seven."""
+    """A repository like MegaDescriptor's: config.json of timm, and weights with a classifier of seven classes."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)
     network = timm.create_model(name, pretrained=False, num_classes=7)
@@ -59,7 +59,7 @@ def test_a_repository_of_timm_gives_timms_answers(weights: str, tmp_path: Path) 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A private cache of the hub without a network, and what puts a repository into it."""
+    """A private cache of the hub without a network, and a function that adds a repository."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))

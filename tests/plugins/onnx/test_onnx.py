@@ -47,7 +47,7 @@ MEANS = [helper.make_node("ReduceMean", ["images"], ["features"], axes=[2, 3], k
 
 
 def saved(file: Path, nodes: Any = MEANS, inputs: Any = (IMAGES,), outputs: Any = (FEATURES,), **more: Any) -> Path:
-    """A file of these parts, for opset 13 and the pixels as they are."""
+    """A file of these parts, for opset 13 and unchanged pixels."""
     graph = helper.make_graph(list(nodes), "graph", list(inputs), list(outputs), **more)
     sets = [helper.make_opsetid("", 13), helper.make_opsetid("theirs", 1)]
     onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=8), str(file))
@@ -170,14 +170,14 @@ def test_workers_change_no_digit(market: Path, tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------- one sentence
 def external(file: Path) -> Path:
-    """A weight whose numbers lie in a file above the folder."""
+    """A weight whose numbers are in a file above the folder."""
     weight = onnx.TensorProto(name="w", data_type=FLOAT, dims=[3], data_location=onnx.TensorProto.EXTERNAL)
     weight.external_data.add(key="location", value="../secret")
     return saved(file, initializer=[weight])
 
 
 def within(file: Path) -> Path:
-    """The same, of a constant in a branch."""
+    """The same for a constant in a branch."""
     weight = onnx.TensorProto(name="w", data_type=FLOAT, dims=[3], data_location=onnx.TensorProto.EXTERNAL)
     weight.external_data.add(key="location", value="../secret")
     branch = helper.make_graph([helper.make_node("Constant", [], ["f"], value=weight)], "branch", [], [value("f", 3)])

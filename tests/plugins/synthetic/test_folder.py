@@ -1,4 +1,4 @@
-"""Rendered sets on disk: written once, whole or not at all, and read like any other data set."""
+"""Rendered data sets on disk: written once and atomically, and read like any other data set."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def script(folder: Path, guard: str) -> subprocess.Popen[str]:
 
 
 def test_a_script_that_starts_itself_again_gets_a_sentence(tmp_path: Path) -> None:
-    """Each process imports the script again, which would start processes for ever."""
+    """Each process imports the script again, which would start processes forever."""
     run = script(tmp_path, "if True:")
     assert "outside of if __name__ == '__main__'" in run.communicate(timeout=120)[0]
     assert not (tmp_path / "set").exists()

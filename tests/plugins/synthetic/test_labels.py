@@ -1,4 +1,4 @@
-"""Worlds with labels beyond identity: who wears what where, which camera sees infrared, which pictures are one walk."""
+"""Worlds with labels beyond identity: clothes by person and camera, infrared cameras, images of one walk."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_component_offers_what_its_splits_have(world: WorldName, cache: Path) ->
 
 @pytest.mark.parametrize("world", NEW)
 def test_a_file_is_labelled_as_its_shot(world: WorldName, cache: Path) -> None:
-    """Splits are in sorted order and shots are not: each file's labels are looked up by its path."""
+    """Splits are sorted and shots are not: each file's labels are looked up by its path."""
     opened = synthetic.open_synthetic(SyntheticParams(world=world, size="tiny"), None, cache)
     shots = {shot.path: shot for shot in list_shots(world, "tiny")}
     for split in opened.parts().values():

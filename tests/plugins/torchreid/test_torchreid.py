@@ -1,4 +1,4 @@
-"""torchreid's networks by name: the package's own answers from its checkpoints, and one sentence without it."""
+"""torchreid networks by name: outputs equal to the package's, and one sentence without it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def images(size: tuple[int, int] = SIZE) -> torch.Tensor:
 
 
 def checkpoint(file: Path, name: str) -> Any:
-    """torchreid's network for seven persons, saved as its engine saves it."""
+    """torchreid's network for seven persons, saved in its engine's format."""
     torchreid = pytest.importorskip("torchreid", reason="the extra torchreid is not installed")
     torch.manual_seed(2)
     network = torchreid.models.build_model(name, num_classes=7, loss="softmax", pretrained=False, use_gpu=False)
