@@ -72,7 +72,7 @@ def test_cuhk03_classic(source: str, read: Open, tmp_path: Path) -> None:
     assert rows(dataset.query) == [(10002, 0), (10002, 1), (50001, 8), (50001, 9)]  # five pairs are ten cameras
     assert rows(dataset.gallery) == rows(dataset.query)
     assert "gallery: single-shot" in dataset.notes[0]
-    with pytest.raises(DataError, match=r"split 7|cannot be read"):
+    with pytest.raises(DataError, match=r"split 7|cannot read the list"):
         read("cuhk03-classic", tmp_path, split=7)
     with pytest.raises(DataError, match=r"images_labeled: no such folder"):
         read("cuhk03-classic", tmp_path, boxes="labeled")

@@ -90,7 +90,7 @@ def test_the_other_folder_of_training_is_named_where_one_is_missing(pytorch: Pat
 
 def test_a_check_of_a_whole_copy_and_of_one_that_should_be_market1501(pytorch: Path) -> None:
     done = CliRunner().invoke(app, ["data", "check", "person-folders", str(pytorch)])
-    assert (done.exit_code, "person-folders: nothing wrong found" in done.output) == (0, True), done.output
+    assert (done.exit_code, "person-folders: no problems found" in done.output) == (0, True), done.output
     done = CliRunner().invoke(app, ["data", "check", "person-folders", str(pytorch), "--set", "published=market1501"])
     assert done.exit_code == 1
     assert "problem: query: 1 images, published: 3368: 3367 missing" in done.output
