@@ -91,7 +91,9 @@ def _of_markdown(path: Path, text: str) -> Iterator[Prose]:
         if line.lstrip().startswith("```"):
             fenced = not fenced
         generated = (generated or line.startswith("<!-- ")) and not line.startswith("<!-- end of ")
-        if line.startswith(("<!-- /", "<!-- end of ")) or (line.startswith("<!--") and line.endswith("-->") and ":" not in line):
+        if line.startswith(("<!-- /", "<!-- end of ")) or (
+            line.startswith("<!--") and line.endswith("-->") and ":" not in line and line != "<!-- tables -->"
+        ):
             generated = False
         if not fenced and not generated:
             yield Prose(path, number, re.sub(r"\]\([^)]*\)", "]", line))
@@ -103,7 +105,11 @@ def _of_python(path: Path, text: str) -> Iterator[Prose]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 docstrings.add(first.value)
                 yield Prose(path, first.lineno, first.value.value, docstring=True)
     for node in ast.walk(tree):
