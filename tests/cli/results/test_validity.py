@@ -76,13 +76,13 @@ def test_a_matrix_file_is_read_from_its_store(matrix: Callable[..., Path], regis
 def test_nothing_measured_is_said(matrix: Callable[..., Path], tmp_path: Path) -> None:
     done = run("validity", GROUPS, matrix(), "--store", tmp_path / "store")
     assert done.exit_code == 0
-    assert done.stdout.count("Nothing is measured yet.") == 5
+    assert done.stdout.count("No results yet.") == 5
 
 
 def test_mistakes_are_one_sentence(matrix: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match="leave --store out"):
+    with pytest.raises(ReidbenchError, match="remove --store"):
         run("validity", GROUPS, PACK, "--store", tmp_path)
     with pytest.raises(ConfigError, match=r"matrix\.yaml:\d+: .*unknown key"):
-        run("validity", matrix(), PACK)  # a matrix file is no file of groups
+        run("validity", matrix(), PACK)  # a matrix file does not define groups
     with pytest.raises(ReidbenchError, match="cannot be written"):
         run("validity", GROUPS, PACK, "-o", tmp_path)

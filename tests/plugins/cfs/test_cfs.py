@@ -437,7 +437,7 @@ def test_names_are_joined_to_single_images(tmp_path: Path, monkeypatch: pytest.M
         assert pool.match(["2.jpg", "images/2.jpg", "3.jpg", "key"]).tolist() == [2, 2, -1, 3]
         assert pool.match(["2", "key", "key.jpg", "2.png"], "stem").tolist() == [2, 3, 3, 2]
         assert pool.match([], "name").tolist() == []
-        with pytest.raises(DataError, match=r"two images are called 1.jpg: compare whole paths"):
+        with pytest.raises(DataError, match=r"two images are named 1.jpg; compare whole paths"):
             pool.match(["2.jpg", "1.jpg"])
         monkeypatch.setattr(hidden, "hash", lambda name: 7, raising=False)
     assert HiddenSplit(tmp_path, [], np.empty(0), []).match(["a"]).tolist() == [-1]
@@ -711,8 +711,8 @@ def test_proxies_of_another_network_and_of_several_targets(tmp_path: Path, marke
 @pytest.mark.parametrize(
     ("select", "words"),
     [
-        ("{use: cfs, proxy: {use: dino, backbone: vit-smal}}", "no backbone named 'vit-smal'"),
-        ("{use: cfs, target_proxy: {use: transreid, data: source}}", "must be auxiliary, or left out for the target"),
+        ("{use: cfs, proxy: {use: dino, backbone: vit-smal}}", "unknown backbone 'vit-smal'"),
+        ("{use: cfs, target_proxy: {use: transreid, data: source}}", "must be auxiliary, or omitted for the target"),
     ],
 )
 def test_networks_and_data_of_proxies_that_are_not_there(
@@ -730,4 +730,4 @@ def test_a_merged_target_that_the_task_does_not_name(matrix: Callable[..., Path]
         "finetune: none}}",
     )
     (row,) = plan.expand(reader.read(file, registry)).rows
-    assert (row.key, row.reason) == (None, "transreid needs auxiliary data, and the task names none")
+    assert (row.key, row.reason) == (None, "transreid needs auxiliary data, and the task has none")

@@ -502,7 +502,7 @@ def test_a_regressor_of_the_pool_serves_the_target(
     found = {result.row.task: result for result in results}
     assert found["with a pool"].status == "ok", found["with a pool"].error
     assert found["without"].status == "not-applicable"
-    assert found["without"].row.reason == "hmr-training needs a pool, and the task names none"
+    assert found["without"].row.reason == "hmr-training needs a pool, and the task has none"
     store = Store(tmp_path / "store")
     stages = [store.manifest(key).manifest["stage"] for key in sorted(store.keys())]
     data = {stage["use"]: [given["data"] for given in stage["data"]] for stage in stages}
