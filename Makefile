@@ -28,7 +28,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -q $(SPREAD) $(TESTS)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow $(SPREAD)
+	$(BIN)/python -m pytest -q -m slow $(SPREAD) $(TESTS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The command line: one module for each group of commands.
+"""The command line: one module per group of commands.
 
-Imports everything below; nothing imports it. Begin with `main.py`.
+Imports all other packages; none imports it. Begin with `main.py`.
 """

@@ -1,4 +1,4 @@
-"""Copies of data sets on disk: render one, compare one with the published counts, and print what is found."""
+"""Copies of data sets on disk: render one, or compare one with the published counts, and print the findings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .options import at_home
 
 
 def make(values: dict[str, Any], out: Path) -> None:
-    """Render the first data set that takes these parameters into a folder. Raises ReidbenchError where none does."""
+    """Render the first data set that takes these parameters into a folder. Raises ReidbenchError if none does."""
     component, params = _rendered(values)
     dataset = _open(component, params, out.absolute(), cache_folder(), "rendering")
     for part, split in dataset.parts().items():
@@ -42,7 +42,7 @@ def make(values: dict[str, Any], out: Path) -> None:
 
 
 def check(name: str, root: Path, settings: list[str], against: Path | None, *, full: bool) -> bool:
-    """Compare a copy with the published counts and print what differs; whether nothing is certainly wrong."""
+    """Compare a copy with the published counts and print the differences. Returns whether no error was found."""
     component = plugins.load().get("dataset", name)
     params = _params(component, {**_defaults(component), **_settings(settings)})
     root, cache = _rooted(root).absolute(), cache_folder()
@@ -57,12 +57,12 @@ def check(name: str, root: Path, settings: list[str], against: Path | None, *, f
     if full:
         sound &= _print_contents(dataset)
     wrong = "not the published set" if report.dataset.published else "see the problems above"
-    print(f"{name}: {'nothing wrong found' if sound else wrong}")
+    print(f"{name}: {'no problems found' if sound else wrong}")
     return sound
 
 
 def _rooted(root: Path) -> Path:
-    """Where a root leads, as in a matrix file. Raises ReidbenchError for a variable that is not set."""
+    """Expand a root as a matrix file does. Raises ReidbenchError for a variable that is not set."""
     try:
         return at_home(Path(expanded(str(root))))
     except UnsetVariable as error:
@@ -70,7 +70,7 @@ def _rooted(root: Path) -> Path:
 
 
 def _rendered(values: dict[str, Any]) -> tuple[Component, Params]:
-    """The first data set that takes these parameters. Raises ReidbenchError where none does."""
+    """Return the first data set that takes these parameters. Raises ReidbenchError if none does."""
     refused = []
     for (kind, _), component in plugins.load().components.items():
         if kind == "dataset" and values.keys() <= component.params.model_fields.keys():
@@ -78,7 +78,7 @@ def _rendered(values: dict[str, Any]) -> tuple[Component, Params]:
                 return component, _params(component, values)
             except ReidbenchError as error:
                 refused.append(error)
-    missing = ReidbenchError(f"no plugin that is loaded has a data set with the parameters {', '.join(values)}")
+    missing = ReidbenchError(f"no loaded plugin has a data set with the parameters {', '.join(values)}")
     raise next(iter(refused), missing)
 
 
@@ -91,7 +91,7 @@ def _open(component: Component, params: Params, root: Path, cache: Path, words: 
 
 
 def _print_report(report: Report) -> bool:
-    """Print counts, problems and causes; whether there is no problem."""
+    """Print counts, problems and causes. Returns whether the copy is whole."""
     from reidbench.report.formats.tables import table
 
     print(f"{report.dataset.name} in {report.dataset.root}")
@@ -99,11 +99,11 @@ def _print_report(report: Report) -> bool:
     if report.dataset.published is not None:
         print(f"published: {report.dataset.published.source}; ? = unverified")
     else:
-        print("published: no counts that could be compared")
+        print("published: no counts to compare with")
     for problem in report.problems:
         print(f"problem: {problem}")
     if report.lacking or report.excess:
-        print(f"in all: {report.lacking} images missing, {report.excess} files too many")
+        print(f"total: {report.lacking} images missing, {report.excess} unexpected files")
     for remark in report.remarks:
         print(f"unverified: {remark}")
     for note in report.dataset.notes:
@@ -115,7 +115,10 @@ def _print_report(report: Report) -> bool:
 
 
 def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
-    """Name missing and strange files where a whole copy is known: given, or checked here before."""
+    """Print missing and unexpected files if a whole copy is known, from `against` or an earlier check.
+
+    Returns whether there are none.
+    """
     dataset = report.dataset
     certain = {part for part, counts in (dataset.published.parts if dataset.published else {}).items()
                if counts.images is not None and "images" not in counts.unverified}  # fmt: skip
@@ -127,13 +130,13 @@ def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
         names = recall_names(cache, _variant(dataset)) if dataset.published else None
     if names is None:
         if not report.whole and dataset.published:
-            print("names of missing files are known once a whole copy was checked here, or with --against COPY")
+            print("to list the missing files, check a whole copy once, or use --against COPY")
         return True
     missing, strange = compare_names(dataset, names)
-    whole = "the copy given" if against is not None else "the whole copy checked before"
-    for words, files in (("missing", missing), ("strange", strange)):
+    whole = "the given copy" if against is not None else "the whole copy checked before"
+    for words, files in (("missing", missing), ("unexpected", strange)):
         if files:
-            print(f"problem: {len(files)} files {words}, against {whole}: {first_names(files)}")
+            print(f"problem: {len(files)} files {words}, compared with {whole}: {first_names(files)}")
     return not (missing or strange)
 
 
@@ -142,19 +145,19 @@ def _variant(dataset: Dataset) -> str:
 
 
 def _top(path: str) -> str:
-    """The folder of the root that a path leads through, "" for a file in the root itself."""
+    """Return the first folder of a relative path, "" for a file in the root itself."""
     return path.partition("/")[0] if "/" in path else ""
 
 
 def _names_of(given: Path, folders: Collection[str]) -> list[str]:
-    """The lines of a list, or the pictures in these folders of a copy: others, such as gt_bbox, are not read."""
+    """Return the lines of a list, or the images in these folders of a copy; others, such as gt_bbox, are skipped."""
     if given.is_dir():
         return [path for path in walk_images(given) if _top(path) in folders]
     return [line.strip() for line in read_lines(given, "list of paths") if line.strip()]
 
 
 def _print_overlap(dataset: Dataset, cache: Path) -> bool:
-    """Print which pictures come more than once; whether none of them has two persons."""
+    """Print duplicate images. Returns whether no image is labelled with two persons."""
     overlap = find_overlaps(dataset, image_numbers(dataset, cache))
     for word in ("problem", "note", "remark"):
         for sentence in getattr(overlap, f"{word}s"):
@@ -163,18 +166,18 @@ def _print_overlap(dataset: Dataset, cache: Path) -> bool:
 
 
 def _print_contents(dataset: Dataset) -> bool:
-    """Print the fingerprint of all pictures and those that cannot be decoded; whether there is none."""
+    """Print the fingerprint of all images and those that cannot be decoded. Returns whether all can be decoded."""
     with bar("decoding") as progress:
         contents = read_contents(dataset, progress)
     print(f"fingerprint (contents): {contents.fingerprint}")
-    print(f"pictures that cannot be decoded: {len(contents.unreadable)}")
+    print(f"images that cannot be decoded: {len(contents.unreadable)}")
     for line in contents.unreadable:
         print(f"problem: {line}")
     return not contents.unreadable
 
 
 def _defaults(component: Component) -> dict[str, Any]:
-    """The check itself compares, so that the reader must not refuse."""
+    """Turn the reader's own check off, since `check` compares the counts itself."""
     return {"check": "off"} if "check" in component.params.model_fields else {}
 
 
@@ -201,7 +204,7 @@ def _params(component: Component, values: dict[str, Any]) -> Params:
 
 @contextmanager
 def bar(words: str) -> Iterator[Any]:
-    """A progress bar on a terminal, silence elsewhere; gives `progress(done, total)`."""
+    """Yield `progress(done, total)`, which updates a progress bar on a terminal and does nothing elsewhere."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(words, total=None)

@@ -1,4 +1,4 @@
-"""End a command: an exit code, and one sentence on standard error where something was wrong."""
+"""The end of a command: its exit code, and one sentence on standard error after an error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from . import streams
 
 
 def exit_code(program: Callable[[], object]) -> int | str | None:
-    """Run a program with usable standard streams: what a user can mend, and what they refuse, is a sentence and 2."""
+    """Run a program with usable standard streams. User errors and stream errors print a sentence and return 2."""
     streams.prepare()
     code: int | str | None = 0
     try:
         code = _ended(program)
         streams.finish()
     except ReidbenchError as error:
-        code = code if code == 2 else _complain(error)  # it may have been said already
+        code = code if code == 2 else _complain(error)  # 2: already printed
         streams.give_up()
     except BrokenPipeError:  # `reidbench ... | head`
         code = 1
@@ -28,7 +28,7 @@ def exit_code(program: Callable[[], object]) -> int | str | None:
 
 
 def _ended(program: Callable[[], object]) -> int | str | None:
-    """Run the program. A file that the system refuses where nobody expected it is one sentence too."""
+    """Run the program. An unexpected OSError also prints one sentence."""
     try:
         program()
     except SystemExit as end:

@@ -1,6 +1,6 @@
-"""The command line. Exit codes: 0 all done, 1 some cells failed, 2 bad input.
+"""The command line. Exit codes: 0 success, 1 some cells failed, 2 bad input.
 
-A command imports what it needs when it runs: `--help` needs nothing but typer.
+Each command imports its dependencies when it runs, so `--help` needs only typer.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .networks import app as network_commands
 from .options import (
     ExecutorName,
     FileArgument,
+    OnlyOption,
     SetOption,
     StoreOption,
     StrictOption,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="reidbench",
-    help="Cross person re-identification methods, data sets and seeds into leaderboards.",
+    help="Benchmark person re-identification: run methods on tasks with several seeds and build leaderboards.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -82,8 +83,8 @@ app.add_typer(verify_commands)
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
-    # All is done by then: a late Ctrl-C must not turn the exit code into a death by signal.
+    """Entry point. Input errors print one sentence on standard error and exit with code 2."""
+    # A late Ctrl-C, during interpreter exit, must not replace the exit code.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(end.exit_code(app))
 
@@ -97,39 +98,41 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Global options."""
 
 
 @app.command()
 def run(
     file: FileArgument,
     store: StoreOption = None,
-    executor: Annotated[ExecutorName, typer.Option(help="Where stages run.")] = "process",
+    executor: Annotated[ExecutorName, typer.Option(help="Backend that runs the stages.")] = "process",
     jobs: Annotated[
         int | None,
-        typer.Option(parser=whole(1), help="Stages at a time. Default: 1, or what the cluster at --address holds."),
+        typer.Option(
+            parser=whole(1), help="Number of parallel stages. Default: 1, or the capacity of the cluster at --address."
+        ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Ray: the head of a cluster to join, or auto.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Ray: address of the cluster's head node, or auto.")
     ] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", parser=positive, help="A stage that runs longer has failed."),
+        typer.Option(metavar="SECONDS", parser=positive, help="Fail a stage that runs longer than this."),
     ] = None,
     memory_limit: Annotated[
         float | None,
-        typer.Option(metavar="GIB", parser=positive, help="A stage that uses more memory has failed."),
+        typer.Option(metavar="GIB", parser=positive, help="Fail a stage that uses more memory than this."),
     ] = None,
-    workers: Annotated[int, typer.Option(parser=whole(0), help="Threads that prepare images in a stage.")] = 0,
-    only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
+    workers: Annotated[int, typer.Option(parser=whole(0), help="Image-loading threads per stage.")] = 0,
+    only: OnlyOption = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
     strict: StrictOption = False,
 ) -> None:
-    """Run what is missing, then print the leaderboard."""
+    """Run the stages that are not cached, then print the leaderboard."""
     from rich.console import Console
 
     from reidbench.execution import executors, progress, runner, searching
@@ -160,10 +163,10 @@ def run(
                     only,
                 )
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C, which wants the same
-            print(f"interrupted; what is finished is kept. To go on:\n  {_again()}", file=sys.stderr)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignore a second Ctrl-C
+            print(f"interrupted; finished stages are cached. To resume:\n  {_again()}", file=sys.stderr)
             sys.exit(130)
-        if ran.unrecorded:  # and nothing was missing, else the run has ended with the same reason
+        if ran.unrecorded:  # everything was cached; otherwise the run has failed with the same reason
             note(ran.unrecorded)
         _print_board(ran.plan, the_store, registry, console, strict)
     print(where(the_store), file=sys.stderr)
@@ -171,18 +174,20 @@ def run(
     for row, why in ran.failed_searches.items():
         print(printable(f"{row}: {why}"), file=sys.stderr)
     if outcome.failed or ran.failed_searches:
-        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} wait for them"
+        counts = f"{len(outcome.failed)} stages failed, {len(outcome.blocked)} that depend on them did not run"
         if not outcome.failed:
             counts = f"{len(ran.failed_searches)} searches have no winner"
-        print(f"{counts}. To try them again:\n  {_again()}", file=sys.stderr)
+        print(f"{counts}. To retry:\n  {_again()}", file=sys.stderr)
         sys.exit(1)
 
 
 @uncollected()
 def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool) -> None:
-    """The leaderboard of a run; with `strict` raises ReidbenchError where a mean is over different origins."""
+    """Print the leaderboard. With `strict`, raise ReidbenchError if a mean mixes results of different origins."""
     from reidbench import report
     from reidbench.progressbar import going_through
+
+    from .results.fitting import shown
 
     with going_through(console) as through:
         board = report.collect(the_plan, the_store, through=through)
@@ -190,9 +195,9 @@ def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, c
     if strict:
         report.refuse_mixed(board)
     if streams.is_closed():
-        print("standard output is closed: `reidbench table` prints the leaderboard", file=sys.stderr)
+        print("standard output is closed; run `reidbench table` to print the leaderboard", file=sys.stderr)
     else:
-        print(report.write(board, "md"), end="")
+        print(shown(report.write(board, "md")), end="")
 
 
 def _again() -> str:

@@ -1,4 +1,4 @@
-"""A manifest of a user's own pictures: read their names, split them, write the CSV and check what it says."""
+"""Create a manifest of a user's own images: parse their names, split them, write the CSV and check it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ IMAGES = "images"  # the parameter of the data set that reads manifests
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the options say."""
+    """Options of `reidbench data manifest`."""
 
     pattern: str | None
     regex: str | None
@@ -48,23 +48,26 @@ class Wanted:
     strict: bool
 
     def rules(self) -> Rules:
-        """How names become labels. Raises DataError, and ReidbenchError for not exactly one of pattern and regex."""
+        """Return the rules from names to labels.
+
+        Raises DataError for a bad pattern, ReidbenchError unless exactly one of pattern and regex is given.
+        """
         if (self.pattern is None) == (self.regex is None):
-            raise ReidbenchError("give either --pattern or --regex: it tells the person of each picture")
+            raise ReidbenchError("give either --pattern or --regex, which extracts the person from each image's name")
         pattern = PathPattern(self.pattern) if self.pattern is not None else PathExpression(self.regex or "")
         return Rules(pattern, self.split, self.camera or "", self.seed, self.distractors)
 
 
 def make(folder: Path, out: Path, wanted: Wanted) -> bool:
-    """Write the manifest `out` of the pictures in or below a folder, and the map of names beside it.
+    """Write the manifest `out` of the images in or below a folder, and its map of names.
 
-    Returns whether its labels are consistent. Raises DataError for what Rules and `label` refuse, and for a folder
-    without a picture that matches.
+    Returns whether the labels are consistent. Raises DataError if Rules or `label` rejects the input, or if no image
+    matches.
     """
     rules = wanted.rules()
     given, folder, out = out, _place(folder), _place(out)
     if not out.parent.is_dir():
-        raise DataError(f"{shown(out.parent)}: no such folder to write {shown(out.name)} into")
+        raise DataError(f"{shown(out.parent)}: no such folder, so {shown(out.name)} cannot be written")
     pictures, notes = _pictures(folder, rules, wanted.strict, {out, map_file(out)})
     labels = label(pictures, rules)
     start = _below(folder, out.parent)
@@ -78,17 +81,17 @@ def make(folder: Path, out: Path, wanted: Wanted) -> bool:
 
 
 def _place(path: Path) -> Path:
-    """The absolute path, without `..` and with its links."""
+    """Return the absolute path without `..`; links are not resolved."""
     return Path(os.path.abspath(at_home(path)))  # noqa: PTH100 - Path.resolve would follow links
 
 
 def map_file(out: Path) -> Path:
-    """Where the numbers of persons and cameras stand beside a manifest."""
+    """Return the file next to a manifest that maps names of persons and cameras to numbers."""
     return out.with_suffix(".map.json")
 
 
 def _pictures(folder: Path, rules: Rules, strict: bool, own: set[Path]) -> tuple[list[Picture], list[str]]:
-    """What the names say of all pictures that can be decoded, and notes on what is left out."""
+    """Return the labels parsed from the names of all images that can be decoded, and notes on skipped images."""
     if not folder.is_dir():
         raise DataError(f"{shown(folder)}: no such folder")
     tree = look_through(folder)
@@ -104,25 +107,25 @@ def _pictures(folder: Path, rules: Rules, strict: bool, own: set[Path]) -> tuple
     if strict and left:
         raise DataError(f"{shown(folder)}: {'; '.join(left)}")
     if len(broken) == len(found):
-        raise DataError(f"{shown(folder)}: no picture can be used: {next(iter(broken.values()))}")
+        raise DataError(f"{shown(folder)}: no image can be used: {next(iter(broken.values()))}")
     return [picture for picture in found if picture.path not in broken], [*left, *tree.notes(shown(folder))]
 
 
 def _no_match(paths: list[str], rules: Rules) -> str:
     if not paths:
-        return "no picture in it"
+        return "contains no images"
     cure = (
         "; write paths with /, not \\" if isinstance(rules.pattern, PathPattern) and "\\" in rules.pattern.text else ""
     )
-    return f"none of {len(paths)} pictures matches {shown(rules.pattern.text)}, first {first_names(paths[:3])}{cure}"
+    return f"none of {len(paths)} images matches {shown(rules.pattern.text)}, first {first_names(paths[:3])}{cure}"
 
 
 def _left_out(paths: list[str], of: int, why: str) -> list[str]:
-    return [f"{len(paths)} of {of} pictures {why}, first {', '.join(map(shown, paths[:3]))}"] * (len(paths) > 0)
+    return [f"{len(paths)} of {of} images {why}, first {', '.join(map(shown, paths[:3]))}"] * (len(paths) > 0)
 
 
 def _broken(folder: Path, paths: list[str]) -> Iterator[tuple[str, str]]:
-    """The pictures that no stage could read, each with the reason."""
+    """Yield the images that no stage could read, with the reason."""
     with bar("decoding") as progress:
         for number, path in enumerate(paths, start=1):
             try:
@@ -136,7 +139,7 @@ def _broken(folder: Path, paths: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _below(folder: Path, place: Path) -> str | None:
-    """The way from a place down to a folder, with a / at its end; None where the folder is not there or below."""
+    """Return the relative path from a place to a folder, with a trailing /; None if the folder is not below it."""
     if not folder.is_relative_to(place):
         return None
     way = folder.relative_to(place).as_posix()
@@ -144,7 +147,7 @@ def _below(folder: Path, place: Path) -> str | None:
 
 
 def _csv(labels: Labels, start: str) -> str:
-    """A line for each picture; without cameras there is no such column, nor for labels that no picture has."""
+    """Return the CSV text, one line per image. Columns of labels that no image has are left out."""
     paths, pids, camids, parts = zip(*labels.rows, strict=True)
     columns: dict[str, Sequence[object]] = {"path": [start + path for path in paths], "pid": pids}
     columns |= {"camid": camids} if labels.cameras else {}
@@ -157,7 +160,7 @@ def _csv(labels: Labels, start: str) -> str:
 
 
 def _more_columns(labels: MoreLabels) -> dict[str, Sequence[object]]:
-    """Columns beyond identity as a manifest has them: an empty cell is unknown."""
+    """Return the manifest columns of labels beyond identity; an empty cell means unknown."""
     found: dict[str, Sequence[object]] = {}
     if labels.clothes is not None:
         found["clothes"] = _cells(labels.clothes)
@@ -173,7 +176,7 @@ def _cells(numbers: np.ndarray) -> list[object]:
 
 
 def _map(labels: Labels, wanted: Wanted) -> str:
-    """The numbers of persons, cameras and more by their names, and the options that they follow from."""
+    """Return the numbers of persons, cameras and other labels by name, with the options used, as JSON."""
     options = {name: value for name, value in vars(wanted).items() if name != "strict" and value is not None}
     more = labels.beyond
     found = {"pid": labels.persons, "camid": labels.cameras}
@@ -184,7 +187,7 @@ def _map(labels: Labels, wanted: Wanted) -> str:
 
 
 def _print_checked(out: Path, root: Path) -> bool:
-    """Print what the manifest holds; whether no label contradicts another."""
+    """Print the manifest's counts, problems and notes. Returns whether the labels are consistent."""
     dataset = read_manifest(out, root=root)
     parts = dataset.parts()
     numbers = image_numbers(dataset, cache_folder())
@@ -201,15 +204,15 @@ def _print_checked(out: Path, root: Path) -> bool:
 
 
 def _more(split: Split) -> str:
-    """How many outfits, tracklets and images of each modality there are, as the end of a sentence."""
+    """Return the numbers of outfits, tracklets and images of each modality, as the end of a sentence."""
     found = count(split)
     told = {what: found.number(what) for what in (*MORE_WORDS, *(f"{word} images" for word in found.modality))}
     return "".join(f", {number} {what}" for what, number in told.items() if number)
 
 
 def _print_entry(out: Path, images: str | None) -> None:
-    """Print how a matrix file in the working folder names the manifest, if a data set that is there reads one."""
-    print(f"{out} is written")
+    """Print the matrix-file entry of the manifest, relative to the working folder, if a loaded data set reads one."""
+    print(f"wrote {out}")
     reader = _reader()
     if reader is not None:
         entry = {"use": reader, "root": str(out).replace("$", "$$")} | ({IMAGES: images} if images else {})
@@ -218,7 +221,7 @@ def _print_entry(out: Path, images: str | None) -> None:
 
 
 def _reader() -> str | None:
-    """The data set that reads manifests, by its parameter for where their pictures lie."""
+    """Return the name of the data set that reads manifests, recognised by its parameter `images`."""
     components = plugins.load().components.items()
     return next(
         (name for (kind, name), one in components if kind == "dataset" and IMAGES in one.params.model_fields), None

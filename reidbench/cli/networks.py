@@ -1,4 +1,4 @@
-"""`reidbench embed`, `export` and `search`: use the trained networks of a store."""
+"""`reidbench embed`, `export` and `search`: use trained networks from a store."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-KEY = "Key of a network, features or result (`table --format json`), or its beginning; none with --file"
+KEY = "Key of a network, features or result (see `table --format json`), or its first characters; omit with --file"
 FileOption = Annotated[
-    Path | None, typer.Option("--file", metavar="FILE", help="In place of KEY: the matrix file that has the row.")
+    Path | None, typer.Option("--file", metavar="FILE", help="Matrix file that contains the row, instead of KEY.")
 ]
 RowOption = Annotated[str | None, typer.Option("--row", metavar="METHOD", help="With --file: the method.")]
 TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help="With --file: the task.")]
 SeedOption = Annotated[
     int | None,
-    typer.Option("--seed", metavar="N", parser=whole(0), help="With --file: the seed, where the row has several."),
+    typer.Option("--seed", metavar="N", parser=whole(0), help="With --file: the seed, if the row has several."),
 ]
-WorkersOption = Annotated[int, typer.Option(parser=whole(0), help="Threads that decode images.")]
+WorkersOption = Annotated[int, typer.Option(parser=whole(0), help="Image-loading threads.")]
 FlipOption = Annotated[
     bool,
-    typer.Option("--flip", help="Average with the features of the mirror images, as rows that say `flip` always do."),
+    typer.Option("--flip", help="Average with the features of the mirrored images. Rows with `flip` always do."),
 ]
 ModalityOption = Annotated[
     str | None,
     typer.Option(
         "--modality",
         metavar="WORD",
-        help="Modality of all pictures, such as visible or infrared, for a network that treats them by it.",
+        help="Modality of all images, such as visible or infrared, for a network that depends on it.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class _Which:
-    """The networks that a command is to use: those of a key, or those of a row of a file."""
+    """Options that select networks, by key or by a row of a matrix file."""
 
     stores: list[Path] | None
     file: Path | None
@@ -59,36 +59,36 @@ class _Which:
     overrides: list[str] | None
 
     def split(self, words: Sequence[str]) -> tuple[str | None, list[str]]:
-        """The key, where no file is given, and the other words. Raises ReidbenchError for options without --file."""
+        """Split the arguments into the key, None with --file, and the rest. Raises ReidbenchError for stray options."""
         if self.file is not None:
             return None, [*words]
         given = {"--row": self.row, "--task": self.task, "--seed": self.seed, "--set": self.overrides}
         for option, value in given.items():
             if value is not None:
-                raise ReidbenchError(f"{option} is of a row, so it needs --file FILE, the matrix file that has the row")
+                raise ReidbenchError(f"{option} requires --file FILE, the matrix file that contains the row")
         return (words[0] if words else None), [*words[1:]]
 
     def members(self, key: str | None) -> tuple[Store, Registry, list[Member]]:
-        """The networks, and the store and the plugins to load them with."""
+        """Return the store, the plugins and the selected networks."""
         from reidbench.export import networks, rows
 
         the_store = store_at(self.stores)
         if self.file is None:
             if not key:
-                raise ReidbenchError("which network? give its KEY, or --file FILE --row METHOD --task TASK --seed N")
+                raise ReidbenchError("no network given; give its KEY, or --file FILE --row METHOD --task TASK --seed N")
             members = networks.members_of(the_store, key)
             warn_of_conflicts(the_store)
             return the_store, load_plugins(None), members
         registry = load_plugins(None)
         options = [word for value in self.overrides or () for word in ("--set", value)]
-        options += ["--store", str(self.stores[0])] if self.stores else []  # where a run that makes the row may write
+        options += ["--store", str(self.stores[0])] if self.stores else []  # the store that a run would write to
         choice = rows.Choice(self.file, self.row, self.task, self.seed, options)
         members = choice.members(read_plan(self.file, registry, self.overrides, the_store), the_store)
         warn_of_conflicts(the_store)
         return the_store, registry, members
 
     def networks(self, key: str | None, workers: int, flip: bool, modality: str | None = None) -> Networks:
-        """The networks, ready to embed pictures."""
+        """Return the networks, ready to embed images."""
         from reidbench.export.features import Networks
 
         the_store, registry, members = self.members(key)
@@ -102,10 +102,10 @@ def embed(
         typer.Argument(
             metavar="[KEY] IMAGES...",
             show_default=False,
-            help=f"{KEY}. Then pictures and folders of them, or one manifest (path,pid,split[,camid], .csv).",
+            help=f"{KEY}. Then images and folders of images, or one CSV manifest (path,pid,split[,camid]).",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output file.", show_default=False)],
     file: FileOption = None,
     row: RowOption = None,
     task: TaskOption = None,
@@ -116,10 +116,10 @@ def embed(
     flip: FlipOption = False,
     modality: ModalityOption = None,
 ) -> None:
-    """Features of any pictures, by the network of a key or of a row, as an .npz or .mat that `score` reads.
+    """Compute features of images with a trained network. Writes an .npz or .mat file that `score` reads.
 
-    Of pictures: `features` [N, D] and `names` [N]. Of a manifest: `query_features`, `query_pids`, `query_camids`,
-    `gallery_features`, ... of its query and gallery.
+    For images the file has `features` [N, D] and `names` [N]; for a manifest, `query_features`, `query_pids`,
+    `query_camids`, `gallery_features`, ... of its query and gallery.
     """
     from reidbench.export import features
 
@@ -127,20 +127,20 @@ def embed(
     key, given = which.split(words)
     if not given:
         raise ReidbenchError(
-            "no pictures: name some, a folder or a manifest (.csv), after the KEY if no --file is given"
+            "no images given; name images, folders or a manifest (.csv), after the KEY unless --file is given"
         )
     images = [Path(word) for word in given]
-    features.writer_of(out)  # refuses an ending that cannot be written before anything is computed
+    features.writer_of(out)  # reject an unknown extension before anything is computed
     manifest = features.manifest_among(images)
     if manifest is None:
-        features.pictures(images)  # a name that is not there is reported before a network is built
+        features.pictures(images)  # report a missing file before the network is built
         _note(features.left_out(images))
         networks = which.networks(key, workers, flip, modality)
         made, notes = features.embed_pictures(networks, images, out, modality)
     else:
         parts, notes = features.labelled_parts(manifest)
         _note(notes)
-        parts = {part: features.of_modality(one, modality, f"the {part} pictures") for part, one in parts.items()}
+        parts = {part: features.of_modality(one, modality, f"the {part} images") for part, one in parts.items()}
         networks = which.networks(key, workers, flip, modality)
         made, notes = features.embed_parts(networks, parts, out)
     _note(notes)
@@ -149,10 +149,11 @@ def embed(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output file.", show_default=False)],
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", show_default=False, help=f"{KEY}.")] = None,
     form: Annotated[
-        Literal["onnx", "safetensors"], typer.Option("--format", help="A whole network, or the backbone's weights.")
+        Literal["onnx", "safetensors"],
+        typer.Option("--format", help="onnx: the whole network; safetensors: the backbone's weights."),
     ] = "onnx",
     file: FileOption = None,
     row: RowOption = None,
@@ -162,13 +163,13 @@ def export(
     overrides: SetOption = None,
     modality: ModalityOption = None,
 ) -> None:
-    """Write a network of the store for other programs; how pixels are prepared stands beside or inside it."""
+    """Export a trained network for other programs, together with its image preprocessing."""
     from reidbench.export import networks
 
     which = _Which(store, file, row, task, seed, overrides)
     found, others = which.split([] if key is None else [key])
     if others:
-        raise ReidbenchError(f"both a key ({others[0]}) and --file are given; leave one of them out")
+        raise ReidbenchError(f"both a key ({others[0]}) and --file are given; remove one of them")
     the_store, registry, members = which.members(found)
     artifact = networks.only_member(members, found or row or "the row")
     for line in networks.export(networks.load(the_store, artifact, registry), artifact, form, out, modality):
@@ -182,13 +183,13 @@ def search_gallery(
         typer.Argument(
             metavar="[KEY] GALLERY QUERY...",
             show_default=False,
-            help=f"{KEY}. Then what is searched: a folder of pictures, a manifest (its gallery), or an .npz that "
-            "`embed` wrote with the same network. Then the pictures to search for, or folders of them.",
+            help=f"{KEY}. Then the gallery: a folder of images, a manifest (its gallery part), or an .npz that "
+            "`embed` wrote with the same network. Then the query images, or folders of them.",
         ),
     ],
-    top: Annotated[int, typer.Option(parser=whole(1), help="Matches of each query.")] = 10,
+    top: Annotated[int, typer.Option(parser=whole(1), help="Number of matches per query.")] = 10,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="PAGE.html", help="Also write a page with the pictures.")
+        Path | None, typer.Option("-o", "--out", metavar="PAGE.html", help="Also write an HTML page with the images.")
     ] = None,
     file: FileOption = None,
     row: RowOption = None,
@@ -197,19 +198,19 @@ def search_gallery(
     store: StoreOption = None,
     overrides: SetOption = None,
     rerank: Annotated[
-        Variant | None, typer.Option(help="k-reciprocal re-ranking among queries and gallery, whose definition.")
+        Variant | None, typer.Option(help="k-reciprocal re-ranking among queries and gallery, in this variant.")
     ] = None,
     workers: WorkersOption = 0,
     flip: FlipOption = False,
     modality: ModalityOption = None,
     gallery_modality: Annotated[
         str | None,
-        typer.Option(metavar="WORD", help="That of the gallery's pictures, where it is another than --modality."),
+        typer.Option(metavar="WORD", help="Modality of the gallery images, if different from --modality."),
     ] = None,
 ) -> None:
-    """Search pictures for those nearest to a query, by the network of a key or of a row: rank, distance, path.
+    """Find the gallery images nearest to each query with a trained network. Prints rank, distance and path.
 
-    Distances are 1 - cosine. For many searches in one gallery, `embed` it once and name the .npz.
+    Distances are 1 - cosine similarity. To search one gallery many times, `embed` it once and pass the .npz.
     """
     from reidbench.export import features
     from reidbench.export.places import check_place, written
@@ -218,7 +219,7 @@ def search_gallery(
     which = _Which(store, file, row, task, seed, overrides)
     key, given = which.split(words)
     if len(given) < 2:
-        raise ReidbenchError("a search needs a GALLERY and one QUERY or more, after the KEY where no --file is given")
+        raise ReidbenchError("search requires a GALLERY and at least one QUERY, after the KEY unless --file is given")
     place = Path(given[0])
     opened = gallery.of_one_modality(gallery.open_gallery(place), gallery_modality, modality)
     queries = features.pictures([Path(word) for word in given[1:]])

@@ -1,4 +1,4 @@
-"""Options that several commands share, the plan that they lead to, and numbers as strict as a matrix file's."""
+"""Options shared by several commands, functions that read a plan from them, and strict number parsers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reidbench.store.artifacts import Store
     from reidbench.tuning.resolve import Resolved
 
-# Spelled out, since the modules that have them take long to import; a test compares them with what is really there.
+# Repeated here because the modules that define them are slow to import; a test compares the lists.
 AveragePrecision = Literal["step", "trapezoid"]
 Breakdown = Literal["camera-pair", "camera", "persons"]
 ExecutorName = Literal["inline", "process", "ray"]
@@ -41,33 +41,38 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         metavar="DIR",
-        help="Where results lie. Default: $REIDBENCH_STORE, or .reidbench/. May be repeated where nothing is written: "
-        "the first that has a result gives it.",
+        help="Store folder. Default: $REIDBENCH_STORE, or .reidbench/. Commands that only read accept several; "
+        "the first store that has a result wins.",
     ),
 ]
 WithoutOption = Annotated[
-    list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a plugin out. May be repeated.")
+    list[str] | None, typer.Option("--without", metavar="NAME", help="Do not load this plugin. Repeatable.")
+]
+OnlyOption = Annotated[
+    str | None, typer.Option(metavar="GLOB", help="Select rows by method or method/task, for example 'bot*'.")
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the file, like seeds=[0]. May be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a value of the matrix file, for example seeds=[0]. Repeatable."
+    ),
 ]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Fail where one mean is over different versions, plugin sources or processors.")
+    bool, typer.Option("--strict", help="Fail if a mean mixes package versions, plugin sources or processors.")
 ]
 BreakdownOption = Annotated[
     Breakdown | None,
     typer.Option(
-        help="Instead, every row in parts (Markdown, CSV, JSON): by the camera of the query, by pair of cameras, or "
-        "its worst persons."
+        help="Break each row down by query camera, by camera pair, or into its worst persons, instead of the "
+        "leaderboard. Markdown, CSV, JSON."
     ),
 ]
 RanksOption = Annotated[
     bool,
     typer.Option(
         "--ranks",
-        help="Also ranks over tasks: mean rank with its interval, win rate, Borda count, and which methods are not set "
-        "apart. Not in CSV; HTML has them anyway.",
+        help="Add ranks across tasks: mean rank with its interval, win rate, Borda count, and groups of methods "
+        "without a significant difference. Not for CSV; HTML always has them.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -75,7 +80,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @uncollected()
 def load_plugins(without: list[str] | None) -> Registry:
-    """The plugins that load; standard error names the others."""
+    """Load all plugins except `without`. Report those that fail to load on standard error."""
     from reidbench.registry import plugins
 
     registry = plugins.load(frozenset(without or ()))
@@ -86,27 +91,27 @@ def load_plugins(without: list[str] | None) -> Registry:
 
 @uncollected()
 def read_plan(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Plan:
-    """The plan of a matrix file, with the winners of searches in a store. Raises ConfigError with every mistake."""
+    """Return the plan of a matrix file, with search winners from a store. Raises ConfigError with every mistake."""
     return read_resolved(file, registry, overrides, store).plan
 
 
 @uncollected()
 def read_resolved(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Resolved:
-    """A matrix file with what its searches came to in a store. Raises ConfigError with every mistake."""
+    """Return a matrix file with the results of its searches in a store. Raises ConfigError with every mistake."""
     from reidbench.tuning import resolve
 
     return resolve.resolve(read_benchmark(file, registry, overrides), store)
 
 
 def read_benchmark(file: Path, registry: Registry, overrides: list[str] | None) -> Benchmark:
-    """A matrix file. Raises ConfigError with every mistake."""
+    """Read a matrix file. Raises ConfigError with every mistake."""
     from reidbench.matrix.reading import reader
 
     return reader.read(file, registry, overrides or ())
 
 
 def warn_of_conflicts(store: Store) -> None:
-    """Name on standard error what was read and differs between several stores."""
+    """Warn on standard error about results that differ between the stores that were read."""
     from reidbench.registry.plugins import printable
     from reidbench.store.several import Stores
 
@@ -115,7 +120,7 @@ def warn_of_conflicts(store: Store) -> None:
 
 
 def warn_of_changes(board: Leaderboard, registry: Registry) -> None:
-    """Warn on standard error of plugins whose code has changed since results were made."""
+    """Warn on standard error about plugins whose code has changed since the results were computed."""
     from reidbench.execution import preview
     from reidbench.registry.plugins import printable
 
@@ -124,19 +129,19 @@ def warn_of_changes(board: Leaderboard, registry: Registry) -> None:
 
 
 def where(store: Store) -> str:
-    """The folders of a store, for the last line of a command."""
+    """Return the last line of a command's output, which names the store's folders."""
     return f"results: {', '.join(str(root.absolute()) for root in store.roots)}"
 
 
 def note(text: str) -> None:
-    """Something that a person should read, on standard error."""
+    """Print a note on standard error."""
     from reidbench.registry.plugins import printable
 
     print(printable(f"note: {text}"), file=sys.stderr)
 
 
 def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, store: Store) -> Plan:
-    """As `read_plan`, claims with dates; where a plugin of the file is gone, the plan of the store's board of it."""
+    """Like `read_plan`, with dates of claims. If a plugin is missing, return the plan that the store recorded."""
     from reidbench.packs import lasting
 
     try:
@@ -148,33 +153,33 @@ def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, s
 
 
 def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str | None, beside: bool) -> None:
-    """Raise ReidbenchError for options of `table` that --breakdown excludes (`beside`), or that need it."""
+    """Raise ReidbenchError for options of `table` that conflict with --breakdown (`beside`) or that require it."""
     if kind is None and (worst is not None or only is not None):
-        raise ReidbenchError("--worst and --only choose what --breakdown prints: add it, or leave them out")
+        raise ReidbenchError("--worst and --only require --breakdown; add it or remove them")
     if kind is not None and worst is not None and kind != "persons":
-        raise ReidbenchError(f"--worst is for --breakdown persons, not {kind}: leave it out")
+        raise ReidbenchError(f"--worst requires --breakdown persons, not --breakdown {kind}; remove --worst")
     if kind is not None and (beside or form not in ("md", "csv", "json")):
         raise ReidbenchError(
-            "--breakdown is for Markdown, CSV and JSON, and prints rows in parts only: leave out --history, "
-            "--published, --ranks, --against, --columns and --figures"
+            "--breakdown supports --format md, csv and json, without --history, --published, --ranks, --against, "
+            "--columns and --figures"
         )
 
 
 def refuse_clash(form: str, history: bool, published: bool, ranks: bool, chosen: bool) -> None:
-    """Raise ReidbenchError for options of `table` that exclude each other; `chosen` is for what a table may show."""
+    """Raise ReidbenchError for conflicting options of `table`. `chosen`: some option selects the table's content."""
     if history and (published or form not in ("md", "json")):
-        raise ReidbenchError("--history is for Markdown and JSON, and not beside --published: leave it out")
+        raise ReidbenchError("--history supports --format md and json, without --published; remove --history")
     if published and form != "html" and chosen:
         raise ReidbenchError(
-            "--published prints all metrics of the cells that `expect:` names: leave out --metric, --against, "
-            "--columns and --ranks"
+            "--published prints all metrics of the cells in `expect:`; remove --metric, --against, --columns and "
+            "--ranks"
         )
     if ranks and form == "csv":
-        raise ReidbenchError("--ranks is for Markdown, JSON, LaTeX and HTML: CSV has rows only")
+        raise ReidbenchError("--ranks does not support --format csv; use md, json, latex or html")
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:
-    """Reads a whole number from `least`, in plain digits: neither 1_000 nor digits of other scripts."""
+    """Return a parser for integers from `least` in ASCII digits. It rejects 1_000 and digits of other scripts."""
 
     def integer(given: str | int) -> int:
         from reidbench.matrix.reading.yamlfile import LARGEST, LONGEST_NUMBER, WHOLE, shown
@@ -188,12 +193,12 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
 
 
 WorstOption = Annotated[
-    int | None, typer.Option(parser=whole(1), help="--breakdown persons: so many of each row. Default: 10.")
+    int | None, typer.Option(parser=whole(1), help="With --breakdown persons: number of persons per row. Default: 10.")
 ]
 
 
 def decimal(given: str | float) -> float:
-    """Reads a finite number in plain digits: neither 1_000 nor nan."""
+    """Parse a finite number in ASCII digits. It rejects 1_000 and nan."""
     from reidbench.matrix.reading.yamlfile import DECIMAL, LONGEST_NUMBER, shown
 
     text = str(given)
@@ -203,7 +208,7 @@ def decimal(given: str | float) -> float:
 
 
 def positive(given: str | float) -> float:
-    """Reads a number above 0."""
+    """Parse a number above 0."""
     from reidbench.matrix.reading.yamlfile import shown
 
     if decimal(given) <= 0:

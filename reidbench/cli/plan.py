@@ -1,4 +1,4 @@
-"""`reidbench plan`, `trials` and `rehearse`: what a file will do, what its searches did, and all of it in small."""
+"""`reidbench plan`, `trials` and `rehearse`: preview a matrix file, list search trials, do a scaled-down run."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from reidbench.errors import ReidbenchError
 from .options import (
     FileArgument,
     JsonOption,
+    OnlyOption,
     SetOption,
     StoreOption,
     WithoutOption,
@@ -46,7 +47,7 @@ def show_plan(
     without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rows, stages, what is cached, what is to run and how long it may take. Runs nothing."""
+    """Show the rows and stages of a matrix file, how many are cached, and the expected time. Runs nothing."""
     from reidbench.execution import forecast, preview
     from reidbench.registry import plugins
 
@@ -84,7 +85,7 @@ def list_trials(
     without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Every trial of the searches of a matrix file: values, criterion by seed, seconds, and which of them won."""
+    """List the trials of a matrix file's searches: values, criterion per seed, seconds, winner."""
     from rich.console import Console
 
     from reidbench.tuning import listing
@@ -96,7 +97,7 @@ def list_trials(
         print(json.dumps(listing.as_json(resolved), indent=1))
         return
     if not resolved.searches:
-        raise ReidbenchError(f"{file} has no `search:` in a row or a step, and so no trials")
+        raise ReidbenchError(f"{file} has no trials: no row or step has a `search:`")
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for line, style in listing.lines(resolved):
         console.print(line, style=style)
@@ -105,12 +106,13 @@ def list_trials(
 @app.command("rehearse")
 def rehearse_file(
     file: FileArgument,
-    only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
+    only: OnlyOption = None,
     keep: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Leave the stand-ins in this new folder, for `plan` and `run`.")
+        Path | None, typer.Option(metavar="DIR", help="Keep the stand-ins in this new folder, for `plan` and `run`.")
     ] = None,
     real: Annotated[
-        bool, typer.Option("--real", help="Your own data and weights instead of stand-ins: a few images of each set.")
+        bool,
+        typer.Option("--real", help="Use a few images of each of your data sets, and your weights, not stand-ins."),
     ] = False,
     per_second: Annotated[
         float | None,
@@ -118,23 +120,23 @@ def rehearse_file(
             "--images-per-second",
             metavar="N",
             parser=positive,
-            help="Images that your device trains on in a second, for the time at full scale.",
+            help="Training throughput of your device, to estimate the time at full scale.",
         ),
     ] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
-    """Run the whole plan of a matrix file in small, with stand-ins for its data and weights.
+    """Run the whole plan of a matrix file scaled down, with stand-ins for its data and weights.
 
-    The networks, image sizes, losses, stages, and the layouts of data and weights are those of the file; the data are
-    a few rendered persons, and a training is a few steps of a small batch. All that fails is told at once, with exit
-    code 1. The results are thrown away, since their numbers mean nothing. With --real every list of your own data is
-    read and compared with the published counts, and a few images of each set take the place of the stand-ins.
+    Networks, image sizes, losses, stages and file layouts are those of the matrix file. The data are a few rendered
+    persons, and training takes a few steps with a small batch. All failures are reported together, with exit code 1.
+    The results are discarded, since their numbers mean nothing. With --real, the lists of your own data are read and
+    compared with the published counts, and a few images of each set replace the stand-ins.
 
-    The table is of the trainings at full scale: published counts of the data, steps by each method's own arithmetic.
-    Memory is an estimate for the backbone alone in 32 bits: 16 bytes a parameter (weight, gradient and the moments of
-    Adam), and for each image of a step what its forward pass keeps for the gradient. Heads, losses, second networks
-    and augmentation come on top.
+    The table shows the training stages at full scale: published image counts, and steps as each method computes them.
+    Memory is an estimate for the backbone alone in 32 bits: 16 bytes per parameter (weight, gradient, Adam's moments)
+    plus the activations that the forward pass keeps for each image of a step. Heads, losses, second networks and
+    augmentation are extra.
     """
     from rich.console import Console
 
@@ -159,19 +161,19 @@ def rehearse_file(
 
 @contextlib.contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    """Where a rehearsal takes place: a folder that is not there yet, or a temporary one."""
+    """Yield the folder of a rehearsal: `keep`, which must not exist, or a temporary folder."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
             yield Path(folder)
         return
     place = at_home(keep).absolute()
     if place.exists():
-        raise ReidbenchError(f"--keep {place}: it is there already; name a folder that is not")
+        raise ReidbenchError(f"--keep {place}: this path already exists; name a new folder")
     yield place
 
 
 def _print_roots(file: Path, found: Rehearsal) -> None:
-    """The commands that plan the file over the stand-ins."""
+    """Print the commands that plan the file with the stand-ins."""
     from reidbench.matrix.reading.yamlfile import read_tree
     from reidbench.rehearsal.variables import named_files, named_roots
 
@@ -183,7 +185,7 @@ def _print_roots(file: Path, found: Rehearsal) -> None:
 
 
 def _conclude(found: Rehearsal, seconds: float) -> None:
-    """The notes, the failures, and whether the file is ready; ends with 1 where it is not."""
+    """Print notes, failures and the conclusion. Raises typer.Exit with code 1 after failures."""
     from reidbench.registry.plugins import printable
 
     for note in found.notes:

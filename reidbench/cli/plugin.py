@@ -1,4 +1,4 @@
-"""`reidbench plugins`, `new`, `new-results` and `check`: which plugins there are, what to start from, and contracts."""
+"""`reidbench plugins`, `new`, `new-results` and `check`: list, scaffold and check plugins, scaffold a results board."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer()
 
 @app.command("plugins")
 def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> None:
-    """What plugins are there, from where; what failed to load and why."""
+    """List plugins and their components, with their origin and load errors."""
     from reidbench.registry import plugins
 
     registry = plugins.load(frozenset(without or ()))
@@ -36,56 +36,56 @@ def list_plugins(as_json: JsonOption = False, without: WithoutOption = None) -> 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="What the component is called, like mean-colour.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Name of the component, for example mean-colour.", show_default=False)],
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Where to. Default: reidbench-NAME, here.")
+        Path | None, typer.Argument(metavar="[DIR]", help="Folder to create. Default: ./reidbench-NAME.")
     ] = None,
-    kind: Annotated[Kind, typer.Option(help="What kind of component it has.")] = "finetuner",
+    kind: Annotated[Kind, typer.Option(help="Kind of component.")] = "finetuner",
 ) -> None:
-    """Write a plugin package to start from: a component of any kind that works, its tests, its README."""
+    """Create a plugin package with a working component, its tests and a README."""
     from reidbench import scaffold
 
     written = scaffold.write(name, folder, kind)
     words, chosen = scaffold.names(name), scaffold.KINDS[kind]
     print(f"{written}: a plugin with the {chosen.what} {words['name']}")
-    print(f"its tests pass: pip install -e '{written}[test]' && pytest {written}")
+    print(f"run its tests: pip install -e '{written}[test]' && pytest {written}")
     place = written / words["module"] / f"{chosen.code}.py"
-    print(f"your {'method' if kind == 'finetuner' else chosen.what} goes into {place}; then: reidbench check {written}")
+    print(f"write your {'method' if kind == 'finetuner' else chosen.what} in {place}, then: reidbench check {written}")
 
 
 @app.command("new-results")
 def new_results(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to: a new folder, or an empty clone.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create, or an empty clone.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the board is called. Default: the folder's name.")
+        str | None, typer.Option(metavar="NAME", help="Name of the board. Default: the folder's name.")
     ] = None,
 ) -> None:
-    """Write a repository of results to start from: packs are verified for each pull request, and shown as a site."""
+    """Create a results repository: CI verifies the packs of each pull request and publishes a site."""
     from reidbench.scaffold import results
 
     written = results.write(folder, name)
-    print(f"{written}: a repository of results")
-    print(f"add one: reidbench pack FILE --features -o {written / 'packs' / 'NAME.zip'}")
-    print(f"{written / 'README.md'} says how to publish it, {written / 'SUBMITTING.md'} how others add theirs")
+    print(f"{written}: a results repository")
+    print(f"add a pack: reidbench pack FILE --features -o {written / 'packs' / 'NAME.zip'}")
+    print(f"{written / 'README.md'}: how to publish it; {written / 'SUBMITTING.md'}: how others submit results")
 
 
 @app.command()
 def check(
     plugin: Annotated[
         str,
-        typer.Argument(help="A plugin of `reidbench plugins`, its module, or the path of one.", show_default=False),
+        typer.Argument(help="Plugin name as listed by `reidbench plugins`, its module, or a path.", show_default=False),
     ],
-    only: Annotated[str | None, typer.Option(metavar="NAME", help="Only this component.")] = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Check only this component.")] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Keep the results beside the code, for the next check to compare.")
+        bool, typer.Option("--record", help="Save the results next to the code; later checks compare with them.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", parser=positive, help="A step that takes longer has failed.")
+        float, typer.Option(metavar="SECONDS", parser=positive, help="Fail a step that takes longer than this.")
     ] = 600.0,
 ) -> None:
-    """Try every component of a plugin on tiny data: shapes, determinism, resume, global state, files, version.
+    """Check every component of a plugin on tiny data: shapes, determinism, resume, global state, files, version.
 
-    One line for each. Ends with 1 when a contract is broken.
+    Prints one line per check. Exit code 1 if a check fails.
     """
     from reidbench.check import check_plugin
 

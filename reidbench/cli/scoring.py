@@ -1,4 +1,4 @@
-"""`reidbench score`: feature files of anybody's, under rules that options or a named protocol give."""
+"""`reidbench score`: score feature files from any program, under rules from options or a named protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PROTOCOLS = "cosine"  # the evaluator whose presets are the named protocols
-CAMERAS = "0,2: numbers of cameras as the file has them, from 0 on"
+CAMERAS = "for example 0,2, numbered from 0 as in the file"
 Exclude = Literal["same-clothes", "different-clothes"]
 Cross = Literal["modality"]
 Pool = Literal["mean", "max"]
@@ -37,72 +37,75 @@ ProtocolOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="All rules of a named protocol, such as sysu-mm01-all-single or mars: the presets of `reidbench show "
-        "evaluator cosine`. Options beside it win, and a warning names them.",
+        help="Named protocol, such as sysu-mm01-all-single or mars; `reidbench show evaluator cosine` lists them as "
+        "presets. Other options override its rules, with a warning.",
     ),
 ]
 ExcludeOption = Annotated[
     Exclude | None,
-    typer.Option(help="Leave out the query's own person in the same clothes, or in others; needs clothes."),
+    typer.Option(help="Exclude matches of the query's person in the same, or in different, clothes. Requires clothes."),
 ]
 CrossOption = Annotated[
     Cross | None,
-    typer.Option(help="A query meets only gallery images of another modality; needs modality."),
+    typer.Option(help="Match queries only with gallery images of another modality. Requires modality."),
 ]
 SkipOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="CAMERA:CAMERAS", help="2:1,3: queries of camera 2 never meet cameras 1 and 3, whatever person."
+        metavar="CAMERA:CAMERAS",
+        help="Never match queries of one camera with others: 2:1,3 excludes cameras 1 and 3 for camera 2. Repeatable.",
     ),
 ]
 QueryCamerasOption = Annotated[
-    str | None, typer.Option(metavar="CAMERAS", help=f"Only queries of these cameras, {CAMERAS}.")
+    str | None, typer.Option(metavar="CAMERAS", help=f"Use only queries of these cameras, {CAMERAS}.")
 ]
 GalleryCamerasOption = Annotated[
-    str | None, typer.Option(metavar="CAMERAS", help=f"Only gallery images of these cameras, {CAMERAS}.")
+    str | None, typer.Option(metavar="CAMERAS", help=f"Use only gallery images of these cameras, {CAMERAS}.")
 ]
 PoolOption = Annotated[
     Pool | None,
-    typer.Option(help="The images of a tracklet become one by their mean or maximum; needs tracklets."),
+    typer.Option(help="Pool the features of each tracklet by mean or maximum. Requires tracklets."),
 ]
 MultiQueryOption = Annotated[
-    bool, typer.Option("--multi-query", help="Queries of one person and camera become one, by --pool or their mean.")
+    bool, typer.Option("--multi-query", help="Pool the queries of each person and camera, by --pool or their mean.")
 ]
 ShotsOption = Annotated[
-    int | None, typer.Option(parser=whole(1), help="A gallery of so many drawn images of each identity.")
+    int | None, typer.Option(parser=whole(1), help="Draw a gallery with this number of images per identity.")
 ]
-ShotsPerOption = Annotated[ShotsPer | None, typer.Option(help="--shots: of what they are drawn.")]
+ShotsPerOption = Annotated[ShotsPer | None, typer.Option(help="With --shots: unit to draw from. Default: identity.")]
 RepeatsOption = Annotated[
-    int | None, typer.Option(parser=whole(1), help="--shots: how many galleries are drawn. Default: 10.")
+    int | None, typer.Option(parser=whole(1), help="With --shots: number of galleries to draw. Default: 10.")
 ]
 DrawSeedOption = Annotated[
-    int | None, typer.Option(parser=whole(0), help="--shots: another seed, other galleries. Default: 0.")
+    int | None, typer.Option(parser=whole(0), help="With --shots: seed of the draw. Default: 0.")
 ]
-CmcOption = Annotated[Literal["images", "identities"] | None, typer.Option(help="What rank k counts. Default: images.")]
+CmcOption = Annotated[
+    Literal["images", "identities"] | None, typer.Option(help="Unit that rank k counts. Default: images.")
+]
 UseOption = Annotated[
-    Literal["features", "distances"] | None, typer.Option(help="What to score where a file has both.")
+    Literal["features", "distances"] | None, typer.Option(help="Content to score if a file has both.")
 ]
 ManifestOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.csv", help="path,pid,split[,camid] of the images whose features and names the files have."
+        metavar="FILE.csv", help="CSV manifest (path,pid,split[,camid]) of the images named in the feature files."
     ),
 ]
 NoCameraOption = Annotated[
-    bool, typer.Option("--no-camera", help="Keep matches of the query's own camera; no camera keys are needed.")
+    bool, typer.Option("--no-camera", help="Keep matches of the query's own camera. Needs no camera labels.")
 ]
 
 
 class OnceEach(TyperCommand):
-    """A command that takes no option twice: the first would be lost."""
+    """A command that rejects repeated options, since the last value would silently win."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raises ReidbenchError for an option that is there twice, unless it collects its values or is a switch."""
+        """Raise ReidbenchError for a repeated option, unless it collects its values or is a flag."""
         order: list[Any] = self.make_parser(ctx).parse_args(list(args))[2]
         for option in order:
             single = not (option.param_type_name == "argument" or option.multiple or option.is_flag)
             if single and order.count(option) > 1:
-                raise ReidbenchError(f"{option.opts[0]} is given {order.count(option)} times: give it once")
+                raise ReidbenchError(f"{option.opts[0]} is given {order.count(option)} times; give it once")
         return super().parse_args(ctx, args)
 
 
@@ -112,10 +115,10 @@ def score_files(
     files: FilesArgument,
     as_json: JsonOption = False,
     protocol: ProtocolOption = None,
-    ap: Annotated[AveragePrecision, typer.Option(help="Area under precision and recall.")] = "step",
-    invalid: Annotated[Invalid, typer.Option(help="Queries without a true match.")] = "drop",
+    ap: Annotated[AveragePrecision, typer.Option(help="Average precision rule.")] = "step",
+    invalid: Annotated[Invalid, typer.Option(help="Treatment of queries without a true match.")] = "drop",
     ties: Annotated[Ties, typer.Option(help="Order of equal distances.")] = "stable",
-    distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="How features are compared.")] = "cosine",
+    distance: Annotated[Literal["cosine", "euclidean"], typer.Option(help="Distance between features.")] = "cosine",
     no_camera: NoCameraOption = False,
     exclude: ExcludeOption = None,
     cross: CrossOption = None,
@@ -131,14 +134,18 @@ def score_files(
     cmc: CmcOption = None,
     use: UseOption = None,
     manifest: ManifestOption = None,
-    rerank: Annotated[Variant | None, typer.Option(help="k-reciprocal re-ranking, whose definition.")] = None,
-    k1: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the reciprocal sets.")] = 20,
-    k2: Annotated[int, typer.Option(parser=whole(1), help="Re-ranking: neighbours of the query expansion.")] = 6,
+    rerank: Annotated[Variant | None, typer.Option(help="k-reciprocal re-ranking, in this variant.")] = None,
+    k1: Annotated[
+        int, typer.Option(parser=whole(1), help="With --rerank: number of neighbours in the reciprocal sets.")
+    ] = 20,
+    k2: Annotated[
+        int, typer.Option(parser=whole(1), help="With --rerank: number of neighbours in the query expansion.")
+    ] = 6,
     lambda_: Annotated[
-        float, typer.Option("--lambda", parser=decimal, help="Re-ranking: share of the original distance.")
+        float, typer.Option("--lambda", parser=decimal, help="With --rerank: weight of the original distance, 0 to 1.")
     ] = 0.3,
 ) -> None:
-    """Score feature files: mAP, CMC, mINP, and what was filtered. Several files are also compared in pairs."""
+    """Score feature files: mAP, CMC, mINP and the number of filtered images. Compares several files in pairs."""
     from reidbench.scoring import score
 
     rules = {"ap": ap, "invalid": invalid, "ties": ties, "camera": "none" if no_camera else "market1501"}
@@ -156,7 +163,7 @@ def score_files(
 
 
 def _is_given(context: typer.Context, rule: str) -> bool:
-    """Whether the option of a rule that has a default stands on the command line."""
+    """Return whether the option of a rule with a default is given on the command line."""
     source = context.get_parameter_source("no_camera" if rule == "camera" else rule)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -164,20 +171,20 @@ def _is_given(context: typer.Context, rule: str) -> bool:
 def _chosen(
     protocol: str | None, rules: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The rules by name, those `given` before those of a protocol; and a warning where they differ from it.
+    """Return the rules by name, `given` ones overriding the protocol, and a warning if they differ from it.
 
-    Raises ReidbenchError for draws where nothing is drawn, and for a protocol that does not exist.
+    Raises ReidbenchError for options of a draw without --shots, and for an unknown protocol.
     """
     named = dict(rules) if protocol is None else named_protocol(protocol)
     chosen = {**named, **given}
     drawing = [name for name in ("shots_per", "repeats", "seed") if name in given]
     if drawing and "shots" not in chosen:
-        raise ReidbenchError(f"{_option(drawing[0])} is of a drawn gallery: add --shots N, or leave it out")
+        raise ReidbenchError(f"{_option(drawing[0])} requires --shots N; add it or remove {_option(drawing[0])}")
     return chosen, () if protocol is None else _departures(protocol, named, chosen)
 
 
 def _departures(protocol: str, named: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[str, ...]:
-    """A sentence that names the rules which differ from those of a protocol, if there are any."""
+    """Return a sentence that names the rules that differ from a protocol, if any."""
     from reidbench.metrics import MetricError, Rules
 
     try:
@@ -185,26 +192,26 @@ def _departures(protocol: str, named: Mapping[str, Any], chosen: Mapping[str, An
     except MetricError as error:
         raise ReidbenchError(str(error)) from error
     values = {rule.name: [_value(rules, rule.name) for rules in (new, old)] for rule in dataclasses.fields(Rules)}
-    changed = [f"{name}={mine} in place of {theirs}" for name, (mine, theirs) in values.items() if mine != theirs]
-    return (f"not as --protocol {protocol} has it: {', '.join(changed)}",) if changed else ()
+    changed = [f"{name}={mine} instead of {theirs}" for name, (mine, theirs) in values.items() if mine != theirs]
+    return (f"differs from --protocol {protocol}: {', '.join(changed)}",) if changed else ()
 
 
 def _value(rules: Rules, name: str) -> str:
-    """What a rule is, as JSON has it; rules that do nothing are not in there."""
+    """Return a rule's value as in JSON output, which leaves out inactive rules."""
     value = rules.as_dict().get(name, getattr(rules, name))
     return "none" if value in (None, ()) else str(value)
 
 
 def named_protocol(name: str) -> dict[str, Any]:
-    """Rules by name, as `metrics.Rules` takes them, of a preset of the evaluator cosine.
+    """Return the rules of a preset of the evaluator cosine, by name, as arguments of `metrics.Rules`.
 
-    Raises ReidbenchError where there is no such preset.
+    Raises ReidbenchError for an unknown preset.
     """
     presets = load_plugins(None).get("evaluator", PROTOCOLS).presets
     if name not in presets:
         near = difflib.get_close_matches(name, presets, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ReidbenchError(f"no protocol named {name!r}{hint} (known: {', '.join(presets) or 'none'})")
+        raise ReidbenchError(f"unknown protocol {name!r}{hint} (known: {', '.join(presets) or 'none'})")
     values: Mapping[str, Any] = presets[name]
     return {"seed" if key == "draw_seed" else key: value for key, value in values.items() if value is not None}
 
@@ -214,24 +221,26 @@ def _option(name: str) -> str:
 
 
 def _cameras(option: str, text: str | None) -> list[int] | None:
-    """Numbers of cameras from 0,2; None where nothing is given."""
+    """Parse camera numbers like 0,2; None stays None."""
     if text is None:
         return None
     try:
         return [whole(0)(piece.strip()) for piece in text.split(",")]
     except typer.BadParameter:
         raise ReidbenchError(
-            f"{option} {text!r}: write numbers of cameras with commas between them, like 0,2"
+            f"{option} {text!r}: expected camera numbers separated by commas, for example 0,2"
         ) from None
 
 
 def _skipped(given: Sequence[str] | None) -> dict[int, list[int]] | None:
-    """Cameras of the gallery by the camera of the query, from texts like 2:1,3; None where nothing is given."""
+    """Parse texts like 2:1,3 into skipped gallery cameras by query camera; None if nothing is given."""
     found: dict[int, list[int]] = {}
     for text in given or ():
         camera, colon, skipped = text.partition(":")
         if not colon:
-            raise ReidbenchError(f"--skip-cameras {text!r}: write the camera of queries and those skipped, like 2:1,3")
+            raise ReidbenchError(
+                f"--skip-cameras {text!r}: expected a query camera and the gallery cameras to skip, for example 2:1,3"
+            )
         for own in _cameras("--skip-cameras", camera) or ():
             found.setdefault(own, []).extend(_cameras("--skip-cameras", skipped) or ())
     return found or None

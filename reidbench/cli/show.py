@@ -1,4 +1,4 @@
-"""`reidbench show`: what a component is, its parameters, its paper, and the numbers that were published for it."""
+"""`reidbench show`: a component's description, parameters, paper and published numbers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ Shown = Literal[Kind, "protocol"]
 
 @app.command()
 def show(
-    kind: Annotated[Shown, typer.Argument(show_default=False)],
-    name: Annotated[str, typer.Argument(show_default=False)],
+    kind: Annotated[Shown, typer.Argument(show_default=False, help="Kind of component, or protocol.")],
+    name: Annotated[
+        str, typer.Argument(show_default=False, help="Name of the component as listed by `reidbench plugins`.")
+    ],
     published: Annotated[bool, typer.Option("--published", help="Print the published tables instead, in %.")] = False,
     without: WithoutOption = None,
 ) -> None:
-    """A component's params with types and defaults, its paper and deviations; or the tables published for it.
+    """Show a component's parameters with types and defaults, its paper and deviations, or its published tables.
 
-    Of a protocol, such as dg-2 or sequence: the data sets of its tests, and where its definition is from.
+    For a protocol, such as dg-2 or sequence, show its test data sets and the source of its definition.
     """
     if kind == "protocol":
         from reidbench.matrix.families.generalisation import described
@@ -67,7 +69,7 @@ def _print_params(component: Component) -> None:
 def _type_text(schema: dict[str, Any], annotation: Any) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
-    if getattr(annotation, "__name__", "") == "Optional":  # of a Literal or an annotated type, whose text is long
+    if getattr(annotation, "__name__", "") == "Optional":  # of a Literal or an annotated type, whose repr is long
         parts = (part.get("enum") or [part.get("const") or _json_type(part)] for part in schema["anyOf"])
         return "one of " + ", ".join(str(word) for part in parts for word in part)
     return str(annotation).replace("typing.", "")
@@ -97,10 +99,10 @@ def _print_published(component: str, paper: Paper | None) -> None:
     from reidbench.report import NAMES
 
     if paper is None or not paper.published:
-        print(f"no number was published for {component}")
+        print(f"no published numbers for {component}")
         return
     print(f"paper: {_reference(paper)}")
-    print("published, in % (a number compares only with the same method, data, AP rule and ranking):")
+    print("published, in % (comparable only with the same method, data, AP rule and ranking):")
     for line in published.tables(paper.published, NAMES):
         print(plugins.printable(line))
 

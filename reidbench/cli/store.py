@@ -1,4 +1,4 @@
-"""`reidbench curves` and `clean`: take logs out of a store, and tidy it."""
+"""`reidbench curves` and `clean`: export the logs of a store, and clean it up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ app = typer.Typer()
 
 @app.command()
 def curves(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where to.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Output folder.", show_default=False)],
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Only the stages of this matrix file.", show_default=False)
     ] = None,
@@ -40,7 +40,7 @@ def curves(
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
-    """What finished stages logged, as TensorBoard runs; those that are there already are left as they are."""
+    """Write the logged values of finished stages as TensorBoard runs. Existing runs are not rewritten."""
     from reidbench.export.tensorboard import write_curves
     from reidbench.registry import plugins
 
@@ -53,31 +53,33 @@ def curves(
     warn_of_conflicts(the_store)
     for sentence in left_out:
         print(plugins.printable(f"note: {sentence}"), file=sys.stderr)
-    print(f"{written} new runs; to see them: tensorboard --logdir {out}")
+    print(f"{written} new runs; view them with: tensorboard --logdir {out}")
 
 
 @app.command()
 def clean(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", show_default=False, help="The matrix files to keep results of.")
+        list[Path], typer.Argument(metavar="FILE...", show_default=False, help="Matrix files whose artifacts to keep.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")] = False,
     store: StoreOption = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in the runs to keep. May be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override, as in the runs to keep. Repeatable."),
     ] = None,
     without: WithoutOption = None,
     history: Annotated[
         bool,
         typer.Option(
-            "--history", help="Also what `table --history` shows: results of earlier states of these files, and boards."
+            "--history",
+            help="Also remove what `table --history` shows: results of earlier versions of these files, and boards.",
         ),
     ] = False,
 ) -> None:
-    """Remove artifacts that none of these files needs, and what dead workers left; never what is being made.
+    """Remove artifacts that none of these files needs, and leftovers of dead workers. Running stages are kept.
 
-    Results of earlier states of the files stay, unless `--history` is given, and of all that a recorded board names the
-    manifest stays.
+    Results of earlier versions of the files are kept unless `--history` is given. Manifests of artifacts that a
+    recorded board names are always kept.
     """
     from rich.console import Console
 
@@ -94,12 +96,12 @@ def clean(
     stages = [stage for one in resolved for plan in (one.plan, one.trials) for stage in plan.stages.values()]
     published = the_store.keys()
     elsewhere = {one for stage in stages if stage.kind == "profile" for one in of_network(stage.key, published)}
-    needed = {stage.key for stage in stages} | elsewhere  # what other machines have measured is kept
+    needed = {stage.key for stage in stages} | elsewhere  # keep measurements of other machines
     kept = lasting.kept(the_store, plans, history)
     if results := kept.results & published - needed:
         counted = "1 result" if len(results) == 1 else f"{len(results)} results"
         shows = "`table --history` shows them, `clean --history` removes them"
-        note(f"kept: {counted} of earlier states of these files; {shows}")
+        note(f"kept: {counted} of earlier versions of these files; {shows}")
     with going_through(Console(stderr=True)) as through:
         gone = cleaning.leftovers(the_store, needed | kept.results, note, through, kept.named, kept.boards)
         if not dry_run:
@@ -109,11 +111,11 @@ def clean(
             plugins.printable(f"{'would remove' if dry_run else 'removed'} {one.what} {one.key} ({_bytes(one.size)})")
         )
     words = "to remove" if dry_run else "removed"
-    print(f"{len(gone)} things {words}, {_bytes(sum(one.size for one in gone))}; {where(the_store)}")
+    print(f"{len(gone)} items {words}, {_bytes(sum(one.size for one in gone))}; {where(the_store)}")
 
 
 def _removed(store: Store, one: Leftover) -> bool:
-    """Whether it is gone; what the system refuses to remove is named, and the rest goes on."""
+    """Remove a leftover. Returns whether it is removed; an error is reported as a note."""
     from reidbench.store import cleaning
 
     try:
@@ -121,7 +123,7 @@ def _removed(store: Store, one: Leftover) -> bool:
     except OSError as error:
         note(f"{one.path}: cannot be removed: {error.strerror or error}")
     except StoreError as error:
-        note(f"{one.path}: not removed, since its manifest cannot be kept: {error}")
+        note(f"{one.path}: not removed because its manifest cannot be kept: {error}")
     return False
 
 

@@ -1,4 +1,4 @@
-"""Standard streams as the caller left them: closed, full, or of an encoding that lacks characters."""
+"""Handling of standard streams that are closed, full, or in an encoding without some characters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from reidbench.errors import ReidbenchError
 
 
 class _Patient(io.TextIOWrapper):
-    """Standard error that never ends a run: what cannot be written there is lost, and the work goes on."""
+    """Standard error that never stops a run: text that cannot be written is dropped."""
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError):  # ValueError: closed meanwhile
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream was closed
             super().write(text)
         return len(text)
 
@@ -25,7 +25,7 @@ class _Patient(io.TextIOWrapper):
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output that says of itself when it cannot be written, but for a pipe that nobody reads any more."""
+    """Standard output that raises ReidbenchError if it cannot be written. A broken pipe stays a BrokenPipeError."""
 
     def write(self, text: str) -> int:
         with _telling():
@@ -47,10 +47,10 @@ def _telling() -> Iterator[None]:
 
 
 def prepare() -> None:
-    """Make the three standard streams usable, before anything else is opened.
+    """Make the three standard streams usable, before any other file is opened.
 
-    A closed descriptor gets the null device: else the next pipe or file would take its number, and what is printed
-    would go there. Characters that an encoding lacks are written as backslash escapes.
+    A closed descriptor is opened on the null device; otherwise the next pipe or file would take its number and receive
+    the printed text. Characters that the encoding lacks are written as backslash escapes.
     """
     closed = _fill_closed()
     for name in ("stdout", "stderr"):
@@ -67,7 +67,7 @@ def prepare() -> None:
 
 
 def _beside(stream: io.TextIOWrapper) -> io.BufferedWriter:
-    """Another writer on the descriptor of a stream, which stays as it is for its other users."""
+    """Return a second writer on the descriptor of a stream. The stream itself does not change."""
     return open(stream.fileno(), "wb", closefd=False)
 
 
@@ -78,7 +78,7 @@ def _fill_closed() -> list[int]:
             os.fstat(descriptor)
         except OSError:
             closed.append(descriptor)
-            opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, normally this one
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
@@ -86,7 +86,7 @@ def _fill_closed() -> list[int]:
 
 
 class _Closed(io.StringIO):
-    """Standard output that was closed at the start: remembers whether somebody wanted to say something."""
+    """Standard output that was closed at startup. Records whether anything was written to it."""
 
     wanted = False
 
@@ -96,24 +96,24 @@ class _Closed(io.StringIO):
 
 
 def finish() -> None:
-    """Write out what is buffered. Raises ReidbenchError when standard output does not take it, BrokenPipeError."""
+    """Flush standard output. Raises ReidbenchError if it cannot be written, BrokenPipeError if its reader is gone."""
     if isinstance(sys.stdout, _Closed):
         if sys.stdout.wanted:
-            raise ReidbenchError("standard output is closed: what belongs there is not written")
+            raise ReidbenchError("standard output is closed; the output is lost")
         return
     try:
         sys.stdout.flush()
     except ValueError:
-        raise ReidbenchError("standard output is closed: what belongs there is not written") from None
+        raise ReidbenchError("standard output is closed; the output is lost") from None
 
 
 def is_closed() -> bool:
-    """Whether standard output was closed when the program started."""
+    """Return whether standard output was closed when the program started."""
     return isinstance(sys.stdout, _Closed)
 
 
 def give_up() -> None:
-    """Point standard output at nothing, so that the interpreter does not try to write the rest when it ends."""
+    """Point standard output at the null device, so that the interpreter does not flush the rest at exit."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)

@@ -8,9 +8,9 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from reidbench.errors import StoreError
 from reidbench.matrix.kinds import OF_STAGE
@@ -22,7 +22,10 @@ from reidbench.store.artifacts import GONE, Store
 
 from .executor import Executor, OneResult
 from .pending import pending
+from .remaining import Remaining, Times, left
+from .reporting import Reports
 from .silence import Silence
+from .standings import Best, Standings
 
 RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
 
@@ -50,6 +53,14 @@ class Display(Protocol):
 
     def note(self, text: str) -> None:
         """Something that a person should read."""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A display that also shows the remaining time and the best row."""
+
+    def follow(self, remaining: Callable[[], Remaining], best: Callable[[str], list[Best]]) -> None:
+        """Take the functions that estimate the run that begins, and give the best rows of a new result's tasks."""
 
 
 @dataclass
@@ -88,6 +99,7 @@ class Runner:
         self.remade: Counter[str] = Counter()  # by key
         self.interrupted = False
         self.silence = Silence(display.note)
+        self.reports = Reports(store)
         self.idle_since: float | None = None  # when all that was left was being made by others
         self.waits_for: dict[str, str] = {}  # key -> whom it was said to wait for
 
@@ -108,6 +120,8 @@ class Runner:
                 raise refusal
             self._notes_of_before()
             self.display.begin(len(self.waiting))
+            if self.waiting and isinstance(self.display, Follower):
+                self.display.follow(self._remaining, self.standings.best_with)
             for key in self.waiting:
                 self.store.forget_failure(key)
             with self.silence.watching(), self._interruptible():
@@ -144,6 +158,25 @@ class Runner:
     def reads(self) -> dict[str, list[str]]:
         """The keys that each stage reads."""
         return {key: self.plan.reads(key) for key in self.plan.stages}
+
+    @functools.cached_property
+    def times(self) -> Times:
+        """Usual seconds of the plan's stages."""
+        return Times(self.plan, self.store)
+
+    @functools.cached_property
+    def standings(self) -> Standings:
+        """The best rows so far."""
+        return Standings(self.plan, self.store)
+
+    def _remaining(self) -> Remaining:
+        """Estimate the rest of the run."""
+        now = time.monotonic()
+        running = {
+            key: left(self.reports.of(key), self.times.usual(self.plan.stages[key]), now - began)
+            for key, began in list(self.running.items())
+        }
+        return self.times.remaining(self.waiting, running, self.executor.slots)
 
     def _notes_of_before(self) -> None:
         """What stages that are not run again have noted: it holds of this run's rows as well."""
@@ -241,6 +274,7 @@ class Runner:
             self.idle_since = None
             self.running[key] = time.monotonic()
             self.silence.started(key, stage.label, self.store.log_file(key))
+            self.reports.started(key)
             self.display.started(stage)
             spec = StageSpec.of(self.plan, stage, self.store, self.without, self.workers)
             self.executor.submit(spec, self._on_event)
@@ -250,12 +284,16 @@ class Runner:
 
     def _on_event(self, key: str, event: dict[str, Any]) -> None:
         self.silence.heard(key)
+        self.reports.heard(key, event)
         self.display.event(self.plan.stages[key], event)
 
     def _ended(self, result: OneResult) -> None:
         self.silence.ended(result.key)
+        self.reports.ended(result.key)
         stage = self.plan.stages[result.key]
         seconds = time.monotonic() - self.running.pop(result.key)
+        if result.status == "done":
+            self.times.took(stage, seconds)
         self.display.ended(stage, result.status, seconds, result.error)
         if result.status == "busy":
             self.retry_at[result.key] = time.monotonic() + RETRY_BUSY

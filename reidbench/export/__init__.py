@@ -1,4 +1,4 @@
-"""Take networks, features of any pictures, and logs out of a store, for other programs.
+"""Export networks, features of images, and logs from a store for other programs.
 
 Imports matrix, stages, store and training. Begin with `networks.py`.
 """

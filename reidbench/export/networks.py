@@ -1,4 +1,4 @@
-"""Networks of a store: found by key, loaded, written for other programs."""
+"""Networks of a store: find by key, load, export for other programs."""
 
 from __future__ import annotations
 
@@ -31,35 +31,42 @@ from .places import written
 if TYPE_CHECKING:
     from reidbench.training import Embedder
 
-TOLERANCE = 1e-4  # of the largest feature: how far an exported network may be from torch's
+TOLERANCE = 1e-4  # largest difference between exported network and torch, relative to the largest feature
 
 
 def find(store: Store, key: str) -> Artifact:
-    """The artifact whose key begins like that. Raises StoreError when there is none, or several."""
+    """Return the artifact whose key starts with `key`. Raises StoreError unless exactly one does."""
     found = sorted(name for name in store.keys() if name.startswith(key))  # noqa: SIM118 - a method, not a mapping
     if not key or len(found) != 1:
-        several = f"{len(found)} artifacts begin with it: {', '.join(found[:3])}" if found else "no artifact has it"
-        raise StoreError(f"key {key!r}: {several} (store: {joined(store)})")
+        if found:
+            raise StoreError(
+                f"key {key!r} is ambiguous: {len(found)} keys in the store {joined(store)} start with it: "
+                f"{', '.join(found[:3])}; give more characters"
+            )
+        raise StoreError(
+            f"unknown key {key!r}: no key in the store {joined(store)} starts with it; `reidbench table FILE --format "
+            "json` lists the keys"
+        )
     return store.read(found[0])
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network; with `flip` its features are means over an image and its mirror image."""
+    """A trained network. `flip` averages the features of an image and its mirror image."""
 
     artifact: Artifact
     flip: bool = False
 
     @property
     def name(self) -> str:
-        """The stage that trained it, for a sentence."""
+        """Label and key of the stage that trained the network."""
         return f"{self.artifact.label} ({self.artifact.key})"
 
 
 def members_of(store: Store, key: str) -> list[Member]:
-    """The trained networks of a key: its own, or those that features and results come from, several of an ensemble.
+    """Return the trained networks of a key: of a network, features or a result; several for an ensemble.
 
-    Raises StoreError for what has none.
+    Raises StoreError if the artifact has no network.
     """
     return _members(store, find(store, key), frozenset(), flip=False)
 
@@ -71,9 +78,9 @@ def _members(store: Store, artifact: Artifact, passed: frozenset[str], *, flip: 
     parents = [parent for _, parent in artifact.need("stage", "parents")]
     passed |= {artifact.key}
     if passed.intersection(parents):
-        raise StoreError(f"{artifact.key} names {parents[0]}, which was made from it: no run has written that")
+        raise StoreError(f"{artifact.key} has the parent {parents[0]}, which depends on it; the store is corrupt")
     if kind not in ("embed", "evaluate") or not parents:
-        raise StoreError(f"{artifact.key} is of a stage {kind!r}, which leaves no network")
+        raise StoreError(f"{artifact.key} is the artifact of a stage {kind!r}, which has no network")
     if kind == "embed":
         params = artifact.manifest["stage"].get("params")
         flip = isinstance(params, dict) and params.get("flip") is True
@@ -81,7 +88,7 @@ def _members(store: Store, artifact: Artifact, passed: frozenset[str], *, flip: 
 
 
 def only_member(members: Sequence[Member], name: str) -> Artifact:
-    """The network of what has one; `name` is what was asked for. Raises StoreError for an ensemble."""
+    """Return the only network; `name` is the request, for the error. Raises StoreError for an ensemble."""
     if len(members) > 1:
         keys = ", ".join(member.artifact.key for member in members)
         raise StoreError(f"{name} is an ensemble; name one of its members: {keys}")
@@ -89,7 +96,7 @@ def only_member(members: Sequence[Member], name: str) -> Artifact:
 
 
 def network_of(store: Store, key: str) -> Artifact:
-    """The one trained network of a key. Raises StoreError for what has none, and for an ensemble."""
+    """Return the only trained network of a key. Raises StoreError if it has none, or for an ensemble."""
     return only_member(members_of(store, key), key)
 
 
@@ -97,13 +104,13 @@ def _parent(store: Store, key: str) -> Artifact:
     try:
         return store.read(key)
     except KeyError:
-        raise StoreError(f"{key}, which the result was made with, is no longer in {joined(store)}") from None
+        raise StoreError(f"{key}, on which the result depends, is no longer in {joined(store)}") from None
 
 
 def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
-    """The network of an artifact, ready for use; a pre-trained backbone gives its pooled vector.
+    """Return the network of an artifact in evaluation mode. A pre-trained backbone gives its pooled vector.
 
-    Raises ReidbenchError for a row of another program, which leaves no network.
+    Raises ReidbenchError for an external program, which has no network.
     """
     from reidbench.training import BackboneEmbedder, Preprocess, SplitEmbedder
 
@@ -114,17 +121,17 @@ def load(store: Store, artifact: Artifact, registry: Registry) -> Embedder:
     embedder: Embedder = saved_embedder(registry, artifact.path)
     if isinstance(embedder, SplitEmbedder):
         raise ReidbenchError(
-            f"{artifact.label} ({artifact.key}) is a program, and no network: run that program on the pictures"
+            f"{artifact.label} ({artifact.key}) is an external program without a network; run it on the images"
         )
     return embedder.eval()
 
 
 # ---------------------------------------------------------------------- export
 def export(embedder: Embedder, artifact: Artifact, form: str, out: Path, modality: str | None = None) -> list[str]:
-    """Write a network as `onnx` or `safetensors`; sentences on what was written.
+    """Write a network as `onnx` or `safetensors`. Returns lines that describe the output.
 
-    A network that takes modalities is written for the images of one, which must be given. Raises ReidbenchError where
-    it is not, and for a `modality` that the network does not take.
+    A network that takes modalities is exported for one of them. Raises ReidbenchError if it is not given, and for a
+    `modality` that the network does not take.
     """
     facts: dict[str, Any] = {"key": artifact.key, "stage": artifact.label, "reidbench": __version__}
     if form != "onnx":
@@ -136,12 +143,12 @@ def export(embedder: Embedder, artifact: Artifact, form: str, out: Path, modalit
 
 
 def _of_one(embedder: Embedder, modality: str | None) -> Embedder:
-    """A network that takes modalities, for the images of one."""
+    """Return a network that takes modalities, restricted to one."""
     from reidbench.training import OneModality
 
     if modality is None:
         name, known = type(embedder).__name__, " or ".join(embedder.modalities)
-        raise ReidbenchError(f"{name} treats images by their modality: say for which with --modality ({known})")
+        raise ReidbenchError(f"{name} depends on the modality; choose one with --modality ({known})")
     return OneModality(embedder, modality)
 
 
@@ -149,12 +156,14 @@ def _safetensors(embedder: Embedder, facts: dict[str, Any], out: Path, modality:
     from reidbench.training import Backbone, write_weights
 
     if modality:
-        raise ReidbenchError("--modality is for --format onnx; weights are written as they are")
+        raise ReidbenchError("--modality requires --format onnx; remove it")
     backbone = getattr(embedder, "backbone", None)
     if not isinstance(backbone, Backbone):
-        raise ReidbenchError(f"{type(embedder).__name__} has no backbone whose weights could be written")
+        raise ReidbenchError(f"{type(embedder).__name__} has no backbone, so it has no weights to export")
     if out.suffix != ".safetensors":
-        raise ReidbenchError(f"{out}: a file of weights must end in .safetensors, for its sidecar is named after it")
+        raise ReidbenchError(
+            f"{out}: the extension must be .safetensors, since a .json file of the same name goes with it"
+        )
     try:
         write_weights(out, backbone, **facts)
     except OSError as error:
@@ -163,12 +172,12 @@ def _safetensors(embedder: Embedder, facts: dict[str, Any], out: Path, modality:
 
 
 def _onnx(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
-    """Torch's newer exporter is tried first, then the older; the first answer that computes the same is written."""
-    try:  # by name, for they are an extra
+    """Export with torch's newer exporter or, if its model fails or differs, with the older one."""
+    try:  # imported by name, since they are an extra
         onnx, runtime, _ = (importlib.import_module(name) for name in ("onnx", "onnxruntime", "onnxscript"))
     except ImportError as error:
         raise ReidbenchError(
-            f"ONNX needs the extra `onnx` ({error.name} is missing): pip install 'reidbench[onnx]'"
+            f"ONNX export requires the extra `onnx` ({error.name} is missing): pip install 'reidbench[onnx]'"
         ) from None
     size = tuple(embedder.preprocess.size)
     embedder.cpu().eval()
@@ -179,7 +188,7 @@ def _onnx(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
                 model = onnx.load_from_string(_exported(embedder, size, dynamo))
                 session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
                 difference = _difference(embedder, session, size)
-        except Exception as error:  # noqa: BLE001 - exporter and runtime raise many kinds for what ONNX cannot say
+        except Exception as error:  # noqa: BLE001 - exporter and runtime raise many types for unsupported operators
             cause = error.__cause__ or error
             reasons.append(one_line(f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"))
             continue
@@ -187,32 +196,32 @@ def _onnx(embedder: Embedder, facts: dict[str, Any], out: Path) -> list[str]:
             break
         reasons.append(f"its features differ by {difference:.1e} of the largest")
     else:
-        raise ReidbenchError(f"{type(embedder).__name__} cannot be said in ONNX for any batch: {' / '.join(reasons)}")
+        raise ReidbenchError(f"{type(embedder).__name__} cannot be exported to ONNX: {' / '.join(reasons)}")
     for name, value in {**facts, "preprocess": json.dumps(_preprocess(embedder))}.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = f"reidbench.{name}", str(value)
     with written(out) as beside:
         onnx.save(model, str(beside))
     return [
-        f"{out}: images [batch, 3, {size[0]}, {size[1]}] to features; preprocessing stands in its metadata",
-        f"largest difference to torch: {difference:.1e} of the largest feature",
+        f"{out}: images [batch, 3, {size[0]}, {size[1]}] to features; the metadata describe the preprocessing",
+        f"largest difference from torch: {difference:.1e} of the largest feature",
     ]
 
 
 def _exported(embedder: Embedder, size: tuple[int, ...], dynamo: bool) -> bytes:
-    """The network as ONNX, by the newer (`dynamo`) or the older exporter."""
+    """Return the network as ONNX bytes, from the newer (`dynamo`) or the older exporter."""
     import torch
 
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["features"]}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what torch will change in itself; the answer is checked
+        warnings.simplefilter("ignore")  # torch's deprecations; the exported model is checked
         if dynamo:
             shapes = ({0: torch.export.Dim("batch")},)
             program = torch.onnx.export(embedder, (images,), **names, dynamic_shapes=shapes, dynamo=True, verbose=False)
             assert program is not None
             return bytes(program.model_proto.SerializeToString())
-        buffer: Any = io.BytesIO()  # which torch takes, though its annotation names paths only
+        buffer: Any = io.BytesIO()  # torch accepts a buffer, though its annotation names only paths
         axes = {"images": {0: "batch"}, "features": {0: "batch"}}
         torch.onnx.export(embedder, (images,), buffer, **names, dynamic_axes=axes, dynamo=False, opset_version=17)
         return bytes(buffer.getvalue())
@@ -220,8 +229,8 @@ def _exported(embedder: Embedder, size: tuple[int, ...], dynamo: bool) -> bytes:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Hold back what the exporter and the runtime print from C++: whole graphs, where an operator is unknown."""
-    with contextlib.ExitStack() as undo, open(os.devnull, "wb") as nothing:  # noqa: PTH123 - of one kind with dup2
+    """Suppress the output of exporter and runtime from C++, which print whole graphs for an unknown operator."""
+    with contextlib.ExitStack() as undo, open(os.devnull, "wb") as nothing:  # noqa: PTH123 - dup2 needs a descriptor
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         for descriptor in (1, 2):
@@ -233,7 +242,7 @@ def _silence() -> Iterator[None]:
 
 
 def _preprocess(embedder: Embedder) -> dict[str, Any]:
-    """Steps from pixels to the network's input, for readers of the metadata."""
+    """Return the preprocessing from pixels to the network's input, for the metadata."""
     given = embedder.preprocess
     return {
         "size": list(given.size),
@@ -245,7 +254,7 @@ def _preprocess(embedder: Embedder) -> dict[str, Any]:
 
 
 def _difference(embedder: Embedder, session: Any, size: tuple[int, ...]) -> float:
-    """The largest difference of three new images' features, of the largest feature."""
+    """Return the largest difference of features of three other images, relative to the largest feature."""
     import torch
 
     images = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))

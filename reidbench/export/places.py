@@ -1,4 +1,4 @@
-"""Files that a command writes: refused before anything is computed, and whole or not there at all."""
+"""Output files of commands: checked before anything is computed, and written atomically."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from reidbench.files.names import shown
 
 
 def check_place(file: Path) -> None:
-    """Raise ReidbenchError where no file of this name can be: its folder is missing, or it is a folder itself."""
+    """Raise ReidbenchError if the file cannot be created: its folder is missing, or it is a folder itself."""
     if not file.parent.is_dir():
-        raise ReidbenchError(f"{shown(file)}: no folder {shown(file.parent)}")
+        raise ReidbenchError(f"{shown(file)}: no such folder {shown(file.parent)}")
     if file.is_dir():
         example = file / f"features{file.suffix}"
-        raise ReidbenchError(f"{shown(file)}: is a folder; name a file, like {shown(example)}")
+        raise ReidbenchError(f"{shown(file)}: this is a folder; name a file, for example {shown(example)}")
 
 
 @contextmanager
 def written(file: Path) -> Iterator[Path]:
-    """Give a name beside a file to write to; it becomes the file when the block ends well.
+    """Yield a temporary path that replaces the file when the block succeeds.
 
-    Raises ReidbenchError when its folder is not there or the system refuses to write it.
+    Raises ReidbenchError if the folder is missing or the file cannot be written.
     """
     check_place(file)
     try:

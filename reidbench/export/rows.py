@@ -1,4 +1,4 @@
-"""A row of a matrix file, chosen by its method, task and seed, and the trained networks behind it."""
+"""A row of a matrix file, selected by method, task and seed, and its trained networks."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .networks import Member
 
 @dataclass(frozen=True)
 class Choice:
-    """A row as the command line names it; what is None has to be the only one. `options` were given for the plan."""
+    """A row selected on the command line. A field that is None must be unambiguous. `options` are those of the plan."""
 
     file: Path
     method: str | None = None
     task: str | None = None
     seed: int | None = None
-    options: Sequence[str] = ()  # such as --set seeds=[0], for the command that makes the row
+    options: Sequence[str] = ()  # such as --set seeds=[0], for the command that runs the row
 
     def members(self, plan: Plan, store: Store) -> list[Member]:
-        """The trained networks of the row. Raises ReidbenchError for a row that is not there, or not in the store."""
+        """Return the trained networks of the row. Raises ReidbenchError for an unknown row, or one not in the store."""
         row = self.row(plan)
         return [self._member(plan, store, row, plan.stages[key]) for _, key in plan.stages[row.key or ""].parents]
 
     def row(self, plan: Plan) -> Row:
-        """The row, of any evaluator. Raises ReidbenchError with what there is where no row, or several, are meant."""
+        """Return the row, of any evaluator. Raises ReidbenchError with the choices if none or several match."""
         method = self._one("--row", self.method, list(dict.fromkeys(row.method for row in plan.rows)), "method")
         task = self._one("--task", self.task, list(dict.fromkeys(row.task for row in plan.rows)), "task")
         rows = [row for row in plan.rows if (row.method, row.task) == (method, task)]
@@ -46,19 +46,19 @@ class Choice:
         there = f"{shown(self.file)} has {', '.join(map(shown, known))}"
         if given is None:
             if len(known) > 1:
-                raise ReidbenchError(f"which {what}? give {option} with one of them: {there}")
+                raise ReidbenchError(f"no {what} given; choose one with {option}: {there}")
             return known[0]
         if given not in known:
-            raise ReidbenchError(f"no {what} named {shown(given)!r}{guess(given, known)}; {there}")
+            raise ReidbenchError(f"unknown {what} {shown(given)!r}{guess(given, known)}; {there}")
         return given
 
     def _of_seed(self, plan: Plan, rows: list[Row]) -> Row:
-        """The row of the seed; one that uses no seed stands for all seeds of the file."""
+        """Return the row of the seed. A row that uses no seed represents all seeds of the file."""
         seeds = sorted({row.seed for row in rows if row.seed is not None})
         known = seeds or list(plan.benchmark.seeds)
         listed = ", ".join(map(str, known))
         if self.seed is None and len(seeds) > 1:
-            raise ReidbenchError(f"{_cell(rows[0])} has several seeds: give --seed with one of {listed}")
+            raise ReidbenchError(f"{_cell(rows[0])} has several seeds; choose one with --seed: {listed}")
         if self.seed is not None and self.seed not in known:
             raise ReidbenchError(f"{_cell(rows[0])} has no seed {self.seed}; {shown(self.file)} has {listed}")
         found = [row for row in rows if row.seed is None or self.seed in (None, row.seed)]
@@ -66,22 +66,22 @@ class Choice:
         if len(earlier) > 1:
             numbers = ", ".join(str(seed) for seed in sorted(earlier, key=str))
             raise ReidbenchError(
-                f"{_cell(rows[0])} has pre-trainings of several seeds ({numbers}): choose one with "
+                f"{_cell(rows[0])} has several pre-training seeds ({numbers}); choose one with "
                 f"--set 'pretrain_seeds=[{min(map(str, earlier))}]'"
             )
         return found[0]
 
     def _member(self, plan: Plan, store: Store, row: Row, embed: Stage) -> Member:
-        """The network that a stage of features is of."""
+        """Return the network of an embed stage."""
         if not embed.parents:
-            raise ReidbenchError(f"{_name(row)} has features and no network ({embed.label})")
+            raise ReidbenchError(f"{_name(row)} has features but no network ({embed.label})")
         key = embed.parents[-1][1]
         try:
             return Member(store.read(key), embed.params.get("flip") is True)
         except KeyError:
             made_by = plan.stages[key].label
             raise StoreError(
-                f"{_name(row)} is not in the store {joined(store)} ({made_by} is missing); to make it: "
+                f"{_name(row)} is not in the store {joined(store)} ({made_by} is missing); to run it: "
                 f"{self._command(row)}"
             ) from None
 

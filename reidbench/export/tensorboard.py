@@ -1,4 +1,4 @@
-"""Write logs of stages as TensorBoard's event files: read from the store, so that no method knows of it."""
+"""Write logs of stages as TensorBoard event files. They are read from the store, so methods need no support."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from reidbench.store.artifact import Artifact, BadArtifact, DamagedArtifact
 from reidbench.store.artifacts import Store
 
 LOG = "log.jsonl"
-STEPS = ("epoch", "round")  # what a line may call its own number; else it is its place in the log
+STEPS = ("epoch", "round")  # fields of a log line that hold its step; default: the line's index
 
 
 def write_curves(store: Store, keys: Iterable[str], folder: Path) -> tuple[int, list[str]]:
-    """Write one run for each stage that logged something and has none in `folder` yet.
+    """Write one run for each stage with a log that has no run in `folder` yet.
 
-    Returns how many, and a sentence about each artifact or log that is not what a stage leaves, and was left out.
-    Raises ReidbenchError when TensorBoard is not installed or the folder cannot be written.
+    Returns the number of runs, and a note on each skipped artifact or log that is damaged.
+    Raises ReidbenchError if TensorBoard is not installed or the folder cannot be written.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ReidbenchError("curves need TensorBoard: pip install 'reidbench[tensorboard]'") from None
+        raise ReidbenchError("curves require TensorBoard: pip install 'reidbench[tensorboard]'") from None
     written, left_out = 0, []
     for key in sorted(keys):
         try:
             artifact = _logged(store, key)
             points = list(_points(artifact)) if artifact else []
         except BadArtifact as error:
-            left_out.append(f"left out: {error}")
+            left_out.append(f"skipped: {error}")
             continue
         run = folder / f"{_slug(artifact.label) if artifact else ''}-{key[:8]}"
         if artifact is None or run.exists():
@@ -50,7 +50,7 @@ def write_curves(store: Store, keys: Iterable[str], folder: Path) -> tuple[int, 
 
 
 def _logged(store: Store, key: str) -> Artifact | None:
-    """The artifact, if it is made and its stage has logged something. Raises BadArtifact."""
+    """Return the artifact if it exists and has a log. Raises BadArtifact."""
     try:
         artifact = store.manifest(key)
     except KeyError:
@@ -59,7 +59,7 @@ def _logged(store: Store, key: str) -> Artifact | None:
 
 
 def _points(artifact: Artifact) -> Iterator[tuple[str, float, int]]:
-    """Name, value and step of each number that a stage logged. Raises DamagedArtifact for a log that no stage wrote."""
+    """Yield name, value and step of each logged number. Raises DamagedArtifact for a malformed log."""
     for number, line in enumerate((artifact.path / LOG).read_bytes().splitlines()):
         try:
             values = json.loads(line)
@@ -67,7 +67,7 @@ def _points(artifact: Artifact) -> Iterator[tuple[str, float, int]]:
             step, numbers = _step(step), [(name, _number(value)) for name, value in values.items()]
         except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             place = f"{artifact.path / LOG}:{number + 1}"
-            raise DamagedArtifact(artifact.key, f"{place}: not what a stage logs ({error})") from None
+            raise DamagedArtifact(artifact.key, f"{place}: malformed log line ({error})") from None
         yield from ((name, value, step) for name, value in numbers)
 
 

@@ -1,4 +1,4 @@
-"""The ranked lists as one HTML file that asks the network for nothing: small pictures are written into it."""
+"""Ranked lists as one self-contained HTML file with embedded thumbnails."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ img, .none { display: block; width: auto; height: 96px; max-width: 100%; object-
 
 
 def render(found: Sequence[Found], network: str, ranking: str) -> str:
-    """The page: each query at the left, its matches beside it in order. All names are escaped."""
+    """Return the page: each query on the left, its matches in order to the right. All names are escaped."""
     thumbnails = Thumbnails()
     sections = "\n".join(_section(one, thumbnails) for one in found)
-    absent = (
-        f"<p>{thumbnails.left_out} pictures are not shown: they are not there, or would make the page too large.</p>"
-    )
+    absent = f"<p>{thumbnails.left_out} images are not shown: they are missing, or would make the page too large.</p>"
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -41,9 +39,9 @@ def render(found: Sequence[Found], network: str, ranking: str) -> str:
 <style>{STYLE}</style>
 </head>
 <body>
-<h1>Nearest pictures</h1>
-<p>Features by {_text(network)}. {_text(ranking)}. Near pictures look alike to this network, which does not say
-that they are of one person.</p>
+<h1>Nearest images</h1>
+<p>Features by {_text(network)}. {_text(ranking)}. A small distance means that this network finds two images similar,
+not that they show the same person.</p>
 {absent if thumbnails.left_out else ""}
 {sections}
 </body>

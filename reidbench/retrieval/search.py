@@ -1,4 +1,4 @@
-"""The pictures of a gallery that are nearest to each query, by cosine distance or re-ranked."""
+"""Nearest gallery images of each query, by cosine distance or re-ranked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reidbench.metrics.reranking import Variant
 
 @dataclass(frozen=True)
 class Match:
-    """A picture of the gallery and its distance to the query; `same`: it has the very bytes of the query."""
+    """A gallery image and its distance to the query. `same`: its bytes are identical to the query's."""
 
     name: str
     distance: float
@@ -26,17 +26,17 @@ class Match:
 
 @dataclass(frozen=True)
 class Found:
-    """A query and the nearest pictures of the gallery, nearest first."""
+    """A query and its nearest gallery images, nearest first."""
 
     query: str
     matches: tuple[Match, ...]
 
 
 def find(queries: Named, gallery: Named, top: int, rerank: Variant | None = None) -> list[Found]:
-    """The `top` nearest of the gallery for each query, by cosine distance (1 - cosine, from 0 to 2).
+    """Return the `top` nearest gallery images of each query, by cosine distance (1 - cosine, from 0 to 2).
 
-    Equal distances stand in the order of the gallery. With `rerank` distances are those of k-reciprocal re-ranking
-    among the queries and the gallery. Raises DataError for zero vectors and for features that do not fit together.
+    Ties keep the order of the gallery. With `rerank`, distances are those of k-reciprocal re-ranking among queries and
+    gallery. Raises DataError for zero vectors and for features of different dimensions.
     """
     try:
         order, distances = _reranked(queries, gallery, top, rerank) if rerank else _nearest(queries, gallery, top)
@@ -49,7 +49,7 @@ def find(queries: Named, gallery: Named, top: int, rerank: Variant | None = None
 
 
 def _nearest(queries: Named, gallery: Named, top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [Q, top] of the gallery and their distances."""
+    """Return gallery indices [Q, top] and their distances."""
     found = search(queries.features, gallery.features, top)
     return found.indices, found.squared / 2
 
@@ -65,7 +65,7 @@ def _match(query: str, name: str, distance: float) -> Match:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two files have the same bytes; one that is not there, or cannot be read, is no other's copy."""
+    """Return whether two files have the same bytes; False if one cannot be read."""
     try:
         return filecmp.cmp(one, other, shallow=False)
     except (OSError, ValueError):  # ValueError: a null character in the name
@@ -73,7 +73,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def lines(found: Sequence[Found]) -> list[str]:
-    """The ranked lists as text: rank, distance, path."""
+    """Return the ranked lists as lines of rank, distance and path."""
     text = []
     for one in found:
         text.append(f"query {one.query}")

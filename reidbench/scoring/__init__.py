@@ -1,5 +1,5 @@
-"""Score features that were computed elsewhere: files of many layouts, read without running anything, then ranked.
+"""Score features computed by other programs, in files of many layouts, which are read without executing code.
 
-Imports metrics, data and files. Begin with `score.py`, then `featurefile.py`; `placing.py` finds the images of a
-data set in a file, for the rows of a matrix.
+Imports metrics, data and files. Begin with `score.py`, then `featurefile.py`. `placing.py` matches the rows of a
+feature file with the images of a data set, for rows of a matrix file.
 """

@@ -1,4 +1,4 @@
-"""Labels beyond identity of feature files: clothes, modality and tracklets, read only where a rule asks for them."""
+"""Labels beyond identity of feature files: clothes, modality and tracklets, read only if a rule requires them."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ COLUMNS = {"clothes": "clothes", "modality": "modality", "tracklets": "tracklet"
 NEEDED = tuple(COLUMNS)
 SIDES = ("query", "gallery")
 WHAT = {
-    "clothes": "a number for each image, -1 unknown",
+    "clothes": "a number for each image, -1 if unknown",
     "modality": "a text for each image, such as visible or infrared",
-    "tracklets": "a number for each image, -1 for those of no tracklet",
+    "tracklets": "a number for each image, -1 if it is in no tracklet",
 }
-Needs = Mapping[str, str]  # of NEEDED, each with the rule that asks for it
+Needs = Mapping[str, str]  # label of NEEDED -> rule that requires it
 More = Mapping[str, NDArray[Any]]  # by names of NEEDED: int64 [N], modality texts [N]
 
 
 def more_of_rows(path: Path, rows: Rows, sides: Mapping[str, NDArray[np.intp]], needs: Needs) -> dict[str, More]:
-    """The labels of both sides, `query_more` and `gallery_more`; `sides` has the rows of each.
+    """Return the labels of both sides, `query_more` and `gallery_more`; `sides` has the rows of each.
 
-    Raises DataError for a label that a rule asks for and the rows do not have.
+    Raises DataError for a missing label that a rule requires.
     """
     found: dict[str, dict[str, NDArray[Any]]] = {f"{side}_more": {} for side in sides}
     for word, rule in needs.items():
         if word not in rows.more:
             where = f"a column {COLUMNS[word]} of the table or manifest, or an array {word}"
-            raise DataError(f"{shown(path)}: no {word}; {rule} needs {WHAT[word]}, as {where}")
+            raise DataError(f"{shown(path)}: no {word}; {rule} requires {WHAT[word]}, as {where}")
         unknown = "" if word == "modality" else str(UNKNOWN)
         column = [unknown if value == "" else value for value in rows.more[word]]
         given = {f"{word} of the {side}": np.array([column[row] for row in where]) for side, where in sides.items()}
@@ -49,15 +49,15 @@ def more_of_rows(path: Path, rows: Rows, sides: Mapping[str, NDArray[np.intp]], 
 
 
 def more_of_keys(source: Source, keys: Keys, labels: Mapping[str, Any], needs: Needs) -> dict[str, More]:
-    """The labels of both sides, `query_more` and `gallery_more`, from keys of their own; `labels` has pids by role.
+    """Return the labels of both sides, `query_more` and `gallery_more`, from separate keys; `labels` has pids by role.
 
-    Raises DataError for a label that a rule asks for and the file does not have, or has in another number.
+    Raises DataError for a label that a rule requires and that is missing or of the wrong length.
     """
     found: dict[str, dict[str, Any]] = {f"{side}_more": {} for side in SIDES}
     for word, rule in needs.items():
         roles = [f"{side}_{word}" for side in SIDES]
         if missing := [role for role in roles if role not in keys]:
-            raise DataError(f"{shown(source.path)}: {keys.missing(*missing)}; {rule} needs {WHAT[word]}")
+            raise DataError(f"{shown(source.path)}: {keys.missing(*missing)}; {rule} requires {WHAT[word]}")
         columns = numbered(source.path, word, {keys.first(role): value_of(source, keys, role) for role in roles})
         for side, role, column in zip(SIDES, roles, columns, strict=True):
             check_length(source.path, keys, role, column, f"{side}_pids", labels[f"{side}_pids"])
@@ -66,10 +66,10 @@ def more_of_keys(source: Source, keys: Keys, labels: Mapping[str, Any], needs: N
 
 
 def check_length(path: Path, keys: Keys, role: str, values: NDArray[Any], pids_role: str, pids: Ints) -> None:
-    """Raise DataError where a key has not one row or entry for each pid."""
+    """Raise DataError unless a key has one row or entry for each pid."""
     if len(values) != len(pids):
         what = "rows" if values.ndim == 2 else "entries"
-        cure = "; transpose it: one row an image" if values.shape[1:] == pids.shape else ""
+        cure = "; transpose it: one row per image" if values.shape[1:] == pids.shape else ""
         raise DataError(
             f"{shown(path)}: {shown(keys.first(role))} has {len(values)} {what} but "
             f"{shown(keys.first(pids_role))} has {len(pids)} entries{cure}"
@@ -77,10 +77,10 @@ def check_length(path: Path, keys: Keys, role: str, values: NDArray[Any], pids_r
 
 
 def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
-    """The columns [N] of one label by their keys, of query and gallery, as evaluators take them.
+    """Return the columns [N] of one label, of query and gallery, as evaluators take them; `columns` is by key.
 
-    Texts in place of numbers are numbered, equal texts alike. Raises DataError, with the key, for a column of another
-    kind, columns in which nothing is known, and a modality in two spellings.
+    Texts instead of numbers are numbered, equal texts equally. Raises DataError, with the key, for a column of another
+    type, columns without a known value, and a modality in two spellings.
     """
     found = (
         [_words(path, key, given) for key, given in columns.items()]
@@ -90,7 +90,7 @@ def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[
     unknown = "" if word == "modality" else UNKNOWN
     if all((column == unknown).all() for column in found):
         both = " and ".join(map(shown, columns))
-        raise DataError(f"{shown(path)}: {both} have no known {word}: {WHAT[word]}")
+        raise DataError(f"{shown(path)}: {both} have no known {word}; expected {WHAT[word]}")
     if word == "modality":
         _refuse_two_spellings(path, list(columns), [text for column in found for text in column.tolist()])
     return found
@@ -103,12 +103,12 @@ def _numbers(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[
     for key, column in values.items():
         if (column < UNKNOWN).any():
             row = int(np.argmax(column < UNKNOWN))
-            raise DataError(f"{shown(path)}: {shown(key)}[{row}] = {column[row]} is negative (only -1 may be: unknown)")
+            raise DataError(f"{shown(path)}: {shown(key)}[{row}] = {column[row]} is negative; only -1 (unknown) may be")
     return list(values.values())
 
 
 def _refuse_missing(path: Path, word: str, key: str, column: NDArray[Any]) -> None:
-    """Raise DataError for the first entry that is empty, NaN or a word for it."""
+    """Raise DataError for the first entry that is empty, NaN, or a word for a missing value."""
     missing = np.zeros(len(column), bool)
     if column.dtype.kind == "f":
         missing = np.isnan(column)
@@ -117,7 +117,7 @@ def _refuse_missing(path: Path, word: str, key: str, column: NDArray[Any]) -> No
     if missing.any():
         row = int(np.argmax(missing))
         what = "empty" if not str(column[row]).strip() else f"{shown(str(column[row]))!r}, a missing value"
-        cure = "-1 where the clothes are unknown" if word == "clothes" else "-1 for an image of no tracklet"
+        cure = "-1 for unknown clothes" if word == "clothes" else "-1 for an image without a tracklet"
         raise DataError(f"{shown(path)}: {shown(key)}[{row}] is {what}; write {cure}")
 
 
@@ -125,7 +125,7 @@ def _words(path: Path, key: str, given: Any) -> NDArray[Any]:
     column = array_of(path, key, given)
     if column.dtype.kind != "U":
         kind = "Python objects; save texts with .astype(str)" if column.dtype == object else column.dtype
-        raise DataError(f"{shown(path)}: {shown(key)} must hold texts such as visible and infrared, not {kind}")
+        raise DataError(f"{shown(path)}: {shown(key)} must contain texts such as visible and infrared, not {kind}")
     column = column.ravel() if column.ndim == 2 and 1 in column.shape else column
     if column.ndim != 1:
         raise DataError(f"{shown(path)}: {shown(key)} must have one dimension, not shape {column.shape}")
@@ -138,6 +138,6 @@ def _refuse_two_spellings(path: Path, keys: Sequence[str], texts: Iterable[str])
         if (other := spelled.setdefault(text.casefold(), text)) != text:
             both = " and ".join(map(shown, keys))
             raise DataError(
-                f"{shown(path)}: {both} have the modalities {shown(other)!r} and {shown(text)!r}, which would be two: "
-                "write one of them"
+                f"{shown(path)}: {both} have the modalities {shown(other)!r} and {shown(text)!r}, which differ only in "
+                "case; use one spelling"
             )

@@ -1,4 +1,4 @@
-"""Doubts about a feature file that can be scored; each is a sentence for a warning."""
+"""Warnings about suspicious feature files that can still be scored."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from reidbench.files.names import shown
 from .pids import Ints
 
 _BLOCK_BYTES = 32 << 20
-_DEVIATIONS = 2.0  # of chance, by which true matches must be farther away than others
-_ENOUGH = 5  # queries, of which most have a true match at the largest value
+_DEVIATIONS = 2.0  # standard errors by which the mean of true matches must exceed that of others
+_ENOUGH = 5  # minimum number of queries to judge by largest values
 
 
 def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> Iterator[str]:
-    """Queries that may be distractors, unless texts name the persons, and test persons among the trained."""
+    """Warn about queries that may be distractors, unless persons are `named` by texts, and trained test persons."""
     zeros = int((query_pids == DISTRACTOR).sum())
     if zeros and not named:
         yield (
-            f"{zeros} {'query has' if zeros == 1 else 'queries have'} pid 0, with which Market-1501 marks distractors; "
-            "here pid 0 counts as one person. Right if persons are numbered from 0; otherwise remove these queries"
+            f"{zeros} {'query has' if zeros == 1 else 'queries have'} pid 0, which marks distractors in Market-1501; "
+            "here pid 0 counts as one person. Correct if persons are numbered from 0; otherwise remove these queries"
         )
     if train_pids is None:
         return
@@ -32,34 +32,34 @@ def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> I
     both = np.intersect1d(people, train_pids)
     if len(both):
         yield (
-            f"{len(both)} of the {len(people)} persons of the queries {'has' if len(both) == 1 else 'have'} a pid that "
-            "is also among the training pids: trained on test persons, or both parts numbered on their own?"
+            f"{len(both)} of the {len(people)} query persons {'has' if len(both) == 1 else 'have'} a pid that is also "
+            "a training pid: was the network trained on test persons, or are the parts numbered separately?"
         )
 
 
 def camera_doubts(camids: Mapping[str, Ints]) -> Iterator[str]:
-    """Images of unknown camera, by their keys: the camera rule knows nothing of them."""
+    """Warn about images of unknown cameras, by key: the camera rule cannot apply to them."""
     unknown = {key: int((values < 0).sum()) for key, values in camids.items()}
     if any(unknown.values()):
         counts = " and ".join(f"{unknown[key]} of {len(values)} {shown(key)}" for key, values in camids.items())
         yield (
-            f"{counts} are negative, which means an unknown camera: of these images the camera rule leaves out no "
-            "match. Right if the cameras are not known; to score without the camera rule: --no-camera"
+            f"{counts} are negative, which means an unknown camera: the camera rule excludes no match of these "
+            "images. Correct if the cameras are unknown; to score without the camera rule: --no-camera"
         )
 
 
 def camera_number_doubts(query_camids: Ints, gallery_camids: Ints) -> Iterator[str]:
-    """Cameras that may be counted from 1, where rules name them by their numbers from 0."""
+    """Warn about cameras that may be numbered from 1, while rules number them from 0."""
     known = np.concatenate([camids[camids >= 0] for camids in (query_camids, gallery_camids)])
     if len(known) and known.min() == 1:
         yield (
-            "the rules name cameras by their numbers, from 0 on, and no image is of camera 0: are cameras counted from "
-            "1 here? Then take 1 from every camid"
+            "the rules number cameras from 0, but no image has camera 0; if cameras are numbered from 1, subtract 1 "
+            "from every camid"
         )
 
 
 def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
-    """Queries of different persons with exactly equal features, as a dead network gives them; not so codes."""
+    """Warn about queries of different persons with identical features, as from a dead network. Skips binary codes."""
     marks = _marks(query)
     if len(set(marks)) > 1 and _are_codes(query):
         return
@@ -69,18 +69,18 @@ def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
     equal = [row for row, mark in enumerate(marks) if len(people[mark]) > 1]
     if equal:
         yield (
-            f"{len(equal)} of {len(query)} queries have exactly the features of a query of another person (first: "
-            f"query {equal[0]}): check the network or the file that they come from"
+            f"{len(equal)} of {len(query)} queries have the same features as a query of another person (first: "
+            f"query {equal[0]}); check the network or the file"
         )
 
 
 def _marks(vectors: NDArray[np.generic]) -> list[int]:
-    """A number for each vector, equal for equal vectors."""
+    """Return a hash of each vector."""
     return [hash(vector.tobytes()) for vector in vectors]
 
 
 def _are_codes(vectors: NDArray[Any]) -> bool:
-    """Whether all values are whole numbers; images with equal codes are ordinary."""
+    """Return whether all values are whole numbers; equal codes of several images are normal."""
     return vectors.dtype.kind != "f" or all(bool((vector == np.round(vector)).all()) for vector in vectors)
 
 
@@ -91,9 +91,10 @@ def copy_doubts(
     may_meet: Callable[[int, int], bool],
     asked: int | None = None,
 ) -> Iterator[str]:
-    """Queries that have exactly the features of a true match, as the same picture has; not so codes.
+    """Warn about queries with the same features as a true match, as from the same image. Skips binary codes.
 
-    `may_meet` says whether the rules leave a query a gallery row of its pid; `asked` queries take part, or all.
+    `may_meet` returns whether the rules match a query with a gallery row of its pid; `asked` is the number of queries
+    used, default all.
     """
     if query.dtype != gallery.dtype or _are_codes(query):
         return
@@ -110,8 +111,8 @@ def copy_doubts(
     if copies:
         number, row = copies[0]
         yield (
-            f"{len(copies)} of {asked or len(query)} queries have exactly the features of a true match (first: query "
-            f"{number} and gallery row {row}): is the query's own picture in the gallery? It comes first whatever the "
+            f"{len(copies)} of {asked or len(query)} queries have the same features as a true match (first: query "
+            f"{number} and gallery row {row}): is the query's own image in the gallery? It ranks first with any "
             "network"
         )
 
@@ -122,7 +123,7 @@ def distance_doubts(
     labels: tuple[Ints, Ints, Ints, Ints],
     camera: bool,
 ) -> Iterator[str]:
-    """Distances [Q, G] that look like similarities: true matches have larger values than other images."""
+    """Warn about distances [Q, G] that look like similarities: larger for true matches than for other images."""
     true, other, tops = _Moments(), _Moments(), np.zeros(3, np.int64)
     step = max(1, _BLOCK_BYTES // (8 * max(1, distances.shape[1])))
     for start in range(0, len(distances), step):
@@ -142,13 +143,13 @@ def distance_doubts(
         what = f"largest at a true match for {largest} of {asked} queries"
     else:
         return
-    yield f"{shown(key)}: distances are {what}: these look like similarities; negate them, or pass 1 - similarity"
+    yield f"{shown(key)}: distances are {what}; these look like similarities: negate them, or use 1 - similarity"
 
 
 def _matches(
     labels: tuple[Ints, Ints, Ints, Ints], start: int, stop: int, camera: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """[b, G]: the true matches of some queries, and all gallery rows that are ranked for them."""
+    """Return [b, G] masks of the true matches of some queries, and of all gallery rows ranked for them."""
     query_pids, query_camids, gallery_pids, gallery_camids = labels
     match = (gallery_pids == query_pids[start:stop, None]) & (gallery_pids != JUNK)
     kept = np.broadcast_to(gallery_pids != JUNK, match.shape)
@@ -160,7 +161,7 @@ def _matches(
 
 
 def _tops(block: NDArray[np.float64], match: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Numbers of queries that have a true match, have one at their largest value, and at their smallest."""
+    """Return the numbers of queries with a true match, with one at their largest value, and at their smallest."""
     rows = np.arange(len(block))
     largest = match[rows, np.where(kept, block, -np.inf).argmax(1)]
     smallest = match[rows, np.where(kept, block, np.inf).argmin(1)]
@@ -168,13 +169,13 @@ def _tops(block: NDArray[np.float64], match: NDArray[np.bool_], kept: NDArray[np
 
 
 class _Moments:
-    """Count, mean, deviation and maximum of values that come in parts."""
+    """Running count, mean, standard deviation and maximum."""
 
     def __init__(self) -> None:
         self.count, self.mean, self.squares, self.highest = 0, 0.0, 0.0, -np.inf
 
     def add(self, values: NDArray[np.float64]) -> None:
-        """Take in more values."""
+        """Add values."""
         if not values.size:
             return
         mean = float(values.mean())

@@ -1,4 +1,4 @@
-"""Feature files of anybody's: what is in them by any of the usual names, checked, read without executing anything."""
+"""Feature files of other programs: their arrays under any common name, checked, read without executing code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Use = Literal["features", "distances"]
 
 @dataclass(frozen=True)
 class MappedLabels:
-    """Labels as numbers by their keys in the file, and what FeatureFile says about them."""
+    """Labels as numbers by the file's keys, and further fields of FeatureFile about them."""
 
     values: Mapping[str, Ints]
     about: dict[str, Any]
@@ -45,11 +45,11 @@ class MappedLabels:
 class FeatureFile:
     """One feature file: pids and camids (int64 [Q] and [G]), and features [Q, D] and [G, D] or distances [Q, G].
 
-    Without cameras camids are -1. query_images [Q] and gallery_images [G] number the pictures where the file does, as
-    those of a matrix do: equal numbers are the same picture. query_more and gallery_more have the labels beyond
-    identity that were asked for, by name: clothes, modality, tracklets. Labels that are texts are numbered, and
-    `pid_texts` and `camid_texts` have the text of each number. `keys` has the names of features or distances in the
-    file, by ours. `warnings` are sentences about what was left out, assumed or looks wrong.
+    Without cameras camids are -1. query_images [Q] and gallery_images [G] are image numbers, if the file has them;
+    equal numbers mean the same image. query_more and gallery_more have the requested labels beyond identity by name:
+    clothes, modality, tracklets. Text labels are numbered, and `pid_texts` and `camid_texts` map numbers to texts.
+    `keys` maps roles to the file's keys of features or distances. `warnings` report skipped data, assumptions and
+    suspicious values.
     """
 
     path: Path
@@ -71,12 +71,12 @@ class FeatureFile:
 
     @property
     def images(self) -> dict[str, Any]:
-        """As the ranking functions take them."""
+        """Image numbers as keyword arguments of the ranking functions."""
         return {"query_images": self.query_images, "gallery_images": self.gallery_images}
 
     @property
     def labels(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """As the ranking functions take them."""
+        """Labels in the argument order of the ranking functions."""
         return self.query_pids, self.query_camids, self.gallery_pids, self.gallery_camids
 
 
@@ -88,13 +88,12 @@ def read_features(
     manifest: Path | None = None,
     needs: Needs = NO_NEEDS,
 ) -> FeatureFile:
-    """Read a file or folder of any form that score takes; nothing in it is executed.
+    """Read a feature file or folder of any supported form. No code in it is executed.
 
-    Without `camera` the keys of cameras may be missing. `use` chooses where a file has both features and distances.
+    Without `camera`, camids may be missing. `use` chooses between features and distances if a file has both.
     `manifest` (path,pid,split[,camid]) labels a file of features with image names, such as `reidbench embed` writes.
-    `needs` are labels beyond identity, each with the rule that asks for it; no others are read.
-    Raises DataError, one sentence with the file, its keys and what to do, for whatever is missing, damaged or of
-    another type.
+    `needs` maps labels beyond identity to the rule that requires them; no others are read.
+    Raises DataError, with the file, its keys and a remedy, for missing, damaged or mistyped data.
     """
     path = Path(path)
     if not path.is_dir():
@@ -103,7 +102,7 @@ def read_features(
     if is_table(path):
         if manifest is not None:
             raise DataError(
-                f"{shown(path)}: --manifest is for features with image names; this table has its own labels"
+                f"{shown(path)}: --manifest is for features with image names, but this table has labels; remove it"
             )
         return _of_rows(path, read_table(path, camera, needs), camera, needs)
     source = open_source(path)
@@ -121,16 +120,16 @@ def read_features(
 
 
 def check_name(path: Path) -> None:
-    """Raise DataError for a file that is of no form which is read, by its ending."""
+    """Raise DataError for a file with an unsupported extension."""
     if path.suffix.lower() not in (".npz", ".mat", ".pt", ".pth", ".csv", ".parquet"):
         hints = {
-            ".npy": "; put the arrays as query_features.npy, query_pids.npy, ... into one folder and name the folder",
-            ".pkl": "; a pickle can run code: save with numpy.savez",
-            ".pickle": "; a pickle can run code: save with numpy.savez",
+            ".npy": "; save the arrays as query_features.npy, query_pids.npy, ... in one folder and name the folder",
+            ".pkl": "; a pickle can run code; save with numpy.savez",
+            ".pickle": "; a pickle can run code; save with numpy.savez",
         }
         hint = hints.get(path.suffix.lower(), "") if path.exists() else ""
         missing = "" if path.exists() else "no such file, and "
-        raise DataError(f"{shown(path)}: {missing}not a feature file by its name; score reads {FORMS}{hint}")
+        raise DataError(f"{shown(path)}: {missing}not a supported feature file; score reads {FORMS}{hint}")
 
 
 # ------------------------------------------------------------------ one array for queries, one for the gallery
@@ -161,9 +160,9 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None, needs: N
 
 
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Numbers of pictures, where both sides have one for each image; other programs save pixels under these names.
+    """Return image numbers of both sides, or nothing, and a warning if the arrays cannot be used.
 
-    And a warning where they are something else. Raises DataError for another number of them, and for broken numbers.
+    Other programs save pixels under these names. Raises DataError for a wrong length and for invalid numbers.
     """
     roles = [f"{side}_images" for side in SIDES]
     if not set(roles) <= keys.by_role.keys():
@@ -173,7 +172,7 @@ def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> tuple[dict[st
         return {}, ()  # pixels
     if other := [role for role, values in found.items() if values.dtype.kind not in "iuf"]:
         name, kind = shown(keys.first(other[0])), found[other[0]].dtype
-        return {}, (f"{name} is not used: it has {kind} in place of whole numbers, equal for the same picture",)
+        return {}, (f"{name} is ignored: it has {kind} instead of whole numbers, equal for the same image",)
     numbers = mapped(source.path, {keys.first(role): values for role, values in found.items()}).values
     for role in roles:
         pids = f"{role.split('_')[0]}_pids"
@@ -182,13 +181,12 @@ def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> tuple[dict[st
 
 
 def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:
-    """The roles to score by: features or distances."""
+    """Return the roles to score: features or distances."""
     held = [role for role in FEATURES if role in keys]
     if "distances" in keys and len(held) == len(FEATURES) and use is None:
         raise DataError(
-            f"{shown(path)}: holds distances ({shown(keys.first('distances'))}) and features "
-            f"({', '.join(shown(keys.first(role)) for role in held)}); choose what is scored: --use features, or "
-            "--use distances"
+            f"{shown(path)}: contains distances ({shown(keys.first('distances'))}) and features "
+            f"({', '.join(shown(keys.first(role)) for role in held)}); choose --use features or --use distances"
         )
     if use == "distances" or ("distances" in keys and use is None):
         return ("distances",)
@@ -196,26 +194,26 @@ def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:
 
 
 def _missing(keys: Keys, roles: list[str]) -> str:
-    """Sentence: what the file lacks, what it has, and how to go on."""
+    """Return the message about missing roles, with remedies."""
     text = keys.missing(*roles)
     if set(roles) & set(FEATURES) and "distances" not in keys:
-        text += "; a matrix of distances [queries, gallery] may stand for features, as 'distances' or 'distmat'"
+        text += "; a distance matrix [queries, gallery] can replace features, as 'distances' or 'distmat'"
         if "similarities" in keys:
-            text += f": negate {shown(keys.first('similarities'))!r}, for smaller is nearer, and call it 'distances'"
+            text += f": negate {shown(keys.first('similarities'))!r}, since smaller is nearer, and name it 'distances'"
     if set(roles) & set(FEATURES) and "distances" in keys:
-        text += "; to score its distances leave --use away"
+        text += "; to score its distances remove --use"
     if set(roles) & set(CAMIDS):
         text += "; to score without the camera rule: --no-camera"
     if set(roles) >= {*PIDS, *FEATURES} and "features" in keys:
         text += (
-            "; one array of all features needs pids, camids and num_query (its first rows) or part (query or gallery, "
-            "for each row), or the names of the images, see --manifest"
+            "; one array of all features requires pids, camids and num_query (number of queries, the first rows) or "
+            "part (query or gallery, per row), or the image names, see --manifest"
         )
     return text
 
 
 def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict[str, NDArray[Any]]) -> None:
-    """Raise DataError where rows and labels differ in number, by the names that the file has for them."""
+    """Raise DataError if the numbers of rows and labels differ, with the file's keys."""
     for side in ("query", "gallery"):
         pids = labels[f"{side}_pids"]
         for role, values in (
@@ -227,7 +225,7 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
     shape = tuple(len(labels[role]) for role in PIDS)
     if "distances" in matrices and matrices["distances"].shape != shape:
         given = matrices["distances"].shape
-        cure = "; transpose it: one row a query" if given[::-1] == shape else ""
+        cure = "; transpose it: one row per query" if given[::-1] == shape else ""
         raise DataError(
             f"{shown(path)}: {shown(keys.first('distances'))} has shape {given} but there are {shape[0]} queries and "
             f"{shape[1]} gallery rows{cure}"
@@ -237,10 +235,10 @@ def _check_shapes(path: Path, keys: Keys, labels: dict[str, Any], matrices: dict
 def _labels(
     path: Path, pids: dict[str, Any], camids: dict[str, Any], train: dict[str, Any], *, camera: bool
 ) -> MappedLabels:
-    """pids and camids as numbers, by the same keys, and what is to be said about them; with `camera` of cameras too."""
+    """Return pids and camids as numbers by key, with warnings; `camera` includes warnings about cameras."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
-        f"the {what} are partly numbers and partly texts, and are compared as texts: '2' and '0002' are two {unit}s"
+        f"the {what} mix numbers and texts and are compared as texts: '2' and '0002' are two {unit}s"
         for what, unit, found in (("pids", "person", persons), ("camids", "camera", cameras))
         if found.mixed
     ]
@@ -252,21 +250,21 @@ def _labels(
     return MappedLabels(values, {"pid_texts": persons.texts, "camid_texts": cameras.texts, "warnings": tuple(warnings)})
 
 
-# ------------------------------------------------------------------ one row an image
+# ------------------------------------------------------------------ one row per image
 def named_features(source: Source, keys: Keys, before: str = "") -> NamedFeatures:
-    """The features and the names of their images; of one side where `before` is `query_` or `gallery_`.
+    """Return features with image names; those of one side if `before` is `query_` or `gallery_`.
 
-    Raises DataError where one of the two is missing or not what it must be.
+    Raises DataError if either is missing or malformed.
     """
     features_key, names_key = f"{before}features", f"{before}names"
     if missing := [role for role in (features_key, names_key) if role not in keys]:
         raise DataError(
-            f"{shown(source.path)}: {keys.missing(*missing)}; --manifest labels files of features and image names, "
-            "such as `reidbench embed` writes"
+            f"{shown(source.path)}: {keys.missing(*missing)}; --manifest requires features with image names, as "
+            "`reidbench embed` writes them"
         )
     names = array_of(source.path, keys.first(names_key), value_of(source, keys, names_key))
     if names.dtype.kind != "U":
-        raise DataError(f"{shown(source.path)}: {shown(keys.first(names_key))} must hold texts, not {names.dtype}")
+        raise DataError(f"{shown(source.path)}: {shown(keys.first(names_key))} must contain texts, not {names.dtype}")
     features = matrix_of(source, keys, features_key)
     if names.size != len(features):
         raise DataError(
@@ -277,19 +275,17 @@ def named_features(source: Source, keys: Keys, before: str = "") -> NamedFeature
 
 
 def _said_unused(keys: Keys, rows: Rows) -> Rows:
-    """The same rows, with a warning where the file has labels beside those of the names or of the manifest."""
+    """Return the rows with a warning if the file has labels that the names or the manifest override."""
     unused = [shown(keys.first(role)) for role in ("pids", "camids") if role in keys]
     if not unused:
         return rows
-    text = f"{' and '.join(unused)} of the file {'are' if len(unused) > 1 else 'is'} not used"
-    cure = (
-        "to use them, add num_query (how many of the first rows are queries) or part (query or gallery, for each row)"
-    )
+    text = f"{' and '.join(unused)} of the file {'are' if len(unused) > 1 else 'is'} ignored"
+    cure = "to use them, add num_query (number of queries, the first rows) or part (query or gallery, per row)"
     return replace(rows, warnings=(*rows.warnings, f"{text}: labels come from the image names or the manifest; {cure}"))
 
 
 def _stacked(source: Source, keys: Keys, camera: bool, needs: Needs) -> Rows:
-    """One array of features for queries and gallery: the first num_query rows are queries, or parts says which are."""
+    """Return rows of one array of queries and gallery, split by num_query (the first rows) or by parts."""
     path, cameras = source.path, "camids" in keys
     if camera and not cameras:
         raise DataError(f"{shown(path)}: {keys.missing('camids')}; to score without the camera rule: --no-camera")
@@ -319,24 +315,24 @@ def _stacked(source: Source, keys: Keys, camera: bool, needs: Needs) -> Rows:
 
 
 def _num_query(source: Source, keys: Keys, rows: int) -> int:
-    """Number of the first rows that are queries. Raises DataError for what is not a number of some of them."""
+    """Return the number of queries, the first rows. Raises DataError unless it is between 1 and `rows` - 1."""
     name = keys.first("num_query")
     count = array_of(source.path, name, value_of(source, keys, "num_query"))
     if count.size == 1 and count.dtype.kind in "iuf" and float(count.item()) in range(1, rows):
         return int(count.item())
     given = shown(str(count.item())) if count.size == 1 else f"an array of shape {count.shape}"
     raise DataError(
-        f"{shown(source.path)}: {shown(name)} is {given}; it must be a whole number from 1 to {rows - 1}: how many of "
-        "the first rows are queries"
+        f"{shown(source.path)}: {shown(name)} is {given}; it must be a whole number from 1 to {rows - 1}, the number "
+        "of queries in the first rows"
     )
 
 
 def _of_rows(path: Path, rows: Rows, camera: bool = False, needs: Needs = NO_NEEDS) -> FeatureFile:
-    """Query and gallery of rows; `camera` warns of unknown cameras, of which a manifest has warned by name."""
+    """Return query and gallery of rows. `camera` warns about unknown cameras, unless a manifest already has."""
     found = {part: rows.of(part) for part in SIDES}
     for part in SIDES:
         if not len(found[part][0]):
-            raise DataError(f"{shown(path)}: no image of the {part} in it")
+            raise DataError(f"{shown(path)}: contains no {part} images")
     cameras = {f"{side}_camids": found[side][2] for side in SIDES}
     labels = _labels(
         path,

@@ -1,4 +1,4 @@
-"""Features from elsewhere for the images of a data set: read from files of any layout, found by name or by labels."""
+"""Externally computed features of a data set's images, from files of any layout, by image name or by labels."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SIDES = ("query", "gallery")
 
 @dataclass(frozen=True)
 class Block:
-    """Features [N, D] as a file has them, with the names of their images, their labels, or both.
+    """Features [N, D] of a file, with image names, labels, or both.
 
-    `part` is query or gallery where all are of that part, else empty. pids and camids are int64 [N]; -1 is an unknown
-    camera. Without names the rows are in the order of the data set, or the file is not for it.
+    `part` is query or gallery if all rows are of that part, otherwise empty. pids and camids are int64 [N]; -1 is an
+    unknown camera. Without names the rows must be in the order of the data set.
     """
 
     path: Path
@@ -40,13 +40,13 @@ class Block:
 
 
 def read_blocks(path: Path, part: str = "") -> list[Block]:
-    """The features of a file or folder; with `part` those of query or gallery alone.
+    """Return the features of a file or folder; with `part`, only those of query or gallery.
 
-    Raises DataError, one sentence with the file and what to do, for whatever is missing, damaged or of another type.
+    Raises DataError, with the file and a remedy, for missing, damaged or mistyped data.
     """
     found = [block for block in _blocks(path, part) if not part or block.part == part]
     if not found:
-        raise DataError(f"{shown(path)}: no features of the {part} in it")
+        raise DataError(f"{shown(path)}: contains no {part} features")
     return found
 
 
@@ -63,9 +63,7 @@ def _blocks(path: Path, part: str) -> list[Block]:
         return found
     file = read_features(path, camera=False, use="features")
     if file.pid_texts:
-        raise DataError(
-            f"{shown(path)}: its pids are texts; without names of images they must be the data set's numbers"
-        )
+        raise DataError(f"{shown(path)}: its pids are texts; without image names they must be the data set's numbers")
     return [
         Block(path, "query", _given(file.query_features), None, file.query_pids, file.query_camids),
         Block(path, "gallery", _given(file.gallery_features), None, file.gallery_pids, file.gallery_camids),
@@ -73,13 +71,13 @@ def _blocks(path: Path, part: str) -> list[Block]:
 
 
 def _given(features: NDArray[Any] | None) -> NDArray[Any]:
-    assert features is not None  # asked for by `use`
+    assert features is not None  # requested by `use`
     return features
 
 
 # ------------------------------------------------------------------ arrays by key
 def _arrays(source: Source, part: str) -> list[Block]:
-    """The blocks of a file of named arrays that says of which images they are; [] for what `score` reads by labels."""
+    """Return the blocks of a file of named arrays with image names or a known part; [] for files read by labels."""
     keys = Keys.of(source.names)
     sided = [side for side in SIDES if {f"{side}_features", f"{side}_names"} <= keys.by_role.keys()]
     if len(sided) == len(SIDES):
@@ -89,7 +87,7 @@ def _arrays(source: Source, part: str) -> list[Block]:
     if part and "features" in keys and "pids" in keys:
         return [_labelled(source, keys, part)]
     if "distances" in keys and "query_features" not in keys:
-        raise DataError(f"{shown(source.path)}: holds distances; a row of a matrix needs features")
+        raise DataError(f"{shown(source.path)}: contains distances, but a row of a matrix file requires features")
     return []
 
 
@@ -105,7 +103,7 @@ def _labelled(source: Source, keys: Keys, part: str) -> Block:
 
 
 def _labels(source: Source, keys: Keys, before: str, count: int) -> tuple[Ints | None, Ints | None]:
-    """pids and camids of the rows, None where the file has none; texts that are no numbers compare with nothing."""
+    """Return pids and camids of the rows, each None if the file has none or has texts, which cannot be compared."""
     found: list[Ints | None] = []
     for role in (f"{before}pids", f"{before}camids"):
         name = keys.first(role)
@@ -117,24 +115,24 @@ def _labels(source: Source, keys: Keys, before: str, count: int) -> tuple[Ints |
     return found[0], found[1]
 
 
-# ------------------------------------------------------------------ a folder of one file an image
+# ------------------------------------------------------------------ a folder of one file per image
 def _holds_arrays(folder: Path) -> bool:
-    """Whether a folder has files that are called after arrays, `query_features.npy`, and not after images."""
+    """Return whether a folder's files are named after arrays, as in `query_features.npy`, not after images."""
     keys = Keys.of(file.stem for file in folder.glob("*.npy"))
     both = {f"{side}_features" for side in SIDES} <= keys.by_role.keys()
     return both or ("features" in keys and ("names" in keys or "pids" in keys)) or "distances" in keys
 
 
 def _folder(folder: Path, part: str) -> Block:
-    """A folder of .npy files, each the feature of one image: named like it, with or without its ending."""
+    """Read a folder of .npy files, one feature per image, named like the images with or without extension."""
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.npy") if file.is_file())
     if not names:
-        raise DataError(f"{shown(folder)}: no .npy file in this folder; name them like their images")
+        raise DataError(f"{shown(folder)}: this folder has no .npy files; save one per image, named like the image")
     rows = [_vector(folder, name) for name in names]
     if wrong := [name for name, row in zip(names, rows, strict=True) if row.shape != rows[0].shape]:
         raise DataError(
-            f"{shown(folder / wrong[0])}: has another number of values than {shown(names[0])}: every image needs a "
-            "feature of the same length"
+            f"{shown(folder / wrong[0])}: has a different number of values than {shown(names[0])}; every image needs "
+            "a feature of the same length"
         )
     return Block(folder, part, np.stack(rows), tuple(name.removesuffix(".npy") for name in names))
 
@@ -147,7 +145,7 @@ def _vector(folder: Path, name: str) -> NDArray[Any]:
 
 
 def all_blocks(files: Mapping[str, Path]) -> Iterator[Block]:
-    """The features of several files by part, or of one by the part "" for all; they must have one length."""
+    """Yield the features of files by part, or of one file under "" for all. Raises DataError if lengths differ."""
     lengths: dict[int, Path] = {}
     for part, path in files.items():
         for block in read_blocks(path, part):
@@ -156,6 +154,6 @@ def all_blocks(files: Mapping[str, Path]) -> Iterator[Block]:
     if len(lengths) > 1:
         (one, where), (other, there) = list(lengths.items())[:2]
         raise DataError(
-            f"{shown(there)}: features of {other} numbers, and of {one} in {shown(where)}: query and gallery must come "
-            "from one network"
+            f"{shown(there)}: features have {other} dimensions, but {one} in {shown(where)}; query and gallery must "
+            "come from the same network"
         )

@@ -1,4 +1,4 @@
-"""The manifest that labels features with image names: path,pid,split[,camid,...], one line an image."""
+"""Manifests that label features by image name: path,pid,split[,camid,...], one line per image."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ COLUMNS = "path,pid,split[,camid]"
 
 @dataclass(frozen=True)
 class Image:
-    """A row of a manifest; camid is None where the manifest has no such column or the cell is empty.
+    """A row of a manifest. camid is None if the column is missing or the cell is empty.
 
-    `more` has the labels beyond identity of its columns, "" where a cell is empty.
+    `more` has labels beyond identity by column, "" for an empty cell.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Image:
 
 
 def read_images(manifest: Path, needs: Collection[str] = ()) -> list[Image]:
-    """The rows of a manifest in order; labels may be texts, and columns are passed over that `needs` does not name.
+    """Return the rows of a manifest in order. Labels may be texts; label columns not in `needs` are ignored.
 
     Raises DataError as `file:line: what is wrong`.
     """

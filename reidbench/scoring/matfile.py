@@ -1,8 +1,8 @@
-"""MATLAB's .mat files of level 5: numbers and texts are read here; what is nested is checked before scipy reads it.
+"""MATLAB .mat files of level 5: reads numbers and texts itself, and checks nested data before scipy reads them.
 
-`scipy.io.loadmat` ends the whole process on some damaged files, since what a tag claims is an index for its C code.
-Here every length is checked against what is there. Format: "MAT-File Format", The MathWorks. scipy in a process that
-may die would be as safe, but takes a second or two for each file, which is read here in milliseconds (40 MB in 0.14 s).
+`scipy.io.loadmat` crashes the process on some damaged files, since its C code uses lengths in tags as indices. Here
+every length is checked against the file. Format: "MAT-File Format", The MathWorks. Running scipy in a child process
+would be as safe, but takes a second or two per file; this module takes milliseconds (40 MB in 0.14 s).
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ from reidbench.data.pictures.images import memory_limit
 
 HEADER = 128
 MATRIX, COMPRESSED = 14, 15
-# What numbers are stored as, and what they are once read, by the codes of the format.
+# Types of stored numbers, and of numbers once read, by the format's codes.
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
 COMPLEX = 0x0800
-HEAD = 2**16  # bytes of a compressed variable that are unpacked to learn its name
-CHARACTERS = {1: 1, 2: 1, 3: 2, 4: 2, 16: 1, 17: 2, 18: 4}  # bytes that a character takes at least
+HEAD = 2**16  # bytes of a compressed variable to unpack for its name
+CHARACTERS = {1: 1, 2: 1, 3: 2, 4: 2, 16: 1, 17: 2, 18: 4}  # minimum bytes per character, by code
 UTF8 = 16
 MOST_DIMENSIONS = 32  # numpy's
-MOST_DEPTH = 20  # of cells in cells
+MOST_DEPTH = 20  # nesting of cells
 
 
 class DamagedMatError(ValueError):
-    """A .mat file that is not what its tags say."""
+    """Raised for a .mat file whose contents contradict its tags."""
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable: what it is, in words, and, where it was wanted, its real numbers or texts."""
+    """One variable: its kind in words and, if requested, its real numbers or texts."""
 
     kind: str
     values: NDArray[Any] | None = None
 
 
 def is_level_5(start: bytes) -> bool:
-    """Whether a file that starts with these 128 bytes is of level 5 (-v6, -v7), and not older or HDF5 (-v7.3)."""
+    """Return whether these first 128 bytes are of a level 5 file (-v6, -v7), not an older or HDF5 one (-v7.3)."""
     order = _order(start)
     return order is not None and len(start) >= HEADER and struct.unpack_from(f"{order}H", start, 124)[0] == 0x0100
 
 
 def read_variables(path: Path, wanted: Container[str], limit: int) -> dict[str, Variable]:
-    """All variables of a level 5 file by name; `limit` bytes is the most that one may take.
+    """Return all variables of a level 5 file by name; `limit` is the maximum size of one in bytes.
 
-    Raises DamagedMatError where the file is not what it says, or a wanted variable is larger.
+    Raises DamagedMatError for a damaged file, or if a requested variable is larger.
     """
     found = {}
     for body, order in _bodies(path):
@@ -65,10 +65,9 @@ def read_variables(path: Path, wanted: Container[str], limit: int) -> dict[str, 
 
 
 def load(path: Path) -> dict[str, Any]:
-    """`scipy.io.loadmat` of a level 5 file of numbers, texts, cells and structs, after every tag in it was checked.
+    """Check every tag of a level 5 file of numbers, texts, cells and structs, then return `scipy.io.loadmat` of it.
 
-    Raises DamagedMatError where the file is not what it says, larger than half of the memory once unpacked, or holds
-    anything else.
+    Raises DamagedMatError if the file is damaged, exceeds half of the memory once unpacked, or contains other types.
     """
     import scipy.io
 
@@ -76,21 +75,21 @@ def load(path: Path) -> dict[str, Any]:
     for body, order in _bodies(path):
         left -= body.size
         if left < 0:
-            raise DamagedMatError("it takes more than half of this machine's memory")
+            raise DamagedMatError("it exceeds half of this machine's memory")
         _check(body.whole(), order, 0)
     try:
         found: dict[str, Any] = scipy.io.loadmat(path)
-    except Exception as error:  # of all kinds
+    except Exception as error:  # loadmat raises many types
         raise DamagedMatError(str(error)) from error
     return found
 
 
 class _Body:
-    """The bytes of one variable, of which more than the first are read, or unpacked, only if they are asked for."""
+    """The bytes of one variable. Only the first are read, or unpacked, until `whole` is called."""
 
     def __init__(self, file: BinaryIO, code: int, size: int, order: str) -> None:
         if code not in (MATRIX, COMPRESSED):
-            raise DamagedMatError(f"an element of type {code}, where a variable is expected")
+            raise DamagedMatError(f"found an element of type {code}, expected a variable")
         self.file, self.end = file, file.tell() + size
         self.packed = file.read(size) if code == COMPRESSED else None
         self.skip = 0
@@ -99,11 +98,11 @@ class _Body:
         if self.packed is not None:
             inner, self.skip, self.size = _tag(self.start, 0, order, "a compressed variable")
             if inner != MATRIX:
-                raise DamagedMatError(f"a compressed element of type {inner}, where a variable is expected")
+                raise DamagedMatError(f"found a compressed element of type {inner}, expected a variable")
             self.start = self.start[self.skip :]
 
     def whole(self) -> bytes:
-        """All bytes; where there are fewer than the tag says, `_tag` or `_values` will find out."""
+        """Return all bytes. `_tag` or `_values` raise if there are fewer than the tag declares."""
         return self._first(self.skip + self.size)[self.skip :]
 
     def _first(self, count: int) -> bytes:
@@ -117,17 +116,17 @@ class _Body:
 
 
 def _bodies(path: Path) -> Iterator[tuple[_Body, str]]:
-    """Each variable of a file, and the order of its bytes."""
+    """Yield each variable of a file with its byte order."""
     left = path.stat().st_size - HEADER
     with path.open("rb") as file:
         start = file.read(HEADER)
         order = _order(start)
         if order is None or not is_level_5(start):
-            raise DamagedMatError("it is not of level 5; save it with -v7")
+            raise DamagedMatError("it is not a level 5 file; save it with -v7")
         while left > 0:
             code, begin, size = _tag(file.read(8), 0, order, "the file")
             if begin != 8 or begin + size > left:
-                raise DamagedMatError(f"a variable of {size} bytes, where {max(left - begin, 0)} are left")
+                raise DamagedMatError(f"a variable of {size} bytes exceeds the {max(left - begin, 0)} bytes left")
             body = _Body(file, code, size, order)
             yield body, order
             left -= begin + size
@@ -139,11 +138,11 @@ def _order(start: bytes) -> str | None:
 
 
 def _tag(data: bytes, at: int, order: str, where: str) -> tuple[int, int, int]:
-    """Type of the element at a place, where its bytes begin, and how many they are."""
+    """Return type, start and size in bytes of the element at an offset."""
     if at + 8 > len(data):
         raise DamagedMatError(f"it ends within {where}")
     first, size = struct.unpack_from(f"{order}II", data, at)
-    if first >> 16:  # up to four bytes stand in the tag itself
+    if first >> 16:  # up to four bytes are in the tag itself
         if first >> 16 > 4:
             raise DamagedMatError(f"a short element of {first >> 16} bytes in {where}")
         return first & 0xFFFF, at + 4, first >> 16
@@ -155,20 +154,20 @@ def _variable(body: _Body, order: str, wanted: Container[str], limit: int) -> tu
     values = None
     if name in wanted and (real or kind in ("char", "cell")):
         if body.size > limit:
-            raise DamagedMatError(f"{name} takes {body.size} bytes, more than half of this machine's memory")
+            raise DamagedMatError(f"{name} has {body.size} bytes, more than half of this machine's memory")
         values = _content(body.whole(), at, order, kind, shape, name)
     return name, Variable(kind, values)
 
 
 def _content(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    """Numbers, the lines of a text, or a cell of texts or of single numbers; None for any other cell."""
+    """Return numbers, the lines of a text, or a cell of texts or single numbers; None for any other cell."""
     if kind == "char":
         return _lines(body, at, order, shape, name)
     return _cell(body, at, order, shape, name) if kind == "cell" else _values(body, at, order, kind, shape, name)
 
 
 def _lines(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    """The rows of a matrix of characters as texts [rows], without what fills them up; None for more dimensions."""
+    """Return the rows of a character matrix as texts [rows] without padding; None for more dimensions."""
     begin, size, code = _text(body, at, order, shape, name)
     if len(shape) != 2:
         return None
@@ -181,13 +180,13 @@ def _lines(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) 
         table = units[: math.prod(shape)].reshape(shape, order="F")
         rows = ["".join(map(chr, row)) for row in table.tolist()]
         texts = [row.encode("utf-16", "surrogatepass").decode("utf-16").rstrip(" \0") for row in rows]
-    except ValueError as error:  # bytes that are no characters, or fewer of them than the shape says
+    except ValueError as error:  # invalid characters, or fewer than the shape declares
         raise DamagedMatError(f"the text of {name} is damaged") from error
     return np.array(texts or [""], np.str_)
 
 
 def _cell(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    """What single texts or numbers a cell holds, in MATLAB's order; None where it holds anything else."""
+    """Return the single texts or numbers of a cell, in MATLAB's order; None if it contains anything else."""
     if min(shape) < 0:
         raise DamagedMatError(f"{name} has a damaged part")
     found = []
@@ -202,7 +201,7 @@ def _cell(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -
 
 
 def _head(body: bytes, order: str) -> tuple[str, str, bool, tuple[int, ...], int]:
-    """Name, kind, whether it is of real numbers, shape, and where the numbers begin."""
+    """Return name, kind, whether it contains real numbers, shape, and the offset of the numbers."""
     parts = []
     at = 0
     for expected, what in ((6, "flags"), (5, "dimensions"), (1, "name")):
@@ -222,35 +221,35 @@ def _head(body: bytes, order: str) -> tuple[str, str, bool, tuple[int, ...], int
 
 
 def _values(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    """The numbers that begin at a place, in the type that the variable has in MATLAB."""
+    """Return the numbers at an offset, in the variable's MATLAB type."""
     dtype, begin, _ = _stored(body, at, order, shape, name)
     numbers = np.frombuffer(body, dtype, math.prod(shape), begin)
     return numbers.astype(np.dtype(kind)).reshape(shape, order="F")
 
 
 def _stored(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> tuple[np.dtype[Any], int, int]:
-    """Type of the numbers that are stored at a place, where they begin, and where what follows begins."""
+    """Return type and start of the numbers stored at an offset, and the offset of the next element."""
     code, begin, size = _tag(body, at, order, name)
     stored = STORED.get(code)
     if stored is None or begin + size > len(body):
         raise DamagedMatError(f"the numbers of {name} are damaged")
     dtype = np.dtype(order + stored)
     if min(shape) < 0 or math.prod(shape) * dtype.itemsize != size:
-        raise DamagedMatError(f"{name} of shape {list(shape)} holds {size} bytes of {dtype.name}")
+        raise DamagedMatError(f"{name} of shape {list(shape)} has {size} bytes of {dtype.name}")
     return dtype, begin, _after(at, begin, size)
 
 
 def _after(at: int, begin: int, size: int) -> int:
-    """Where the element after one begins: at a multiple of 8 bytes."""
+    """Return the offset of the next element, at a multiple of 8 bytes."""
     return at + 8 if begin == at + 4 else begin + size + -size % 8
 
 
 def _check(body: bytes, order: str, depth: int) -> None:
-    """Hold all tags of one variable, and of what is in it, against what is there."""
+    """Check all tags of one variable and of its parts against the actual sizes."""
     name, kind, real, shape, at = _head(body, order)
-    name = name or f"what lies in {'a cell' if depth else 'the file'}"
+    name = name or f"the content of {'a cell' if depth else 'the file'}"
     if depth > MOST_DEPTH or min(shape) < 0:
-        raise DamagedMatError(f"{name} is damaged, or nested too deep")
+        raise DamagedMatError(f"{name} is damaged, or nested too deeply")
     if real or kind == "complex":
         _, _, at = _stored(body, at, order, shape, name)
         if kind == "complex":
@@ -265,11 +264,11 @@ def _check(body: bytes, order: str, depth: int) -> None:
             if part:
                 _check(part, order, depth + 1)
     else:
-        raise DamagedMatError(f"{name} is {kind}; only numbers, texts, cells and structs are read")
+        raise DamagedMatError(f"{name} is {kind}; only numbers, texts, cells and structs are supported")
 
 
 def _text(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> tuple[int, int, int]:
-    """Where the characters at a place begin, how many bytes they are, and how they are stored."""
+    """Return start, size in bytes and storage code of the characters at an offset."""
     code, begin, size = _tag(body, at, order, name)
     damaged = code not in CHARACTERS or begin + size > len(body) or min(shape) < 0
     if damaged or size < math.prod(shape) * CHARACTERS[code]:
@@ -278,7 +277,7 @@ def _text(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -
 
 
 def _parts(body: bytes, at: int, order: str, count: int, name: str) -> Iterator[bytes]:
-    """The variables that are stored one after the other inside a cell or struct; empty ones have no bytes."""
+    """Yield the consecutive variables inside a cell or struct; empty ones have no bytes."""
     for _ in range(count):
         code, begin, size = _tag(body, at, order, name)
         if code != MATRIX or begin != at + 8 or begin + size > len(body):
@@ -288,7 +287,7 @@ def _parts(body: bytes, at: int, order: str, count: int, name: str) -> Iterator[
 
 
 def _fields(body: bytes, at: int, order: str, name: str) -> tuple[int, int]:
-    """How many fields a struct has, and where the first of its values begins."""
+    """Return the number of fields of a struct, and the offset of its first value."""
     code, begin, size = _tag(body, at, order, name)
     at = _after(at, begin, size)
     names, first, total = _tag(body, at, order, name)

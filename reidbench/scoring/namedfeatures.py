@@ -1,4 +1,4 @@
-"""Features beside the names of their images, as `reidbench embed` writes them: labels from the names or a manifest."""
+"""Features with image names, as written by `reidbench embed`; labels come from the names or a manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLE = "query/0002_c1s1_000451_03.jpg"
 
 @dataclass(frozen=True)
 class NamedFeatures:
-    """Names [N] of images and their features [N, D], as a file has them."""
+    """Image names [N] and features [N, D] of a file."""
 
     path: Path
     names: tuple[str, ...]
@@ -33,9 +33,9 @@ class NamedFeatures:
 
 
 def pair_by_name(given: NamedFeatures) -> Rows:
-    """Take part, pid and camid from names such as query/0002_c1s1_000451_03.jpg and bounding_box_test/...
+    """Parse part, pid and camid from names such as query/0002_c1s1_000451_03.jpg and bounding_box_test/...
 
-    Raises DataError where no name has them, and for an image that is there twice with different features.
+    Raises DataError if no name has them, and for an image with two different features.
     """
     first, warnings = _once(given)
     parts, pids, camids, unknown, elsewhere = [], [], [], [], []
@@ -54,30 +54,28 @@ def pair_by_name(given: NamedFeatures) -> Rows:
         lacking = "query" if "query" not in parts else "gallery"
         here = first_names(elsewhere or unknown or given.names)
         raise DataError(
-            f"{shown(given.path)}: no image of the {lacking}: names must read like {EXAMPLE}, below a folder query, "
-            f"bounding_box_test or gallery, and here are {here}; for other names label them with "
-            "--manifest FILE.csv (path,pid,split[,camid])"
+            f"{shown(given.path)}: contains no {lacking} images: names must look like {EXAMPLE}, below a folder query, "
+            f"bounding_box_test or gallery, but are {here}; label other names with --manifest FILE.csv "
+            "(path,pid,split[,camid])"
         )
     warnings += _left_out(unknown, "no pid and camera in the name")
-    warnings += _left_out(elsewhere, "neither in a folder of the query nor of the gallery")
+    warnings += _left_out(elsewhere, "in neither a query nor a gallery folder")
     train = [pid for pid, part in zip(pids, parts, strict=True) if part == "train"]
     kept = ["" if part == "train" else part for part in parts]
     return Rows(given.features[list(first.values())], kept, pids, camids, train, tuple(warnings))
 
 
 def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool, needs: Collection[str] = ()) -> Rows:
-    """Take part, pid and camid of each image, and the labels that it `needs`, from a manifest.
+    """Take part, pid and camid of each image, and the labels in `needs`, from a manifest.
 
-    Its paths are ends of the names.
-
-    Raises DataError where no image of the query or of the gallery is found, where two images fit one path, and where
-    the manifest has no cameras although `camera` asks for them.
+    A path of the manifest matches names that end with it. Raises DataError if no query or no gallery image is found,
+    if two images match one path, or if the manifest has no cameras although `camera` requires them.
     """
     images = read_images(manifest, needs)
     wanted = [image for image in images if image.part != "train"]
     if camera and wanted and all(image.camid is None for image in wanted):
         raise DataError(
-            f"{shown(manifest)}: no row of query and gallery has a camera (column camid); to score without the camera "
+            f"{shown(manifest)}: no query or gallery row has a camera (column camid); to score without the camera "
             "rule: --no-camera"
         )
     first, warnings = _once(given)
@@ -88,7 +86,7 @@ def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool, needs: 
         if part not in {image.part for image in found}:
             theirs = first_names([image.path for image in wanted if image.part == part]) or "none"
             raise DataError(
-                f"{shown(given.path)}: no image of the {part} of {shown(manifest)} is in it; the manifest has {theirs},"
+                f"{shown(given.path)}: contains no {part} images of {shown(manifest)}; the manifest has {theirs},"
                 f" the file {first_names(given.names)}"
             )
     missing = [image.path for image in wanted if rows[image] is None]
@@ -104,8 +102,10 @@ def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool, needs: 
     both = _in_both([image.part for image in found], numbers)
     if both:
         names = first_names([given.names[row] for row in both])
-        count = f"{len(both)} picture{' is' if len(both) == 1 else 's are'}"
-        warnings.append(f"{count} in query and gallery of {shown(manifest)}; no query meets its own picture: {names}")
+        count = f"{len(both)} image{' is' if len(both) == 1 else 's are'}"
+        warnings.append(
+            f"{count} in both query and gallery of {shown(manifest)}; no query is matched with its own image: {names}"
+        )
     return Rows(
         given.features[numbers],
         [image.part for image in found],
@@ -119,13 +119,13 @@ def pair_by_manifest(given: NamedFeatures, manifest: Path, camera: bool, needs: 
 
 
 def _in_both(parts: list[str], rows: list[int]) -> list[int]:
-    """The rows of the file that are pictures of the query and of the gallery, in order."""
+    """Return the rows of images in both query and gallery, in order."""
     of = {part: {row for row, its in zip(rows, parts, strict=True) if its == part} for part in ("query", "gallery")}
     return sorted(of["query"] & of["gallery"])
 
 
 def _once(given: NamedFeatures) -> tuple[dict[str, int], list[str]]:
-    """The first row of each name, in order; a name that comes again must have the same features."""
+    """Return the first row of each name, in order. Raises DataError for a repeated name with other features."""
     first: dict[str, int] = {}
     again = []
     for row, given_name in enumerate(given.names):
@@ -134,21 +134,21 @@ def _once(given: NamedFeatures) -> tuple[dict[str, int], list[str]]:
         if before != row:
             if not np.array_equal(given.features[before], given.features[row]):
                 raise DataError(
-                    f"{shown(given.path)}: {shown(given_name)} is in it twice, with different features (rows {before} "
+                    f"{shown(given.path)}: contains {shown(given_name)} twice, with different features (rows {before} "
                     f"and {row}); remove one of them"
                 )
             again.append(given_name)
-    return first, list(_left_out(again, "the same image again, with equal features"))
+    return first, list(_left_out(again, "repeated, with equal features"))
 
 
 def _part(name: str) -> str | None:
-    """The part of the nearest folder that is called after one."""
+    """Return the part named by the innermost folder that names one."""
     folders = reversed(posixpath.dirname(name).lower().split("/"))
     return next((PART_OF[folder] for folder in folders if folder in PART_OF), None)
 
 
 def _ends(names: Iterable[str], depths: set[int]) -> dict[str, list[str]]:
-    """The names by their last folders and file, for each number of folders that is asked for."""
+    """Return the names by path suffix, for each depth in `depths`."""
     found: dict[str, list[str]] = {}
     for name in names:
         pieces = name.split("/")
@@ -161,19 +161,19 @@ def _ends(names: Iterable[str], depths: set[int]) -> dict[str, list[str]]:
 def _place(
     given: NamedFeatures, by_end: Mapping[str, list[str]], first: Mapping[str, int], manifest: Path, path: str
 ) -> int | None:
-    """The row of the image that a path of the manifest means, or None."""
+    """Return the row of the image that a path of the manifest matches, or None."""
     if path in first:
         return first[path]
     names = by_end.get(path, [])
     if len(names) > 1:
         raise DataError(
-            f"{shown(given.path)}: {shown(path)} of {shown(manifest)} may be {shown(names[0])} or {shown(names[1])}; "
-            "write more folders of its path into the manifest"
+            f"{shown(given.path)}: {shown(path)} of {shown(manifest)} matches both {shown(names[0])} and "
+            f"{shown(names[1])}; add more folders of its path to the manifest"
         )
     return first[names[0]] if names else None
 
 
 def _left_out(names: list[str], why: str, of: str = "") -> tuple[str, ...]:
-    """The sentence about images that are not scored, if there are any."""
+    """Return the warning about images that are not scored, if any."""
     count = f"{len(names)} image{'' if len(names) == 1 else 's'}"
-    return (f"{count}{of} left out ({why}): {first_names(names)}",) if names else ()
+    return (f"{count}{of} skipped ({why}): {first_names(names)}",) if names else ()

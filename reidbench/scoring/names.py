@@ -1,6 +1,6 @@
-"""One table of the names under which programs save query and gallery features, labels and distances.
+"""Names that programs use for query and gallery features, labels and distances.
 
-Case, `_`, `-`, `.` and spaces do not matter: `queryCam`, `query_cam` and `QUERY-CAM` are one name.
+Case, `_`, `-`, `.` and spaces are ignored: `queryCam`, `query_cam` and `QUERY-CAM` are one name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from reidbench.files.names import shown
 
-# Ours first, then those of torchreid (qf, q_pids), Person_reID_baseline_pytorch (query_f, query_label, query_cam),
-# fast-reid (query_feat) and others.
+# This project's first, then those of torchreid (qf, q_pids), Person_reID_baseline_pytorch (query_f, query_label,
+# query_cam), fast-reid (query_feat) and others.
 NOUNS: Mapping[str, tuple[str, ...]] = {
     "features": (
         "features",
@@ -54,19 +54,25 @@ SIMILARITIES = (
     "similarities", "similarity", "similarity_matrix", "sim", "sims", "sim_mat", "sim_matrix", "score_mat", "scores",
 )  # fmt: skip
 TRAIN_PIDS = tuple(f"train_{noun}" for noun in NOUNS["pids"])
-NUM_QUERY = ("num_query", "num_queries", "num_q", "query_num", "nquery")  # rows of one array that are the queries
+NUM_QUERY = (
+    "num_query",
+    "num_queries",
+    "num_q",
+    "query_num",
+    "nquery",
+)  # number of queries, the first rows of one array
 PART_NAMES = ("part", "parts", "split", "splits", "set", "subset")
 IMAGE_NAMES = ("names", "name", "paths", "path", "img_paths", "image_paths", "file_names", "files", "image_names")
-LONGEST_KEY = 100  # of a key that is compared with others; names of files made by chance can be longer
+LONGEST_KEY = 100  # longest key that is compared with known names
 
 
 def plain(name: str) -> str:
-    """A name without what does not distinguish it."""
+    """Return a name in lower case, without separators."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _of_side(words: tuple[str, ...], nouns: tuple[str, ...]) -> tuple[str, ...]:
-    """Names such as query_features; and label_query, as MATLAB's scripts of MARS have it."""
+    """Return names such as query_features, and label_query as in the MATLAB scripts of MARS."""
     forward = (f"{word}_{noun}" for noun in nouns for word in words)
     return (*forward, *(f"{noun}_{word}" for noun in nouns for word in words))
 
@@ -88,25 +94,25 @@ def _table() -> dict[str, tuple[str, ...]]:
     }
 
 
-ACCEPTED = _table()  # role -> names, the first of which is ours
+ACCEPTED = _table()  # role -> names, this project's first
 _ROLES = {plain(name): role for role, names in ACCEPTED.items() for name in names}
 
 
 def role_of(name: str) -> str | None:
-    """Role of a key, by our name for it, or None."""
+    """Return the role of a key, or None."""
     return _ROLES.get(plain(name))
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of one file, and what they mean: `by_role` holds all keys of a role, in the order of the table."""
+    """The keys of one file; `by_role` has all keys of a role, in the order of the table."""
 
     names: tuple[str, ...]
     by_role: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Keys:
-        """Sort the keys of a file by what they mean."""
+        """Group the keys of a file by role."""
         names = tuple(names)
         found: dict[str, list[str]] = {}
         for name in names:
@@ -121,16 +127,16 @@ class Keys:
         return role in self.by_role
 
     def first(self, role: str) -> str:
-        """The name under which the file has a role, for sentences; our own name where it has none."""
+        """Return the file's key of a role, for messages; the role itself if the file has none."""
         return self.by_role[role][0] if role in self.by_role else role
 
     def listed(self) -> str:
-        """The keys, for a sentence."""
+        """Return the keys as text, for messages."""
         few = ", ".join(shown(name) for name in sorted(self.names)[:20])
         return (few or "nothing") + (", ..." if len(self.names) > 20 else "")
 
     def similar(self, role: str) -> str | None:
-        """A key that may be a misspelling of a role, or None."""
+        """Return a key that may be a misspelling of a role, or None."""
         known = {name for keys in self.by_role.values() for name in keys}
         others = [name for name in self.names if name not in known and len(name) <= LONGEST_KEY]
         for name in ACCEPTED[role]:
@@ -139,7 +145,7 @@ class Keys:
         return None
 
     def missing(self, *roles: str) -> str:
-        """The sentence about roles without a key: what is missing, what is there, what may be meant."""
+        """Return the message about missing roles: the accepted names, the file's keys, and likely misspellings."""
         wanted = ", ".join(f"{role} (or {others(role)})" for role in roles)
         close = {role: key for role in roles if (key := self.similar(role))}
         hints = "".join(f"; did you mean {shown(key)!r}? rename it to {role!r}" for role, key in close.items())
@@ -147,7 +153,7 @@ class Keys:
 
 
 def others(role: str) -> str:
-    """Names of a role beside ours, of the most common programs first."""
+    """Return other names of a role as text, those of the most common programs first."""
     wanted = {
         "query_features": ("qf", "query_f", "query_feat"),
         "gallery_features": ("gf", "gallery_f", "gallery_feat"),

@@ -1,4 +1,4 @@
-"""Which row of a file of features is which image of a data set: by name, by content, or by labels in the same order."""
+"""Match rows of a feature file with images of a data set: by name, by content hash, or by labels in the same order."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from reidbench.files.names import shown
 from .imagefeatures import Block, all_blocks
 from .pids import Ints
 
-FIRST = 3  # images that a sentence names
-HASH = re.compile(r"([0-9a-f]{64})(\.\w+)?", re.ASCII | re.I)  # sha256 of a picture's file, as its name
+FIRST = 3  # images that a message lists
+HASH = re.compile(r"([0-9a-f]{64})(\.\w+)?", re.ASCII | re.I)  # an image name that is the file's SHA-256
 
 Place = tuple[str, int]  # part and row
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Features by part, each [N, D] in the order of the data set, and sentences on what was assumed or left out."""
+    """Features by part, each [N, D] in the order of the data set, and notes on assumptions and skipped rows."""
 
     features: Mapping[str, NDArray[Any]]
     notes: tuple[str, ...]
@@ -39,11 +39,11 @@ class Placed:
 def place_features(
     files: Mapping[str, Path], parts: Mapping[str, Split], data: str, numbers: Callable[[Split], NDArray[np.int64]]
 ) -> Placed:
-    """The features that files have for query and gallery of the data set called `data`.
+    """Return the features of query and gallery of the data set named `data` from files.
 
-    `files` are by part, or one by "" for both. `numbers` gives the first 8 bytes of each picture's sha256 as int64 [N],
-    for names that are hashes. Raises DataError, naming the first images, where an image has no feature or two
-    different ones, where a name may be several images, and where labels differ from those of the data set.
+    `files` are by part, or one file under "" for both. `numbers` returns the first 8 bytes of each image's SHA-256 as
+    int64 [N], for names that are hashes. Raises DataError, with the first images, if an image has no feature or two
+    different ones, if a name is ambiguous, or if labels differ from the data set's.
     """
     placing = _Placing(parts, data, numbers)
     for block in all_blocks(files):
@@ -52,19 +52,19 @@ def place_features(
 
 
 class _Placing:
-    """Gives each image its feature, block by block."""
+    """Assigns features to images, block by block."""
 
     def __init__(self, parts: Mapping[str, Split], data: str, numbers: Callable[[Split], NDArray[np.int64]]) -> None:
         self.parts = parts
         self.data = data
         self.numbers = numbers
-        self.found: dict[Place, tuple[str, NDArray[Any]]] = {}  # the name that gave it, and the feature
+        self.found: dict[Place, tuple[str, NDArray[Any]]] = {}  # name in the file, and feature
         self.surplus: list[str] = []
         self.doubled: list[str] = []
         self.ordered: dict[str, None] = {}  # files without names
 
     def add(self, block: Block) -> None:
-        """Take in the features of a block."""
+        """Assign the features of a block."""
         if block.names is None:
             places = self.in_order(block)
         else:
@@ -84,31 +84,31 @@ class _Placing:
         if not np.array_equal(had, feature):
             names = shown(name) if name == before else f"{shown(before)} and {shown(name)}"
             raise DataError(
-                f"{shown(block.path)}: {self.path(place)} is in it twice, with different features (as {names}); remove "
+                f"{shown(block.path)}: contains {self.path(place)} twice, with different features (as {names}); remove "
                 "one of them"
             )
         self.doubled.append(self.path(place))
 
     def path(self, place: Place) -> str:
-        """An image for a sentence."""
+        """Return the path of an image, for messages."""
         return shown(self.parts[place[0]].paths[place[1]])
 
     # ------------------------------------------------------------------ by labels in order
     def in_order(self, block: Block) -> list[list[Place]]:
-        """The places of rows without names: those of the data set, if count and labels are the same."""
+        """Return the images of rows without names: those of the data set in order, if count and labels match."""
         split = self.parts[block.part]
         if len(block.features) != len(split):
             junk = int((split.pids == JUNK).sum())
-            without = f" ({junk} of them junk, which need features too)" if junk else ""
+            without = f" ({junk} of them junk, which also need features)" if junk else ""
             raise DataError(
-                f"{shown(block.path)}: {len(block.features)} {block.part} features without names, and {self.data} has "
-                f"{len(split)} {block.part} images{without}; save the names of the images beside them, as `names`"
+                f"{shown(block.path)}: {len(block.features)} {block.part} features without names, but {self.data} has "
+                f"{len(split)} {block.part} images{without}; save the image names as `names`"
             )
         known = (split.camids != UNKNOWN_CAMERA).any()
         if block.pids is None or (known and (block.camids is None or (block.camids == UNKNOWN_CAMERA).all())):
             raise DataError(
-                f"{shown(block.path)}: {block.part} features with neither names of images nor pids and camids as "
-                "numbers: nothing tells which image is which; save `names`"
+                f"{shown(block.path)}: {block.part} features have neither image names nor numeric pids and camids, so "
+                "they cannot be matched with images; save the image names as `names`"
             )
         places = [[(block.part, row)] for row in range(len(split))]
         self.check_labels(block, places)
@@ -116,9 +116,9 @@ class _Placing:
         return places
 
     def check_labels(self, block: Block, places: Sequence[Sequence[Place]]) -> None:
-        """Raise DataError for the first image whose label in a file is not that of the data set.
+        """Raise DataError for the first image whose label in a file differs from the data set's.
 
-        Cameras may be counted from 1: all are then one more.
+        Cameras may be numbered from 1; all are then greater by one.
         """
         rows = np.array([row for row, mine in enumerate(places) for _ in mine], np.intp)
         mine = [place for one in places for place in one]
@@ -140,16 +140,15 @@ class _Placing:
         more = f" ({len(wrong)} images differ)" if len(wrong) > 1 else ""
         raise DataError(
             f"{shown(block.path)}: {what} {theirs[at]} for {self.path(mine[at])}, which has {what} {ours[at]} in "
-            f"{self.data}{more}: another order, or other images; save the names of the images beside the features, as "
-            "`names`"
+            f"{self.data}{more}; the order or the images differ; save the image names as `names`"
         )
 
     # ------------------------------------------------------------------ by name or content
     def named(self, block: Block, given: str) -> list[Place]:
-        """The places of the image of that name; [] where there is none.
+        """Return the images with a name; [] if there is none.
 
-        A name is a path of the data set, begins with more folders or has fewer, and may lack the ending. Raises
-        DataError where it may be several images.
+        A name is a path of the data set, with more or fewer leading folders, with or without the extension. Raises
+        DataError if it is ambiguous.
         """
         name = posixpath.normpath(given.replace("\\", "/"))
         found = self._of_part(self.by_name(name), block.part)
@@ -158,13 +157,13 @@ class _Placing:
         if len(paths := {self.path(place): None for place in found}) > 1:
             one, other = list(paths)[:2]
             raise DataError(
-                f"{shown(block.path)}: {shown(given)} may be {one} or {other} of {self.data}; name images by their "
-                "path below the data's root, or give a file for each part: {query: FILE, gallery: FILE}"
+                f"{shown(block.path)}: {shown(given)} matches both {one} and {other} of {self.data}; name images by "
+                "their path below the data's root, or give a file for each part: {query: FILE, gallery: FILE}"
             )
         return found
 
     def by_name(self, name: str) -> Sequence[Place]:
-        """All images that a name may mean; the longest agreement counts."""
+        """Return all images that a name matches; the longest match wins."""
         pieces = name.split("/")
         ends = ["/".join(pieces[start:]) for start in range(len(pieces))]
         for whole, by_end in self.tables:
@@ -178,7 +177,7 @@ class _Placing:
 
     @cached_property
     def tables(self) -> list[tuple[dict[str, list[Place]], dict[str, list[Place]]]]:
-        """Images by their whole path, and by its ends; then the same without the ending of the file."""
+        """Images by their whole path and by its suffixes, then the same without file extension."""
         tables: list[tuple[dict[str, list[Place]], dict[str, list[Place]]]] = [({}, {}), ({}, {})]
         for part, split in self.parts.items():
             for row, path in enumerate(split.paths):
@@ -191,38 +190,40 @@ class _Placing:
 
     @cached_property
     def by_content(self) -> dict[str, list[Place]]:
-        """Images by the first 16 hexadecimal digits of their sha256; equal pictures are at several places."""
+        """Images by the first 16 hexadecimal digits of their SHA-256; several for identical images."""
         found: dict[str, list[Place]] = {}
         for part, split in self.parts.items():
             for row, number in enumerate(self.numbers(split).astype("<i8")):
                 found.setdefault(number.tobytes().hex(), []).append((part, row))
         return found
 
-    # ------------------------------------------------------------------ the whole
+    # ------------------------------------------------------------------ result
     def done(self, files: Mapping[str, Path]) -> Placed:
-        """All features. Raises DataError where an image has none."""
+        """Return all features. Raises DataError if an image has none."""
         where = " and ".join(dict.fromkeys(shown(path.name) for path in files.values()))
         every = [(part, row) for part, split in self.parts.items() for row in range(len(split))]
         missing = [place for place in every if place not in self.found]
         if missing:
             without = _counted([self.path(place) for place in missing])
-            unused = f"; the file also has what {self.data} has not: {_counted(self.surplus)}" if self.surplus else ""
+            unused = (
+                f"; the file also has images that {self.data} lacks: {_counted(self.surplus)}" if self.surplus else ""
+            )
             junk = sum(int(self.parts[part].pids[row]) == JUNK for part, row in missing)
-            few = f"; {junk} of them junk (pid -1), which here needs features too" if junk else ""
+            few = f"; {junk} of them junk (pid -1), which also needs features" if junk else ""
             raise DataError(f"{where}: no features for {without}, of {len(every)} images of {self.data}{few}{unused}")
         return Placed(self.arrays(), tuple(self.notes(where)))
 
     def notes(self, where: str) -> Iterator[str]:
-        """Sentences on what was assumed or left out."""
+        """Yield notes on assumptions and skipped rows."""
         for name in self.ordered:
-            yield f"{name}: no names of images in it; its order is that of {self.data}, whose pids and camids are equal"
+            yield f"{name}: has no image names; its order is taken from {self.data}, whose pids and camids match"
         if self.surplus:
-            yield f"{where}: left out, since {self.data} has no such test image: {_counted(self.surplus)}"
+            yield f"{where}: skipped, since {self.data} has no such test image: {_counted(self.surplus)}"
         if self.doubled:
-            yield f"{where}: more than once in it, with equal features: {_counted(self.doubled)}"
+            yield f"{where}: contained more than once, with equal features: {_counted(self.doubled)}"
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Features by part, in the order of the data set."""
+        """Return features by part, in the order of the data set."""
         return {
             part: _plain(np.stack([self.found[part, row][1] for row in range(len(split))]))
             for part, split in self.parts.items()
@@ -230,12 +231,12 @@ class _Placing:
 
 
 def _plain(features: NDArray[Any]) -> NDArray[Any]:
-    """Of 32 bits, or of 64 where the file has that many."""
+    """Convert features to 32 bits, or to 64 if the file has that precision."""
     wide = features.dtype.itemsize > 4 or (features.dtype.kind != "f" and features.dtype.itemsize > 2)
     return features.astype(np.float64 if wide else np.float32, copy=False)
 
 
 def _counted(names: Sequence[str]) -> str:
-    """`2 images (a, b)`, with the first three names."""
+    """Return `2 images (a, b)`, with the first three names."""
     first = ", ".join(map(shown, names[:FIRST])) + (", ..." if len(names) > FIRST else "")
     return f"{len(names)} image{'' if len(names) == 1 else 's'} ({first})"

@@ -1,4 +1,4 @@
-"""Features with one row an image: a table, or features beside the names of their images."""
+"""Features with one row per image: a table, or features with image names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# How parts are called, as folders and in tables.
+# Names of parts, as folders and in tables.
 PART_OF = {
     "query": "query",
     "probe": "query",
@@ -25,8 +25,8 @@ class Rows:
     """Features [N, D]; the part (query, gallery, or "" for none), pid and camid of each row.
 
     pids, camids and train_pids are numbers or texts; without cameras camids is None. train_pids are those of the
-    training part, where the source has one. `images` number the pictures, where one may be in both parts. `warnings`
-    say what was left out. `more` has labels beyond identity of each row, numbers or texts, "" where unknown.
+    training part, if the source has one. `images` are image numbers, if an image may be in both parts. `warnings`
+    report skipped images. `more` has labels beyond identity of each row, numbers or texts, "" if unknown.
     """
 
     features: NDArray[Any]
@@ -39,7 +39,7 @@ class Rows:
     more: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def of(self, part: str) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any] | None]:
-        """Rows of a part, their pids and camids."""
+        """Return the rows of a part, their pids and camids."""
         where = np.array([number for number, name in enumerate(self.parts) if name == part], np.intp)
         camids = None if self.camids is None else np.array([self.camids[row] for row in where])
         return where, np.array([self.pids[row] for row in where]), camids

@@ -1,4 +1,4 @@
-"""Score feature files: numbers for features or distances made elsewhere, with the rules they were computed under."""
+"""Score feature files: metrics of features or distances computed elsewhere, with the rules used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .doubts import camera_number_doubts, copy_doubts, distance_doubts, query_do
 from .featurefile import FeatureFile, Use, read_features
 
 __all__ = ["FeatureFile", "read_features", "run", "score"]
-ASKING = {"exclude": "clothes", "cross": "modality", "pool": "tracklets"}  # rules, and the labels that they look at
+ASKING = {"exclude": "clothes", "cross": "modality", "pool": "tracklets"}  # rules, and the labels that they require
 BY_NUMBER = ("query_cameras", "gallery_cameras", "skip_cameras")  # rules that name cameras
 NO_CAMERA = "; to score without the camera rule: --no-camera"
 
@@ -53,12 +53,12 @@ def score(
     use: Use | None = None,
     manifest: Path | None = None,
 ) -> list[ScoreReport]:
-    """One report for each file, in order.
+    """Return one report for each file, in order.
 
     `rerank` is zhong, torchreid or fastreid; `use` and `manifest` are those of `read_features`. Labels beyond identity
-    are read where the rules look at them. Raises ReidbenchError: an option that does not exist, a file that is not what
-    it should be, or that lacks labels that a rule needs, no valid query, zero vectors under cosine, or vectors that are
-    all equal, with the file's name. Given distances that are all equal are a warning of the report.
+    are read only if a rule requires them. Raises ReidbenchError, with the file's name, for an unknown option, a
+    damaged file, missing labels, no valid query, zero vectors under cosine, or vectors that are all equal. Distances
+    that are all equal are reported as a warning.
     """
     try:
         how = Reranking(rerank, k1, k2, lambda_) if rerank else None  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def score(
 
 
 def _read(path: Path, rules: Rules, use: Use | None, manifest: Path | None) -> FeatureFile:
-    """A file with the labels that the rules look at."""
+    """Read a file with the labels that the rules require."""
     shown_rules = rules.as_dict()
     needs = {label: f"{rule}={_plain(shown_rules[rule])}" for rule, label in ASKING.items() if rule in shown_rules}
     by_camera = [name for name in (*BY_NUMBER, "multi_query") if name in shown_rules]
@@ -81,12 +81,12 @@ def _read(path: Path, rules: Rules, use: Use | None, manifest: Path | None) -> F
     except DataError as error:
         if camera and not by_camera:
             raise
-        raise DataError(str(error).replace(NO_CAMERA, f"; {by_camera[0]} needs them" if by_camera else "")) from None
+        raise DataError(str(error).replace(NO_CAMERA, f"; {by_camera[0]} requires them" if by_camera else "")) from None
     numbered = [name for name in by_camera if name in BY_NUMBER]
     if numbered and features.camid_texts:
         first = shown(next(iter(features.camid_texts.values())))
-        raise DataError(f"{shown(path)}: {numbered[0]} names cameras by number, and its cameras are texts ({first!r}, "
-                        "...): save them as numbers")  # fmt: skip
+        raise DataError(f"{shown(path)}: {numbered[0]} names cameras by number, but the file's cameras are texts "
+                        f"({first!r}, ...); save them as numbers")  # fmt: skip
     return features
 
 
@@ -120,7 +120,7 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreR
 
 
 def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
-    """Doubts about the features or distances of a file that could be scored."""
+    """Yield warnings about suspicious features or distances of a scored file."""
     camera = rules.camera != "none"
     if any(name in rules.labelled for name in BY_NUMBER):
         yield from camera_number_doubts(features.query_camids, features.gallery_camids)
@@ -129,21 +129,21 @@ def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
     if features.query_features is None or features.gallery_features is None:
         return
     yield from query_doubts(features.query_features, features.query_pids)
-    if features.query_images is None and not (rules.pool or rules.multi_query):  # which compare no single images
+    if features.query_images is None and not (rules.pool or rules.multi_query):  # pooling compares no single images
         meeting, pids = Meeting(*_sides(features), rules), (features.query_pids, features.gallery_pids)
         yield from copy_doubts(features.query_features, features.gallery_features, pids, meeting.may, meeting.asked())
 
 
 def _in_their_words(text: str, features: FeatureFile) -> str:
-    """The sentence of a ranking with the keys of the file, and with the switch of the command line."""
+    """Replace names in an error of the ranking by the file's keys and the command-line options."""
     for role, key in features.keys.items():
         name = rf"\b{role}\b" if role != "distances" else r"^distances(?= row )"
         text = re.sub(name, lambda _, key=key: shown(key), text)  # type: ignore[misc]
-    return text.replace("use distance=euclidean", "compare them by --distance euclidean")
+    return text.replace("use distance=euclidean", "use --distance euclidean")
 
 
 def _meaning(features: FeatureFile, queries: NDArray[np.intp]) -> list[str]:
-    """Pids and cameras of some queries as the file has them, where these are texts."""
+    """Return the original pids and cameras of some queries, if these are texts."""
     sides = (("pid", features.query_pids, features.pid_texts), ("camera", features.query_camids, features.camid_texts))
     found = [
         f"{what} {number} is {shown(texts[number])!r}"
@@ -151,16 +151,18 @@ def _meaning(features: FeatureFile, queries: NDArray[np.intp]) -> list[str]:
         for number in dict.fromkeys(numbers[queries].tolist())
         if number in texts
     ]
-    return [f"labels that are texts are numbered here: {', '.join(found)}"] if found else []
+    return [f"text labels are numbered: {', '.join(found)}"] if found else []
 
 
 def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
     query, gallery = features.query_features, features.gallery_features
     if query is None or gallery is None:
         if how or features.distances is None:
-            raise MetricError("re-ranking needs features, and this file holds distances; leave --rerank away")
+            raise MetricError("re-ranking requires features, but this file contains distances; remove --rerank")
         if rules.labelled:
-            raise MetricError(f"{', '.join(rules.labelled)}: such rules need features, and this file holds distances")
+            raise MetricError(
+                f"{', '.join(rules.labelled)}: these rules require features, but this file contains distances"
+            )
         return rank_distances(features.distances, *features.labels, rules, **features.images)
     if rules.labelled or how:
         return _rank_labelled(features, rules, how)
@@ -169,9 +171,9 @@ def _rank(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking
 
 
 def _sides(features: FeatureFile) -> tuple[Labelled, Labelled]:
-    """Query and gallery of a file of features, with their labels."""
+    """Return query and gallery of a feature file with their labels."""
     query, gallery = features.query_features, features.gallery_features
-    assert query is not None  # the callers have looked
+    assert query is not None  # checked by the callers
     assert gallery is not None
     q_pids, q_camids, g_pids, g_camids = features.labels
     return (
@@ -181,12 +183,12 @@ def _sides(features: FeatureFile) -> tuple[Labelled, Labelled]:
 
 
 def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -> Ranking:
-    """Under rules that look at more than pids and cameras; re-ranked among the rows that meet, junk left out before."""
+    """Rank under rules that use more than pids and cameras. Re-ranking uses only matchable rows, without junk."""
     sides = _sides(features)
     refuse_idle(*sides, rules)
     if not how:
         return rank_labelled(*sides, rules)
-    if not rules.labelled and (how.variant == "zhong" or rules.distance == "cosine"):  # before rows have other numbers
+    if not rules.labelled and (how.variant == "zhong" or rules.distance == "cosine"):  # before rows are renumbered
         refuse_zero("query_features", np.logical_not(sides[0].features.any(1)), how.variant != "zhong")
         kept = features.gallery_pids != JUNK
         refuse_zero("gallery_features", np.logical_not(sides[1].features.any(1)) & kept, how.variant != "zhong")
@@ -200,7 +202,7 @@ def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -
 
 
 def _reranked(found: Ranking, rules: Rules, how: Reranking) -> Ranking:
-    """The ranking with the distance that was re-ranked, in place of "given"."""
+    """Return the ranking with the distance that was re-ranked instead of "given"."""
     return replace(found, rules=replace(rules, distance="cosine" if how.variant == "zhong" else rules.distance))
 
 
@@ -223,10 +225,10 @@ def run(
     said: Sequence[str] = (),
     echo: Callable[[str], Any] = print,
 ) -> None:
-    """`reidbench score`: read, score, compare and echo, as plain text or as one JSON document.
+    """Run `reidbench score`: read, score and compare files, and echo plain text or one JSON document.
 
-    `more` are further rules by their names in `Rules`, and `said` warnings about them for each report. One file gives
-    the object of its report; several give ``{"reports": [...], "comparisons": [...], "note": ...}``.
+    `more` are further rules by their names in `Rules`, and `said` warnings to add to each report. The JSON of one file
+    is its report; that of several is ``{"reports": [...], "comparisons": [...], "note": ...}``.
     Raises ReidbenchError.
     """
     named = {"ap": ap, "invalid": invalid, "ties": ties, "distance": distance}

@@ -1,4 +1,4 @@
-"""Files of named arrays: .npz, .mat, .pt and folders of .npy. Nothing in them is executed."""
+"""Files of named arrays: .npz, .mat, .pt and folders of .npy. No code in them is executed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from . import matfile
 from .names import Keys
 from .pids import array_of
 
-_CLAIMS = "it claims more numbers than the file holds"
+_CLAIMS = "its declared size exceeds the file"
 _PT_CURE = (
-    "where you trust the file, load it there and save only tensors, arrays of numbers, and lists of numbers or texts: "
+    "if you trust the file, load it in Python and save only tensors, numeric arrays, and lists of numbers or texts: "
     "torch.save({'query_features': ..., 'query_pids': ..., ...}, FILE)"
 )
 _NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
-# What zipfile and numpy raise on bytes that are not what they should be; RuntimeError is an encrypted archive.
+# Raised by zipfile and numpy for damaged files; RuntimeError for an encrypted archive.
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -54,7 +54,7 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class Source:
-    """The keys of a file, and how the value of one of them is read."""
+    """The keys of a file, and a function that reads the value of a key."""
 
     path: Path
     names: tuple[str, ...]
@@ -62,13 +62,13 @@ class Source:
 
 
 def value_of(source: Source, keys: Keys, role: str) -> Any:
-    """Value of a role in the file. Raises DataError where two of its keys mean the role and differ."""
+    """Return the value of a role in the file. Raises DataError if two keys of the role have different values."""
     first, *others = keys.by_role[role]
     value = source.read(first)
     for other in others:
         if not _same(value, source.read(other)):
             raise DataError(
-                f"{shown(source.path)}: {shown(first)!r} and {shown(other)!r} both mean {role} and differ; "
+                f"{shown(source.path)}: {shown(first)!r} and {shown(other)!r} both mean {role} but differ; "
                 "remove or rename one of them"
             )
     return value
@@ -82,7 +82,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def matrix_of(source: Source, keys: Keys, role: str) -> NDArray[Any]:
-    """The features of a role [N, D]. Raises DataError for what is no matrix of real numbers."""
+    """Return the features of a role [N, D]. Raises DataError unless they are a matrix of real numbers."""
     return _matrix(source.path, keys.first(role), value_of(source, keys, role))
 
 
@@ -91,20 +91,18 @@ def _matrix(path: Path, name: str, given: Any) -> NDArray[Any]:
     if value.dtype.kind == "b":  # binary codes
         value = value.view(np.uint8)
     if value.dtype.kind not in "fiu":
-        raise DataError(f"{shown(path)}: {shown(name)} must hold real numbers, not {value.dtype}")
+        raise DataError(f"{shown(path)}: {shown(name)} must contain real numbers, not {value.dtype}")
     if value.ndim != 2:
         flat = value.ndim > 2 and value.size and set(value.shape[2:]) == {1}
-        cure = (
-            f"reshape it to {value.shape[:2]}" if flat else "one row for each image, or, of distances, for each query"
-        )
+        cure = f"reshape it to {value.shape[:2]}" if flat else "save one row per image (for distances, per query)"
         raise DataError(f"{shown(path)}: {shown(name)} must have two dimensions, not shape {value.shape}; {cure}")
     return value
 
 
 def open_source(path: Path) -> Source | None:
-    """The named arrays of a file or folder, or None where its name promises none.
+    """Return the named arrays of a file or folder, or None for another type of file.
 
-    Raises DataError for what is damaged; a damaged array is found out when it is read.
+    Raises DataError for a damaged file. A damaged array raises when it is read.
     """
     if path.is_dir():
         return _folder(path)
@@ -122,7 +120,7 @@ def _npz(path: Path) -> Source:
 
     members = dict(entries)
     if twice := [name for name, info in entries if members[name] is not info]:
-        raise DataError(f"{shown(path)}: {shown(twice[0])} is in it twice; save it again with numpy.savez")
+        raise DataError(f"{shown(path)}: contains {shown(twice[0])} twice; save it again with numpy.savez")
 
     def read(name: str) -> Any:
         info = members[name]
@@ -133,7 +131,7 @@ def _npz(path: Path) -> Source:
 
 
 def _folder(path: Path) -> Source:
-    """The .npy files of a folder, each under its name."""
+    """Return the .npy files of a folder by name."""
     try:
         files = {file.stem: file for file in sorted(path.iterdir()) if file.suffix.lower() == ".npy" and file.is_file()}
     except OSError as error:
@@ -142,7 +140,7 @@ def _folder(path: Path) -> Source:
         others = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (".npz", ".mat", ".pt", ".pth"))
         hint = f"; did you mean {shown(path / others[0])}?" if others else ""
         raise DataError(
-            f"{shown(path)}: no .npy file in this folder; score reads folders of query_features.npy, query_pids.npy, "
+            f"{shown(path)}: this folder has no .npy files; score reads folders of query_features.npy, query_pids.npy, "
             f"..., and single .npz, .mat, .pt, .csv and .parquet files{hint}"
         )
 
@@ -152,7 +150,7 @@ def _folder(path: Path) -> Source:
 
 
 def read_npy(folder: Path, name: str) -> Any:
-    """The array of a .npy file below a folder. Raises DataError for what is damaged, or could run code."""
+    """Return the array of a .npy file below a folder. Raises DataError for a damaged file or pickled objects."""
     return _explained(folder, lambda file: _npy(folder / file), "{}", "save it again with numpy.save")(name)
 
 
@@ -171,7 +169,7 @@ def _read_array(opened: Callable[[], AbstractContextManager[Any]], size: int) ->
 
 
 def _explained(path: Path, read: Callable[[str], Any], what: str, cure: str) -> Callable[[str], Any]:
-    """The same reader, whose errors are sentences."""
+    """Wrap a reader so that its errors become DataError with a sentence."""
 
     def explained(name: str) -> Any:
         try:
@@ -179,7 +177,7 @@ def _explained(path: Path, read: Callable[[str], Any], what: str, cure: str) -> 
         except _DAMAGED as error:
             if "allow_pickle" in str(error):
                 raise DataError(
-                    f"{shown(path)}: {shown(what.format(name))} holds pickled Python objects, which could run code; "
+                    f"{shown(path)}: {shown(what.format(name))} contains pickled Python objects, which could run code; "
                     "save numbers, or texts with .astype(str)"
                 ) from error
             raise _unreadable(path, what.format(name), error, cure) from error
@@ -201,13 +199,13 @@ def _mat(path: Path) -> Source:
         try:
             return _variables(path, wanted)
         except _DAMAGED as error:
-            raise DataError(f"{shown(path)}: not a whole .mat file ({_first_line(error)})") from error
+            raise DataError(f"{shown(path)}: truncated or damaged .mat file ({_first_line(error)})") from error
 
     def read(name: str) -> Any:
         variable = variables((name,))[name]
         if variable.values is None:
             raise DataError(
-                f"{shown(path)}: {shown(name)} must hold real numbers or texts, not {variable.kind}; "
+                f"{shown(path)}: {shown(name)} must contain real numbers or texts, not {variable.kind}; "
                 "save matrices, texts, and cells of texts"
             )
         return variable.values
@@ -245,8 +243,8 @@ def _pt(path: Path) -> Source:
     found = load_pickle_safely(path, _PT_CURE)
     if not isinstance(found, dict):
         raise DataError(
-            f"{shown(path)}: holds a {type(found).__name__}, not a dictionary of tensors; "
-            "save torch.save({'query_features': ..., 'query_pids': ..., ...}, file)"
+            f"{shown(path)}: contains a {type(found).__name__}, not a dictionary of tensors; "
+            "save it with torch.save({'query_features': ..., 'query_pids': ..., ...}, file)"
         )
     values = {str(key): value for key, value in found.items()}
     for key, inner in found.items():  # {"query": {"features": ..., "pids": ...}, "gallery": ...}
@@ -257,15 +255,15 @@ def _pt(path: Path) -> Source:
 
 
 def _array(path: Path, name: str, value: Any, size: int) -> Any:
-    """A tensor, array or list as numpy has it; `size` bytes are what the file has."""
+    """Convert a tensor, array or list to numpy; `size` is the file's size in bytes."""
     try:
         return _listed(value, size) if isinstance(value, list | tuple) else _plain(value, size)
-    except (TypeError, ValueError, RuntimeError) as error:  # sparse, quantized, of 8 bits, or of no storage at all
+    except (TypeError, ValueError, RuntimeError) as error:  # sparse, quantized, 8-bit float, or without storage
         raise DataError(f"{shown(path)}: {shown(name)} is not a plain array ({_first_line(error)})") from None
 
 
 def _plain(value: Any, size: int) -> Any:
-    """A tensor as an array; a pickle may claim any shape for any storage."""
+    """Convert a tensor to an array. A pickle may declare any shape for any storage, so the size is checked."""
     import torch
 
     claimed = value.nbytes if isinstance(value, np.ndarray) else 0
@@ -280,13 +278,13 @@ def _plain(value: Any, size: int) -> Any:
 
 
 def _listed(value: Any, size: int) -> Any:
-    """A list of numbers or texts, or of rows, as one array; a pickle may name one row or text a million times."""
+    """Convert a list of numbers, texts or rows to one array. A pickle may repeat one item a million times."""
     import torch
 
     if any(isinstance(item, torch.Tensor | np.ndarray) for item in value):
         rows = [np.asarray(_plain(item, size)) for item in value]
         if len({row.shape for row in rows}) > 1:
-            raise ValueError("it is a list of arrays of different shapes; join them with torch.cat")
+            raise ValueError("it is a list of arrays of different shapes; concatenate them with torch.cat")
         if sum(row.nbytes for row in rows) > size:
             raise ValueError(_CLAIMS)
         return np.stack(rows)
@@ -295,7 +293,7 @@ def _listed(value: Any, size: int) -> Any:
     if total > 2 * size:
         raise ValueError(_CLAIMS)
     if any(isinstance(item, list | tuple | dict) for row in nested[1:] for item in row):
-        raise ValueError("its lists are nested too deep")
+        raise ValueError("its lists are nested too deeply")
     longest = max((len(item) for row in nested for item in row if isinstance(item, str | bytes)), default=0)
     if 4 * longest * total > 2 * memory_limit():
         raise ValueError(_CLAIMS)

@@ -1,4 +1,4 @@
-"""Tables of features, one row an image: CSV and parquet with part, pid, camid and the numbers of the feature."""
+"""Feature tables with one row per image: CSV and parquet with part, pid, camid and the feature values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLUMNS = "part (query or gallery), pid, camid, f0, f1, ..."
 _NUMBERED = re.compile(
     r"(?P<stem>|f|dim|feat|feats|feature|features|emb|embedding)[_\- .]?(?P<number>[0-9]{1,6})", re.ASCII | re.I
 )
-# Whole numbers that are no part of a feature: pandas writes the first two by itself, and the last are labels.
+# Numeric columns that are not part of a feature: pandas writes the first ones, and the last are labels.
 _NOT_FEATURES = {
     plain(name) for name in ("", "unnamed: 0", "__index_level_0__", "index", "time", "frame", "seq", "sequence")
 } | {plain(name) for word in NEEDED for name in NOUNS[word]}
@@ -41,24 +41,24 @@ _WHOLE_FLOAT = re.compile(r"(-?[0-9]+)\.0+", re.ASCII)
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is a table by its name."""
+    """Return whether a file is a table, by its extension."""
     return path.suffix.lower() in (".csv", ".parquet") and not path.is_dir()
 
 
 def read_table(path: Path, camera: bool, needs: Collection[str] = ()) -> Rows:
-    """Read a CSV or parquet file. Without `camera` it may have no column camid.
+    """Read a CSV or parquet file. Without `camera`, the column camid may be missing.
 
-    Columns of labels beyond identity are read where `needs` names them, and may be missing.
+    Columns of labels beyond identity are read if `needs` names them, and may be missing.
 
-    Rows of the training part are left out; their pids are kept. Raises DataError, with the line of a CSV file or the
-    row of a parquet file, for a missing column or value, an unknown part, and a feature that is not a number.
+    Rows of the training part are skipped, but their pids are kept. Raises DataError, with the line of a CSV file or the
+    row of a parquet file, for a missing column or value, an unknown part, and a feature value that is not a number.
     """
     return (_csv if path.suffix.lower() == ".csv" else _parquet)(path, camera, needs)
 
 
 @dataclass(frozen=True)
 class Header:
-    """Places of the columns of a table; `features` are in order."""
+    """Indices of the columns of a table; `features` are in order."""
 
     part: int
     pid: int
@@ -69,7 +69,7 @@ class Header:
 
 
 def find_column(where: str, names: Sequence[str], accepted: Sequence[str]) -> int | None:
-    """The place of the column that has one of these names, if there is one. Raises DataError for two of them."""
+    """Return the index of the column with one of these names, or None. Raises DataError for two such columns."""
     wanted = {plain(name) for name in accepted}
     found = [place for place, name in enumerate(names) if plain(name) in wanted]
     if len(found) > 1:
@@ -79,7 +79,7 @@ def find_column(where: str, names: Sequence[str], accepted: Sequence[str]) -> in
 
 
 def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: bool, needs: Collection[str]) -> Header:
-    """Find the columns by their names; `numeric` says which hold numbers."""
+    """Find the columns by name; `numeric` tells which contain numbers."""
     part, pid, camid = (find_column(where, names, found) for found in (PART_NAMES, NOUNS["pids"], NOUNS["camids"]))
     lacking = [name for name, place in (("part", part), ("pid", pid)) if place is None]
     if camera and camid is None:
@@ -99,42 +99,44 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
     found = [place for place in rest if numeric[place] and plain(names[place]) not in _NOT_FEATURES]
     if not found:
         wanted = {plain(name) for name in NOUNS["features"]}
-        hint = "; a manifest labels other features: --manifest" if "path" in names else ""
+        hint = "; to label the features of another file with a manifest, use --manifest" if "path" in names else ""
         if alike := [name for name in names if plain(name) in wanted]:
-            hint += f"; {shown(alike[0])} must be a list of numbers, or one column for each number"
+            hint += f"; {shown(alike[0])} must be a list of numbers, or one column per number"
         raise DataError(
-            f"{where}: no columns of features; expected {COLUMNS}; the file has: {first_names(list(names))}{hint}"
+            f"{where}: no feature columns; expected {COLUMNS}; the file has: {first_names(list(names))}{hint}"
         )
     others = [shown(names[place]) for place in rest if place not in found]
-    warning = f"{len(found)} columns are taken as the feature: {first_names([names[place] for place in found])}"
-    warning += f"; not {first_names(others)}" if others else ""
+    warning = f"{len(found)} columns are used as the feature: {first_names([names[place] for place in found])}"
+    warning += f"; ignored: {first_names(others)}" if others else ""
     return Header(part, pid, camid, tuple(found), (warning,), more)
 
 
 def _numbered(where: str, names: Sequence[str], rest: Sequence[int]) -> tuple[int, ...]:
-    """The columns f0, f1, ... in the order of their numbers."""
+    """Return the columns f0, f1, ... in the order of their numbers."""
     matches = {place: match for place in rest if (match := _NUMBERED.fullmatch(names[place].strip()))}
     stems = {match["stem"].lower() for match in matches.values()}
     if len(stems) > 1:
-        raise DataError(f"{where}: features under several names ({', '.join(map(repr, sorted(stems)))}, each numbered)")
+        raise DataError(
+            f"{where}: numbered feature columns with several names ({', '.join(map(repr, sorted(stems)))}); keep one"
+        )
     found = sorted((int(match["number"]), place) for place, match in matches.items())
     numbers = [number for number, _ in found]
     if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         gap = next(number for number, after in pairwise(numbers) if after != number + 1)
-        raise DataError(f"{where}: the feature columns are not numbered one by one: look after number {gap}")
+        raise DataError(f"{where}: the feature columns are not numbered consecutively; see the one after number {gap}")
     return tuple(place for _, place in found)
 
 
 def part_of(where: str, given: str) -> str:
-    """query, gallery or train. Raises DataError."""
+    """Return query, gallery or train. Raises DataError for another part."""
     part = PART_OF.get(given.strip().lower())
     if part is None:
-        raise DataError(f"{where}: part {shown(given)!r} is none of query, gallery, train")
+        raise DataError(f"{where}: unknown part {shown(given)!r}; use query, gallery or train")
     return part
 
 
 def label_of(where: str, column: str, text: str) -> str:
-    """A pid or camid as it is written. Raises DataError."""
+    """Return a pid or camid unchanged. Raises DataError if it is invalid."""
     if why := fault(text):
         raise DataError(f"{where}: {shown(column)} {shown(text)!r} {why}")
     return text
@@ -142,7 +144,7 @@ def label_of(where: str, column: str, text: str) -> str:
 
 # ------------------------------------------------------------------ CSV
 def _beyond(line: str, column: str, text: str, word: str) -> str:
-    """A label beyond identity, "" where the cell is empty: then pandas writes the column's whole numbers as 3.0."""
+    """Return a label beyond identity, "" for an empty cell. Beside empty cells pandas writes whole numbers as 3.0."""
     if not text.strip():
         return ""
     whole = _WHOLE_FLOAT.fullmatch(text) if word != "modality" else None
@@ -156,13 +158,13 @@ def _csv(path: Path, camera: bool, needs: Collection[str]) -> Rows:
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[Any]:
-    """The csv.reader of a file. Raises DataError for a file that is too large, not a text, or without commas."""
+    """Yield the csv.reader of a file. Raises DataError if the file is too large, not text, or has no commas."""
     if (size := path.stat().st_size) > memory_limit():
-        raise DataError(f"{shown(path)}: {size} bytes are more than a quarter of this machine's memory")
+        raise DataError(f"{shown(path)}: its {size} bytes exceed a quarter of this machine's memory")
     text = read_text(path, "CSV text file")
     first = text.partition("\n")[0]
     if "," not in first and (other := re.search(r"[;\t|]", first)):
-        raise DataError(f"{shown(path)}:1: no comma but {other[0]!r} between the columns; save it with commas")
+        raise DataError(f"{shown(path)}:1: columns are separated by {other[0]!r}; save the file with commas")
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         yield reader
@@ -196,7 +198,7 @@ def _csv_rows(where: str, reader: Any, camera: bool, needs: Collection[str]) -> 
     if header is None:
         _header(f"{where}:1", names, [True] * len(names), camera, needs)
     if header is None or not features:
-        raise DataError(f"{where}: no row of query and gallery below the first line")
+        raise DataError(f"{where}: no query and gallery rows below the header")
     cameras = camids if header.camid is not None else None
     return Rows(np.stack(features), parts, pids, cameras, train, header.warnings, more=more)
 
@@ -210,7 +212,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _cells(line: str, names: Sequence[str], cells: list[str], places: Sequence[int]) -> NDArray[np.float64]:
-    """The numbers of one row; float() alone would take 1_0, and digits of other scripts."""
+    """Parse the numbers of one row. float() alone would accept 1_0 and digits of other scripts."""
     try:
         values = np.array(list(map(float, cells)))
         if np.isfinite(values).all() and _DECIMALS.fullmatch(",".join(cells)):
@@ -224,7 +226,7 @@ def _cells(line: str, names: Sequence[str], cells: list[str], places: Sequence[i
                 if cell.strip().lower() in ("", "nan")
                 else f"{shown(cell)!r} is not a finite decimal number"
             )
-            raise DataError(f"{line}: {shown(names[place])} {what}; every image needs its whole feature")
+            raise DataError(f"{line}: {shown(names[place])} {what}; every image needs a complete feature")
     raise AssertionError(cells)
 
 
@@ -234,9 +236,9 @@ def _parquet(path: Path, camera: bool, needs: Collection[str]) -> Rows:
 
 
 def named_table(path: Path) -> tuple[NDArray[Any], tuple[str, ...]] | None:
-    """Features [N, D] and names [N] of a parquet file with a column of image names; None where it has none.
+    """Return features [N, D] and names [N] of a parquet file with a column of image names; None without one.
 
-    Raises DataError for a missing value, and for a feature that is not a number.
+    Raises DataError for a missing value, and for a feature value that is not a number.
     """
     table = _open_parquet(path)
     where, names = shown(path), [str(name) for name in table.column_names]
@@ -247,11 +249,11 @@ def named_table(path: Path) -> tuple[NDArray[Any], tuple[str, ...]] | None:
     others = [column for column in range(len(names)) if column != place]
     columns = tuple(_list_columns(where, names, kinds)) or _numbered(where, names, others)
     if kinds[place] != "text" or not columns:
-        lacking = f"{shown(names[place])} must hold texts" if columns else "no column `features`, or f0, f1, ..."
+        lacking = f"{shown(names[place])} must contain texts" if columns else "no column `features`, or f0, f1, ..."
         raise DataError(f"{where}: {lacking}; the file has: {first_names(names)}")
     _refuse_missing(where, table, names, (place, *columns))
     if strange := [column for column in columns if kinds[column] not in ("number", "list")]:
-        raise DataError(f"{where}: {shown(names[strange[0]])} must hold numbers")
+        raise DataError(f"{where}: {shown(names[strange[0]])} must contain numbers")
     return _parquet_features(where, table, names, columns), tuple(table.column(place).to_pylist())
 
 
@@ -260,17 +262,17 @@ def _open_parquet(path: Path) -> Any:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise DataError(
-            f"{shown(path)}: parquet needs the extra `data` (pyarrow is missing): pip install 'reidbench[data]'"
+            f"{shown(path)}: parquet requires the extra `data` (pyarrow is missing): pip install 'reidbench[data]'"
         ) from None
     try:
         file = parquet.ParquetFile(path)
         size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
         if size > 2 * memory_limit():
-            raise MemoryError(f"{size} bytes are more than half of this machine's memory")
+            raise MemoryError(f"its {size} bytes exceed half of this machine's memory")
         return file.read(use_threads=False)
-    except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds for a file that is damaged
+    except Exception as error:  # noqa: BLE001 - pyarrow raises many types for a damaged file
         reason = shown((str(error).strip() or type(error).__name__).splitlines()[0])
-        raise DataError(f"{shown(path)}: not a whole parquet file ({reason})") from None
+        raise DataError(f"{shown(path)}: truncated or damaged parquet file ({reason})") from None
 
 
 def _parquet_rows(path: Path, table: Any, camera: bool, needs: Collection[str]) -> Rows:
@@ -282,7 +284,7 @@ def _parquet_rows(path: Path, table: Any, camera: bool, needs: Collection[str]) 
     columns = (lists[0],) if lists else header.features
     if strange := [place for place in columns if not numeric[place]]:
         kind = table.schema.field(strange[0]).type
-        raise DataError(f"{where}: {shown(names[strange[0]])} must hold numbers, not {kind}; save it as float")
+        raise DataError(f"{where}: {shown(names[strange[0]])} must contain numbers, not {kind}; save it as float")
     taken = {header.part, header.pid, header.camid, *columns}
     _refuse_missing(where, table, names, sorted(place for place in taken if place is not None))
     parts = [
@@ -307,7 +309,7 @@ def _parquet_rows(path: Path, table: Any, camera: bool, needs: Collection[str]) 
 
 
 def _refuse_missing(where: str, table: Any, names: Sequence[str], places: Sequence[int]) -> None:
-    """Raise DataError for the first cell of these columns that is empty."""
+    """Raise DataError for the first empty cell of these columns."""
     for place in places:
         if table.column(place).null_count:
             row = table.column(place).is_null().to_pylist().index(True)
@@ -315,7 +317,7 @@ def _refuse_missing(where: str, table: Any, names: Sequence[str], places: Sequen
 
 
 def _list_columns(where: str, names: Sequence[str], kinds: Sequence[str]) -> list[int]:
-    """The column whose cells are whole features, if there is one."""
+    """Return the column whose cells are complete features, if any."""
     wanted = {plain(name) for name in NOUNS["features"]}
     found = [place for place, kind in enumerate(kinds) if kind == "list" and plain(names[place]) in wanted]
     others = [name for name in names if _NUMBERED.fullmatch(name)]
@@ -336,11 +338,11 @@ def _kind(given: Any) -> str:
 
 
 def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int, *, unknown: bool = False) -> list[str]:
-    """Labels as text; what is `unknown` may be missing, and is "" then."""
+    """Return labels as texts. With `unknown`, a missing label becomes ""."""
     kind = _kind(table.schema.field(place).type)
     if kind not in ("number", "text"):
         raise DataError(
-            f"{where}: {shown(names[place])} must hold whole numbers or texts, not {table.schema.field(place).type}"
+            f"{where}: {shown(names[place])} must contain whole numbers or texts, not {table.schema.field(place).type}"
         )
     found = []
     for row, value in enumerate(table.column(place).to_pylist()):
@@ -355,7 +357,7 @@ def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int, *,
 
 
 def _parquet_features(where: str, table: Any, names: Sequence[str], places: Sequence[int]) -> NDArray[Any]:
-    """[N, D] from columns of numbers, or from one column of lists of equal length."""
+    """Return features [N, D] from numeric columns, or from one column of lists of equal length."""
     if _kind(table.schema.field(places[0]).type) == "list":
         found = _lists(where, shown(names[places[0]]), table.column(places[0]))
     else:
@@ -371,11 +373,11 @@ def _lists(where: str, name: str, column: Any) -> NDArray[Any]:
     lengths = compute.list_value_length(column).to_numpy()
     wrong = np.flatnonzero((lengths != lengths[:1]) | (lengths == 0))
     if len(wrong):
-        few = f"{lengths[wrong[0]]} numbers and row 0 {lengths[0]}"
+        few = f"{lengths[wrong[0]]} numbers but row 0 has {lengths[0]}"
         raise DataError(f"{where}: row {wrong[0]}: {name} has {few}; every image needs a feature of the same length")
     values = compute.list_flatten(column)
     if _kind(values.type) != "number" or values.null_count:
         what = "a missing number" if _kind(values.type) == "number" else f"lists of {values.type}"
-        raise DataError(f"{where}: {name} has {what}; it must have lists of numbers")
+        raise DataError(f"{where}: {name} has {what}; it must contain lists of numbers")
     found: NDArray[Any] = values.to_numpy().reshape(len(lengths), -1) if len(lengths) else np.zeros((0, 0))
     return found

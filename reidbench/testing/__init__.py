@@ -1,6 +1,6 @@
-"""For plugin authors: the contract suite, tiny data on disk, a plugin that is not installed yet, a run in one call.
+"""Tools for plugin authors: the contract suite, tiny data on disk, uninstalled plugins, a run in one call.
 
-Imports check and what it stands on. Begin with `matrices.py`.
+Imports check and its dependencies. Begin with `matrices.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A matrix run in one call."""
+"""Run a matrix file in one call."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def run_matrix(text: str, folder: Path, *, store: Path | None = None, jobs: int = 0) -> Any:
-    """Run a matrix given as YAML text and return its `report.Leaderboard`.
+    """Run a matrix file given as YAML text and return its `report.Leaderboard`.
 
-    `jobs` = 0 runs the stages in this process, more run that many worker processes at a time.
+    `jobs` is the number of parallel worker processes; 0 runs the stages in this process.
     """
     from reidbench.api.calls import run
 

@@ -1,4 +1,4 @@
-"""Searches: which trials there are, what came of them, and the benchmark with the winners in its rows.
+"""Parameter searches: their trials, the results, and the benchmark with the winners in its rows.
 
 Imports stages, matrix and store. Begin with `resolve.py`.
 """

@@ -1,4 +1,4 @@
-"""Winners that a pack claims: taken as they are, since a pack does not contain the trials behind them."""
+"""Search winners claimed by a pack, which are used unchecked since a pack does not contain the trials."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Claims = Mapping[str, Mapping[str, Any]]  # by task
 
 
 def as_claimed(benchmark: Benchmark, claimed: Mapping[str, Claims]) -> Benchmark:
-    """A benchmark whose searches came to what is claimed, by row and task, as boards record it.
+    """Return the benchmark with the claimed winners, by row and task, as recorded in boards.
 
-    Raises ReidbenchError for values of other parameters than a search has, or that a component refuses.
+    Raises ReidbenchError for values of parameters that are not searched, or that a component rejects.
     """
     methods = tuple(_as_claimed(row, claimed[row.name]) if row.name in claimed else row for row in benchmark.methods)
     return replace(benchmark, methods=methods)

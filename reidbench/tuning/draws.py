@@ -1,4 +1,4 @@
-"""The values of trials that are known at once: a whole grid, or random draws by the search's seed."""
+"""Values of trials that do not depend on earlier trials: a full grid, or random draws by the search's seed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from reidbench.matrix.benchmark import canonical
 from reidbench.matrix.search import Search, Space, Values
 
-DRAWS = 20  # for each combination there is: more than it takes to meet them all, as good as always
-LEAST = 1e-16  # that a ratio is above 1, as far as decimal numbers tell
-MANY = 1e9  # combinations, of which trials are never more than a few
-DIGITS = 4  # significant ones of a drawn number: of its distance to the end of a range, or of its ratio to it
+DRAWS = 20  # draws per combination, enough to draw every combination almost surely
+LEAST = 1e-16  # smallest excess of a ratio over 1 in floating point
+MANY = 1e9  # number of combinations beyond which draws practically never repeat
+DIGITS = 4  # significant digits of a drawn value relative to its range
 
 
 def grid(search: Search) -> list[Values]:
-    """All combinations of choices, the last parameter changing fastest."""
+    """Return all combinations of choices; the last parameter changes fastest."""
     names = list(search.spaces)
     return [
         dict(zip(names, values, strict=True))
@@ -27,9 +27,9 @@ def grid(search: Search) -> list[Values]:
 
 
 def random(search: Search) -> list[Values]:
-    """As many different draws as the search has trials.
+    """Return distinct random draws, one for each trial of the search.
 
-    The values of a trial stay the same when trials are added. What is drawn for one parameter depends on no other.
+    Adding trials does not change the values of earlier ones. Parameters are drawn independently.
     """
     found: dict[str, Values] = {}
     enough = DRAWS * int(search.size) if search.size <= MANY else None
@@ -45,7 +45,7 @@ def _drawn(search: Search, number: int) -> Values:
 
 
 def _filled_up(search: Search, found: dict[str, Values]) -> list[Values]:
-    """Draws of a space that has hardly more combinations than trials: those that never came are added in order."""
+    """Add combinations that were not drawn, in order, until every trial has values."""
     for values in _combinations(search):
         found.setdefault(canonical(values), values)
         if len(found) == search.trials:
@@ -60,18 +60,18 @@ def _combinations(search: Search) -> Iterator[Values]:
 
 
 def _all(space: Space) -> list[Any]:
-    """All values of a space with whole numbers or choices; both ends of any other."""
+    """Return all values of a space of whole numbers or choices; both ends of any other space."""
     return list(range(space.values[0], space.values[1] + 1)) if space.kind == "int" else list(space.values)
 
 
 def _share(seed: int, number: int, name: str) -> float:
-    """A number from 0 to below 1, by SHA-256: the same on every machine and with every version of numpy."""
+    """Return a pseudorandom number in [0, 1) by SHA-256, the same on every machine and with every version of numpy."""
     digest = hashlib.sha256(canonical(["search", seed, number, name]).encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def value_at(space: Space, share: float) -> Any:
-    """The value of a space at a share of it, from 0 to below 1; decimal numbers are rounded to a few digits."""
+    """Return the value of a space at a share in [0, 1); decimal numbers are rounded to a few digits."""
     if space.kind == "choices":
         return space.values[int(share * len(space.values))]
     low, high = space.values
@@ -83,9 +83,9 @@ def value_at(space: Space, share: float) -> Any:
 
 
 def rounded(space: Space, value: float) -> float:
-    """A decimal number with so many digits as tell values of its range apart, and never outside of it.
+    """Round a decimal number to the digits that matter in its range, and clip it to the range.
 
-    What is left is the same on machines whose logarithms differ in their last digit.
+    Rounding makes the value the same on machines whose logarithms differ in the last digit.
     """
     low, high = space.values
     if space.kind == "log":

@@ -1,4 +1,4 @@
-"""Trials as JSON values and as lines for people."""
+"""Trials as JSON values and as lines of text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from reidbench.words import ON_TEST_LABELS
 from .resolve import Resolved, Searched
 from .trials import Trial
 
-Line = tuple[str, str]  # text, and its style in rich's words
+Line = tuple[str, str]  # text, and its rich style
 
 
 def as_json(resolved: Resolved) -> list[dict[str, Any]]:
-    """Every trial of every search on every task, in the order of the file."""
+    """Return every trial of every search on every task, in the order of the file."""
     return [_values(one, trial) for one in resolved.searches for trial in one.trials]
 
 
@@ -39,7 +39,7 @@ def _values(one: Searched, trial: Trial) -> dict[str, Any]:
 
 
 def lines(resolved: Resolved) -> Iterator[Line]:
-    """A heading for each search on each task, a line for each of its trials, and what came of it."""
+    """Yield a heading for each search on each task, a line for each trial, and the reason if there is no winner."""
     for one in resolved.searches:
         search, place = one.place.search, one.place
         judged = f"{CHOSEN[search.select]}, by {one.metric}"

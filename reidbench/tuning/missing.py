@@ -1,4 +1,4 @@
-"""Why a result is not in a store: it failed, something before it failed, or nothing has run yet."""
+"""Reasons for a missing result: its stage failed, an earlier stage failed, or it has not run yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reidbench.store.artifacts import Store
 
 @dataclass(frozen=True)
 class Missing:
-    """The status of a stage whose artifact is not there, a sentence, and whether a process that died is the reason."""
+    """Status of a stage without an artifact, the reason, and whether a worker process died."""
 
     status: Literal["failed", "blocked", "missing"]
     reason: str
@@ -20,7 +20,7 @@ class Missing:
 
 
 def why_missing(plan: Plan, store: Store, key: str) -> Missing:
-    """Why an artifact of a plan is not in a store."""
+    """Return the reason why a planned artifact is not in a store."""
     own = store.failure(key)
     if own is not None:
         return Missing("failed", f"{with_params(plan.stages[key])}: {own}", store.died(key))

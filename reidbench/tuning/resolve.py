@@ -1,4 +1,4 @@
-"""What searches came to: a benchmark with the winners of finished searches in its rows, and trials that are to run."""
+"""Results of searches: a benchmark with the winners of finished searches in its rows, and the trials to run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from reidbench.words import ON_TEST_LABELS
 from . import draws, tpe
 from .trials import Place, Trial, Trials
 
-MOST_NAMED = 3  # failed trials in a note
+MOST_NAMED = 3  # failed trials listed in a note
 
 
 @dataclass(frozen=True)
 class Searched:
-    """A search on one task: its trials so far, and the best of them where all have run.
+    """A search on one task: its trials so far, and the winner once all have run.
 
-    `metric` names the number by which they are judged.
+    `metric` is the name of the metric or criterion that ranks the trials.
     """
 
     place: Place
@@ -37,7 +37,7 @@ class Searched:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A benchmark with what its searches came to. `trials` is the plan of all trials that are known by now."""
+    """A benchmark with the results of its searches. `trials` is the plan of all trials known so far."""
 
     benchmark: Benchmark
     searches: tuple[Searched, ...]
@@ -45,14 +45,14 @@ class Resolved:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan of the benchmark's own rows. Raises ConfigError as `expand`."""
+        """Plan of the benchmark's rows. Raises ConfigError like `expand`."""
         return expand(self.benchmark)
 
     @cached_property
     def likely(self) -> Plan:
-        """The plan with the first trial's values in rows whose search goes on: as many stages as with any winner.
+        """Plan with the first trial's values in rows of unfinished searches, with as many stages as with any winner.
 
-        Raises ConfigError as `expand`.
+        Raises ConfigError like `expand`.
         """
         methods = tuple(replace(one, tuned=self._likely(one)) if one.search else one for one in self.benchmark.methods)
         return expand(replace(self.benchmark, methods=methods))
@@ -67,7 +67,7 @@ class Resolved:
         return found
 
     def to_run(self, only: str | None = None) -> list[Row]:
-        """The rows of trials without a result, of the searches that `only` means or an ensemble that it means needs."""
+        """Return the unfinished rows of trials, of searches that match `only` or that a matching ensemble requires."""
         wanted = [one for one in self.searches if only is None or self._meant(one, only)]
         found = (row for one in wanted for trial in one.trials if trial.status != "done" for row in trial.rows)
         return list(dict.fromkeys(found))
@@ -79,9 +79,9 @@ class Resolved:
 
 
 def resolve(benchmark: Benchmark, store: Store) -> Resolved:
-    """What the searches of a benchmark came to in a store. Runs nothing.
+    """Return a benchmark with the results of its searches in a store. Runs nothing.
 
-    Raises ConfigError that names every data set of which the files cannot be read.
+    Raises ConfigError that names every data set whose files cannot be read.
     """
     if not any(recipe.search for recipe in benchmark.methods):
         return Resolved(benchmark, (), Plan(benchmark))
@@ -90,14 +90,14 @@ def resolve(benchmark: Benchmark, store: Store) -> Resolved:
     searches = [_searched(trials, place) for place in places]
     trials.expansion.refuse_unread()
     plan = trials.expansion.result
-    plan = plan.only(plan.rows)  # without what was planned before a reason was found
+    plan = plan.only(plan.rows)  # drop stages planned before a cell turned out not applicable
     plan.stages = told_apart(plan.stages)
     methods = tuple(_filled(row, searches) for row in benchmark.methods)
     return Resolved(replace(benchmark, methods=methods), tuple(searches), plan)
 
 
 def settle(benchmark: Benchmark, store: Store, run: Callable[[Plan], object], only: str | None = None) -> Resolved:
-    """Have trials run, each once, until no search asks for another. `run` is given the plan of those to be run."""
+    """Run trials, each once, until no search needs another. `run` receives the plan of the trials to run."""
     tried: set[str | None] = set()
     while True:
         resolved = resolve(benchmark, store)
@@ -109,7 +109,7 @@ def settle(benchmark: Benchmark, store: Store, run: Callable[[Plan], object], on
 
 
 def _filled(row: Recipe, searches: Sequence[Searched]) -> Recipe:
-    """A row with what its search came to, by task."""
+    """Return a row with the result of its search, by task."""
     found = {one.place.task.name: one.tuned for one in searches if one.place.row is row}
     return replace(row, tuned=found) if found else row
 
@@ -126,9 +126,9 @@ def _searched(trials: Trials, place: Place) -> Searched:
 
 
 def _asked(trials: Trials, place: Place, found: Sequence[Trial]) -> Iterator[list[tuple[int, Values]]]:
-    """Numbers and values of trials: all at once or, where each round depends on those before, a round at a time.
+    """Yield numbers and values of trials: all at once or, if a round depends on earlier ones, round by round.
 
-    `found` are the trials so far, which grow meanwhile.
+    `found` are the trials so far; the caller appends to them.
     """
     search = place.search
     if search.sampler != "tpe":
@@ -148,13 +148,13 @@ def _is_finished(search: Search, found: Sequence[Trial]) -> bool:
 
 
 def _winner(trials: Trials, search: Search, found: Sequence[Trial]) -> Trial | None:
-    """The best trial that has a value; of equal ones the earliest."""
+    """Return the best trial that has a value; the earliest wins a tie."""
     done = [(trials.merit(search, one), -one.number, one) for one in found if one.status == "done"]
     return max(done, key=lambda one: one[:2])[2] if done else None
 
 
 def _tuned(trials: Trials, place: Place, found: Sequence[Trial], winner: Trial | None) -> Tuned:
-    """What a search has come to on a task."""
+    """Return the result of a search on a task."""
     row, search = place.row, place.search
     if refused := next((one.error for one in found if one.status == "not-applicable"), ""):
         return Tuned(reason=refused)
@@ -176,7 +176,7 @@ def _tuned(trials: Trials, place: Place, found: Sequence[Trial], winner: Trial |
 
 
 def _how(benchmark: Benchmark, search: Search, task: Task) -> str:
-    """How the trials of a search were judged, in words of the protocol."""
+    """Return the protocol word for the selection of a search's winner."""
     if search.criterion:
         return f"chosen by {search.criterion} without labels"
     validation = validation_of(benchmark, task)
@@ -185,7 +185,7 @@ def _how(benchmark: Benchmark, search: Search, task: Task) -> str:
 
 
 def _note(place: Place, how: str, found: Sequence[Trial], winner: Trial, metric: str) -> str:
-    """A sentence with the chosen values, the criterion's value, how many trials there were, and what they cost."""
+    """Return a sentence with the chosen values, the criterion's value, the number of trials and their cost."""
     values = ", ".join(f"{name}={value}" for name, value in winner.values.items())
     seeds = f" over {len(winner.scores)} seeds" if len(winner.scores) > 1 else ""
     best = f"{values} (trial {winner.number} of {len(found)}, {metric} {winner.score:.4f}{seeds})"
@@ -194,7 +194,7 @@ def _note(place: Place, how: str, found: Sequence[Trial], winner: Trial, metric:
 
 
 def _failures(found: Sequence[Trial]) -> str:
-    """How many trials failed, and why the first of them did."""
+    """Return the number of failed trials, and the errors of the first ones."""
     failed = [one for one in found if one.status == "failed"]
     if not failed:
         return ""

@@ -1,4 +1,4 @@
-"""Trials that Optuna's tree-structured Parzen estimator proposes, round by round (the extra `search`)."""
+"""Trials proposed by Optuna's tree-structured Parzen estimator, round by round (the extra `search`)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from reidbench.matrix.search import Search, Space, Values
 
 from .draws import rounded
 
-ROUND = 4  # trials that are proposed at once, whatever runs side by side
+ROUND = 4  # trials proposed at once, regardless of the number of parallel stages
 
 
 def proposed(search: Search, told: Sequence[tuple[Values, float | None]]) -> list[Values]:
-    """The trials of the next round, from those before in their order, with the value of each, None for a failed one.
+    """Return the trials of the next round. `told` are the earlier trials in order, with their values, None if failed.
 
-    More is better. The first round is random. Nothing but the seed and what is `told` counts. Raises ReidbenchError
-    without Optuna.
+    Higher is better. The first round is random. The result depends only on the seed and `told`. Raises ReidbenchError
+    if Optuna is not installed.
     """
     try:
         import optuna
     except ImportError as error:
-        raise ReidbenchError(f"tpe needs Optuna ({error}): pip install 'reidbench[search]'") from None
+        raise ReidbenchError(f"tpe requires Optuna ({error}): pip install 'reidbench[search]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seed = int.from_bytes(hashlib.sha256(f"{search.seed} {len(told)}".encode()).digest()[:4], "big")
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=ROUND)
@@ -51,7 +51,7 @@ def _distribution(space: Space) -> Any:
 
 
 def _told(space: Space, value: Any) -> Any:
-    """A value as Optuna has it: choices by their number, since they may be anything."""
+    """Convert a value for Optuna: choices become their index, since they may have any type."""
     if space.kind != "choices":
         return value
     return [canonical(one) for one in space.values].index(canonical(value))  # 1 is not true

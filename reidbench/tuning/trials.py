@@ -1,4 +1,4 @@
-"""Trials of searches: what they run, and what came of them in a store."""
+"""Trials of searches: their stages and their results in a store."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from reidbench.store.artifacts import Store
 from .missing import why_missing
 
 Status = Literal["done", "failed", "missing", "not-applicable"]
-# Winners are chosen for each task, and forgetting compares the tasks of a sequence: one training after each step.
-ONE_TRAINING = "the tasks of a sequence share one training, and a search chooses for each task: write the values"
+# A search chooses for each task, but the tasks of a sequence share their trainings so that forgetting can be measured.
+ONE_TRAINING = "a search chooses values for each task, but the tasks of a sequence share one training; write the values"
 
 
 @dataclass(frozen=True)
 class Judge:
-    """By what trials with labels are judged: an evaluator of the file, and the first of its metrics that ranks."""
+    """The judge of trials with labels: an evaluator of the file and the first of its metrics that ranks."""
 
     choice: Choice
     label: str
@@ -39,15 +39,15 @@ class Judge:
 
     @classmethod
     def of(cls, benchmark: Benchmark) -> Judge | None:
-        """By mAP, of the first evaluator that declares it; else by the first declared metric; None where none is."""
+        """Return mAP of the first evaluator that declares it, otherwise the first declared metric, or None."""
         labelled = zip(benchmark.evaluate, evaluator_labels(benchmark.evaluate), strict=True)
         judges = [cls(choice, label, metric) for choice, label in labelled for metric in choice.component.metrics]
         return next((one for one in judges if one.metric.name == "mAP"), next(iter(judges), None))
 
     def on(self, benchmark: Benchmark, task: Task, needs: Needs) -> Judge:
-        """The first evaluator of a task that declares the metric and can judge the task's data.
+        """Return the first evaluator of a task that declares the metric and can evaluate the task's data.
 
-        Raises NotApplicable where there is none.
+        Raises NotApplicable if there is none.
         """
         unfit = []
         for choice, label in judges_of(benchmark, task):
@@ -56,13 +56,13 @@ class Judge:
                 if not why:
                     return Judge(choice, label, self.metric)
                 unfit.append(why)
-        none = f"no evaluator of the task gives {self.metric.name}, by which trials are judged"
+        none = f"no evaluator of the task gives {self.metric.name}, which ranks the trials"
         raise NotApplicable("; ".join(dict.fromkeys(unfit)) or none)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A search, the row that it fills, and a task."""
+    """A search with its row and a task."""
 
     row: Recipe
     search: Search
@@ -71,11 +71,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of the search that fills a row, on one task of the file; `number` counts from 1.
+    """One trial of a row's search, on one task of the file; `number` counts from 1.
 
-    `scores` are the values of the criterion by seed, each the mean over what the trial is judged on; `seconds` what the
-    stages took that no earlier trial of the search needs. `error` says why it failed, or cannot be run. A trial whose
-    process died, by no fault of its values that is known, is missing and has an `error`: its search waits for it.
+    `scores` are the values of the criterion by seed, each the mean over the tasks that judge the trial. `seconds` is
+    the time of stages that no earlier trial of the search needs. `error` is the reason for a failure. A trial whose
+    worker process died is missing and has an `error`, since its values may not be the cause; its search waits for it.
     """
 
     method: str
@@ -90,22 +90,22 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The mean over seeds."""
+        """Mean over seeds."""
         return statistics.fmean(self.scores.values())
 
 
 class Trials:
-    """Plans trials of a benchmark's searches, all into one plan, and reads what came of them.
+    """Plans the trials of a benchmark's searches in one plan, and reads their results.
 
-    `data` are the data sets that they are judged on, beside those of the benchmark. `expansion.result` is the plan.
+    `data` are the data sets of the benchmark and those that judge the trials. `expansion.result` is the plan.
     """
 
     def __init__(self, benchmark: Benchmark, store: Store) -> None:
         self.benchmark = benchmark
         self.store = store
         self.judge = Judge.of(benchmark)
-        self.judged: dict[tuple[str, str], tuple[Task, ...]] = {}  # by how, and task
-        self.reasons: dict[tuple[str, str], str] = {}  # why a task cannot be judged so
+        self.judged: dict[tuple[str, str], tuple[Task, ...]] = {}  # by `select`, and task
+        self.reasons: dict[tuple[str, str], str] = {}  # why a task cannot be judged this way
         self.data = dict(benchmark.data)
         for select in {one.search.select: None for one in benchmark.methods if one.search}:
             for number, task in enumerate(benchmark.tasks):
@@ -117,7 +117,7 @@ class Trials:
         self._seconds: dict[str, float] = {}
 
     def _judge_on(self, select: str, number: int, task: Task) -> None:
-        """Keep the tasks that trials on a task are judged on, each with a name of its own."""
+        """Record the tasks that judge the trials on a task, each with a unique name."""
         if any(other.in_order and other.group == task.group for other in self.benchmark.tasks):
             self.reasons[select, task.name] = ONE_TRAINING
             return
@@ -131,15 +131,15 @@ class Trials:
                 return
         self.data |= found[0]
         for one in found[1]:
-            with suppress(NotApplicable):  # else trials that choose their epoch say so
+            with suppress(NotApplicable):  # reported by trials that choose their epoch
                 self.data |= for_epochs(replace(self.benchmark, data=self.data), one)[0]
         named = (replace(one, name=f"{select} {number}.{at}: {one.name}") for at, one in enumerate(found[1]))
         self.judged[select, task.name] = tuple(named)
 
     def planned(self, place: Place, number: int, values: Values, counted: set[str]) -> Trial:
-        """A trial, whose stages are added to the plan, and what came of it so far.
+        """Add a trial's stages to the plan, and return the trial with its results so far.
 
-        `counted` are the stages whose seconds earlier trials of the search have counted; its own are added.
+        `counted` are the stages whose seconds earlier trials of the search have counted; the trial's are added.
         """
         row, search, task = place.row, place.search, place.task
         trial = Trial(row.name, task.name, number, values, "missing")
@@ -155,20 +155,20 @@ class Trials:
             ]
         except NotApplicable as error:
             return replace(trial, status="not-applicable", error=str(error))
-        except ReidbenchError as error:  # values that do not go together
+        except ReidbenchError as error:  # incompatible values
             return replace(trial, status="failed", error=" ".join(str(error).split()))
         self.expansion.result.rows += dict.fromkeys(one for _, one in rows)
         return self._read(trial, self.metric(search), rows, counted)
 
     def _ends(self, search: Search, recipe: Recipe, task: Task, seed: int) -> Iterator[Row]:
-        """The row that a trial ends in, on one of the tasks that it is judged on, with one seed."""
+        """Yield the result rows of a trial, on one of the tasks that judge it, with one seed."""
         pretrained = any(kind == "pretrain" for kind, _ in recipe.steps)
         pretrain_seed = self.benchmark.pretrain_seeds[0] if pretrained else None
         if search.criterion:
             key = self._criterion(recipe, task, search.criterion, seed, pretrain_seed or 0)
             yield Row(recipe.name, task.name, search.criterion, seed, pretrain_seed, key)
         else:
-            assert self.judge is not None  # the reader refuses a file without one
+            assert self.judge is not None  # the reader rejects a file without one
             judge = self.judge.on(self.benchmark, task, self.expansion.needs)
             judges = [(judge.choice, judge.label)]
             for row in self.expansion.cell(recipe, {recipe.name: recipe}, task, seed, pretrain_seed, judges):
@@ -177,7 +177,7 @@ class Trials:
                 yield row
 
     def _criterion(self, recipe: Recipe, task: Task, name: str, seed: int, pretrain_seed: int) -> str:
-        """The stage that judges an embedder without labels: on the target's train images, which it sees hidden."""
+        """Add the stage that judges an embedder without labels, on the target's train images; return its key."""
         plan, recipe = self.expansion, self.expansion.on(recipe, task)
         before = plan.trained(recipe, task, seed, pretrain_seed)
         settings = {"criterion": name, **({"flip": True} if recipe.flip_test else {})}
@@ -186,7 +186,7 @@ class Trials:
         parents = ((before.role, before.key),)
         return plan.add("criterion", None, parents, data, None, before.size, NO_SEED, label, settings)
 
-    # ------------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------------ results
     def _read(self, trial: Trial, metric: str, rows: Sequence[tuple[int, Row]], counted: set[str]) -> Trial:
         found: dict[int, list[float]] = {}
         status: Status = "done"
@@ -203,20 +203,20 @@ class Trials:
         return replace(trial, status=status, scores=scores, error=error, seconds=seconds, rows=ends)
 
     def metric(self, search: Search) -> str:
-        """The name of the number that trials of a search are judged by."""
+        """Return the name of the criterion or metric that ranks the trials of a search."""
         return search.criterion or (self.judge.metric.name if self.judge else "")
 
     def merit(self, search: Search, trial: Trial) -> float:
-        """How good a trial is: its score, negated where less is better."""
+        """Return the score of a trial, negated if lower is better."""
         lower = not search.criterion and self.judge is not None and self.judge.metric.better == "lower"
         return -trial.score if lower else trial.score
 
     def _value(self, key: str, metric: str) -> tuple[float, Status, str]:
-        """The number in a result; the status of a trial that ends in it, and why it failed."""
+        """Return a metric of a result, the status of its trial, and the error."""
         try:
             value = self.store.manifest(key).metrics.get(metric, math.nan)
         except BadArtifact:
-            return math.nan, "missing", ""  # the run sets it aside and makes it again
+            return math.nan, "missing", ""  # the run quarantines and recomputes it
         except KeyError:
             found = why_missing(self.expansion.result, self.store, key)
             if found.status == "missing":
@@ -227,7 +227,7 @@ class Trials:
         return math.nan, "failed", f"{self.expansion.result.stages[key].label} gave no {metric}"
 
     def held_out(self, trial: Trial) -> tuple[str, ...]:
-        """What the data sets noted that were made for a trial: what is held out, and how many queries that gives."""
+        """Return the notes of the data sets of a trial: held-out persons and the number of queries."""
         plan, notes = self.expansion.result, list[str]()
         behind = plan.behind(trial.rows)
         for stage in [one for key, one in plan.stages.items() if key in behind and one.held_out]:
@@ -237,7 +237,7 @@ class Trials:
         return tuple(notes)
 
     def _cost(self, keys: Iterable[str], counted: set[str]) -> float:
-        """Seconds of the stages behind these results that are not `counted` yet."""
+        """Return the seconds of the stages of these results that are not `counted` yet."""
         total, waiting = 0.0, list(keys)
         while waiting:
             key = waiting.pop()

@@ -61,7 +61,7 @@ class Place:
         return file.parent.name
 
     def features(self, names: list[Path], word: str) -> np.ndarray:
-        """What the network gives for pictures of a modality."""
+        """Return the network's features of images of a modality."""
         unknown = np.full(len(names), -1)
         more = MoreLabels.of(modality=[word] * len(names))
         split = Split.of_columns(Path(), [str(name) for name in names], unknown, unknown, more=more)
@@ -103,13 +103,13 @@ def test_pictures_are_embedded_as_those_of_the_modality_that_is_said(place: Plac
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["two", "visible"], "TwoStreamEmbedder takes each image's modality (infrared or visible), and the pictures "
-         "have none: say it with --modality, or in the column `modality` of a manifest"),
-        (["two", "plain.csv"], "and the pictures have none: say it with --modality"),
-        (["two", "visible", "--modality", "thermal"], "16 of 16 pictures have another: the first is thermal"),
-        (["two", "own.csv", "--modality", "visible"], "the query pictures have a column `modality`; leave --modality "
-         "visible out"),
-        (["colours", "visible", "--modality", "visible"], "takes no modality; leave the option out"),
+        (["two", "visible"], "TwoStreamEmbedder takes each image's modality (infrared or visible), and the images "
+         "have none: give it with --modality, or in the column `modality` of a manifest"),
+        (["two", "plain.csv"], "and the images have none: give it with --modality"),
+        (["two", "visible", "--modality", "thermal"], "16 of 16 images have another: the first is thermal"),
+        (["two", "own.csv", "--modality", "visible"], "the query images have a column `modality`; remove "
+         "--modality visible"),
+        (["colours", "visible", "--modality", "visible"], "takes no modality; remove the option"),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_too_much_is_a_sentence(
@@ -165,9 +165,7 @@ def test_features_cannot_be_given_another_modality(
     program(place, "embed", place.two, place.folder / "visible", "-o", out, "--modality", "visible")
     options = ["--modality", "infrared", "--gallery-modality", "infrared"]
     refused(place, "search", place.two, out, place.pictures("infrared")[0], *options)
-    assert "its features are computed already: leave --gallery-modality out" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    assert "its features are already computed; remove --gallery-modality" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_network_for_the_images_of_one_modality_is_exported(place: Place, tmp_path: Path) -> None:
@@ -189,10 +187,10 @@ def test_a_network_for_the_images_of_one_modality_is_exported(place: Place, tmp_
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ([], "TwoStreamEmbedder treats images by their modality: say for which with --modality (infrared or visible)"),
+        ([], "TwoStreamEmbedder depends on the modality; choose one with --modality (infrared or visible)"),
         (["--modality", "thermal"], "the first is thermal"),
-        (["--format", "safetensors"], "TwoStreamEmbedder has no backbone whose weights could be written"),
-        (["--format", "safetensors", "--modality", "visible"], "--modality is for --format onnx"),
+        (["--format", "safetensors"], "TwoStreamEmbedder has no backbone, so it has no weights to export"),
+        (["--format", "safetensors", "--modality", "visible"], "--modality requires --format onnx"),
     ],
 )
 def test_an_export_without_its_modality_is_refused(

@@ -114,7 +114,7 @@ def test_a_manifest_that_is_embedded_scores_as_the_row_in_the_table(place: Place
     out = tmp_path / "x.npz"
     done = program("embed", *place.row("bot"), place.folder / "own.csv", "-o", out)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{out}: 9 query and 8 gallery pictures, 28 numbers each, by finetune bot [own, seed")
+    assert done.stdout.startswith(f"{out}: 9 query and 8 gallery images, 28 dimensions, by finetune bot [own, seed")
     scored = json.loads(program("score", out, "--json").stdout)
     assert scored["mAP"] == pytest.approx(place.result("bot")[1], abs=1e-6)
     assert scored["warnings"] == []
@@ -131,9 +131,9 @@ def test_so_do_rows_with_mirror_images_without_a_seed_and_of_several_networks(
 ) -> None:
     out = tmp_path / f"x{ending}"
     told = run("embed", *place.row(method, seed), place.folder / "own.csv", "-o", out)
-    assert "note: 1 query pictures are in the gallery too; no query is matched with its own picture" in told
+    assert "note: 1 query images are also in the gallery; no query is matched with its own image" in told
     assert ("by an ensemble of 2: finetune bot [own, seed" in told) == (method == "both")
-    assert ("with mirror images" in told) == (method == "flipped")
+    assert ("with mirrored images" in told) == (method == "flipped")
     scored = json.loads(run("score", out, "--json"))
     assert scored["mAP"] == pytest.approx(place.result(method, seed)[1], abs=1e-6)
 
@@ -162,17 +162,17 @@ def test_export_takes_a_row(place: Place, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["embed", "--row", "bot", "photos", "-o", "OUT"], r"^--row is of a row, so it needs --file FILE"),
-        (["embed", "key", "-o", "OUT"], r"^no pictures: name some, a folder or a manifest"),
+        (["embed", "--row", "bot", "photos", "-o", "OUT"], r"^--row requires --file FILE, the matrix file that "),
+        (["embed", "key", "-o", "OUT"], r"^no images given; name images, folders or a manifest"),
         (["embed", "ROW", "-o", "OUT", "none.csv"], r"^none\.csv: no such manifest$"),
-        (["export", "key", "ROW", "-o", "OUT"], r"^both a key \(key\) and --file are given; leave one of them out$"),
-        (["export", "-o", "OUT"], r"^which network\? give its KEY, or --file FILE --row METHOD"),
-        (["search", "key", "GALLERY"], r"^a search needs a GALLERY and one QUERY or more, after the KEY"),
-        (["search", "ROW", "none", "QUERY"], r"^none: no such gallery; it is a folder of pictures, a manifest "),
-        (["search", "ROW", "QUERY", "GALLERY"], r"is a picture; the gallery, .* comes before the queries$"),
-        (["search", "ROW", "EMPTY", "QUERY"], r"no picture in this folder$"),
+        (["export", "key", "ROW", "-o", "OUT"], r"^both a key \(key\) and --file are given; remove one of them$"),
+        (["export", "-o", "OUT"], r"^no network given; give its KEY, or --file FILE --row METHOD"),
+        (["search", "key", "GALLERY"], r"^search requires a GALLERY and at least one QUERY, after the KEY"),
+        (["search", "ROW", "none", "QUERY"], r"^none: no such gallery; give a folder of images, a manifest "),
+        (["search", "ROW", "QUERY", "GALLERY"], r"this is an image; give the gallery \(.*\) before the queries$"),
+        (["search", "ROW", "EMPTY", "QUERY"], r"this folder contains no images$"),
         (["search", "ROW", "GALLERY", "none.png"], r"^none\.png: no such file or folder$"),
-        (["search", "ROW", "GALLERY", "QUERY", "-o", "EMPTY"], r"is a folder; name a file"),
+        (["search", "ROW", "GALLERY", "QUERY", "-o", "EMPTY"], r"this is a folder; name a file"),
     ],
 )  # fmt: skip
 def test_a_slip_is_one_sentence(place: Place, tmp_path: Path, words: list[str], sentence: str) -> None:
@@ -223,10 +223,10 @@ def test_features_of_another_network_are_refused(place: Place, tmp_path: Path, o
 
 def test_a_file_that_embed_did_not_write_is_refused(place: Place, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", features=np.ones((2, 28), np.float32), names=["a", "b"])
-    with pytest.raises(DataError, match=r"x\.npz: missing network; the file has: features, names; `reidbench embed`"):
+    with pytest.raises(DataError, match=r"x\.npz: missing network \(the file has: features, names\); write it with"):
         run("search", *place.row("bot"), tmp_path / "x.npz", place.queries[0])
     np.savez(tmp_path / "x.npz", features=np.ones((2, 28), np.float32), names=["a"], network="")
-    with pytest.raises(DataError, match=r"x\.npz: features of shape \(2, 28\) .* do not belong together"):
+    with pytest.raises(DataError, match=r"x\.npz: features of shape \(2, 28\) .* do not match; embed"):
         run("search", *place.row("bot"), tmp_path / "x.npz", place.queries[0])
 
 
@@ -242,7 +242,7 @@ def test_a_search_may_be_re_ranked(place: Place, tmp_path: Path) -> None:
 
 
 class Seen(HTMLParser):
-    """What a browser would build of a page."""
+    """Tags and texts of a page as a browser parses them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -258,7 +258,7 @@ class Seen(HTMLParser):
 
 
 def test_the_page_escapes_names_and_asks_for_nothing(place: Place, tmp_path: Path) -> None:
-    """Of a gallery with a picture of a hostile name that has the bytes of the query, one that is broken, a stray."""
+    """The gallery has an image with a hostile name and the bytes of the query, a broken image, and a stray file."""
     gallery, query = tmp_path / "gallery", place.queries[0]
     shutil.copytree(place.gallery, gallery)
     shutil.copy(query, gallery / "<b onload=x>&amp;'\".png")
@@ -266,9 +266,9 @@ def test_the_page_escapes_names_and_asks_for_nothing(place: Place, tmp_path: Pat
     (gallery / "notes.txt").write_text("no picture")
     done = program("search", *place.row("bot"), gallery, query, "--top", 3, "-o", tmp_path / "page.html")
     assert done.returncode == 0, done.stderr
-    assert "note: 1 of 10 pictures cannot be read and are left out: " in done.stderr
+    assert "note: 1 of 10 images cannot be read and are skipped: " in done.stderr
     assert f"{gallery}/broken.jpg: cannot be decoded" in done.stderr
-    assert f"note: {gallery}: 1 files left out, their names do not end like a picture's: notes.txt" in done.stderr
+    assert f"note: {gallery}: 1 files left out, their extension is not an image's: notes.txt" in done.stderr
     assert f"\n    1  0.0000  {gallery}/<b onload=x>&amp;'\".png  (the same file)\n" in done.stdout
     assert done.stdout.count("the same file") == 1
     page = (tmp_path / "page.html").read_text()
@@ -292,7 +292,7 @@ def test_pictures_that_are_gone_are_counted_on_the_page(place: Place, tmp_path: 
     shutil.rmtree(tmp_path / "gallery")
     run("search", *place.row("bot"), tmp_path / "x.npz", place.queries[0], "--top", 2, "-o", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "2 pictures are not shown" in page
+    assert "2 images are not shown" in page
     assert sum(tag == "img" for tag, _ in Seen(page).tags) == 1
 
 

@@ -148,4 +148,4 @@ def test_a_file_without_searches_has_no_trials(done: Done) -> None:
     file.write_text(file.read_text() + "\n  n: {finetune: none}\n")
     assert json.loads(done.command("trials", file, "--store", done.store, "--json")) == []
     found = CliRunner().invoke(main.app, ["trials", str(file), "--store", str(done.store)])
-    assert "no `search:` in a row or a step" in str(found.exception)
+    assert "has no trials: no row or step has a `search:`" in str(found.exception)

@@ -130,8 +130,8 @@ def test_a_manifest_stands_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        ("a.png,1,train\n", r"no rows with split=query and split=gallery; to embed pictures without labels, name "),
-        ("a.png,1,query\nb.png,1,gallery\nc.png,1,gallery\n", r"3 of its images are not there: a\.png, b\.png, c\.png"),
+        ("a.png,1,train\n", r"no rows with split=query and split=gallery; to embed images without labels, name "),
+        ("a.png,1,query\nb.png,1,gallery\nc.png,1,gallery\n", r"3 of its images are missing: a\.png, b\.png, c\.png"),
     ],
 )
 def test_manifests_that_cannot_be_embedded(tmp_path: Path, rows: str, sentence: str) -> None:

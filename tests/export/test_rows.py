@@ -51,10 +51,10 @@ def test_a_row_without_a_seed_stands_for_every_seed_of_the_file(planned: Callabl
 @pytest.mark.parametrize(
     ("chosen", "sentence"),
     [
-        (choice(), r"^which method\? give --row with one of them: m\.yaml has untrained, colours, bot$"),
-        (choice("bott"), r"^no method named 'bott'; did you mean 'bot'\?; m\.yaml has untrained, colours, bot$"),
-        (choice("bot", "duke"), r"^no task named 'duke'; m\.yaml has tiny$"),
-        (choice("bot", "tiny"), r"^bot on tiny has several seeds: give --seed with one of 0, 1$"),
+        (choice(), r"^no method given; choose one with --row: m\.yaml has untrained, colours, bot$"),
+        (choice("bott"), r"^unknown method 'bott'; did you mean 'bot'\?; m\.yaml has untrained, colours, bot$"),
+        (choice("bot", "duke"), r"^unknown task 'duke'; m\.yaml has tiny$"),
+        (choice("bot", "tiny"), r"^bot on tiny has several seeds; choose one with --seed: 0, 1$"),
         (choice("bot", "tiny", 7), r"^bot on tiny has no seed 7; m\.yaml has 0, 1$"),
         (choice("colours", "tiny", 7), r"^colours on tiny has no seed 7; m\.yaml has 0, 1$"),
     ],
@@ -69,9 +69,7 @@ def test_a_row_that_is_not_there_is_a_sentence_with_what_there_is(
 def test_pre_trainings_of_several_seeds_are_told_apart(planned: Callable[..., Plan]) -> None:
     moco = "{moco: {pretrain: {use: moco-v2, epochs: 1}, finetune: none}}"
     tasks = "{t: {target: tiny, pool: tiny}}"
-    with pytest.raises(
-        ReidbenchError, match=r"pre-trainings of several seeds \(0, 1\): .* --set 'pretrain_seeds=\[0\]'$"
-    ):
+    with pytest.raises(ReidbenchError, match=r"several pre-training seeds \(0, 1\); .* --set 'pretrain_seeds=\[0\]'$"):
         choice("moco").row(planned(methods=moco, tasks=tasks, pretrain_seeds="[0, 1]"))
     assert choice("moco").row(planned(methods=moco, tasks=tasks, pretrain_seeds="[1]")).pretrain_seed == 1
 
@@ -85,7 +83,7 @@ def test_a_row_that_was_not_made_gives_the_command_that_makes_it(planned: Callab
     found = planned(methods=f"{{'bot [a]': {BOT}}}", seeds="[0, 1]")
     with pytest.raises(ReidbenchError) as caught:
         choice("bot [a]", seed=1).members(found, Store(tmp_path / "none"))
-    told, _, command = str(caught.value).partition("; to make it: ")
+    told, _, command = str(caught.value).partition("; to run it: ")
     assert (
         told
         == f"bot [a] on tiny, seed 1, is not in the store {tmp_path / 'none'} (finetune bot [tiny, seed 1] is missing)"

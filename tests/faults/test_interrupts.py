@@ -54,7 +54,7 @@ def test_ctrl_c_once_and_then_again(bench: Any, watch: Any, figure: Callable[[st
     _, rest = run.communicate()
     assert run.returncode == 130
     assert "Traceback" not in said + rest
-    assert "interrupted; what is finished is kept. To go on:" in rest
+    assert "interrupted; finished stages are cached. To resume:" in rest
     assert watch.all_gone(store, 5) < 5
     assert not list((store / "failures").glob("*")) if (store / "failures").exists() else True
     assert list(store.glob("scratch/*/checkpoint"))

@@ -265,7 +265,7 @@ def test_stages_that_differ_in_nothing_else_are_told_apart_by_their_size(expand:
         ),
         (
             "{m: {finetune: {use: tunes, backbone: resnet-tinny}}}",
-            "m.finetune.backbone: no backbone named 'resnet-tinny'; did you mean 'resnet-tiny'?",
+            "m.finetune.backbone: unknown backbone 'resnet-tinny'; did you mean 'resnet-tiny'?",
         ),
         (
             "{m: {finetune: tunes, adapt: {use: adapts, style: {use: styles, backbone: resnet-tiny}}}}",
@@ -293,7 +293,7 @@ def test_a_bad_value_is_one_sentence_with_its_line(matrix: Matrix, toys: Registr
             {"presets": {"paper": {"resize": "cubic"}}},
             "resize must be one of bilinear, bicubic, not 'cubic'",
         ),
-        ("evaluator", {"presets": {"paper": {"resize": "bicubic"}}}, "there is no parameter 'resize'"),
+        ("evaluator", {"presets": {"paper": {"resize": "bicubic"}}}, "unknown parameter 'resize'"),
     ],
 )
 def test_the_settings_of_a_preset_are_checked_when_it_is_loaded(

@@ -151,14 +151,14 @@ def test_each_training_of_a_sequence_chooses_its_epoch_on_its_own_data(matrix: W
 
 NO_TRIALS: Mapping[str, tuple[str, str, str, str]] = {
     "none": ("", "{source: a, target: b}", "source-val", "needs `validate: {identities: 0.2}`.*the task has no"),
-    "no source": ("{identities: 0.2}", "{target: b}", "source-val", "the task names none: validate on another"),
+    "no source": ("{identities: 0.2}", "{target: b}", "source-val", "the task has none: validate on another"),
     "all images beside": (
         "{identities: 0.2}", "{source: a, target: b, auxiliary: {use: a, images: all}}", "source-val",
-        "a is a source, and has another role with other `images:`",
+        "a is a source and has another role with different `images:`",
     ),
     "one set twice": (
         "{identities: 0.2}", "{source: [{use: a, identities: 0.7}, {use: again, identities: 0.7}], target: b}",
-        "source-val", "a and again are one data set",
+        "source-val", "a and again are the same data set",
     ),
     "another kind": ("{data: c}", "{source: a, target: b}", "source-val", "the task's is `validate: {data: c}`"),
     "a part": ("{identities: 0.2}", "{source: a, target: b}", "held-out-domain", "needs `validate: {data: NAME}`"),

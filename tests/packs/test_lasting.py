@@ -118,7 +118,7 @@ def test_a_table_outlasts_its_plugin(desk: Desk) -> None:
     assert "finetuner colour-histogram and finetuner mine" in built_in
     desk.change("seeds: [0, 1]", "seeds: [0, 1] ")
     refused = desk.run("table", "matrix.yaml", plugin=False, code=2).stderr
-    assert "matrix.yaml:11: methods.mine.finetune: no finetuner named 'mine'" in refused
+    assert "matrix.yaml:11: methods.mine.finetune: unknown finetuner 'mine'" in refused
     assert ".reidbench has no board of this very file, from which a table can be made without the plugin" in refused
 
 
@@ -195,7 +195,7 @@ def test_seeds_that_were_added_are_one_row_and_parameters_are_named(desk: Desk) 
 @pytest.mark.parametrize("form", ["csv", "latex", "html"])
 def test_formats_without_history_say_so(desk: Desk, form: str) -> None:
     refused = desk.run("table", "matrix.yaml", "--history", "--format", form, code=2)
-    assert refused.stderr == "--history is for Markdown and JSON, and not beside --published: leave it out\n"
+    assert refused.stderr == "--history supports --format md and json, without --published; remove --history\n"
 
 
 def manifest(desk: Desk, key: str) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
     assert desk.store.keys() & old == results
     assert desk.store.records() == old - results
     assert desk.run("table", "matrix.yaml", "--history").stdout == shown
-    assert desk.run("clean", "matrix.yaml").stdout.startswith("0 things removed")
+    assert desk.run("clean", "matrix.yaml").stdout.startswith("0 items removed")
     assert "would remove board" in desk.run("clean", "matrix.yaml", "--history", "--dry-run").stdout
     assert desk.store.keys() & old == results
     desk.run("clean", "matrix.yaml", "--history")
@@ -226,7 +226,7 @@ def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
     assert len(list(desk.store.boards())) == 1
     last = desk.run("table", "matrix.yaml", "--history").stdout
     assert last.endswith("No results of earlier states of this file are in the store.\n")
-    assert desk.run("clean", "matrix.yaml", "--history").stdout.startswith("0 things removed")
+    assert desk.run("clean", "matrix.yaml", "--history").stdout.startswith("0 items removed")
 
 
 def test_another_file_loses_its_weights_and_keeps_its_numbers(desk: Desk) -> None:

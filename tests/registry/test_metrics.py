@@ -150,7 +150,7 @@ def test_a_value_out_of_its_range_is_the_rows_failure(judged: tuple[Plan, Store]
     board = report.collect(*judged)
     failed = [result for result in board.results if result.row.evaluator == "beyond"]
     assert {result.status for result in failed} == {"failed"}
-    assert "beyond gave median-rank 0.25, and declares that it is at least 1" in failed[0].error
+    assert "beyond returned median-rank 0.25, and declares that it is at least 1" in failed[0].error
 
 
 def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tuple[Plan, Store]) -> None:
@@ -268,14 +268,14 @@ def test_show_prints_the_declarations(tmp_path: Path) -> None:
     [
         ((Metric("x", better="Lower"),), "did you mean 'lower'?"),  # type: ignore[arg-type]
         ((Metric("x", better="up"),), "must be 'higher' or 'lower'"),  # type: ignore[arg-type]
-        ((Metric("x", range=(1, 0)),), "must begin below its end"),
+        ((Metric("x", range=(1, 0)),), "must have its lower end first"),
         ((Metric("x", range=(0, float("nan"))),), "each a finite number or None"),
         ((Metric("x", range=(0, 1, 2)),), "must be (lowest, highest)"),  # type: ignore[arg-type]
         ((Metric("x", range=None),), "must be (lowest, highest)"),  # type: ignore[arg-type]
         ((Metric("x", unit="%", range=(0, 100)),), "63.4 % is the value 0.634"),
         ((Metric("x", unit=3),), "must be a word"),  # type: ignore[arg-type]
         ((Metric("a\nb"),), "must have a name of letters"),
-        ((Metric("status"),), "a column that every table has"),
+        ((Metric("status"),), "a column of every table"),
         ((Metric("x"), Metric("x", better="lower")), "declared twice"),
         ("mAP", "must be a tuple of reidbench.Metric"),
         (("mAP",), "must be a tuple of reidbench.Metric"),

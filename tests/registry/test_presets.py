@@ -142,10 +142,10 @@ def test_a_component_may_have_presets_and_a_parameter_of_the_name(registry: Regi
 @pytest.mark.parametrize(
     ("presets", "sentence"),
     [
-        ({"paper": {"lrr": 1}}, "preset 'paper': there is no parameter 'lrr'; did you mean 'lr'?"),
+        ({"paper": {"lrr": 1}}, "preset 'paper': unknown parameter 'lrr'; did you mean 'lr'?"),
         (
             {"paper": {"image_size": [64, 32]}, "paper:market1501": {"lr": 1.0}},
-            "preset 'paper:market1501' must say the same image_size as 'paper'",
+            "preset 'paper:market1501' must have the same image_size as 'paper'",
         ),
         ({"paper": {"lr": "fast"}}, "preset 'paper': lr: Input should be a valid number"),
         ({"paper": 3}, "preset 'paper' must be a map of parameters, not 3"),
@@ -163,9 +163,7 @@ def test_presets_that_leave_the_parameter_of_the_name_open_are_refused() -> None
     class Clash(Params):
         preset: str = "a"
 
-    with pytest.raises(
-        PluginError, match="preset 'paper' must give a value to the component's parameter of the name 'preset'"
-    ):
+    with pytest.raises(PluginError, match="preset 'paper' must set the component's own parameter 'preset'"):
         Registry().add("toys", [("adapter", Component("toy", "m:f", Clash, presets={"paper": {}}))])
 
 

@@ -48,7 +48,7 @@ TO_DUKE = "market1501->dukemtmc-reid"
         ([replace(NUMBER, beside="no")], ".beside must be True or False", "'no'"),
         ([replace(NUMBER, rules="re-ranked")], ".rules 're-ranked' must be a tuple", "('across modalities',)"),
         ([replace(NUMBER, rules=(3,))], ".rules (3,) must be a tuple", "('across modalities',)"),
-        ([replace(NUMBER, rules=("AP step",))], ".rules: 'AP step' is the AP rule", "given as ap"),
+        ([replace(NUMBER, rules=("AP step",))], ".rules: 'AP step' is the AP rule", "belongs in ap"),
         ([replace(NUMBER, rules=("across modality",))], ".rules: 'across modality'", "mean 'across modalities'?"),
         ([NUMBER, replace(NUMBER, value=0.857)], "mAP of 'BoT, ResNet-50' on market1501 twice", "one source"),
     ],
@@ -153,7 +153,7 @@ def test_tables_stand_under_their_source_and_rule_with_notes_below() -> None:
         "three [2] [3]  a       31.00  61.00  71.00",
         "[1] first",
         "[2] second",
-        "[3] never set beside a measured row",
+        "[3] not comparable with measured rows",
         "",
         "Table 2",
         "row       task    R1",
@@ -185,4 +185,4 @@ def test_show_prints_tables_where_asked_for_and_else_their_list() -> None:
 
 @pytest.mark.parametrize("words", [("adapter", "gcl-oracle"), ("finetuner", "colour-histogram")])
 def test_show_says_where_nothing_was_published(words: tuple[str, str]) -> None:
-    assert shown(*words, "--published")[1:] == [f"no number was published for {' '.join(words)}"]
+    assert shown(*words, "--published")[1:] == [f"no published numbers for {' '.join(words)}"]

@@ -82,7 +82,7 @@ def test_a_good_file_is_ready(rehearse: Callable[..., subprocess.CompletedProces
     again = rehearse("--keep", tmp_path / "kept")
     assert (again.returncode, again.stderr) == (
         2,
-        f"reidbench: --keep {tmp_path / 'kept'}: it is there already; name a folder that is not\n",
+        f"reidbench: --keep {tmp_path / 'kept'}: this path already exists; name a new folder\n",
     )
 
 

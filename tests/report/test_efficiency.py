@@ -344,7 +344,7 @@ def test_the_commands(
     assert asked.exit_code == 0
     assert "| params, M" in asked.stdout
     cleaned = runner.invoke(app, ["clean", file, *place])
-    assert "0 things removed" in cleaned.stdout  # what another machine has measured stays
+    assert "0 items removed" in cleaned.stdout  # what another machine has measured stays
     without = planned("small", profile="")
     refused = runner.invoke(app, ["table", str(without.benchmark.file), *place, "--columns", "params"])
     assert isinstance(refused.exception, ReidbenchError)

@@ -93,7 +93,7 @@ def test_rules_and_notes_are_printed_only_where_they_do_something(tmp_path: Path
     assert set(found["rules"]) == {"ap", "invalid", "ties", "camera", "distance", "gallery", "rerank"}
     text: list[str] = []
     score.run([save(tmp_path, HAND)], more={"exclude": "same-clothes"}, echo=text.append)
-    assert ", 1 pairs of a query and a gallery row of its own pid in the same clothes\n" in text[0]
+    assert ", 1 pairs of a query and a gallery row of the same pid in the same clothes\n" in text[0]
 
 
 def labelled(rng: np.random.Generator) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def test_files_are_ranked_by_rank_labelled(more: dict[str, Any], rerank: Any, tm
         ({"exclude": "same-clothes"}, ["gallery_clothes"], "; exclude=same-clothes needs a number for each image"),
         ({"cross": "modality"}, ["query_modality"], "; cross=modality needs a text for each image"),
         ({"pool": "max"}, ["query_tracklets"], "; pool=max needs a number for each image"),
-        ({"query_cameras": [7]}, [], "rule query_cameras: no query image is of camera 7; the cameras there are: 0"),
+        ({"query_cameras": [7]}, [], "rule query_cameras: no query image is from camera 7; cameras with images: 0"),
         ({"query_cameras": [0]}, ["query_camids"], "query_camids"),
     ],
 )
@@ -198,7 +198,7 @@ def test_the_options_reach_the_rules(tmp_path: Path, capsys: pytest.CaptureFixtu
         "gallery_clothes": np.array([0, 5, 1, 1]),
     }
     assert command(save(tmp_path, columns), "--json", *options, "--skip-cameras", "0:3") == 2
-    sentence = "rule skip_cameras: no gallery image is of camera 3; the cameras there are: 1, 2"
+    sentence = "rule skip_cameras: no gallery image is from camera 3; cameras with images: 1, 2"
     assert capsys.readouterr().err == f"reidbench: {file}: {sentence}\n"
     options[options.index("0:2")] = "0:1"
     options[options.index("1,2,3")] = "1,2"
@@ -214,10 +214,10 @@ def test_the_options_reach_the_rules(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--repeats", "3"], "--repeats is of a drawn gallery: add --shots N, or leave it out"),
-        (["--draw-seed", "0"], "--draw-seed is of a drawn gallery: add --shots N, or leave it out"),
-        (["--query-cameras", "0;1"], "--query-cameras '0;1': write numbers of cameras with commas between them"),
-        (["--gallery-cameras", ""], "--gallery-cameras '': write numbers of cameras with commas between them"),
+        (["--repeats", "3"], "--repeats requires --shots N; add it or remove --repeats"),
+        (["--draw-seed", "0"], "--draw-seed requires --shots N; add it or remove --draw-seed"),
+        (["--query-cameras", "0;1"], "--query-cameras '0;1': expected camera numbers separated by commas"),
+        (["--gallery-cameras", ""], "--gallery-cameras '': expected camera numbers separated by commas"),
         (["--skip-cameras", "2"], "--skip-cameras '2': write the camera of queries and those skipped, like 2:1,3"),
         (["--skip-cameras", "2:"], "--skip-cameras '': write numbers of cameras with commas between them"),
         (["--exclude", "same-clothes", "--exclude", "different-clothes"], "--exclude is given 2 times: give it once"),
@@ -256,17 +256,17 @@ def test_a_protocol_is_all_rules_and_options_beside_it_win(tmp_path: Path, capsy
     found = json.loads(capsys.readouterr().out)
     rules = {name: found["rules"][name] for name in ("ap", "invalid", "camera", "pool", "ties")}
     assert rules == {"ap": "step", "invalid": "zero", "camera": "none", "pool": "max", "ties": "stable"}
-    told = "not as --protocol mars has it: ap=step in place of trapezoid, camera=none in place of market1501, "
-    assert found["warnings"] == [f"{told}pool=max in place of mean"]
+    told = "differs from --protocol mars: ap=step instead of trapezoid, camera=none instead of market1501, "
+    assert found["warnings"] == [f"{told}pool=max instead of mean"]
     assert command(file, "--protocol", "mars", "--ap", "trapezoid", "--pool", "mean") == 0
-    assert "not as --protocol" not in capsys.readouterr().out
+    assert "differs from --protocol" not in capsys.readouterr().out
     assert command(file, "--protocol", "mars", "--repeats", "3") == 2
-    assert "--repeats is of a drawn gallery: add --shots N" in capsys.readouterr().err
+    assert "--repeats requires --shots N; add it" in capsys.readouterr().err
     assert command(file, "--json", "--protocol", "prcc-single", "--query-cameras", "0", "--gallery-cameras", "1,2,3",
                    "--repeats", "3") == 0  # fmt: skip
     assert json.loads(capsys.readouterr().out)["rules"]["repeats"] == 3
     assert command(file, "--protocol", "marss") == 2
-    assert "no protocol named 'marss'; did you mean 'mars'? (known: " in capsys.readouterr().err
+    assert "unknown protocol 'marss'; did you mean 'mars'? (known: " in capsys.readouterr().err
     assert command(save(tmp_path, columns, "query_tracklets"), "--protocol", "mars") == 2
     assert "missing query_tracklets" in capsys.readouterr().err
 

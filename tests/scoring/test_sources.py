@@ -115,7 +115,7 @@ def test_queries_without_a_match_are_named_by_their_texts(tmp_path: Path) -> Non
     assert text.startswith(f"labels that are texts are numbered here: pid {number} is 'zoe'")
     found["query_pids"] = np.array(["zoe"] * 12)
     with pytest.raises(
-        DataError, match=rf"no query is valid.*labels that are texts are numbered here: pid {number} is"
+        DataError, match=rf"no query has a true match.*labels that are texts are numbered here: pid {number} is"
     ):
         scored(as_npz(tmp_path, found))
 

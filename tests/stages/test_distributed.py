@@ -91,7 +91,7 @@ def test_a_process_that_dies_is_a_failed_row_with_a_reason(tmp_path: Path, marke
     ("how", "error"),
     [
         ("error", "the second of them found nothing"),
-        ("exit", "the process of device 2 of 2 was gone with exit code 7"),
+        ("exit", "the process of device 2 of 2 ended with exit code 7"),
     ],
 )
 def test_the_reason_is_that_of_the_first(how: str, error: str, tmp_path: Path, market: Path, site: Path) -> None:
@@ -186,13 +186,13 @@ def test_killed_and_resumed_is_uninterrupted(victim: str, tmp_path: Path, market
         (
             "2",
             "bdb",
-            "method m: bdb trains on one device, not on 2: give `finetune` one, as in `devices: {pretrain: 2}`",
+            "method m: bdb trains on one device, not on 2: use one for `finetune`, as in `devices: {pretrain: 2}`",
         ),
         ("{pretrain: 3, finetune: 2}", "mgn", "method m: mgn trains on one device, not on 2"),
-        ("{pretrain: 0}", "none", "devices.pretrain: must be a whole number from 1"),
+        ("{pretrain: 0}", "none", "devices.pretrain: must be a whole number >= 1"),
         ("{adapt: 2}", "none", "devices.adapt: unknown key"),
-        ("true", "none", "devices: must be a whole number from 1"),
-        ("10000000", "none", "devices: 10000000 devices in one machine? 64 at most"),
+        ("true", "none", "devices: must be a whole number >= 1"),
+        ("10000000", "none", "devices: must be at most 64 devices (of one machine), not 10000000"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_runs(

@@ -1,4 +1,4 @@
-"""Commands about results: tables, packs, and checking those of others, sites.
+"""Commands for results: tables, packs and their verification, claims, sites.
 
 Imports the options of the command line, report and packs. Begin with `table.py`.
 """

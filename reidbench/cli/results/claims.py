@@ -1,4 +1,4 @@
-"""`reidbench claims`: the verdicts on what matrix files and packs claim."""
+"""`reidbench claims`: verdicts on the claims of matrix files and packs."""
 
 from __future__ import annotations
 
@@ -43,13 +43,15 @@ def claims(
     ],
     as_json: JsonOption = False,
     store: StoreOption = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write to this file instead of standard output.")
+    ] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
-    """Verdicts on what files claim of their rows: reproduced, refuted or undecided, by the rule that each file has.
+    """Print the verdicts on the claims of files: reproduced, refuted or undecided, by each file's own rule.
 
-    The exit code is 0 whatever the verdicts are. Runs nothing: a claim whose results are missing is undecided.
+    The exit code does not depend on the verdicts. Runs nothing; a claim with missing results is undecided.
     """
     from reidbench.report.claims import texts
 
@@ -64,11 +66,11 @@ def claims(
             given.append(_judged(file, plan_or_board(file, registry, overrides, own), own, registry))
     if own is not None:
         warn_of_conflicts(own)
-    put(texts.as_json(given) if as_json else texts.markdown(given), out, "")
+    put(texts.as_json(given) if as_json else texts.markdown(given), out, "", markdown=not as_json)
 
 
 def _judged(file: Path, plan: Plan, store: Store, registry: Registry | None) -> Judged:
-    """The results of a plan and its claims. Raises ReidbenchError for a file without claims."""
+    """Return the results of a plan with its claims. Raises ReidbenchError for a file without claims."""
     from rich.console import Console
 
     from reidbench import report
@@ -77,8 +79,7 @@ def _judged(file: Path, plan: Plan, store: Store, registry: Registry | None) -> 
 
     if not plan.benchmark.claims:
         raise ReidbenchError(
-            f"{file} has no `claims:`, which say what is expected of its rows, as in "
-            "`claims: [{say: TEXT, better: ROW, than: ROW}]`"
+            f"{file} has no `claims:`; add some, for example `claims: [{{say: TEXT, better: ROW, than: ROW}}]`"
         )
     with going_through(Console(stderr=True)) as through:
         board = report.collect(plan, store, through=through)

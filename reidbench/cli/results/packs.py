@@ -1,4 +1,4 @@
-"""`reidbench pack` and `merge`: results that leave a store, and stores and packs that become one."""
+"""`reidbench pack` and `merge`: export results as a pack, and merge stores and packs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 from reidbench.api.opening import chosen_rows
 from reidbench.cli.options import (
     FileArgument,
+    OnlyOption,
     SetOption,
     StoreOption,
     WithoutOption,
@@ -32,29 +33,29 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ZIP = b"PK"  # begins every zip file
-MOST_NAMED = 20  # rows
+ZIP = b"PK"  # start of every zip file
+MOST_NAMED = 20  # missing rows that are listed
 
 
 @app.command("pack")
 def write(
     file: FileArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.zip", help="Where to.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.zip", help="Output file.", show_default=False)],
     store: StoreOption = None,
     features: Annotated[
-        bool, typer.Option("--features", help="Also the features in half precision, from which others can score again.")
+        bool, typer.Option("--features", help="Include the features in half precision, so that others can re-score.")
     ] = False,
     sign: Annotated[
         Path | None, typer.Option(metavar="KEY", help="Sign the digest with this SSH key (needs ssh-keygen).")
     ] = None,
     host: Annotated[
-        bool, typer.Option("--host", help="Leave the names of the hosts in that made the results.")
+        bool, typer.Option("--host", help="Include the names of the hosts that computed the results.")
     ] = False,
-    only: Annotated[str | None, typer.Option(metavar="GLOB", help="Only methods, or method/task, that match.")] = None,
+    only: OnlyOption = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
-    """Write the results of a matrix file as one zip file for others: no weights, no places and names of yours."""
+    """Write the results of a matrix file to one zip file, without weights, local paths and user names."""
     from rich.console import Console
 
     from reidbench.packs import lasting, signing, writing
@@ -81,9 +82,9 @@ def write(
 
 
 def _check_out(out: Path) -> None:
-    """Raise ReidbenchError for a file that is there and is no zip: somebody may have meant another option."""
+    """Raise ReidbenchError if the file exists and is not a zip file, so that a mistyped option overwrites nothing."""
     if out.exists() and not is_pack(out):
-        raise ReidbenchError(f"{out}: is there and is no pack: give another name")
+        raise ReidbenchError(f"{out}: this file exists and is not a pack; give another name")
 
 
 def _describe(written: Written, out: Path, features: bool) -> None:
@@ -97,7 +98,7 @@ def _describe(written: Written, out: Path, features: bool) -> None:
     if len(written.missing) > MOST_NAMED:
         lines.append(f"  and {len(written.missing) - MOST_NAMED} more")
     if features:
-        lines.append(f"{written.features} of {written.evaluations} evaluations with the features behind them")
+        lines.append(f"{written.features} of {written.evaluations} evaluations include their features")
     print("\n".join(map(printable, lines)))
     for sentence in written.left_out:
         note(f"left out: {sentence}")
@@ -106,15 +107,18 @@ def _describe(written: Written, out: Path, features: bool) -> None:
 @app.command()
 def merge(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="STORE|PACK...", show_default=False, help="Results stores, and packs.")
+        list[Path], typer.Argument(metavar="STORE|PACK...", show_default=False, help="Stores and packs to add.")
     ],
-    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Where all goes.", show_default=False)],
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Store to add to.", show_default=False)],
     trusted: Annotated[
         bool,
-        typer.Option("--trusted", help="The packs are of your own machines: their results are not `self-reported`."),
+        typer.Option("--trusted", help="The packs are your own: do not mark their results `self-reported`."),
     ] = False,
 ) -> None:
-    """Add the results of stores and packs to a store. Nothing is overwritten; contradictions are named: exit code 1."""
+    """Add the results of stores and packs to a store.
+
+    Nothing is overwritten. Conflicting and rejected results are reported, with exit code 1.
+    """
     from rich.console import Console
 
     from reidbench.packs import merging
@@ -134,7 +138,7 @@ def merge(
         note(f"left out: {sentence}")
     for sentence in done.conflicts:
         print(printable(f"conflict: {sentence}"), file=sys.stderr)
-    counts = f"{done.artifacts} results and {done.records} manifests added, {done.there} were there"
+    counts = f"{done.artifacts} results and {done.records} manifests added, {done.there} already present"
     print(
         f"{counts}; {len(done.conflicts)} conflicts, {len(done.left_out)} left out; results: {target.root.absolute()}"
     )
@@ -144,9 +148,9 @@ def merge(
 
 # ---------------------------------------------------------------------- tables of packs
 def is_pack(file: Path) -> bool:
-    """Whether a file begins as zip files do: no matrix file does."""
+    """Return whether a file starts like a zip file, as no matrix file does."""
     try:
-        if not file.is_file():  # a pipe gives what it has but once
+        if not file.is_file():  # a pipe can be read only once
             return False
         with file.open("rb") as stream:
             return stream.read(len(ZIP)) == ZIP
@@ -161,12 +165,12 @@ def unpacked(
     overrides: list[str] | None,
     checked: Store | None = None,
 ) -> tuple[Plan, Store]:
-    """The plan of a pack, and a store with what is in it, which goes when the command ends. Raises ReidbenchError.
+    """Return the plan of a pack and a temporary store of its contents, removed at the end of the command.
 
-    Rows that `verify` has published in `checked` have the numbers and the word from there.
+    Rows that `verify` has published in `checked` take their numbers and status from there. Raises ReidbenchError.
     """
     if store or overrides:
-        raise ReidbenchError(f"{file} is a pack, which has its results in itself: leave --store and --set out")
+        raise ReidbenchError(f"{file} is a pack, which contains its results; remove --store and --set")
     return context.with_resource(_unpacked(file, checked))
 
 

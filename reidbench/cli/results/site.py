@@ -1,4 +1,4 @@
-"""`reidbench site`: many matrix files and packs as one static site."""
+"""`reidbench site`: a static site from several matrix files and packs."""
 
 from __future__ import annotations
 
@@ -36,28 +36,29 @@ app = typer.Typer()
 def write(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", show_default=False, help="Matrix files (YAML), and packs.")
+        list[Path], typer.Argument(metavar="FILE...", show_default=False, help="Matrix files (YAML) and packs.")
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "-o", "--out", metavar="DIR", show_default=False, help="A new or empty folder, or a site made before."
+            "-o", "--out", metavar="DIR", show_default=False, help="Output folder: new, empty, or an existing site."
         ),
     ],
     store: StoreOption = None,
     metric: Annotated[
-        str | None, typer.Option(help="What ranks. Default: mAP, or the first metric of an evaluator without it.")
+        str | None,
+        typer.Option(help="Metric to rank by. Default: mAP, or the first metric of an evaluator without it."),
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the site.")] = "",
-    ranked: Annotated[int, typer.Option(parser=whole(0), help="So many best and worst queries of each row.")] = 3,
-    pictures: Annotated[Pictures, typer.Option(help="Pictures of rendered persons only, of all data, or none.")] = (
-        "rendered"
-    ),
+    ranked: Annotated[int, typer.Option(parser=whole(0), help="Number of best and worst queries to show per row.")] = 3,
+    pictures: Annotated[
+        Pictures, typer.Option(help="Images to embed: of rendered data only, of all data, or none.")
+    ] = "rendered",
     without: WithoutOption = None,
 ) -> None:
-    """A static site: an index, a page for each matrix, method and data set, and a table across all of them.
+    """Build a static site: an index, a page per matrix, method and data set, and a table across all of them.
 
-    Rows of packs are `self-reported`, but for those that `verify --store DIR` has checked, with --store DIR here.
+    Rows of packs are `self-reported` unless `verify --store DIR` has checked them and --store DIR is given here.
     """
     from rich.console import Console
 
@@ -77,7 +78,7 @@ def write(
     for said in dict.fromkeys(filter(None, (picture_warning(one.plan, options) for one in given))):
         note(said)
     size = sum(map(len, site.files.values())) / 1e6
-    gone = f", {removed} of an older site removed" if removed else ""
+    gone = f", {removed} files of an older site removed" if removed else ""
     print(f"{out / pages.INDEX}: {len(site.files)} files, {size:.1f} MB{gone}", file=sys.stderr)
 
 
@@ -89,14 +90,14 @@ def _read(
     metric: str | None,
     through: Through,
 ) -> list[Given]:
-    """All files with their results. Raises ReidbenchError for the first that cannot be read."""
+    """Return all files with their results. Raises ReidbenchError for the first that cannot be read."""
     from reidbench import report
     from reidbench.report.html.site.sources import Given
 
     packed = {file for file in files if is_pack(file)}
     for folder in store or ():
         if not at_home(folder).is_dir():
-            beside = "; --store beside packs is where `verify --store` put their rows"
+            beside = "; with packs, --store names the store that `verify --store` has written to"
             raise ReidbenchError(f"{folder}: no such folder{beside * packed.issuperset(files)}")
     found = []
     own_store = store_at(store) if store or len(packed) < len(set(files)) else None

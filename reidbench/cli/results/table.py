@@ -1,4 +1,4 @@
-"""`reidbench table`: the leaderboard, from what a store holds or a pack."""
+"""`reidbench table`: the leaderboard, from a store or a pack."""
 
 from __future__ import annotations
 
@@ -50,54 +50,60 @@ def table(
     context: typer.Context,
     file: FileArgument,
     store: StoreOption = None,
-    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "md",
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = "md",
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What ranks: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP) or another that an evaluator gives; CSV and "
-            "JSON hold all. Default: mAP, or the first metric of a table without it."
+            help="Metric to rank by: mAP, mINP, cmc1, score (0.5 cmc1 + 0.5 mAP) or another of the evaluator. CSV and "
+            "JSON contain all. Default: mAP, or the first metric of a table without it."
         ),
     ] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="METHOD", help="Markdown, JSON: also differences to a method. May be repeated."),
+        typer.Option(metavar="METHOD", help="Markdown, JSON: add differences to this method. Repeatable."),
     ] = None,
     published: Annotated[
         bool,
         typer.Option(
             "--published",
-            help="Instead, the cells that `expect:` holds against published numbers: both, the difference, and which "
-            "rules differ. HTML: on the page as well.",
+            help="Compare the cells in `expect:` with published numbers, instead of the leaderboard: both numbers, "
+            "their difference, and rules that differ. HTML: in addition to the leaderboard.",
         ),
     ] = False,
     columns: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Also what the networks cost, as `profile: true` had it measured: params, macs, latency, latency64, "
-            "throughput, throughput64, memory, bytes, with commas between them, or all.",
+            help="Add cost columns, measured with `profile: true`: all, or a comma-separated list of params, macs, "
+            "latency, latency64, throughput, throughput64, memory, bytes.",
         ),
     ] = None,
     ranks: RanksOption = False,
     history: Annotated[
-        bool, typer.Option("--history", help="Markdown, JSON: also results that the file's plan no longer has.")
+        bool, typer.Option("--history", help="Markdown, JSON: add results that are no longer in the file's plan.")
     ] = False,
     breakdown: BreakdownOption = None,
     worst: WorstOption = None,
-    only: Annotated[str | None, typer.Option(metavar="GLOB", help="--breakdown: only methods, or method/task.")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
-    ranked: Annotated[int, typer.Option(parser=whole(0), help="HTML: so many best and worst queries of each row.")] = 3,
+    only: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="With --breakdown: select rows by method or method/task.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write to this file instead of standard output.")
+    ] = None,
+    ranked: Annotated[
+        int, typer.Option(parser=whole(0), help="HTML: number of best and worst queries to show per row.")
+    ] = 3,
     pictures: Annotated[
-        Pictures, typer.Option(help="HTML: pictures of rendered persons only, of all data, or none.")
+        Pictures, typer.Option(help="HTML: images to embed: of rendered data only, of all data, or none.")
     ] = "rendered",
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG and SVG into a folder.")
+        Path | None, typer.Option(metavar="DIR", help="Also write the charts to this folder as PNG and SVG.")
     ] = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
     strict: StrictOption = False,
 ) -> None:
-    """The leaderboard, from what the store holds, or a pack: `reidbench table results.zip`."""
+    """Print the leaderboard of a matrix file, from a store, or of a pack: `reidbench table results.zip`."""
     from rich.console import Console
 
     from reidbench import report
@@ -127,14 +133,15 @@ def table(
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
-        note("CSV has the measured rows only; the published ones of the file are in md, json, latex and html")
-    put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
+        note("CSV contains measured rows only; published rows are in md, json, latex and html")
+    where_from = "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store)
+    put(text, out, where_from, markdown=form == "md")
     if form == "html":
         _say_more(text, the_plan, options)
 
 
 def _say_more(page: str, plan: Plan, options: report.Options) -> None:
-    """The size of a page, and whose pictures it has, on standard error."""
+    """Print the size of a page, and a warning about images of real persons, on standard error."""
     from reidbench.report.html.page import size_words
     from reidbench.report.html.pictures import picture_warning
 
@@ -143,10 +150,12 @@ def _say_more(page: str, plan: Plan, options: report.Options) -> None:
     print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
 
 
-def put(text: str, out: Path | None, where_from: str) -> None:
-    """Print a table, and on standard error where it is from; or write it to a file."""
+def put(text: str, out: Path | None, where_from: str, markdown: bool = False) -> None:
+    """Print a table, and its origin on standard error, or write it to a file. Markdown is fitted to a terminal."""
     if out is None:
-        sys.stdout.write(text)
+        from .fitting import shown
+
+        sys.stdout.write(shown(text) if markdown else text)
         if where_from:
             print(where_from, file=sys.stderr)
         return

@@ -1,4 +1,4 @@
-"""`reidbench validity`: whether the order of methods in results is the published one."""
+"""`reidbench validity`: compare the order of methods in results with the published order."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def validity(
     context: typer.Context,
     groups: Annotated[
         Path,
-        typer.Argument(
-            metavar="GROUPS", show_default=False, help="Which rows stand for which published numbers (YAML)."
-        ),
+        typer.Argument(metavar="GROUPS", show_default=False, help="File that maps rows to published numbers (YAML)."),
     ],
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE|PACK...", show_default=False, help="Matrix files, and packs.")
+        list[Path], typer.Argument(metavar="FILE|PACK...", show_default=False, help="Matrix files and packs.")
     ],
     store: StoreOption = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write to a file instead.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write to this file instead of standard output.")
+    ] = None,
     without: WithoutOption = None,
 ) -> None:
-    """Kendall's tau between the published order of methods and theirs in matrix files or packs.
+    """Print Kendall's tau between the published order of methods and their order in matrix files or packs.
 
-    Results are read, nothing is run. benchmarks/validity.yaml is a file of groups.
+    Runs nothing. benchmarks/validity.yaml is an example of GROUPS.
     """
     from reidbench import report
     from reidbench.report.claims.validity import compared, text
@@ -52,7 +52,7 @@ def validity(
     registry = load_plugins(without)
     wanted = read_groups(groups, registry)
     if store and all(map(is_pack, files)):
-        raise ReidbenchError("packs have their results in themselves: leave --store out")
+        raise ReidbenchError("packs contain their results; remove --store")
     own = store_at(store)
     given = []
     for file in files:
@@ -66,7 +66,9 @@ def validity(
 
 def _put(text: str, out: Path | None) -> None:
     if out is None:
-        sys.stdout.write(text)
+        from .fitting import shown
+
+        sys.stdout.write(shown(text))
         return
     try:
         out.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`reidbench verify`: what a pack claims, held against your own data."""
+"""`reidbench verify`: recompute the results of a pack with your own data."""
 
 from __future__ import annotations
 
@@ -19,33 +19,36 @@ app = typer.Typer()
 
 @app.command("verify")
 def verify_pack(
-    pack: Annotated[Path, typer.Argument(metavar="PACK", help="A file that `pack` wrote.", show_default=False)],
+    pack: Annotated[Path, typer.Argument(metavar="PACK", help="Pack written by `reidbench pack`.", show_default=False)],
     root: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=DIR", help="Your folder of a data set of the pack. May be repeated."),
+        typer.Option(metavar="NAME=DIR", help="Your copy of a data set of the pack. Repeatable."),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", help="Publish the rows that pass in this store, with numbers made here.")
+        Path | None, typer.Option("--store", help="Store the rows that pass, with the numbers computed here.")
     ] = None,
     retrain: Annotated[
         int | None,
-        typer.Option(metavar="N", parser=whole(1), help="Train N rows again, drawn at random. Runs its methods."),
+        typer.Option(
+            metavar="N", parser=whole(1), help="Retrain N randomly drawn rows. Runs code of the pack's methods."
+        ),
     ] = None,
     draw: Annotated[
-        int | None, typer.Option(metavar="SEED", parser=whole(), help="Draw the rows of an earlier --retrain again.")
+        int | None,
+        typer.Option(metavar="SEED", parser=whole(), help="Seed of the draw of --retrain, to repeat an earlier one."),
     ] = None,
     signers: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Who may sign: an allowed_signers file of ssh-keygen.")
+        Path | None, typer.Option(metavar="FILE", help="Accepted signers: an allowed_signers file of ssh-keygen.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a report, JSON.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a JSON report.")] = None,
     without: WithoutOption = None,
 ) -> None:
-    """Compute the results of a pack again: from its features, with the labels of your own data.
+    """Recompute the results of a pack from its features, with the labels of your own data.
 
-    Needs the plugins of its data sets and evaluators, and for --retrain those of its methods. Data sets that the
-    matrix file names by a ${VARIABLE} are found through it, all others through --root; rendered ones need neither.
-    A row is re-scored when its numbers follow from its features, and re-trained when training it again gives them too.
-    Only training finds features that were made up from the labels. Exit code 1 when something does not match.
+    Requires the plugins of its data sets and evaluators, and for --retrain those of its methods. Data sets that the
+    matrix file locates by a ${VARIABLE} are found through it, others through --root; rendered ones need neither.
+    A row is re-scored if its features give its numbers, and re-trained if training it again gives them too. Only
+    retraining detects features that were forged from the labels. Exit code 1 if something does not match.
     """
     from rich.console import Console
 

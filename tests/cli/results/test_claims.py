@@ -64,7 +64,7 @@ def ran(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def program(*arguments: object, code: int = 0) -> tuple[str, str]:
-    """What the program prints, here and not in a child, which would take seconds to start."""
+    """Return the program's output, run in this process, since a child takes seconds to start."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         ended = exit_code(lambda: main.app([*map(str, arguments)]))
@@ -229,10 +229,10 @@ def test_python_has_a_frame_of_them(ran: Path) -> None:
 
 def test_files_that_cannot_be_judged_are_one_sentence(ran: Path, tmp_path: Path) -> None:
     assert "cannot be read: No such file" in printed(tmp_path / "absent.yaml", code=2)
-    assert "leave --store and --set out" in printed(ran / "p.zip", "--set", "seeds=[0]", code=2)
+    assert "remove --store and --set" in printed(ran / "p.zip", "--set", "seeds=[0]", code=2)
     said = printed(ran / "m.yaml", "--set", "claims=[{say: A, better: bott, than: bot}]", code=2)
     assert said.startswith("--set ")
-    assert "claims.0.better: no row is named 'bott'; did you mean 'bot'?" in said
+    assert "claims.0.better: unknown row 'bott'; did you mean 'bot'?" in said
 
 
 def test_it_writes_to_a_file(ran: Path, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ FAULTS = {
     "../p.zip": "../p.zip: not a path below the root",
     "": "the following arguments are required: pack",
     "p.zip --metric cmc1": "unrecognized arguments: --metric cmc1",
-    "quickstart.zip": "quickstart.zip: its matrix file claims nothing",
+    "quickstart.zip": "quickstart.zip: its matrix file has no `claims:`",
 }
 
 
@@ -275,7 +275,9 @@ def test_claims_that_cannot_be_made_are_named_with_their_line(words: str, ran: P
     assert line == "README.md:2"
     assert FAULTS[words] in reason
     (tmp_path / "README.md").write_text("<!-- claims: p.zip -->\n<!-- end of table -->\n")
-    with pytest.raises(ReidbenchError, match=r"README\.md:1: the claims have no end: a line <!-- end of claims -->"):
+    with pytest.raises(
+        ReidbenchError, match=r"README\.md:1: the claims have no end: add a line <!-- end of claims -->"
+    ):
         tables.stale(tmp_path, write=True)
 
 

@@ -80,9 +80,9 @@ def test_nothing_measured_is_said(matrix: Callable[..., Path], tmp_path: Path) -
 
 
 def test_mistakes_are_one_sentence(matrix: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match="leave --store out"):
+    with pytest.raises(ReidbenchError, match="remove --store"):
         run("validity", GROUPS, PACK, "--store", tmp_path)
     with pytest.raises(ConfigError, match=r"matrix\.yaml:\d+: .*unknown key"):
-        run("validity", matrix(), PACK)  # a matrix file is no file of groups
+        run("validity", matrix(), PACK)  # a matrix file does not define groups
     with pytest.raises(ReidbenchError, match="cannot be written"):
         run("validity", GROUPS, PACK, "-o", tmp_path)

@@ -287,7 +287,7 @@ def test_what_a_plugin_does_costs_its_own_cells_and_is_not_tried_elsewhere(
     raised = {
         "raise": "RuntimeError: it went wrong",
         "base": "Base: my own words",
-        "mute": "Mute: (its text cannot be shown: __str__ raises Base)",
+        "mute": "Mute: (its text is not available: __str__ raises Base)",
         "leave": "SystemExit: 0",
         "interrupt": "KeyboardInterrupt",
         "progress": "ctx.progress takes two numbers, done and total, not 'half'",

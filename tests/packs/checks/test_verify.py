@@ -175,7 +175,7 @@ FORGERIES = [
     (hidden_protocol, "planned here with another protocol"),
     (another_method, "the matrix file does not plan this row"),
     (another_text, "planned here with another key"),
-    (lower_is_better, "on the board not as in the plugin"),
+    (lower_is_better, "cosine: metrics on the board differ from the plugin installed here"),
     (other_counts, "the pack's counts are not those of its data"),
     (stray_manifest, "which is no stage of its board"),
 ]

@@ -166,5 +166,5 @@ def test_embed_and_export_say_that_the_row_is_a_program(bench: Bench) -> None:
         (bench.folder / "a.png").write_bytes(b"")
         done = bench.command(*words, "--store", "store")
         assert done.returncode == 2
-        assert "is a program, and no network" in done.stderr
+        assert "is an external program without a network" in done.stderr
         assert "Traceback" not in done.stderr

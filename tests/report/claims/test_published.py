@@ -225,7 +225,7 @@ def test_a_copy_that_is_not_the_published_set_says_so(tmp_path: Path, monkeypatc
     text = render(found, the_plan, Store(tmp_path / "store"), Options(ranked=0))
     made = text[text.index("How the measured row was made") :]
     assert "train images 16" in made
-    difference = "not the published market1501: train: 16 images, published are 12936"
+    difference = "not the published market1501: train: 16 images, published: 12936"
     assert f'<strong class="warning">data mine: {difference}: 12920 missing</strong>' in made
 
 

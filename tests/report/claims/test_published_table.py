@@ -372,4 +372,4 @@ def test_from_a_run_to_the_table(papers: Path, tmp_path: Path) -> None:
     assert (small["measured"], small["difference"], small["n"]) == (mean, mean - 0.6128, 2)
     assert {one["status"] for one in records if one["method"] != "small"} == {"missing"}
     refused = CliRunner().invoke(main.app, ["table", str(file), "--published", "--metric", "cmc1", *store]).exception
-    assert "leave out --metric, --against, --columns and --ranks" in str(refused)
+    assert "remove --metric, --against, --columns and --ranks" in str(refused)

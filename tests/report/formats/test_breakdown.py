@@ -128,17 +128,17 @@ def test_the_command(tmp_path: Path) -> None:
     assert "These 1 of 2 persons" in done.stdout
     done = table(file, "--breakdown", "camera", "--format", "html")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--breakdown is for Markdown, CSV and JSON" in done.stderr
+    assert "--breakdown supports --format md, csv and json" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("kind", "form", "worst", "only", "beside", "sentence"),
     [
-        ("camera", "latex", None, None, False, "for Markdown, CSV and JSON"),
-        ("camera", "md", 3, None, False, "--worst is for --breakdown persons"),
-        ("persons", "md", None, None, True, "leave out --history"),
-        (None, "md", None, "near", False, "choose what --breakdown prints"),
-        (None, "md", 3, None, False, "choose what --breakdown prints"),
+        ("camera", "latex", None, None, False, "supports --format md, csv and json"),
+        ("camera", "md", 3, None, False, "--worst requires --breakdown persons"),
+        ("persons", "md", None, None, True, "without --history"),
+        (None, "md", None, "near", False, "--worst and --only require --breakdown"),
+        (None, "md", 3, None, False, "--worst and --only require --breakdown"),
     ],
 )
 def test_options_that_exclude_each_other(

@@ -21,7 +21,7 @@ from reidbench.report.html import queries
 from reidbench.report.html.fails import Fails, fails
 from reidbench.report.html.page import render
 from reidbench.report.html.pictures import picture_warning
-from reidbench.report.html.queries import apart_most
+from reidbench.report.html.queries import largest_differences
 from reidbench.report.html.ranked import Thumbnails
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
@@ -102,7 +102,7 @@ def test_values_of_queries_in_two_bytes(made: Made) -> None:
 def test_lists_of_the_queries_that_tell_rows_apart(made: Made) -> None:
     """Query 1 has the least AP of "near", then query 3; the list of each is what the distances say."""
     first = found(made, Options(ranked=2, pictures="all")).queries["columns"][0]
-    assert apart_most(column(report.collect(*made), "t", "euclidean", "mAP"), "right", "near", 2) == [1, 3]
+    assert largest_differences(column(report.collect(*made), "t", "euclidean", "mAP"), "right", "near", 2) == [1, 3]
     assert {method: list(lists) for method, lists in first["lists"].items()} == {m: [1, 3] for m in first["methods"]}
     near = first["lists"]["near"][1]
     assert [(pid, camid) for pid, camid, _ in near["gallery"]] == [(2, 0), (2, 1), (0, 1), (1, 0), (2, 0)]

@@ -444,7 +444,7 @@ def test_reasons_stand_where_numbers_are_missing(opened: Any) -> None:
     failed = [row.text for row in rows(opened) if "failed" in row.text]
     assert len(failed) == 2
     assert all(TOLD in words for words in failed)
-    assert sum("bot needs a source, and the task names none" in row.text for row in rows(opened)) == 2
+    assert sum("bot needs a source, and the task has none" in row.text for row in rows(opened)) == 2
 
 
 @in_browser

@@ -223,7 +223,7 @@ def test_a_method_without_a_seed_is_set_apart_by_its_queries() -> None:
         (None, "the results of the queries of b on y were not kept"),
         (queries(0, invalid=False), "the methods do not have the same valid queries on y"),
         (queries(0, of=20), "the methods do not have the same valid queries on y"),
-        (np.where(np.isnan(queries(0)), np.nan, np.inf), "the values of the queries hold infinity"),
+        (np.where(np.isnan(queries(0)), np.nan, np.inf), "the values of the queries contain infinity"),
     ],
     ids=["not kept", "other valid ones", "fewer", "infinite"],
 )

@@ -80,7 +80,7 @@ FAULTS = {
     GOOD.replace("    tasks: market1501\n", ""): "2: groups.g.tasks: must be text, not nothing",
     GOOD.replace("tasks: market1501", "tasks: msmt17-v1"): "5: groups.g.rows.one: nothing of this row is published for",
     GOOD.replace("tasks: market1501", "tasks: [market1501, a1]"): "4: groups.g.rows: none of the rows has a published",
-    GOOD.replace("component: bot", "component: bott"): "5: groups.g.rows.one.component: no component with published",
+    GOOD.replace("component: bot", "component: bott"): "5: groups.g.rows.one.component: unknown component with",
     GOOD.replace("component: bot, ", ""): "5: groups.g.rows.one: needs `component:`",
     GOOD.replace("no centre loss", "no center loss"): "5: groups.g.rows.one: bot has no published number with row",
     GOOD.replace(", source: official README", ""): "6: groups.g.rows.two: several rows fit, choose one by",
