@@ -50,8 +50,8 @@ def site_path(page: str) -> str:
 def relinked(text: str, page: str, pages: dict[str, str], copied: set[str]) -> str:
     """The text of a page of the repository with its links as they are on the site.
 
-    Links that lead to no file stay as they are, so that `mkdocs build --strict` reports them. Files that are no pages are
-    added to `copied`.
+    A link to a missing file is left unchanged, so that `mkdocs build --strict` reports it. Linked files that are not
+    pages are added to `copied`.
     """
 
     def link(found: re.Match[str]) -> str:
@@ -259,7 +259,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The text of a page of docs/ with its links as they are on the site, and the table of words where it asks for it."""
+    """The text of a page of docs/ with the links of the site, and with the table of words where it is marked."""
     name = f"docs/{page.file.src_uri}"
     pages = sources()
     if name in pages and pages[name] == page.file.src_uri:

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +49,7 @@ ELSEWHERE = {
 }
 WORLD = re.compile(r"\{\"?use\"?: \"?synthetic\b[^}]*\}")  # rendering costs seconds: all matrices have the same folder
 MATRIX = {
+    "title": "My comparison",
     "image_size": [32, 16],
     "data": {"market": {"use": "market-folder", "root": "DATA"}},
     "tasks": {"plaza": {"source": "market", "target": "market"}},
@@ -78,7 +78,7 @@ def embedded(seed: int) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the files that the pages name, small."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REIDBENCH_STORE", raising=False)
@@ -98,7 +98,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         images = sorted((market / "query").glob(f"*_c{camera + 1}*"))
         rows += [f"market/query/{path.name},{int(path.name[:4])},{part},{camera}" for path in images]
     Path("mine.csv").write_text("\n".join(rows) + "\n")
-    yield tmp_path
+    return tmp_path
 
 
 def reason(line: str) -> str:
@@ -130,7 +130,8 @@ def test_commands_run_in_the_order_of_the_page(page: str, place: Path, capfd: py
         if reason(line):
             continue
         words = shlex.split(line.replace("/data/Market-1501", "market"))
-        assert exit_code(lambda words=words: main.app(words)) == 0, f"{line}\n{'\n'.join(capfd.readouterr())}"
+        ended = exit_code(lambda words=words: main.app(words))
+        assert ended == 0, "\n".join([line, *capfd.readouterr()])
         ran += 1
     assert ran
 
