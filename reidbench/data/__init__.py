@@ -1,6 +1,6 @@
 """Data sets on disk: samples, labelled and hidden splits, folder layouts, fingerprints and checks.
 
-Imports files and errors. Start with `split.py` and `dataset.py`; `hidden.py` hides labels.
+Imports files and errors. Begin with `split.py` and `dataset.py`; `hidden.py` hides labels.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def _intact(store: Store, key: str, published: set[str], declared: Mapping[str, 
     try:
         fault = stored_fault(store.read(key).manifest.get("metrics"), declared)
         if fault:
-            raise DamagedArtifact(key, f"{store.path(key)}: its evaluator gave {fault}")
+            raise DamagedArtifact(key, f"{store.path(key)}: its evaluator returned {fault}")
     except KeyError:  # another driver has set it aside
         return False
     except DamagedArtifact as error:

@@ -45,9 +45,7 @@ class Choice:
     nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
     backbone: Choice | None = None  # of a step or nested training with its own network
     settings: Mapping[str, Any] = field(default_factory=dict)  # image size and resizing, as written
-    for_data: Mapping[str, Choice] = field(
-        default_factory=dict
-    )  # its preset for a data set, by the data set's component
+    for_data: Mapping[str, Choice] = field(default_factory=dict)  # its preset on a data set, by component
     preset: str = ""  # preset and the parameters next to it, for the evaluator's name
 
     @property

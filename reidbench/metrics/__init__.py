@@ -1,6 +1,6 @@
 """Metric definitions on plain numpy arrays: ranking, re-ranking, neighbours, pseudo labels and statistics.
 
-Imports numpy, scipy, scikit-learn and optionally faiss, but nothing of reidbench. Start with `ranking/ranking.py`.
+Imports numpy, scipy, scikit-learn and optionally faiss, but nothing of reidbench. Begin with `ranking/ranking.py`.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def unit(vectors: NDArray[Any]) -> Floats:
 
 
 def norms(name: str, values: NDArray[Any]) -> Floats:
-    """Euclidean norms [N]. Raises MetricError for the first row that is not finite or too large for float32."""
+    """Euclidean norms [N]. Raises MetricError for the first row that is not finite or out of range for float32."""
     lengths = np.empty(len(values), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(values), TILE_ROWS):
@@ -152,7 +152,7 @@ def norms(name: str, values: NDArray[Any]) -> Floats:
         length = _length(values[row])
         if length and not 1 / _LARGEST < length < _LARGEST:
             raise MetricError(
-                f"{name} row {row} has length {length:.3g}, too large for float32 products; divide the features "
+                f"{name} row {row} has length {length:.3g}, out of range for float32 products; divide the features "
                 "so that lengths are near 1"
             )
         lengths[row] = length

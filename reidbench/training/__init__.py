@@ -1,6 +1,6 @@
 """Building blocks for training: networks, batches, optimisation, weights, checkpoints and devices. Requires torch.
 
-Imports data, metrics and errors, but no plans, stores or plugins. Start with `networks/embedder.py` and
+Imports data, metrics and errors, but no plans, stores or plugins. Begin with `networks/embedder.py` and
 `batches/loading.py`. The names below are imported on first use, so that the torch-free parameters of this package do
 not import torch.
 """

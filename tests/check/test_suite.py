@@ -245,7 +245,7 @@ BROKEN = {
     "drawn-network": ("failed", "determinism: it declares 'seedless', and another seed gives another network"),
     "same-network": ("ok", ""),
     "rolling": ("failed", "determinism: the same seed twice gives two results (metrics differs)"),
-    "too-few": ("failed", "run: evaluator too-few gave per_query 'ap' of shape (1,); it must have one entry for each"),
+    "too-few": ("failed", "run: evaluator too-few returned per_query 'ap' of shape (1,); it must have one entry for "),
     "strange-pids": ("failed", "shapes: a pid below -1 in train"),
     "rootless": ("skipped", "needs a root"),
     "no-truth": ("failed", "offers: it has the capability 'truth', and its Dataset.truth is None"),

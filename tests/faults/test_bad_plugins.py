@@ -117,7 +117,7 @@ RAISED = {
     "progress_of_infinity": "ctx.progress takes two numbers, done and total, not inf",
     "progress_of_too_much": "ctx.progress takes two numbers, done and total, not 1000",
     "log_of_sly_name": "OwnBase: no words",
-    "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, a name of the harness's own files",
+    "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, which is a reserved name",
     "leaves_link": "finetuner faulty left w in ctx.out, which is a link",
     "progress_of_text": "ctx.progress takes two numbers, done and total, not 'half'",
     "progress_of_nan": "ctx.progress takes two numbers, done and total, not nan",
@@ -147,17 +147,17 @@ def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str)
 
 
 ANSWERS = {
-    "objects": "gave an array of objects for per_query 'ap'; give numbers",
-    "ragged": "gave something else than an array for per_query 'ap'",
-    "short": "gave per_query 'ap' of shape (1,); it must have one entry for each of 8 queries",
-    "reserved": "gave a per_query array with the reserved name 'file'; choose another",
-    "path": "gave a per_query array with the name '../ap'; use letters",
-    "column": "gave a metric with the name 'status', which is a column of every table",
-    "text": "gave no number for mAP, but '0.5'",
-    "percent": "gave mAP 45.2, which must be a fraction from 0 to 1: 63.4 % is 0.634",
-    "rank": "gave cmc7 1.01, which must be a fraction from 0 to 1",
-    "notes": "gave notes that JSON cannot hold",
-    "list": "gave no numbers by name, but [",
+    "objects": "returned an array of objects for per_query 'ap'; use numbers",
+    "ragged": "returned per_query 'ap' that is not an array",
+    "short": "returned per_query 'ap' of shape (1,); it must have one entry for each of 8 queries",
+    "reserved": "returned a per_query array with the reserved name 'file'; rename it",
+    "path": "returned a per_query array with the name '../ap'; use letters",
+    "column": "returned a metric with the name 'status', which is a column of every table",
+    "text": "returned no number for mAP, but '0.5'",
+    "percent": "returned mAP 45.2, which must be a fraction from 0 to 1: 63.4 % is 0.634",
+    "rank": "returned cmc7 1.01, which must be a fraction from 0 to 1",
+    "notes": "returned notes that cannot be written as JSON",
+    "list": "returned no mapping of names to numbers, but [",
 }
 
 
@@ -232,7 +232,7 @@ def test_a_metric_that_is_no_number_is_a_failed_row(bench: Any, value: str) -> N
     bench.run(bench.folder / "store")
     ((status, error),) = bench.rows(bench.folder / "store").values()
     assert status == "failed"
-    assert f"evaluator faulty-score gave no number for mAP, but {value}" in error
+    assert f"evaluator faulty-score returned no number for mAP, but {value}" in error
 
 
 # ---------------------------------------------------------------------- the limits themselves

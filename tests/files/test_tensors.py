@@ -160,7 +160,7 @@ def test_what_is_refused_is_named_with_the_cure(name: str, write: Callable[[Any]
     for content in (make(), {"state_dict": TENSORS, "x": make()}):
         file.write_bytes(write(content))
         with pytest.raises(
-            DataError, match=rf"a\.pth: not a file of plain tensors .*: it holds \S*{sentence}"
+            DataError, match=rf"a\.pth: not a file of plain tensors .*: it contains \S*{sentence}"
         ) as caught:
             load_pickle_safely(file)
         assert "torch.save(model.state_dict(), FILE)" in str(caught.value)
@@ -211,9 +211,9 @@ OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "zip of nothing": (lambda: zipped(), "a zip archive, and torch.save did not write it"),
     "hdf5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(90), "an HDF5 file"),
-    "bare pickle": (lambda: pickle.dumps({"a": np.zeros(2)}, 2), "a pickle, and torch.save did not write it"),
+    "bare pickle": (lambda: pickle.dumps({"a": np.zeros(2)}, 2), "a pickle that torch.save did not write"),
     "another protocol": (lambda: torch_bytes(TENSORS, pickle_protocol=4), "its pickle_protocol is not"),
-    "noise": (lambda: bytes(range(130, 256)) * 9, "torch.save did not write it, nor did safetensors"),
+    "noise": (lambda: bytes(range(130, 256)) * 9, "not written by torch.save or safetensors"),
 }
 
 

@@ -142,7 +142,7 @@ methods: {{m: {{finetune: none, adapt: {{use: hhl, style: {{use: stargan, critic
     )
     (row,) = board.results
     assert row.status == "blocked"
-    assert "stargan needs two or more cameras, and one has one camera" in row.error
+    assert "stargan needs two or more cameras, but one has one camera" in row.error
 
 
 # ---------------------------------------------------------------------- the words themselves

@@ -71,7 +71,7 @@ def test_the_example_plugin_keeps_the_contracts() -> None:
 
 
 def test_precision_by_hand() -> None:
-    """One query along x: nearest are its own camera's image (left out), junk (left out), right, wrong, right."""
+    """One query; in order of distance: its own camera's image and junk (left out), right, wrong, right."""
     with installed(EXAMPLE):
         from reidbench_example import EvaluatorParams
         from reidbench_example.evaluation import evaluate
@@ -109,7 +109,7 @@ methods: {{mine: {{finetune: {{use: example, epochs: 2, identities: 4, images: 2
     by_evaluator = {result.row.evaluator: result for result in board.results}
     assert {result.status for result in board.results} == {"ok"}
     first = by_evaluator["cosine"].metrics["cmc1"]
-    assert by_evaluator["precision-at"].metrics["precision"] == pytest.approx(first)  # at k = 1 it is rank 1
+    assert by_evaluator["precision-at"].metrics["precision"] == pytest.approx(first)  # at k = 1 it equals rank 1
     assert "cosine" in by_evaluator["precision-at"].row.protocol
 
 

@@ -21,7 +21,7 @@ from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
 
 ROOT = Path(__file__).parents[2]
-GROUPS = ROOT / "benchmarks" / "validity.yaml"  # of published methods: no matrix
+GROUPS = ROOT / "benchmarks" / "validity.yaml"  # of published methods: not a matrix
 MATRICES = sorted(file for file in (ROOT / "benchmarks").rglob("*.yaml") if file != GROUPS)
 GENERATED = ("docs/reference/components/", "docs/reference/commands.md")  # by docs/hooks.py
 DOCUMENTS = sorted(
@@ -70,7 +70,7 @@ def test_files_and_modules_that_are_named_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("file", MATRICES, ids=lambda path: path.name)
 def test_shipped_matrices_are_valid(file: Path, registry: plugins.Registry) -> None:
-    # The data and weights that the papers' files name are the user's own.
+    # The user provides the data and weights named in the papers' files.
     assert reader.read(file, registry, must_exist=file.parent.name != "papers").methods
 
 
@@ -94,7 +94,7 @@ def test_commands_in_shell_blocks_exist_with_their_options(document: Path) -> No
 
 
 def results(text: str) -> dict[str, list[list[str]]]:
-    """The first table under each heading `### NAME.yaml`: its rows as cells, the header first."""
+    """First table under each heading `### NAME.yaml`: its rows as cells, the header first."""
     found = {}
     for name, section in re.findall(r"^### (\S+\.yaml)\n(.*?)(?=^###? |\Z)", text, re.DOTALL | re.MULTILINE):
         lines = itertools.dropwhile(lambda line: not line.startswith("|"), section.splitlines())
@@ -104,7 +104,7 @@ def results(text: str) -> dict[str, list[list[str]]]:
 
 
 TABLES = results((ROOT / "benchmarks" / "README.md").read_text())
-SEVERAL = {"beyond.yaml"}  # whose tasks have evaluators of their own: a table for each task
+SEVERAL = {"beyond.yaml"}  # whose tasks have separate evaluators: a table for each task
 
 
 @pytest.mark.parametrize("name", SEVERAL)
@@ -128,7 +128,7 @@ def test_tables_of_tasks_with_evaluators_of_their_own_fit_their_matrix(name: str
 
 @pytest.mark.parametrize("name", [name for name in TABLES if name not in SEVERAL])
 def test_result_tables_have_the_rows_and_columns_of_their_matrix(name: str, registry: plugins.Registry) -> None:
-    """A table that was typed, or left behind when its file changed, does not fit its file."""
+    """A table that was typed by hand or is outdated does not match its file."""
     benchmark = reader.read(ROOT / "benchmarks" / name, registry)
     header, _, *rows = TABLES[name]
     assert header == ["method", *(task.name for task in benchmark.tasks), "protocol"]
@@ -136,7 +136,7 @@ def test_result_tables_have_the_rows_and_columns_of_their_matrix(name: str, regi
     protocols: dict[str, list[str]] = {}
     planned = plan.expand(benchmark).rows
     for row in planned:
-        if row.evaluator == benchmark.evaluate[0].component.name:  # of several, the table is of the first
+        if row.evaluator == benchmark.evaluate[0].component.name:  # of several evaluators, the table shows the first
             protocols.setdefault(row.method, []).append(row.protocol)
     assert [row[-1] for row in rows] == [" / ".join(dict.fromkeys(protocols[row[0]])) for row in rows]
     spread = r" ± \d+\.\d \[-?\d+\.\d, \d+\.\d\]" if len(benchmark.seeds) > 1 else ""
@@ -151,10 +151,10 @@ def test_result_tables_have_the_rows_and_columns_of_their_matrix(name: str, regi
 def test_every_matrix_is_in_the_list_of_matrices() -> None:
     text = (ROOT / "benchmarks" / "README.md").read_text()
     listed = re.findall(r"^\| `(\S+\.yaml)` ", text, re.MULTILINE)
-    files = [file for file in MATRICES if file.parent.name != "papers"]  # in a list of theirs
+    files = [file for file in MATRICES if file.parent.name != "papers"]  # listed in a separate README
     assert sorted(listed) == sorted(file.relative_to(ROOT / "benchmarks").as_posix() for file in files)
     unrun = re.findall(r"^\| `(\S+\.yaml)` .*not run in full yet", text, re.MULTILINE)
-    judged = [file for file in files if file.parent.name == "claims"]  # their verdicts are on a page of theirs
+    judged = [file for file in files if file.parent.name == "claims"]  # their verdicts are on a separate page
     unrun = [name for name in unrun if not name.startswith("worlds/claims/")]
     listed = [name for name in listed if not name.startswith("worlds/claims/")]
     searches = [
@@ -162,7 +162,7 @@ def test_every_matrix_is_in_the_list_of_matrices() -> None:
         for file in files
         if "search:" in file.read_text() and file not in judged
     ]
-    assert sorted([*unrun, *TABLES, *searches]) == sorted(listed)  # a table, or the word that there is none
+    assert sorted([*unrun, *TABLES, *searches]) == sorted(listed)  # a table, or a note that there is none
     texts = text + (ROOT / "plugins" / "reidbench_arn" / "README.md").read_text()
     assert [name for name in searches if f"`reidbench trials benchmarks/{name}`" not in texts] == []  # what they chose
 

@@ -46,7 +46,7 @@ def test_the_layers_are_those_of_the_contract() -> None:
 
 
 def test_no_folder_is_too_full_to_be_read() -> None:
-    """At most ten modules at the top, and fifteen things in a folder."""
+    """At most ten modules at the top, and fifteen items in a folder."""
     core = [folder for folder in FOLDERS if folder.is_relative_to(ROOT / "reidbench")]
     assert len(list((ROOT / "reidbench").glob("*.py"))) <= 10
     counts = {

@@ -22,7 +22,7 @@ WHEEL = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def plugins_of_the_contracts() -> list[str]:
-    """The packages that the import contracts keep apart."""
+    """The packages that the import contracts separate."""
     (kept,) = (one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["name"].startswith("Plugins"))
     apart, core = kept["layers"]
     assert core == "reidbench"
@@ -65,7 +65,7 @@ def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"reidbench", *plugins.BUILTIN}
-    assert "reidbench/py.typed" in names  # type checkers see that it is typed
+    assert "reidbench/py.typed" in names  # for type checkers
 
 
 def test_the_sdist_is_the_source_of_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The matrix files of papers: each names what it needs, has every cell that its paper has, and can be rehearsed."""
+"""Matrix files of papers: each states its requirements, has every cell of its paper, and can be rehearsed."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_a_process_that_dies_is_a_failed_row_with_a_reason(tmp_path: Path, marke
     ("how", "error"),
     [
         ("error", "the second of them found nothing"),
-        ("exit", "the process of device 2 of 2 was gone with exit code 7"),
+        ("exit", "the process of device 2 of 2 ended with exit code 7"),
     ],
 )
 def test_the_reason_is_that_of_the_first(how: str, error: str, tmp_path: Path, market: Path, site: Path) -> None:

@@ -268,7 +268,7 @@ def test_a_file_that_changes_after_the_plan_is_not_published(world: World, regis
     run_stage(StageSpec.of(found, data, store), lambda event: None)
     world.npz("late.npz", world.names, world.features() + 1)
     with pytest.raises(
-        DataError, match=r"embed theirs -> noise .*: its files changed during the run; this result is not"
+        DataError, match=r"embed theirs -> noise .*: its files changed during the run; this result is discarded"
     ):
         run_stage(StageSpec.of(found, stage, store), lambda event: None)
     assert not store.has(stage.key)

@@ -92,7 +92,7 @@ methods: {{looking: {{finetune: looking}}}}
 """
     board = run_matrix(HEAD + text, tmp_path)
     (looking,) = board.results
-    assert "0 of the 4 held-out images can be a query" in looking.error
+    assert "0 of the 4 held-out images can be queries" in looking.error
     assert "\n" not in looking.error
 
 

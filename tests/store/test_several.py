@@ -121,7 +121,7 @@ def test_nothing_is_written_to_several(tmp_path: Path) -> None:
     publish(one, KEYS[0], mAP=0.5)
     before = sorted(tmp_path.rglob("*"))
     for write in (both.prepare, both.scratch, both.set_aside, both.log, both.spec_file, both.forget_failure):
-        with pytest.raises(StoreError, match="several stores are only read; merge them first: `reidbench merge "):
+        with pytest.raises(StoreError, match="several stores are read-only; merge them first: `reidbench merge "):
             write(*([] if write == both.prepare else [KEYS[0]]))  # type: ignore[operator]
     assert sorted(tmp_path.rglob("*")) == before
     assert two.keys() == set()

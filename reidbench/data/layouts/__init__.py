@@ -1,4 +1,4 @@
 """Layouts of images and labels on disk: folders whose file names contain the labels, CSV manifests, archives.
 
-Imports the rest of data. Start with `folders.py`.
+Imports the rest of data. Begin with `folders.py`.
 """

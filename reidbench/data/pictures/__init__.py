@@ -1,4 +1,4 @@
 """Decode, orient and resize images from files or an lmdb.
 
-Imports errors and files. Start with `images.py`.
+Imports errors and files. Begin with `images.py`.
 """

@@ -1,4 +1,4 @@
 """Comparisons of methods: effects over seeds, ranks over tasks, and agreement of two orders.
 
-Imports numpy, scipy and the statistics of metrics. Start with `effects.py`.
+Imports numpy, scipy and the statistics of metrics. Begin with `effects.py`.
 """

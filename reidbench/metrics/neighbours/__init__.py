@@ -1,4 +1,4 @@
 """Nearest and k-reciprocal neighbours among vectors.
 
-Imports numpy, optionally faiss, and the products of metrics. Start with `neighbours.py`.
+Imports numpy, optionally faiss, and the products of metrics. Begin with `neighbours.py`.
 """

@@ -1,4 +1,4 @@
 """Build batches: decode, sample, augment.
 
-Imports data and the devices of training. Start with `loading.py`.
+Imports data and the devices of training. Begin with `loading.py`.
 """

@@ -44,7 +44,7 @@ class Pool:
         Raises ReidbenchError if the batch cannot be divided among the devices.
         """
         if ctx.pool is None:
-            raise DataError(f"{name} requires a pool")
+            raise DataError(f"{name} needs a pool")
         self.ctx = ctx
         self.batch: int = ctx.params.batch
         self.own = this_share().part(self.batch)

@@ -1,4 +1,4 @@
 """Networks of methods: backbones, embedders, heads, normalisation.
 
-Imports torch and errors. Start with `backbone.py` and `embedder.py`.
+Imports torch and errors. Begin with `backbone.py` and `embedder.py`.
 """

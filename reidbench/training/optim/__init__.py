@@ -1,4 +1,4 @@
 """Losses, schedules, optimiser steps and the loop over epochs.
 
-Imports the devices of training and the contexts of components. Start with `loop.py`.
+Imports the devices of training and the contexts of components. Begin with `loop.py`.
 """

@@ -121,7 +121,7 @@ def test_missing_files_are_one_sentence(planned: Read, tmp_path: Path) -> None:
         ("{features: there.npz, uses: [3]}", ["methods.m.uses: 3: must be text, not a number"]),
         ("{features: '${NOT_SET}/x.npz'}", ["the environment variable NOT_SET is not set; export NOT_SET=FILE"]),
         ("{finetune: none, uses: [pool]}", ["methods.m.uses: is for rows with `features`"]),
-        ("{features: pipe.npz}", ["methods.m.features: ", "pipe.npz: cannot be read: no ordinary file"]),
+        ("{features: pipe.npz}", ["methods.m.features: ", "pipe.npz: cannot be read: not a regular file"]),
     ],
 )
 def test_mistakes(planned: Read, tmp_path: Path, method: str, sentences: list[str]) -> None:

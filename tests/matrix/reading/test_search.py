@@ -192,7 +192,7 @@ def test_a_value_may_need_another_one_that_is_searched_too(matrix: Matrix, regis
     problems = refused(
         matrix, registry, "{m: {finetune: {use: bot, search: {validate_every: [1, 2]}, select: oracle}}}"
     )
-    assert "validate_every needs `choose_epoch: best` or `patience` above 0" in problems[0]
+    assert "validate_every requires `choose_epoch: best` or `patience` above 0" in problems[0]
     both = "{m: {finetune: {use: bot, search: {validate_every: [1, 2], patience: [0, 5]}, select: oracle}}}"
     found = searched(read(matrix, registry, both), "m (tuned)")
     with pytest.raises(ConfigError, match="validate_every needs"):

@@ -186,7 +186,7 @@ def check(found: Any, expected: dict[str, Any]) -> None:
     if any(expected["valid"]):
         agree(found(), expected)
     else:
-        with pytest.raises(MetricError, match="no query is valid"):
+        with pytest.raises(MetricError, match="no query has a true match"):
             found()
 
 
@@ -324,7 +324,7 @@ def test_zero_vectors_have_no_cosine_distance(dtype: str) -> None:
 def test_zero_vectors_of_junk_do_not_matter_and_tiny_ones_are_not_zero() -> None:
     gallery = np.array([[1.0, 0.0], [0.0, 0.0]])
     assert rank(np.array([[1.0, 0.0]]), [7], [1], gallery, [7, -1], [2, 2]).mAP == 1
-    with pytest.raises(MetricError, match="gallery_features row 1 has length 1e-200, beyond"):
+    with pytest.raises(MetricError, match="gallery_features row 1 has length 1e-200, out of range"):
         rank(np.array([[1.0, 0.0]]), [7], [1], np.array([[1.0, 0.0], [1e-200, 0.0]]), [7, 8], [2, 2])
 
 
@@ -341,5 +341,5 @@ def test_blocks_may_share_a_buffer_and_have_any_length() -> None:
             yield part
 
     np.testing.assert_array_equal(rank_blocks(blocks(), *labels).ap, rank_distances(distances, *labels).ap)
-    with pytest.raises(MetricError, match="blocks hold distances of 7 queries but there are 20"):
+    with pytest.raises(MetricError, match="blocks contain distances of 7 queries but there are 20"):
         rank_blocks([distances[:7].copy()], *labels)

@@ -437,7 +437,7 @@ def test_names_are_joined_to_single_images(tmp_path: Path, monkeypatch: pytest.M
         assert pool.match(["2.jpg", "images/2.jpg", "3.jpg", "key"]).tolist() == [2, 2, -1, 3]
         assert pool.match(["2", "key", "key.jpg", "2.png"], "stem").tolist() == [2, 3, 3, 2]
         assert pool.match([], "name").tolist() == []
-        with pytest.raises(DataError, match=r"two images are called 1.jpg: compare whole paths"):
+        with pytest.raises(DataError, match=r"two images are named 1.jpg; compare whole paths"):
             pool.match(["2.jpg", "1.jpg"])
         monkeypatch.setattr(hidden, "hash", lambda name: 7, raising=False)
     assert HiddenSplit(tmp_path, [], np.empty(0), []).match(["a"]).tolist() == [-1]

@@ -497,7 +497,7 @@ def test_without_local_views(pool: HiddenSplit, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_trained_says_so(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match="26 pool images to learn from, fewer than one batch of 64"):
+    with pytest.raises(DataError, match="26 pool images to train on, fewer than one batch of 64"):
         started(pool, tmp_path, batch=64)
     with pytest.raises(DataError, match="needs a pool"):
         Run(context(None, tmp_path)[0])

@@ -258,7 +258,7 @@ def test_numbers_of_patches(rows: int, columns: int) -> None:
         ({"rows": 4, "columns": 3}, "its own mirror"),
         ({"positives": ["same", "same"]}, "list each value once"),
         ({"samples": "flat", "batch": 64}, "batch of at most 32"),
-        ({"batch": 8, "splits": 8}, "needs two images in each"),
+        ({"batch": 8, "splits": 8}, "requires two images per split"),
     ],
 )
 def test_what_cannot_work_is_refused_when_planning(params: dict[str, Any], message: str) -> None:

@@ -140,7 +140,7 @@ def test_held_out_images_are_never_learnt_from() -> None:
 
 def test_a_pool_smaller_than_a_batch_says_so(pool: HiddenSplit, tmp_path: Path) -> None:
     ctx, _ = context(pool, MocoParams(**{**SMALL, "batch": 64}), tmp_path / "a")
-    with pytest.raises(DataError, match="26 pool images to learn from, fewer than one batch of 64"):
+    with pytest.raises(DataError, match="26 pool images to train on, fewer than one batch of 64"):
         moco.pretrain(ctx)
     ctx, _ = context(None, MocoParams(**SMALL), tmp_path / "b")
     with pytest.raises(DataError, match="needs a pool"):
@@ -237,7 +237,7 @@ def test_weights_that_do_not_fit_are_a_row_with_its_reason(tmp_path: Path, marke
     torch.save({"head.weight": torch.zeros(3)}, tmp_path / "other.pth")
     found = rows(tmp_path, market, f"{{use: weights, file: {tmp_path / 'other.pth'}}}")
     assert {result.status for result in found.values()} == {"blocked"}
-    assert "too little of it fits the backbone" in found["with"].error
+    assert "too few of its tensors fit the backbone" in found["with"].error
 
 
 def test_components_say_what_they_need(registry: plugins.Registry) -> None:

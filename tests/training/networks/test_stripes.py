@@ -39,7 +39,7 @@ def test_every_image_has_borders_of_its_own_and_equal_maxima_count_for_the_first
     level = torch.ones(1, 4, 6, 3)
     level[..., 1] = 2  # every row has the maximum of each channel: the first counts
     assert balanced_borders(level, 2).tolist() == [[0, 1, 6]]
-    with pytest.raises(ValueError, match="7 stripes need as many rows, the map has 6"):
+    with pytest.raises(ValueError, match="7 stripes require at least as many rows, the map has 6"):
         balanced_borders(both, 7)
 
 
@@ -84,5 +84,5 @@ def test_stripes_apart_do_not_see_over_their_border() -> None:
     assert gradient[0, 0].sum(1).tolist() == [0, 3, 3, 0, 0, 0]
     (gradient,) = torch.autograd.grad(layer(maps)[0, 0, 2, 1], maps)
     assert gradient[0, 0].sum(1).tolist() == [0, 3, 3, 3, 0, 0]
-    with pytest.raises(ValueError, match="7 stripes need as many rows, the map has 6"):
+    with pytest.raises(ValueError, match="7 stripes require at least as many rows, the map has 6"):
         Apart(layer, 7)(maps)

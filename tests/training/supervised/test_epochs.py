@@ -143,7 +143,7 @@ def test_which_epoch_is_kept(case: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("params", [{"validate_every": 2}, {"choose_epoch": "last", "validate_every": 3}])
 def test_an_option_that_nothing_reads_is_refused(params: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="validate_every needs `choose_epoch: best` or `patience` above 0"):
+    with pytest.raises(ValidationError, match="validate_every requires `choose_epoch: best` or `patience` above 0"):
         EpochParams(**params)
 
 

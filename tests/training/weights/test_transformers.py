@@ -216,7 +216,7 @@ def test_weights_for_256x128_are_fitted_to_384x128() -> None:
     with pytest.raises(ReidbenchError, match=r"positions for 128 patches, the backbone for 192: give source_grid"):
         tw.load_transformer(target, state)
     square = {**state, "pos_embed": torch.zeros(1, 197, DIM)}  # ImageNet's 224x224
-    with pytest.raises(ReidbenchError, match=r"the file's \(of a square picture \[14, 14\]\)"):
+    with pytest.raises(ReidbenchError, match=r"the file's \(of a square image \[14, 14\]\)"):
         tw.load_transformer(target, square)
     answers: list[dict[str, Any]] = [{"source_grid": (16, 8)}, {"hw_ratio": 2}]
     for given in answers:
@@ -229,7 +229,7 @@ def test_weights_for_256x128_are_fitted_to_384x128() -> None:
         assert np.allclose(loaded[0, 1:].reshape(24, 8, DIM), expected, atol=1e-6)
     with pytest.raises(ReidbenchError, match="not both"):
         tw.load_transformer(target, state, source_grid=(16, 8), hw_ratio=2)
-    with pytest.raises(ReidbenchError, match="source_grid 8x8 does not hold the 128 positions"):
+    with pytest.raises(ReidbenchError, match="source_grid 8x8 does not match the 128 positions"):
         tw.load_transformer(target, state, source_grid=(8, 8))
 
 
