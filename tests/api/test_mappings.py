@@ -128,11 +128,11 @@ def deep(levels: int) -> dict[str, Any]:
         ({"a": "\udc80"}, "a: .* holds half a character"),
         (contains_itself(), "a.b.0: contains itself"),
         (deep(100), "nested too deeply for a matrix"),
-        ({"a": range(MOST_NODES)}, "the matrix: larger than 50000 values and keys, or 1 MiB, that a file may have"),
-        ({"a": range(10**15)}, "the matrix: larger than 50000 values"),
-        ({"a": ["x" * 2**19] * 3}, "the matrix: larger than .* or 1 MiB"),
-        ({"a": ["\u2603" * 2**18] * 2}, "the matrix: larger than .* or 1 MiB"),
-        ({"a": [object()] * 150}, "the matrix: and more; these are the first"),
+        ({"a": range(MOST_NODES)}, "the matrix: exceeds the limit of 50000 values and keys, or 1 MiB, that a file may have"),
+        ({"a": range(10**15)}, "the matrix: exceeds the limit of 50000 values"),
+        ({"a": ["x" * 2**19] * 3}, "the matrix: exceeds the limit of .* or 1 MiB"),
+        ({"a": ["\u2603" * 2**18] * 2}, "the matrix: exceeds the limit of .* or 1 MiB"),
+        ({"a": [object()] * 150}, "the matrix: has more problems; these are the first"),
     ],
 )  # fmt: skip
 def test_what_yaml_cannot_say_is_refused_with_its_keys(mapping: Any, sentence: str) -> None:

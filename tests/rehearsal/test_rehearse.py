@@ -103,7 +103,7 @@ def test_all_failures_are_told_at_once(
     assert done.returncode == 1, done.stderr
     failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     assert failed == [
-        "failed: task other: no stand-in for other (nobody); give --real",
+        "failed: task other: no stand-in for other (nobody); use --real",
         "failed: task third: the stand-in for third (broken) cannot be made: the disk is made of cheese",
         "failed: finetune lost [mine, seed 0]: RuntimeError: the loss is not a number",
         "failed: finetune absent [mine, seed 0]: ModuleNotFoundError: No module named 'no_such_package_at_all'",
@@ -197,7 +197,7 @@ def test_rows_that_searches_fill_are_left_out_with_a_note(
     assert done.returncode == 0, done.stderr + done.stdout
     assert " of 2 methods in " in done.stdout
     for name in ("bot (tuned)", "both"):
-        assert f"note: {name} is not rehearsed: its search needs results" in done.stderr
+        assert f"note: {name} is not rehearsed: its search requires results" in done.stderr
 
 
 def test_rows_of_files_are_left_out_with_a_note(
@@ -209,4 +209,4 @@ def test_rows_of_files_are_left_out_with_a_note(
     assert done.returncode == 0, done.stderr + done.stdout
     assert re.search(r"^rehearsed: 4 stages of 1 method in [0-9.]+ min; ready$", done.stdout, re.MULTILINE)
     for name in ("theirs", "both"):
-        assert f"note: {name} is not rehearsed: features from files are of your own images" in done.stderr
+        assert f"note: {name} is not rehearsed: its features come from files" in done.stderr
