@@ -104,7 +104,7 @@ class SameContent:
 class AddedLater:
     """Marks a parameter added after a component's first results: at its default it is not part of the key.
 
-    Existing results thus keep their keys. The default must give the same results as before. If only another value
+    Existing results keep their keys. The default must give the same results as before. If only another value
     does, that value is `before`, at which the parameter is not part of the key. If no value does, the component needs
     a new version.
     """

@@ -51,7 +51,7 @@ def rehearse(
 ) -> Rehearsal:
     """Run a benchmark, or its cells that match `only`, scaled down below an empty `folder`.
 
-    With `real`, use a few images of its own data and its own files; otherwise use stand-ins.
+    With `real`, use a few images of the file's data sets, and its files; otherwise use stand-ins.
 
     Raises ReidbenchError for a pattern that matches nothing.
     """

@@ -31,7 +31,7 @@ EXAMPLE = "from {module}.reader import example\n\n    data = example(tmp_path).r
 
 @dataclass(frozen=True)
 class New:
-    """What differs between kinds: the code's module, the README's usage example, the test's matrix file."""
+    """Differences between kinds: the code's module, the README's usage example, the test's matrix file."""
 
     what: str
     code: str
